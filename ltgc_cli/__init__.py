@@ -1,0 +1,1 @@
+"""ltgc: long-tail recognition with generated images."""

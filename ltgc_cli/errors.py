@@ -1,0 +1,44 @@
+"""The errors that a person can meet, and the exit status that each one ends a command with.
+
+LtgcError
+├── InputError       2   bad usage or input; nothing was asked
+├── ProviderError    3   a provider cannot be used (key, network, weights), after retries
+├── BudgetError      4   the budget was reached; run again to go on
+└── Refused          -   one request was refused; becomes a `failure` record, the run goes on
+"""
+
+from __future__ import annotations
+
+DONE = 0
+FELL_SHORT = 1
+INTERRUPTED = 130
+
+
+class LtgcError(Exception):
+    """An error whose text is one line for a person: what was wrong, where, what to do."""
+
+    exit_code = 2
+
+
+class InputError(LtgcError):
+    """Bad usage or bad input. Raised before any money is spent."""
+
+    exit_code = 2
+
+
+class ProviderError(LtgcError):
+    """A provider cannot be used at all: a missing key, no network, no weights, no recorded answer."""
+
+    exit_code = 3
+
+
+class BudgetError(LtgcError):
+    """The budget was reached; what was answered so far is stored."""
+
+    exit_code = 4
+
+
+class Refused(LtgcError):
+    """A provider would not or could not answer this one request; others may well succeed."""
+
+    exit_code = FELL_SHORT

@@ -1,0 +1,96 @@
+"""What ltgc asks of the world, as frozen requests and answers, and the three protocols that answer them.
+
+A request is the whole question: everything that can change the answer is in it and nothing else is
+(no path, no time, no batch, no order), because its canonical JSON is the cache's key.
+A port is a plain function, so a test's fake is a lambda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+Task = Literal["describe", "extend", "reflect", "template", "refine"]
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an answer used: tokens, and US dollars where the price is known (`None` is "unknown", not 0)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float | None = None
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to a language or vision-language model."""
+
+    model: str
+    task: Task
+    subject: str
+    """The class as the question names it: its name, with its sense in brackets where it has one."""
+    text: str
+    """The whole prompt, as sent."""
+    images: tuple[str, ...] = ()
+    """sha256 of each image shown; the bytes are in the store's objects."""
+    want: int = 1
+    temperature: float = 1.0
+    max_tokens: int = 2048
+    attempt: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's answer, word for word."""
+
+    text: str
+    usage: Usage = Usage()
+
+
+class Drawing(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture to be drawn. `None` leaves the choice to the model's own default."""
+
+    model: str
+    text: str
+    seed: int
+    attempt: int = 0
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative: str = ""
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A drawn picture: the sha256 of its bytes, which lie in the store's objects."""
+
+    sha256: str
+    format: str = "png"
+    usage: Usage = Usage()
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """How alike an image and a text are, according to a CLIP model."""
+
+    model: str
+    image: str
+    """sha256 of the image's bytes."""
+    text: str
+
+
+class Ask(Protocol):
+    """Returns the answer to one question. Raises Refused or ProviderError. Called from many threads."""
+
+    def __call__(self, question: Question, /) -> Answer: ...
+
+
+class Paint(Protocol):
+    """Returns one picture per drawing, in order, or a Refused in the place of one that failed."""
+
+    def __call__(self, drawings: Sequence[Drawing], /) -> Sequence[Picture | Exception]: ...
+
+
+class Score(Protocol):
+    """Returns the raw cosine in [-1, 1] of each match, in order, or a Refused in place of one that failed."""
+
+    def __call__(self, matches: Sequence[Match], /) -> Sequence[float | Exception]: ...

@@ -1,0 +1,145 @@
+"""The seven texts of the LTGC paper, in the order of the pipeline, and how they become questions.
+
+`[y]` stands for the class. The templates hold literal braces, so they are filled by replacement, never by
+`str.format`. A person replaces any of them with `--prompts FILE.toml`.
+Source: LTGC, CVPR 2024, section 3 (arXiv 2403.05854).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+
+
+class Prompts(msgspec.Struct, frozen=True, kw_only=True):
+    """The texts in use."""
+
+    template_1: str = "A photo of the class [y], {with distinctive features}{in specific scenes}."
+    describe: str = "Please use the Template 1 to briefly describe the image of the class [y]."
+    extend: str = (
+        "Besides these descriptions mentioned above, please use the Template 1 to list other possible "
+        "{distinctive features} and {specific scenes} for the class [y]."
+    )
+    reflect: str = (
+        "Please exclude any repetitive {distinctive features} and {specific scenes} for class [y] "
+        "in this descriptions list."
+    )
+    template_2: str = "A photo of the class [y] with {feature 1}{feature 2}{...}."
+    template: str = "Please use Template 2 to summarize the most distinctive features of class [y]."
+    refine: str = (
+        "This description d doesn't seem to be representative of the class [y]. Could you refine it to "
+        "enhance the distinctive features of class [y]?"
+    )
+
+
+PAPER = Prompts()
+
+
+def load(path: Path | None) -> Prompts:
+    """Returns the texts of a TOML file laid over the paper's. Raises InputError for an unknown name."""
+    if path is None:
+        return PAPER
+    try:
+        texts = tomllib.loads(path.read_text(encoding="utf-8"))
+        unknown = sorted(set(texts) - set(Prompts.__struct_fields__))
+        if unknown:
+            names = ", ".join(Prompts.__struct_fields__)
+            raise InputError(f"{path}: no prompt is named {unknown[0]!r}; the seven are {names}")
+        prompts = msgspec.convert(texts, Prompts)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise InputError(f"{path}: {error}") from None
+    for name in Prompts.__struct_fields__:
+        if "[y]" not in getattr(prompts, name):
+            raise InputError(f"{path}: {name} never names the class; write [y] where its name belongs")
+    return prompts
+
+
+def fill(text: str, subject: str) -> str:
+    """Returns a text with the class in it.
+
+    >>> fill(PAPER.template, "seal (marine mammal)")
+    'Please use Template 2 to summarize the most distinctive features of class seal (marine mammal).'
+    """
+    return text.replace("[y]", subject)
+
+
+def numbered(texts: Sequence[str]) -> str:
+    """Returns the texts as a numbered list, a line each, counted from 1."""
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, start=1))
+
+
+def describe(prompts: Prompts, subject: str) -> str:
+    """Returns Prompt 1, with Template 1."""
+    return _joined(_template_1(prompts, subject), fill(prompts.describe, subject), "Answer with one sentence.")
+
+
+def extend(prompts: Prompts, subject: str, known: Sequence[str], want: int) -> str:
+    """Returns Prompt 2 below the descriptions that are there already."""
+    return _joined(
+        f"Descriptions of the class {subject}:\n{numbered(known)}" if known else "",
+        _template_1(prompts, subject),
+        fill(prompts.extend, subject),
+        f"Answer with {want} descriptions, one a line, numbered, and nothing else.",
+    )
+
+
+def reflect(prompts: Prompts, subject: str, listed: Sequence[str]) -> str:
+    """Returns Prompt 3 below a numbered list. The answer is the numbers to exclude, not the list again."""
+    return _joined(
+        f"Descriptions list:\n{numbered(listed)}",
+        fill(prompts.reflect, subject),
+        "Answer only with the numbers of the descriptions to exclude, separated by commas, or with: none.",
+    )
+
+
+def template(prompts: Prompts, subject: str, known: Sequence[str]) -> str:
+    """Returns Prompt 4, below the descriptions of the class's own images where there are any."""
+    return _joined(
+        f"Descriptions of the class {subject}:\n{numbered(known)}" if known else "",
+        f"Template 2: {fill(prompts.template_2, subject)}",
+        fill(prompts.template, subject),
+        "Name only what can be seen in a photo. Answer with one sentence.",
+    )
+
+
+def refine(prompts: Prompts, subject: str, description: str, class_template: str) -> str:
+    """Returns Prompt 5 on the description that failed, with the class's template as the aim."""
+    return _joined(
+        f"Description d:\n{numbered([description])}",
+        f"Distinctive features of the class {subject}: {class_template}",
+        _template_1(prompts, subject),
+        fill(prompts.refine, subject),
+        "Answer with one sentence.",
+    )
+
+
+def drawn(text: str, name: str, subject: str) -> str:
+    """Returns a description as it is drawn and scored: without the words "the class", with the class's sense.
+
+    Image models and CLIP take "the class" for a school class.
+
+    >>> drawn("A photo of the class seal, on a rock.", "seal", "seal (marine mammal)")
+    'A photo of seal (marine mammal), on a rock.'
+    """
+    named = rf"{re.escape(name)}(?!\w)"
+    text, found = re.subn(rf"\b(?:the |a )?class {named}(?! \()", lambda _: subject, text, flags=re.IGNORECASE)
+    text = re.sub(rf"\b(?:the |a )?class (?={named})", "", text, flags=re.IGNORECASE)
+    if found or subject in text:
+        return text
+    return re.sub(rf"(?<!\w){named}", lambda _: subject, text, count=1)
+
+
+def _template_1(prompts: Prompts, subject: str) -> str:
+    return f"Template 1: {fill(prompts.template_1, subject)}"
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)

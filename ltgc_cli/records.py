@@ -1,0 +1,224 @@
+"""The records that stages pass to each other: one JSON object a line, told apart by `kind`.
+
+A line that a stage does not change is written back byte for byte, keys that ltgc does not know included;
+so is a line of a kind that ltgc does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, TypeVar
+
+import jsonlines
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.ports import Usage
+
+SCHEMA = 1
+"""Part of every record's id. A change here makes every artifact anew (answers in the store are kept)."""
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who made a record: the model, the named prompt (its sha256 where a person replaced it), seed, attempt, cost."""
+
+    model: str
+    prompt: str = ""
+    seed: int | None = None
+    attempt: int = 0
+    usage: Usage = Usage()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every record has."""
+
+    id: str = ""
+    label: int = -1
+    class_: str = msgspec.field(default="", name="class")
+    parents: tuple[str, ...] = ()
+    """The ids of the records that this one was made from."""
+    made: Made | None = None
+    rest: dict[str, Any] = {}
+    """Keys that ltgc does not know, kept as they came."""
+    line: str = ""
+    """The line as it was read; empty for a record made or changed here."""
+
+
+class Class(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A row of the class table. `count` is the number of real training images, None where there is no data."""
+
+    count: int | None = None
+    shot: str = ""
+    tail: bool = True
+    sense: str = ""
+    data: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The name as prompts and drawings use it: `seal (marine mammal)`."""
+        return f"{self.class_} ({self.sense})" if self.sense else self.class_
+
+
+class Description(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One Template-1 sentence. `origin` is described (from an original image) or extended."""
+
+    text: str
+    origin: str = "extended"
+
+
+class Template(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """C_y, the sentence with the class's most distinctive features, and the bar that its images must reach."""
+
+    text: str
+    bar: float | None = None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One round of an image's life in filter: what was drawn, how it scored."""
+
+    text: str
+    sha256: str
+    score: float
+
+
+class Image(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """An image. `origin` is original or generated; its bytes are in the store under `sha256`."""
+
+    sha256: str
+    origin: str = "generated"
+    format: str = "png"
+    text: str = ""
+    """The description that it was drawn from."""
+    name: str = ""
+    """Where an original came from, relative to its data set."""
+    score: float | None = None
+    bar: float | None = None
+    scale: str = ""
+    history: tuple[Step, ...] = ()
+
+
+class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A description or an image that was turned down, with the reason."""
+
+    of: str
+    reason: str
+    text: str = ""
+    sha256: str = ""
+    score: float | None = None
+    bar: float | None = None
+    scale: str = ""
+    history: tuple[Step, ...] = ()
+
+
+class Failure(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that could not be done: a refused prompt, a broken image, an empty answer."""
+
+    stage: str
+    reason: str
+    text: str = ""
+
+
+class Checkpoint(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A trained model: a folder in the store's checkpoints, named by `sha256` of what it was trained from."""
+
+    sha256: str
+    method: str = ""
+    settings: dict[str, Any] = {}
+
+
+class Metric(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One measured value. `group` is many, medium, few, all or class; `value` in percent for an accuracy."""
+
+    name: str
+    group: str
+    value: float | None
+    method: str = ""
+    images: int = 0
+
+
+class Other(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a kind that ltgc does not know; it passes through."""
+
+    kind: str
+
+
+KINDS: dict[str, type[Record]] = {
+    "class": Class,
+    "description": Description,
+    "template": Template,
+    "image": Image,
+    "rejected": Rejected,
+    "failure": Failure,
+    "checkpoint": Checkpoint,
+    "metric": Metric,
+}
+_NAMES = {cls: kind for kind, cls in KINDS.items()}
+_OWN = {"rest", "line"}
+_KEYS = {kind: frozenset(f.encode_name for f in msgspec.structs.fields(cls)) - _OWN for kind, cls in KINDS.items()}
+
+R = TypeVar("R", bound=Record)
+
+
+def kind_of(record: Record) -> str:
+    """Returns the `kind` that a record is written with."""
+    return record.kind if isinstance(record, Other) else _NAMES[type(record)]
+
+
+def parse(line: str) -> Record:
+    """Returns the record on one line. Raises ValueError for a line that is none."""
+    line = line.strip()
+    try:
+        data = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not JSON ({error}); every line must be one ltgc record") from None
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str):
+        raise ValueError('not a record (a JSON object with a "kind"); pass on what an ltgc command wrote')
+    if kind not in KINDS:
+        return Other(kind=kind, line=line)
+    known = _KEYS[kind]
+    fields = {key: value for key, value in data.items() if key in known}
+    rest = {key: value for key, value in data.items() if key not in known and key != "kind"}
+    try:
+        return msgspec.convert(fields | {"rest": rest, "line": line}, KINDS[kind])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a {kind} record that ltgc can read: {error}") from None
+
+
+def dump(record: Record) -> str:
+    """Returns the record as one line of JSON, without the newline: as it was read where nothing changed."""
+    if record.line:
+        return record.line
+    data = msgspec.to_builtins(record)
+    rest = data.pop("rest", {})
+    return json.dumps({"kind": kind_of(record), **data, **rest}, ensure_ascii=False, separators=(",", ":"))
+
+
+def evolve(record: R, **changes: Any) -> R:
+    """Returns the record with some fields changed; keys that ltgc does not know stay with it."""
+    return msgspec.structs.replace(record, line="", **changes)
+
+
+def identify(record: R, *content: object) -> R:
+    """Returns the record with an id made of its kind, class, parents and `content`: never of a place or a time."""
+    what = [SCHEMA, kind_of(record), record.label, record.class_, list(record.parents), *content]
+    text = json.dumps(what, ensure_ascii=False, separators=(",", ":"))
+    return evolve(record, id=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def read(stream: Iterable[str], name: str = "stdin") -> Iterator[Record]:
+    """Returns the records of a stream of lines, blank lines skipped. Raises InputError with file and line."""
+    try:
+        yield from jsonlines.Reader(stream, loads=parse).iter(skip_empty=True)
+    except jsonlines.InvalidLineError as error:
+        raise InputError(f"{name}:{error.lineno}: {error.__cause__ or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 text ({error.reason}); ltgc reads JSONL") from None
+
+
+def write(stream: IO[str], records: Iterable[Record]) -> int:
+    """Returns how many records were written, one a line."""
+    with jsonlines.Writer(stream, dumps=dump) as writer:
+        return writer.write_all(records)

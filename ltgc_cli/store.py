@@ -1,0 +1,214 @@
+"""The store: every paid answer, for good, under the hash of its question.
+
+The contract in one sentence: `cached(f, store)(x) == f(x)`, and f runs only for an x not seen before.
+An answer is durable before anything uses it; of two racing answers the first wins; nothing is evicted;
+nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import diskcache
+import msgspec
+from diskcache.core import MODE_PICKLE
+
+from ltgc_cli.errors import InputError
+
+SCHEMA = 1
+"""Part of every key. A change here makes every user pay again: say so in the CHANGELOG."""
+
+_LAYOUT = {"eviction_policy": "none", "cull_limit": 0, "size_limit": 2**60, "sqlite_synchronous": 2}
+_ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
+
+Req = TypeVar("Req", bound=msgspec.Struct)
+Ans = TypeVar("Ans")
+
+
+def key(request: msgspec.Struct) -> str:
+    """Returns the sha256 (hex) of the canonical JSON of a frozen request, its type and the schema version."""
+    data = [SCHEMA, type(request).__name__, msgspec.to_builtins(request)]
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class TextDisk(diskcache.Disk):
+    """Keeps text under text keys, and refuses pickles both ways (CVE-2025-69872)."""
+
+    def put(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            raise TypeError("the store's keys are text")
+        return super().put(key)
+
+    def get(self, key: Any, raw: bool) -> Any:
+        if not raw:
+            raise InputError("the store holds a pickled key, which ltgc never writes; it is not opened")
+        return super().get(key, raw)
+
+    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
+        if not isinstance(value, str):
+            raise TypeError("the store's values are text")
+        return super().store(value, read, key=key)
+
+    def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
+        if mode == MODE_PICKLE or not isinstance(value, str):
+            raise InputError("the store holds a value that ltgc never writes (a pickle?); it is not opened")
+        return super().fetch(mode, filename, value, read)
+
+
+class Store:
+    """A folder with the answers (SQLite), the objects (image bytes by sha256), artifacts and checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._answers = diskcache.Cache(
+                str(folder / "answers"), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT
+            )
+        except (OSError, diskcache.Timeout) as error:
+            raise InputError(f"{folder}: the store cannot be opened ({error}); set --cache-dir") from None
+        # diskcache keeps settings in the file: a store made elsewhere could bring eviction with it.
+        wrong = {name for name, value in _LAYOUT.items() if getattr(self._answers, name) != value}
+        if wrong:
+            raise InputError(f"{folder}: the store's settings would lose answers ({', '.join(sorted(wrong))})")
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Returns the entry under a key, or None. An entry is `{"request": …, "answer": …}`."""
+        text = self._answers.get(key, retry=True)
+        return None if text is None else msgspec.json.decode(text)
+
+    def add(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """Returns the entry that holds from now on: this one, or an earlier one. Durable on return."""
+        text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+        if self._answers.add(key, text, retry=True):
+            return entry
+        return self.get(key) or entry
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def object_path(self, sha256: str, suffix: str = "") -> Path:
+        """Returns where an object's bytes lie. Raises InputError for what is no sha256 (a path, say)."""
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise InputError(f"{sha256[:80]!r} is no sha256 of an image")
+        return self.folder / "objects" / sha256[:2] / (sha256 + suffix)
+
+    def put_object(self, data: bytes) -> str:
+        """Returns the sha256 of bytes that are in the store, and on the disk, from now on."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self.object_path(sha256)
+        if not path.exists():
+            write_atomically(path, data)
+        return sha256
+
+    def get_object(self, sha256: str) -> bytes:
+        """Returns the bytes. Raises InputError where they are missing or are not what the name says."""
+        path = self.object_path(sha256)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise InputError(
+                f"image {sha256[:12]}… is not in the store {self.folder}; "
+                "use the --cache-dir that it was made with, or make it again"
+            ) from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise InputError(f"{path}: the bytes are not what the name says; delete the file and run again")
+        return data
+
+    def close(self) -> None:
+        self._answers.close()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file under a temporary name, syncs it and renames it: it is whole or it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Tally(Protocol):
+    """Told of every answer: whether it was asked or found."""
+
+    def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None: ...
+
+
+def _no_tally(request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
+    pass
+
+
+def cached_batch(
+    f: Callable[[Sequence[Req]], Sequence[Ans | Exception]],
+    store: Store,
+    answer_type: type[Ans],
+    tally: Tally = _no_tally,
+) -> Callable[[Sequence[Req]], list[Ans | Exception]]:
+    """Returns f with its answers kept: equal to f, and f sees only requests that are new.
+
+    An exception in an answer's place is handed on and never kept.
+    """
+
+    def ask(requests: Sequence[Req]) -> list[Ans | Exception]:
+        keys = [key(request) for request in requests]
+        answers: dict[str, Ans | Exception] = {}
+        new: dict[str, Req] = {}
+        for k, request in zip(keys, requests, strict=True):
+            entry = None if k in answers or k in new else store.get(k)
+            if entry is not None:
+                answers[k] = msgspec.convert(entry["answer"], answer_type)
+                tally(request, answers[k], hit=True)
+            elif k not in answers:
+                new[k] = request
+        fresh = f(list(new.values())) if new else []
+        for (k, request), answer in zip(new.items(), fresh, strict=True):
+            if not isinstance(answer, Exception):
+                entry = {"request": _described(request), "answer": msgspec.to_builtins(answer)}
+                answer = msgspec.convert(store.add(k, entry)["answer"], answer_type)
+                tally(request, answer, hit=False)
+            answers[k] = answer
+        return [answers[k] for k in keys]
+
+    return ask
+
+
+def cached(
+    f: Callable[[Req], Ans], store: Store, answer_type: type[Ans], tally: Tally = _no_tally
+) -> Callable[[Req], Ans]:
+    """Returns f with its answers kept. Threads that ask the same thing at once share one call."""
+    asking: dict[str, threading.Lock] = {}
+    guard = threading.Lock()
+
+    def each(requests: Sequence[Req]) -> list[Ans | Exception]:
+        return [f(request) for request in requests]
+
+    batch = cached_batch(each, store, answer_type, tally)
+
+    def ask(request: Req) -> Ans:
+        with guard:
+            lock = asking.setdefault(key(request), threading.Lock())
+        with lock:
+            (answer,) = batch([request])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return ask
+
+
+def _described(request: msgspec.Struct) -> dict[str, Any]:
+    return {"type": type(request).__name__, **msgspec.to_builtins(request)}
