@@ -7,6 +7,7 @@ Source: LTGC, CVPR 2024, section 3 (arXiv 2403.05854).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Sequence
@@ -143,3 +144,11 @@ def _template_1(prompts: Prompts, subject: str) -> str:
 
 def _joined(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
+
+
+def name(prompts: Prompts, which: str) -> str:
+    """Returns what a record calls a prompt: its name, with a hash where it is not the paper's text."""
+    text: str = getattr(prompts, which)
+    if text == getattr(PAPER, which):
+        return which
+    return f"{which}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"

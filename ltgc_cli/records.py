@@ -222,3 +222,59 @@ def write(stream: IO[str], records: Iterable[Record]) -> int:
     """Returns how many records were written, one a line."""
     with jsonlines.Writer(stream, dumps=dump) as writer:
         return writer.write_all(records)
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The lines of one class, in order. `cls` is its class record, or one made up where the stream has none."""
+
+    cls: Class
+    rows: list[Record]
+
+
+def by_class(records: Iterable[Record]) -> Iterator[Group]:
+    """Returns the stream class by class. Lines without a label (a checkpoint, say) come in groups of their own.
+
+    Raises InputError where one label has two names, or the lines of one class do not stay together.
+    """
+    names: dict[int, str] = {}
+    rows: list[Record] = []
+    for record in records:
+        if rows and not isinstance(record, Other) and record.label != rows[0].label:
+            yield _group(rows)
+            rows = []
+        if record.label >= 0 and not isinstance(record, Other):
+            if not rows and record.label in names:
+                raise InputError(
+                    f"the lines of class {record.class_!r} (label {record.label}) do not stay together; "
+                    "sort the stream by label: jq -s -c 'sort_by(.label)[]'"
+                )
+            if names.setdefault(record.label, record.class_) != record.class_:
+                raise InputError(
+                    f"label {record.label} is {names[record.label]!r} in one line and {record.class_!r} in another; "
+                    "a stream holds the classes of one data set"
+                )
+        rows.append(record)
+    if rows:
+        yield _group(rows)
+
+
+def _group(rows: list[Record]) -> Group:
+    own = next((row for row in rows if isinstance(row, Class)), None)
+    return Group(own or Class(label=rows[0].label, class_=rows[0].class_, tail=rows[0].label >= 0), rows)
+
+
+def share(usage: Usage, parts: int) -> list[Usage]:
+    """Returns a usage cut into parts that sum to it, one for each record that an answer became.
+
+    >>> [part.prompt_tokens for part in share(Usage(prompt_tokens=11), 3)]
+    [4, 4, 3]
+    """
+
+    def cut(total: int) -> list[int]:
+        return [total // parts + (number < total % parts) for number in range(parts)]
+
+    dollars = None if usage.dollars is None else usage.dollars / parts
+    return [
+        Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
+        for prompt, completion in zip(cut(usage.prompt_tokens), cut(usage.completion_tokens), strict=True)
+    ]

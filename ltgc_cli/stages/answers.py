@@ -1,0 +1,104 @@
+"""Reads the answers of language models: which lines are descriptions, and of every other line why not."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Read(NamedTuple):
+    """What was found in an answer: Template-1 sentences, and each dropped line with its reason."""
+
+    texts: list[str]
+    dropped: list[tuple[str, str]]
+
+
+_THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+_MARK = re.compile(r"^\s*(?:[-*•–]\s+|\(?\d{1,3}[.):]\s*|#+\s+)+")
+_QUOTES = "\"'`*“”‘’ \t"
+_START = r"\b(?:an? |the )?(?:photo|picture|image)(?:graph)? of "
+_PLACEHOLDERS = ("distinctive feature", "specific scene", "[y]", "feature 1")
+_ENDS = (".", "!", "?", "…")
+
+
+def descriptions(answer: str, name: str, subject: str) -> Read:
+    """Returns the Template-1 sentences of an answer about the class `name`, normalised, in order.
+
+    Every sentence comes back as `A photo of the class NAME, …`: list marks, bold, quotes and literal braces are
+    taken off, a paragraph that holds several sentences is cut into them.
+    """
+    texts: list[str] = []
+    dropped: list[tuple[str, str]] = []
+    for line in _THOUGHTS.sub("", answer).splitlines():
+        bare = _bare(line)
+        if not bare:
+            continue
+        for sentence in _cut(bare):
+            text, reason = _description(sentence, name, subject)
+            if reason:
+                dropped.append((sentence, reason))
+            else:
+                texts.append(text)
+    return Read(texts, dropped)
+
+
+def features(text: str, name: str) -> str:
+    """Returns what a Template-1 sentence says of its class: all that follows the name.
+
+    >>> features("A photo of the class crane, standing in a marsh.", "crane")
+    'standing in a marsh'
+    """
+    start = f"A photo of the class {name}"
+    rest = text[len(start) :] if text.startswith(start) else text
+    return rest.strip(" ,.;:")
+
+
+def excluded(answer: str, count: int) -> set[int]:
+    """Returns the numbers from 1 to `count` that an answer to Prompt 3 lists; empty for "none".
+
+    A sentence of prose that happens to hold a number is no list.
+
+    >>> sorted(excluded("2, 5 and 7.", 6))
+    [2, 5]
+    """
+    text = _THOUGHTS.sub("", answer).strip()
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    if re.search(r"[a-z]{3,}", re.sub(r"\band\b|\bexcluded?\b|\bnumbers?\b|\bnone\b", "", text.lower())):
+        return set()
+    return {number for number in numbers if 1 <= number <= count}
+
+
+def _bare(line: str) -> str:
+    line = _MARK.sub("", line).replace("**", "").replace("__", "")
+    line = line.replace("{", " ").replace("}", " ")
+    return re.sub(r"\s+", " ", line).strip(_QUOTES)
+
+
+def _cut(line: str) -> list[str]:
+    """Returns the line cut before each further "A photo of …" that begins a sentence."""
+    return [part.strip(_QUOTES) for part in re.split(rf"(?<=[.!?;])\s+(?={_START})", line, flags=re.IGNORECASE)]
+
+
+def _description(sentence: str, name: str, subject: str) -> tuple[str, str]:
+    if any(placeholder in sentence.lower() for placeholder in _PLACEHOLDERS):
+        return "", "echoes the template's placeholders"
+    spelled = "|".join(_spelling(form) for form in sorted({subject, name}, key=len, reverse=True))
+    match = re.match(
+        rf"{_START}(?:the |an? )?(?:class )?[\"'“‘\[]?(?:{spelled})[\"'”’\]]?(?!\w)", sentence, re.IGNORECASE
+    )
+    if not match:
+        other = re.match(rf"{_START}the class ", sentence, re.IGNORECASE)
+        return "", "names another class" if other else "is not in the form of Template 1"
+    rest = re.sub(r"\s+([,.;])", r"\1", sentence[match.end() :]).strip()
+    if not re.search(r"\w", rest):
+        return "", "says nothing of the class"
+    if not rest.endswith(_ENDS):
+        rest += "."
+    # Template 1 has a comma before the features; Template 2 ("with …") has none.
+    joint = "" if rest.startswith((",", "with ")) else ","
+    return f"A photo of the class {name}{joint}{'' if rest.startswith(',') else ' '}{rest}", ""
+
+
+def _spelling(name: str) -> str:
+    """Returns a pattern for a name however its words are joined: models write Trogon_rufus as Trogon rufus."""
+    return r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s_]+", name) if word)

@@ -1,0 +1,45 @@
+"""describe: what a vision-language model sees in each original image of a tail class (Prompt 1)."""
+
+from __future__ import annotations
+
+from ltgc_cli import prompts as p
+from ltgc_cli.errors import Refused
+from ltgc_cli.ports import Ask, Question
+from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
+from ltgc_cli.stages import answers
+
+
+def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
+    """Returns the image and its description, or the image and a failure. The image is shown as it is on disk."""
+    question = Question(
+        model=model,
+        task="describe",
+        subject=cls.subject,
+        text=p.describe(prompts, cls.subject),
+        images=(image.sha256,),
+    )
+    try:
+        answer = ask(question)
+    except Refused as error:
+        return [image, failure(cls, image, str(error))]
+    read = answers.descriptions(answer.text, cls.class_, cls.subject)
+    if not read.texts:
+        reasons = "; ".join(reason for _, reason in read.dropped) or "the answer was empty"
+        return [image, failure(cls, image, f"no usable description: {reasons}", answer.text)]
+    described = Description(
+        label=cls.label,
+        class_=cls.class_,
+        text=read.texts[0],
+        origin="described",
+        parents=(image.id,),
+        made=Made(model=model, prompt=p.name(prompts, "describe"), usage=answer.usage),
+    )
+    return [image, identify(described, described.text)]
+
+
+def failure(cls: Class, image: Image, reason: str, text: str = "") -> Failure:
+    """Returns the record of an image that could not be described."""
+    failed = Failure(
+        label=cls.label, class_=cls.class_, stage="describe", reason=reason, text=text, parents=(image.id,)
+    )
+    return identify(failed, reason)

@@ -1,0 +1,77 @@
+"""extend: what else the class may look like, listed by a language model (Prompt 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ltgc_cli import prompts as p
+from ltgc_cli.errors import Refused
+from ltgc_cli.ports import Ask, Question
+from ltgc_cli.records import Class, Description, Failure, Group, Made, Record, Rejected, identify, share
+from ltgc_cli.stages import answers
+
+SHOWN = 20
+"""Descriptions shown with a question. More would make each further description cost more than the one before."""
+
+
+def extend(group: Group, *, ask: Ask, model: str, want: int, prompts: p.Prompts = p.PAPER) -> list[Record]:
+    """Returns the lines of a class and after them its new descriptions; lines of other classes as they are."""
+    if not group.cls.tail:
+        return group.rows
+    known = [row for row in group.rows if isinstance(row, Description)]
+    return group.rows + more(group.cls, known, ask=ask, model=model, want=want, attempt=0, prompts=prompts)
+
+
+def more(
+    cls: Class,
+    known: Sequence[Description],
+    *,
+    ask: Ask,
+    model: str,
+    want: int,
+    attempt: int,
+    prompts: p.Prompts = p.PAPER,
+) -> list[Record]:
+    """Returns new descriptions of a class, the lines of the answer that are none, or a failure."""
+    shown = known[-SHOWN:]
+    question = Question(
+        model=model,
+        task="extend",
+        subject=cls.subject,
+        text=p.extend(prompts, cls.subject, [row.text for row in shown], want),
+        want=want,
+        attempt=attempt,
+    )
+    try:
+        answer = ask(question)
+    except Refused as error:
+        return [_failure(cls, str(error), "")]
+    read = answers.descriptions(answer.text, cls.class_, cls.subject)
+    if not read.texts:
+        return [_failure(cls, "the answer holds no usable description", answer.text)]
+    parents = tuple(row.id for row in shown)
+    made = [
+        Made(model=model, prompt=p.name(prompts, "extend"), attempt=attempt, usage=usage)
+        for usage in share(answer.usage, len(read.texts))
+    ]
+    kept = [
+        identify(
+            Description(label=cls.label, class_=cls.class_, text=text, parents=parents, made=source),
+            attempt,
+            number,
+            text,
+        )
+        for number, (text, source) in enumerate(zip(read.texts, made, strict=True))
+    ]
+    return [*kept, *(_dropped(cls, text, reason, model) for text, reason in read.dropped)]
+
+
+def _failure(cls: Class, reason: str, text: str) -> Failure:
+    return identify(Failure(label=cls.label, class_=cls.class_, stage="extend", reason=reason, text=text), reason)
+
+
+def _dropped(cls: Class, text: str, reason: str, model: str) -> Rejected:
+    dropped = Rejected(
+        label=cls.label, class_=cls.class_, of="description", reason=reason, text=text, made=Made(model=model)
+    )
+    return identify(dropped, reason, text)

@@ -1,0 +1,144 @@
+"""reflect: no description twice (repetition check), and enough of them (number check), in a loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ltgc_cli import prompts as p
+from ltgc_cli.errors import Refused
+from ltgc_cli.ports import Ask, Question
+from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
+from ltgc_cli.stages import answers
+from ltgc_cli.stages.extend import more
+
+_COMMON = frozenset(
+    ["a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "its", "of", "on", "or", "the", "to", "with"]
+)
+_MOST_AT_ONCE = 40
+"""Descriptions asked for in one question; longer answers get cut off."""
+
+
+def reflect(
+    group: Group, *, ask: Ask, model: str, k: int, rounds: int, near: float, prompts: p.Prompts = p.PAPER
+) -> list[Record]:
+    """Returns the lines of a class with K_y = `k` descriptions among them: repeats rejected, missing ones added.
+
+    It asks again while fewer than `k` remain, and gives up after `rounds` rounds in a row that add nothing;
+    a class that falls short gets a failure record. Descriptions of original images are never cut to reach `k`.
+    """
+    cls = group.cls
+    if not cls.tail:
+        return group.rows
+    first = [row for row in group.rows if isinstance(row, Description)]
+    kept, verdicts = _without_repeats(cls, [], first, ask, model, near, prompts)
+    added: list[Record] = []
+    idle = attempt = 0
+    while len(kept) < k and idle < rounds:
+        attempt += 1
+        want = min(k - len(kept), _MOST_AT_ONCE)
+        new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts)
+        fresh = [row for row in new if isinstance(row, Description)]
+        grown, repeats = _without_repeats(cls, kept, fresh, ask, model, near, prompts)
+        idle = 0 if len(grown) > len(kept) else idle + 1
+        kept, verdicts = grown, verdicts | repeats
+        added += new
+    surplus = [row.id for row in kept if row.origin != "described"][max(0, k - _described(kept)) :]
+    verdicts |= {id: f"more than the {k} wanted" for id in surplus}
+    rows = [_judged(row, verdicts) for row in [*group.rows, *added]]
+    total = len(kept) - len(surplus)
+    return rows if total >= k else [*rows, _short(cls, total, k)]
+
+
+def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) -> dict[int, str]:
+    """Returns, by position, which texts repeat an earlier or a known one, and how: found locally and for free.
+
+    `near` is the Jaccard similarity of the words of two descriptions (the template's own words left out) from
+    which on one counts as a repeat of the other; 1 finds only those of the same words.
+    """
+    seen = [words(text, name) for text in known]
+    found: dict[int, str] = {}
+    for position, text in enumerate(texts):
+        own = words(text, name)
+        closest = max((jaccard(own, other) for other in seen), default=0.0)
+        if closest == 1.0:
+            found[position] = "says the same as another"
+        elif closest >= near:
+            found[position] = f"nearly the same as another (Jaccard {closest:.2f})"
+        else:
+            seen.append(own)
+    return found
+
+
+def words(text: str, name: str) -> frozenset[str]:
+    """Returns the words that carry a description's features, without order or case.
+
+    >>> sorted(words("A photo of the class crane, standing in a marsh.", "crane"))
+    ['marsh', 'standing']
+    """
+    return frozenset(re.findall(r"\w+", answers.features(text, name).lower())) - _COMMON
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """Returns the share of the words of two sets that both have: 1 for equal sets, two empty ones too."""
+    return len(a & b) / len(a | b) if a | b else 1.0
+
+
+def _without_repeats(
+    cls: Class,
+    kept: Sequence[Description],
+    new: Sequence[Description],
+    ask: Ask,
+    model: str,
+    near: float,
+    prompts: p.Prompts,
+) -> tuple[list[Description], dict[str, str]]:
+    """Returns what is kept with the new ones, and the reason for each id that is not."""
+    local = repeats([row.text for row in new], [row.text for row in kept], cls.class_, near)
+    verdicts = {new[position].id: reason for position, reason in local.items()}
+    fresh = [row for row in new if row.id not in verdicts]
+    for position in _asked(cls, [row.text for row in fresh], ask, model, prompts):
+        verdicts[fresh[position].id] = "repetitive, says the language model"
+    return [*kept, *(row for row in fresh if row.id not in verdicts)], verdicts
+
+
+def _asked(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
+    """Returns the positions that Prompt 3 excludes. A refusal excludes nothing: the local check has been done."""
+    found: list[int] = []
+    for start in range(0, len(texts), _MOST_AT_ONCE):
+        part = texts[start : start + _MOST_AT_ONCE]
+        if len(part) < 2:
+            continue
+        text = p.reflect(prompts, cls.subject, part)
+        question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
+        try:
+            answer = ask(question)
+        except Refused:
+            continue
+        found += [start + number - 1 for number in sorted(answers.excluded(answer.text, len(part)))]
+    return found
+
+
+def _described(rows: Sequence[Description]) -> int:
+    return sum(row.origin == "described" for row in rows)
+
+
+def _judged(row: Record, verdicts: dict[str, str]) -> Record:
+    if not isinstance(row, Description) or row.id not in verdicts:
+        return row
+    rejected = Rejected(
+        label=row.label,
+        class_=row.class_,
+        of="description",
+        reason=verdicts[row.id],
+        text=row.text,
+        parents=(row.id,),
+        made=row.made,
+        rest=row.rest,
+    )
+    return identify(rejected, rejected.reason)
+
+
+def _short(cls: Class, total: int, k: int) -> Failure:
+    reason = f"{total} of {k} descriptions: the last rounds added nothing new; try another --llm or raise --rounds"
+    return identify(Failure(label=cls.label, class_=cls.class_, stage="reflect", reason=reason), reason)

@@ -1,0 +1,92 @@
+"""render: one image per description, drawn by a text-to-image model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ltgc_cli import prompts as p
+from ltgc_cli.engine import batches
+from ltgc_cli.ports import Drawing, Paint, Picture
+from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, identify
+
+
+class Style(msgspec.Struct, frozen=True, kw_only=True):
+    """How pictures are drawn; `None` leaves it to the model's own default. Sizes in pixels."""
+
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative: str = ""
+    seed: int = 0
+
+
+def render(
+    groups: Iterable[Group], *, paint: Paint, model: str, style: Style = Style(), batch: int
+) -> Iterator[list[Record]]:
+    """Returns, class by class, the lines and after them an image for every description of a tail class.
+
+    Drawings of several classes share a batch; a picture depends on its own request alone.
+    """
+    for together in batches(groups, lambda group: len(_wanted(group)), batch):
+        wanted = [(group, row) for group in together for row in _wanted(group)]
+        drawings = [drawing(row.text, row.id, 0, group.cls, model, style) for group, row in wanted]
+        pictures: list[Picture | Exception] = []
+        for start in range(0, len(drawings), batch):
+            pictures += paint(drawings[start : start + batch])
+        made: dict[str, Record] = {
+            row.id: _result(row, d, picture, model)
+            for (_, row), d, picture in zip(wanted, drawings, pictures, strict=True)
+        }
+        for group in together:
+            yield [*group.rows, *(made[row.id] for row in _wanted(group))]
+
+
+def drawing(text: str, id: str, attempt: int, cls: Class, model: str, style: Style) -> Drawing:
+    """Returns the request for a description's picture. Its seed comes from the record's id and the attempt."""
+    return Drawing(
+        model=model,
+        text=p.drawn(text, cls.class_, cls.subject),
+        seed=seed(id, attempt, style.seed),
+        attempt=attempt,
+        width=style.width,
+        height=style.height,
+        steps=style.steps,
+        guidance=style.guidance,
+        negative=style.negative,
+    )
+
+
+def seed(id: str, attempt: int, base: int = 0) -> int:
+    """Returns a seed in [0, 2**31) that depends on the record and the attempt, never on a place in a batch."""
+    return int.from_bytes(hashlib.sha256(f"{id}:{attempt}:{base}".encode()).digest()[:4], "big") >> 1
+
+
+def _wanted(group: Group) -> list[Description]:
+    return [row for row in group.rows if isinstance(row, Description)] if group.cls.tail else []
+
+
+def _result(row: Description, request: Drawing, picture: Picture | Exception, model: str) -> Record:
+    if isinstance(picture, Exception):
+        failed = Failure(
+            label=row.label,
+            class_=row.class_,
+            stage="render",
+            reason=str(picture),
+            text=row.text,
+            parents=(row.id,),
+        )
+        return identify(failed, failed.reason)
+    image = Image(
+        label=row.label,
+        class_=row.class_,
+        sha256=picture.sha256,
+        format=picture.format,
+        text=row.text,
+        parents=(row.id,),
+        made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=picture.usage),
+    )
+    return identify(image, picture.sha256)
