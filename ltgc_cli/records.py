@@ -224,6 +224,9 @@ def write(stream: IO[str], records: Iterable[Record]) -> int:
         return writer.write_all(records)
 
 
+_OF_NO_CLASS = (Other, Checkpoint, Metric)
+
+
 class Group(msgspec.Struct, frozen=True):
     """The lines of one class, in order. `cls` is its class record, or one made up where the stream has none."""
 
@@ -232,17 +235,20 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def by_class(records: Iterable[Record]) -> Iterator[Group]:
-    """Returns the stream class by class. Lines without a label (a checkpoint, say) come in groups of their own.
+    """Returns the stream class by class. Lines that belong to no class (a checkpoint, say) stay where they are.
 
     Raises InputError where one label has two names, or the lines of one class do not stay together.
     """
     names: dict[int, str] = {}
     rows: list[Record] = []
     for record in records:
-        if rows and not isinstance(record, Other) and record.label != rows[0].label:
+        if isinstance(record, _OF_NO_CLASS):
+            rows.append(record)
+            continue
+        if rows and record.label != rows[0].label:
             yield _group(rows)
             rows = []
-        if record.label >= 0 and not isinstance(record, Other):
+        if record.label >= 0:
             if not rows and record.label in names:
                 raise InputError(
                     f"the lines of class {record.class_!r} (label {record.label}) do not stay together; "

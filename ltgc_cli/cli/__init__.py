@@ -1,0 +1,122 @@
+"""The `ltgc` command: flags in, one library call, records out. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ltgc_cli import console
+from ltgc_cli.errors import INTERRUPTED, InputError, LtgcError
+
+SETTINGS_FILE = Path("ltgc.toml")
+
+
+class Commands(TyperGroup):
+    """The commands, in the order of the pipeline; turns what a person can cause into one line and an exit status."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            ctx.default_map = settings(SETTINGS_FILE, self, ctx)
+            return super().invoke(ctx)
+        except LtgcError as error:
+            console.error(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            console.error("interrupted; run the same command again and it goes on where it was")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader has had enough (| head). Python would complain once more while it closes stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    name="ltgc",
+    cls=Commands,
+    rich_markup_mode=None,  # rich help costs 150 ms at every start
+    pretty_exceptions_enable=False,  # its traceback shows local variables, keys among them
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="""Long-tail recognition with generated images: the LTGC method (CVPR 2024).
+
+    Each command reads records (JSON lines), adds its own and writes them, so that commands chain:
+
+    \b
+    ltgc describe --data birds | ltgc extend | ltgc reflect -k 100 | ltgc render | ltgc filter \\
+      | ltgc mix-train --data birds | ltgc eval --data birds-test
+
+    Without a model named, small embedded ones are used: no key, no network, no GPU. Start with: ltgc demo
+    """,
+    epilog="Exit status: 0 done; 1 done, but something fell short; 2 bad usage or input; 3 a provider cannot be "
+    "used; 4 the budget was reached; 130 interrupted.",
+)
+
+
+def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
+    """Returns the defaults that a settings file gives each command. Raises InputError for a name no command has.
+
+    A key at the top holds for every command that has such a flag; a table holds for the command of its name.
+    """
+    import tomllib
+
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from None
+    known = {name: {param.name for param in command.params} for name, command in group.commands.items()}
+    tables = {name: value for name, value in given.items() if isinstance(value, dict)}
+    common = {name.replace("-", "_"): value for name, value in given.items() if name not in tables}
+    for name in tables:
+        if name not in known:
+            raise InputError(f"{path}: [{name}] is no command{_nearest(name, known)}")
+    own = {name: {key.replace("-", "_"): value for key, value in table.items()} for name, table in tables.items()}
+    for name, table in [("", common), *own.items()]:
+        allowed = known[name] if name else set().union(*known.values())
+        for key in table:
+            if key not in allowed:
+                where = f"ltgc {name} has no flag" if name else "no command has a flag"
+                raise InputError(f"{path}: {where} --{key.replace('_', '-')}{_nearest(key, allowed)}")
+    return {
+        name: {key: value for key, value in common.items() if key in params} | own.get(name, {})
+        for name, params in known.items()
+    }
+
+
+def _nearest(name: str, names: Any) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0].replace('_', '-')}?" if close else ""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ltgc {version('ltgc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=_version, help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()
+
+
+from ltgc_cli.cli import commands, demo  # noqa: E402, F401  (registers the commands on `app`)

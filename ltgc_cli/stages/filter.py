@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Literal
 
 import msgspec
 
@@ -29,28 +28,11 @@ from ltgc_cli.records import (
 )
 from ltgc_cli.stages import answers
 from ltgc_cli.stages.extend import SHOWN
-from ltgc_cli.stages.render import Style, drawing
-
-Scale = Literal["calibrated", "cosine", "paper", "clipscore"]
-Mode = Literal["refine", "exclude", "score"]
-
-THRESHOLDS: dict[Scale, float] = {"calibrated": 10.0, "cosine": 0.3, "paper": 0.8, "clipscore": 0.75}
-"""The default --threshold of each scale. The paper's is 0.8 (0.6 for iNaturalist); the others are ours: 0.3 is
-the same bar on the raw cosine, 0.75 on CLIPScore, 10 a percentile of the scores of the original images."""
+from ltgc_cli.stages.render import drawing
+from ltgc_cli.stages.settings import Judging, Scale, Style
 
 _FEW_ORIGINALS = 5
 """Below this many original images a class's own percentile says little: the tail classes' common one is taken."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How strict filter is, and what it does with what fails."""
-
-    scale: Scale
-    threshold: float
-    mode: Mode
-    rounds: int
-    """Drawings that one description may have: the first, made by render, and the redrawn ones."""
-    never_pass: Literal["reject", "best"]
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -85,8 +67,8 @@ def evaluate(
     llm: str,
     t2i: str,
     clip: str,
-    settings: Settings,
-    style: Style = Style(),
+    settings: Judging,
+    style: Style,
     prompts: p.Prompts = p.PAPER,
     workers: int = 1,
     batch: int = 64,
@@ -185,7 +167,7 @@ def _bars(
     groups: Sequence[Group],
     templates: dict[int, Template],
     scored: Callable[[Sequence[tuple[str, str]]], list[float | Exception]],
-    settings: Settings,
+    settings: Judging,
 ) -> dict[int, float]:
     """Returns each class's bar: the threshold itself, or on the calibrated scale what its original images reach."""
     if settings.scale != "calibrated" or settings.mode == "score":
@@ -224,7 +206,7 @@ def _scores(pairs: Sequence[tuple[str, str]], score: Score, model: str, batch: i
 def _detect(
     pending: Sequence[Try],
     scored: Callable[[Sequence[tuple[str, str]]], list[float | Exception]],
-    settings: Settings,
+    settings: Judging,
 ) -> None:
     values = scored([(t.sha256, drawn_template(t.template, t.cls)) for t in pending])
     for t, value in zip(pending, values, strict=True):
@@ -259,11 +241,11 @@ def _redraw(tries: Sequence[Try], attempt: int, paint: Paint, model: str, style:
             t.sha256 = picture.sha256
 
 
-def _outcome(t: Try, settings: Settings) -> list[Record]:
+def _outcome(t: Try, settings: Judging) -> list[Record]:
     """Returns the image as accepted, or its rejection with its whole history, and a failure if there was one."""
     best = max(t.steps, key=lambda step: step.score, default=None)
     chosen = t.steps[-1] if t.passed else best
-    judged = {"bar": t.bar, "scale": settings.scale, "history": tuple(t.steps)}
+    history = tuple(t.steps)
     records: list[Record] = []
     if t.trouble:
         failed = Failure(
@@ -276,7 +258,8 @@ def _outcome(t: Try, settings: Settings) -> list[Record]:
         )
         records.append(identify(failed, t.trouble))
     if chosen and (t.passed or settings.never_pass == "best"):
-        return [evolve(t.image, sha256=chosen.sha256, text=chosen.text, score=chosen.score, **judged), *records]
+        changes = {"sha256": chosen.sha256, "text": chosen.text, "score": chosen.score}
+        return [evolve(t.image, **changes, bar=t.bar, scale=settings.scale, history=history), *records]
     reason = t.trouble or f"scored below the class's bar in {_times(len(t.steps))}"
     rejected = Rejected(
         label=t.cls.label,
@@ -289,7 +272,9 @@ def _outcome(t: Try, settings: Settings) -> list[Record]:
         parents=(t.image.id,),
         made=t.image.made,
         rest=t.image.rest,
-        **judged,
+        bar=t.bar,
+        scale=settings.scale,
+        history=history,
     )
     return [identify(rejected, reason, rejected.sha256), *records]
 

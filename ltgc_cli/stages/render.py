@@ -5,28 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import batches
 from ltgc_cli.ports import Drawing, Paint, Picture
 from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, identify
+from ltgc_cli.stages.settings import Style
 
 
-class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """How pictures are drawn; `None` leaves it to the model's own default. Sizes in pixels."""
-
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    negative: str = ""
-    seed: int = 0
-
-
-def render(
-    groups: Iterable[Group], *, paint: Paint, model: str, style: Style = Style(), batch: int
-) -> Iterator[list[Record]]:
+def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, batch: int) -> Iterator[list[Record]]:
     """Returns, class by class, the lines and after them an image for every description of a tail class.
 
     Drawings of several classes share a batch; a picture depends on its own request alone.

@@ -1,0 +1,37 @@
+# make demo   the main job, from nothing: describe … eval on real handwriting, with a table and a contact sheet
+# make test   the gate: linter, types, import order, tests
+# Both set up .venv first; a second run starts at once.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; set PYTHON to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test check lint clean
+
+demo: $(VENV)/ready
+	$(BIN)/ltgc demo
+
+test: check
+
+check: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Versions are fixed by constraints.txt; torch comes first so that nothing chooses another for us.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "ltgc needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

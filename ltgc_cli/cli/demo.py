@@ -1,0 +1,136 @@
+"""The demonstration: the seven stages on real handwriting, the baselines beside them, a table and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ltgc_cli import console
+from ltgc_cli.cli import app
+from ltgc_cli.cli import options as o
+from ltgc_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from ltgc_cli.cli.runner import Plan
+    from ltgc_cli.cli.session import Session
+    from ltgc_cli.learn.datasets import Split
+    from ltgc_cli.learn.settings import Settings
+    from ltgc_cli.records import Record
+    from ltgc_cli.stages.settings import Judging
+
+    Step = Callable[[Session], Plan]
+
+
+@app.command()
+def demo(
+    seed: Annotated[
+        int, typer.Option(min=0, help="Which class gets how many images, and the seed of the training.")
+    ] = 0,
+    k: Annotated[int, typer.Option("-k", min=1, help="Descriptions per tail class.")] = 60,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the contact sheet and the records go.")] = Path(
+        "ltgc-demo"
+    ),
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run all seven stages on scikit-learn's handwritten digits cut to a long tail, offline, in a few minutes."""
+    from ltgc_cli import records
+    from ltgc_cli.cli import view
+    from ltgc_cli.cli.session import default_folder
+    from ltgc_cli.learn.settings import Settings
+    from ltgc_cli.stages.settings import Judging
+
+    console.configure(quiet=quiet)
+    data = f"digits-lt:{seed}"
+    console.notice(
+        f"Ten classes of real handwriting, from 110 training images down to 4 ({data}). "
+        "All models are embedded: no key, no network."
+    )
+    folder = cache_dir or default_folder()
+    steps = [
+        *generating(data, k, Judging()),
+        # The baselines train on the real images alone; all three checkpoints ride the one stream to eval.
+        trained(data, Settings(seed=seed), "fine-tuning", generated=False),
+        trained(data, Settings(seed=seed, loss="la"), "fine-tuning + logit adjustment", generated=False),
+        trained(data, Settings(seed=seed), "LTGC"),
+        evaluated(data),
+    ]
+    artifact = walked(steps, folder)
+    with artifact.open(encoding="utf-8") as lines:
+        rows = list(records.read(lines, str(artifact)))
+    sheet = _write_sheet(out, rows, folder)
+    view.totals(rows)
+    view.accuracy(rows)
+    console.notice(f"Contact sheet (real, accepted and rejected drawings): {sheet}")
+    console.notice(f"Every record of the run: {artifact}")
+
+
+def generating(data: str, k: int, judging: Judging) -> list[Step]:
+    """Returns describe … filter over a data set with the embedded models and filter's settings."""
+    from ltgc_cli.cli import plans
+    from ltgc_cli.prompts import PAPER
+    from ltgc_cli.stages.settings import Style
+
+    style = Style()
+    small = "embedded"
+    return [
+        lambda s: plans.describing(s, data=data, tail="100", lmm=small, prompts=PAPER, workers=16),
+        lambda s: plans.extending(s, names=[], llm=small, want=20, prompts=PAPER, workers=16),
+        lambda s: plans.reflecting(s, llm=small, k=k, rounds=3, near=0.8, prompts=PAPER, workers=16),
+        lambda s: plans.rendering(s, t2i=small, style=style, batch=32),
+        lambda s: plans.filtering(
+            s,
+            llm=small,
+            t2i=small,
+            clip=small,
+            settings=judging,
+            style=style,
+            prompts=PAPER,
+            workers=16,
+            batch=32,
+        ),
+    ]
+
+
+def trained(data: str, settings: Settings, name: str = "", *, generated: bool = True) -> Step:
+    """Returns one mix-train with the embedded CLIP."""
+    from ltgc_cli.cli import plans
+
+    return lambda s: plans.training(s, data=data, clip="embedded", settings=settings, generated=generated, name=name)
+
+
+def evaluated(data: str, split: Split = "test") -> Step:
+    """Returns eval over every checkpoint of the stream, with CLIP itself beside them."""
+    from ltgc_cli.cli import plans
+
+    return lambda s: plans.evaluating(s, data=data, split=split, clip="embedded", zero_shot=True)
+
+
+def walked(steps: Iterable[Step], folder: Path, artifact: Path | None = None) -> Path:
+    """Returns the artifact of the last of several stages, each of which read the one of the stage before."""
+    from ltgc_cli.cli.runner import Streams, execute
+    from ltgc_cli.cli.session import Session
+
+    for step in steps:
+        session = Session(folder)  # one each, so that each counts its own questions
+        artifact = execute(step(session), Streams(input=artifact, silent=True), session).artifact
+    assert artifact is not None
+    return artifact
+
+
+def _write_sheet(out: Path, rows: Sequence[Record], folder: Path) -> Path:
+    from ltgc_cli import records
+    from ltgc_cli.report.contact_sheet import contact_sheet
+    from ltgc_cli.report.rows import sheet_rows
+    from ltgc_cli.store import Store, write_atomically
+
+    path = out / "contact-sheet.png"
+    try:
+        write_atomically(path, contact_sheet(sheet_rows(rows), Store(folder).get_object))
+        write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror}; choose another place with --out") from None
+    return path

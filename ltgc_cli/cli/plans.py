@@ -1,0 +1,311 @@
+"""From settings to stages that are ready to run. The commands, the demo and a notebook all come through here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ltgc_cli import console, records
+from ltgc_cli import prompts as p
+from ltgc_cli.cli.runner import Plan
+from ltgc_cli.cli.session import Session
+from ltgc_cli.engine import in_order
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import datasets
+from ltgc_cli.learn.settings import Settings
+from ltgc_cli.records import Checkpoint, Class, Group, Image, Record, identify
+from ltgc_cli.stages import describe, extend, filter, reflect, render
+from ltgc_cli.stages.settings import Judging, Style
+
+if TYPE_CHECKING:
+    pass
+
+_ALONE = "no input"
+"""The fingerprint of an empty stream: for a run that needs no records and waits for none."""
+
+TAILS = {"few": 20}
+"""Names for --tail besides a number of images."""
+
+
+def describing(
+    session: Session, *, data: str | None, tail: str, lmm: str, prompts: p.Prompts, workers: int, **options: Any
+) -> Plan:
+    """Returns describe over a data set, or over the class and image records of the stream where `data` is None."""
+    model, ask = session.ask(lmm, "lmm", **options)
+    below = tail_below(tail)
+
+    def one(item: tuple[Class, Record]) -> list[Record]:
+        cls, record = item
+        if isinstance(record, Image) and record.origin == "original" and cls.tail:
+            return describe.describe(record, cls, ask=ask, model=model, prompts=prompts)
+        return [record]
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        groups = originals(data, below, session.store.put_object) if data else records.by_class(given)
+        return _flat(in_order(one, ((group.cls, row) for group in groups for row in group.rows), workers))
+
+    source = datasets.fingerprint(data, "train") if data else ""
+    return Plan("describe", {"tail": below, "lmm": model, **_prompts(prompts)}, run, source)
+
+
+def extending(
+    session: Session, *, names: Sequence[str], llm: str, want: int, prompts: p.Prompts, workers: int, **options: Any
+) -> Plan:
+    """Returns extend over the classes of the stream, or over classes that are only named."""
+    model, ask = session.ask(llm, "llm", **options)
+    stage = partial(extend.extend, ask=ask, model=model, want=want, prompts=prompts)
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        groups = (Group(cls, [cls]) for cls in named(names)) if names else records.by_class(given)
+        return _flat(in_order(stage, groups, workers))
+
+    source = hashlib.sha256("\0".join(names).encode()).hexdigest() if names else ""
+    return Plan("extend", {"llm": model, "n": want, **_prompts(prompts)}, run, source)
+
+
+def reflecting(
+    session: Session,
+    *,
+    llm: str,
+    k: int,
+    rounds: int,
+    near: float,
+    prompts: p.Prompts,
+    workers: int,
+    **options: Any,
+) -> Plan:
+    """Returns reflect over the classes of the stream."""
+    model, ask = session.ask(llm, "llm", **options)
+    stage = partial(reflect.reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=prompts)
+    return Plan(
+        "reflect",
+        {"llm": model, "k": k, "rounds": rounds, "near": near, **_prompts(prompts)},
+        lambda given: _flat(in_order(stage, records.by_class(given), workers)),
+    )
+
+
+def rendering(session: Session, *, t2i: str, style: Style, batch: int) -> Plan:
+    """Returns render over the classes of the stream."""
+    model, paint = session.paint(t2i)
+    return Plan(
+        "render",
+        {"t2i": model, **msgspec.to_builtins(style)},
+        lambda given: _flat(render.render(records.by_class(given), paint=paint, model=model, style=style, batch=batch)),
+    )
+
+
+def filtering(
+    session: Session,
+    *,
+    llm: str,
+    t2i: str,
+    clip: str,
+    settings: Judging,
+    style: Style,
+    prompts: p.Prompts,
+    workers: int,
+    batch: int,
+    **options: Any,
+) -> Plan:
+    """Returns filter over the whole stream: its bar may be common to all classes."""
+    llm_model, ask = session.ask(llm, "llm", **options)
+    t2i_model, paint = session.paint(t2i)
+    clip_model, score = session.score(clip)
+    flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        return _flat(
+            filter.evaluate(
+                records.by_class(given),
+                ask=ask,
+                paint=paint,
+                score=score,
+                **flags,
+                settings=settings,
+                style=style,
+                prompts=prompts,
+                workers=workers,
+                batch=batch,
+                on_round=_tell_round,
+            )
+        )
+
+    more = {**msgspec.to_builtins(settings), **msgspec.to_builtins(style), **_prompts(prompts)}
+    return Plan("filter", flags | more, run, whole=True)
+
+
+def training(
+    session: Session, *, data: str, clip: str, settings: Settings, generated: bool, name: str, alone: bool = False
+) -> Plan:
+    """Returns mix-train: one more record, the checkpoint, behind the lines of the stream."""
+    identity = session.score(clip).model
+    flags = {
+        "data": datasets.fingerprint(data, "train"),
+        "clip": identity,
+        "generated": generated,
+        "name": name,
+        **msgspec.to_builtins(settings),
+    }
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        table = data_classes(data)
+        drawn: list[Image] = []
+        for group in records.by_class(given):
+            table = agreed(table, group.cls)
+            drawn += [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
+            yield from group.rows
+        drawn = drawn if generated else []
+        content = [flags, [[image.label, image.sha256] for image in drawn], [msgspec.to_builtins(c) for c in table]]
+        sha256 = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+        folder = session.store.folder / "checkpoints" / sha256
+        trained = Checkpoint(
+            sha256=sha256,
+            method=name or method(settings, len(drawn)),
+            settings={"clip": identity, "images": len(drawn), **msgspec.to_builtins(settings)},
+        )
+        if not (folder / "done.json").exists():
+            from ltgc_cli.cli.training import fit
+
+            fit(session, data, table, drawn, clip, settings, folder)
+        yield identify(trained, sha256)
+
+    return Plan("mix-train", flags, run, source=_ALONE if alone else "", whole=True)
+
+
+def evaluating(
+    session: Session, *, data: str, split: datasets.Split, clip: str, zero_shot: bool, alone: bool = False
+) -> Plan:
+    """Returns eval: metric records for every checkpoint of the stream, and for CLIP itself with `zero_shot`."""
+    identity = session.score(clip).model
+    flags = {"data": datasets.fingerprint(data, split), "split": split, "clip": identity, "zero_shot": zero_shot}
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.cli.training import measure, measure_zero_shot
+
+        table: list[datasets.ClassInfo] = []
+        checkpoints: list[Checkpoint] = []
+        for record in given:
+            if isinstance(record, Checkpoint):
+                checkpoints.append(record)
+            elif isinstance(record, Class):
+                table.append(class_info(record))
+            yield record
+        if not checkpoints and not zero_shot:
+            raise InputError("eval found no checkpoint in its input; pipe mix-train into it, or use --zero-shot")
+        if zero_shot:
+            yield from measure_zero_shot(data, split, table or data_classes(data), clip)
+        for checkpoint in checkpoints:
+            yield from measure(session, data, split, checkpoint, clip)
+
+    return Plan("eval", flags, run, source=_ALONE if alone else "", whole=True)
+
+
+def tail_below(tail: str) -> int:
+    """Returns the count below which a class is a tail class, from a number or a name (`few`)."""
+    if tail in TAILS:
+        return TAILS[tail]
+    if not tail.isascii() or not tail.isdigit():
+        raise InputError(f"--tail {tail}: a number of training images is wanted, or one of: {', '.join(TAILS)}")
+    return int(tail)
+
+
+def named(names: Sequence[str]) -> Iterator[Class]:
+    """Returns class records for classes that have no data, labelled in the order given."""
+    if len(set(names)) < len(names):
+        raise InputError("--class names one class twice")
+    for label, name in enumerate(names):
+        if not name.strip():
+            raise InputError("--class wants a name")
+        yield identify(Class(label=label, class_=name), name)
+
+
+def originals(data: str, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
+    """Returns the data set class by class: the class record, and the original images of a tail class."""
+    dataset = datasets.open_data(data, "train")
+    items: dict[int, list[datasets.Item]] = {}
+    for item in dataset.items:
+        items.setdefault(item.label, []).append(item)
+    for info in dataset.classes:
+        cls = Class(
+            label=info.label,
+            class_=info.name,
+            count=info.count,
+            shot=datasets.shot(info.count),
+            tail=info.count < below,
+            sense=info.sense,
+        )
+        cls = identify(cls, info.sense, info.count, below)
+        rows: list[Record] = [cls]
+        for item in items.get(info.label, []) if cls.tail else []:
+            sha256 = keep(datasets.image_bytes(dataset, item))
+            image = Image(label=info.label, class_=info.name, sha256=sha256, origin="original", name=item.name)
+            rows.append(identify(image, item.name, sha256))
+        yield Group(cls, rows)
+
+
+def data_classes(data: str) -> list[datasets.ClassInfo]:
+    """Returns the class table of a data set, with real training counts."""
+    return list(datasets.open_data(data, "train").classes)
+
+
+def agreed(table: list[datasets.ClassInfo], cls: Class) -> list[datasets.ClassInfo]:
+    """Returns the data's class table with what the stream knows of a class (its sense).
+
+    Raises InputError where stream and data do not mean the same class by a label: labels never shift.
+    """
+    if cls.label < 0:
+        return table
+    ours = next((info for info in table if info.label == cls.label), None)
+    if ours is None or ours.name != cls.class_:
+        there = f"is {ours.name!r}" if ours else "does not exist"
+        raise InputError(
+            f"label {cls.label} is {cls.class_!r} in the stream and {there} in --data; "
+            "train on the data that the stream was made from"
+        )
+    if not cls.sense or cls.sense == ours.sense:
+        return table
+    return [msgspec.structs.replace(info, sense=cls.sense) if info is ours else info for info in table]
+
+
+def class_info(cls: Class) -> datasets.ClassInfo:
+    """Returns a class record as a row of the class table."""
+    return datasets.ClassInfo(label=cls.label, name=cls.class_, sense=cls.sense, count=cls.count or 0)
+
+
+def method(settings: Settings, generated: int) -> str:
+    """Returns what a table calls a run.
+
+    >>> method(Settings(), 480), method(Settings(loss="la"), 0)
+    ('LTGC', 'fine-tune + la')
+    """
+    loss = "" if settings.loss == "ce" else f" + {settings.loss}"
+    if not generated:
+        return ("fine-tune" if settings.sampler == "instance" else "fine-tune, balanced") + loss
+    if settings.mix == "balancemix":
+        return "LTGC" + loss
+    mix = "" if settings.mix == "none" else f", {settings.mix}"
+    sampler = "" if settings.sampler == "instance" else f", {settings.sampler}"
+    return f"real + generated{mix}{sampler}{loss}"
+
+
+def _prompts(prompts: p.Prompts) -> dict[str, Any]:
+    return {} if prompts == p.PAPER else {"prompts": msgspec.to_builtins(prompts)}
+
+
+def _tell_round(found: filter.Round) -> None:
+    if not found.scored:
+        return
+    share = found.passed / found.scored
+    then = f"; {found.redrawn:,} are rewritten and redrawn" if found.redrawn else ""
+    console.notice(
+        f"filter: round {found.number}: {found.passed:,} of {found.scored:,} drawings pass ({share:.0%}){then}"
+    )
+
+
+def _flat(lists: Iterable[list[Record]]) -> Iterator[Record]:
+    for rows in lists:
+        yield from rows

@@ -1,0 +1,258 @@
+"""Runs one stage over a stream: where its lines come from, where they go, and the artifact that it leaves.
+
+An artifact is the stage's whole output under a hash of the input lines and of every flag that changes the
+output. The note beside it (`.json`) is written last: it marks the artifact as whole, and says what the run said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+
+from ltgc_cli import console, records
+from ltgc_cli.cli.session import Session
+from ltgc_cli.errors import DONE, FELL_SHORT, InputError
+from ltgc_cli.records import Record
+from ltgc_cli.store import write_atomically
+
+SCHEMA = 1
+"""Part of every artifact's hash: raise it when a stage's output changes for the same input and flags."""
+
+
+_SHOWN = 20
+"""Failures spelled out in the summary; the records have them all."""
+
+_COMPARED = 20
+"""Earlier runs looked through for the reason why this one asks."""
+
+
+class Plan(NamedTuple):
+    """A stage that is ready to run: everything about it that changes its output is in `flags`."""
+
+    stage: str
+    flags: dict[str, Any]
+    run: Callable[[Iterator[Record]], Iterator[Record]]
+    source: str = ""
+    """What stands for the input where the stage makes its own records (`--data`, `--class`): a fingerprint."""
+    whole: bool = False
+    """Whether the stage needs all of its input before it begins, so that nothing is lost by reading it first."""
+
+
+class Streams(NamedTuple):
+    """Where the lines come from and go to. No `input` means stdin; no `output` means stdout."""
+
+    input: Path | None = None
+    output: Path | None = None
+    json: bool = False
+    silent: bool = False
+    """Write nothing; the artifact is read by the next stage of the same process."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run says of itself; kept beside its artifact."""
+
+    stage: str
+    flags: dict[str, Any]
+    input: str
+    kinds: dict[str, int]
+    """New lines by kind, those that merely passed through left out."""
+    shortfalls: list[str] = []
+
+    @property
+    def exit_code(self) -> int:
+        return FELL_SHORT if self.shortfalls else DONE
+
+
+class Result(NamedTuple):
+    """A finished run: its artifact, and what is said of it."""
+
+    artifact: Path
+    done: Done
+
+
+def execute(plan: Plan, streams: Streams, session: Session) -> Result:
+    """Returns the finished run, its lines written. An artifact that is there already is streamed out instead.
+
+    Raises InputError for bad input, before anything is asked where the input is a file.
+    """
+    folder = session.store.folder / "artifacts" / plan.stage
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        path = None if plan.source else streams.input
+        if path and not path.is_file() and path.exists():  # a named pipe can be read only once
+            path = stack.enter_context(_spooled(stack.enter_context(path.open("rb")), folder))
+        elif not path and not plan.source:
+            if sys.stdin.isatty():
+                raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
+            if plan.whole:
+                path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
+        digest = plan.source or (_sha256(path) if path else "")
+        artifact = folder / f"{_hash(plan, digest)}.jsonl"
+        if digest and (done := _note(artifact)):
+            write = stack.enter_context(_output(streams))
+            with artifact.open("rb") as lines:
+                while block := lines.read(1 << 20):
+                    write(block)
+            console.notice(f"{plan.stage}: {_said(done)}; answered by {artifact}")
+        else:
+            if path:
+                _check(path, str(streams.input or "stdin"))
+            artifact, done = _run(plan, streams, session, path, digest, folder)
+    for text in done.shortfalls[:_SHOWN]:
+        console.notice(f"{plan.stage}: {text}")
+    if len(done.shortfalls) > _SHOWN:
+        console.notice(f"{plan.stage}: and {len(done.shortfalls) - _SHOWN} more")
+    return Result(artifact, done)
+
+
+def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, digest: str, folder: Path) -> Result:
+    running = hashlib.sha256()
+    kinds: Counter[str] = Counter()
+    shortfalls: list[str] = []
+    with ExitStack() as stack:
+        temporary = stack.enter_context(_temporary(folder))
+        write = stack.enter_context(_output(streams))
+        given: Iterator[Record] = iter(())
+        if not plan.source:
+            source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
+            given = records.read(_hashed(source, running), str(path or "stdin"))
+        with temporary.open("wb") as kept, session.watching(plan.stage):
+            for record in plan.run(given):
+                line = (records.dump(record) + "\n").encode()
+                kept.write(line)
+                write(line)
+                if not record.line:  # made or changed here, not passed through
+                    kinds[records.kind_of(record)] += 1
+                    if isinstance(record, records.Failure):
+                        shortfalls.append(f"{record.class_}: {record.reason}" if record.class_ else record.reason)
+            kept.flush()
+            os.fsync(kept.fileno())
+        digest = digest or running.hexdigest()
+        done = Done(
+            stage=plan.stage, flags=plan.flags, input=digest, kinds=dict(sorted(kinds.items())), shortfalls=shortfalls
+        )
+        why = _why(done, folder) if session.meter.asked else ""
+        artifact = folder / f"{_hash(plan, digest)}.jsonl"
+        os.replace(temporary, artifact)
+    # What was refused may be answered next time: without its note the artifact is not whole, and is made again.
+    if not session.refused:
+        write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))
+    console.notice(f"{plan.stage}: {_said(done)}; {session.meter.summary() or 'nothing asked'}{why}")
+    return Result(artifact, done)
+
+
+def _hash(plan: Plan, digest: str) -> str:
+    what = json.dumps([SCHEMA, records.SCHEMA, plan.stage, plan.flags, digest], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+def _note(artifact: Path) -> Done | None:
+    """Returns what is known of a whole artifact, None for one that is not there or not whole."""
+    try:
+        note = msgspec.json.decode(artifact.with_suffix(".json").read_bytes(), type=Done)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    return note if artifact.exists() else None
+
+
+def _why(done: Done, folder: Path) -> str:
+    """Returns why something was asked although the stage had run before: which setting, or the input, is new."""
+    notes = sorted(folder.glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)[:_COMPARED]
+    earlier = [msgspec.json.decode(note.read_bytes(), type=Done) for note in notes]
+    for before in earlier:
+        if before.input == done.input:
+            changed = [name for name in done.flags if before.flags.get(name) != done.flags[name]]
+            return f" (asked because {', '.join('--' + name for name in changed)} changed)" if changed else ""
+    return " (asked because the input is new)" if earlier else ""
+
+
+def _said(done: Done) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in done.kinds.items()) or "no new lines"
+
+
+def _hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[str]:
+    for line in stream:
+        running.update(line)
+        yield line.decode()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+
+
+def _check(path: Path, name: str) -> None:
+    """Reads the whole file once, so that a bad line stops the run before anything is asked."""
+    with path.open("rb") as file:
+        for _ in records.by_class(records.read((line.decode() for line in file), name)):
+            pass
+
+
+@contextmanager
+def _spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
+    with _temporary(folder) as path:
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    """A file that is gone in the end, unless it was renamed."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".tmp-")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _output(streams: Streams) -> Iterator[Callable[[bytes], object]]:
+    """Where the lines go: a file that appears when it is complete, stdout, or nowhere (a person gets a table)."""
+    if streams.output:
+        temporary = streams.output.with_name(f".{streams.output.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                yield file.write
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, streams.output)
+        except OSError as error:
+            raise InputError(f"{streams.output}: {error.strerror}") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+    elif not streams.silent and (streams.json or not console.is_terminal()):
+        yield _prompt_writer(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        yield len
+
+
+def _prompt_writer(stream: IO[bytes]) -> Callable[[bytes], object]:
+    """Returns a write that lets slow lines through at once and fast ones in blocks."""
+    last = [0.0]
+
+    def write(data: bytes) -> None:
+        stream.write(data)
+        now = time.monotonic()
+        if now - last[0] > 0.05:
+            stream.flush()
+            last[0] = now
+
+    return write

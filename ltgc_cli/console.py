@@ -1,0 +1,151 @@
+"""The only module that prints. stdout is data (records, or a table for a person); stderr is talk."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO
+
+_quiet = False
+_PLAIN_EVERY = 15.0
+"""Seconds between progress lines where there is no terminal to redraw."""
+
+
+def configure(*, quiet: bool) -> None:
+    """Sets how much is said on stderr for the rest of the process."""
+    global _quiet
+    _quiet = quiet
+
+
+def notice(text: str) -> None:
+    """Says one line on stderr, but not with -q."""
+    if not _quiet:
+        _say(text)
+
+
+def error(text: str) -> None:
+    """Says what went wrong on stderr, with -q too."""
+    _say(f"ltgc: {' '.join(text.split())}")
+
+
+def is_terminal() -> bool:
+    """Returns whether a person reads stdout."""
+    return sys.stdout.isatty()
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], stream: IO[str] | None = None) -> None:
+    """Prints a table, numbers to the right. What came from a model or a file is shown as it is, never as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [[str(cell) for cell in row] for row in rows]
+    grid = Table(title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        cells = [row[number] for row in rows if row[number]]
+        numeric = bool(cells) and all(_is_number(cell) for cell in cells)
+        grid.add_column(Text(column, style="bold"), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(printable(cell)) for cell in row))
+    out = stream or sys.stdout
+    # Where nobody's terminal sets the width, lines are as long as they need to be.
+    width = None if out.isatty() else 200
+    Console(file=out, highlight=False, width=width).print(grid)
+
+
+def printable(text: str) -> str:
+    """Returns a text without control characters: a class name must not move a terminal's cursor."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+class Progress:
+    """What a long run has done so far; `advance` and `status` are all that its owner calls."""
+
+    def __init__(self, title: str, total: int | None, show: Callable[[Progress], None]) -> None:
+        self.title, self.total, self.done, self.status = title, total, 0, ""
+        self.started = time.monotonic()
+        self._show = show
+
+    def advance(self, count: int = 1, status: str | None = None) -> None:
+        """Counts what is done, and says beside it what it cost."""
+        self.done += count
+        self.status = self.status if status is None else status
+        self._show(self)
+
+    def line(self) -> str:
+        """Returns done / total, rate, time left and status in one line."""
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{self.done / seconds:.1f}/s"]
+        if self.total and 0 < self.done < self.total:
+            parts.append(f"{_duration(seconds / self.done * (self.total - self.done))} left")
+        if self.status:
+            parts.append(self.status)
+        return f"{self.title}: {', '.join(parts)}"
+
+
+@contextmanager
+def progress(title: str, total: int | None = None) -> Iterator[Progress]:
+    """Shows how far a long run is: one line redrawn on a terminal, a plain line now and then elsewhere."""
+    if _quiet:
+        yield Progress(title, total, lambda _: None)
+    elif _live():
+        yield from _live_progress(title, total)
+    else:
+        last = [time.monotonic()]
+
+        def show(state: Progress) -> None:
+            if time.monotonic() - last[0] > _PLAIN_EVERY:
+                last[0] = time.monotonic()
+                _say(state.line())
+
+        yield Progress(title, total, show)
+
+
+def _live_progress(title: str, total: int | None) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    state = Progress(title, total, lambda _: None)
+    with Live(
+        console=Console(stderr=True, highlight=False),
+        get_renderable=lambda: Text(printable(state.line()), overflow="ellipsis", no_wrap=True),
+        refresh_per_second=8,
+        transient=True,
+    ):
+        yield state
+
+
+def _live() -> bool:
+    """Returns whether one line of stderr can be redrawn: in a pipeline several commands share the terminal."""
+    return sys.stderr.isatty() and not _is_pipe(sys.stdin) and not _is_pipe(sys.stdout)
+
+
+def _is_pipe(stream: IO[str]) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _say(text: str) -> None:
+    with suppress(BrokenPipeError):
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", "").replace("±", "").replace("–", "0").rstrip("%") or "0")
+    except ValueError:
+        return False
+    return True
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
