@@ -20,7 +20,7 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
     """Returns f of every item, in the order of the items, with up to `workers` calls at once.
 
     At most two calls a worker are under way or waiting to be taken, so memory stays flat over a long stream.
-    The first error ends it; calls that have not begun are dropped, those under way finish (and are stored).
+    The first error ends it: calls that have not begun are dropped, those under way finish behind it (and are stored).
     """
     pool = ThreadPoolExecutor(max_workers=workers)
     waiting: deque[Future[U]] = deque()
@@ -32,7 +32,7 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def batches(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:
@@ -83,9 +83,9 @@ class Meter:
 
     def summary(self) -> str:
         """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""
-        words = {"Question": "questions", "Drawing": "drawings", "Match": "scores"}
-        parts = [f"{n:,} {words.get(name, name)} asked" for name, n in self.asked.items()]
-        parts += [f"{n:,} {words.get(name, name)} from the store" for name, n in self.found.items()]
+        with self._lock:
+            parts = [f"{_counted(n, name)} asked" for name, n in self.asked.items()]
+            parts += [f"{_counted(n, name)} from the store" for name, n in self.found.items()]
         if self.tokens:
             parts.append(f"{self.tokens:,} tokens")
         if self.dollars:
@@ -93,3 +93,8 @@ class Meter:
         if self.unpriced:
             parts.append(f"{self.unpriced} answers of unknown price")
         return ", ".join(parts)
+
+
+def _counted(count: int, request: str) -> str:
+    word = {"Question": "question", "Drawing": "drawing", "Match": "score"}[request]
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

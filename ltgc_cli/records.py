@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import jsonlines
 import msgspec
@@ -51,21 +51,22 @@ class Class(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     count: int | None = None
     shot: str = ""
-    tail: bool = True
+    tail: bool
     sense: str = ""
     data: str = ""
 
     @property
     def subject(self) -> str:
         """The name as prompts and drawings use it: `seal (marine mammal)`."""
-        return f"{self.class_} ({self.sense})" if self.sense else self.class_
+        subject = f"{self.class_} ({self.sense})" if self.sense else self.class_
+        return " ".join(subject.split())
 
 
 class Description(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One Template-1 sentence. `origin` is described (from an original image) or extended."""
 
     text: str
-    origin: str = "extended"
+    origin: Literal["described", "extended"]
 
 
 class Template(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,7 +88,7 @@ class Image(Record, frozen=True, kw_only=True, omit_defaults=True):
     """An image. `origin` is original or generated; its bytes are in the store under `sha256`."""
 
     sha256: str
-    origin: str = "generated"
+    origin: Literal["original", "generated"]
     format: str = "png"
     text: str = ""
     """The description that it was drawn from."""
@@ -193,7 +194,10 @@ def dump(record: Record) -> str:
         return record.line
     data = msgspec.to_builtins(record)
     rest = data.pop("rest", {})
-    return json.dumps({"kind": kind_of(record), **data, **rest}, ensure_ascii=False, separators=(",", ":"))
+    # Where a record came from goes last: what it says is what people look for.
+    source = {key: data.pop(key) for key in ("parents", "made") if key in data}
+    ordered = {"kind": kind_of(record), **data, **source, **rest}
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
 
 def evolve(record: R, **changes: Any) -> R:

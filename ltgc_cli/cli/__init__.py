@@ -31,7 +31,7 @@ class Commands(TyperGroup):
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             console.error("interrupted; run the same command again and it goes on where it was")
-            raise typer.Exit(INTERRUPTED) from None
+            os._exit(INTERRUPTED)  # a question under way may hang for minutes, and Python would wait for its thread
         except BrokenPipeError:
             # The reader has had enough (| head). Python would complain once more while it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

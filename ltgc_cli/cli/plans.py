@@ -60,7 +60,7 @@ def extending(
     stage = partial(extend.extend, ask=ask, model=model, want=want, prompts=prompts)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups = (Group(cls, [cls]) for cls in named(names)) if names else records.by_class(given)
+        groups = (Group(cls, []) for cls in named(names)) if names else records.by_class(given)
         return _flat(in_order(stage, groups, workers))
 
     source = hashlib.sha256("\0".join(names).encode()).hexdigest() if names else ""
@@ -214,13 +214,13 @@ def tail_below(tail: str) -> int:
 
 
 def named(names: Sequence[str]) -> Iterator[Class]:
-    """Returns class records for classes that have no data, labelled in the order given."""
+    """Returns classes that have no data, labelled in the order given."""
     if len(set(names)) < len(names):
         raise InputError("--class names one class twice")
     for label, name in enumerate(names):
         if not name.strip():
             raise InputError("--class wants a name")
-        yield identify(Class(label=label, class_=name), name)
+        yield Class(label=label, class_=name, tail=True)
 
 
 def originals(data: str, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:

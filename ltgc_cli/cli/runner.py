@@ -179,7 +179,13 @@ def _why(done: Done, folder: Path) -> str:
 
 
 def _said(done: Done) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in done.kinds.items()) or "no new lines"
+    return ", ".join(f"{count:,} {_plural(kind, count)}" for kind, count in done.kinds.items()) or "no new lines"
+
+
+def _plural(kind: str, count: int) -> str:
+    if count == 1 or kind == "rejected":
+        return kind
+    return kind + ("es" if kind.endswith("s") else "s")
 
 
 def _hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[str]:

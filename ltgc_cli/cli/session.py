@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -36,7 +36,7 @@ class Session:
         self._progress: console.Progress | None = None
         self._said: set[str] = set()
 
-    def ask(self, spec: str, kind: str, **options: Any) -> Opened[Ask]:
+    def ask(self, spec: str, kind: Literal["llm", "lmm"], **options: Any) -> Opened[Ask]:
         """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`)."""
         model, port = providers.open_ask(
             spec, kind=kind, objects=self.store.get_object, notice=self.notice_once, **options

@@ -1,0 +1,133 @@
+"""What answers: a spec that a person writes becomes a port that a stage calls.
+
+A new provider is one file beside these and one entry in a table below. Opening a port reads a file or two to name the
+model; its library is imported, and its weights loaded, when the port is first asked something.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.ports import Ask, Paint, Score
+from ltgc_cli.providers import replay
+from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.providers.identity import file_identity, folder_identity
+from ltgc_cli.providers.llm import embedded as grammar
+from ltgc_cli.providers.llm import embedded_lmm, litellm
+from ltgc_cli.providers.t2i import blank, diffusers
+
+__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score"]
+
+Port = TypeVar("Port")
+Notice = Callable[[str], None]
+Objects = Callable[[str], bytes]
+Keep = Callable[[bytes], str]
+
+
+class Opened(NamedTuple, Generic[Port]):
+    """A port, and the model's name as keys and records have it: never a path."""
+
+    model: str
+    port: Port
+
+
+def open_ask(
+    spec: str,
+    *,
+    kind: Literal["llm", "lmm"],
+    objects: Objects,
+    notice: Notice,
+    api_base: str | None = None,
+    timeout: float = litellm.TIMEOUT,
+) -> Opened[Ask]:
+    """Returns a language model (`llm`), or a vision-language model (`lmm`); `objects` gives an image's bytes.
+
+    Raises InputError for a spec that names none.
+    """
+
+    def embedded(_: str) -> Opened[Ask]:
+        if kind == "lmm":
+            seeing = Opened(embedded_lmm.identity(), embedded_lmm.ask_port(objects=objects))
+            return _telling(seeing, notice, embedded_lmm.NOTICE)
+        return _telling(Opened(grammar.MODEL, grammar.ask), notice, grammar.NOTICE)
+
+    def replayed(path: str) -> Opened[Ask]:
+        return Opened(replay.identity(Path(path)), replay.ask_port(replay.read(Path(path))))
+
+    def anyone(name: str) -> Opened[Ask]:
+        asking = litellm.ask_port(name, objects=objects, api_base=api_base, timeout=timeout)
+        return Opened(litellm.identity(name), asking)
+
+    return _open(spec, {"embedded": embedded, "replay:": replayed}, anyone)
+
+
+def open_paint(spec: str, *, keep: Keep, notice: Notice, batch: int | None = None) -> Opened[Paint]:
+    """Returns a text-to-image model that draws up to `batch` at once; `keep` stores bytes and returns their sha256.
+
+    Raises InputError for a spec that names none.
+    """
+
+    def blanks(_: str) -> Opened[Paint]:
+        return Opened(blank.MODEL, blank.paint_port(keep))
+
+    def replayed(path: str) -> Opened[Paint]:
+        return Opened(replay.identity(Path(path)), replay.paint_port(replay.read(Path(path)), keep))
+
+    def image_api(name: str) -> Opened[Paint]:
+        raise InputError(f"litellm:{name}: image APIs are not supported yet; write {diffusers.SPECS}")
+
+    def diffused(name: str) -> Opened[Paint]:
+        return Opened(diffusers.identity(name), diffusers.paint_port(name, keep=keep, batch=batch))
+
+    def embedded(name: str) -> Opened[Paint]:
+        return _telling(diffused(name), notice, diffusers.NOTICE)
+
+    table = {"embedded": embedded, "blank": blanks, "replay:": replayed, "litellm:": image_api}
+    return _open(spec, table, diffused)
+
+
+def open_score(spec: str, *, objects: Objects, notice: Notice) -> Opened[Score]:
+    """Returns a CLIP model as a judge of how alike images and texts are; `objects` gives an image's bytes.
+
+    Raises InputError for a spec that names none.
+    """
+
+    def loaded(name: str) -> Opened[Score]:
+        return Opened(open_clip.identity(name), open_clip.score_port(name, objects=objects))
+
+    def embedded(name: str) -> Opened[Score]:
+        return _telling(loaded(name), notice, open_clip.NOTICE)
+
+    def replayed(path: str) -> Opened[Score]:
+        return Opened(replay.identity(Path(path)), replay.score_port(replay.read(Path(path))))
+
+    return _open(spec, {"embedded": embedded, "replay:": replayed}, loaded)
+
+
+def _open(
+    spec: str, table: Mapping[str, Callable[[str], Opened[Port]]], otherwise: Callable[[str], Opened[Port]]
+) -> Opened[Port]:
+    """Returns what the table has under the spec, or under its prefix ("replay:"), which gets the rest."""
+    prefix, colon, rest = spec.partition(":")
+    if colon and prefix + colon in table:
+        return table[prefix + colon](rest)
+    return table.get(spec, otherwise)(spec)
+
+
+def _telling(opened: Opened[Port], notice: Notice, text: str) -> Opened[Port]:
+    """Returns the port, which tells the user something when it is first asked: not where the store answers all."""
+    port: Any = opened.port
+    lock = threading.Lock()
+    tell = functools.cache(lambda: notice(text))
+
+    def ask(request: Any) -> Any:
+        with lock:
+            tell()
+        return port(request)
+
+    return Opened(opened.model, cast(Port, ask))

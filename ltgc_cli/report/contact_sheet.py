@@ -41,9 +41,9 @@ def contact_sheet(
             (row.accepted, _ACCEPTED),
             (row.rejected, _REJECTED),
         ]
-        for start, count, (images, colour) in zip(starts, columns, kinds, strict=True):
+        for start, count, (images, edge) in zip(starts, columns, kinds, strict=True):
             for place, sha256 in enumerate(images[:count]):
-                _paste(sheet, read(sha256), (start + place * (_TILE + _GAP), top), colour)
+                _paste(sheet, read(sha256), (start + place * (_TILE + _GAP), top), edge)
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()

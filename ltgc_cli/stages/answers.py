@@ -84,7 +84,7 @@ def _description(sentence: str, name: str, subject: str) -> tuple[str, str]:
         return "", "echoes the template's placeholders"
     spelled = "|".join(_spelling(form) for form in sorted({subject, name}, key=len, reverse=True))
     match = re.match(
-        rf"{_START}(?:the |an? )?(?:class )?[\"'“‘\[]?(?:{spelled})[\"'”’\]]?(?!\w)", sentence, re.IGNORECASE
+        rf"{_START}(?:the |an? )?(?:class )?(?:{spelled})[\"'”’\]}}]?(?!\w)", sentence, re.IGNORECASE
     )
     if not match:
         other = re.match(rf"{_START}the class ", sentence, re.IGNORECASE)
@@ -100,5 +100,10 @@ def _description(sentence: str, name: str, subject: str) -> tuple[str, str]:
 
 
 def _spelling(name: str) -> str:
-    """Returns a pattern for a name however its words are joined: models write Trogon_rufus as Trogon rufus."""
-    return r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s_]+", name) if word)
+    """Returns a pattern for a name however its words are joined and marked: models write Trogon_rufus as Trogon rufus,
+    and marks of a name (braces, quotes) may have been taken off with those of the list."""
+    words = re.findall(r"[^\W_]+", name)
+    if not words:
+        return r"\s+".join(re.escape(part) for part in name.split())
+    marks = re.escape(name[name.rindex(words[-1]) + len(words[-1]) :].strip(" {}"))
+    return r"[\W_]*" + r"[\W_]*".join(words) + (f"(?:{marks})?" if marks else "")

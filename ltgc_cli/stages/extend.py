@@ -56,7 +56,7 @@ def more(
     ]
     kept = [
         identify(
-            Description(label=cls.label, class_=cls.class_, text=text, parents=parents, made=source),
+            Description(label=cls.label, class_=cls.class_, text=text, origin="extended", parents=parents, made=source),
             attempt,
             number,
             text,

@@ -70,6 +70,7 @@ def _result(row: Description, request: Drawing, picture: Picture | Exception, mo
         label=row.label,
         class_=row.class_,
         sha256=picture.sha256,
+        origin="generated",
         format=picture.format,
         text=row.text,
         parents=(row.id,),

@@ -1,0 +1,78 @@
+"""`embedded`: a vision-language model that is CLIP, scoring the same phrases that the grammar speaks in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ltgc_cli.errors import ProviderError, Refused
+from ltgc_cli.ports import Answer, Ask, Question
+from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers.clip import open_clip as clip
+from ltgc_cli.providers.identity import folder_identity
+from ltgc_cli.providers.images import decode
+from ltgc_cli.providers.llm.embedded import FREE, banks_for, sentence
+
+if TYPE_CHECKING:
+    import torch
+
+NOTICE = (
+    "the embedded vision model is a small CLIP that picks from a list of phrases, and knows written digits only; "
+    "--lmm gpt-4o, or any vision model that litellm names, sees more"
+)
+_BANKS_NAMED = 4
+
+
+def identity() -> str:
+    """Returns what the model is called in keys and records. A change of the banks needs a new number in it."""
+    return folder_identity("embedded/lmm-1", clip.EMBEDDED)
+
+
+def ask_port(*, objects: Callable[[str], bytes], spec: str = "embedded", device: str | None = None) -> Ask:
+    """Returns the port that describes an image; CLIP is loaded by the first question, and asked by one at a time."""
+    lock = threading.Lock()
+    loaded: list[clip.Loaded] = []
+    known: dict[str, dict[str, torch.Tensor]] = {}
+
+    def likeness(subject: str, image: str) -> dict[str, list[float]]:
+        pixels = decode(objects(image), image)
+        with lock:
+            if not loaded:
+                loaded.append(clip.load(spec, device or torch_setup.device()))
+            if subject not in known:
+                known[subject] = {
+                    name: clip.encode_texts(loaded[0], [f"A photo of {subject}, {phrase}." for phrase in phrases])
+                    for name, phrases in banks_for(subject).items()
+                }
+            (seen,) = clip.encode_images(loaded[0], [pixels])
+        return {name: (texts @ seen).tolist() for name, texts in known[subject].items()}
+
+    def ask(question: Question) -> Answer:
+        if question.task != "describe":
+            raise ProviderError(f"the embedded vision model only describes; ask {question.task} of --llm")
+        if len(question.images) != 1:
+            raise Refused("the embedded vision model looks at one image at a time")
+        scores = likeness(question.subject, question.images[0])
+        return Answer(text=sentence(question.subject, best(banks_for(question.subject), scores)), usage=FREE)
+
+    return ask
+
+
+def best(banks: Mapping[str, Sequence[str]], scores: Mapping[str, Sequence[float]]) -> list[str]:
+    """Returns the likeliest phrase of the banks that are clearest about theirs, in the banks' order.
+
+    >>> best({"weight": ["thin", "bold"], "slant": ["left", "right"]}, {"weight": [0.1, 0.3], "slant": [0.2, 0.1]})
+    ['bold', 'left']
+    """
+    clearest = sorted(banks, key=lambda name: -_margin(scores[name]))[:_BANKS_NAMED]
+    return [phrases[_first(scores[name])] for name, phrases in banks.items() if name in clearest]
+
+
+def _margin(scores: Sequence[float]) -> float:
+    highest = sorted(scores)[-2:]
+    return highest[-1] - highest[0]
+
+
+def _first(scores: Sequence[float]) -> int:
+    return max(range(len(scores)), key=lambda place: scores[place])

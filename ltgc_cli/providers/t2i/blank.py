@@ -1,0 +1,30 @@
+"""`blank`: paints a description's hash as a field of colours, at once and everywhere the same. For tests and CI."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from ltgc_cli.ports import Drawing, Paint, Picture, Usage
+from ltgc_cli.providers.images import png
+
+MODEL = "blank"
+_SIZE = 32
+
+
+def paint_port(keep: Callable[[bytes], str]) -> Paint:
+    """Returns the port that paints colour fields; `keep` stores the bytes and returns their sha256."""
+
+    def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+        return [Picture(sha256=keep(painted(drawing)), usage=Usage(dollars=0.0)) for drawing in drawings]
+
+    return paint
+
+
+def painted(drawing: Drawing) -> bytes:
+    """Returns a PNG of eight colours: the hash of the description, the seed and the attempt."""
+    from PIL import Image
+
+    digest = hashlib.sha256(f"{drawing.text}\n{drawing.seed}\n{drawing.attempt}".encode()).digest()
+    field = Image.frombytes("RGB", (4, 2), digest[: 4 * 2 * 3])
+    return png(field.resize((drawing.width or _SIZE, drawing.height or _SIZE), Image.Resampling.NEAREST))

@@ -1,0 +1,222 @@
+"""Commands chain in any shell: what goes in, what comes out, and with which exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CRANE = (
+    '{"kind":"description","label":0,"class":"crane","text":"A photo of the class crane, %s.","origin":"extended"}\n'
+)
+
+
+def kinds(out: str) -> list[str]:
+    return [json.loads(line)["kind"] for line in out.splitlines()]
+
+
+def test_extend_lists_descriptions_of_a_class_that_is_only_named(ltgc):
+    done = ltgc("extend", "--class", "Trogon rufus", "-n", 3)
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 0
+    assert [row["kind"] for row in rows] == ["description"] * 3
+    assert all(row["text"].startswith("A photo of the class Trogon rufus, ") for row in rows)
+    assert [row["label"] for row in rows] == [0, 0, 0]
+
+
+def test_a_second_run_gives_the_same_bytes_and_asks_nothing(ltgc):
+    first = ltgc("extend", "--class", "crane", "--class", "seal")
+    second = ltgc("extend", "--class", "crane", "--class", "seal")
+    assert second.out == first.out
+    assert "2 questions asked" in first.err
+    assert "answered by" in second.err and "asked" not in second.err
+
+
+def test_the_bytes_do_not_depend_on_how_much_is_asked_at_once(ltgc, tmp_path):
+    names = [part for number in range(12) for part in ("--class", f"class {number}")]
+    one = ltgc("extend", *names, "--concurrency", 1, "--cache-dir", tmp_path / "a")
+    many = ltgc("extend", *names, "--concurrency", 16, "--cache-dir", tmp_path / "b")
+    assert one.out == many.out
+
+
+def test_a_file_and_a_pipe_give_the_same_bytes(ltgc, tmp_path):
+    extended = ltgc("extend", "--class", "crane").out
+    (tmp_path / "a.jsonl").write_text(extended)
+    piped = ltgc("reflect", "-k", 25, input=extended)
+    assert ltgc("reflect", "-k", 25, "-i", "a.jsonl", "-o", "b.jsonl").out == ""
+    assert (tmp_path / "b.jsonl").read_text() == piped.out
+
+
+def test_lines_that_a_stage_is_not_for_pass_through_byte_for_byte(ltgc):
+    note = '{"note": "keys   in any order", "kind": "mine", "n": 1.50}\n'
+    known = (CRANE % "grey").replace('"label":0', '"mine": [1,  2],"label":0')
+    done = ltgc("extend", "-n", 2, input=note + known)
+    assert done.out.startswith(note + known)
+    assert kinds(done.out)[2:] == ["description", "description"]
+
+
+def test_an_empty_stream_gives_an_empty_stream(ltgc):
+    done = ltgc("extend")
+    assert (done.code, done.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("nonsense", "not JSON"),
+        ("[1, 2]", "not a record"),
+        ('{"label": 3}', "not a record"),
+        ('{"kind":"description","label":"three","class":"x","text":"y","origin":"extended"}', "Expected `int`"),
+        ('{"kind":"description","label":0,"class":"x"}', "missing required field `text`"),
+    ],
+)
+def test_a_bad_line_stops_the_run_with_its_place_and_nothing_is_asked(ltgc, tmp_path, line, what):
+    (tmp_path / "in.jsonl").write_text(CRANE % "grey" + line + "\n")
+    done = ltgc("extend", "-i", "in.jsonl", "-o", "out.jsonl")
+    assert done.code == 2
+    assert "in.jsonl:2: " in done.err and what in done.err
+    assert done.err.count("\n") == 1 and "Traceback" not in done.err
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_bytes_that_are_no_text_are_an_error_for_a_person(ltgc, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b"\xff\xfe\x00\n")
+    done = ltgc("extend", "-i", "in.jsonl")
+    assert done.code == 2 and "in.jsonl" in done.err and "Traceback" not in done.err
+
+
+def test_one_label_with_two_names_is_an_error(ltgc):
+    other = CRANE.replace("crane", "seal") % "wet"
+    done = ltgc("extend", input=CRANE % "grey" + other)
+    assert done.code == 2 and "label 0 is 'crane' in one line and 'seal' in another" in done.err
+
+
+def test_an_output_file_is_left_alone_when_the_run_fails(ltgc, tmp_path):
+    (tmp_path / "out.jsonl").write_text("mine")
+    assert ltgc("extend", "-o", "out.jsonl", input="nonsense\n").code == 2
+    assert (tmp_path / "out.jsonl").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_closed_pipe_ends_quietly(environment, tmp_path):
+    names = " ".join(f"--class 'class {number}'" for number in range(400))
+    script = f"{sys.executable} -m ltgc_cli extend {names} -q | head -n 1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc", "crane (bird)", "<b>bold</b>", "x" * 300, "تروجون", "C++ (a*)", "{y}", "a\nb", '"quoted"', "-n"],
+)
+def test_any_class_name_goes_through_the_chain(ltgc, store, tmp_path, name):
+    extended = ltgc("extend", f"--class={name}", "-n", 4)
+    rendered = ltgc("render", "--t2i", "blank", input=ltgc("reflect", "-k", 5, input=extended.out).out)
+    rows = [json.loads(line) for line in rendered.out.splitlines()]
+    assert {row["class"] for row in rows} == {name}
+    assert sum(row["kind"] == "image" for row in rows) == 5
+    # Files are named by hashes, wherever they lie.
+    names = {path.name for path in [*store.rglob("*"), *tmp_path.iterdir()]}
+    assert not any(part in found for found in names for part in ("etc", "crane", "xxx", "bold"))
+
+
+def test_a_class_that_falls_short_is_said_so_and_the_run_ends_with_1(ltgc):
+    done = ltgc("reflect", "-k", 500, "--near", 0.3, input=CRANE % "grey")
+    assert done.code == 1
+    assert "of 500 descriptions" in done.err
+    assert kinds(done.out)[-1] == "failure"
+
+
+def test_a_question_that_a_recording_does_not_hold_is_exit_3_with_the_question_shown(ltgc, tmp_path):
+    tape = tmp_path / "tape.jsonl"
+    recorded = ltgc("extend", "--class", "crane", "--record", tape)
+    replayed = ltgc("extend", "--class", "crane", "--llm", f"replay:{tape}", "--cache-dir", tmp_path / "other")
+    assert [json.loads(a)["text"] for a in replayed.out.splitlines()] == [
+        json.loads(a)["text"] for a in recorded.out.splitlines()
+    ]
+    unknown = ltgc("extend", "--class", "wren", "--llm", f"replay:{tape}")
+    assert unknown.code == 3 and "wren" in unknown.err and "Traceback" not in unknown.err
+
+
+def test_settings_come_from_the_flag_then_the_variable_then_the_file(ltgc, tmp_path):
+    (tmp_path / "ltgc.toml").write_text('llm = "replay:none.jsonl"\n[extend]\nn = 2\n')
+    assert "none.jsonl" in ltgc("extend", "--class", "crane").err
+    by_variable = ltgc("extend", "--class", "crane", LTGC_LLM="embedded")
+    assert by_variable.out.count("\n") == 2
+    assert ltgc("extend", "--class", "crane", "-n", 3, "--llm", "embedded").out.count("\n") == 3
+
+
+def test_a_setting_that_no_command_has_is_an_error_with_the_nearest_one(ltgc, tmp_path):
+    (tmp_path / "ltgc.toml").write_text("[extend]\nconcurency = 3\n")
+    done = ltgc("extend", "--class", "crane")
+    assert done.code == 2 and "did you mean concurrency?" in done.err
+
+
+def test_a_rerun_that_asks_says_which_setting_changed(ltgc):
+    ltgc("extend", "--class", "crane", "-n", 3)
+    assert "asked because --n changed" in ltgc("extend", "--class", "crane", "-n", 4).err
+
+
+def test_quiet_says_nothing_but_errors(ltgc):
+    assert ltgc("extend", "--class", "crane", "-q").err == ""
+    assert ltgc("extend", "-q", input="nonsense\n").err.startswith("ltgc: stdin:1: ")
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, ltgc_cli.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {
+        "torch",
+        "numpy",
+        "PIL",
+        "litellm",
+        "diffusers",
+        "open_clip",
+        "peft",
+        "rich",
+        "diskcache",
+        "sklearn",
+        "pydantic",
+    }
+    assert heavy.isdisjoint(loaded)
+
+
+def test_every_command_has_help_with_an_example(ltgc):
+    for command in ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval"):
+        done = ltgc(command, "--help")
+        assert done.code == 0 and f"ltgc {command} " in done.out.partition("\n\n")[2]
+
+
+def test_an_artifact_answers_without_loading_a_model_library(ltgc, environment, tmp_path):
+    (tmp_path / "a.jsonl").write_text(ltgc("extend", "--class", "crane", "-n", 3).out)
+    ltgc("render", "--t2i", "blank", "-i", "a.jsonl")
+    code = (
+        "import atexit, sys\n"
+        "heavy = {'torch', 'litellm', 'diffusers', 'PIL'}\n"
+        "atexit.register(lambda: print(*sorted(heavy & set(sys.modules)), file=sys.stderr))\n"
+        "sys.argv = ['ltgc', 'render', '--t2i', 'blank', '-i', 'a.jsonl', '-q']\n"
+        "from ltgc_cli.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.count('"kind":"image"') == 3
+    assert done.stderr.strip() == ""
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_gets_lines(environment, tmp_path):
+    shown = subprocess.run(
+        ["script", "-qec", f"{sys.executable} -m ltgc_cli extend --class crane -n 2", "/dev/null"],
+        capture_output=True,
+        text=True,
+        env=environment | {"NO_COLOR": "1"},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+    ).stdout
+    assert "A photo of the class crane" in shown and '{"kind"' not in shown and "all of it is in" in shown
+
+
+def test_the_store_keeps_images_under_their_hash(ltgc, store):
+    done = ltgc("render", "--t2i", "blank", input=CRANE % "grey")
+    image = json.loads(done.out.splitlines()[-1])
+    path = Path(store, "objects", image["sha256"][:2], image["sha256"])
+    assert path.read_bytes().startswith(b"\x89PNG")
