@@ -90,7 +90,7 @@ def reflecting(
 
 def rendering(session: Session, *, t2i: str, style: Style, batch: int) -> Plan:
     """Returns render over the classes of the stream."""
-    model, paint = session.paint(t2i)
+    model, paint = session.paint(t2i, batch=batch)
     return Plan(
         "render",
         {"t2i": model, **msgspec.to_builtins(style)},
@@ -113,7 +113,7 @@ def filtering(
 ) -> Plan:
     """Returns filter over the whole stream: its bar may be common to all classes."""
     llm_model, ask = session.ask(llm, "llm", **options)
-    t2i_model, paint = session.paint(t2i)
+    t2i_model, paint = session.paint(t2i, batch=batch)
     clip_model, score = session.score(clip)
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 

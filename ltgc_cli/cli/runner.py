@@ -149,7 +149,8 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
     # What was refused may be answered next time: without its note the artifact is not whole, and is made again.
     if not session.refused:
         write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))
-    console.notice(f"{plan.stage}: {_said(done)}; {session.meter.summary() or 'nothing asked'}{why}")
+    asked = session.meter.summary()
+    console.notice(f"{plan.stage}: {_said(done)}{'; ' if asked else ''}{asked}{why}")
     return Result(artifact, done)
 
 

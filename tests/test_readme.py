@@ -1,0 +1,95 @@
+"""The README tells the truth: its commands exist, its transcripts run as printed."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+COMMANDS = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "demo")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
+
+
+def transcript(block: str) -> list[tuple[str, list[str]]]:
+    """Returns each `$ command` of a console block with the lines printed below it."""
+    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    return [
+        (lines[0], [line.rstrip() for line in lines[1:]]) for lines in (part.rstrip().split("\n") for part in parts)
+    ]
+
+
+def typed(command: str, environment: dict[str, str], folder: Path) -> list[str]:
+    """Returns what a terminal shows for a command, line by line."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["bash", "-c", command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            block = os.read(ours, 4096)
+        except OSError:  # Linux says so when the other side has closed
+            break
+        if not block:
+            break
+        shown += block
+    process.wait()
+    os.close(ours)
+    return [line.rstrip() for line in ESCAPES.sub("", shown.decode()).split("\n") if line.strip()]
+
+
+def matches(expected: list[str], shown: list[str]) -> bool:
+    """Returns whether the lines are those; `…` alone stands for any lines, in a line for any text."""
+    pattern = "\n".join(
+        r"(?:.*\n?)*?" if line == "…" else ".*?".join(re.escape(part) for part in line.split("…"))
+        for line in expected
+        if line
+    )
+    return re.fullmatch(pattern.replace("(?:.*\\n?)*?\n", "(?:.*\\n)*?"), "\n".join(shown)) is not None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command):
+    assert f"ltgc {command}" in README
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=transcript(block)[0][0][:50]) for block in CONSOLES])
+def test_a_transcript_prints_what_it_says(block, tmp_path):
+    if "ltgc demo" in block:
+        pytest.skip("takes minutes; test_demo.py runs it (make test-all)")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LTGC_")} | {
+        "LTGC_CACHE_DIR": str(tmp_path / "store"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "110",
+        "LINES": "50",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "OMP_NUM_THREADS": "1",
+    }
+    for command, expected in transcript(block):
+        shown = typed(command, environment, tmp_path)
+        assert matches(expected, shown), "\n".join([f"$ {command}", *shown])
+
+
+def test_every_flag_that_the_readme_names_exists():
+    named = set(
+        re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", "\n".join(re.findall(r"`[^`]*`|```.*?```", README, re.DOTALL)))
+    )
+    helps = "".join(
+        subprocess.run([sys.executable, "-m", "ltgc_cli", *words], capture_output=True, text=True).stdout
+        for words in [["--help"], *([command, "--help"] for command in COMMANDS)]
+    )
+    foreign = {"--editable", "--index-url", "--seeds", "--split"}  # of pip and of the benchmarks
+    assert {flag for flag in named - foreign if flag not in helps} == set()
+
+
+def test_every_file_that_the_readme_points_to_is_there():
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
