@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -56,6 +56,8 @@ def checked(settings: Settings) -> Settings:
     wrong = [
         f"{name} {getattr(settings, name)!r} must be {rule}"
         for name, rule, holds in (
+            ("mix", f"one of {', '.join(get_args(Mix))}", settings.mix in get_args(Mix)),
+            ("sampler", f"one of {', '.join(get_args(Sampler))}", settings.sampler in get_args(Sampler)),
             ("mix_alpha", "above 0", settings.mix_alpha > 0),
             ("epochs", "above 0", settings.epochs > 0 or settings.steps > 0),
             ("min_steps", "0 or more", settings.min_steps >= 0),

@@ -228,11 +228,11 @@ def _restored(
         return []
     try:
         with safetensors.safe_open(path, "pt") as file:
-            about = file.metadata()
+            about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except safetensors.SafetensorError as error:
         raise InputError(f"{path}: the state of training cannot be read ({error}); delete the file") from None
-    if about["run"] != run:
+    if about.get("run") != run:
         raise InputError(f"{path} is the state of a run with other data or settings; use another folder or delete it")
     with torch.no_grad():
         for name, weight in weights.items():

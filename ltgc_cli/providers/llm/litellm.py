@@ -64,15 +64,20 @@ def ask_port(
 
     def once(question: Question) -> Answer:
         litellm = imported()
-        response = litellm.completion(
-            messages=[{"role": "user", "content": _content(question, objects)}],
-            temperature=question.temperature,
-            max_tokens=question.max_tokens,
-            timeout=timeout,
-            max_retries=0,
-            num_retries=0,
+        request = {
+            "messages": [{"role": "user", "content": _content(question, objects)}],
+            "temperature": question.temperature,
+            "max_tokens": question.max_tokens,
+            "timeout": timeout,
+            "max_retries": 0,
+            "num_retries": 0,
             **_whom(litellm, spec, api_base),
-        )
+        }
+        try:
+            response = litellm.completion(**request)
+        except litellm.UnsupportedParamsError:  # nothing was sent: a reasoning model, which takes no temperature
+            # Not at first: with drop_params a refused request (422) is sent again behind our back.
+            response = litellm.completion(**request, drop_params=True)
         return Answer(text=_text(response), usage=_usage(litellm, response, spec))
 
     def ask(question: Question) -> Answer:
@@ -96,7 +101,7 @@ def ask_port(
 
 
 def imported() -> Any:
-    """Returns litellm, set to fetch nothing, read no .env, print nothing and drop what a model does not take."""
+    """Returns litellm, set to fetch nothing, read no .env and print nothing."""
     with _importing:
         return _imported()
 
@@ -110,7 +115,6 @@ def _imported() -> Any:
 
         litellm.suppress_debug_info = True
         litellm.telemetry = False
-        litellm.drop_params = True  # temperature, where a reasoning model takes none
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         litellm.ModelResponse()  # pydantic builds its schema at the first use, with a warning
@@ -146,10 +150,10 @@ def _content(question: Question, objects: Callable[[str], bytes]) -> str | list[
 
 
 def _text(response: Any) -> str:
-    choice = response.choices[0] if response.choices else None
-    message = getattr(choice, "message", None)
-    refusal = getattr(message, "refusal", None)
-    if refusal or getattr(choice, "finish_reason", None) == "content_filter":
+    choices = getattr(response, "choices", None) or [None]
+    message = getattr(choices[0], "message", None)
+    refusal = (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
+    if refusal or getattr(choices[0], "finish_reason", None) == "content_filter":
         raise Refused(f"the model refused: {one_line(scrubbed(refusal or 'its content filter'))}")
     text = getattr(message, "content", None)
     if not isinstance(text, str) or not text.strip():

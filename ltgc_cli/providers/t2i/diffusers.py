@@ -55,7 +55,7 @@ def identity(spec: str) -> str:
     """Returns what the model is called in keys and records. Raises InputError for a spec that is none."""
     if spec == "embedded":
         return folder_identity("embedded/t2i", _folder(EMBEDDED))
-    if Path(spec).is_dir():
+    if spec and Path(spec).is_dir():
         return folder_identity("t2i", _folder(Path(spec)))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", spec) or spec.startswith("."):
         raise InputError(f"{spec!r} names no text-to-image model and is no folder; write {SPECS}")
