@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import io
+
+from ltgc_cli.ports import Drawing
+from ltgc_cli.providers.t2i import blank
+
+
+def drawing(text: str = "A photo of a crane.", **options) -> Drawing:
+    return Drawing(model="blank", text=text, **{"seed": 1, **options})
+
+
+def test_the_same_drawing_gives_the_same_bytes_and_any_other_others(keep):
+    drawings = [drawing(), drawing("A photo of a seal."), drawing(seed=2), drawing(attempt=1)]
+    pictures = blank.paint_port(keep)(drawings)
+
+    assert blank.paint_port(keep)(drawings) == pictures
+    assert len({picture.sha256 for picture in pictures}) == 4
+
+
+def test_a_field_is_32_by_32_or_as_large_as_asked():
+    from PIL import Image
+
+    sizes = [Image.open(io.BytesIO(blank.painted(d))).size for d in (drawing(), drawing(width=64, height=48))]
+
+    assert sizes == [(32, 32), (64, 48)]
+
+
+def test_a_field_has_many_colours():
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(blank.painted(drawing())))
+
+    assert image.format == "PNG" and len(image.getcolors()) == 8
