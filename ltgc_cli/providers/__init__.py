@@ -61,7 +61,7 @@ def open_ask(
 
     def anyone(name: str) -> Opened[Ask]:
         asking = litellm.ask_port(name, objects=objects, api_base=api_base, timeout=timeout)
-        return Opened(litellm.identity(name), asking)
+        return Opened(litellm.identity(name, api_base), asking)
 
     return _open(spec, {"embedded": embedded, "replay:": replayed}, anyone)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Answer, Ask, Question, Usage
@@ -41,11 +42,20 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _importing = threading.Lock()
 
 
-def identity(spec: str) -> str:
-    """Returns what the model is called in keys and records: its name. Raises InputError for no name."""
+def identity(spec: str, api_base: str | None = None) -> str:
+    """Returns what the model is called in keys and records: its name, and its server where it is not the usual one.
+
+    Two servers may well call different models `llama`. Raises InputError for no name.
+
+    >>> identity("openai/llama", "http://user:secret@localhost:8000/v1?key=secret")
+    'openai/llama@localhost:8000/v1'
+    """
     if not spec.strip() or spec != spec.strip():
         raise InputError(f"{spec!r} names no language model; write {SPECS}")
-    return spec
+    if api_base is None:
+        return spec
+    address = urlsplit(api_base)
+    return f"{spec}@{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
 
 
 def ask_port(
