@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -87,10 +87,17 @@ class Store:
 
     def add(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         """Returns the entry that holds from now on: this one, or an earlier one. Durable on return."""
-        text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
-        if self._answers.add(key, text, retry=True):
-            return entry
-        return self.get(key) or entry
+        return self.add_all({key: entry})[key]
+
+    def add_all(self, entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Returns the entries that hold from now on: these, or earlier ones. All are durable on return."""
+        held = dict(entries)
+        with self._answers.transact(retry=True):  # one sync for all of them
+            for k, entry in entries.items():
+                text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+                if not self._answers.add(k, text, retry=True):
+                    held[k] = self.get(k) or entry
+        return held
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -174,13 +181,13 @@ def cached_batch(
                 tally(request, answers[k], hit=True)
             elif k not in answers:
                 new[k] = request
-        fresh = f(list(new.values())) if new else []
-        for (k, request), answer in zip(new.items(), fresh, strict=True):
-            if not isinstance(answer, Exception):
-                entry = {"request": _described(request), "answer": msgspec.to_builtins(answer)}
-                answer = msgspec.convert(store.add(k, entry)["answer"], answer_type)
-                tally(request, answer, hit=False)
-            answers[k] = answer
+        fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
+        good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
+        held = store.add_all({k: _entry(new[k], answer) for k, answer in good.items()}) if good else {}
+        for k, answer in fresh.items():
+            answers[k] = msgspec.convert(held[k]["answer"], answer_type) if k in held else answer
+            if k in held:
+                tally(new[k], answers[k], hit=False)
         return [answers[k] for k in keys]
 
     return ask
@@ -210,5 +217,6 @@ def cached(
     return ask
 
 
-def _described(request: msgspec.Struct) -> dict[str, Any]:
-    return {"type": type(request).__name__, **msgspec.to_builtins(request)}
+def _entry(request: msgspec.Struct, answer: Any) -> dict[str, Any]:
+    asked = {"type": type(request).__name__, **msgspec.to_builtins(request)}
+    return {"request": asked, "answer": msgspec.to_builtins(answer)}
