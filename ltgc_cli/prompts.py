@@ -55,7 +55,7 @@ def load(path: Path | None) -> Prompts:
         prompts = msgspec.convert(texts, Prompts)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise InputError(f"{path}: {error}") from None
     for name in Prompts.__struct_fields__:
         if "[y]" not in getattr(prompts, name):

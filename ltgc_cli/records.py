@@ -172,7 +172,7 @@ def parse(line: str) -> Record:
     line = line.strip()
     try:
         data = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not JSON ({error}); every line must be one ltgc record") from None
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str):
@@ -182,6 +182,8 @@ def parse(line: str) -> Record:
     known = _KEYS[kind]
     fields = {key: value for key, value in data.items() if key in known}
     rest = {key: value for key, value in data.items() if key not in known and key != "kind"}
+    # A line that a person wrote may have no id; seeds and provenance want one.
+    fields.setdefault("id", hashlib.sha256(line.encode()).hexdigest()[:16])
     try:
         return msgspec.convert(fields | {"rest": rest, "line": line}, KINDS[kind])
     except msgspec.ValidationError as error:
@@ -212,20 +214,25 @@ def identify(record: R, *content: object) -> R:
     return evolve(record, id=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-def read(stream: Iterable[str], name: str = "stdin") -> Iterator[Record]:
+def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:
     """Returns the records of a stream of lines, blank lines skipped. Raises InputError with file and line."""
     try:
         yield from jsonlines.Reader(stream, loads=parse).iter(skip_empty=True)
     except jsonlines.InvalidLineError as error:
-        raise InputError(f"{name}:{error.lineno}: {error.__cause__ or error}") from None
+        cause = error.__cause__ or error
+        if isinstance(cause, UnicodeDecodeError):
+            cause = f"not UTF-8 text ({cause.reason}); ltgc reads JSONL"
+        raise InputError(f"{name}:{error.lineno}: {cause}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text ({error.reason}); ltgc reads JSONL") from None
 
 
 def write(stream: IO[str], records: Iterable[Record]) -> int:
     """Returns how many records were written, one a line."""
-    with jsonlines.Writer(stream, dumps=dump) as writer:
-        return writer.write_all(records)
+    count = 0
+    for count, record in enumerate(records, start=1):  # noqa: B007
+        stream.write(dump(record) + "\n")
+    return count
 
 
 _OF_NO_CLASS = (Other, Checkpoint, Metric)

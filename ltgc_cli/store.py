@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import diskcache
 import msgspec
@@ -25,7 +27,13 @@ from ltgc_cli.errors import InputError
 SCHEMA = 1
 """Part of every key. A change here makes every user pay again: say so in the CHANGELOG."""
 
-_LAYOUT = {"eviction_policy": "none", "cull_limit": 0, "size_limit": 2**60, "sqlite_synchronous": 2}
+_LAYOUT = {
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": 2**60,
+    "sqlite_journal_mode": "wal",
+    "sqlite_synchronous": 2,
+}
 _ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
 
 Req = TypeVar("Req", bound=msgspec.Struct)
@@ -73,7 +81,7 @@ class Store:
             self._answers = diskcache.Cache(
                 str(folder / "answers"), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT
             )
-        except (OSError, diskcache.Timeout) as error:
+        except (OSError, TypeError, sqlite3.Error, diskcache.Timeout) as error:  # TypeError: another Disk's settings
             raise InputError(f"{folder}: the store cannot be opened ({error}); set --cache-dir") from None
         # diskcache keeps settings in the file: a store made elsewhere could bring eviction with it.
         wrong = {name for name, value in _LAYOUT.items() if getattr(self._answers, name) != value}
@@ -83,7 +91,10 @@ class Store:
     def get(self, key: str) -> dict[str, Any] | None:
         """Returns the entry under a key, or None. An entry is `{"request": …, "answer": …}`."""
         text = self._answers.get(key, retry=True)
-        return None if text is None else msgspec.json.decode(text)
+        try:
+            return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise InputError(f"{self.folder}: the store holds a row that ltgc did not write ({error})") from None
 
     def add(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         """Returns the entry that holds from now on: this one, or an earlier one. Durable on return."""
@@ -95,6 +106,9 @@ class Store:
         with self._answers.transact(retry=True):  # one sync for all of them
             for k, entry in entries.items():
                 text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+                whole = text.encode(errors="replace").decode()  # max_tokens can cut an emoji into half a character
+                if whole != text:
+                    text, held[k] = whole, json.loads(whole)
                 if not self._answers.add(k, text, retry=True):
                     held[k] = self.get(k) or entry
         return held
@@ -112,7 +126,7 @@ class Store:
         """Returns the sha256 of bytes that are in the store, and on the disk, from now on."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.object_path(sha256)
-        if not path.exists():
+        if not (path.exists() and path.read_bytes() == data):  # what is damaged is mended
             write_atomically(path, data)
         return sha256
 
@@ -144,9 +158,20 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename durable: after a power failure the name is there, not only the bytes."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class Tally(Protocol):
@@ -177,7 +202,7 @@ def cached_batch(
         for k, request in zip(keys, requests, strict=True):
             entry = None if k in answers or k in new else store.get(k)
             if entry is not None:
-                answers[k] = msgspec.convert(entry["answer"], answer_type)
+                answers[k] = _answer(entry, answer_type)
                 tally(request, answers[k], hit=True)
             elif k not in answers:
                 new[k] = request
@@ -185,7 +210,7 @@ def cached_batch(
         good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
         held = store.add_all({k: _entry(new[k], answer) for k, answer in good.items()}) if good else {}
         for k, answer in fresh.items():
-            answers[k] = msgspec.convert(held[k]["answer"], answer_type) if k in held else answer
+            answers[k] = _answer(held[k], answer_type) if k in held else answer
             if k in held:
                 tally(new[k], answers[k], hit=False)
         return [answers[k] for k in keys]
@@ -197,7 +222,7 @@ def cached(
     f: Callable[[Req], Ans], store: Store, answer_type: type[Ans], tally: Tally = _no_tally
 ) -> Callable[[Req], Ans]:
     """Returns f with its answers kept. Threads that ask the same thing at once share one call."""
-    asking: dict[str, threading.Lock] = {}
+    asking: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # none is left when nobody asks
     guard = threading.Lock()
 
     def each(requests: Sequence[Req]) -> list[Ans | Exception]:
@@ -215,6 +240,13 @@ def cached(
         return answer
 
     return ask
+
+
+def _answer(entry: dict[str, Any], answer_type: type[Ans]) -> Ans:
+    try:
+        return msgspec.convert(entry["answer"], answer_type)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise InputError(f"the store holds an entry that ltgc did not write ({error})") from None
 
 
 def _entry(request: msgspec.Struct, answer: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ fi
 
 ltgc describe --data digits-lt --tail 6 "${models[@]}" -o "$work/described.jsonl"
 ltgc extend -n 6 -i "$work/described.jsonl" "${models[@]}" -o "$work/extended.jsonl"
-ltgc reflect -k 8 -i "$work/extended.jsonl" "${models[@]}" -o "$work/reflected.jsonl"
+ltgc reflect -k 14 -i "$work/extended.jsonl" "${models[@]}" -o "$work/reflected.jsonl"
 ltgc render --t2i blank -i "$work/reflected.jsonl" -o "$work/rendered.jsonl"
 ltgc filter --t2i blank --mode score -i "$work/rendered.jsonl" "${models[@]}" -o "$work/filtered.jsonl"
 ltgc mix-train --data digits-lt --steps 5 -i "$work/filtered.jsonl" -o "$work/trained.jsonl"

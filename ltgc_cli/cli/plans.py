@@ -218,8 +218,8 @@ def named(names: Sequence[str]) -> Iterator[Class]:
     if len(set(names)) < len(names):
         raise InputError("--class names one class twice")
     for label, name in enumerate(names):
-        if not name.strip():
-            raise InputError("--class wants a name")
+        if not name.strip() or not name.isprintable():
+            raise InputError(f"--class {name!r}: a name in one line is wanted")
         yield Class(label=label, class_=name, tail=True)
 
 

@@ -189,10 +189,10 @@ def _plural(kind: str, count: int) -> str:
     return kind + ("es" if kind.endswith("s") else "s")
 
 
-def _hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[str]:
+def _hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[bytes]:
     for line in stream:
         running.update(line)
-        yield line.decode()
+        yield line
 
 
 def _sha256(path: Path) -> str:
@@ -206,7 +206,7 @@ def _sha256(path: Path) -> str:
 def _check(path: Path, name: str) -> None:
     """Reads the whole file once, so that a bad line stops the run before anything is asked."""
     with path.open("rb") as file:
-        for _ in records.by_class(records.read((line.decode() for line in file), name)):
+        for _ in records.by_class(records.read(file, name)):
             pass
 
 

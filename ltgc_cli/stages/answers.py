@@ -18,7 +18,8 @@ _MARK = re.compile(r"^\s*(?:[-*•–]\s+|\(?\d{1,3}[.):]\s*|#+\s+)+")
 _QUOTES = "\"'`*“”‘’ \t"
 _START = r"\b(?:an? |the )?(?:photo|picture|image)(?:graph)? of "
 _PLACEHOLDERS = ("distinctive feature", "specific scene", "[y]", "feature 1")
-_ENDS = (".", "!", "?", "…")
+_ENDS = (".", "!", "?", "…", "。", "！", "？")
+_NUMBER = r"(?:\(?\d{1,3}[.):]\s*)?"
 
 
 def descriptions(answer: str, name: str, subject: str) -> Read:
@@ -29,7 +30,8 @@ def descriptions(answer: str, name: str, subject: str) -> Read:
     """
     texts: list[str] = []
     dropped: list[tuple[str, str]] = []
-    for line in _THOUGHTS.sub("", answer).splitlines():
+    ended: list[bool] = []
+    for line in _said(answer).splitlines():
         bare = _bare(line)
         if not bare:
             continue
@@ -39,6 +41,9 @@ def descriptions(answer: str, name: str, subject: str) -> Read:
                 dropped.append((sentence, reason))
             else:
                 texts.append(text)
+                ended.append(sentence.endswith(_ENDS))
+    if len(texts) > 1 and all(ended[:-1]) and not ended[-1] and text == texts[-1]:
+        dropped.append((texts.pop().rstrip("."), "is cut off"))
     return Read(texts, dropped)
 
 
@@ -61,22 +66,32 @@ def excluded(answer: str, count: int) -> set[int]:
     >>> sorted(excluded("2, 5 and 7.", 6))
     [2, 5]
     """
-    text = _THOUGHTS.sub("", answer).strip()
-    numbers = [int(number) for number in re.findall(r"\d+", text)]
-    if re.search(r"[a-z]{3,}", re.sub(r"\band\b|\bexcluded?\b|\bnumbers?\b|\bnone\b", "", text.lower())):
+    text = _said(answer).strip()
+    if re.search(r"[a-z]{3,}", re.sub(r"\b(?:and|excluded?|(?:number|description)s?|none)\b", "", text.lower())):
         return set()
-    return {number for number in numbers if 1 <= number <= count}
+    ends = [(int(first), int(last or first)) for first, last in re.findall(r"(\d+)(?: ?[-–—] ?(\d+))?", text)]
+    return {number for number in range(1, count + 1) if any(first <= number <= last for first, last in ends)}
+
+
+def _said(answer: str) -> str:
+    """Returns an answer without what its model thought aloud; chat templates often swallow the opening tag."""
+    return re.split(r"</think(?:ing)?>", _THOUGHTS.sub("", answer), flags=re.IGNORECASE)[-1]
 
 
 def _bare(line: str) -> str:
     line = _MARK.sub("", line).replace("**", "").replace("__", "")
-    line = line.replace("{", " ").replace("}", " ")
-    return re.sub(r"\s+", " ", line).strip(_QUOTES)
+    line = re.sub(r"\*(\w[^*]*)\*", r"\1", line.replace("{", " ").replace("}", " "))
+    line = re.sub(
+        rf"^(?!{_START})[^.!?]*:\W*(?={_START})", "", line, flags=re.IGNORECASE
+    )  # "Here is one:", "**In a marsh**:"
+    return re.sub(r"\s+", " ", line).strip(_QUOTES + "[],;").strip(_QUOTES)
 
 
 def _cut(line: str) -> list[str]:
     """Returns the line cut before each further "A photo of …" that begins a sentence."""
-    return [part.strip(_QUOTES) for part in re.split(rf"(?<=[.!?;])\s+(?={_START})", line, flags=re.IGNORECASE)]
+    return [
+        part.strip(_QUOTES) for part in re.split(rf"(?<=[.!?;])\s+{_NUMBER}(?={_START})", line, flags=re.IGNORECASE)
+    ]
 
 
 def _description(sentence: str, name: str, subject: str) -> tuple[str, str]:
@@ -84,12 +99,13 @@ def _description(sentence: str, name: str, subject: str) -> tuple[str, str]:
         return "", "echoes the template's placeholders"
     spelled = "|".join(_spelling(form) for form in sorted({subject, name}, key=len, reverse=True))
     match = re.match(
-        rf"{_START}(?:the |an? )?(?:class )?(?:{spelled})[\"'”’\]}}]?(?!\w)", sentence, re.IGNORECASE
+        rf"{_START}(?:the |an? )?(?:class )?(?:{spelled})[\"'”’\]}}]?(?!\w|['’]s\b)", sentence, re.IGNORECASE
     )
     if not match:
         other = re.match(rf"{_START}the class ", sentence, re.IGNORECASE)
         return "", "names another class" if other else "is not in the form of Template 1"
     rest = re.sub(r"\s+([,.;])", r"\1", sentence[match.end() :]).strip()
+    rest = re.sub(r"^[:–—-]\s*", "", rest).rstrip(",;:")
     if not re.search(r"\w", rest):
         return "", "says nothing of the class"
     if not rest.endswith(_ENDS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question
@@ -18,28 +20,36 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         text=p.describe(prompts, cls.subject),
         images=(image.sha256,),
     )
+    made = Made(model=model, prompt=p.name(prompts, "describe"))
     try:
         answer = ask(question)
     except Refused as error:
-        return [image, failure(cls, image, str(error))]
+        return [image, failure(cls, image, str(error), made)]
+    made = msgspec.structs.replace(made, usage=answer.usage)
     read = answers.descriptions(answer.text, cls.class_, cls.subject)
     if not read.texts:
         reasons = "; ".join(reason for _, reason in read.dropped) or "the answer was empty"
-        return [image, failure(cls, image, f"no usable description: {reasons}", answer.text)]
+        return [image, failure(cls, image, f"no usable description: {reasons}", made, answer.text)]
     described = Description(
         label=cls.label,
         class_=cls.class_,
         text=read.texts[0],
         origin="described",
         parents=(image.id,),
-        made=Made(model=model, prompt=p.name(prompts, "describe"), usage=answer.usage),
+        made=made,
     )
     return [image, identify(described, described.text)]
 
 
-def failure(cls: Class, image: Image, reason: str, text: str = "") -> Failure:
+def failure(cls: Class, image: Image, reason: str, made: Made, text: str = "") -> Failure:
     """Returns the record of an image that could not be described."""
     failed = Failure(
-        label=cls.label, class_=cls.class_, stage="describe", reason=reason, text=text, parents=(image.id,)
+        label=cls.label,
+        class_=cls.class_,
+        stage="describe",
+        reason=reason,
+        text=text,
+        parents=(image.id,),
+        made=made,
     )
     return identify(failed, reason)

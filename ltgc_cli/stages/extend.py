@@ -34,6 +34,7 @@ def more(
 ) -> list[Record]:
     """Returns new descriptions of a class, the lines of the answer that are none, or a failure."""
     shown = known[-SHOWN:]
+    prompt = p.name(prompts, "extend")
     question = Question(
         model=model,
         task="extend",
@@ -45,14 +46,14 @@ def more(
     try:
         answer = ask(question)
     except Refused as error:
-        return [_failure(cls, str(error), "")]
+        return [_failure(cls, str(error), "", Made(model=model, prompt=prompt, attempt=attempt))]
     read = answers.descriptions(answer.text, cls.class_, cls.subject)
     if not read.texts:
-        return [_failure(cls, "the answer holds no usable description", answer.text)]
+        made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
+        return [_failure(cls, "the answer holds no usable description", answer.text, made)]
     parents = tuple(row.id for row in shown)
-    made = [
-        Made(model=model, prompt=p.name(prompts, "extend"), attempt=attempt, usage=usage)
-        for usage in share(answer.usage, len(read.texts))
+    makers = [
+        Made(model=model, prompt=prompt, attempt=attempt, usage=usage) for usage in share(answer.usage, len(read.texts))
     ]
     kept = [
         identify(
@@ -61,17 +62,18 @@ def more(
             number,
             text,
         )
-        for number, (text, source) in enumerate(zip(read.texts, made, strict=True))
+        for number, (text, source) in enumerate(zip(read.texts, makers, strict=True))
     ]
-    return [*kept, *(_dropped(cls, text, reason, model) for text, reason in read.dropped)]
+    source = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
+    dropped = [_dropped(cls, text, reason, source, number) for number, (text, reason) in enumerate(read.dropped)]
+    return [*kept, *dropped]
 
 
-def _failure(cls: Class, reason: str, text: str) -> Failure:
-    return identify(Failure(label=cls.label, class_=cls.class_, stage="extend", reason=reason, text=text), reason)
+def _failure(cls: Class, reason: str, text: str, made: Made) -> Failure:
+    failed = Failure(label=cls.label, class_=cls.class_, stage="extend", reason=reason, text=text, made=made)
+    return identify(failed, made.attempt, reason)
 
 
-def _dropped(cls: Class, text: str, reason: str, model: str) -> Rejected:
-    dropped = Rejected(
-        label=cls.label, class_=cls.class_, of="description", reason=reason, text=text, made=Made(model=model)
-    )
-    return identify(dropped, reason, text)
+def _dropped(cls: Class, text: str, reason: str, made: Made, number: int) -> Rejected:
+    dropped = Rejected(label=cls.label, class_=cls.class_, of="description", reason=reason, text=text, made=made)
+    return identify(dropped, made.attempt, number, reason, text)

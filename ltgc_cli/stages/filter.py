@@ -31,6 +31,11 @@ from ltgc_cli.stages.extend import SHOWN
 from ltgc_cli.stages.render import drawing
 from ltgc_cli.stages.settings import Judging, Scale, Style
 
+_NOTHING_TO_GO_BY = (
+    "filter has no original image to calibrate its threshold by; start the stream with "
+    "'ltgc describe --data …', or choose a fixed bar: --scale cosine --threshold 0.25"
+)
+
 _FEW_ORIGINALS = 5
 """Below this many original images a class's own percentile says little: the tail classes' common one is taken."""
 
@@ -50,10 +55,14 @@ class Try(msgspec.Struct, kw_only=True):
     image: Image
     cls: Class
     template: Template
-    bar: float
+    bar: float | None
     text: str
     sha256: str
+    format: str
+    made: Made | None
     steps: list[Step] = []
+    drawn: list[tuple[str, Made | None]] = []
+    """The format and the maker of each step's picture."""
     passed: bool = False
     trouble: str = ""
 
@@ -82,6 +91,8 @@ def evaluate(
     """
     everything = list(groups)
     mine = [group for group in everything if group.cls.tail and _generated(group)]
+    if mine and _calibrated(settings) and not any(_originals(group) for group in mine):
+        raise InputError(_NOTHING_TO_GO_BY)
     make = partial(class_template, ask=ask, model=llm, prompts=prompts)
     templates = {g.cls.label: t for g, t in zip(mine, in_order(make, mine, workers), strict=True)}
     scored = partial(_scores, score=score, model=clip, batch=batch)
@@ -94,6 +105,8 @@ def evaluate(
             bar=bars[group.cls.label],
             text=image.text,
             sha256=image.sha256,
+            format=image.format,
+            made=image.made,
         )
         for group in mine
         for image in _generated(group)
@@ -112,7 +125,7 @@ def evaluate(
             t.text = text
         _redraw(again, number, paint, t2i, style, batch)
         pending = [t for t in again if not t.trouble]
-    outcomes = {t.image.id: _outcome(t, settings) for t in tries}
+    outcomes = {id(t.image): _outcome(t, settings) for t in tries}
     return [_rows(group, outcomes, templates, bars) for group in everything]
 
 
@@ -163,27 +176,35 @@ def _generated(group: Group) -> list[Image]:
     return [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
 
 
+def _originals(group: Group) -> list[Image]:
+    return [row for row in group.rows if isinstance(row, Image) and row.origin == "original"]
+
+
+def _calibrated(settings: Judging) -> bool:
+    return settings.scale == "calibrated" and settings.mode != "score"
+
+
 def _bars(
     groups: Sequence[Group],
     templates: dict[int, Template],
     scored: Callable[[Sequence[tuple[str, str]]], list[float | Exception]],
     settings: Judging,
-) -> dict[int, float]:
-    """Returns each class's bar: the threshold itself, or on the calibrated scale what its original images reach."""
-    if settings.scale != "calibrated" or settings.mode == "score":
-        return {group.cls.label: settings.threshold for group in groups}
+) -> dict[int, float | None]:
+    """Returns each class's bar: the threshold itself, or on the calibrated scale what its original images reach.
+
+    Where everything is kept (`--mode score`) there is none.
+    """
+    if not _calibrated(settings):
+        bar = None if settings.mode == "score" else settings.threshold
+        return {group.cls.label: bar for group in groups}
     real: dict[int, list[float]] = {}
     for group in groups:
         aim = drawn_template(templates[group.cls.label], group.cls)
-        originals = [row for row in group.rows if isinstance(row, Image) and row.origin == "original"]
-        values = scored([(image.sha256, aim) for image in originals])
+        values = scored([(image.sha256, aim) for image in _originals(group)])
         real[group.cls.label] = [value for value in values if not isinstance(value, Exception)]
     common = [value for values in real.values() for value in values]
     if groups and not common:
-        raise InputError(
-            "filter has no original image to calibrate its threshold by; start the stream with "
-            "'ltgc describe --data …', or choose a fixed bar: --scale cosine --threshold 0.25"
-        )
+        raise InputError(_NOTHING_TO_GO_BY)
     return {
         label: round(percentile(own if len(own) >= _FEW_ORIGINALS else common, settings.threshold), 6)
         for label, own in real.items()
@@ -200,7 +221,7 @@ def _scores(pairs: Sequence[tuple[str, str]], score: Score, model: str, batch: i
     values: list[float | Exception] = []
     for start in range(0, len(matches), batch):
         values += score(matches[start : start + batch])
-    return values
+    return [Refused("the score is no number") if value != value else value for value in values]
 
 
 def _detect(
@@ -215,7 +236,8 @@ def _detect(
             continue
         reached = round(scaled(value, settings.scale), 6)
         t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=reached)]
-        t.passed = settings.mode == "score" or reached >= t.bar
+        t.drawn = [*t.drawn, (t.format, t.made)]
+        t.passed = t.bar is None or reached >= t.bar
 
 
 def _refined(t: Try, *, attempt: int, ask: Ask, model: str, prompts: p.Prompts) -> str:
@@ -234,17 +256,20 @@ def _redraw(tries: Sequence[Try], attempt: int, paint: Paint, model: str, style:
     pictures: list[Picture | Exception] = []
     for start in range(0, len(requests), batch):
         pictures += paint(requests[start : start + batch])
-    for t, picture in zip(tries, pictures, strict=True):
+    for t, request, picture in zip(tries, requests, pictures, strict=True):
         if isinstance(picture, Exception):
             t.trouble = f"could not be redrawn: {picture}"
         else:
-            t.sha256 = picture.sha256
+            t.sha256, t.format = picture.sha256, picture.format
+            t.made = Made(model=model, seed=request.seed, attempt=attempt, usage=picture.usage)
 
 
 def _outcome(t: Try, settings: Judging) -> list[Record]:
     """Returns the image as accepted, or its rejection with its whole history, and a failure if there was one."""
-    best = max(t.steps, key=lambda step: step.score, default=None)
-    chosen = t.steps[-1] if t.passed else best
+    tried = list(zip(t.steps, t.drawn, strict=True))
+    best, (format, made) = max(tried, key=lambda one: one[0].score, default=(None, (t.format, t.made)))
+    if t.passed:
+        best, (format, made) = tried[-1]
     history = tuple(t.steps)
     records: list[Record] = []
     if t.trouble:
@@ -257,9 +282,9 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
             parents=(t.image.id,),
         )
         records.append(identify(failed, t.trouble))
-    if chosen and (t.passed or settings.never_pass == "best"):
-        changes = {"sha256": chosen.sha256, "text": chosen.text, "score": chosen.score}
-        return [evolve(t.image, **changes, bar=t.bar, scale=settings.scale, history=history), *records]
+    if best and (t.passed or settings.never_pass == "best"):
+        picture = {"sha256": best.sha256, "format": format, "text": best.text, "made": made, "score": best.score}
+        return [evolve(t.image, **picture, bar=t.bar, scale=settings.scale, history=history), *records]
     reason = t.trouble or f"scored below the class's bar in {_times(len(t.steps))}"
     rejected = Rejected(
         label=t.cls.label,
@@ -270,7 +295,7 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
         sha256=best.sha256 if best else t.sha256,
         score=best.score if best else None,
         parents=(t.image.id,),
-        made=t.image.made,
+        made=made,
         rest=t.image.rest,
         bar=t.bar,
         scale=settings.scale,
@@ -284,12 +309,12 @@ def _times(drawings: int) -> str:
 
 
 def _rows(
-    group: Group, outcomes: dict[str, list[Record]], templates: dict[int, Template], bars: dict[int, float]
+    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template], bars: dict[int, float | None]
 ) -> list[Record]:
     rows: list[Record] = []
     for row in group.rows:
         if isinstance(row, Template) and group.cls.label in bars:
             continue
-        rows += outcomes.get(row.id, [row]) if isinstance(row, Image) else [row]
+        rows += outcomes.get(id(row), [row])
     template = templates.get(group.cls.label)
     return [*rows, evolve(template, bar=bars[group.cls.label])] if template else rows

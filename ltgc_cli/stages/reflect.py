@@ -43,8 +43,8 @@ def reflect(
         idle = 0 if len(grown) > len(kept) else idle + 1
         kept, verdicts = grown, verdicts | repeats
         added += new
-    surplus = [row.id for row in kept if row.origin != "described"][max(0, k - _described(kept)) :]
-    verdicts |= {id: f"more than the {k} wanted" for id in surplus}
+    surplus = [row for row in kept if row.origin != "described"][max(0, k - _described(kept)) :]
+    verdicts |= {id(row): f"more than the {k} wanted" for row in surplus}
     rows = [_judged(row, verdicts) for row in [*group.rows, *added]]
     total = len(kept) - len(surplus)
     return rows if total >= k else [*rows, _short(cls, total, k)]
@@ -92,14 +92,17 @@ def _without_repeats(
     model: str,
     near: float,
     prompts: p.Prompts,
-) -> tuple[list[Description], dict[str, str]]:
-    """Returns what is kept with the new ones, and the reason for each id that is not."""
+) -> tuple[list[Description], dict[int, str]]:
+    """Returns what is kept with the new ones, and by `id(row)` the reason for each row that is not.
+
+    Not by the record's own id: two lines may have the same (`cat a a`), or none (a person wrote them).
+    """
     local = repeats([row.text for row in new], [row.text for row in kept], cls.class_, near)
-    verdicts = {new[position].id: reason for position, reason in local.items()}
-    fresh = [row for row in new if row.id not in verdicts]
+    verdicts = {id(new[position]): reason for position, reason in local.items()}
+    fresh = [row for row in new if id(row) not in verdicts]
     for position in _asked(cls, [row.text for row in fresh], ask, model, prompts):
-        verdicts[fresh[position].id] = "repetitive, says the language model"
-    return [*kept, *(row for row in fresh if row.id not in verdicts)], verdicts
+        verdicts[id(fresh[position])] = "repetitive, says the language model"
+    return [*kept, *(row for row in fresh if id(row) not in verdicts)], verdicts
 
 
 def _asked(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
@@ -115,7 +118,9 @@ def _asked(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Pr
             answer = ask(question)
         except Refused:
             continue
-        found += [start + number - 1 for number in sorted(answers.excluded(answer.text, len(part)))]
+        numbers = sorted(answers.excluded(answer.text, len(part)))
+        if len(numbers) < len(part):  # a model that excludes everything has misread the question
+            found += [start + number - 1 for number in numbers]
     return found
 
 
@@ -123,14 +128,14 @@ def _described(rows: Sequence[Description]) -> int:
     return sum(row.origin == "described" for row in rows)
 
 
-def _judged(row: Record, verdicts: dict[str, str]) -> Record:
-    if not isinstance(row, Description) or row.id not in verdicts:
+def _judged(row: Record, verdicts: dict[int, str]) -> Record:
+    if not isinstance(row, Description) or id(row) not in verdicts:
         return row
     rejected = Rejected(
         label=row.label,
         class_=row.class_,
         of="description",
-        reason=verdicts[row.id],
+        reason=verdicts[id(row)],
         text=row.text,
         parents=(row.id,),
         made=row.made,

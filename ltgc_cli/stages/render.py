@@ -23,12 +23,12 @@ def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, b
         pictures: list[Picture | Exception] = []
         for start in range(0, len(drawings), batch):
             pictures += paint(drawings[start : start + batch])
-        made: dict[str, Record] = {
-            row.id: _result(row, d, picture, model)
+        made: dict[int, Record] = {
+            id(row): _result(row, d, picture, model)
             for (_, row), d, picture in zip(wanted, drawings, pictures, strict=True)
         }
         for group in together:
-            yield [*group.rows, *(made[row.id] for row in _wanted(group))]
+            yield [*group.rows, *(made[id(row)] for row in _wanted(group))]
 
 
 def drawing(text: str, id: str, attempt: int, cls: Class, model: str, style: Style) -> Drawing:

@@ -108,7 +108,7 @@ def test_a_closed_pipe_ends_quietly(environment, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../etc", "crane (bird)", "<b>bold</b>", "x" * 300, "تروجون", "C++ (a*)", "{y}", "a\nb", '"quoted"', "-n"],
+    ["../../etc", "crane (bird)", "<b>bold</b>", "x" * 300, "تروجون", "C++ (a*)", "{y}", '"quoted"', "-n"],
 )
 def test_any_class_name_goes_through_the_chain(ltgc, store, tmp_path, name):
     extended = ltgc("extend", f"--class={name}", "-n", 4)
@@ -119,6 +119,10 @@ def test_any_class_name_goes_through_the_chain(ltgc, store, tmp_path, name):
     # Files are named by hashes, wherever they lie.
     names = {path.name for path in [*store.rglob("*"), *tmp_path.iterdir()]}
     assert not any(part in found for found in names for part in ("etc", "crane", "xxx", "bold"))
+
+
+def test_a_name_of_two_lines_is_no_name(ltgc):
+    assert ltgc("extend", "--class", "a\nb").code == 2
 
 
 def test_a_class_that_falls_short_is_said_so_and_the_run_ends_with_1(ltgc):

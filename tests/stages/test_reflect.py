@@ -1,0 +1,311 @@
+"""reflect: no description twice, and enough of them; what it takes away it keeps with the reason."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from fakes import a_class, a_description, an_image, by_task, of, says
+
+from ltgc_cli import prompts as p
+from ltgc_cli.errors import Refused
+from ltgc_cli.records import Description, Failure, Group, Rejected, dump, evolve, identify, parse
+from ltgc_cli.stages.reflect import jaccard, reflect, repeats, words
+
+CRANE = a_class("crane", 3)
+NONE = says("none")
+NEVER = says(lambda question: pytest.fail(f"{question.task} is not to be asked"))
+
+
+def group(*features: str, origin: str = "extended") -> Group:
+    return Group(CRANE, [CRANE, *(a_description(CRANE, feature, origin, n) for n, feature in enumerate(features))])
+
+
+def run(of_group: Group, *, extend=NEVER, check=NONE, k=3, rounds=3, near=0.8) -> list:
+    return reflect(of_group, ask=by_task(extend=extend, reflect=check), model="m", k=k, rounds=rounds, near=near)
+
+
+def kept(rows) -> list[str]:
+    """What the descriptions say of the crane."""
+    return [row.text.removeprefix("A photo of the class crane, ").removesuffix(".") for row in of(Description, rows)]
+
+
+def reasons(rows) -> dict[str, str]:
+    return {
+        row.text.removeprefix("A photo of the class crane, ").removesuffix("."): row.reason
+        for row in of(Rejected, rows)
+    }
+
+
+def new(*features: str) -> str:
+    return "\n".join(f"A photo of the class crane, {feature}." for feature in features)
+
+
+def endless():
+    """A language model that never says the same twice: numbered words, three to a description."""
+    numbers = itertools.count()
+    return says(lambda q: new(*(f"w{next(numbers)} x{next(numbers)} y{next(numbers)}" for _ in range(q.want))))
+
+
+# --- the repetition check
+
+
+def test_of_descriptions_that_say_the_same_the_first_is_kept():
+    rows = run(group("tall in a marsh", "in a marsh, tall", "grey"), k=2)
+
+    assert kept(rows) == ["tall in a marsh", "grey"]
+    assert reasons(rows) == {"in a marsh, tall": "says the same as another"}
+
+
+def test_a_near_duplicate_is_one_from_the_given_similarity_of_words_on():
+    features = ["one two three four", "one two three five", "six"]  # Jaccard 3/5
+
+    assert kept(run(group(*features), k=2, near=0.6)) == ["one two three four", "six"]
+    assert reasons(run(group(*features), k=2, near=0.6)) == {
+        "one two three five": "nearly the same as another (Jaccard 0.60)"
+    }
+    assert kept(run(group(*features), k=3, near=0.61)) == features
+
+
+def test_prompt_3_is_asked_of_what_the_local_check_leaves():
+    check = says("none")
+    run(group("tall", "tall", "grey", "in flight"), check=check)
+
+    (question,) = check.seen
+    assert question.text == p.reflect(
+        p.PAPER, "crane", [f"A photo of the class crane, {feature}." for feature in ("tall", "grey", "in flight")]
+    )
+    assert (question.task, question.temperature) == ("reflect", 0.0)
+
+
+def test_the_numbers_that_prompt_3_answers_with_are_excluded():
+    rows = run(group("tall", "grey", "of great height"), check=says("3"), k=2)
+
+    assert kept(rows) == ["tall", "grey"]
+    assert reasons(rows) == {"of great height": "repetitive, says the language model"}
+
+
+def test_in_a_long_list_the_numbers_mean_the_part_that_was_shown():
+    features = [f"number {number}" for number in range(60)]
+    rows = run(group(*features), check=says("2", "1, 20"), k=57, near=1.0)
+
+    assert list(reasons(rows)) == ["number 1", "number 40", "number 59"]
+
+
+def test_a_single_description_is_not_compared_with_itself():
+    assert kept(run(group("tall"), check=NEVER, k=1)) == ["tall"]
+
+
+def test_a_refused_check_excludes_nothing():
+    assert kept(run(group("tall", "grey", "old"), check=says(Refused("busy")))) == ["tall", "grey", "old"]
+
+
+def test_an_answer_in_prose_excludes_nothing():
+    assert kept(run(group("tall", "grey", "old"), check=says("I think 2 of the 3 are fine."))) == [
+        "tall",
+        "grey",
+        "old",
+    ]
+
+
+def test_a_rejected_description_names_its_parent_and_keeps_what_it_had():
+    line = '{"kind":"description","id":"2","label":3,"class":"crane","text":"A photo of the class crane, tall.",'
+    line += '"origin":"extended","made":{"model":"gpt-4o"},"mine":1}'
+    rows = run(Group(CRANE, [a_description(CRANE, "tall"), parse(line)]), k=1)
+
+    (rejected,) = of(Rejected, rows)
+    assert (rejected.parents, rejected.made.model, rejected.rest) == (("2",), "gpt-4o", {"mine": 1})
+    assert (rejected.of, rejected.label, rejected.class_) == ("description", 3, "crane")
+
+
+def test_a_rejection_stands_where_its_description_stood():
+    rows = run(group("tall", "tall", "grey"), k=2)
+
+    assert [type(row).__name__ for row in rows] == ["Class", "Description", "Rejected", "Description"]
+
+
+def test_of_two_lines_with_one_id_one_is_kept():
+    rows = [a_description(CRANE, "tall"), a_description(CRANE, "tall")]  # as `cat a.jsonl a.jsonl` makes them
+
+    assert rows[0] == rows[1] and kept(run(Group(CRANE, rows), k=1)) == ["tall"]
+
+
+def test_lines_that_a_person_wrote_without_ids_are_told_apart():
+    rows = [evolve(row, id="") for row in group("tall", "tall", "grey").rows[1:]]
+
+    assert kept(run(Group(CRANE, rows), k=2)) == ["tall", "grey"]
+
+
+def test_repeats_are_found_among_new_ones_and_against_known_ones():
+    texts = [f"A photo of the class crane, {feature}." for feature in ("in flight", "tall", "flight in", "grey")]
+
+    assert repeats(texts, ["A photo of the class crane, very tall."], "crane", 0.5) == {
+        1: "nearly the same as another (Jaccard 0.50)",
+        2: "says the same as another",
+    }
+
+
+def test_the_words_of_the_template_make_no_two_descriptions_alike():
+    assert words("A photo of the class crane, with a red cap in the snow.", "crane") == {"red", "cap", "snow"}
+    assert words("A photo of the class C++ (a*), in bold.", "C++ (a*)") == {"bold"}
+    assert words("A photo of the class 鶴, 湿地.", "鶴") == {"湿地"}
+
+
+def test_jaccard_is_the_share_of_words_that_both_have():
+    assert jaccard(frozenset("ab"), frozenset("bc")) == 1 / 3
+    assert jaccard(frozenset(), frozenset()) == 1.0
+    assert jaccard(frozenset("a"), frozenset()) == 0.0
+
+
+# --- the number check
+
+
+def test_what_is_missing_is_asked_for_with_prompt_2_showing_what_is_there():
+    extend = says(new("in flight", "dancing"))
+    rows = run(group("tall"), extend=extend, k=3)
+
+    assert kept(rows) == ["tall", "in flight", "dancing"]
+    (question,) = extend.seen
+    assert (question.want, question.attempt) == (2, 1)
+    assert question.text == p.extend(p.PAPER, "crane", ["A photo of the class crane, tall."], 2)
+
+
+def test_it_asks_until_there_are_k_of_them():
+    extend = says(new("b"), new("c"), new("b", "d"), new("e", "f"))
+    rows = run(group("z"), extend=extend, k=6, near=1.0)
+
+    assert kept(rows) == ["z", "b", "c", "d", "e", "f"]
+    assert [(q.want, q.attempt) for q in extend.seen] == [(5, 1), (4, 2), (3, 3), (2, 4)]
+    assert of(Failure, rows) == []
+
+
+def test_new_descriptions_are_checked_for_repeats_like_the_old_ones():
+    extend = says(new("tall", "in flight", "flight in"), new("dancing"))
+    rows = run(group("tall"), extend=extend, k=3)
+
+    assert kept(rows) == ["tall", "in flight", "dancing"]
+    assert reasons(rows) == {"tall": "says the same as another", "flight in": "says the same as another"}
+
+
+def test_a_class_that_has_enough_asks_for_no_more():
+    assert len(of(Description, run(group("tall", "grey", "old"), k=3))) == 3
+
+
+def test_long_lists_are_asked_for_in_parts_because_long_answers_get_cut_off():
+    extend = endless()
+    run(group("tall"), extend=extend, k=101)
+
+    assert [question.want for question in extend.seen] == [40, 40, 20]
+
+
+def test_after_some_rounds_in_a_row_that_add_nothing_it_gives_up_and_says_so():
+    extend = says(new("b"), new("z"), new("c"), new("z"))
+    rows = run(group("z"), extend=extend, k=9, rounds=3, near=1.0)
+
+    assert [question.attempt for question in extend.seen] == [1, 2, 3, 4, 5, 6]  # the third began the count anew
+    assert kept(rows) == ["z", "b", "c"]
+    (failure,) = of(Failure, rows)
+    assert (failure.stage, failure.label, failure.class_) == ("reflect", 3, "crane")
+    assert failure.reason == (
+        "3 of 9 descriptions: the last rounds added nothing new; try another --llm or raise --rounds"
+    )
+
+
+def test_each_round_is_another_question_so_that_the_store_does_not_answer_it_with_the_last():
+    extend = says(new("z"))
+    run(group("z"), extend=extend, k=2, rounds=3)
+
+    assert len(extend.seen) == len(set(extend.seen)) == 3
+
+
+def test_rounds_that_are_refused_count_as_rounds_that_add_nothing():
+    rows = run(group("z"), extend=says(Refused("busy")), k=2, rounds=2)
+
+    assert [row.reason for row in of(Failure, rows)][:2] == ["busy", "busy"]
+    assert "1 of 2 descriptions" in of(Failure, rows)[-1].reason
+
+
+def test_no_two_records_of_a_class_have_one_id():
+    rows = run(group("z"), extend=says("Sure!\n" + new("z"), "Sure!\n" + new("y"), Refused("busy")), k=4, rounds=2)
+
+    assert len({row.id for row in rows}) == len(rows)
+
+
+def test_without_rounds_nothing_is_asked_and_the_shortfall_is_said():
+    (failure,) = of(Failure, run(group("z"), k=2, rounds=0))
+
+    assert failure.reason.startswith("1 of 2 descriptions")
+
+
+def test_descriptions_of_original_images_are_never_cut_to_reach_k():
+    described = group("a1", "b1", "c1", "d1", origin="described").rows
+    rows = run(Group(CRANE, [*described, a_description(CRANE, "e1"), a_description(CRANE, "f1")]), k=2)
+
+    assert kept(rows) == ["a1", "b1", "c1", "d1"]
+    assert reasons(rows) == {"e1": "more than the 2 wanted", "f1": "more than the 2 wanted"}
+
+
+def test_what_is_more_than_k_is_cut_from_the_end():
+    rows = run(group("a1", "b1", "c1", "d1"), k=2)
+
+    assert kept(rows) == ["a1", "b1"]
+    assert reasons(rows) == {"c1": "more than the 2 wanted", "d1": "more than the 2 wanted"}
+
+
+def test_an_answer_of_more_than_was_asked_for_is_cut_to_k():
+    rows = run(group("a1"), extend=says(new("b1", "c1", "d1")), k=2)
+
+    assert kept(rows) == ["a1", "b1"] and list(reasons(rows)) == ["c1", "d1"]
+
+
+def test_lines_that_are_no_descriptions_are_kept_with_their_reason():
+    rows = run(group("z"), extend=says("Sure!\n" + new("y")), k=2)
+
+    assert reasons(rows) == {"Sure!": "is not in the form of Template 1"}
+
+
+@pytest.mark.parametrize("k", [40, 400])
+def test_it_reaches_k_exactly(k):
+    rows = run(group("tall"), extend=endless(), k=k)
+
+    assert len(of(Description, rows)) == k and of(Failure, rows) == []
+
+
+def test_what_a_kept_description_costs_does_not_grow_with_k():
+    def characters(k: int) -> float:
+        extend, check = endless(), says("none")
+        run(group(*(f"m{number}" for number in range(20)), origin="described"), extend=extend, check=check, k=20 + k)
+        return sum(len(question.text) for question in [*extend.seen, *check.seen]) / k
+
+    assert characters(400) < characters(40)
+    assert characters(600) == pytest.approx(characters(400), rel=0.02)
+
+
+# --- what it leaves alone
+
+
+def test_a_class_that_is_not_in_the_tail_passes_untouched():
+    head = a_class("sparrow", 0, tail=False)
+    rows = [head, a_description(head, "small"), a_description(head, "small")]
+
+    assert run(Group(head, rows), check=NEVER) is rows
+
+
+def test_lines_of_other_kinds_pass_byte_for_byte():
+    lines = ['{"kind": "note"}', '{"kind":"template","label":3,"class":"crane","text":"a","mine":[1]}']
+    photo = an_image(CRANE, "1.jpg")
+    rows = run(Group(CRANE, [CRANE, *map(parse, lines), photo, *group("a1", "b1", "c1").rows[1:]]))
+
+    assert [dump(row) for row in rows[1:3]] == lines and rows[3] is photo
+
+
+def test_reflecting_on_what_was_reflected_changes_nothing():
+    once = run(group("tall", "tall", "grey"), extend=says(new("old")), k=3)
+    twice = run(Group(CRANE, once), k=3)
+
+    assert twice == once
+
+
+def test_ids_are_the_same_in_every_run():
+    assert run(group("z"), extend=says(new("y", "x")), k=3) == run(group("z"), extend=says(new("y", "x")), k=3)
+    assert identify(CRANE, "crane").id == CRANE.id

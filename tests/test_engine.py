@@ -1,0 +1,263 @@
+"""The engine: many calls at once, their answers in the order of the questions; and the bill."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from ltgc_cli.engine import Meter, batches, in_order
+from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.ports import Answer, Drawing, Match, Picture, Question, Usage
+
+QUESTION = Question(model="m", task="extend", subject="crane", text="a")
+DRAWING = Drawing(model="sd", text="a", seed=1)
+MATCH = Match(model="clip", image="ab", text="a")
+
+
+def soon(condition) -> bool:
+    """Returns whether a condition comes true within five seconds."""
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.001)
+    return condition()
+
+
+# --- in_order
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+def test_answers_come_in_the_order_of_the_items_however_long_each_takes(workers):
+    pauses = random.Random(0).choices([0, 0.001, 0.004], k=60)
+
+    def square(number):
+        time.sleep(pauses[number])
+        return number * number
+
+    assert list(in_order(square, range(60), workers)) == [number * number for number in range(60)]
+
+
+def test_no_items_are_no_answers():
+    assert list(in_order(lambda item: 1 / 0, [], 4)) == []
+
+
+def test_as_many_calls_run_at_once_as_there_are_workers():
+    all_in = threading.Barrier(8, timeout=5)
+
+    def wait_for_the_others(number):
+        all_in.wait()
+        return number
+
+    assert list(in_order(wait_for_the_others, range(16), workers=8)) == list(range(16))
+
+
+def test_never_more_calls_run_at_once_than_there_are_workers():
+    running, most, guard = [0], [0], threading.Lock()
+
+    def count(_):
+        with guard:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.001)
+        with guard:
+            running[0] -= 1
+
+    list(in_order(count, range(50), workers=3))
+    assert most[0] <= 3
+
+
+def test_items_are_taken_only_a_little_ahead_so_that_memory_stays_flat():
+    taken = []
+    answers = in_order(lambda number: number, (taken.append(number) or number for number in range(10_000)), workers=4)
+
+    for number in range(100):
+        assert next(answers) == number
+        assert len(taken) <= number + 1 + 2 * 4
+    answers.close()
+
+
+def test_one_slow_call_holds_back_the_ones_behind_it_and_no_more_are_taken():
+    taken, go = [], threading.Event()
+    first_is_slow = in_order(
+        lambda number: go.wait(5) if number == 0 else number,
+        (taken.append(number) or number for number in range(10_000)),
+        workers=4,
+    )
+    thread = threading.Thread(target=lambda: next(first_is_slow))
+    thread.start()
+    reached = soon(lambda: len(taken) == 2 * 4)
+    time.sleep(0.02)
+    ahead = len(taken)
+    go.set()
+    thread.join()
+    first_is_slow.close()
+
+    assert reached and ahead == 2 * 4
+
+
+def test_an_answer_is_handed_out_before_the_stream_ends():
+    def endless():
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+    answers = in_order(lambda number: number, endless(), workers=2)
+    assert [next(answers) for _ in range(3)] == [0, 1, 2]
+    answers.close()
+
+
+def test_the_first_error_in_the_order_of_the_items_is_the_one_that_is_raised():
+    def fail(number):
+        time.sleep(0.02 if number == 2 else 0)
+        if number >= 2:
+            raise Refused(f"number {number}")
+        return number
+
+    answers = in_order(fail, range(100), workers=8)
+    assert [next(answers), next(answers)] == [0, 1]
+    with pytest.raises(Refused, match="number 2"):
+        next(answers)
+
+
+def test_after_an_error_calls_that_have_not_begun_are_dropped():
+    called = []
+
+    def fail(number):
+        called.append(number)
+        raise Refused("no")
+
+    with pytest.raises(Refused):
+        list(in_order(fail, range(1000), workers=2))
+    assert len(called) <= 4
+
+
+def test_after_an_error_calls_under_way_finish_behind_it_because_their_answers_are_paid():
+    begun, go, finished = threading.Barrier(2, timeout=5), threading.Event(), threading.Event()
+
+    def call(number):
+        begun.wait()
+        if number == 0:
+            raise Refused("no")
+        go.wait(5)
+        finished.set()
+
+    with pytest.raises(Refused):
+        list(in_order(call, range(2), workers=2))
+    go.set()
+    assert finished.wait(5)
+
+
+def test_an_error_in_the_items_themselves_is_raised_and_no_thread_is_left():
+    def items():
+        yield 1
+        raise InputError("stdin:2: not JSON")
+
+    before = threading.active_count()
+    with pytest.raises(InputError, match="stdin:2"):
+        list(in_order(lambda item: item, items(), workers=4))
+    assert soon(lambda: threading.active_count() == before)
+
+
+def test_a_reader_that_has_had_enough_leaves_no_thread_behind():
+    before = threading.active_count()
+    answers = in_order(lambda number: number, range(1000), workers=4)
+    next(answers)
+    answers.close()
+
+    assert soon(lambda: threading.active_count() == before)
+
+
+# --- batches
+
+
+def test_batches_are_at_least_as_long_as_wanted_but_for_the_last():
+    assert list(batches(range(7), size=lambda _: 1, limit=3)) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_an_item_larger_than_a_batch_is_never_cut():
+    assert list(batches([2, 9, 1], size=lambda item: item, limit=3)) == [[2, 9], [1]]
+
+
+def test_items_of_no_size_stay_with_those_around_them():
+    assert list(batches([0, 3, 0, 0, 3, 0], size=lambda item: item, limit=3)) == [[0, 3], [0, 0, 3], [0]]
+
+
+def test_nothing_makes_no_batch():
+    assert list(batches([], size=len, limit=3)) == []
+
+
+def test_a_long_stream_with_nothing_to_do_is_not_held_in_memory():
+    taken = []
+    stream = batches((taken.append(number) or number for number in range(100_000)), size=lambda _: 0, limit=64)
+
+    next(stream)
+    assert len(taken) < 10_000
+
+
+# --- the bill
+
+
+def test_what_was_asked_and_what_was_found_are_counted_apart_and_by_kind():
+    meter = Meter()
+    meter(QUESTION, Answer(text="a"), hit=False)
+    meter(QUESTION, Answer(text="a"), hit=True)
+    meter(DRAWING, Picture(sha256="ab"), hit=True)
+    meter(MATCH, 0.25, hit=False)
+
+    assert meter.asked == {"Question": 1, "Match": 1}
+    assert meter.found == {"Question": 1, "Drawing": 1}
+
+
+def test_tokens_and_dollars_sum_and_an_unknown_price_is_not_taken_for_nothing():
+    meter = Meter()
+    meter(QUESTION, Answer(text="a", usage=Usage(prompt_tokens=10, completion_tokens=5, dollars=0.25)), hit=False)
+    meter(QUESTION, Answer(text="b", usage=Usage(prompt_tokens=10, completion_tokens=5, dollars=0.0)), hit=False)
+    meter(QUESTION, Answer(text="c", usage=Usage(prompt_tokens=10, completion_tokens=5)), hit=False)
+    meter(DRAWING, Picture(sha256="ab", usage=Usage(dollars=0.5)), hit=False)
+    meter(DRAWING, Picture(sha256="cd"), hit=False)
+
+    assert (meter.tokens, meter.dollars, meter.unpriced) == (45, 0.75, 1)
+
+
+def test_what_is_found_in_the_store_costs_nothing_this_time():
+    meter = Meter()
+    meter(QUESTION, Answer(text="a", usage=Usage(prompt_tokens=10, dollars=0.25)), hit=True)
+
+    assert (meter.tokens, meter.dollars, meter.unpriced) == (0, 0.0, 0)
+
+
+def test_a_summary_says_what_was_asked_found_used_and_paid():
+    meter = Meter()
+    for number in range(1200):
+        meter(DRAWING, Picture(sha256="ab"), hit=number > 0)
+    meter(QUESTION, Answer(text="a", usage=Usage(prompt_tokens=1000, completion_tokens=234, dollars=0.306)), hit=False)
+    meter(QUESTION, Answer(text="b", usage=Usage(prompt_tokens=1)), hit=False)
+
+    assert meter.summary() == (
+        "1 drawing asked, 2 questions asked, 1,199 drawings from the store, 1,235 tokens, $0.31, "
+        "1 answers of unknown price"
+    )
+
+
+def test_the_summary_of_nothing_is_empty():
+    assert Meter().summary() == ""
+
+
+def test_whoever_watches_is_told_of_every_answer():
+    seen = []
+    meter = Meter(on_change=lambda meter: seen.append(meter.summary()))
+    meter(MATCH, 0.25, hit=False)
+    meter(MATCH, 0.25, hit=True)
+
+    assert seen == ["1 score asked", "1 score asked, 1 score from the store"]
+
+
+def test_counting_from_many_threads_loses_nothing():
+    meter = Meter()
+    answer = Answer(text="a", usage=Usage(prompt_tokens=1, dollars=0.5))
+    list(in_order(lambda _: meter(QUESTION, answer, hit=False), range(2000), workers=8))
+
+    assert (meter.asked, meter.tokens, meter.dollars) == ({"Question": 2000}, 2000, 1000.0)
