@@ -8,12 +8,16 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test check lint clean
+.PHONY: demo test test-all check lint clean
 
 demo: $(VENV)/ready
 	$(BIN)/ltgc demo
 
 test: check
+
+# The slow ones too: the whole demonstration, some minutes.
+test-all: lint
+	$(BIN)/pytest -m "not gpu"
 
 check: lint
 	$(BIN)/pytest

@@ -45,11 +45,14 @@ def describing(
         return [record]
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups = originals(data, below, session.store.put_object) if data else records.by_class(given)
+        groups: Iterable[Group] = originals(data, below, session.store.put_object) if data else records.by_class(given)
+        if data:
+            groups = list(groups)
+            session.expect(sum(map(_originals, groups)))
         return _flat(in_order(one, ((group.cls, row) for group in groups for row in group.rows), workers))
 
     source = datasets.fingerprint(data, "train") if data else ""
-    return Plan("describe", {"tail": below, "lmm": model, **_prompts(prompts)}, run, source)
+    return Plan("describe", {"tail": below, "lmm": model, **_prompts(prompts)}, run, source, work=_originals)
 
 
 def extending(
@@ -64,7 +67,9 @@ def extending(
         return _flat(in_order(stage, groups, workers))
 
     source = hashlib.sha256("\0".join(names).encode()).hexdigest() if names else ""
-    return Plan("extend", {"llm": model, "n": want, **_prompts(prompts)}, run, source)
+    return Plan(
+        "extend", {"llm": model, "n": want, **_prompts(prompts)}, run, source, work=lambda group: group.cls.tail
+    )
 
 
 def reflecting(
@@ -196,6 +201,8 @@ def evaluating(
             yield record
         if not checkpoints and not zero_shot:
             raise InputError("eval found no checkpoint in its input; pipe mix-train into it, or use --zero-shot")
+        if zero_shot and not table:
+            console.notice(f"eval: no class table in the input; many, medium and few go by the images of {data}")
         if zero_shot:
             yield from measure_zero_shot(data, split, table or data_classes(data), clip)
         for checkpoint in checkpoints:
@@ -290,6 +297,10 @@ def method(settings: Settings, generated: int) -> str:
     mix = "" if settings.mix == "none" else f", {settings.mix}"
     sampler = "" if settings.sampler == "instance" else f", {settings.sampler}"
     return f"real + generated{mix}{sampler}{loss}"
+
+
+def _originals(group: Group) -> int:
+    return group.cls.tail * sum(isinstance(row, Image) and row.origin == "original" for row in group.rows)
 
 
 def _prompts(prompts: p.Prompts) -> dict[str, Any]:

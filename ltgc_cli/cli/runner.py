@@ -24,7 +24,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.cli.session import Session
 from ltgc_cli.errors import DONE, FELL_SHORT, InputError
-from ltgc_cli.records import Record
+from ltgc_cli.records import Group, Record
 from ltgc_cli.store import write_atomically
 
 SCHEMA = 1
@@ -46,6 +46,8 @@ class Plan(NamedTuple):
     run: Callable[[Iterator[Record]], Iterator[Record]]
     source: str = ""
     """What stands for the input where the stage makes its own records (`--data`, `--class`): a fingerprint."""
+    work: Callable[[Group], int] | None = None
+    """How much a class asks for, in questions or drawings, so that progress can say what is left."""
     whole: bool = False
     """Whether the stage needs all of its input before it begins, so that nothing is lost by reading it first."""
 
@@ -108,7 +110,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
             console.notice(f"{plan.stage}: {_said(done)}; answered by {artifact}")
         else:
             if path:
-                _check(path, str(streams.input or "stdin"))
+                session.expect(_check(path, str(streams.input or "stdin"), plan.work))
             artifact, done = _run(plan, streams, session, path, digest, folder)
     for text in done.shortfalls[:_SHOWN]:
         console.notice(f"{plan.stage}: {text}")
@@ -203,11 +205,10 @@ def _sha256(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror}") from None
 
 
-def _check(path: Path, name: str) -> None:
-    """Reads the whole file once, so that a bad line stops the run before anything is asked."""
+def _check(path: Path, name: str, work: Callable[[Group], int] | None) -> int:
+    """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
-        for _ in records.by_class(records.read(file, name)):
-            pass
+        return sum(work(group) if work else 0 for group in records.by_class(records.read(file, name)))
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class Session:
         self.refused = 0
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
         self._progress: console.Progress | None = None
+        self._expected = 0
         self._said: set[str] = set()
 
     def ask(self, spec: str, kind: Literal["llm", "lmm"], **options: Any) -> Opened[Ask]:
@@ -59,10 +60,16 @@ class Session:
             self._said.add(text)
             console.notice(text)
 
+    def expect(self, work: int) -> None:
+        """Says how many requests a stage will make, where that is known."""
+        self._expected += work
+        if self._progress:
+            self._progress.total = self._expected
+
     @contextmanager
-    def watching(self, title: str, total: int | None = None) -> Iterator[console.Progress]:
+    def watching(self, title: str) -> Iterator[console.Progress]:
         """Shows what is asked and found while a stage runs."""
-        with console.progress(title, total) as progress:
+        with console.progress(title, self._expected or None) as progress:
             self._progress = progress
             try:
                 yield progress

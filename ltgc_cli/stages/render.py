@@ -17,18 +17,18 @@ def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, b
 
     Drawings of several classes share a batch; a picture depends on its own request alone.
     """
-    for together in batches(groups, lambda group: len(_wanted(group)), batch):
-        wanted = [(group, row) for group in together for row in _wanted(group)]
-        drawings = [drawing(row.text, row.id, 0, group.cls, model, style) for group, row in wanted]
+    for together in batches(groups, lambda group: len(wanted(group)), batch):
+        pairs = [(group, row) for group in together for row in wanted(group)]
+        drawings = [drawing(row.text, row.id, 0, group.cls, model, style) for group, row in pairs]
         pictures: list[Picture | Exception] = []
         for start in range(0, len(drawings), batch):
             pictures += paint(drawings[start : start + batch])
         made: dict[int, Record] = {
             id(row): _result(row, d, picture, model)
-            for (_, row), d, picture in zip(wanted, drawings, pictures, strict=True)
+            for (_, row), d, picture in zip(pairs, drawings, pictures, strict=True)
         }
         for group in together:
-            yield [*group.rows, *(made[id(row)] for row in _wanted(group))]
+            yield [*group.rows, *(made[id(row)] for row in wanted(group))]
 
 
 def drawing(text: str, id: str, attempt: int, cls: Class, model: str, style: Style) -> Drawing:
@@ -51,7 +51,8 @@ def seed(id: str, attempt: int, base: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{id}:{attempt}:{base}".encode()).digest()[:4], "big") >> 1
 
 
-def _wanted(group: Group) -> list[Description]:
+def wanted(group: Group) -> list[Description]:
+    """Returns the descriptions of a class that are drawn: all of a tail class, none of another."""
     return [row for row in group.rows if isinstance(row, Description)] if group.cls.tail else []
 
 
