@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,12 +159,18 @@ def _batches(steps: range, pool: balance_mix.Pool, frames: images.Frames, settin
 def _mixed(batch: _Batch, step: int, settings: Settings, device: str) -> Tensor:
     """Returns x̃ = λ x_i + (1 - λ) x_j, each augmented by itself before: 0..255 [batch, 3, height, width]."""
     rng = np.random.default_rng([settings.seed, step, 1])
-    augment = partial(images.augment, rng=rng, crop=settings.crop, rotate=settings.rotate, flip=settings.flip)
-    first = augment(batch.first.to(device))
+    place = device if device.startswith("cuda") else "cpu"  # not every other device can resample
+
+    def augmented(frames: Tensor) -> Tensor:
+        return images.augment(frames.to(place), rng, crop=settings.crop, rotate=settings.rotate, flip=settings.flip).to(
+            device
+        )
+
+    first = augmented(batch.first)
     if batch.second is None:
         return first
     lam = torch.from_numpy(batch.plan.lam).to(device)[:, None, None, None]
-    return lam * first + (1 - lam) * augment(batch.second.to(device))
+    return lam * first + (1 - lam) * augmented(batch.second)
 
 
 def _groups(weights: Mapping[str, nn.Parameter], settings: Settings) -> list[dict[str, Any]]:
