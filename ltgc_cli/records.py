@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import IO, Any, Literal, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import IO, Any, Literal, TypeVar, cast
 
 import jsonlines
 import msgspec
@@ -21,7 +22,7 @@ SCHEMA = 1
 """Part of every record's id. A change here makes every artifact anew (answers in the store are kept)."""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Made(msgspec.Struct, frozen=True, kw_only=True):
     """Who made a record: the model, the named prompt (its sha256 where a person replaced it), seed, attempt, cost."""
 
     model: str
@@ -31,7 +32,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage: Usage = Usage()
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What every record has."""
 
     id: str = ""
@@ -46,7 +47,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The line as it was read; empty for a record made or changed here."""
 
 
-class Class(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Class(Record, frozen=True, kw_only=True):
     """A row of the class table. `count` is the number of real training images, None where there is no data."""
 
     count: int | None = None
@@ -62,21 +63,21 @@ class Class(Record, frozen=True, kw_only=True, omit_defaults=True):
         return " ".join(subject.split())
 
 
-class Description(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Description(Record, frozen=True, kw_only=True):
     """One Template-1 sentence. `origin` is described (from an original image) or extended."""
 
     text: str
     origin: Literal["described", "extended"]
 
 
-class Template(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Template(Record, frozen=True, kw_only=True):
     """C_y, the sentence with the class's most distinctive features, and the bar that its images must reach."""
 
     text: str
     bar: float | None = None
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One round of an image's life in filter: what was drawn, how it scored."""
 
     text: str
@@ -84,7 +85,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: float
 
 
-class Image(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Image(Record, frozen=True, kw_only=True):
     """An image. `origin` is original or generated; its bytes are in the store under `sha256`."""
 
     sha256: str
@@ -100,7 +101,7 @@ class Image(Record, frozen=True, kw_only=True, omit_defaults=True):
     history: tuple[Step, ...] = ()
 
 
-class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Rejected(Record, frozen=True, kw_only=True):
     """A description or an image that was turned down, with the reason."""
 
     of: str
@@ -113,7 +114,7 @@ class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
     history: tuple[Step, ...] = ()
 
 
-class Failure(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Failure(Record, frozen=True, kw_only=True):
     """Something that could not be done: a refused prompt, a broken image, an empty answer."""
 
     stage: str
@@ -121,7 +122,7 @@ class Failure(Record, frozen=True, kw_only=True, omit_defaults=True):
     text: str = ""
 
 
-class Checkpoint(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Checkpoint(Record, frozen=True, kw_only=True):
     """A trained model: a folder in the store's checkpoints, named by `sha256` of what it was trained from."""
 
     sha256: str
@@ -129,7 +130,7 @@ class Checkpoint(Record, frozen=True, kw_only=True, omit_defaults=True):
     settings: dict[str, Any] = {}
 
 
-class Metric(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Metric(Record, frozen=True, kw_only=True):
     """One measured value. `group` is many, medium, few, all or class; `value` in percent for an accuracy."""
 
     name: str
@@ -139,7 +140,7 @@ class Metric(Record, frozen=True, kw_only=True, omit_defaults=True):
     images: int = 0
 
 
-class Other(Record, frozen=True, kw_only=True, omit_defaults=True):
+class Other(Record, frozen=True, kw_only=True):
     """A line of a kind that ltgc does not know; it passes through."""
 
     kind: str
@@ -194,12 +195,40 @@ def dump(record: Record) -> str:
     """Returns the record as one line of JSON, without the newline: as it was read where nothing changed."""
     if record.line:
         return record.line
-    data = msgspec.to_builtins(record)
+    data = _plain(record)
+    data.pop("line", None)
     rest = data.pop("rest", {})
     # Where a record came from goes last: what it says is what people look for.
     source = {key: data.pop(key) for key in ("parents", "made") if key in data}
     ordered = {"kind": kind_of(record), **data, **source, **rest}
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+
+_NOTHING = object()
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
+    """Returns each field of a type: its name, the name that it is written under, its default."""
+    found = []
+    for field in msgspec.structs.fields(kind):
+        made = field.default_factory
+        default = field.default if made is msgspec.NODEFAULT else cast(Callable[[], Any], made)()
+        found.append((field.name, field.encode_name, _NOTHING if default is msgspec.NODEFAULT else default))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value as JSON has it, without the fields that equal their default.
+
+    msgspec's own omit_defaults compares some of them by identity, and so depends on where a value came from.
+    """
+    if isinstance(value, msgspec.Struct):
+        items = ((name, getattr(value, own), default) for own, name, default in _fields(type(value)))
+        return {name: _plain(item) for name, item, default in items if item != default}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def evolve(record: R, **changes: Any) -> R:

@@ -20,7 +20,7 @@ else
   export LTGC_LLM=replay:$tape LTGC_LMM=replay:$tape
 fi
 
-ltgc describe --data digits-lt --tail 6 "${models[@]}" -o "$work/described.jsonl"
+ltgc describe --data digits-lt --tail 7 "${models[@]}" -o "$work/described.jsonl"
 ltgc extend -n 6 -i "$work/described.jsonl" "${models[@]}" -o "$work/extended.jsonl"
 ltgc reflect -k 14 -i "$work/extended.jsonl" "${models[@]}" -o "$work/reflected.jsonl"
 ltgc render --t2i blank -i "$work/reflected.jsonl" -o "$work/rendered.jsonl"

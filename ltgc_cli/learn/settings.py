@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tau: float = 1.0
     """Strength of the logit adjustment."""
     epochs: float = 10.0
-    min_steps: int = 1000
+    min_steps: int = 400
     """Small data gets this many steps, however few its epochs are: mixes take longer to learn than bare images."""
     steps: int = 0
     """The number of steps itself, in place of epochs; 0: by epochs."""

@@ -20,7 +20,7 @@ def test_the_smoke_script_runs_the_whole_chain_from_its_recordings(environment, 
     )
     assert done.returncode == 0, done.stderr
     count, metric = done.stdout.splitlines()
-    assert int(count) >= 16
+    assert int(count) == 28
     assert json.loads(metric)["group"] == "all"
 
 
