@@ -67,7 +67,7 @@ def test_a_transcript_prints_what_it_says(block, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LTGC_")} | {
         "LTGC_CACHE_DIR": str(tmp_path / "store"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "110",
+        "COLUMNS": "80",
         "LINES": "50",
         "NO_COLOR": "1",
         "TERM": "dumb",

@@ -33,7 +33,7 @@ LOOKS = """\
 While the style of drawing was made, a classifier of handwriting read samples of the drawings five times (first 62% of
 them, last 83%); after the second it was itself taught more changes of shape and light. What it misread led to milder
 slants, wobble and frames, thicker strokes, and more ways of writing 1 and 6. A first Stable Diffusion (86% of 240
-drawings) was tried once. First CLIPs that had seen handwriting-like shapes read 92 to 93% of handwriting; eleven
+drawings) was tried once. First CLIPs that had seen handwriting-like shapes read 92 to 93% of handwriting; some fifteen
 smaller or shorter ones, taught typefaces only, were then tried on digits-lt's validation sets (51 to 83%), and one was
 chosen there that leaves fine-tuning room."""
 

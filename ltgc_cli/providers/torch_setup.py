@@ -21,7 +21,7 @@ _mending = threading.Lock()
 def mend_torchvision() -> bool:
     """Returns whether torchvision needed mending: its compiled part does not load, and `import torchvision` would die.
 
-    The package registry has torchvision for CUDA only. Beside a CPU torch it dies with "operator torchvision::nms
+    A registry may have torchvision for CUDA only. Beside a CPU torch it dies with "operator torchvision::nms
     does not exist", because it registers Python code for two operators that its compiled part should have
     declared. Nothing here ever calls them, so to declare them is enough. Where torchvision is whole, or is
     imported already, nothing happens.
