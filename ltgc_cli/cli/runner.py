@@ -11,8 +11,8 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -222,12 +222,11 @@ def _spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
     """A file that is gone in the end, unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".tmp-")
-    os.close(handle)
+    path = folder / f".tmp-{uuid.uuid4().hex}"
     try:
-        yield Path(name)
+        yield path
     finally:
-        Path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
