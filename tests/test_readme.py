@@ -60,10 +60,13 @@ def test_every_command_is_in_the_readme(command):
     assert f"ltgc {command}" in README
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=transcript(block)[0][0][:50]) for block in CONSOLES])
+def case(block: str):
+    slow = [pytest.mark.slow] if "ltgc demo" in block else []
+    return pytest.param(block, id=transcript(block)[0][0][:50], marks=slow)
+
+
+@pytest.mark.parametrize("block", [case(block) for block in CONSOLES])
 def test_a_transcript_prints_what_it_says(block, tmp_path):
-    if "ltgc demo" in block:
-        pytest.skip("takes minutes; test_demo.py runs it (make test-all)")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LTGC_")} | {
         "LTGC_CACHE_DIR": str(tmp_path / "store"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
