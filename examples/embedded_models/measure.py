@@ -35,7 +35,7 @@ them, last 83%); after the second it was itself taught more changes of shape and
 slants, wobble and frames, thicker strokes, and more ways of writing 1 and 6. A first Stable Diffusion (86% of 240
 drawings) was tried once. First CLIPs that had seen handwriting-like shapes read 92 to 93% of handwriting; some fifteen
 smaller or shorter ones, taught typefaces only, were then tried on digits-lt's validation sets (51 to 83%), and one was
-chosen there that leaves fine-tuning room."""
+chosen there that leaves fine-tuning room. The figures of this paragraph are from trials whose scripts are not kept."""
 
 CLASS_FORMS = ("A photo of {} (written digit).", "A photo of {}.", "A photo of the class {}.", "{}")
 Score = Callable[[Tensor, list[str]], Tensor]
