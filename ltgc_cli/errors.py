@@ -5,6 +5,7 @@ LtgcError
 ├── ProviderError    3   a provider cannot be used (key, network, weights), after retries
 ├── BudgetError      4   the budget was reached; run again to go on
 └── Refused          -   one request was refused; becomes a `failure` record, the run goes on
+    └── TooLong      -   the question is longer than the model reads; it can be asked in parts
 """
 
 from __future__ import annotations
@@ -42,3 +43,7 @@ class Refused(LtgcError):
     """A provider would not or could not answer this one request; others may well succeed."""
 
     exit_code = FELL_SHORT
+
+
+class TooLong(Refused):
+    """The question is longer than the model's context; the same in parts may well be answered."""

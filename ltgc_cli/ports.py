@@ -12,7 +12,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Task = Literal["describe", "extend", "reflect", "template", "refine"]
+Task = Literal["describe", "extend", "reflect", "template", "refine", "sense"]
+Schema = Literal["descriptions", "description", "numbers", "sense"]
+PictureFormat = Literal["png", "webp"]
+
+# A field that a request got after its first version is UNSET where it is not used: it is then in no JSON, and
+# the keys of all requests that do without it, and the answers paid for under them, stay what they were.
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,6 +43,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float = 1.0
     max_tokens: int = 2048
     attempt: int = 0
+    image_size: int | msgspec.UnsetType = msgspec.UNSET
+    """The longest side, in pixels, that the images are shown with; UNSET shows them as large as they are."""
+    schema: Schema | msgspec.UnsetType = msgspec.UNSET
+    """The JSON that the answer is held to, for a model that can; UNSET asks for plain text."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +68,14 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""
+    scheduler: str | msgspec.UnsetType = msgspec.UNSET
+    """diffusers' class name of the scheduler."""
+    original: str | msgspec.UnsetType = msgspec.UNSET
+    """sha256 of the image that the drawing starts from (image to image)."""
+    strength: float | msgspec.UnsetType = msgspec.UNSET
+    """How much of `original` is drawn over, in (0, 1]."""
+    format: PictureFormat | msgspec.UnsetType = msgspec.UNSET
+    """What the picture is written as; UNSET is PNG."""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +95,27 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Rival(msgspec.Struct, frozen=True, kw_only=True):
+    """Which text of many an image is most alike, its own text left out, according to a CLIP model."""
+
+    model: str
+    image: str
+    """sha256 of the image's bytes."""
+    own: str
+    """The text that does not count: the image's own class."""
+    among: str
+    """sha256 of the texts, a JSON list that lies in the store's objects, as thousands of texts would in every key."""
+
+
+class Nearest(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a Rival that an image is most alike, and its raw cosine in [-1, 1]."""
+
+    text: str
+    cosine: float
+
+
 class Ask(Protocol):
-    """Returns the answer to one question. Raises Refused or ProviderError. Called from many threads."""
+    """Returns the answer to one question. Raises Refused (TooLong where less would be answered) or ProviderError. Called from many threads."""
 
     def __call__(self, question: Question, /) -> Answer: ...
 
@@ -94,3 +130,9 @@ class Score(Protocol):
     """Returns the raw cosine in [-1, 1] of each match, in order, or a Refused in place of one that failed."""
 
     def __call__(self, matches: Sequence[Match], /) -> Sequence[float | Exception]: ...
+
+
+class Compare(Protocol):
+    """Returns the nearest other text of each rival, in order, or a Refused in place of one that failed."""
+
+    def __call__(self, rivals: Sequence[Rival], /) -> Sequence[Nearest | Exception]: ...

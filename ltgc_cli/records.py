@@ -54,6 +54,8 @@ class Class(Record, frozen=True, kw_only=True):
     shot: str = ""
     tail: bool
     sense: str = ""
+    synonyms: tuple[str, ...] = ()
+    """Other names that a model may call the class by."""
     data: str = ""
 
     @property
@@ -68,6 +70,8 @@ class Description(Record, frozen=True, kw_only=True):
 
     text: str
     origin: Literal["described", "extended"]
+    marks: tuple[str, ...] = ()
+    """What the linter says of it, where it is kept all the same: `over 77 tokens`."""
 
 
 class Template(Record, frozen=True, kw_only=True):
@@ -93,6 +97,8 @@ class Image(Record, frozen=True, kw_only=True):
     format: str = "png"
     text: str = ""
     """The description that it was drawn from."""
+    original: str = ""
+    """sha256 of the original image that it was drawn over, where it was (image to image)."""
     name: str = ""
     """Where an original came from, relative to its data set."""
     score: float | None = None

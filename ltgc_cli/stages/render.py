@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import UNSET
 
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import batches
@@ -19,7 +21,10 @@ def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, b
     """
     for together in batches(groups, lambda group: len(wanted(group)), batch):
         pairs = [(group, row) for group in together for row in wanted(group)]
-        drawings = [drawing(row.text, row.id, 0, group.cls, model, style) for group, row in pairs]
+        drawings = [
+            drawing(row.text, row.id, 0, group.cls, model, style, original_for(row, group.rows, style))
+            for group, row in pairs
+        ]
         pictures: list[Picture | Exception] = []
         for start in range(0, len(drawings), batch):
             pictures += paint(drawings[start : start + batch])
@@ -31,8 +36,13 @@ def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, b
             yield [*group.rows, *(made[id(row)] for row in wanted(group))]
 
 
-def drawing(text: str, id: str, attempt: int, cls: Class, model: str, style: Style) -> Drawing:
-    """Returns the request for a description's picture. Its seed comes from the record's id and the attempt."""
+def drawing(
+    text: str, id: str, attempt: int, cls: Class, model: str, style: Style, original: str | None = None
+) -> Drawing:
+    """Returns the request for a description's picture. Its seed comes from the record's id and the attempt.
+
+    original -- sha256 of the image that it is drawn over, None to draw from nothing
+    """
     return Drawing(
         model=model,
         text=p.drawn(text, cls.class_, cls.subject),
@@ -43,7 +53,24 @@ def drawing(text: str, id: str, attempt: int, cls: Class, model: str, style: Sty
         steps=style.steps,
         guidance=style.guidance,
         negative=style.negative,
+        scheduler=style.scheduler or UNSET,
+        original=original or UNSET,
+        strength=UNSET if original is None or style.strength is None else style.strength,
+        format=UNSET if style.format == "png" else style.format,
     )
+
+
+def original_for(row: Description, rows: Sequence[Record], style: Style) -> str | None:
+    """Returns the sha256 of the original that a description is drawn over: the one that it describes, else any.
+
+    None where the style draws from nothing, or the class has no original.
+    """
+    if style.strength is None:
+        return None
+    originals = [image for image in rows if isinstance(image, Image) and image.origin == "original"]
+    own = [image for image in originals if image.id in row.parents]
+    choice = own or originals
+    return choice[seed(row.id, 0) % len(choice)].sha256 if choice else None
 
 
 def seed(id: str, attempt: int, base: int = 0) -> int:
@@ -74,6 +101,7 @@ def _result(row: Description, request: Drawing, picture: Picture | Exception, mo
         origin="generated",
         format=picture.format,
         text=row.text,
+        original=request.original or "",
         parents=(row.id,),
         made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=picture.usage),
     )

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from ltgc_cli.ports import PictureFormat
+
 Scale = Literal["calibrated", "cosine", "paper", "clipscore"]
 Mode = Literal["refine", "exclude", "score"]
 NeverPass = Literal["reject", "best"]
@@ -24,6 +26,8 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 3
     """Drawings that one description may have: the first, made by render, and the redrawn ones."""
     never_pass: NeverPass = "reject"
+    margin: float | None = None
+    """Reject also what is not at least so much closer (raw cosine) to its own class than to any other; `None`: off."""
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,3 +39,8 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     guidance: float | None = None
     negative: str = ""
     seed: int = 0
+    scheduler: str | None = None
+    """diffusers' class name of the scheduler."""
+    strength: float | None = None
+    """Draw over an original image of the class, changing so much of it, in (0, 1]; `None` draws from nothing."""
+    format: PictureFormat = "png"
