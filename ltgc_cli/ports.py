@@ -115,7 +115,10 @@ class Nearest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ask(Protocol):
-    """Returns the answer to one question. Raises Refused (TooLong where less would be answered) or ProviderError. Called from many threads."""
+    """Returns the answer to one question. Called from many threads.
+
+    Raises Refused (TooLong where the same in parts would be answered) or ProviderError.
+    """
 
     def __call__(self, question: Question, /) -> Answer: ...
 
