@@ -1,4 +1,4 @@
-"""What the stages of one command share: the store, the ports behind it, the counting and the recording."""
+"""What the stages of one command share: the store, the ports behind it, the limits, the counting and the recording."""
 
 from __future__ import annotations
 
@@ -11,13 +11,47 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from ltgc_cli import console, providers, store
+from ltgc_cli.budget import Budget, guarded, guarded_batch
+from ltgc_cli.cli.rehearsal import Rehearsal, bytes_unkept
 from ltgc_cli.engine import Meter
-from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Answer, Ask, Paint, Picture, Question, Score
-from ltgc_cli.providers import Opened, replay
+from ltgc_cli.errors import BudgetError, InputError, Refused
+from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Nearest, Paint, Picture, Question, Schema, Score, Task
+from ltgc_cli.providers import Opened, prices, replay
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
+
+SCHEMAS: dict[Task, Schema] = {
+    "describe": "description",
+    "extend": "descriptions",
+    "reflect": "numbers",
+    "template": "description",
+    "refine": "description",
+    "sense": "sense",
+}
+"""The JSON that an answer is held to, where the model can."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run may spend: US dollars and questions; a dry run spends nothing and says what it would."""
+
+    dry_run: bool = False
+    max_cost: float | None = None
+    max_calls: int | None = None
+    price: str | None = None
+    """US dollars per million tokens, in and out ("2.5,10"), where litellm's list does not know the model."""
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """How language and vision models are asked; `None` leaves it to the request's own default."""
+
+    workers: int = 16
+    api_base: str | None = None
+    limit: float = 600.0
+    """Seconds that one question may take, all tries together."""
+    max_tokens: int | None = None
+    image_size: int | None = None
+    """The longest side, in pixels, that images are shown with."""
 
 
 def default_folder() -> Path:
@@ -28,31 +62,89 @@ def default_folder() -> Path:
 class Session:
     """One command's store and counters. The ports that it opens keep every answer before they hand it on."""
 
-    def __init__(self, folder: Path, record: Path | None = None) -> None:
+    def __init__(self, folder: Path, record: Path | None = None, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
         self.store = store.Store(folder)
         self.meter = Meter()
         self.refused = 0
+        self.rehearsal = Rehearsal(self.store) if limits.dry_run else None
+        self.limits = limits
+        self._budget = Budget(limits.max_cost, limits.max_calls)
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
         self._progress: console.Progress | None = None
         self._expected = 0
         self._said: set[str] = set()
 
-    def ask(self, spec: str, kind: Literal["llm", "lmm"], **options: Any) -> Opened[Ask]:
-        """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`)."""
+    def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking) -> Opened[Ask]:
+        """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
+
+        Raises InputError where a limit in dollars is set and the model's price is not known.
+        """
+        price = self._price(spec)
         model, port = providers.open_ask(
-            spec, kind=kind, objects=self.store.get_object, notice=self.notice_once, **options
+            spec,
+            kind=kind,
+            objects=self.store.get_object,
+            notice=self.notice_once,
+            api_base=asking.api_base,
+            limit=asking.limit,
+            concurrency=asking.workers,
+            price=price,
         )
-        return Opened(model, store.cached(self._counting_one(port), self.store, Answer, self._tally))
+        if self.rehearsal:
+            answered = self.rehearsal.ask(lambda question: prices.estimated(question, price))
+        else:
+            paid = guarded(port, self._budget, lambda question: prices.most(question, price))
+            answered = store.cached(self._counting_one(paid), self.store, Answer, self._tally)
+        real = providers.is_real(spec)
+        structured = real and providers.structured(spec)
+
+        def prepared(question: Question) -> Answer:
+            """Everything that changes the answer goes into the question before its key is made."""
+            return answered(_prepared(question, asking, real=real, structured=structured))
+
+        return Opened(model, prepared)
 
     def paint(self, spec: str, **options: Any) -> Opened[Paint]:
         """Returns a text-to-image model."""
-        model, port = providers.open_paint(spec, keep=self.store.put_object, notice=self.notice_once, **options)
-        return Opened(model, store.cached_batch(self._counting(port), self.store, Picture, self._tally))
+        keep = bytes_unkept if self.rehearsal else self.store.put_object
+        model, port = providers.open_paint(
+            spec, keep=keep, objects=self.store.get_object, notice=self.notice_once, **options
+        )
+        api = spec.startswith("litellm:")
+        price = self._price(spec.removeprefix("litellm:")) if api else prices.FREE
+        if self.rehearsal:
+            return Opened(
+                model,
+                self.rehearsal.paint(
+                    None if api else port, options.get("batch") or 1, lambda drawing: prices.picture(drawing, price)
+                ),
+            )
+        paid = guarded_batch(port, self._budget, lambda d: prices.most_picture(d, price)) if api else port
+        kept = store.cached_batch(self._counting(paid), self.store, Picture, self._tally)
+
+        def painted(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+            answers = kept(drawings)
+            over = next((answer for answer in answers if isinstance(answer, BudgetError)), None)
+            if over:  # what was drawn before is in the store by now
+                raise over
+            return answers
+
+        return Opened(model, painted)
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
         model, port = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        if self.rehearsal:
+            return Opened(model, self.rehearsal.score())
         return Opened(model, store.cached_batch(self._counting(port), self.store, float, self._tally))
+
+    def compare(self, spec: str, **options: Any) -> Opened[Compare]:
+        """Returns a CLIP model as a finder of the class that an image is most alike."""
+        model, port = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        if self.rehearsal:
+            return Opened(model, self.rehearsal.compare())
+        return Opened(model, store.cached_batch(self._counting(port), self.store, Nearest, self._tally))
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -75,6 +167,17 @@ class Session:
                 yield progress
             finally:
                 self._progress = None
+
+    def _price(self, spec: str) -> prices.Price | None:
+        if not providers.is_real(spec):
+            return prices.FREE
+        price = prices.find(spec, self.limits.price)
+        if price is None and self.limits.max_cost is not None:
+            raise InputError(
+                f"--max-cost cannot hold: the price of {spec} is not known; give it in US dollars per million tokens, "
+                "in and out: --price 2.5,10"
+            )
+        return price
 
     def _tally(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         self.meter(request, answer, hit=hit)
@@ -102,3 +205,14 @@ class Session:
             return answers
 
         return ask
+
+
+def _prepared(question: Question, asking: Asking, *, real: bool, structured: bool) -> Question:
+    changes: dict[str, Any] = {}
+    if real and asking.max_tokens:
+        changes["max_tokens"] = asking.max_tokens
+    if real and asking.image_size and question.images:
+        changes["image_size"] = asking.image_size
+    if structured:
+        changes["schema"] = SCHEMAS[question.task]
+    return msgspec.structs.replace(question, **changes) if changes else question

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Ask, Question
 from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
 from ltgc_cli.stages import answers
@@ -107,21 +107,30 @@ def _without_repeats(
 
 def _asked(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
     """Returns the positions that Prompt 3 excludes. A refusal excludes nothing: the local check has been done."""
-    found: list[int] = []
-    for start in range(0, len(texts), _MOST_AT_ONCE):
-        part = texts[start : start + _MOST_AT_ONCE]
-        if len(part) < 2:
-            continue
-        text = p.reflect(prompts, cls.subject, part)
-        question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
-        try:
-            answer = ask(question)
-        except Refused:
-            continue
-        numbers = sorted(answers.excluded(answer.text, len(part)))
-        if len(numbers) < len(part):  # a model that excludes everything has misread the question
-            found += [start + number - 1 for number in numbers]
-    return found
+    return [
+        start + number
+        for start in range(0, len(texts), _MOST_AT_ONCE)
+        for number in _excluded(cls, texts[start : start + _MOST_AT_ONCE], ask, model, prompts)
+    ]
+
+
+def _excluded(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
+    """Returns the positions that one question excludes, or two of half the list where the model reads no more."""
+    if len(texts) < 2:
+        return []
+    text = p.reflect(prompts, cls.subject, texts)
+    question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
+    try:
+        answer = ask(question)
+    except TooLong:
+        half = len(texts) // 2
+        first = _excluded(cls, texts[:half], ask, model, prompts)
+        return first + [half + number for number in _excluded(cls, texts[half:], ask, model, prompts)]
+    except Refused:
+        return []
+    numbers = sorted(answers.excluded(answer.text, len(texts)))
+    # A model that excludes everything has misread the question.
+    return [number - 1 for number in numbers] if len(numbers) < len(texts) else []
 
 
 def _described(rows: Sequence[Description]) -> int:

@@ -8,7 +8,7 @@ import pytest
 from fakes import a_class, a_description, an_image, by_task, of, says
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.records import Description, Failure, Group, Rejected, dump, evolve, identify, parse
 from ltgc_cli.stages.reflect import jaccard, reflect, repeats, words
 
@@ -309,3 +309,14 @@ def test_reflecting_on_what_was_reflected_changes_nothing():
 def test_ids_are_the_same_in_every_run():
     assert run(group("z"), extend=says(new("y", "x")), k=3) == run(group("z"), extend=says(new("y", "x")), k=3)
     assert identify(CRANE, "crane").id == CRANE.id
+
+
+def test_a_list_longer_than_the_model_reads_is_checked_in_parts():
+    def check(question):
+        if question.text.count("A photo of the class crane, ") > 2:
+            raise TooLong("the context is two descriptions")
+        return says("1" if "1. A photo of the class crane, c." in question.text else "none")(question)
+
+    rows = run(group("a", "b", "c", "d"), check=check, k=3)
+    assert kept(rows) == ["a", "b", "d"]
+    assert reasons(rows) == {"c": "repetitive, says the language model"}
