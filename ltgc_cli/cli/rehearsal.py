@@ -7,26 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from ltgc_cli.errors import LtgcError
-from ltgc_cli.ports import (
-    Answer,
-    Ask,
-    Compare,
-    Drawing,
-    Match,
-    Nearest,
-    Paint,
-    Picture,
-    Question,
-    Rival,
-    Score,
-    Usage,
-)
+from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Usage
 from ltgc_cli.providers.llm import embedded
 from ltgc_cli.store import Store, key
 
@@ -59,54 +46,56 @@ class Rehearsal:
         self.lines: dict[tuple[str, str], Line] = {}
         """By purpose (a task, `draw`, `score`) and model."""
         self.questions: list[Question] = []
+        """Those that the store does not answer, each once."""
         self.originals: set[str] = set()
         """sha256 of real images: these count as alike to their class, drawings do not, so that all are redrawn."""
-        self._drawing: tuple[Paint, list[Drawing]] | None = None
+        self._port: Paint | None = None
+        self._first: list[Drawing] = []
+        """What is drawn for the clock."""
 
-    def ask(self, estimate: Callable[[Question], Usage]) -> Ask:
-        """Returns a port that answers from the store, or as the embedded grammar would.
+    def ask(self, question: Question, estimate: Callable[[Question], Usage]) -> Answer:
+        """Returns the store's answer, or one that the embedded grammar would give.
 
         estimate -- what a question would use: tokens, and US dollars where the price is known
         """
 
         def stand_in(question: Question) -> Answer:
-            self.questions.append(question)
             return Answer(text=_text(question), usage=estimate(question))
 
-        return lambda question: self._answered(question, question.task, Answer, stand_in)
+        return self._answered(question, question.task, Answer, stand_in)
 
-    def paint(self, port: Paint | None, most: int, estimate: Callable[[Drawing], Usage]) -> Paint:
-        """Returns a port whose pictures have no bytes.
+    def paint(
+        self, drawings: Sequence[Drawing], port: Paint | None, most: int, estimate: Callable[[Drawing], Usage]
+    ) -> list[Picture | Exception]:
+        """Returns the store's pictures, and others that have no bytes.
 
         port -- what draws here, to measure how long it takes; None for an image API
         most -- pictures drawn at once
         """
-        first: list[Drawing] = []
-        if port:
-            self._drawing = port, first
 
         def stand_in(drawing: Drawing) -> Picture:
-            if len(first) < most:
-                first.append(drawing)
+            if port and len(self._first) < most:
+                self._port = port
+                self._first.append(drawing)
             return Picture(sha256=key(drawing), usage=estimate(drawing))
 
-        return lambda drawings: [self._answered(d, "draw", Picture, stand_in) for d in drawings]
+        return [self._answered(drawing, "draw", Picture, stand_in) for drawing in drawings]
 
-    def score(self) -> Score:
-        """Returns a port that finds originals like their class and drawings unlike it."""
+    def score(self, matches: Sequence[Match]) -> list[float | Exception]:
+        """Returns the store's scores; else originals are like their class, and drawings unlike it."""
 
         def stand_in(match: Match) -> float:
             return 1.0 if match.image in self.originals else -1.0
 
-        return lambda matches: [self._answered(m, "score", float, stand_in) for m in matches]
+        return [self._answered(match, "score", float, stand_in) for match in matches]
 
-    def compare(self) -> Compare:
-        """Returns a port that finds nothing like another class."""
+    def compare(self, rivals: Sequence[Rival]) -> list[Nearest | Exception]:
+        """Returns the store's answers; else nothing is like another class."""
 
         def stand_in(_: Rival) -> Nearest:
             return Nearest(text="", cosine=-1.0)
 
-        return lambda rivals: [self._answered(r, "compare", Nearest, stand_in) for r in rivals]
+        return [self._answered(rival, "compare", Nearest, stand_in) for rival in rivals]
 
     @property
     def complete(self) -> bool:
@@ -119,13 +108,12 @@ class Rehearsal:
         None where nothing is drawn here.
         """
         new = sum(line.new for (purpose, _), line in self.lines.items() if purpose == "draw")
-        if not self._drawing or not new:
+        if not self._port or not new:
             return None
-        port, first = self._drawing
-        port(first[:1])  # loads the model
+        self._port(self._first[:1])  # loads the model
         started = time.monotonic()
-        port(first)
-        return (time.monotonic() - started) / len(first) * new
+        self._port(self._first)
+        return (time.monotonic() - started) / len(self._first) * new
 
     def _answered(self, request: Req, purpose: str, answer_type: type[Ans], stand_in: Callable[[Req], Ans]) -> Ans:
         k = key(request)
@@ -138,6 +126,8 @@ class Rehearsal:
                 line.found += 1
             else:
                 _count(line, getattr(answer, "usage", Usage(dollars=0.0)))
+                if isinstance(request, Question):
+                    self.questions.append(request)
         return answer
 
 

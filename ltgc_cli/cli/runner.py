@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from ltgc_cli import console, records
+from ltgc_cli.cli.rehearsal import COLUMNS, IMAGINED, rows
 from ltgc_cli.cli.session import Session
 from ltgc_cli.errors import DONE, FELL_SHORT, InputError
 from ltgc_cli.records import Group, Record
@@ -48,6 +49,8 @@ class Plan(NamedTuple):
     """What stands for the input where the stage makes its own records (`--data`, `--class`): a fingerprint."""
     work: Callable[[Group], int] | None = None
     """How much a class asks for, in questions or drawings, so that progress can say what is left."""
+    caveats: tuple[str, ...] = ()
+    """What a person must know about an estimate of this stage."""
     whole: bool = False
     """Whether the stage needs all of its input before it begins, so that nothing is lost by reading it first."""
 
@@ -119,6 +122,39 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
     return Result(artifact, done)
 
 
+def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
+    """Runs the plan on what the store has and on stand-ins, and says what the real run would ask. Nothing is kept.
+
+    What it makes is written to a pipe, so that the next stage can be rehearsed on it, each such line marked.
+    """
+    rehearsal = session.rehearsal
+    assert rehearsal is not None
+    written = len if console.is_terminal() and not streams.json else _prompt_writer(sys.stdout.buffer)
+    with ExitStack() as stack:
+        given: Iterator[Record] = iter(())
+        if not plan.source:
+            if not streams.input and sys.stdin.isatty():
+                raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
+            source = stack.enter_context(streams.input.open("rb")) if streams.input else sys.stdin.buffer
+            given = records.read(source, str(streams.input or "stdin"))
+        for record in plan.run(given):
+            if not record.line and not rehearsal.complete:
+                record = records.evolve(record, rest={**record.rest, IMAGINED: True})
+            written((records.dump(record) + "\n").encode())
+    sys.stdout.flush()
+    lines = rehearsal.lines
+    if not lines:
+        console.notice(f"{plan.stage}: nothing would be asked")
+        return
+    console.table("", COLUMNS, rows(lines), stream=sys.stderr if written is not len else None)
+    for text in plan.caveats:
+        console.notice(f"{plan.stage}: {text}")
+    seconds = rehearsal.seconds_to_draw()
+    if seconds is not None:
+        console.notice(f"{plan.stage}: drawing takes about {console.duration(seconds)} here")
+    console.notice(f"{plan.stage}: a dry run; nothing was asked, and nothing kept")
+
+
 def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, digest: str, folder: Path) -> Result:
     running = hashlib.sha256()
     kinds: Counter[str] = Counter()
@@ -129,7 +165,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
         given: Iterator[Record] = iter(())
         if not plan.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = records.read(_hashed(source, running), str(path or "stdin"))
+            given = _real(records.read(_hashed(source, running), str(path or "stdin")))
         with temporary.open("wb") as kept, session.watching(plan.stage):
             for record in plan.run(given):
                 line = (records.dump(record) + "\n").encode()
@@ -208,7 +244,14 @@ def _sha256(path: Path) -> str:
 def _check(path: Path, name: str, work: Callable[[Group], int] | None) -> int:
     """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
-        return sum(work(group) if work else 0 for group in records.by_class(records.read(file, name)))
+        return sum(work(group) if work else 0 for group in records.by_class(_real(records.read(file, name))))
+
+
+def _real(given: Iterator[Record]) -> Iterator[Record]:
+    for number, record in enumerate(given, start=1):
+        if IMAGINED in record.rest:
+            raise InputError(f"record {number} comes from a --dry-run and stands for an answer that was never asked")
+        yield record
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ import msgspec
 
 from ltgc_cli import console, providers, store
 from ltgc_cli.budget import Budget, guarded, guarded_batch
+from ltgc_cli.cli import estimates
 from ltgc_cli.cli.rehearsal import Rehearsal, bytes_unkept
 from ltgc_cli.engine import Meter
 from ltgc_cli.errors import BudgetError, InputError, Refused
@@ -42,6 +44,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars per million tokens, in and out ("2.5,10"), where litellm's list does not know the model."""
 
 
+NO_LIMITS = Limits()
+
+
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """How language and vision models are asked; `None` leaves it to the request's own default."""
 
@@ -62,13 +67,21 @@ def default_folder() -> Path:
 class Session:
     """One command's store and counters. The ports that it opens keep every answer before they hand it on."""
 
-    def __init__(self, folder: Path, record: Path | None = None, limits: Limits | None = None) -> None:
-        limits = limits or Limits()
+    def __init__(
+        self,
+        folder: Path,
+        record: Path | None = None,
+        limits: Limits = NO_LIMITS,
+        *,
+        half_price: bool = False,
+    ) -> None:
         self.store = store.Store(folder)
         self.meter = Meter()
         self.refused = 0
         self.rehearsal = Rehearsal(self.store) if limits.dry_run else None
         self.limits = limits
+        self.half_price = half_price
+        """Whether what can be is asked through a batch API before the stage runs."""
         self._budget = Budget(limits.max_cost, limits.max_calls)
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
         self._progress: console.Progress | None = None
@@ -91,60 +104,60 @@ class Session:
             concurrency=asking.workers,
             price=price,
         )
-        if self.rehearsal:
-            answered = self.rehearsal.ask(lambda question: prices.estimated(question, price))
-        else:
-            paid = guarded(port, self._budget, lambda question: prices.most(question, price))
-            answered = store.cached(self._counting_one(paid), self.store, Answer, self._tally)
+        paid = guarded(port, self._budget, partial(estimates.most, price=price))
+        kept = store.cached(self._counting_one(paid), self.store, Answer, self._tally)
         real = providers.is_real(spec)
-        structured = real and providers.structured(spec)
+        structured = real and price is not None and price.supports_response_schema
 
-        def prepared(question: Question) -> Answer:
-            """Everything that changes the answer goes into the question before its key is made."""
-            return answered(_prepared(question, asking, real=real, structured=structured))
+        def ask(question: Question) -> Answer:
+            # Everything that changes the answer goes into the question before its key is made.
+            question = _prepared(question, asking, real=real, structured=structured)
+            if self.rehearsal:
+                return self.rehearsal.ask(question, partial(estimates.estimated, price=price))
+            return kept(question)
 
-        return Opened(model, prepared)
+        return Opened(model, ask)
 
     def paint(self, spec: str, **options: Any) -> Opened[Paint]:
         """Returns a text-to-image model."""
-        keep = bytes_unkept if self.rehearsal else self.store.put_object
         model, port = providers.open_paint(
-            spec, keep=keep, objects=self.store.get_object, notice=self.notice_once, **options
+            spec,
+            keep=lambda data: bytes_unkept(data) if self.rehearsal else self.store.put_object(data),
+            objects=self.store.get_object,
+            notice=self.notice_once,
+            **options,
         )
         api = spec.startswith("litellm:")
-        price = self._price(spec.removeprefix("litellm:")) if api else prices.FREE
-        if self.rehearsal:
-            return Opened(
-                model,
-                self.rehearsal.paint(
-                    None if api else port, options.get("batch") or 1, lambda drawing: prices.picture(drawing, price)
-                ),
-            )
-        paid = guarded_batch(port, self._budget, lambda d: prices.most_picture(d, price)) if api else port
+        price = self._price(spec.removeprefix("litellm:")) if api else estimates.FREE
+        paid = (
+            guarded_batch(port, self._budget, lambda drawing: estimates.most_picture(drawing, price)) if api else port
+        )
         kept = store.cached_batch(self._counting(paid), self.store, Picture, self._tally)
+        at_once = options.get("batch") or 1
 
-        def painted(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+        def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+            if self.rehearsal:
+                here = None if api else port
+                return self.rehearsal.paint(drawings, here, at_once, partial(estimates.picture, price=price))
             answers = kept(drawings)
             over = next((answer for answer in answers if isinstance(answer, BudgetError)), None)
             if over:  # what was drawn before is in the store by now
                 raise over
             return answers
 
-        return Opened(model, painted)
+        return Opened(model, paint)
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
         model, port = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        if self.rehearsal:
-            return Opened(model, self.rehearsal.score())
-        return Opened(model, store.cached_batch(self._counting(port), self.store, float, self._tally))
+        kept = store.cached_batch(self._counting(port), self.store, float, self._tally)
+        return Opened(model, lambda matches: (self.rehearsal.score if self.rehearsal else kept)(matches))
 
     def compare(self, spec: str, **options: Any) -> Opened[Compare]:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
         model, port = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        if self.rehearsal:
-            return Opened(model, self.rehearsal.compare())
-        return Opened(model, store.cached_batch(self._counting(port), self.store, Nearest, self._tally))
+        kept = store.cached_batch(self._counting(port), self.store, Nearest, self._tally)
+        return Opened(model, lambda rivals: (self.rehearsal.compare if self.rehearsal else kept)(rivals))
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -170,7 +183,7 @@ class Session:
 
     def _price(self, spec: str) -> prices.Price | None:
         if not providers.is_real(spec):
-            return prices.FREE
+            return estimates.FREE
         price = prices.find(spec, self.limits.price)
         if price is None and self.limits.max_cost is not None:
             raise InputError(

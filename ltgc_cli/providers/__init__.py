@@ -24,6 +24,7 @@ from ltgc_cli.providers.t2i import blank, diffusers
 __all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score"]
 
 Port = TypeVar("Port")
+_OURS = ("embedded", "blank")
 Notice = Callable[[str], None]
 Objects = Callable[[str], bytes]
 Keep = Callable[[bytes], str]
@@ -34,6 +35,15 @@ class Opened(NamedTuple, Generic[Port]):
 
     model: str
     port: Port
+
+
+def is_real(spec: str) -> bool:
+    """Returns whether a spec names somebody's model, not one of the stand-ins that cost nothing.
+
+    >>> is_real("gpt-4o"), is_real("replay:answers.jsonl")
+    (True, False)
+    """
+    return spec not in _OURS and not spec.startswith("replay:")
 
 
 def open_ask(

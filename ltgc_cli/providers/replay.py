@@ -1,7 +1,8 @@
 """Recorded exchanges: `replay:FILE` answers from them for any port, `--record FILE` writes them.
 
 One exchange a line: {"request": {"type": "Question", …}, "answer": …, "data": base64 of the picture, where it is one}.
-A request is found by everything that is in it except `model`, so that what gpt-4o said is replayed without a key.
+A request is found by everything that is in it except `model` and how that one is asked (`schema`, `image_size`), so
+that what gpt-4o said is replayed without a key.
 """
 
 from __future__ import annotations
@@ -142,7 +143,9 @@ def _parsed(line: str) -> tuple[str, Exchange]:
 
 
 def _key(request: msgspec.Struct) -> str:
-    return key(msgspec.structs.replace(request, model=""))
+    """Returns the key of a request without its model, and without how that model was asked."""
+    how = {name: msgspec.UNSET for name in ("schema", "image_size") if hasattr(request, name)}
+    return key(msgspec.structs.replace(request, model="", **how))
 
 
 def _found(tape: Tape, request: Question | Drawing | Match) -> Exchange:
