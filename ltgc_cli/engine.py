@@ -77,13 +77,20 @@ class Meter:
         with self._lock:
             counts = self.found if hit else self.asked
             counts[name] = counts.get(name, 0) + 1
-            if not hit:
-                tokens = usage.prompt_tokens + usage.completion_tokens
-                self.tokens += tokens
-                self.dollars += usage.dollars or 0.0
-                self.unpriced += bool(tokens and usage.dollars is None)
+        if not hit:
+            self.paid(usage)
         if self._on_change:
             self._on_change(self)
+
+    def paid(self, usage: Usage | None) -> None:
+        """Counts what something cost: an answer, or a refusal (an empty answer is paid for too)."""
+        if usage is None:
+            return
+        with self._lock:
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            self.tokens += tokens
+            self.dollars += usage.dollars or 0.0
+            self.unpriced += bool(tokens and usage.dollars is None)
 
     def summary(self) -> str:
         """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""

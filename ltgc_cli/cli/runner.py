@@ -101,7 +101,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
         elif not path and not plan.source:
             if sys.stdin.isatty():
                 raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
-            if plan.whole:
+            if plan.whole or session.half_price:
                 path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
         digest = plan.source or (_sha256(path) if path else "")
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
@@ -114,12 +114,22 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
         else:
             if path:
                 session.expect(_check(path, str(streams.input or "stdin"), plan.work))
+            if session.half_price:
+                session.ask_in_batch(lambda: _walk(plan, path))
             artifact, done = _run(plan, streams, session, path, digest, folder)
     for text in done.shortfalls[:_SHOWN]:
         console.notice(f"{plan.stage}: {text}")
     if len(done.shortfalls) > _SHOWN:
         console.notice(f"{plan.stage}: and {len(done.shortfalls) - _SHOWN} more")
     return Result(artifact, done)
+
+
+def _walk(plan: Plan, path: Path | None) -> None:
+    """Runs the plan for what it asks, and lets its records go."""
+    with ExitStack() as stack:
+        source = stack.enter_context(path.open("rb")) if path else None
+        for _ in plan.run(records.read(source) if source else iter(())):
+            pass
 
 
 def rehearse(plan: Plan, streams: Streams, session: Session) -> None:

@@ -19,6 +19,7 @@ from ltgc_cli.engine import Meter
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Nearest, Paint, Picture, Question, Schema, Score, Task
 from ltgc_cli.providers import Opened, prices, replay
+from ltgc_cli.providers.llm import batches
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
@@ -83,6 +84,7 @@ class Session:
         self.half_price = half_price
         """Whether what can be is asked through a batch API before the stage runs."""
         self._budget = Budget(limits.max_cost, limits.max_calls)
+        self._batch: Callable[[Sequence[Question]], Sequence[Answer | Exception]] | None = None
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
         self._progress: console.Progress | None = None
         self._expected = 0
@@ -109,10 +111,24 @@ class Session:
         real = providers.is_real(spec)
         structured = real and price is not None and price.supports_response_schema
 
+        if self.half_price:
+            at_half = price and prices.in_batch(price)
+            send = partial(
+                batches.answer,
+                spec=spec,
+                objects=self.store.get_object,
+                folder=self.store.folder / "batches",
+                api_base=asking.api_base,
+                notice=self.notice_once,
+            )
+            sent = guarded_batch(send, self._budget, partial(estimates.most, price=at_half))
+            self._batch = store.cached_batch(sent, self.store, Answer, self._tally)
+
         def ask(question: Question) -> Answer:
             # Everything that changes the answer goes into the question before its key is made.
             question = _prepared(question, asking, real=real, structured=structured)
-            if self.rehearsal:
+            # Before a batch only the senses are really asked: all further questions depend on them.
+            if self.rehearsal and not (self.half_price and question.task == "sense" and not self.limits.dry_run):
                 return self.rehearsal.ask(question, partial(estimates.estimated, price=price))
             return kept(question)
 
@@ -159,6 +175,22 @@ class Session:
         kept = store.cached_batch(self._counting(port), self.store, Nearest, self._tally)
         return Opened(model, lambda rivals: (self.rehearsal.compare if self.rehearsal else kept)(rivals))
 
+    def ask_in_batch(self, rehearse: Callable[[], None]) -> None:
+        """Asks what a rehearsed run would ask, all at once, so that the run itself finds it in the store.
+
+        What was refused in the batch is asked again by the run, one by one. Raises BudgetError.
+        """
+        self.rehearsal, expected = Rehearsal(self.store), self._expected
+        try:
+            rehearse()
+            questions = self.rehearsal.questions
+        finally:
+            self.rehearsal, self._expected = None, expected
+        if questions and self._batch:
+            over = [answer for answer in self._batch(questions) if isinstance(answer, BudgetError)]
+            if over:
+                raise over[0]
+
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
         if text not in self._said:
@@ -203,8 +235,9 @@ class Session:
         def ask(question: Question) -> Answer:
             try:
                 return port(question)
-            except Refused:
+            except Refused as refused:
                 self.refused += 1
+                self.meter.paid(refused.usage)
                 raise
 
         return ask
