@@ -19,9 +19,10 @@ from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.providers.identity import file_identity, folder_identity
 from ltgc_cli.providers.llm import embedded as grammar
 from ltgc_cli.providers.llm import embedded_lmm, litellm
+from ltgc_cli.providers.llm.schemas import structured
 from ltgc_cli.providers.t2i import blank, diffusers
 
-__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score"]
+__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score", "structured"]
 
 Port = TypeVar("Port")
 _OURS = ("embedded", "blank")
@@ -54,10 +55,13 @@ def open_ask(
     notice: Notice,
     api_base: str | None = None,
     timeout: float = litellm.TIMEOUT,
+    limit: float = litellm.LIMIT,
+    concurrency: int = litellm.CONCURRENCY,
+    price: Callable[[int, int], float] | None = None,
 ) -> Opened[Ask]:
     """Returns a language model (`llm`), or a vision-language model (`lmm`); `objects` gives an image's bytes.
 
-    Raises InputError for a spec that names none.
+    The numbers and the price are those of `litellm.ask_port`. Raises InputError for a spec that names none.
     """
 
     def embedded(_: str) -> Opened[Ask]:
@@ -70,7 +74,9 @@ def open_ask(
         return Opened(replay.identity(Path(path)), replay.ask_port(replay.read(Path(path))))
 
     def anyone(name: str) -> Opened[Ask]:
-        asking = litellm.ask_port(name, objects=objects, api_base=api_base, timeout=timeout)
+        asking = litellm.ask_port(
+            name, objects=objects, api_base=api_base, timeout=timeout, limit=limit, concurrency=concurrency, price=price
+        )
         return Opened(litellm.identity(name, api_base), asking)
 
     return _open(spec, {"embedded": embedded, "replay:": replayed}, anyone)
