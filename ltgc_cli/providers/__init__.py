@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
-from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Ask, Paint, Score
 from ltgc_cli.providers import replay
 from ltgc_cli.providers.clip import open_clip
@@ -20,7 +19,7 @@ from ltgc_cli.providers.identity import file_identity, folder_identity
 from ltgc_cli.providers.llm import embedded as grammar
 from ltgc_cli.providers.llm import embedded_lmm, litellm
 from ltgc_cli.providers.llm.schemas import structured
-from ltgc_cli.providers.t2i import blank, diffusers
+from ltgc_cli.providers.t2i import blank, diffusers, image_api
 
 __all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score", "structured"]
 
@@ -82,8 +81,12 @@ def open_ask(
     return _open(spec, {"embedded": embedded, "replay:": replayed}, anyone)
 
 
-def open_paint(spec: str, *, keep: Keep, notice: Notice, batch: int | None = None) -> Opened[Paint]:
+def open_paint(
+    spec: str, *, keep: Keep, notice: Notice, batch: int | None = None, api_base: str | None = None
+) -> Opened[Paint]:
     """Returns a text-to-image model that draws up to `batch` at once; `keep` stores bytes and returns their sha256.
+
+    api_base -- the server of an image API (`litellm:MODEL`); no other model has one.
 
     Raises InputError for a spec that names none.
     """
@@ -94,8 +97,9 @@ def open_paint(spec: str, *, keep: Keep, notice: Notice, batch: int | None = Non
     def replayed(path: str) -> Opened[Paint]:
         return Opened(replay.identity(Path(path)), replay.paint_port(replay.read(Path(path)), keep))
 
-    def image_api(name: str) -> Opened[Paint]:
-        raise InputError(f"litellm:{name}: image APIs are not supported yet; write {diffusers.SPECS}")
+    def by_api(name: str) -> Opened[Paint]:
+        drawing = image_api.paint_port(name, keep=keep, api_base=api_base, batch=batch)
+        return Opened(image_api.identity(name, api_base), drawing)
 
     def diffused(name: str) -> Opened[Paint]:
         return Opened(diffusers.identity(name), diffusers.paint_port(name, keep=keep, batch=batch))
@@ -103,7 +107,7 @@ def open_paint(spec: str, *, keep: Keep, notice: Notice, batch: int | None = Non
     def embedded(name: str) -> Opened[Paint]:
         return _telling(diffused(name), notice, diffusers.NOTICE)
 
-    table = {"embedded": embedded, "blank": blanks, "replay:": replayed, "litellm:": image_api}
+    table = {"embedded": embedded, "blank": blanks, "replay:": replayed, "litellm:": by_api}
     return _open(spec, table, diffused)
 
 

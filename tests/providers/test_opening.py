@@ -72,8 +72,8 @@ def test_a_spec_that_names_nothing_is_an_input_error_that_lists_what_can_be_writ
         open_ask(" ", kind="llm", objects=dict.__getitem__, notice=print)
     with pytest.raises(InputError, match="embedded, blank, replay:FILE, a diffusers model id"):
         open_paint("paintbrush", keep=keep, notice=print)
-    with pytest.raises(InputError, match="image APIs are not supported yet; write embedded, blank"):
-        open_paint("litellm:dall-e-3", keep=keep, notice=print)
+    with pytest.raises(InputError, match="names no image API; write litellm:gpt-image-1"):
+        open_paint("litellm:", keep=keep, notice=print)
     with pytest.raises(InputError, match="embedded, MODEL/PRETRAINED"):
         open_score("ViT-B-32", objects=dict.__getitem__, notice=print)
 
@@ -87,7 +87,7 @@ from ltgc_cli.providers import open_ask, open_paint, open_score, replay
 for spec in ("embedded", "gpt-4o", "replay:{recording}"):
     open_ask(spec, kind="llm", objects=len, notice=len)
 open_ask("gpt-4o", kind="lmm", objects=len, notice=len)
-for spec in ("blank", "stabilityai/sd-turbo", {str(t2i_folder)!r}, "replay:{recording}"):
+for spec in ("blank", "stabilityai/sd-turbo", "litellm:gpt-image-1", {str(t2i_folder)!r}, "replay:{recording}"):
     open_paint(spec, keep=len, notice=len)
 for spec in ("ViT-B-32/openai", "local-dir:{clip_folder}", "replay:{recording}"):
     open_score(spec, objects=len, notice=len)

@@ -1,0 +1,255 @@
+"""Image APIs: litellm as it is, over HTTP to a server on this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ports.openai_images import Body, Images, Reply, drawn, fails, images, linked
+from server import serving
+
+from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
+from ltgc_cli.ports import Drawing, Picture, Usage
+from ltgc_cli.providers import open_paint
+from ltgc_cli.providers.t2i import image_api
+
+KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"
+DRAWING = Drawing(model="litellm:gpt-image-1", text="A photo of a crane.", seed=7)
+
+
+class Server:
+    """A server, its address, and what it answers next: the last reply again and again."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.lock = threading.Lock()
+        self.routes: Images = images(self.answer)
+        self.address = ""
+
+    def answer(self, body: Body) -> Reply:
+        with self.lock:
+            return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    server = Server()
+    with serving(server.routes) as server.address:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for seen in (running.routes.seen, running.routes.keys, running.routes.files, running.routes.fetched):
+        seen.clear()
+    return running
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def paint(server: Server, slept: list[float], keep: Callable[[bytes], str]) -> Callable[..., Any]:
+    """A function that draws while the server gives these replies, and returns the one picture (or all of them)."""
+
+    def paint(*replies: Reply, spec: str = "gpt-image-1", drawing: Drawing = DRAWING, **options: Any) -> Any:
+        server.replies[:] = replies
+        options = {"api_base": f"{server.address}/v1", "keep": keep, "sleep": slept.append, **options}
+        (picture,) = image_api.paint_port(spec, **options)([drawing])
+        return picture
+
+    return paint
+
+
+def test_a_picture_in_base64_is_kept_as_it_came_with_what_it_cost(paint, server, kept, png):
+    picture = paint(drawn(png((1, 2, 3)), tokens=(10, 4160)))
+
+    assert kept[picture.sha256] == png((1, 2, 3)) and picture.format == "png"
+    assert picture.usage == Usage(prompt_tokens=10, completion_tokens=4160, dollars=0.16645)
+    (sent,) = server.routes.seen
+    assert sent == {"path": "/v1/images/generations", "model": "gpt-image-1", "prompt": "A photo of a crane."}
+    assert server.routes.keys == [f"Bearer {KEY}"]
+
+
+def test_a_picture_under_an_address_is_fetched(paint, server, kept, png):
+    server.routes.files["a.png"] = [Reply(200, png((1, 2, 3)))]
+    picture = paint(linked(f"{server.address}/files/a.png?sig=secret"), spec="dall-e-3")
+
+    assert kept[picture.sha256] == png((1, 2, 3))
+
+
+def test_an_address_that_is_busy_is_read_again_and_nothing_is_drawn_twice(paint, server, png, slept):
+    server.routes.files["a.png"] = [Reply(503, b""), Reply(429, b""), Reply(200, png((1, 2, 3)))]
+    picture = paint(linked(f"{server.address}/files/a.png"), spec="dall-e-3")
+
+    assert isinstance(picture, Picture)
+    assert len(server.routes.fetched) == 3 and len(server.routes.seen) == 1 and len(slept) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("file:///etc/passwd", "is no http address: file:///etc/passwd"),
+        ("ftp://127.0.0.1/a.png", "is no http address"),
+        ("{}/files/none.png?sig=secret", "127.0.0.1 answered 404"),
+        ("{}/files/large", "larger than 0 MiB"),
+        ("{}/files/text", "cannot be read"),
+        ("http://127.0.0.1:9/a.png?sig=secret", "did not answer in 2 tries"),
+    ],
+)
+def test_an_address_that_gives_no_picture_is_refused(paint, server, monkeypatch, url, reason):
+    monkeypatch.setattr(image_api, "_MOST_BYTES", 1000)
+    server.routes.files |= {"large": [Reply(200, b"\0" * 2000)], "text": [Reply(200, b"<html>")]}
+    refused = paint(linked(url.format(server.address)), tries=2)
+
+    assert isinstance(refused, Refused) and reason in str(refused)
+    assert "secret" not in str(refused)
+
+
+@pytest.mark.parametrize("came", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("wanted", "start"), [("png", b"\x89PNG"), ("webp", b"RIFF")])
+def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_were(
+    paint, kept, png, came, wanted, start
+):
+    came_as = png((200, 100, 50), format=came)
+    drawing = Drawing(model="m", text="A crane.", seed=1, format="webp" if wanted == "webp" else "png")
+    picture = paint(drawn(came_as), drawing=drawing)
+
+    assert picture.format == wanted and kept[picture.sha256].startswith(start)
+    assert (kept[picture.sha256] == came_as) == (came.lower() == wanted)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(200, {"created": 1, "data": []}), "the answer holds no picture"),
+        (Reply(200, {"created": 1, "data": [{"b64_json": "%%%"}]}), "cannot be read|no base64"),
+        (drawn(b"\x89PNG\r\n\x1a\n cut"), "cannot be read"),
+        (fails(400, "Your request was rejected by the safety system", "moderation_blocked"), "rejected by the safety"),
+        (fails(400, "blocked by our content filters", "content_policy_violation"), "content filters"),
+    ],
+)
+def test_a_picture_that_is_refused_or_broken_is_refused_alone_and_not_repeated(paint, server, kept, reply, reason):
+    refused = paint(reply)
+
+    assert isinstance(refused, Refused) and len(server.routes.seen) == 1 and kept == {}
+    with pytest.raises(Refused, match=reason):
+        raise refused
+
+
+def test_a_busy_or_broken_server_is_asked_again_by_us_alone(paint, server, slept, png):
+    picture = paint(fails(429, Retry_After="7"), fails(500), fails(503), drawn(png((1, 2, 3))))
+
+    assert isinstance(picture, Picture) and len(server.routes.seen) == 4
+    assert 7 <= slept[0] <= 8 and len(slept) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (fails(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"), "; set OPENAI_API_KEY$"),
+        (fails(404, "The model does not exist", "model_not_found"), "no such model .*; write litellm:gpt-image-1, "),
+        (fails(400, "Billing hard limit has been reached", "billing_hard_limit_reached"), "quota is used up"),
+    ],
+)
+def test_an_api_that_cannot_be_used_is_a_provider_error_at_once(paint, server, slept, reply, message):
+    with pytest.raises(ProviderError, match=message) as raised:
+        paint(reply)
+    assert slept == [] and len(server.routes.seen) == 1 and KEY not in str(raised.value)
+
+
+def test_a_size_that_the_api_does_not_draw_ends_the_run_and_says_what_it_draws(paint, server):
+    drawing = Drawing(model="m", text="A crane.", seed=1, width=512)
+    sizes = "Invalid value: '512x512'. Supported values are: '1024x1024', '1024x1536', '1536x1024', and 'auto'."
+    with pytest.raises(InputError, match="draws no 512x512 .--width, --height.: .*'1024x1536'"):
+        paint(fails(400, sizes, "invalid_value", param="size"), drawing=drawing)
+    assert server.routes.seen[0]["size"] == "512x512"
+
+
+def test_what_was_drawn_before_the_api_failed_is_returned_and_the_next_call_raises(server, png, keep):
+    server.replies[:] = [drawn(png((1, 2, 3))), fails(401, "no", "invalid_api_key")]
+    port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{server.address}/v1", batch=1)
+
+    first, *rest = port([DRAWING] * 3)
+    assert isinstance(first, Picture) and all("set OPENAI_API_KEY" in str(refused) for refused in rest)
+    assert len(server.routes.seen) == 2
+    with pytest.raises(ProviderError, match="set OPENAI_API_KEY"):
+        port([DRAWING])
+
+
+@pytest.mark.parametrize(
+    ("setting", "flag"),
+    [
+        ({"steps": 4}, "--steps"),
+        ({"guidance": 0.0}, "--guidance"),
+        ({"negative": "blurry"}, "--negative"),
+        ({"scheduler": "DDIMScheduler"}, "--scheduler"),
+        ({"original": "0" * 64, "strength": 0.6}, "--from-original"),
+    ],
+)
+def test_a_setting_that_an_api_does_not_take_is_an_input_error_before_anything_is_asked(paint, server, setting, flag):
+    drawing = Drawing(model="m", text="A crane.", seed=1, **setting)
+    with pytest.raises(InputError, match=f"is an image API, which takes no {flag}; leave it out"):
+        paint(drawn(b""), drawing=drawing)
+    assert server.routes.seen == []
+
+
+def test_pictures_are_drawn_at_once_and_come_in_order(server, kept, keep, png):
+    colours = {f"A crane {n}.": png((n, 0, 0)) for n in range(20)}
+    with serving(images(lambda body: drawn(colours[body["prompt"]]))) as address:
+        port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{address}/v1")
+        pictures = port([Drawing(model="m", text=text, seed=1) for text in colours])
+
+    assert [kept[picture.sha256] for picture in pictures] == list(colours.values())
+
+
+def test_azure_is_asked_at_its_own_address(paint, server, monkeypatch, png):
+    monkeypatch.setenv("AZURE_API_KEY", "azure-key-1234567890")
+    monkeypatch.setenv("AZURE_API_VERSION", "2025-04-01-preview")
+    picture = paint(fails(429), drawn(png((1, 2, 3))), spec="azure/gpt-image-1", api_base=server.address)
+
+    assert isinstance(picture, Picture) and len(server.routes.seen) == 2
+    assert server.routes.seen[0]["path"] == "/openai/deployments/gpt-image-1/images/generations"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("gemini/imagen-3.0-generate-001", "GEMINI_API_KEY is not set; set what is missing$"),
+        ("vertex_ai/imagen-3.0-generate-001", "Google Cloud SDK not found. Install it with"),
+        ("gpt-image-1", "the key is missing .*; set OPENAI_API_KEY$"),
+        ("paintbrush", "litellm knows no such model; write litellm:gpt-image-1"),
+    ],
+)
+def test_what_is_missing_is_said_at_once(paint, slept, monkeypatch, spec, message):
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ProviderError, match=message) as raised:
+        paint(drawn(b""), spec=spec, api_base=None)
+    assert slept == [] and "Traceback" not in str(raised.value)
+
+
+def test_a_price_that_nobody_lists_is_unknown_and_a_listed_one_is_per_picture(paint, png):
+    assert paint(drawn(png((1, 2, 3))), spec="openai/my-own").usage == Usage()
+    listed = paint(drawn(png((1, 2, 3))), spec="xai/grok-imagine-image")
+    assert listed.usage == Usage(dollars=0.02)
+
+
+def test_the_spec_opens_it_with_its_server_in_the_models_name(server, keep, png, kept):
+    server.replies[:] = [drawn(png((1, 2, 3)))]
+    model, port = open_paint("litellm:gpt-image-1", keep=keep, notice=print, api_base=f"{server.address}/v1")
+
+    assert model == f"litellm:gpt-image-1@{server.address.removeprefix('http://')}/v1"
+    assert open_paint("litellm:dall-e-3", keep=keep, notice=print).model == "litellm:dall-e-3"
+    (picture,) = port([DRAWING])
+    assert kept[picture.sha256] == png((1, 2, 3))
+
+
+def test_no_name_is_an_input_error(keep):
+    with pytest.raises(LtgcError, match="names no image API; write litellm:gpt-image-1"):
+        open_paint("litellm:", keep=keep, notice=print)
