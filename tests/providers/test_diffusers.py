@@ -53,23 +53,23 @@ def paint(t2i_folder, loaded, keep, heard, monkeypatch):
 
 
 class Fake:
-    """A pipeline that paints each text's number as a grey square; `holds` pictures fit its memory."""
+    """A pipeline that paints each text's number as a square of that grey; `holds` pictures fit its memory."""
 
     scheduler = SimpleNamespace(config={}, compatibles=[])
 
-    def __init__(self, holds: int = 100, flags: str = "", error: Exception | None = None) -> None:
-        self.holds, self.flags, self.error = holds, flags, error
+    def __init__(self, holds: int = 100, flags: bool = False, least: int = 1) -> None:
+        self.holds, self.flags, self.least = holds, flags, least
         self.sizes: list[int] = []
 
     def __call__(self, prompt, generator, width=8, height=8, num_inference_steps=1, guidance_scale=1.0):
         self.sizes.append(len(prompt))
-        if self.error:
-            raise self.error
         if len(prompt) > self.holds:
             raise RuntimeError("MPS backend out of memory (MPS allocated: 8.99 GB, max allowed: 9.07 GB)")
-        levels = [int(text.split()[3]) for text in prompt]
+        levels = [int(text.split()[3]) + self.least for text in prompt]
         images = [Image.new("RGB", (width, height), (level,) * 3) for level in levels]
-        return SimpleNamespace(images=images, nsfw_content_detected=[str(level) in self.flags for level in levels])
+        return SimpleNamespace(
+            images=images, nsfw_content_detected=["2 cranes" in text and self.flags for text in prompt]
+        )
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_batch_that_fits_no_memory_is_halved_and_the_rest_goes_on_at_that_size
     pictures = faked(fake)(drawings, batch=8)
 
     assert fake.sizes == [8, 4, 2, 2, 2, 2, 2]
-    assert [int(pixels(picture)[0, 0, 0]) for picture in pictures] == list(range(10))
+    assert [int(pixels(picture)[0, 0, 0]) for picture in pictures] == list(range(1, 11))
     assert heard[1:] == [
         "tiny: out of memory with 8 pictures at once; going on with 4",
         "tiny: out of memory with 4 pictures at once; going on with 2",
@@ -198,10 +198,17 @@ def test_the_pictures_of_a_finished_batch_are_kept_when_a_later_one_fails(faked,
 
 
 def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
-    pictures = faked(Fake(flags="2"))(FOUR)
+    pictures = faked(Fake(flags=True))(FOUR)
 
     assert [type(picture) for picture in pictures] == [Picture, Picture, Refused, Picture]
     assert "safety checker" in str(pictures[2])
+
+
+def test_a_picture_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
+    pictures = faked(Fake(least=0))(FOUR)
+
+    assert [type(picture) for picture in pictures] == [Refused, Picture, Picture, Picture]
+    assert "nothing but black" in str(pictures[0]) and "--dtype" in str(pictures[0])
 
 
 def test_the_settings_in_use_are_told_once(keep, heard, paint):

@@ -52,8 +52,8 @@ def identity(spec: str, lora: str | None = None, dtype: Dtype | None = None) -> 
     name = _model(spec)
     if lora:
         where, file = pipelines.lora_file(lora)
-        local = Path(where, file) if Path(lora).exists() and file else None
-        name += f" + {file_identity('lora', local) if local else f'lora:{lora}'}"
+        here = file and Path(where).is_dir()
+        name += f" + {file_identity('lora', Path(where, file or '')) if here else f'lora:{lora}'}"
     return f"{name} ({dtype})" if dtype else name
 
 
@@ -132,8 +132,9 @@ def paint_port(
     def checked(drawings: Sequence[Drawing]) -> None:
         """Raises InputError for a setting that the model cannot draw with, and shows the settings in use."""
         with lock:
-            used = [ready(opened(), drawing)[0] for drawing in drawings]
-            words = own_settings.described(used[0], drawings[0], opened().defaults)
+            for drawing in reversed(drawings):  # the first comes last: its scheduler is in place when it is described
+                pipeline, _ = ready(opened(), drawing)
+            words = own_settings.described(pipeline, drawings[0], opened().defaults)
         if spec != "embedded":
             tell(f"{spec}: {words}")
 
@@ -256,6 +257,8 @@ def _original(loaded: Loaded, drawing: Drawing, objects: Objects | None) -> Imag
 def _picture(image: Image | Refused, format: PictureFormat, keep: Callable[[bytes], str]) -> Picture | Exception:
     if isinstance(image, Refused):
         return image
+    if image.getbbox() is None:  # every pixel is 0: what diffusers makes of numbers that are none
+        return Refused("the model drew nothing but black: its numbers overflowed; --dtype bfloat16 or float32 helps")
     return Picture(sha256=keep(encoded(image, format)), format=format, usage=_FREE)
 
 
