@@ -20,6 +20,7 @@ from ltgc_cli.providers.llm import embedded as grammar
 from ltgc_cli.providers.llm import embedded_lmm, litellm
 from ltgc_cli.providers.llm.schemas import structured
 from ltgc_cli.providers.t2i import blank, diffusers, image_api
+from ltgc_cli.providers.t2i.pipelines import Dtype
 
 __all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score", "structured"]
 
@@ -82,13 +83,24 @@ def open_ask(
 
 
 def open_paint(
-    spec: str, *, keep: Keep, notice: Notice, batch: int | None = None, api_base: str | None = None
+    spec: str,
+    *,
+    keep: Keep,
+    notice: Notice,
+    batch: int | None = None,
+    objects: Objects | None = None,
+    api_base: str | None = None,
+    device: str | None = None,
+    dtype: Dtype | None = None,
+    lora: str | None = None,
+    compile: bool = False,
+    slicing: bool = False,
 ) -> Opened[Paint]:
     """Returns a text-to-image model that draws up to `batch` at once; `keep` stores bytes and returns their sha256.
 
-    api_base -- the server of an image API (`litellm:MODEL`); no other model has one.
-
-    Raises InputError for a spec that names none.
+    `objects` gives the bytes of an original that is drawn over, `api_base` is the server of an image API
+    (`litellm:MODEL`), `device` and what follows are for models that diffusers loads.
+    Raises InputError for a spec, or a LoRA, that names none.
     """
 
     def blanks(_: str) -> Opened[Paint]:
@@ -102,7 +114,11 @@ def open_paint(
         return Opened(image_api.identity(name, api_base), drawing)
 
     def diffused(name: str) -> Opened[Paint]:
-        return Opened(diffusers.identity(name), diffusers.paint_port(name, keep=keep, batch=batch))
+        drawing = diffusers.paint_port(
+            name, keep=keep, objects=objects, batch=batch, notice=notice,
+            device=device, dtype=dtype, lora=lora, compile=compile, slicing=slicing,
+        )  # fmt: skip
+        return Opened(diffusers.identity(name, lora, dtype), drawing)
 
     def embedded(name: str) -> Opened[Paint]:
         return _telling(diffused(name), notice, diffusers.NOTICE)
