@@ -129,6 +129,8 @@ def filtering(
                 ask=ask,
                 paint=paint,
                 score=score,
+                compare=None,
+                keep=session.store.put_object,
                 **flags,
                 settings=settings,
                 style=style,

@@ -14,7 +14,9 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Picture, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, Rejected, Step, Template, dump, evolve, identify, parse
-from ltgc_cli.stages.filter import Round, class_template, evaluate, percentile, scaled
+from ltgc_cli.stages.bars import percentile, scaled
+from ltgc_cli.stages.class_template import class_template
+from ltgc_cli.stages.filter import Round, evaluate
 from ltgc_cli.stages.render import seed
 from ltgc_cli.stages.settings import THRESHOLDS, Judging, Style
 
