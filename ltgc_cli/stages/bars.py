@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Match, Score
 from ltgc_cli.records import Class, Group, Image, Template
 from ltgc_cli.stages.settings import Judging, Scale
+
+T = TypeVar("T")
 
 Scored = Callable[[Sequence[tuple[str, str]]], list[float | Exception]]
 """The raw cosine of each pair of an image (its sha256) and a text, in order."""
@@ -71,12 +74,20 @@ def scoring(score: Score, model: str) -> Scored:
 
 def original_scores(groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored) -> list[list[float]]:
     """Returns the raw cosines of each class's original images with C_y; those that cannot be scored are left out."""
-    return _class_by_class(groups, templates, scored, originals)
+    found = class_by_class(groups, templates, scored, originals)
+    return [[value for value in own if not isinstance(value, Exception)] for own in found]
 
 
-def drawing_scores(groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored) -> list[list[float]]:
-    """Returns the raw cosines of each class's drawings with C_y; those that cannot be scored are left out."""
-    return _class_by_class(groups, templates, scored, generated)
+def class_by_class(
+    groups: Sequence[Group],
+    templates: Mapping[int, Template],
+    ask: Callable[[Sequence[tuple[str, str]]], Sequence[T]],
+    images: Callable[[Group], list[Image]],
+) -> list[list[T]]:
+    """Returns what is answered to each image with its class's C_y, class by class; all are asked together."""
+    pairs = [(image.sha256, aim(templates[group.cls.label], group.cls)) for group in groups for image in images(group)]
+    values = iter(ask(pairs))
+    return [[next(values) for _ in images(group)] for group in groups]
 
 
 def calibrated_bars(real: Mapping[int, Sequence[float]], q: float) -> dict[int, float]:
@@ -110,18 +121,6 @@ def bars(
 def calibrated(settings: Judging) -> bool:
     """Returns whether the bar comes from the original images."""
     return settings.scale == "calibrated" and settings.mode != "score"
-
-
-def _class_by_class(
-    groups: Sequence[Group],
-    templates: Mapping[int, Template],
-    scored: Scored,
-    images: Callable[[Group], list[Image]],
-) -> list[list[float]]:
-    pairs = [(image.sha256, aim(templates[group.cls.label], group.cls)) for group in groups for image in images(group)]
-    values = iter(scored(pairs))
-    found = [[next(values) for _ in images(group)] for group in groups]
-    return [[value for value in own if not isinstance(value, Exception)] for own in found]
 
 
 def _scored(pairs: Sequence[tuple[str, str]], score: Score, model: str) -> list[float | Exception]:

@@ -41,7 +41,7 @@ from ltgc_cli.stages.bars import (
 )
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.render import drawing
-from ltgc_cli.stages.rivals import Closest, class_texts, comparing
+from ltgc_cli.stages.rivals import Others, others
 from ltgc_cli.stages.settings import Judging, Style
 
 
@@ -81,9 +81,7 @@ class Judge(msgspec.Struct, frozen=True):
 
     scored: Scored
     settings: Judging
-    closest: Closest | None = None
-    classes: Mapping[str, str] = {}
-    """The name of the class of each text."""
+    others: Others | None
 
 
 def evaluate(
@@ -122,12 +120,8 @@ def evaluate(
     templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
     scored = scoring(score, clip)
     limits = bars(mine, templates, scored, settings)
-    judge = Judge(scored, settings)
-    if settings.margin is not None and settings.mode != "score":
-        if compare is None or keep is None:
-            raise ValueError("a margin needs the ports `compare` and `keep`")
-        classes = class_texts(everything, templates)
-        judge = Judge(scored, settings, comparing(list(classes), compare, keep, clip), classes)
+    margin = None if settings.mode == "score" else settings.margin
+    judge = Judge(scored, settings, others(everything, templates, margin, compare=compare, keep=keep, model=clip))
     tries = [_first(image, group.cls, templates, limits) for group in mine for image in generated(group)]
     for start in range(0, len(tries), AT_ONCE):
         _detect(tries[start : start + AT_ONCE], judge)
@@ -198,18 +192,18 @@ def _detect(tries: Sequence[Try], judge: Judge) -> None:
         t.drawn = [*t.drawn, (t.format, t.made)]
         t.passed = t.bar is None or score >= t.bar
         reached += [(t, value)] if t.passed else []
-    if judge.closest and judge.settings.margin is not None:
-        _compare(reached, judge.closest, judge.classes, judge.settings.margin)
+    if judge.others and judge.settings.margin is not None:
+        _compare(reached, judge.others, judge.settings.margin)
 
 
-def _compare(reached: Sequence[tuple[Try, float]], closest: Closest, classes: Mapping[str, str], least: float) -> None:
-    nearest = closest([(t.sha256, aim(t.template, t.cls)) for t, _ in reached])
+def _compare(reached: Sequence[tuple[Try, float]], others: Others, least: float) -> None:
+    nearest = others.closest([(t.sha256, aim(t.template, t.cls)) for t, _ in reached])
     for (t, own), other in zip(reached, nearest, strict=True):
         if isinstance(other, Exception):
             t.passed, t.trouble = False, f"could not be compared with other classes: {other}"
             continue
         margin = round(own - other.cosine, 6)
-        t.steps[-1] = msgspec.structs.replace(t.steps[-1], rival=classes[other.text], margin=margin)
+        t.steps[-1] = msgspec.structs.replace(t.steps[-1], rival=others.names[other.text], margin=margin)
         t.passed = margin >= least
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -61,14 +62,12 @@ def compare_port(
         with eyes.lock:
             images = eyes.images([rival.image for rival in rivals])
             lists = eyes.lists(list(dict.fromkeys(rival.among for rival in rivals)))
-        answers: list[Nearest | Exception] = [Refused("not compared")] * len(rivals)
-        for among, listed in lists.items():
-            places = [place for place, rival in enumerate(rivals) if rival.among == among]
-            for start in range(0, len(places), BATCH):
-                part = places[start : start + BATCH]
-                found = nearest(listed, [images[rivals[place].image] for place in part], [rivals[p].own for p in part])
-                for place, answer in zip(part, found, strict=True):
-                    answers[place] = answer
+        answers: list[Nearest | Exception] = []
+        for among, group in groupby(rivals, key=lambda rival: rival.among):
+            together = list(group)
+            for start in range(0, len(together), BATCH):
+                part = together[start : start + BATCH]
+                answers += nearest(lists[among], [images[rival.image] for rival in part], [rival.own for rival in part])
         return answers
 
     return compare
@@ -88,23 +87,22 @@ def nearest(listed: Listed, images: Sequence[torch.Tensor | Refused], own: Seque
     """
     import torch
 
-    good = [place for place, image in enumerate(images) if isinstance(image, torch.Tensor)]
-    answers: list[Any] = list(images)
+    alone = Refused("there is no other text to compare with")
+    good = [place for place, image in enumerate(images) if not isinstance(image, Refused)]
+    answers: list[Any] = [image if isinstance(image, Refused) else alone for image in images]
     if not good or not listed.texts:
-        return [
-            image if isinstance(image, Refused) else Refused("there is no text to compare with") for image in images
-        ]
+        return answers
     # Six decimals, as a score has: the rest of a float32 depends on the batch that it was computed in.
-    cosines = (torch.stack([answers[place] for place in good]) @ listed.features.T).round(decimals=6)
-    places: dict[str, list[int]] = {}
+    cosines = (torch.stack([images[place] for place in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
+    columns: dict[str, list[int]] = {}
     for column, text in enumerate(listed.texts):
-        places.setdefault(text, []).append(column)
+        columns.setdefault(text, []).append(column)
     for row, place in enumerate(good):
-        cosines[row, places.get(own[place], [])] = -torch.inf
-    values, columns = cosines.max(dim=1)
-    for place, value, column in zip(good, values.tolist(), columns.tolist(), strict=True):
-        other = Nearest(text=listed.texts[column], cosine=round(value, 6))
-        answers[place] = Refused("there is no other text to compare with") if value == -torch.inf else other
+        cosines[row, columns.get(own[place], [])] = -torch.inf
+    highest = cosines.max(dim=1)
+    for place, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
+        if value > -torch.inf:
+            answers[place] = Nearest(text=listed.texts[column], cosine=round(value, 6))
     return answers
 
 

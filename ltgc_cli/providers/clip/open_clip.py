@@ -24,6 +24,7 @@ NOTICE = (
     "--clip ViT-B-32/laion2b_s34b_b79k, or any model that open_clip loads, knows more"
 )
 BATCH = 64
+"""Images, or texts, that a model sees at once."""
 _WEIGHTS = (".safetensors", ".bin", ".pth")
 _PREFERRED = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
@@ -31,7 +32,6 @@ _PREFERRED = (
 )  # fmt: skip
 """The names that open_clip takes the weights in a folder from, before any other."""
 
-K = TypeVar("K")
 V = TypeVar("V")
 
 
@@ -111,6 +111,7 @@ def encode_texts(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:
 def features(
     loaded: Loaded, encode: Callable[[Sequence[V]], torch.Tensor], items: Sequence[V], batch: int = BATCH
 ) -> torch.Tensor:
+    """Returns what a tower makes of the items: float32 (n, d), normalised, on the CPU."""
     import torch
 
     with torch.no_grad(), _exactly(loaded.device):
