@@ -158,6 +158,8 @@ def filtering(
                 ask=ask,
                 paint=paint,
                 score=score,
+                compare=None,
+                keep=session.store.put_object,
                 **flags,
                 settings=settings,
                 style=style,

@@ -12,17 +12,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
-from ltgc_cli.ports import Ask, Paint, Score
+from ltgc_cli.ports import Ask, Compare, Paint, Score
 from ltgc_cli.providers import replay
-from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.providers.clip import judge, open_clip
 from ltgc_cli.providers.identity import file_identity, folder_identity
 from ltgc_cli.providers.llm import embedded as grammar
 from ltgc_cli.providers.llm import embedded_lmm, litellm
-from ltgc_cli.providers.llm.schemas import structured
 from ltgc_cli.providers.t2i import blank, diffusers, image_api
 from ltgc_cli.providers.t2i.pipelines import Dtype
 
-__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score", "structured"]
+__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_compare", "open_paint", "open_score"]
 
 Port = TypeVar("Port")
 _OURS = ("embedded", "blank")
@@ -127,20 +126,39 @@ def open_paint(
     return _open(spec, table, diffused)
 
 
-def open_score(spec: str, *, objects: Objects, notice: Notice) -> Opened[Score]:
+def open_score(spec: str, *, objects: Objects, notice: Notice, batch: int | None = None) -> Opened[Score]:
     """Returns a CLIP model as a judge of how alike images and texts are; `objects` gives an image's bytes.
 
-    Raises InputError for a spec that names none.
+    Raises InputError for a spec that names none, ProviderError for a folder without weights.
     """
 
     def loaded(name: str) -> Opened[Score]:
-        return Opened(open_clip.identity(name), open_clip.score_port(name, objects=objects))
+        return Opened(open_clip.identity(name), judge.score_port(name, objects=objects, batch=batch))
 
     def embedded(name: str) -> Opened[Score]:
         return _telling(loaded(name), notice, open_clip.NOTICE)
 
     def replayed(path: str) -> Opened[Score]:
         return Opened(replay.identity(Path(path)), replay.score_port(replay.read(Path(path))))
+
+    return _open(spec, {"embedded": embedded, "replay:": replayed}, loaded)
+
+
+def open_compare(spec: str, *, objects: Objects, notice: Notice, batch: int | None = None) -> Opened[Compare]:
+    """Returns a CLIP model as a judge of which of many texts an image is most alike; `objects` gives the list too.
+
+    It is the one that `open_score` opened for the spec, if the `objects` and the `batch` are the same: loaded once.
+    Raises InputError for a spec that names none, ProviderError for a folder without weights.
+    """
+
+    def loaded(name: str) -> Opened[Compare]:
+        return Opened(open_clip.identity(name), judge.compare_port(name, objects=objects, batch=batch))
+
+    def embedded(name: str) -> Opened[Compare]:
+        return _telling(loaded(name), notice, open_clip.NOTICE)
+
+    def replayed(path: str) -> Opened[Compare]:
+        return Opened(replay.identity(Path(path)), replay.compare_port(replay.read(Path(path))))
 
     return _open(spec, {"embedded": embedded, "replay:": replayed}, loaded)
 
