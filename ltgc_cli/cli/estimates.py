@@ -7,6 +7,8 @@ from ltgc_cli.providers import prices
 from ltgc_cli.providers.prices import Price
 
 FREE = Price()
+"""What embedded, replayed and local models cost."""
+_NOTHING = Usage(dollars=0.0)
 _LARGEST = 2048
 """The longest side, in pixels, of an image that a model is shown without being told to scale it."""
 _MOST_PICTURE_TOKENS = 6500
@@ -15,6 +17,8 @@ _MOST_PICTURE_TOKENS = 6500
 
 def estimated(question: Question, price: Price | None) -> Usage:
     """Returns about what a question uses: tokens by its text, images and task, dollars where the price is known."""
+    if price is FREE:
+        return _NOTHING
     prompt = prices.prompt_tokens(question.text) + len(question.images) * _image_tokens(question)
     completion = min(prices.completion_tokens(question.task, question.want), question.max_tokens)
     return Usage(
@@ -34,6 +38,8 @@ def most(question: Question, price: Price | None) -> float:
 
 def picture(drawing: Drawing, price: Price | None) -> Usage:
     """Returns about what a drawing costs at an image API."""
+    if price is FREE:
+        return _NOTHING
     return Usage(dollars=None if price is None else prices.per_picture(price, *_size(drawing)))
 
 

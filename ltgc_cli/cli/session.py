@@ -19,7 +19,6 @@ from ltgc_cli.engine import Meter
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Nearest, Paint, Picture, Question, Schema, Score, Task
 from ltgc_cli.providers import Opened, prices, replay
-from ltgc_cli.providers.llm import batches
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
@@ -104,7 +103,7 @@ class Session:
             api_base=asking.api_base,
             limit=asking.limit,
             concurrency=asking.workers,
-            price=price,
+            price=partial(prices.dollars, price) if price and self.limits.price else None,
         )
         paid = guarded(port, self._budget, partial(estimates.most, price=price))
         kept = store.cached(self._counting_one(paid), self.store, Answer, self._tally)
@@ -112,6 +111,8 @@ class Session:
         structured = real and price is not None and price.supports_response_schema
 
         if self.half_price:
+            from ltgc_cli.providers.llm import batches
+
             at_half = price and prices.in_batch(price)
             send = partial(
                 batches.answer,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused, TooLong
-from ltgc_cli.ports import Answer, Ask, Question
+from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Made, Record, Rejected, identify, share
 from ltgc_cli.stages import answers
 
@@ -37,7 +37,8 @@ def more(
     try:
         answer, shown = _asked(cls, known[-SHOWN:], ask, model, want, attempt, prompts)
     except Refused as error:
-        return [_failure(cls, str(error), "", Made(model=model, prompt=prompt, attempt=attempt))]
+        made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
+        return [_failure(cls, str(error), "", made)]
     read = answers.descriptions(answer.text, cls.class_, cls.subject)
     if not read.texts:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)

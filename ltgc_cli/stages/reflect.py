@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused, TooLong
-from ltgc_cli.ports import Ask, Question
+from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
 from ltgc_cli.stages import answers
+from ltgc_cli.stages.accounts import accounted
 from ltgc_cli.stages.extend import more
 
 _COMMON = frozenset(
@@ -30,8 +31,15 @@ def reflect(
     cls = group.cls
     if not cls.tail:
         return group.rows
+    checks: list[Usage] = []
+
+    def check(question: Question) -> Answer:
+        answer = ask(question)
+        checks.append(answer.usage)
+        return answer
+
     first = [row for row in group.rows if isinstance(row, Description)]
-    kept, verdicts = _without_repeats(cls, [], first, ask, model, near, prompts)
+    kept, verdicts = _without_repeats(cls, [], first, check, model, near, prompts)
     added: list[Record] = []
     idle = attempt = 0
     while len(kept) < k and idle < rounds:
@@ -39,7 +47,7 @@ def reflect(
         want = min(k - len(kept), _MOST_AT_ONCE)
         new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts)
         fresh = [row for row in new if isinstance(row, Description)]
-        grown, repeats = _without_repeats(cls, kept, fresh, ask, model, near, prompts)
+        grown, repeats = _without_repeats(cls, kept, fresh, check, model, near, prompts)
         idle = 0 if len(grown) > len(kept) else idle + 1
         kept, verdicts = grown, verdicts | repeats
         added += new
@@ -47,7 +55,9 @@ def reflect(
     verdicts |= {id(row): f"more than the {k} wanted" for row in surplus}
     rows = [_judged(row, verdicts) for row in [*group.rows, *added]]
     total = len(kept) - len(surplus)
-    return rows if total >= k else [*rows, _short(cls, total, k)]
+    short = [] if total >= k else [_short(cls, total, k)]
+    cost = accounted(cls, "reflect", p.name(prompts, "reflect"), model, checks)
+    return [*rows, *short, *([cost] if cost else [])]
 
 
 def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) -> dict[int, str]:

@@ -13,7 +13,7 @@ import msgspec
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Question
+from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class, Failure, Group, Image, Made, Record, evolve, identify
 
 SHOWN = 4
@@ -74,6 +74,7 @@ def sense(cls: Class, images: Sequence[Image], *, ask: Ask, model: str, prompts:
     try:
         answer = ask(question)
     except Refused as error:
+        made = msgspec.structs.replace(made, usage=error.usage or Usage())
         return [cls, _failure(cls, f"its sense could not be asked: {error}", made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
     found = read(answer.text, cls.class_)

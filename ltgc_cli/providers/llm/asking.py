@@ -16,6 +16,7 @@ from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm.faults import Passing
+from ltgc_cli.providers.llm.litellm import whom
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
 from ltgc_cli.providers.quiet import one_line
@@ -60,7 +61,7 @@ class Asking:
         self.rate = Rate(concurrency, clock, sleep)
         self._litellm = litellm
         self._spec = spec
-        self._whom = _whom(litellm, spec, api_base)
+        self._whom = whom(litellm, spec, api_base)
         self._timeout = timeout
         self._limit = limit
         self._price = price
@@ -164,9 +165,9 @@ class Asking:
     def _given_up(self, fault: Passing, tries: _Tries) -> Exception:
         """Returns what is said in the end: about this question where the model answers others, else about the model."""
         if fault.kind == "declined":
-            return Refused(f"the model refused: {fault.why}")
+            return Refused(f"the model refused: {fault.why}", _total(tries.used))
         if fault.kind == "empty":
-            return Refused(f"{fault.why}, {tries.counts['empty']} times")
+            return Refused(f"{fault.why}, {tries.counts['empty']} times", _total(tries.used))
         times = tries.counts["busy"] + tries.counts["broken"]
         said = f"{self._spec} did not answer in {times} {'try' if times == 1 else 'tries'} ({fault.why})"
         if self._answered_at is not None and tries.began is not None and self._answered_at > tries.began:
@@ -190,20 +191,6 @@ class Asking:
             return None
         cost = getattr(response, "_hidden_params", {}).get("response_cost")
         return None if cost is None else round(float(cost), 10)
-
-
-def _whom(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
-    """Returns whom to ask. With an api_base, a name without a provider is an OpenAI-compatible server's."""
-    if api_base is None:
-        return {"model": spec}
-    try:
-        model, provider, *_ = litellm.get_llm_provider(spec)
-    except Exception:  # litellm raises several kinds for "unknown"
-        model, provider = spec, "openai"
-    spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
-    missing = litellm.validate_environment(spec)["missing_keys"]
-    # A server of one's own mostly wants no key, but the client insists on one.
-    return {"model": spec, "api_base": api_base, **({"api_key": "none"} if missing else {})}
 
 
 def _text(response: Any) -> str:
