@@ -201,7 +201,7 @@ class Meter:
         if self.tokens:
             parts.append(f"{self.tokens:,} tokens")
         if self.dollars:
-            parts.append(f"${self.dollars:.2f}")
+            parts.append(f"${cents(self.dollars)}")
         if self.unpriced:
             parts.append(f"{self.unpriced} answers of unknown price")
         return ", ".join(parts)
@@ -210,3 +210,12 @@ class Meter:
 def _counted(count: int, request: str) -> str:
     word = {"Question": "question", "Drawing": "drawing", "Match": "score", "Rival": "comparison"}[request]
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def cents(dollars: float) -> str:
+    """Returns US dollars with as many digits as say something.
+
+    >>> cents(0.0), cents(12.345), cents(0.00123)
+    ('0', '12.35', '0.0012')
+    """
+    return f"{dollars:,.2f}" if dollars >= 0.1 else f"{dollars:.2g}"

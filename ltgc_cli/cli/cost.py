@@ -136,7 +136,7 @@ def metrics(found: dict[tuple[str, ...], Sum], by: Sequence[str]) -> Iterator[Me
 
 
 def _dollars(one: Sum) -> str:
-    from ltgc_cli.cli.rehearsal import cents
+    from ltgc_cli.engine import cents
 
     if one.unpriced and not one.dollars:
         return "unknown"

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ltgc_cli.engine import cents
 from ltgc_cli.errors import LtgcError
 from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Usage
 from ltgc_cli.providers.llm import embedded
@@ -167,15 +168,6 @@ def priced(line: Line) -> str:
     if line.unpriced and not line.dollars:
         return "unknown"
     return f"{'at least ' if line.unpriced else ''}{cents(line.dollars)}"
-
-
-def cents(dollars: float) -> str:
-    """Returns US dollars with as many digits as say something.
-
-    >>> cents(0.0), cents(12.345), cents(0.00123)
-    ('0', '12.35', '0.0012')
-    """
-    return f"{dollars:,.2f}" if dollars >= 0.1 else f"{dollars:.2g}"
 
 
 def _total(lines: dict[tuple[str, str], Line]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         answer = ask(question)
     except Refused as error:
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
-        return [image, failure(cls, image, str(error), made)]
+        return [image, failure(cls, image, f"{image.name}: {error}" if image.name else str(error), made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
     read = answers.descriptions(answer.text, cls.class_, cls.subject)
     if not read.texts:
