@@ -10,7 +10,7 @@ import pytest
 
 from ltgc_cli.engine import Meter, batches, in_order, in_rounds
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Answer, Drawing, Match, Picture, Question, Rival, Usage
+from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Picture, Question, Rival, Usage
 
 QUESTION = Question(model="m", task="extend", subject="crane", text="a")
 DRAWING = Drawing(model="sd", text="a", seed=1)
@@ -304,8 +304,9 @@ def test_what_was_asked_and_what_was_found_are_counted_apart_and_by_kind():
     meter(QUESTION, Answer(text="a"), hit=True)
     meter(DRAWING, Picture(sha256="ab"), hit=True)
     meter(MATCH, 0.25, hit=False)
+    meter(RIVAL, Nearest(text="a heron", cosine=0.2), hit=False)
 
-    assert meter.asked == {"Question": 1, "Match": 1}
+    assert meter.asked == {"Question": 1, "Match": 1, "Rival": 1}
     assert meter.found == {"Question": 1, "Drawing": 1}
 
 

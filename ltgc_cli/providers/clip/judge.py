@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
@@ -90,7 +91,7 @@ def nearest(listed: Listed, images: Sequence[torch.Tensor | Refused], own: Seque
     alone = Refused("there is no other text to compare with")
     good = [place for place, image in enumerate(images) if not isinstance(image, Refused)]
     answers: list[Any] = [image if isinstance(image, Refused) else alone for image in images]
-    if not good or not listed.texts:
+    if not good:
         return answers
     # Six decimals, as a score has: the rest of a float32 depends on the batch that it was computed in.
     cosines = (torch.stack([images[place] for place in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
@@ -106,49 +107,51 @@ def nearest(listed: Listed, images: Sequence[torch.Tensor | Refused], own: Seque
     return answers
 
 
-class _Eyes:
+class _Eyes(msgspec.Struct, frozen=True, weakref=True, eq=False):
     """A model that is loaded when it is first used, and what it has seen: score and compare share one.
 
-    Its methods are called by one thread at a time, the one that holds the lock.
+    The functions are for one thread at a time, the one that holds the lock.
     """
 
-    def __init__(self, spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> None:
-        self.lock = threading.Lock()
-        self.images = remembering(self._see, _KEEP)
-        self.texts = remembering(self._read, _KEEP)
-        self.lists = remembering(self._read_lists, _LISTS)
-        self._spec, self._objects, self._device, self._batch = spec, objects, device, batch
-        self._loaded: Loaded | None = None
-
-    def _model(self) -> Loaded:
-        if self._loaded is None:
-            self._loaded = load(self._spec, self._device or torch_setup.device())
-        return self._loaded
-
-    def _see(self, images: Sequence[str]) -> list[torch.Tensor | Refused]:
-        return see(self._model(), images, self._objects, self._batch)
-
-    def _read(self, texts: Sequence[str]) -> list[torch.Tensor]:
-        # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
-        return [encode_texts(self._model(), [text])[0] for text in texts]
-
-    def _read_lists(self, lists: Sequence[str]) -> list[Listed]:
-        found = [_texts(self._objects(among), among) for among in lists]
-        return [Listed(texts, encode_texts(self._model(), texts)) for texts in found]
+    lock: Any
+    images: Callable[[Sequence[str]], dict[str, torch.Tensor | Refused]]
+    texts: Callable[[Sequence[str]], dict[str, torch.Tensor]]
+    lists: Callable[[Sequence[str]], dict[str, Listed]]
 
 
-_open_eyes: WeakValueDictionary[tuple[object, ...], _Eyes] = WeakValueDictionary()
-"""Those in use: the ports hold them, so a model that no port needs any more is let go."""
+_in_use: WeakValueDictionary[tuple[object, ...], _Eyes] = WeakValueDictionary()
+"""The ports hold them: a model that no port needs any more is let go."""
 _opening = threading.Lock()
 
 
 def _eyes(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
     key = (spec, objects, device, batch)
     with _opening:
-        eyes = _open_eyes.get(key)
+        eyes = _in_use.get(key)
         if eyes is None:
-            eyes = _open_eyes[key] = _Eyes(spec, objects, device, batch)
+            eyes = _in_use[key] = _opened(spec, objects, device, batch)
     return eyes
+
+
+def _opened(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
+    @cache
+    def model() -> Loaded:
+        return load(spec, device or torch_setup.device())
+
+    def read(texts: Sequence[str]) -> list[torch.Tensor]:
+        # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
+        return [encode_texts(model(), [text])[0] for text in texts]
+
+    def read_lists(lists: Sequence[str]) -> list[Listed]:
+        found = [_texts(objects(among), among) for among in lists]
+        return [Listed(texts, encode_texts(model(), texts)) for texts in found]
+
+    return _Eyes(
+        lock=threading.Lock(),
+        images=remembering(lambda images: see(model(), images, objects, batch), _KEEP),
+        texts=remembering(read, _KEEP),
+        lists=remembering(read_lists, _LISTS),
+    )
 
 
 def see(
@@ -237,6 +240,9 @@ def _ahead(pool: ThreadPoolExecutor, f: Callable[[K], V], items: Sequence[K], ba
 
 def _texts(data: bytes, among: str) -> list[str]:
     try:
-        return msgspec.json.decode(data, type=list[str])
+        texts = msgspec.json.decode(data, type=list[str])
     except msgspec.DecodeError:
-        raise InputError(f"{among[:12]}… in the store is no list of texts to compare with; run again") from None
+        texts = []
+    if not texts:
+        raise InputError(f"{among[:12]}… in the store is no list of texts to compare with; run again")
+    return texts
