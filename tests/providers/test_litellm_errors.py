@@ -13,7 +13,9 @@ from server import serving
 
 from ltgc_cli.errors import ProviderError, Refused, TooLong
 from ltgc_cli.ports import Question, Usage
+from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as port
+from ltgc_cli.providers.llm.faults import Passing
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …", temperature=0.7)
@@ -30,7 +32,7 @@ def test_a_busy_server_is_asked_again_when_it_says(ask, time):
     faults = fails(429, Retry_After="7"), fails(429, Retry_After=in_a_minute), "429", says()
 
     assert ask(*faults).text == "hi" and len(ask.seen) == 4
-    assert 7 <= time.slept[0] <= 8 and 55 <= time.slept[1] <= 61 and 2 <= time.slept[2] <= 4
+    assert 7 <= time.slept[0] <= 8 and 30 <= time.slept[1] <= 61 and 2 <= time.slept[2] <= 4
 
 
 def test_gemini_says_how_long_to_wait_in_the_body(ask, time):
@@ -128,6 +130,7 @@ def test_a_missing_key_is_a_provider_error_at_once_that_names_the_variable(ask, 
         (fails(402, "Payment required"), "quota is used up"),
         (fails(400, "Your credit balance is too low to access the API", "invalid_request_error"), "quota is used up"),
         ("unknown model", "there is no such model .*; write embedded"),
+        (Reply(404, {"detail": "Not Found"}), "nothing is at this address .*check --api-base"),
         (fails(400, "model `llama-1` was retired", "model_decommissioned"), "there is no such model"),
         (fails(403, "Not in your region"), "refused .*Not in your region"),
         (fails(400, "max_tokens is too large: 99999. This model supports at most 16384 completion tokens"), "--max-to"),
@@ -137,6 +140,39 @@ def test_what_waiting_does_not_mend_is_a_provider_error_at_once(ask, time, fault
     with pytest.raises(ProviderError, match=message):
         ask(fault)
     assert len(ask.seen) == 1 and time.slept == []
+
+
+@pytest.mark.parametrize(
+    "missing", ["No module named 'google'\nTraceback (most recent call last): …", "FIREWORKS_API_KEY is not set"]
+)
+def test_what_is_missing_here_is_no_lost_connection_though_litellm_says_so(missing):
+    litellm = port.imported()
+    error = litellm.APIConnectionError(message=missing, llm_provider="some", model="model")
+    meant = faults.meaning(litellm, error, "some/model")
+
+    said = missing.partition("\n")[0]
+    assert isinstance(meant, ProviderError)
+    assert str(meant) == f"some/model cannot be asked: {said}; set or install what is missing"
+
+
+def test_errors_hold_no_memory_addresses():
+    litellm = port.imported()
+    said = "Cannot connect to host localhost:11434 ssl:<ssl.SSLContext object at 0x7f807cdb39b0> [Connect call failed]"
+    error = litellm.APIConnectionError(message=f"OllamaException - {said}", llm_provider="ollama", model="llama")
+    meant = faults.meaning(litellm, error, "ollama/llama")
+
+    assert isinstance(meant, Passing) and meant.kind == "broken"
+    assert meant.why == "Cannot connect to host localhost:11434 [Connect call failed]"
+
+
+def test_a_key_with_two_names_is_named_with_or(monkeypatch):
+    litellm = port.imported()
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    error = litellm.AuthenticationError(message="no", llm_provider="gemini", model="gemini-2.5-flash")
+    assert str(faults.meaning(litellm, error, "gemini/gemini-2.5-flash")).endswith(
+        "; set GOOGLE_API_KEY or GEMINI_API_KEY"
+    )
 
 
 def test_a_model_that_litellm_does_not_know_is_a_provider_error(ask):

@@ -35,6 +35,7 @@ def _running() -> asyncio.AbstractEventLoop:
 @functools.cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # what fails is raised in `run`; of the rest a user can do nothing
     thread = threading.Thread(target=_run, args=(loop,), name="questions", daemon=True)
     thread.start()
     # Python waits for all threads, those in `run` too, before it calls what `atexit` has. This hook comes before that;
