@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import pytest
 
+from ltgc_cli.ports import Answer, Question
+from ltgc_cli.providers.llm import litellm
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.torch_setup import mend_torchvision, one_thread
 
@@ -97,3 +102,51 @@ def keep(kept: dict[str, bytes]) -> Callable[[bytes], str]:
         return sha256
 
     return keep
+
+
+class Time:
+    """A clock that stands still but while somebody sleeps, which takes no time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def in_a_hurry() -> dict[str, Any]:
+    """A clock and a sleep that are a hundred times as fast."""
+    return {"clock": lambda: monotonic() * 100, "sleep": lambda seconds: asyncio.sleep(seconds / 100)}
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch, time: Time) -> Callable[[Question], Callable[..., Answer]]:
+    """With a question, a function that asks it while a server gives these answers and faults in turn."""
+    from ports.openai_chat import chat, in_turn
+    from server import serving
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-abcdefghijklmnopqrstuvwxyz123456")
+
+    def asking(usual: Question) -> Callable[..., Answer]:
+        def ask(*turns: Any, spec: str = "gpt-4o", question: Question = usual, **options: Any) -> Answer:
+            routes = chat(lambda body: "hi", faults=in_turn(*turns or [None]))
+            ask.seen = routes.seen
+            with serving(routes) as address:
+                given = {"api_base": f"{address}/v1", "clock": time.clock, "sleep": time.sleep, **options}
+                return litellm.ask_port(spec, **{"objects": dict.__getitem__, **given})(question)
+
+        return ask
+
+    return asking

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ _FIRST_TRIES = 4
 """The same before anything was ever answered: the address may be wrong, and a person waits."""
 _AGAIN = {"empty": 2, "declined": 1}
 """How often more a question is asked that got an empty answer or a refusal: at a temperature, another may come."""
-_LONGEST_WAIT = 60.0
 
 
 @dataclass
@@ -209,12 +207,9 @@ def _text(response: Any) -> str:
 
 
 def _pause(state: tenacity.RetryCallState, tries: _Tries) -> float:
-    """Returns the seconds to wait: what the server asked for, else 1, 2, 4… with jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, Passing)
-    if error.wait is not None:
-        return error.wait + random.random() / 4
-    return min(_LONGEST_WAIT, 2.0 ** (tries.counts[error.kind] - 1)) * random.uniform(0.5, 1)
+    fault = state.outcome.exception() if state.outcome else None
+    assert isinstance(fault, Passing)
+    return faults.pause(fault, tries.counts[fault.kind])
 
 
 def _total(used: list[Usage]) -> Usage:

@@ -12,15 +12,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _starting = threading.Lock()
-_LOOK = 0.2
-"""Seconds between looks at whether the main thread has ended."""
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Returns what a coroutine returns, run in the background thread; the calling thread waits.
 
-    Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled; so are all once the main thread has ended,
-    as Python waits for the threads that wait here.
+    Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled; so are all once the program is at its end.
     """
     future = asyncio.run_coroutine_threadsafe(coroutine, _running())
     try:
@@ -38,26 +35,28 @@ def _running() -> asyncio.AbstractEventLoop:
 @functools.cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_run, args=(loop,), name="ltgc questions", daemon=True)
+    loop.set_exception_handler(lambda *_: None)  # what fails is raised in `run`; of the rest a user can do nothing
+    thread = threading.Thread(target=_run, args=(loop,), name="questions", daemon=True)
     thread.start()
+    # Python waits for all threads, those in `run` too, before it calls what `atexit` has. This hook comes before that;
+    # it has no public name, and without it a program would only end later.
+    before_threads_are_joined = getattr(threading, "_register_atexit", atexit.register)
+    before_threads_are_joined(_cancel, loop)
     atexit.register(_stop, loop, thread)
     return loop
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    watching = loop.create_task(_watch())
     loop.run_forever()
-    watching.cancel()
-    loop.run_until_complete(asyncio.gather(watching, return_exceptions=True))
 
 
-async def _watch() -> None:
-    """Cancels every question once the main thread is at its end."""
-    while threading.main_thread().is_alive():
-        await asyncio.sleep(_LOOK)
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        task.cancel()
+def _cancel(loop: asyncio.AbstractEventLoop) -> None:
+    def cancel() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    loop.call_soon_threadsafe(cancel)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

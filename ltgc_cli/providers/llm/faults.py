@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ _NO_CREDIT = re.compile(
 )
 _NO_KEY = re.compile(r"missing credentials|missing .{0,40}api key|api_key.{0,40}must be set", re.IGNORECASE)
 _NO_PROVIDER = "LLM Provider NOT provided"
+# litellm reports these as a lost connection, which waiting would mend.
+_NOT_SET_UP = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+ is not set\b|\bSDK not found\b|\bNo module named\b")
 _NO_MODEL = re.compile(r"model_not_found|model_decommissioned|not a valid model|model .{0,80}not found", re.IGNORECASE)
 # Against a policy; some providers say so with 403, as if it were the key.
 _POLICY = re.compile(r"content.?(?:policy|filter)|safety system|flagged|moderation", re.IGNORECASE)
@@ -48,6 +51,9 @@ _PARAMETERS = {
 """Parameters that a question does without where a server rejects them, and how the server names them."""
 
 
+_LONGEST_WAIT = 60.0
+
+
 class Passing(Exception):
     """A fault that may well be gone when the same is asked again."""
 
@@ -59,8 +65,8 @@ class Passing(Exception):
         """Seconds that the server asks for."""
 
 
-def meaning(litellm: Any, error: Exception, spec: str) -> Exception:
-    """Returns the error as ltgc's own, in one line and without secrets.
+def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
+    """Returns the error as ltgc's own, in one line and without secrets; `specs` is what can be written for `spec`.
 
     Passing may go by itself; Refused (or TooLong) is about this one question; ProviderError about the model as a whole.
     """
@@ -73,12 +79,16 @@ def meaning(litellm: Any, error: Exception, spec: str) -> Exception:
         )
     if status == 402 or _NO_CREDIT.search(said):
         return ProviderError(f"{spec}: the account's quota is used up ({why}); add credit, or name another model")
+    if _NOT_SET_UP.search(said):
+        return ProviderError(f"{spec} cannot be asked: {why}; set or install what is missing")
     if _NO_PROVIDER in said:
         return ProviderError(
-            f"{spec}: litellm knows no such model; write {SPECS}; --api-base names a server of your own"
+            f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
         )
+    if status == 404 and "model" not in why.lower():
+        return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
     if status == 404 or _NO_MODEL.search(said):
-        return ProviderError(f"{spec}: there is no such model ({why}); write {SPECS}")
+        return ProviderError(f"{spec}: there is no such model ({why}); write {specs}")
     if _TOO_MANY_WANTED.search(said):
         return ProviderError(f"{spec} does not write that much in one answer ({why}); lower --max-tokens")
     if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or _TOO_LONG.search(said):
@@ -110,8 +120,20 @@ def scrubbed(text: str) -> str:
     return _SECRETS.sub("…", text)
 
 
+def pause(fault: Passing, times: int) -> float:
+    """Returns the seconds to wait before the same is asked again, after it failed `times` times in this way.
+
+    What the server asked for, else 1, 2, 4… up to a minute; with jitter, as many may be waiting.
+    """
+    if fault.wait is not None:
+        return fault.wait + random.random() / 4
+    return min(_LONGEST_WAIT, 2.0 ** (times - 1)) * random.uniform(0.5, 1)
+
+
 def _why(error: Exception) -> str:
-    text = scrubbed(one_line(error, 10_000))
+    text = str(error).partition("Traceback (most recent call last)")[0]
+    text = re.sub(r"\S*<\S+ object at 0x\w+> ?", "", text)
+    text = scrubbed(one_line(text or type(error).__name__, 10_000))
     text = re.sub(r"^(?:[\w.]*(?:Error|Exception|Timeout)\s*[:-]\s*)+", "", text)
     return one_line(text or type(error).__name__)
 
@@ -149,4 +171,5 @@ def _variable(litellm: Any, error: Exception, spec: str) -> str:
     """Returns the environment variable that holds the provider's key, as well as litellm knows."""
     missing = litellm.validate_environment(spec)["missing_keys"]
     provider = getattr(error, "llm_provider", "") or spec.partition("/")[0]
-    return " and ".join(missing) or f"{re.sub(r'[^A-Z0-9]', '_', provider.upper())}_API_KEY"
+    either = all(name.endswith("API_KEY") for name in missing)  # Gemini's key has two names
+    return (" or " if either else " and ").join(missing) or f"{re.sub(r'[^A-Z0-9]', '_', provider.upper())}_API_KEY"

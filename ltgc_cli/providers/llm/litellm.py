@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -125,9 +126,11 @@ def _imported() -> Any:
 
         litellm.suppress_debug_info = True
         litellm.telemetry = False
-        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "litellm"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         litellm.ModelResponse()  # pydantic builds its schema at the first use, with a warning
+    # So it does for the classes of some providers, when they are first asked.
+    warnings.filterwarnings("ignore", message=r"Items? '.*` qualifier", category=UserWarning)
     return litellm
 
 
