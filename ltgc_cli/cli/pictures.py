@@ -152,12 +152,29 @@ def filter_(
     bar = THRESHOLDS[scale] if threshold is None else threshold
     if scale == "calibrated" and not 0 <= bar <= 100:
         raise InputError(f"--threshold {bar}: on the calibrated scale it is a percentile, from 0 to 100")
+    judging = Judging(scale=scale, threshold=bar, mode=mode, rounds=rounds, never_pass=never_pass, margin=margin)
+    asking = f.asking(concurrency, api_base, time_limit, max_tokens)
+    if preview:
+        from ltgc_cli.cli import previewing
+
+        if dry_run or output:
+            raise InputError("--preview shows what filter would do; it goes with neither --dry-run nor -o")
+        previewing.show(
+            session,
+            f.streams(input, None, json),
+            llm=llm,
+            clip=clip,
+            settings=judging,
+            prompts=f.prompts(prompts),
+            asking=asking,
+        )
+        return
     plan = plans.filtering(
         session,
         llm=llm,
         t2i=t2i,
         clip=clip,
-        settings=Judging(scale=scale, threshold=bar, mode=mode, rounds=rounds, never_pass=never_pass, margin=margin),
+        settings=judging,
         style=Style(
             width=width,
             height=height,
@@ -170,7 +187,7 @@ def filter_(
             format=format,
         ),
         prompts=f.prompts(prompts),
-        asking=f.asking(concurrency, api_base, time_limit, max_tokens),
+        asking=asking,
         batch=batch,
         **f.drawing(lora, device, dtype, compile, attention_slicing, api_base),
     )

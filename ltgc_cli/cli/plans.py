@@ -149,6 +149,7 @@ def filtering(
     llm_model, ask = session.ask(llm, "llm", asking)
     t2i_model, paint = session.paint(t2i, batch=batch, **options)
     clip_model, score = session.score(clip)
+    compare = session.compare(clip).port if settings.margin is not None else None
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
@@ -163,6 +164,8 @@ def filtering(
                 **flags,
                 settings=settings,
                 style=style,
+                compare=compare,
+                keep=session.store.put_object,
                 prompts=prompts,
                 workers=asking.workers,
                 batch=batch,

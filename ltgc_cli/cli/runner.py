@@ -15,7 +15,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -132,6 +132,15 @@ def _walk(plan: Plan, path: Path | None) -> None:
             pass
 
 
+@contextmanager
+def reading(streams: Streams, stage: str) -> Iterator[Iterator[Record]]:
+    """The records of a command's input, a dry run's among them. Raises InputError where a person pipes nothing in."""
+    if not streams.input and sys.stdin.isatty():
+        raise InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE")
+    with streams.input.open("rb") if streams.input else nullcontext(sys.stdin.buffer) as source:
+        yield records.read(source, str(streams.input or "stdin"))
+
+
 def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
     """Runs the plan on what the store has and on stand-ins, and says what the real run would ask. Nothing is kept.
 
@@ -141,12 +150,7 @@ def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
     assert rehearsal is not None
     written = len if console.is_terminal() and not streams.json else _prompt_writer(sys.stdout.buffer)
     with ExitStack() as stack:
-        given: Iterator[Record] = iter(())
-        if not plan.source:
-            if not streams.input and sys.stdin.isatty():
-                raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
-            source = stack.enter_context(streams.input.open("rb")) if streams.input else sys.stdin.buffer
-            given = records.read(source, str(streams.input or "stdin"))
+        given = iter(()) if plan.source else stack.enter_context(reading(streams, plan.stage))
         for record in plan.run(given):
             if not record.line and not rehearsal.complete:
                 record = records.evolve(record, rest={**record.rest, IMAGINED: True})
@@ -175,7 +179,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
         given: Iterator[Record] = iter(())
         if not plan.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = _real(records.read(_hashed(source, running), str(path or "stdin")))
+            given = real(records.read(_hashed(source, running), str(path or "stdin")))
         with temporary.open("wb") as kept, session.watching(plan.stage):
             for record in plan.run(given):
                 line = (records.dump(record) + "\n").encode()
@@ -254,10 +258,11 @@ def _sha256(path: Path) -> str:
 def _check(path: Path, name: str, work: Callable[[Group], int] | None) -> int:
     """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
-        return sum(work(group) if work else 0 for group in records.by_class(_real(records.read(file, name))))
+        return sum(work(group) if work else 0 for group in records.by_class(real(records.read(file, name))))
 
 
-def _real(given: Iterator[Record]) -> Iterator[Record]:
+def real(given: Iterator[Record]) -> Iterator[Record]:
+    """Returns the records. Raises InputError at the first that a rehearsal made up."""
     for number, record in enumerate(given, start=1):
         if IMAGINED in record.rest:
             raise InputError(f"record {number} comes from a --dry-run and stands for an answer that was never asked")
