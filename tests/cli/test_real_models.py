@@ -168,11 +168,11 @@ def test_a_budget_of_dollars_is_never_passed(ltgc):
     NAMES.extend(names)
     command = ("extend", *(flag for name in names for flag in ("--class", name)), "--llm", "gpt-4o")
     with serving(routes) as address:
-        flags = ("--api-base", f"{address}/v1", "--max-cost", 0.021)
+        flags = ("--api-base", f"{address}/v1", "--max-cost", 0.03)
         ran = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
     del NAMES[-len(names) :]
     assert ran.code == 4
-    assert "--max-cost 0.021 is reached" in ran.err
+    assert "--max-cost 0.03 is reached" in ran.err
     assert 0 < len(routes.seen) < 40
 
 

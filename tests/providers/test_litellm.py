@@ -16,7 +16,6 @@ from server import serving
 
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Question, Usage
-from ltgc_cli.providers import structured
 from ltgc_cli.providers.llm import litellm as port
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
 
@@ -135,17 +134,6 @@ def test_other_parameters_that_a_server_rejects_are_left_out_as_well(asking):
         port.ask_port("openai/new", objects=dict.__getitem__, api_base=f"{address}/v1")(QUESTION)
 
     assert routes.seen[-1].body["max_completion_tokens"] == 9 and len(routes.seen) == 3
-
-
-def test_which_models_can_be_held_to_a_schema_is_known_without_importing_litellm():
-    specs = ["gpt-4o", "openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"]
-    assert all(structured(spec) for spec in specs)
-    assert not any(structured(spec) for spec in ("embedded", "openai/mine", "ollama/llama3.1", "replay:a.jsonl", ""))
-    code = (
-        "import sys; from ltgc_cli.providers import structured; structured('gpt-4o'); print('litellm' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_as_many_questions_are_under_way_at_once_as_are_wanted_and_no_more(asking):
