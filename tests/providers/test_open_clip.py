@@ -22,6 +22,15 @@ def test_features_are_normalised(clip_folder, png):
     assert not seen.requires_grad and not seen.is_inference()
 
 
+def test_on_a_gpu_convolutions_keep_all_of_a_float32_while_clip_computes():
+    import torch
+
+    before = torch.backends.cudnn.allow_tf32
+    with clip._exactly("cuda:0"):
+        assert torch.backends.cudnn.allow_tf32 is False and torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.allow_tf32 is before
+
+
 @pytest.fixture
 def folder(tmp_path, clip_folder):
     """A copy of the model's folder."""

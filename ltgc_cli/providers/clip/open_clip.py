@@ -123,7 +123,7 @@ def _exactly(device: str) -> AbstractContextManager[None]:
     """Returns a context in which convolutions on a GPU keep all of a float32: TF32 keeps three of a score's digits."""
     import torch
 
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device == "cuda" else nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device.startswith("cuda") else nullcontext()
 
 
 def _quick_gelu(name: str, pretrained: str | None) -> bool:
