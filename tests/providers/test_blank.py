@@ -32,3 +32,11 @@ def test_a_field_has_many_colours():
     image = Image.open(io.BytesIO(blank.painted(drawing())))
 
     assert image.format == "PNG" and len(image.getcolors()) == 8
+
+
+def test_a_field_is_written_in_the_format_that_was_asked(keep, kept):
+    from PIL import Image
+
+    (picture,) = blank.paint_port(keep)([drawing(format="webp")])
+
+    assert picture.format == "webp" and Image.open(io.BytesIO(kept[picture.sha256])).format == "WEBP"

@@ -148,7 +148,7 @@ def test_a_batch_that_fits_no_memory_is_halved_and_the_rest_goes_on_at_that_size
     ]
 
 
-def test_a_smaller_batch_is_kept_for_the_lists_that_follow(keep, faked, monkeypatch):
+def test_a_smaller_batch_is_kept_for_the_lists_that_follow(keep, faked):
     fake = Fake(holds=2)
     faked(fake)
     port = t2i.paint_port("tiny", keep=keep, batch=4)
@@ -195,6 +195,31 @@ def test_the_pictures_of_a_finished_batch_are_kept_when_a_later_one_fails(faked,
     with pytest.raises(ProviderError, match="tiny cannot draw 2 at once: no more; set --batch lower"):
         faked(Failing())(FOUR, batch=2)
     assert len(kept) == 2
+
+
+def test_one_list_is_written_while_another_is_drawn(keep, faked):
+    import threading
+
+    second_is_drawn = threading.Event()
+
+    class Signalling(Fake):
+        def __call__(self, prompt, generator, **_):
+            if "1 cranes" in prompt[0]:
+                second_is_drawn.set()
+            return super().__call__(prompt, generator)
+
+    def slow_keep(data: bytes) -> str:
+        assert second_is_drawn.wait(10)
+        return keep(data)
+
+    faked(Signalling())
+    port = t2i.paint_port("tiny", keep=slow_keep)
+    first = threading.Thread(target=port, args=[FOUR[:1]])
+    first.start()
+    (picture,) = port(FOUR[1:2])
+    first.join()
+
+    assert isinstance(picture, Picture)
 
 
 def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
@@ -248,7 +273,7 @@ def test_a_folder_without_weights_is_a_provider_error(tmp_path, t2i_folder):
     for weights in (tmp_path / "model" / "unet").glob("*.safetensors"):
         weights.unlink()
 
-    with pytest.raises(ProviderError, match="cannot be loaded: .*; check the name") as raised:
+    with pytest.raises(ProviderError, match="cannot be loaded: .*no file named .*; check the name") as raised:
         t2i.load(str(tmp_path / "model"))
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 

@@ -204,6 +204,11 @@ def test_what_is_compiled_is_what_draws_and_the_text_encoder_is_not(flux_folder,
     assert compiled == ["UNet2DConditionModel", "FluxTransformer2DModel"]
 
 
+def test_a_pipeline_without_a_network_of_its_own_cannot_be_compiled():
+    with pytest.raises(InputError, match="--compile: object has no UNet and no transformer of its own"):
+        pipelines._compile(object())
+
+
 @pytest.mark.slow
 def test_a_compiled_model_draws_the_same_pictures(families, t2i_folder, pixels):
     compiled = t2i.load(str(t2i_folder), device="cpu", compile=True)

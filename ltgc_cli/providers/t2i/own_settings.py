@@ -6,6 +6,7 @@ Nothing here loads or draws; a pipeline is only asked about itself (its class, i
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import math
 import re
@@ -124,7 +125,7 @@ def size(pipeline: Any, drawing: Drawing, own: Defaults) -> tuple[int, int] | No
 
 
 def described(pipeline: Any, drawing: Drawing, own: Defaults) -> str:
-    """Returns the settings that a drawing is made with, in words: "4 steps, guidance 0.0, 512x512, …"."""
+    """Returns the settings that a drawing is made with, in words: "4 steps, guidance 0, 512x512, …"."""
     takes, named = parameters(pipeline), names(pipeline)
     given = arguments(pipeline, drawing, own)
     steps, guidance = (given.get(named[ours], takes.get(named[ours])) for ours in ("steps", "guidance"))
@@ -181,7 +182,7 @@ def _over_original(pipeline: Any, drawing: Drawing, given: dict[str, Any]) -> di
     steps = given.get("num_inference_steps", takes.get("num_inference_steps"))
     if not isinstance(steps, int) or int(steps * strength) >= 1:
         return {"strength": strength}
-    enough = next(n for n in range(math.ceil(1 / strength), 10**9) if int(n * strength) >= 1)
+    enough = next(n for n in itertools.count(math.ceil(1 / strength)) if int(n * strength) >= 1)
     if drawing.steps is not None:
         raise InputError(f"--steps {steps} with --from-original {strength} draws nothing; set --steps {enough} or more")
     return {"strength": strength, "num_inference_steps": enough}
@@ -221,7 +222,7 @@ def _guides(pipeline: Any, guidance: float) -> bool:
 def _flux(pipeline: Any) -> bool:
     """Returns whether guidance is an input of the model (FLUX.1) and true guidance, by a negative prompt, is off."""
     takes = parameters(pipeline)
-    return takes.get("true_cfg_scale", 2.0) <= 1 and takes.get("guidance_scale") is not None
+    return (takes.get("true_cfg_scale") or 2.0) <= 1 and takes.get("guidance_scale") is not None
 
 
 def _epsilon(scheduler: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -76,7 +77,7 @@ def load(
         if slicing:
             _slice(pipeline)
         if compile:
-            denoiser(pipeline).compile()  # in place, so that a pipeline that shares it is compiled too
+            _compile(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     own = getattr(pipeline, "scheduler", None)
     return Loaded(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
@@ -131,7 +132,7 @@ def scheduler(own: Any, name: str) -> Any:
     with quiet():
         import diffusers
 
-        classes = own.compatibles
+        classes = getattr(own, "compatibles", [])
         if len(classes) > 1:  # a scheduler of flow matching fits itself alone
             classes += [getattr(diffusers, also) for also in _ALSO_FIT]
         fitting = {cls.__name__: cls for cls in classes if cls is type(own) or cls.__name__ not in _UNFIT}
@@ -150,9 +151,10 @@ def _pretrained(where: str, dtype: Any) -> Any:
     try:
         return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype)
     except OSError as error:
-        if "no file named" not in str(error):
-            raise
-    return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, variant="fp16")
+        if "no file named" in str(error):
+            with contextlib.suppress(OSError, ValueError):
+                return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, variant="fp16")
+        raise
 
 
 def _device(name: str) -> Any:
@@ -186,6 +188,14 @@ def _add_lora(pipeline: Any, spec: str, lora: str) -> None:
         raise ProviderError(
             f"--lora {lora} cannot be loaded on {spec}: {one_line(error)}; check that it was made for this model"
         ) from None
+
+
+def _compile(pipeline: Any) -> None:
+    """In place, so that a pipeline that shares the network is compiled too."""
+    network = denoiser(pipeline)
+    if network is None:
+        raise InputError(f"--compile: {kind(pipeline)} has no UNet and no transformer of its own; leave it out")
+    network.compile()
 
 
 def _slice(pipeline: Any) -> None:
