@@ -81,7 +81,7 @@ class Progress:
         seconds = max(time.monotonic() - self.started, 1e-6)
         parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{self.done / seconds:.1f}/s"]
         if self.total and 0 < self.done < self.total:
-            parts.append(f"{_duration(seconds / self.done * (self.total - self.done))} left")
+            parts.append(f"{duration(seconds / self.done * (self.total - self.done))} left")
         if self.status:
             parts.append(self.status)
         return f"{self.title}: {', '.join(parts)}"
@@ -145,7 +145,8 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Returns a time as people say it: 42s, 3m05s, 2h10m."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"

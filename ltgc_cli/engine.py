@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import partial
+from itertools import pairwise
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -57,6 +60,104 @@ def batches(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterato
         yield batch
 
 
+class _Batch(msgspec.Struct, Generic[T]):
+    """Items that are worked on together; `left` of them are still being prepared."""
+
+    round: int
+    place: int
+    items: list[T]
+    futures: list[Future[None]]
+    left: int
+
+
+class _Round(msgspec.Struct, Generic[T]):
+    """A round under way. What goes on from its batches leaves it in their order, whichever was ready first."""
+
+    waiting: deque[tuple[T, Future[None]]] = msgspec.field(default_factory=deque)
+    """Items that are in no batch yet."""
+    complete: bool = False
+    """Whether no more items come in."""
+    cut: int = 0
+    """Batches that were cut from the items."""
+    worked: dict[int, list[tuple[T, Future[None]]]] = msgspec.field(default_factory=dict)
+    """What goes on from batches that were worked on, until those before them are."""
+    left: int = 0
+    """Batches whose items went on."""
+    over: bool = False
+
+
+def in_rounds(
+    items: Sequence[T],
+    numbers: Sequence[int],
+    *,
+    prepare: Callable[[T, int], None],
+    work: Callable[[list[T], int], Sequence[T]],
+    workers: int,
+    batch: int,
+    on_round: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Takes the items through numbered rounds; what `work` returns of a batch goes through the next round as well.
+
+    `prepare` runs for up to `workers` items at once. `work` runs here, for one batch at a time, as soon as all of its
+    items are prepared: while some are prepared others are worked on, those of later rounds too. Batches are cut in
+    the order of the items, so what is in one depends on no worker and no clock. `on_round` gets the number of each
+    round that had items, in order, once the last of them has been worked on. The first error ends it.
+    """
+    pool = ThreadPoolExecutor(max_workers=workers)
+    ready: SimpleQueue[tuple[_Batch[T], Future[None]]] = SimpleQueue()
+    rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
+
+    def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
+        return [(item, pool.submit(prepare, item, number)) for number in numbers[place : place + 1] for item in found]
+
+    def cut(place: int) -> None:
+        for one in _in_batches(rounds[place], place, batch):
+            for future in one.futures:
+                future.add_done_callback(partial(_tell, ready, one))
+
+    def settle() -> None:
+        for place, (this, following) in enumerate(pairwise(rounds)):
+            following.waiting.extend(_leaving(this))
+            if this.complete and this.left == this.cut and not this.over:
+                this.over = following.complete = True
+                if this.cut:
+                    on_round(numbers[place])
+            cut(place + 1)
+
+    try:
+        rounds[0].waiting.extend(begun(items, 0))
+        rounds[0].complete = True
+        cut(0)
+        while any(this.left < this.cut for this in rounds):
+            one, future = ready.get()
+            future.result()
+            one.left -= 1
+            if not one.left:
+                again = work(one.items, numbers[one.round])
+                rounds[one.round].worked[one.place] = begun(again, one.round + 1)
+                settle()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_batches(this: _Round[T], place: int, size: int) -> Iterator[_Batch[T]]:
+    """Returns what waits in batches; the last is short, and is only cut where no more items come in."""
+    while len(this.waiting) >= size or (this.complete and this.waiting):
+        part = [this.waiting.popleft() for _ in range(min(size, len(this.waiting)))]
+        this.cut += 1
+        yield _Batch(place, this.cut - 1, [item for item, _ in part], [future for _, future in part], len(part))
+
+
+def _leaving(this: _Round[T]) -> Iterator[tuple[T, Future[None]]]:
+    while this.left in this.worked:
+        yield from this.worked.pop(this.left)
+        this.left += 1
+
+
+def _tell(ready: SimpleQueue[tuple[_Batch[T], Future[None]]], one: _Batch[T], future: Future[None]) -> None:
+    ready.put((one, future))
+
+
 class Meter:
     """Counts answers: asked and found in the store, tokens, US dollars. Safe to call from many threads."""
 
@@ -77,13 +178,20 @@ class Meter:
         with self._lock:
             counts = self.found if hit else self.asked
             counts[name] = counts.get(name, 0) + 1
-            if not hit:
-                tokens = usage.prompt_tokens + usage.completion_tokens
-                self.tokens += tokens
-                self.dollars += usage.dollars or 0.0
-                self.unpriced += bool(tokens and usage.dollars is None)
+        if not hit:
+            self.paid(usage)
         if self._on_change:
             self._on_change(self)
+
+    def paid(self, usage: Usage | None) -> None:
+        """Counts what something cost: an answer, or a refusal (an empty answer is paid for too)."""
+        if usage is None:
+            return
+        with self._lock:
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            self.tokens += tokens
+            self.dollars += usage.dollars or 0.0
+            self.unpriced += bool(tokens and usage.dollars is None)
 
     def summary(self) -> str:
         """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""
@@ -93,12 +201,21 @@ class Meter:
         if self.tokens:
             parts.append(f"{self.tokens:,} tokens")
         if self.dollars:
-            parts.append(f"${self.dollars:.2f}")
+            parts.append(f"${cents(self.dollars)}")
         if self.unpriced:
             parts.append(f"{self.unpriced} answers of unknown price")
         return ", ".join(parts)
 
 
 def _counted(count: int, request: str) -> str:
-    word = {"Question": "question", "Drawing": "drawing", "Match": "score"}[request]
+    word = {"Question": "question", "Drawing": "drawing", "Match": "score", "Rival": "comparison"}[request]
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def cents(dollars: float) -> str:
+    """Returns US dollars with as many digits as say something.
+
+    >>> cents(0.0), cents(12.345), cents(0.00123)
+    ('0', '12.35', '0.0012')
+    """
+    return f"{dollars:,.2f}" if dollars >= 0.1 else f"{dollars:.2g}"

@@ -10,6 +10,8 @@ LtgcError
 
 from __future__ import annotations
 
+from typing import Any
+
 DONE = 0
 FELL_SHORT = 1
 INTERRUPTED = 130
@@ -43,6 +45,11 @@ class Refused(LtgcError):
     """A provider would not or could not answer this one request; others may well succeed."""
 
     exit_code = FELL_SHORT
+
+    def __init__(self, text: str, usage: Any = None) -> None:
+        super().__init__(text)
+        self.usage = usage
+        """What it cost all the same (`ports.Usage`): an empty answer is paid for too."""
 
 
 class TooLong(Refused):

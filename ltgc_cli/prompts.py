@@ -1,4 +1,4 @@
-"""The seven texts of the LTGC paper, in the order of the pipeline, and how they become questions.
+"""The seven texts of the LTGC paper, and one of ours, in the order of the pipeline; how they become questions.
 
 `[y]` stands for the class. The templates hold literal braces, so they are filled by replacement, never by
 `str.format`. A person replaces any of them with `--prompts FILE.toml`.
@@ -19,8 +19,11 @@ from ltgc_cli.errors import InputError
 
 
 class Prompts(msgspec.Struct, frozen=True, kw_only=True):
-    """The texts in use."""
+    """The texts in use. All but `sense` are the paper's."""
 
+    sense: str = (
+        "These are photos of the class [y]. The name [y] can mean more than one thing. In which sense is it meant here?"
+    )
     template_1: str = "A photo of the class [y], {with distinctive features}{in specific scenes}."
     describe: str = "Please use the Template 1 to briefly describe the image of the class [y]."
     extend: str = (
@@ -51,7 +54,7 @@ def load(path: Path | None) -> Prompts:
         unknown = sorted(set(texts) - set(Prompts.__struct_fields__))
         if unknown:
             names = ", ".join(Prompts.__struct_fields__)
-            raise InputError(f"{path}: no prompt is named {unknown[0]!r}; the seven are {names}")
+            raise InputError(f"{path}: no prompt is named {unknown[0]!r}; there are {names}")
         prompts = msgspec.convert(texts, Prompts)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
@@ -75,6 +78,15 @@ def fill(text: str, subject: str) -> str:
 def numbered(texts: Sequence[str]) -> str:
     """Returns the texts as a numbered list, a line each, counted from 1."""
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, start=1))
+
+
+def sense(prompts: Prompts, name: str) -> str:
+    """Returns the question in which sense a name is meant, which is shown with images of the class."""
+    return _joined(
+        fill(prompts.sense, name),
+        "Answer with the two to four words that a dictionary would put in brackets behind the name, "
+        "such as: marine mammal. Nothing else.",
+    )
 
 
 def describe(prompts: Prompts, subject: str) -> str:

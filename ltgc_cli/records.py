@@ -87,6 +87,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     sha256: str
     score: float
+    rival: str = ""
+    """The other class that it is closest to, where that was asked (`--margin`)."""
+    margin: float | None = None
+    """How much closer it is to its own class than to that one: the difference of their raw cosines."""
 
 
 class Image(Record, frozen=True, kw_only=True):

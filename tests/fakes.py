@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ltgc_cli.ports import Answer, Ask, Drawing, Match, Paint, Picture, Question, Score, Usage
+from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Score, Usage
 from ltgc_cli.records import Class, Description, Image, Record, identify
 
 FREE = Usage()
@@ -69,6 +69,29 @@ def rates(cosine: Callable[[Match], float | Exception]) -> Score:
 
     score.seen = []
     return score
+
+
+def points(nearest: Callable[[Rival], Nearest | Exception]) -> Compare:
+    """A Compare that gives each rival what `nearest` says of it."""
+
+    def compare(rivals: Sequence[Rival]) -> list[Nearest | Exception]:
+        compare.seen.append(list(rivals))
+        return [nearest(rival) for rival in rivals]
+
+    compare.seen = []
+    return compare
+
+
+def keeps() -> Callable[[bytes], str]:
+    """A function that keeps bytes and returns their sha256; they are in its `.kept`."""
+
+    def keep(data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        keep.kept[sha256] = data
+        return sha256
+
+    keep.kept = {}
+    return keep
 
 
 def a_class(name: str = "crane", label: int = 3, tail: bool = True, **fields: Any) -> Class:

@@ -186,7 +186,7 @@ def test_a_status_stays_until_there_is_another():
     [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3599, "59m59s"), (3600, "1h00m"), (90_061, "25h01m")],
 )
 def test_time_left_is_said_as_people_say_it(seconds, text):
-    assert console._duration(seconds) == text
+    assert console.duration(seconds) == text
 
 
 def test_an_error_within_a_long_run_comes_through(capsys):

@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from ltgc_cli.engine import Meter, batches, in_order
+from ltgc_cli.engine import Meter, batches, in_order, in_rounds
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Answer, Drawing, Match, Picture, Question, Usage
+from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Picture, Question, Rival, Usage
 
 QUESTION = Question(model="m", task="extend", subject="crane", text="a")
 DRAWING = Drawing(model="sd", text="a", seed=1)
 MATCH = Match(model="clip", image="ab", text="a")
+RIVAL = Rival(model="clip", image="ab", own="a", among="cd")
 
 
 def soon(condition) -> bool:
@@ -170,6 +171,103 @@ def test_a_reader_that_has_had_enough_leaves_no_thread_behind():
     assert soon(lambda: threading.active_count() == before)
 
 
+# --- in_rounds
+
+
+def rounds_of(items, numbers=(2, 3, 4), *, again=lambda item, number: True, workers=4, batch=2, pause=lambda item: 0):
+    """Returns the batches that were worked on, in order of place, by round, and the rounds as they were reported."""
+    seen, told = {}, []
+
+    def prepare(item, number):
+        time.sleep(pause(item))
+
+    def work(together, number):
+        seen.setdefault(number, []).append(together)
+        return [item for item in together if again(item, number)]
+
+    in_rounds(items, numbers, prepare=prepare, work=work, workers=workers, batch=batch, on_round=told.append)
+    return {number: sorted(found) for number, found in seen.items()}, told
+
+
+def test_what_work_returns_goes_through_the_next_round_and_the_rest_is_done():
+    seen, told = rounds_of(range(7), again=lambda item, number: item >= number)
+
+    assert seen == {2: [[0, 1], [2, 3], [4, 5], [6]], 3: [[2, 3], [4, 5], [6]], 4: [[3, 4], [5, 6]]}
+    assert told == [2, 3, 4]
+
+
+@pytest.mark.parametrize("workers", [1, 3, 16])
+def test_batches_are_cut_in_the_order_of_the_items_however_long_each_is_prepared(workers):
+    pauses = random.Random(workers).choices([0, 0.001, 0.004], k=41)
+    seen, told = rounds_of(
+        range(41), workers=workers, batch=4, again=lambda item, number: item % number, pause=pauses.__getitem__
+    )
+
+    second = [item for item in range(41) if item % 2]
+    third = [item for item in second if item % 3]
+    assert seen[2] == [list(range(start, min(start + 4, 41))) for start in range(0, 41, 4)]
+    assert seen[3] == [second[start : start + 4] for start in range(0, len(second), 4)]
+    assert seen[4] == [third[start : start + 4] for start in range(0, len(third), 4)]
+    assert told == [2, 3, 4]
+
+
+def test_while_one_item_is_prepared_others_are_worked_on_also_in_later_rounds():
+    far = threading.Event()
+
+    def prepare(item, number):
+        assert item != "slow" or far.wait(5)
+
+    def work(together, number):
+        if number == 3:
+            far.set()
+        return together if number == 2 and "slow" not in together else []
+
+    in_rounds(["a", "b", "c", "d", "slow"], [2, 3], prepare=prepare, work=work, workers=2, batch=2)
+    assert far.is_set()
+
+
+def test_a_batch_that_is_ready_does_not_wait_for_the_one_before_it():
+    worked, first = [], threading.Event()
+
+    def work(together, number):
+        worked.append(together)
+        first.set()
+        return []
+
+    in_rounds(
+        ["slow", "b"], [1], prepare=lambda item, _: item != "slow" or first.wait(5), work=work, workers=2, batch=1
+    )
+    assert worked == [["b"], ["slow"]]
+
+
+def test_a_round_without_items_is_not_reported_and_no_items_are_no_rounds():
+    assert rounds_of("ab", again=lambda item, number: False) == ({2: [["a", "b"]]}, [2])
+    assert rounds_of("") == ({}, [])
+    assert rounds_of("ab", numbers=()) == ({}, [])
+
+
+def test_an_error_in_preparing_ends_the_rounds_and_what_has_not_begun_is_dropped():
+    begun = []
+
+    def prepare(item, number):
+        begun.append(item)
+        if item == 0:
+            raise InputError("item 0")
+        time.sleep(0.005)
+
+    with pytest.raises(InputError, match="item 0"):
+        in_rounds(range(1000), [1], prepare=prepare, work=lambda *_: [], workers=1, batch=64)
+    assert len(begun) < 1000
+
+
+def test_an_error_in_working_ends_the_rounds_and_leaves_no_thread_behind():
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        in_rounds(range(10), [1], prepare=lambda *_: None, work=lambda *_: 1 / 0, workers=4, batch=2)
+
+    assert soon(lambda: threading.active_count() == before)
+
+
 # --- batches
 
 
@@ -206,8 +304,9 @@ def test_what_was_asked_and_what_was_found_are_counted_apart_and_by_kind():
     meter(QUESTION, Answer(text="a"), hit=True)
     meter(DRAWING, Picture(sha256="ab"), hit=True)
     meter(MATCH, 0.25, hit=False)
+    meter(RIVAL, Nearest(text="a heron", cosine=0.2), hit=False)
 
-    assert meter.asked == {"Question": 1, "Match": 1}
+    assert meter.asked == {"Question": 1, "Match": 1, "Rival": 1}
     assert meter.found == {"Question": 1, "Drawing": 1}
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from ltgc_cli import console
 from ltgc_cli.errors import INTERRUPTED, InputError, LtgcError
 
+PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval")
 SETTINGS_FILE = Path("ltgc.toml")
 
 
@@ -20,7 +21,8 @@ class Commands(TyperGroup):
     """The commands, in the order of the pipeline; turns what a person can cause into one line and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)
+        order = {name: place for place, name in enumerate(PIPELINE)}
+        return sorted(self.commands, key=lambda name: order.get(name, len(order)))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -119,4 +121,4 @@ def main() -> None:
     app()
 
 
-from ltgc_cli.cli import commands, demo  # noqa: E402, F401  (registers the commands on `app`)
+from ltgc_cli.cli import cost, demo, language, learning, pictures  # noqa: E402, F401  (registers the commands on `app`)

@@ -71,15 +71,16 @@ def demo(
 def generating(data: str, k: int, judging: Judging) -> list[Step]:
     """Returns describe … filter over a data set with the embedded models and filter's settings."""
     from ltgc_cli.cli import plans
+    from ltgc_cli.cli.session import Asking
     from ltgc_cli.prompts import PAPER
     from ltgc_cli.stages.settings import Style
 
     style = Style()
     small = "embedded"
     return [
-        lambda s: plans.describing(s, data=data, tail="100", lmm=small, prompts=PAPER, workers=16),
-        lambda s: plans.extending(s, names=[], llm=small, want=20, prompts=PAPER, workers=16),
-        lambda s: plans.reflecting(s, llm=small, k=k, rounds=3, near=0.8, prompts=PAPER, workers=16),
+        lambda s: plans.describing(s, data=data, tail="100", lmm=small, prompts=PAPER, asking=Asking()),
+        lambda s: plans.extending(s, names=[], llm=small, want=20, prompts=PAPER, asking=Asking()),
+        lambda s: plans.reflecting(s, llm=small, k=k, rounds=3, near=0.8, prompts=PAPER, asking=Asking()),
         lambda s: plans.rendering(s, t2i=small, style=style, batch=32),
         lambda s: plans.filtering(
             s,
@@ -89,7 +90,7 @@ def generating(data: str, k: int, judging: Judging) -> list[Step]:
             settings=judging,
             style=style,
             prompts=PAPER,
-            workers=16,
+            asking=Asking(),
             batch=32,
         ),
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from ltgc_cli.ports import PictureFormat
 
 Input = Annotated[
     Path | None,
@@ -38,6 +40,8 @@ Llm = Annotated[
 Lmm = Annotated[
     str,
     typer.Option(
+        "--lmm",
+        "--llm",
         envvar="LTGC_LMM",
         metavar="MODEL",
         help="Vision-language model: any litellm model, replay:FILE, or embedded.",
@@ -48,7 +52,8 @@ T2i = Annotated[
     typer.Option(
         envvar="LTGC_T2I",
         metavar="MODEL",
-        help="Text-to-image model: a diffusers id or folder, blank (for tests), replay:FILE, or embedded.",
+        help="Text-to-image model: a diffusers id or folder, litellm:MODEL for an image API, blank (for tests), "
+        "replay:FILE, or embedded.",
     ),
 ]
 Clip = Annotated[
@@ -67,6 +72,75 @@ Concurrency = Annotated[int, typer.Option(envvar="LTGC_CONCURRENCY", min=1, max=
 PromptsFile = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="TOML file whose texts replace any of the paper's seven prompts."),
+]
+TimeLimit = Annotated[
+    float,
+    typer.Option("--time-limit", min=1, metavar="SECONDS", help="What one question may take, all tries together."),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=16, help="Longest answer, in tokens; models that reason need more [2048]."),
+]
+ImageSize = Annotated[
+    int,
+    typer.Option(
+        min=64,
+        metavar="PIXELS",
+        help="Longest side that images are shown with (ours: one tile for models that charge by tiles).",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Ask nothing and keep nothing; say what would be asked, and what it would cost."),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        envvar="LTGC_MAX_COST", min=0, metavar="DOLLARS", help="Stop (exit 4) before this run has cost more than that."
+    ),
+]
+MaxCalls = Annotated[
+    int | None, typer.Option(min=0, help="Stop (exit 4) before this run has asked more questions than that.")
+]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        metavar="IN,OUT",
+        help="Price of a model that litellm does not know: US dollars per million tokens, in and out (or per picture).",
+    ),
+]
+HalfPrice = Annotated[
+    bool, typer.Option("--batch", help="Ask through the provider's batch API: half the price, within a day.")
+]
+Senses = Annotated[
+    Path | None,
+    typer.Option(
+        "--senses", metavar="FILE", help='TOML file that says which meaning of a name is meant: seal = "marine mammal".'
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="Where the model runs: cuda, cuda:1, mps or cpu [the best there is].")]
+Dtype = Annotated[
+    Literal["float32", "float16", "bfloat16"] | None,
+    typer.Option(help="Precision of the text-to-image model [bfloat16 on a GPU, float32 elsewhere]."),
+]
+Lora = Annotated[
+    str | None, typer.Option(metavar="LORA", help="LoRA to draw with: a file, a folder or an id of the hub.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Scheduler by its name in diffusers (EulerDiscreteScheduler) [the model's own].")
+]
+FromOriginal = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1, metavar="STRENGTH", help="Draw over an original image of the class, changing so much of it."
+    ),
+]
+Format = Annotated[PictureFormat, typer.Option("--format", help="What pictures are written as.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the model: slow to begin, faster over many pictures.")
+]
+Slicing = Annotated[
+    bool, typer.Option("--attention-slicing", help="Use less GPU memory, and more time, for each picture.")
 ]
 Data = Annotated[
     str,

@@ -5,24 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli import prompts as p
+from ltgc_cli.cli import senses as naming
 from ltgc_cli.cli.runner import Plan
-from ltgc_cli.cli.session import Session
+from ltgc_cli.cli.session import Asking, Session
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.settings import Settings
 from ltgc_cli.records import Checkpoint, Class, Group, Image, Record, identify
 from ltgc_cli.stages import describe, extend, filter, reflect, render
+from ltgc_cli.stages import senses as meanings
 from ltgc_cli.stages.settings import Judging, Style
-
-if TYPE_CHECKING:
-    pass
 
 _ALONE = "no input"
 """The fingerprint of an empty stream: for a run that needs no records and waits for none."""
@@ -32,11 +32,20 @@ TAILS = {"few": 20}
 
 
 def describing(
-    session: Session, *, data: str | None, tail: str, lmm: str, prompts: p.Prompts, workers: int, **options: Any
+    session: Session,
+    *,
+    data: str | None,
+    tail: str,
+    lmm: str,
+    prompts: p.Prompts,
+    asking: Asking,
+    senses: Path | None = None,
+    disambiguate: bool = False,
 ) -> Plan:
     """Returns describe over a data set, or over the class and image records of the stream where `data` is None."""
-    model, ask = session.ask(lmm, "lmm", **options)
+    model, ask = session.ask(lmm, "lmm", asking)
     below = tail_below(tail)
+    said = naming.load(senses) if senses else {}
 
     def one(item: tuple[Class, Record]) -> list[Record]:
         cls, record = item
@@ -44,58 +53,75 @@ def describing(
             return describe.describe(record, cls, ask=ask, model=model, prompts=prompts)
         return [record]
 
+    def named_groups(groups: list[Group]) -> list[Group]:
+        if senses:
+            groups = meanings.told(groups, naming.laid_over([group.cls for group in groups], said, senses))
+        if disambiguate:
+            groups = meanings.asked(groups, ask=ask, model=model, prompts=prompts, workers=asking.workers)
+            _tell_senses([group.cls for group in groups])
+        return groups
+
     def run(given: Iterator[Record]) -> Iterator[Record]:
         groups: Iterable[Group] = originals(data, below, session.store.put_object) if data else records.by_class(given)
+        if data or senses or disambiguate:  # both look at all names at once
+            groups = named_groups(list(groups))
         if data:
             groups = list(groups)
             session.expect(sum(map(_originals, groups)))
-        return _flat(in_order(one, ((group.cls, row) for group in groups for row in group.rows), workers))
+        return _flat(in_order(one, ((group.cls, row) for group in groups for row in group.rows), asking.workers))
 
     source = datasets.fingerprint(data, "train") if data else ""
-    return Plan("describe", {"tail": below, "lmm": model, **_prompts(prompts)}, run, source, work=_originals)
+    flags = {"tail": below, "lmm": model, **_asked_with(asking), **_prompts(prompts)}
+    flags |= {"senses": msgspec.to_builtins(said)} if senses else {}
+    flags |= {"disambiguate": True} if disambiguate else {}
+    return Plan("describe", flags, run, source, work=_originals)
 
 
 def extending(
-    session: Session, *, names: Sequence[str], llm: str, want: int, prompts: p.Prompts, workers: int, **options: Any
+    session: Session,
+    *,
+    names: Sequence[str],
+    llm: str,
+    want: int,
+    prompts: p.Prompts,
+    asking: Asking,
+    senses: Path | None = None,
 ) -> Plan:
     """Returns extend over the classes of the stream, or over classes that are only named."""
-    model, ask = session.ask(llm, "llm", **options)
+    model, ask = session.ask(llm, "llm", asking)
     stage = partial(extend.extend, ask=ask, model=model, want=want, prompts=prompts)
+    classes = list(named(names))
+    known = naming.laid_over(classes, naming.load(senses), senses) if senses else {}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups = (Group(cls, []) for cls in named(names)) if names else records.by_class(given)
-        return _flat(in_order(stage, groups, workers))
+        groups: Iterable[Group] = records.by_class(given)
+        if names:
+            groups = meanings.told([Group(cls, []) for cls in classes], known)
+        return _flat(in_order(stage, groups, asking.workers))
 
     source = hashlib.sha256("\0".join(names).encode()).hexdigest() if names else ""
-    return Plan(
-        "extend", {"llm": model, "n": want, **_prompts(prompts)}, run, source, work=lambda group: group.cls.tail
-    )
+    flags = {"llm": model, "n": want, **_asked_with(asking), **_prompts(prompts)}
+    flags |= {"senses": msgspec.to_builtins(known)} if senses else {}
+    return Plan("extend", flags, run, source, work=lambda group: group.cls.tail)
 
 
 def reflecting(
-    session: Session,
-    *,
-    llm: str,
-    k: int,
-    rounds: int,
-    near: float,
-    prompts: p.Prompts,
-    workers: int,
-    **options: Any,
+    session: Session, *, llm: str, k: int, rounds: int, near: float, prompts: p.Prompts, asking: Asking
 ) -> Plan:
     """Returns reflect over the classes of the stream."""
-    model, ask = session.ask(llm, "llm", **options)
+    model, ask = session.ask(llm, "llm", asking)
     stage = partial(reflect.reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=prompts)
     return Plan(
         "reflect",
-        {"llm": model, "k": k, "rounds": rounds, "near": near, **_prompts(prompts)},
-        lambda given: _flat(in_order(stage, records.by_class(given), workers)),
+        {"llm": model, "k": k, "rounds": rounds, "near": near, **_asked_with(asking), **_prompts(prompts)},
+        lambda given: _flat(in_order(stage, records.by_class(given), asking.workers)),
+        caveats=("real answers repeat themselves more, or less, than the stand-ins: the number of rounds is a guess",),
     )
 
 
-def rendering(session: Session, *, t2i: str, style: Style, batch: int) -> Plan:
+def rendering(session: Session, *, t2i: str, style: Style, batch: int, **options: Any) -> Plan:
     """Returns render over the classes of the stream."""
-    model, paint = session.paint(t2i, batch=batch)
+    model, paint = session.paint(t2i, batch=batch, **options)
     return Plan(
         "render",
         {"t2i": model, **msgspec.to_builtins(style)},
@@ -112,35 +138,42 @@ def filtering(
     settings: Judging,
     style: Style,
     prompts: p.Prompts,
-    workers: int,
+    asking: Asking,
     batch: int,
     **options: Any,
 ) -> Plan:
-    """Returns filter over the whole stream: its bar may be common to all classes."""
-    llm_model, ask = session.ask(llm, "llm", **options)
-    t2i_model, paint = session.paint(t2i, batch=batch)
+    """Returns filter over the whole stream: its bar may be common to all classes.
+
+    options -- how pictures are drawn again: device, dtype, lora, …
+    """
+    llm_model, ask = session.ask(llm, "llm", asking)
+    t2i_model, paint = session.paint(t2i, batch=batch, **options)
     clip_model, score = session.score(clip)
+    compare = session.compare(clip).port if settings.margin is not None else None
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         return _flat(
             filter.evaluate(
-                records.by_class(given),
+                records.by_class(_noted(given, session)),
                 ask=ask,
                 paint=paint,
                 score=score,
+                compare=compare,
+                keep=session.store.put_object,
                 **flags,
                 settings=settings,
                 style=style,
                 prompts=prompts,
-                workers=workers,
+                workers=asking.workers,
                 batch=batch,
-                on_round=_tell_round,
+                on_round=_quiet_round if session.rehearsal else _tell_round,
             )
         )
 
-    more = {**msgspec.to_builtins(settings), **msgspec.to_builtins(style), **_prompts(prompts)}
-    return Plan("filter", flags | more, run, whole=True)
+    more = {**msgspec.to_builtins(settings), **msgspec.to_builtins(style), **_asked_with(asking), **_prompts(prompts)}
+    caveats = ("at the most: as if no drawing ever passed",) if settings.mode == "refine" else ()
+    return Plan("filter", flags | more, run, whole=True, caveats=caveats)
 
 
 def training(
@@ -301,6 +334,30 @@ def method(settings: Settings, generated: int) -> str:
 
 def _originals(group: Group) -> int:
     return group.cls.tail * sum(isinstance(row, Image) and row.origin == "original" for row in group.rows)
+
+
+def _asked_with(asking: Asking) -> dict[str, Any]:
+    """Returns what of the way of asking changes answers, where it was set."""
+    settings = {"max_tokens": asking.max_tokens, "image_size": asking.image_size}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _noted(given: Iterator[Record], session: Session) -> Iterator[Record]:
+    """Returns the records; a rehearsal is told which images are real."""
+    for record in given:
+        if session.rehearsal and isinstance(record, Image) and record.origin == "original":
+            session.rehearsal.originals.add(record.sha256)
+        yield record
+
+
+def _tell_senses(classes: Sequence[Class]) -> None:
+    for cls in classes:
+        if cls.made and cls.made.prompt.startswith("sense") and cls.sense:
+            console.notice(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
+
+
+def _quiet_round(_: filter.Round) -> None:
+    pass
 
 
 def _prompts(prompts: p.Prompts) -> dict[str, Any]:

@@ -15,13 +15,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from ltgc_cli import console, records
+from ltgc_cli.cli.rehearsal import COLUMNS, IMAGINED, rows
 from ltgc_cli.cli.session import Session
 from ltgc_cli.errors import DONE, FELL_SHORT, InputError
 from ltgc_cli.records import Group, Record
@@ -48,6 +49,8 @@ class Plan(NamedTuple):
     """What stands for the input where the stage makes its own records (`--data`, `--class`): a fingerprint."""
     work: Callable[[Group], int] | None = None
     """How much a class asks for, in questions or drawings, so that progress can say what is left."""
+    caveats: tuple[str, ...] = ()
+    """What a person must know about an estimate of this stage."""
     whole: bool = False
     """Whether the stage needs all of its input before it begins, so that nothing is lost by reading it first."""
 
@@ -98,7 +101,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
         elif not path and not plan.source:
             if sys.stdin.isatty():
                 raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
-            if plan.whole:
+            if plan.whole or session.half_price:
                 path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
         digest = plan.source or (_sha256(path) if path else "")
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
@@ -111,12 +114,59 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
         else:
             if path:
                 session.expect(_check(path, str(streams.input or "stdin"), plan.work))
+            if session.half_price:
+                session.ask_in_batch(lambda: _walk(plan, path))
             artifact, done = _run(plan, streams, session, path, digest, folder)
     for text in done.shortfalls[:_SHOWN]:
         console.notice(f"{plan.stage}: {text}")
     if len(done.shortfalls) > _SHOWN:
         console.notice(f"{plan.stage}: and {len(done.shortfalls) - _SHOWN} more")
     return Result(artifact, done)
+
+
+def _walk(plan: Plan, path: Path | None) -> None:
+    """Runs the plan for what it asks, and lets its records go."""
+    with ExitStack() as stack:
+        source = stack.enter_context(path.open("rb")) if path else None
+        for _ in plan.run(records.read(source) if source else iter(())):
+            pass
+
+
+@contextmanager
+def reading(streams: Streams, stage: str) -> Iterator[Iterator[Record]]:
+    """The records of a command's input, a dry run's among them. Raises InputError where a person pipes nothing in."""
+    if not streams.input and sys.stdin.isatty():
+        raise InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE")
+    with streams.input.open("rb") if streams.input else nullcontext(sys.stdin.buffer) as source:
+        yield records.read(source, str(streams.input or "stdin"))
+
+
+def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
+    """Runs the plan on what the store has and on stand-ins, and says what the real run would ask. Nothing is kept.
+
+    What it makes is written to a pipe, so that the next stage can be rehearsed on it, each such line marked.
+    """
+    rehearsal = session.rehearsal
+    assert rehearsal is not None
+    written = len if console.is_terminal() and not streams.json else _prompt_writer(sys.stdout.buffer)
+    with ExitStack() as stack:
+        given = iter(()) if plan.source else stack.enter_context(reading(streams, plan.stage))
+        for record in plan.run(given):
+            if not record.line and not rehearsal.complete:
+                record = records.evolve(record, rest={**record.rest, IMAGINED: True})
+            written((records.dump(record) + "\n").encode())
+    sys.stdout.flush()
+    lines = rehearsal.lines
+    if not lines:
+        console.notice(f"{plan.stage}: nothing would be asked")
+        return
+    console.table("", COLUMNS, rows(lines), stream=sys.stderr if written is not len else None)
+    for text in plan.caveats:
+        console.notice(f"{plan.stage}: {text}")
+    seconds = rehearsal.seconds_to_draw()
+    if seconds is not None:
+        console.notice(f"{plan.stage}: drawing takes about {console.duration(seconds)} here")
+    console.notice(f"{plan.stage}: a dry run; nothing was asked, and nothing kept")
 
 
 def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, digest: str, folder: Path) -> Result:
@@ -129,7 +179,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
         given: Iterator[Record] = iter(())
         if not plan.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = records.read(_hashed(source, running), str(path or "stdin"))
+            given = real(records.read(_hashed(source, running), str(path or "stdin")))
         with temporary.open("wb") as kept, session.watching(plan.stage):
             for record in plan.run(given):
                 line = (records.dump(record) + "\n").encode()
@@ -208,7 +258,15 @@ def _sha256(path: Path) -> str:
 def _check(path: Path, name: str, work: Callable[[Group], int] | None) -> int:
     """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
-        return sum(work(group) if work else 0 for group in records.by_class(records.read(file, name)))
+        return sum(work(group) if work else 0 for group in records.by_class(real(records.read(file, name))))
+
+
+def real(given: Iterator[Record]) -> Iterator[Record]:
+    """Returns the records. Raises InputError at the first that a rehearsal made up."""
+    for number, record in enumerate(given, start=1):
+        if IMAGINED in record.rest:
+            raise InputError(f"record {number} comes from a --dry-run and stands for an answer that was never asked")
+        yield record
 
 
 @contextmanager

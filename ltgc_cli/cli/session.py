@@ -1,23 +1,62 @@
-"""What the stages of one command share: the store, the ports behind it, the counting and the recording."""
+"""What the stages of one command share: the store, the ports behind it, the limits, the counting and the recording."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from ltgc_cli import console, providers, store
+from ltgc_cli.budget import Budget, guarded, guarded_batch
+from ltgc_cli.cli import estimates
+from ltgc_cli.cli.rehearsal import Rehearsal, bytes_unkept
 from ltgc_cli.engine import Meter
-from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Answer, Ask, Paint, Picture, Question, Score
-from ltgc_cli.providers import Opened, replay
+from ltgc_cli.errors import BudgetError, InputError, Refused
+from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Nearest, Paint, Picture, Question, Schema, Score, Task
+from ltgc_cli.providers import Opened, prices, replay
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
+
+SCHEMAS: dict[Task, Schema] = {
+    "describe": "description",
+    "extend": "descriptions",
+    "reflect": "numbers",
+    "template": "description",
+    "refine": "description",
+    "sense": "sense",
+}
+"""The JSON that an answer is held to, where the model can."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run may spend: US dollars and questions; a dry run spends nothing and says what it would."""
+
+    dry_run: bool = False
+    max_cost: float | None = None
+    max_calls: int | None = None
+    price: str | None = None
+    """US dollars per million tokens, in and out ("2.5,10"), where litellm's list does not know the model."""
+
+
+NO_LIMITS = Limits()
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """How language and vision models are asked; `None` leaves it to the request's own default."""
+
+    workers: int = 16
+    api_base: str | None = None
+    limit: float = 600.0
+    """Seconds that one question may take, all tries together."""
+    max_tokens: int | None = None
+    image_size: int | None = None
+    """The longest side, in pixels, that images are shown with."""
 
 
 def default_folder() -> Path:
@@ -28,31 +67,130 @@ def default_folder() -> Path:
 class Session:
     """One command's store and counters. The ports that it opens keep every answer before they hand it on."""
 
-    def __init__(self, folder: Path, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        record: Path | None = None,
+        limits: Limits = NO_LIMITS,
+        *,
+        half_price: bool = False,
+    ) -> None:
         self.store = store.Store(folder)
         self.meter = Meter()
         self.refused = 0
+        self.rehearsal = Rehearsal(self.store) if limits.dry_run else None
+        self.limits = limits
+        self.half_price = half_price
+        """Whether what can be is asked through a batch API before the stage runs."""
+        self._budget = Budget(limits.max_cost, limits.max_calls)
+        self._batch: Callable[[Sequence[Question]], Sequence[Answer | Exception]] | None = None
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
         self._progress: console.Progress | None = None
         self._expected = 0
         self._said: set[str] = set()
 
-    def ask(self, spec: str, kind: Literal["llm", "lmm"], **options: Any) -> Opened[Ask]:
-        """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`)."""
+    def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking) -> Opened[Ask]:
+        """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
+
+        Raises InputError where a limit in dollars is set and the model's price is not known.
+        """
+        price = self._price(spec)
         model, port = providers.open_ask(
-            spec, kind=kind, objects=self.store.get_object, notice=self.notice_once, **options
+            spec,
+            kind=kind,
+            objects=self.store.get_object,
+            notice=self.notice_once,
+            api_base=asking.api_base,
+            limit=asking.limit,
+            concurrency=asking.workers,
+            price=partial(prices.dollars, price) if price and self.limits.price else None,
         )
-        return Opened(model, store.cached(self._counting_one(port), self.store, Answer, self._tally))
+        paid = guarded(port, self._budget, partial(estimates.most, price=price))
+        kept = store.cached(self._counting_one(paid), self.store, Answer, self._tally)
+        real = providers.is_real(spec)
+        structured = real and price is not None and price.supports_response_schema
+
+        if self.half_price:
+            from ltgc_cli.providers.llm import batches
+
+            at_half = price and prices.in_batch(price)
+            send = partial(
+                batches.answer,
+                spec=spec,
+                objects=self.store.get_object,
+                folder=self.store.folder / "batches",
+                api_base=asking.api_base,
+                notice=self.notice_once,
+            )
+            sent = guarded_batch(send, self._budget, partial(estimates.most, price=at_half))
+            self._batch = store.cached_batch(sent, self.store, Answer, self._tally)
+
+        def ask(question: Question) -> Answer:
+            # Everything that changes the answer goes into the question before its key is made.
+            question = _prepared(question, asking, real=real, structured=structured)
+            # Before a batch only the senses are really asked: all further questions depend on them.
+            if self.rehearsal and not (self.half_price and question.task == "sense" and not self.limits.dry_run):
+                return self.rehearsal.ask(question, partial(estimates.estimated, price=price))
+            return kept(question)
+
+        return Opened(model, ask)
 
     def paint(self, spec: str, **options: Any) -> Opened[Paint]:
         """Returns a text-to-image model."""
-        model, port = providers.open_paint(spec, keep=self.store.put_object, notice=self.notice_once, **options)
-        return Opened(model, store.cached_batch(self._counting(port), self.store, Picture, self._tally))
+        model, port = providers.open_paint(
+            spec,
+            keep=lambda data: bytes_unkept(data) if self.rehearsal else self.store.put_object(data),
+            objects=self.store.get_object,
+            notice=self.notice_once,
+            **options,
+        )
+        api = spec.startswith("litellm:")
+        price = self._price(spec.removeprefix("litellm:")) if api else estimates.FREE
+        paid = (
+            guarded_batch(port, self._budget, lambda drawing: estimates.most_picture(drawing, price)) if api else port
+        )
+        kept = store.cached_batch(self._counting(paid), self.store, Picture, self._tally)
+        at_once = options.get("batch") or 1
+
+        def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+            if self.rehearsal:
+                here = None if api else port
+                return self.rehearsal.paint(drawings, here, at_once, partial(estimates.picture, price=price))
+            answers = kept(drawings)
+            over = next((answer for answer in answers if isinstance(answer, BudgetError)), None)
+            if over:  # what was drawn before is in the store by now
+                raise over
+            return answers
+
+        return Opened(model, paint)
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
         model, port = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        return Opened(model, store.cached_batch(self._counting(port), self.store, float, self._tally))
+        kept = store.cached_batch(self._counting(port), self.store, float, self._tally)
+        return Opened(model, lambda matches: (self.rehearsal.score if self.rehearsal else kept)(matches))
+
+    def compare(self, spec: str, **options: Any) -> Opened[Compare]:
+        """Returns a CLIP model as a finder of the class that an image is most alike."""
+        model, port = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        kept = store.cached_batch(self._counting(port), self.store, Nearest, self._tally)
+        return Opened(model, lambda rivals: (self.rehearsal.compare if self.rehearsal else kept)(rivals))
+
+    def ask_in_batch(self, rehearse: Callable[[], None]) -> None:
+        """Asks what a rehearsed run would ask, all at once, so that the run itself finds it in the store.
+
+        What was refused in the batch is asked again by the run, one by one. Raises BudgetError.
+        """
+        self.rehearsal, expected = Rehearsal(self.store), self._expected
+        try:
+            rehearse()
+            questions = self.rehearsal.questions
+        finally:
+            self.rehearsal, self._expected = None, expected
+        if questions and self._batch:
+            over = [answer for answer in self._batch(questions) if isinstance(answer, BudgetError)]
+            if over:
+                raise over[0]
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -76,6 +214,17 @@ class Session:
             finally:
                 self._progress = None
 
+    def _price(self, spec: str) -> prices.Price | None:
+        if not providers.is_real(spec):
+            return estimates.FREE
+        price = prices.find(spec, self.limits.price)
+        if price is None and self.limits.max_cost is not None:
+            raise InputError(
+                f"--max-cost cannot hold: the price of {spec} is not known; give it in US dollars per million tokens, "
+                "in and out: --price 2.5,10"
+            )
+        return price
+
     def _tally(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         self.meter(request, answer, hit=hit)
         if self._record:
@@ -87,8 +236,9 @@ class Session:
         def ask(question: Question) -> Answer:
             try:
                 return port(question)
-            except Refused:
+            except Refused as refused:
                 self.refused += 1
+                self.meter.paid(refused.usage)
                 raise
 
         return ask
@@ -102,3 +252,14 @@ class Session:
             return answers
 
         return ask
+
+
+def _prepared(question: Question, asking: Asking, *, real: bool, structured: bool) -> Question:
+    changes: dict[str, Any] = {}
+    if real and asking.max_tokens:
+        changes["max_tokens"] = asking.max_tokens
+    if real and asking.image_size and question.images:
+        changes["image_size"] = asking.image_size
+    if structured:
+        changes["schema"] = SCHEMAS[question.task]
+    return msgspec.structs.replace(question, **changes) if changes else question

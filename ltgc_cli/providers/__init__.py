@@ -12,17 +12,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
-from ltgc_cli.ports import Ask, Paint, Score
+from ltgc_cli.ports import Ask, Compare, Paint, Score
 from ltgc_cli.providers import replay
-from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.providers.clip import judge, open_clip
 from ltgc_cli.providers.identity import file_identity, folder_identity
 from ltgc_cli.providers.llm import embedded as grammar
 from ltgc_cli.providers.llm import embedded_lmm, litellm
 from ltgc_cli.providers.t2i import blank, diffusers, image_api
+from ltgc_cli.providers.t2i.pipelines import Dtype
 
-__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_paint", "open_score"]
+__all__ = ["Opened", "file_identity", "folder_identity", "open_ask", "open_compare", "open_paint", "open_score"]
 
 Port = TypeVar("Port")
+_OURS = ("embedded", "blank")
 Notice = Callable[[str], None]
 Objects = Callable[[str], bytes]
 Keep = Callable[[bytes], str]
@@ -35,6 +37,15 @@ class Opened(NamedTuple, Generic[Port]):
     port: Port
 
 
+def is_real(spec: str) -> bool:
+    """Returns whether a spec names somebody's model, not one of the stand-ins that cost nothing.
+
+    >>> is_real("gpt-4o"), is_real("replay:answers.jsonl")
+    (True, False)
+    """
+    return spec not in _OURS and not spec.startswith("replay:")
+
+
 def open_ask(
     spec: str,
     *,
@@ -43,10 +54,13 @@ def open_ask(
     notice: Notice,
     api_base: str | None = None,
     timeout: float = litellm.TIMEOUT,
+    limit: float = litellm.LIMIT,
+    concurrency: int = litellm.CONCURRENCY,
+    price: Callable[[int, int], float] | None = None,
 ) -> Opened[Ask]:
     """Returns a language model (`llm`), or a vision-language model (`lmm`); `objects` gives an image's bytes.
 
-    Raises InputError for a spec that names none.
+    The numbers and the price are those of `litellm.ask_port`. Raises InputError for a spec that names none.
     """
 
     def embedded(_: str) -> Opened[Ask]:
@@ -59,20 +73,33 @@ def open_ask(
         return Opened(replay.identity(Path(path)), replay.ask_port(replay.read(Path(path))))
 
     def anyone(name: str) -> Opened[Ask]:
-        asking = litellm.ask_port(name, objects=objects, api_base=api_base, timeout=timeout)
+        asking = litellm.ask_port(
+            name, objects=objects, api_base=api_base, timeout=timeout, limit=limit, concurrency=concurrency, price=price
+        )
         return Opened(litellm.identity(name, api_base), asking)
 
     return _open(spec, {"embedded": embedded, "replay:": replayed}, anyone)
 
 
 def open_paint(
-    spec: str, *, keep: Keep, notice: Notice, batch: int | None = None, api_base: str | None = None
+    spec: str,
+    *,
+    keep: Keep,
+    notice: Notice,
+    batch: int | None = None,
+    objects: Objects | None = None,
+    api_base: str | None = None,
+    device: str | None = None,
+    dtype: Dtype | None = None,
+    lora: str | None = None,
+    compile: bool = False,
+    slicing: bool = False,
 ) -> Opened[Paint]:
     """Returns a text-to-image model that draws up to `batch` at once; `keep` stores bytes and returns their sha256.
 
-    api_base -- the server of an image API (`litellm:MODEL`); no other model has one.
-
-    Raises InputError for a spec that names none.
+    `objects` gives the bytes of an original that is drawn over, `api_base` is the server of an image API
+    (`litellm:MODEL`), `device` and what follows are for models that diffusers loads.
+    Raises InputError for a spec, or a LoRA, that names none.
     """
 
     def blanks(_: str) -> Opened[Paint]:
@@ -86,7 +113,11 @@ def open_paint(
         return Opened(image_api.identity(name, api_base), drawing)
 
     def diffused(name: str) -> Opened[Paint]:
-        return Opened(diffusers.identity(name), diffusers.paint_port(name, keep=keep, batch=batch))
+        drawing = diffusers.paint_port(
+            name, keep=keep, objects=objects, batch=batch, notice=notice,
+            device=device, dtype=dtype, lora=lora, compile=compile, slicing=slicing,
+        )  # fmt: skip
+        return Opened(diffusers.identity(name, lora, dtype), drawing)
 
     def embedded(name: str) -> Opened[Paint]:
         return _telling(diffused(name), notice, diffusers.NOTICE)
@@ -95,20 +126,39 @@ def open_paint(
     return _open(spec, table, diffused)
 
 
-def open_score(spec: str, *, objects: Objects, notice: Notice) -> Opened[Score]:
+def open_score(spec: str, *, objects: Objects, notice: Notice, batch: int | None = None) -> Opened[Score]:
     """Returns a CLIP model as a judge of how alike images and texts are; `objects` gives an image's bytes.
 
-    Raises InputError for a spec that names none.
+    Raises InputError for a spec that names none, ProviderError for a folder without weights.
     """
 
     def loaded(name: str) -> Opened[Score]:
-        return Opened(open_clip.identity(name), open_clip.score_port(name, objects=objects))
+        return Opened(open_clip.identity(name), judge.score_port(name, objects=objects, batch=batch))
 
     def embedded(name: str) -> Opened[Score]:
         return _telling(loaded(name), notice, open_clip.NOTICE)
 
     def replayed(path: str) -> Opened[Score]:
         return Opened(replay.identity(Path(path)), replay.score_port(replay.read(Path(path))))
+
+    return _open(spec, {"embedded": embedded, "replay:": replayed}, loaded)
+
+
+def open_compare(spec: str, *, objects: Objects, notice: Notice, batch: int | None = None) -> Opened[Compare]:
+    """Returns a CLIP model as a judge of which of many texts an image is most alike; `objects` gives the list too.
+
+    It is the one that `open_score` opened for the spec, if the `objects` and the `batch` are the same: loaded once.
+    Raises InputError for a spec that names none, ProviderError for a folder without weights.
+    """
+
+    def loaded(name: str) -> Opened[Compare]:
+        return Opened(open_clip.identity(name), judge.compare_port(name, objects=objects, batch=batch))
+
+    def embedded(name: str) -> Opened[Compare]:
+        return _telling(loaded(name), notice, open_clip.NOTICE)
+
+    def replayed(path: str) -> Opened[Compare]:
+        return Opened(replay.identity(Path(path)), replay.compare_port(replay.read(Path(path))))
 
     return _open(spec, {"embedded": embedded, "replay:": replayed}, loaded)
 

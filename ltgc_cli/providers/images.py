@@ -1,4 +1,4 @@
-"""Image bytes to pixels and back, and what kind of image bytes are."""
+"""Image bytes to pixels and back: as a person sees them, and as vision models read them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,108 @@ from ltgc_cli.providers.quiet import one_line, quiet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_KINDS = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
+_LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})
+_QUALITY = 90
+_ORIENTATION = 0x0112
 
 
 def decode(data: bytes, name: str = "") -> Image:
-    """Returns an image's bytes as RGB pixels. Raises Refused for bytes that are no image."""
-    import PIL.Image
+    """Returns an image's bytes as RGB pixels, as a person sees it: upright, on white, its first frame.
 
-    try:
-        with quiet(), PIL.Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise all kinds, SyntaxError included
-        raise Refused(f"image {name[:12]} cannot be read: {one_line(error, 100)}") from None
+    16-bit greys keep their shades. Raises Refused, with the image's name, for bytes that are no whole image.
+    """
+    return _opened(data, name)[1].convert("RGB")
 
 
 def png(image: Image) -> bytes:
     """Returns the image's pixels as a PNG, RGB."""
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "PNG")
-    return buffer.getvalue()
+    return _encoded(image.convert("RGB"), "PNG")
 
 
-def data_url(data: bytes, name: str = "") -> str:
-    """Returns the bytes as a data URL that vision models read; a kind that they do not know goes as PNG.
+def shown(data: bytes, name: str = "", longest: int | None = None) -> tuple[str, bytes]:
+    """Returns an image as vision models read it: "image/jpeg" or "image/png", and the bytes of one.
 
-    >>> data_url(b"GIF89a")
-    'data:image/gif;base64,R0lGODlh'
+    The bytes go as they are where nothing needs to change; else what was lossy becomes a JPEG and all else a PNG.
+    No side is longer than `longest` pixels. Raises Refused, with the image's name, for bytes that are no whole image.
     """
-    kind = next((kind for start, kind in _KINDS if data.startswith(start)), None)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        kind = "image/webp"
-    if kind is None:
-        kind, data = "image/png", png(decode(data, name))
+    file, image = _opened(data, name)
+    if longest is not None and max(image.size) > longest:
+        from PIL.Image import Resampling
+
+        image.thumbnail((longest, longest), Resampling.LANCZOS)
+    elif image is file and _readable(file, data):
+        return f"image/{str(file.format).lower()}", data
+    lossy = file.format in _LOSSY and b"VP8L" not in data[:64]
+    kind = "JPEG" if lossy else "PNG"
+    return f"image/{kind.lower()}", _encoded(image, kind)
+
+
+def data_url(data: bytes, name: str = "", longest: int | None = None) -> str:
+    """Returns an image as a data URL that vision models read: see `shown`."""
+    kind, data = shown(data, name, longest)
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _opened(data: bytes, name: str) -> tuple[Image, Image]:
+    """Returns the image as its file has it, and upright in 8-bit grey or RGB: the same one where that is so already."""
+    import PIL.Image
+
+    try:
+        with quiet():
+            image = PIL.Image.open(io.BytesIO(data))
+            image.load()
+            return image, _flat(_upright(image))
+    except Exception as error:  # Pillow's decoders raise all kinds, SyntaxError included
+        unknown = isinstance(error, PIL.UnidentifiedImageError)  # whose own words are a memory address
+        said = "no image format that Pillow knows" if unknown else one_line(error, 100)
+        raise Refused(f"image {name[:12]} cannot be read: {said}") from None
+
+
+def _upright(image: Image) -> Image:
+    from PIL import ImageOps
+
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # broken EXIF turns nothing
+        return image
+
+
+def _flat(image: Image) -> Image:
+    """Returns the image in 8 bits, grey or RGB: what is see-through lies on white, deep greys keep their shades."""
+    import PIL.Image
+
+    if image.mode.startswith(("I", "F")):
+        return _shallow(image)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    flat = image.convert("L" if image.mode == "1" else "RGB")
+    flat.info.pop("icc_profile", None)  # it was for the colours that the image had, CMYK for one
+    return flat
+
+
+def _shallow(image: Image) -> Image:
+    """Returns a grey image of 16 or 32 bits in 8. Pillow's own conversion turns all above 255 white."""
+    import numpy as np
+    import PIL.Image
+
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    low, high = min(0.0, float(values.min())), float(values.max())
+    tops = [65535.0] if image.mode.startswith("I;16") else [1.0, 255.0, 65535.0]
+    high = next((top for top in tops if high <= top), high)
+    return PIL.Image.fromarray(((values - low) / (high - low) * 255).round().astype(np.uint8))
+
+
+def _readable(file: Image, data: bytes) -> bool:
+    """Returns whether vision models read the file: a JPEG, or a PNG of 8 bits, with one frame."""
+    deep = file.format == "PNG" and data[24] != 8
+    return file.format in ("JPEG", "PNG") and not deep and not getattr(file, "is_animated", False)
+
+
+def _encoded(image: Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"quality": _QUALITY} if kind == "JPEG" else {}))
+    return buffer.getvalue()

@@ -1,7 +1,8 @@
 """Recorded exchanges: `replay:FILE` answers from them for any port, `--record FILE` writes them.
 
 One exchange a line: {"request": {"type": "Question", …}, "answer": …, "data": base64 of the picture, where it is one}.
-A request is found by everything that is in it except `model`, so that what gpt-4o said is replayed without a key.
+A request is found by everything that is in it except `model` and how that one is asked (`schema`, `image_size`), so
+that what gpt-4o said is replayed without a key.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.ports import Answer, Ask, Drawing, Match, Paint, Picture, Question, Score
+from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Score
 from ltgc_cli.providers.identity import file_identity
 from ltgc_cli.store import Tally, key
 
@@ -24,6 +25,7 @@ _TYPES: dict[str, tuple[type[msgspec.Struct], type[Any]]] = {
     "Question": (Question, Answer),
     "Drawing": (Drawing, Picture),
     "Match": (Match, float),
+    "Rival": (Rival, Nearest),
 }
 _SHOWN = 200
 
@@ -76,6 +78,11 @@ def ask_port(tape: Tape) -> Ask:
 def score_port(tape: Tape) -> Score:
     """Returns the port that scores from a recording."""
     return lambda matches: [_found(tape, match).answer for match in matches]
+
+
+def compare_port(tape: Tape) -> Compare:
+    """Returns the port that finds the nearest other text from a recording."""
+    return lambda rivals: [_found(tape, rival).answer for rival in rivals]
 
 
 def paint_port(tape: Tape, keep: Callable[[bytes], str]) -> Paint:
@@ -142,10 +149,12 @@ def _parsed(line: str) -> tuple[str, Exchange]:
 
 
 def _key(request: msgspec.Struct) -> str:
-    return key(msgspec.structs.replace(request, model=""))
+    """Returns the key of a request without its model, and without how that model was asked."""
+    how = {name: msgspec.UNSET for name in ("schema", "image_size") if hasattr(request, name)}
+    return key(msgspec.structs.replace(request, model="", **how))
 
 
-def _found(tape: Tape, request: Question | Drawing | Match) -> Exchange:
+def _found(tape: Tape, request: Question | Drawing | Match | Rival) -> Exchange:
     exchange = tape.exchanges.get(_key(request))
     if exchange is None:
         raise ProviderError(
@@ -154,7 +163,7 @@ def _found(tape: Tape, request: Question | Drawing | Match) -> Exchange:
     return exchange
 
 
-def _shown(request: Question | Drawing | Match) -> str:
+def _shown(request: Question | Drawing | Match | Rival) -> str:
     data = {name: value for name, value in msgspec.to_builtins(request).items() if name != "model" and value}
     text = json.dumps(data, ensure_ascii=False)
     return f"{type(request).__name__.lower()} {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"

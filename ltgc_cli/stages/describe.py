@@ -6,7 +6,7 @@ import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Question
+from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
 from ltgc_cli.stages import answers
 
@@ -24,7 +24,8 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
     try:
         answer = ask(question)
     except Refused as error:
-        return [image, failure(cls, image, str(error), made)]
+        made = msgspec.structs.replace(made, usage=error.usage or Usage())
+        return [image, failure(cls, image, f"{image.name}: {error}" if image.name else str(error), made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
     read = answers.descriptions(answer.text, cls.class_, cls.subject)
     if not read.texts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Question
+from ltgc_cli.errors import Refused, TooLong
+from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Made, Record, Rejected, identify, share
 from ltgc_cli.stages import answers
 
@@ -33,20 +33,12 @@ def more(
     prompts: p.Prompts = p.PAPER,
 ) -> list[Record]:
     """Returns new descriptions of a class, the lines of the answer that are none, or a failure."""
-    shown = known[-SHOWN:]
     prompt = p.name(prompts, "extend")
-    question = Question(
-        model=model,
-        task="extend",
-        subject=cls.subject,
-        text=p.extend(prompts, cls.subject, [row.text for row in shown], want),
-        want=want,
-        attempt=attempt,
-    )
     try:
-        answer = ask(question)
+        answer, shown = _asked(cls, known[-SHOWN:], ask, model, want, attempt, prompts)
     except Refused as error:
-        return [_failure(cls, str(error), "", Made(model=model, prompt=prompt, attempt=attempt))]
+        made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
+        return [_failure(cls, str(error), "", made)]
     read = answers.descriptions(answer.text, cls.class_, cls.subject)
     if not read.texts:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
@@ -67,6 +59,27 @@ def more(
     source = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
     dropped = [_dropped(cls, text, reason, source, number) for number, (text, reason) in enumerate(read.dropped)]
     return [*kept, *dropped]
+
+
+def _asked(
+    cls: Class, shown: Sequence[Description], ask: Ask, model: str, want: int, attempt: int, prompts: p.Prompts
+) -> tuple[Answer, Sequence[Description]]:
+    """Returns the answer, and the descriptions shown with its question: fewer where the model reads no more."""
+    while True:
+        question = Question(
+            model=model,
+            task="extend",
+            subject=cls.subject,
+            text=p.extend(prompts, cls.subject, [row.text for row in shown], want),
+            want=want,
+            attempt=attempt,
+        )
+        try:
+            return ask(question), shown
+        except TooLong:
+            if not shown and want == 1:
+                raise
+            shown, want = shown[len(shown) // 2 + 1 :], max(1, want // 2)
 
 
 def _failure(cls: Class, reason: str, text: str, made: Made) -> Failure:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.engine import in_order
+from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Ask, Match, Paint, Picture, Question, Score
+from ltgc_cli.ports import Ask, Compare, Paint, Question, Score, Usage
 from ltgc_cli.records import (
     Class,
-    Description,
     Failure,
     Group,
     Image,
@@ -27,17 +25,24 @@ from ltgc_cli.records import (
     identify,
 )
 from ltgc_cli.stages import answers
-from ltgc_cli.stages.extend import SHOWN
-from ltgc_cli.stages.render import drawing
-from ltgc_cli.stages.settings import Judging, Scale, Style
-
-_NOTHING_TO_GO_BY = (
-    "filter has no original image to calibrate its threshold by; start the stream with "
-    "'ltgc describe --data …', or choose a fixed bar: --scale cosine --threshold 0.25"
+from ltgc_cli.stages.accounts import accounted, total, used
+from ltgc_cli.stages.bars import (
+    AT_ONCE,
+    NOTHING_TO_GO_BY,
+    Scored,
+    aim,
+    bars,
+    calibrated,
+    generated,
+    judged,
+    originals,
+    scaled,
+    scoring,
 )
-
-_FEW_ORIGINALS = 5
-"""Below this many original images a class's own percentile says little: the tail classes' common one is taken."""
+from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.render import drawing
+from ltgc_cli.stages.rivals import Others, others
+from ltgc_cli.stages.settings import Judging, Style
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -63,8 +68,20 @@ class Try(msgspec.Struct, kw_only=True):
     steps: list[Step] = []
     drawn: list[tuple[str, Made | None]] = []
     """The format and the maker of each step's picture."""
+    paid: list[Usage] = []
+    """What each drawing used, the first one included."""
+    asked: list[Usage] = []
+    """What each refinement used."""
     passed: bool = False
     trouble: str = ""
+
+
+class Judge(msgspec.Struct, frozen=True):
+    """What a drawing is judged by: CLIP's scores, and the other classes where `--margin` asks for them."""
+
+    scored: Scored
+    settings: Judging
+    others: Others | None
 
 
 def evaluate(
@@ -78,6 +95,8 @@ def evaluate(
     clip: str,
     settings: Judging,
     style: Style,
+    compare: Compare | None = None,
+    keep: Callable[[bytes], str] | None = None,
     prompts: p.Prompts = p.PAPER,
     workers: int = 1,
     batch: int = 64,
@@ -87,181 +106,144 @@ def evaluate(
 
     Detection: S = cos(image, C_y), on the scale of the settings; S below the bar fails. Refinement: Prompt 5 on
     the latest text. Regeneration: drawn and scored again, up to `rounds` drawings (paper section 3.3).
+    The first round is over before anything is rewritten, so that its pass rate is known before money is spent;
+    from then on some drawings are rewritten while others are redrawn and scored.
     Raises InputError where the calibrated scale has no original image to go by.
+
+    compare, keep -- needed for a margin in the settings: they find the nearest other class, and store the list of
+        the classes' texts
     """
     everything = list(groups)
-    mine = [group for group in everything if group.cls.tail and _generated(group)]
-    if mine and _calibrated(settings) and not any(_originals(group) for group in mine):
-        raise InputError(_NOTHING_TO_GO_BY)
-    make = partial(class_template, ask=ask, model=llm, prompts=prompts)
-    templates = {g.cls.label: t for g, t in zip(mine, in_order(make, mine, workers), strict=True)}
-    scored = partial(_scores, score=score, model=clip, batch=batch)
-    bars = _bars(mine, templates, scored, settings)
-    tries = [
-        Try(
-            image=image,
-            cls=group.cls,
-            template=templates[group.cls.label],
-            bar=bars[group.cls.label],
-            text=image.text,
-            sha256=image.sha256,
-            format=image.format,
-            made=image.made,
-        )
-        for group in mine
-        for image in _generated(group)
-    ]
-    pending = tries
-    last = settings.rounds if settings.mode == "refine" else 1
-    for number in range(1, last + 1):
-        _detect(pending, scored, settings)
-        failed = [t for t in pending if not t.passed and not t.trouble]
-        again = failed if number < last else []
-        on_round(Round(number, len(pending), len(pending) - len(failed), len(again)))
-        if not again:
-            break
-        rewrite = partial(_refined, attempt=number, ask=ask, model=llm, prompts=prompts)
-        for t, text in zip(again, in_order(rewrite, again, workers), strict=True):
-            t.text = text
-        _redraw(again, number, paint, t2i, style, batch)
-        pending = [t for t in again if not t.trouble]
-    outcomes = {id(t.image): _outcome(t, settings) for t in tries}
-    return [_rows(group, outcomes, templates, bars) for group in everything]
-
-
-def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> Template:
-    """Returns C_y: the one that the stream holds, else the language model's answer to Prompt 4.
-
-    Where the answer is of no use, C_y is the class alone ("A photo of the class y.").
-    """
-    cls = group.cls
-    given = next((row for row in group.rows if isinstance(row, Template)), None)
-    if given:
-        return given
-    known = [row for row in group.rows if isinstance(row, Description)]
-    known = [row for row in known if row.origin == "described"][:SHOWN] or known[:SHOWN]
-    text = p.template(prompts, cls.subject, [row.text for row in known])
-    question = Question(model=model, task="template", subject=cls.subject, text=text, temperature=0.0)
-    try:
-        answer = ask(question)
-        texts, usage = answers.descriptions(answer.text, cls.class_, cls.subject).texts, answer.usage
-        made = Made(model=model, prompt=p.name(prompts, "template"), usage=usage)
-    except Refused:
-        texts, made = [], Made(model=model, prompt=p.name(prompts, "template"))
-    sentence = texts[0] if texts else f"A photo of the class {cls.class_}."
-    template = Template(
-        label=cls.label, class_=cls.class_, text=sentence, parents=tuple(row.id for row in known), made=made
+    mine = judged(everything)
+    if mine and calibrated(settings) and not any(map(originals, mine)):
+        raise InputError(NOTHING_TO_GO_BY)
+    templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    scored = scoring(score, clip)
+    limits = bars(mine, templates, scored, settings)
+    margin = None if settings.mode == "score" else settings.margin
+    judge = Judge(scored, settings, others(everything, templates, margin, compare=compare, keep=keep, model=clip))
+    tries = [_first(image, group.cls, templates, limits) for group in mine for image in generated(group)]
+    for start in range(0, len(tries), AT_ONCE):
+        _detect(tries[start : start + AT_ONCE], judge)
+    numbers = range(2, 1 + (settings.rounds if settings.mode == "refine" else 1))
+    failed = [t for t in tries if not t.passed and not t.trouble]
+    again = failed if numbers else []
+    on_round(Round(1, len(tries), len(tries) - len(failed), len(again)))
+    _refine_and_redraw(
+        again,
+        numbers,
+        judge,
+        refine=partial(_refine, ask=ask, model=llm, prompts=prompts),
+        redraw=partial(_redraw, paint=paint, model=t2i, style=style),
+        workers=workers,
+        batch=batch,
+        on_round=on_round,
     )
-    return identify(template, sentence)
+    outcomes = {id(t.image): _outcome(t, settings) for t in tries}
+    bills = _bills(tries, p.name(prompts, "refine"), llm)
+    return [_rows(group, outcomes, templates, limits) + bills.get(group.cls.label, []) for group in everything]
 
 
-def scaled(cosine: float, scale: Scale) -> float:
-    """Returns a raw cosine on a named scale. clipscore: 2.5·max(cosine, 0) (Hessel et al., EMNLP 2021)."""
-    if scale == "paper":
-        return cosine + 0.5
-    if scale == "clipscore":
-        return 2.5 * max(cosine, 0.0)
-    return cosine
-
-
-def percentile(values: Sequence[float], q: float) -> float:
-    """Returns the q-th percentile (0 to 100) of the values, linear between neighbours."""
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * q / 100
-    low, high = math.floor(place), math.ceil(place)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
-def _generated(group: Group) -> list[Image]:
-    return [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
-
-
-def _originals(group: Group) -> list[Image]:
-    return [row for row in group.rows if isinstance(row, Image) and row.origin == "original"]
-
-
-def _calibrated(settings: Judging) -> bool:
-    return settings.scale == "calibrated" and settings.mode != "score"
-
-
-def _bars(
-    groups: Sequence[Group],
-    templates: dict[int, Template],
-    scored: Callable[[Sequence[tuple[str, str]]], list[float | Exception]],
-    settings: Judging,
-) -> dict[int, float | None]:
-    """Returns each class's bar: the threshold itself, or on the calibrated scale what its original images reach.
-
-    Where everything is kept (`--mode score`) there is none.
-    """
-    if not _calibrated(settings):
-        bar = None if settings.mode == "score" else settings.threshold
-        return {group.cls.label: bar for group in groups}
-    real: dict[int, list[float]] = {}
-    for group in groups:
-        aim = drawn_template(templates[group.cls.label], group.cls)
-        values = scored([(image.sha256, aim) for image in _originals(group)])
-        real[group.cls.label] = [value for value in values if not isinstance(value, Exception)]
-    common = [value for values in real.values() for value in values]
-    if groups and not common:
-        raise InputError(_NOTHING_TO_GO_BY)
-    return {
-        label: round(percentile(own if len(own) >= _FEW_ORIGINALS else common, settings.threshold), 6)
-        for label, own in real.items()
-    }
-
-
-def drawn_template(template: Template, cls: Class) -> str:
-    """Returns C_y as CLIP reads it: without the words "the class"."""
-    return p.drawn(template.text, cls.class_, cls.subject)
-
-
-def _scores(pairs: Sequence[tuple[str, str]], score: Score, model: str, batch: int) -> list[float | Exception]:
-    matches = [Match(model=model, image=image, text=text) for image, text in pairs]
-    values: list[float | Exception] = []
-    for start in range(0, len(matches), batch):
-        values += score(matches[start : start + batch])
-    return [Refused("the score is no number") if value != value else value for value in values]
-
-
-def _detect(
-    pending: Sequence[Try],
-    scored: Callable[[Sequence[tuple[str, str]]], list[float | Exception]],
-    settings: Judging,
+def _refine_and_redraw(
+    failed: Sequence[Try],
+    numbers: Sequence[int],
+    judge: Judge,
+    *,
+    refine: Callable[[Try, int], None],
+    redraw: Callable[[Sequence[Try], int], None],
+    workers: int,
+    batch: int,
+    on_round: Callable[[Round], None],
 ) -> None:
-    values = scored([(t.sha256, drawn_template(t.template, t.cls)) for t in pending])
-    for t, value in zip(pending, values, strict=True):
+    """Takes what failed the first round through the later ones; some is rewritten while other is redrawn and scored."""
+    found = {number: Round(number, 0, 0, 0) for number in numbers}
+
+    def judged_again(tries: list[Try], number: int) -> list[Try]:
+        redraw(tries, number)
+        pending = [t for t in tries if not t.trouble]
+        _detect(pending, judge)
+        failed = [t for t in pending if not t.passed and not t.trouble]
+        again = failed if number < numbers[-1] else []
+        _, scored, passed, redrawn = msgspec.structs.astuple(found[number])
+        found[number] = Round(number, scored + len(pending), passed + len(pending) - len(failed), redrawn + len(again))
+        return again
+
+    in_rounds(
+        failed,
+        numbers,
+        prepare=refine,
+        work=judged_again,
+        workers=workers,
+        batch=batch,
+        on_round=lambda number: on_round(found[number]),
+    )
+
+
+def _detect(tries: Sequence[Try], judge: Judge) -> None:
+    """Scores the latest picture of each try. It passes when it reaches the bar and, with a margin, is its class's."""
+    values = judge.scored([(t.sha256, aim(t.template, t.cls)) for t in tries])
+    reached: list[tuple[Try, float]] = []
+    for t, value in zip(tries, values, strict=True):
         if isinstance(value, Exception):
             t.trouble = f"could not be scored: {value}"
             continue
-        reached = round(scaled(value, settings.scale), 6)
-        t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=reached)]
+        score = round(scaled(value, judge.settings.scale), 6)
+        t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=score)]
         t.drawn = [*t.drawn, (t.format, t.made)]
-        t.passed = t.bar is None or reached >= t.bar
+        t.passed = t.bar is None or score >= t.bar
+        reached += [(t, value)] if t.passed else []
+    if judge.others and judge.settings.margin is not None:
+        _compare(reached, judge.others, judge.settings.margin)
 
 
-def _refined(t: Try, *, attempt: int, ask: Ask, model: str, prompts: p.Prompts) -> str:
-    """Returns the description rewritten by Prompt 5; where the answer is of no use, the old one to be redrawn."""
+def _compare(reached: Sequence[tuple[Try, float]], others: Others, least: float) -> None:
+    nearest = others.closest([(t.sha256, aim(t.template, t.cls)) for t, _ in reached])
+    for (t, own), other in zip(reached, nearest, strict=True):
+        if isinstance(other, Exception):
+            t.passed, t.trouble = False, f"could not be compared with other classes: {other}"
+            continue
+        margin = round(own - other.cosine, 6)
+        t.steps[-1] = msgspec.structs.replace(t.steps[-1], rival=others.names[other.text], margin=margin)
+        t.passed = margin >= least
+
+
+def _first(image: Image, cls: Class, templates: Mapping[int, Template], limits: Mapping[int, float | None]) -> Try:
+    return Try(
+        image=image,
+        cls=cls,
+        template=templates[cls.label],
+        bar=limits[cls.label],
+        text=image.text,
+        sha256=image.sha256,
+        format=image.format,
+        made=image.made,
+        paid=[image.made.usage] if image.made else [],
+    )
+
+
+def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> None:
+    """Has the description rewritten by Prompt 5; where the answer is of no use, the old one is to be redrawn."""
     text = p.refine(prompts, t.cls.subject, t.text, t.template.text)
-    question = Question(model=model, task="refine", subject=t.cls.subject, text=text, attempt=attempt)
+    question = Question(model=model, task="refine", subject=t.cls.subject, text=text, attempt=number - 1)
     try:
-        read = answers.descriptions(ask(question).text, t.cls.class_, t.cls.subject)
+        answer = ask(question)
     except Refused:
-        return t.text
-    return read.texts[0] if read.texts else t.text
+        return
+    t.asked = [*t.asked, answer.usage]
+    texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject).texts
+    t.text = texts[0] if texts else t.text
 
 
-def _redraw(tries: Sequence[Try], attempt: int, paint: Paint, model: str, style: Style, batch: int) -> None:
-    requests = [drawing(t.text, t.image.id, attempt, t.cls, model, style) for t in tries]
-    pictures: list[Picture | Exception] = []
-    for start in range(0, len(requests), batch):
-        pictures += paint(requests[start : start + batch])
-    for t, request, picture in zip(tries, requests, pictures, strict=True):
+def _redraw(tries: Sequence[Try], number: int, paint: Paint, model: str, style: Style) -> None:
+    attempt = number - 1
+    requests = [drawing(t.text, t.image.id, attempt, t.cls, model, style, t.image.original or None) for t in tries]
+    for t, request, picture in zip(tries, requests, paint(requests), strict=True):
         if isinstance(picture, Exception):
             t.trouble = f"could not be redrawn: {picture}"
         else:
             t.sha256, t.format = picture.sha256, picture.format
             t.made = Made(model=model, seed=request.seed, attempt=attempt, usage=picture.usage)
+            t.paid = [*t.paid, picture.usage]
 
 
 def _outcome(t: Try, settings: Judging) -> list[Record]:
@@ -270,6 +252,7 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
     best, (format, made) = max(tried, key=lambda one: one[0].score, default=(None, (t.format, t.made)))
     if t.passed:
         best, (format, made) = tried[-1]
+    made = _with_usage(made, total(t.paid))
     history = tuple(t.steps)
     records: list[Record] = []
     if t.trouble:
@@ -285,7 +268,7 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
     if best and (t.passed or settings.never_pass == "best"):
         picture = {"sha256": best.sha256, "format": format, "text": best.text, "made": made, "score": best.score}
         return [evolve(t.image, **picture, bar=t.bar, scale=settings.scale, history=history), *records]
-    reason = t.trouble or f"scored below the class's bar in {_times(len(t.steps))}"
+    reason = t.trouble or _verdict(t.steps, best, settings.margin)
     rejected = Rejected(
         label=t.cls.label,
         class_=t.cls.class_,
@@ -304,17 +287,43 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
     return [identify(rejected, reason, rejected.sha256), *records]
 
 
-def _times(drawings: int) -> str:
-    return "its one drawing" if drawings == 1 else f"each of its {drawings} drawings"
+def _verdict(steps: Sequence[Step], best: Step | None, least: float | None) -> str:
+    """Returns why nothing of a description passed: the margin where the best of its drawings reached the bar."""
+    drawings = len(steps)
+    if best is None or best.margin is None or least is None:
+        times = "its one drawing" if drawings == 1 else f"each of its {drawings} drawings"
+        return f"scored below the class's bar in {times}"
+    if best.margin < 0:
+        verdict = f"closer to class {best.rival} than to its own, by {-best.margin:.6g}"
+    else:
+        verdict = f"only {best.margin:.6g} closer to its own class than to {best.rival}; {least:.6g} is wanted"
+    return verdict if drawings == 1 else f"{verdict}; none of its {drawings} drawings passed"
+
+
+def _with_usage(made: Made | None, usage: Usage) -> Made | None:
+    """Returns who made the picture, with what all the drawings used that led to it."""
+    if made is None and not used(usage):
+        return None
+    return msgspec.structs.replace(made or Made(model=""), usage=usage)
+
+
+def _bills(tries: Sequence[Try], prompt: str, model: str) -> dict[int, list[Record]]:
+    """Returns for each class, by label, a record of what its refinements used: no image is made of most of them."""
+    usages: dict[int, list[Usage]] = {}
+    classes = {t.cls.label: t.cls for t in tries}
+    for t in tries:
+        usages.setdefault(t.cls.label, []).extend(t.asked)
+    found = {label: accounted(classes[label], "filter", prompt, model, own) for label, own in usages.items()}
+    return {label: [metric] for label, metric in found.items() if metric}
 
 
 def _rows(
-    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template], bars: dict[int, float | None]
+    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template], limits: dict[int, float | None]
 ) -> list[Record]:
     rows: list[Record] = []
     for row in group.rows:
-        if isinstance(row, Template) and group.cls.label in bars:
+        if isinstance(row, Template) and group.cls.label in limits:
             continue
         rows += outcomes.get(id(row), [row])
     template = templates.get(group.cls.label)
-    return [*rows, evolve(template, bar=bars[group.cls.label])] if template else rows
+    return [*rows, evolve(template, bar=limits[group.cls.label])] if template else rows

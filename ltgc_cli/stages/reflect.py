@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Question
+from ltgc_cli.errors import Refused, TooLong
+from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
 from ltgc_cli.stages import answers
+from ltgc_cli.stages.accounts import accounted
 from ltgc_cli.stages.extend import more
 
 _COMMON = frozenset(
@@ -30,8 +31,15 @@ def reflect(
     cls = group.cls
     if not cls.tail:
         return group.rows
+    checks: list[Usage] = []
+
+    def check(question: Question) -> Answer:
+        answer = ask(question)
+        checks.append(answer.usage)
+        return answer
+
     first = [row for row in group.rows if isinstance(row, Description)]
-    kept, verdicts = _without_repeats(cls, [], first, ask, model, near, prompts)
+    kept, verdicts = _without_repeats(cls, [], first, check, model, near, prompts)
     added: list[Record] = []
     idle = attempt = 0
     while len(kept) < k and idle < rounds:
@@ -39,7 +47,7 @@ def reflect(
         want = min(k - len(kept), _MOST_AT_ONCE)
         new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts)
         fresh = [row for row in new if isinstance(row, Description)]
-        grown, repeats = _without_repeats(cls, kept, fresh, ask, model, near, prompts)
+        grown, repeats = _without_repeats(cls, kept, fresh, check, model, near, prompts)
         idle = 0 if len(grown) > len(kept) else idle + 1
         kept, verdicts = grown, verdicts | repeats
         added += new
@@ -47,7 +55,9 @@ def reflect(
     verdicts |= {id(row): f"more than the {k} wanted" for row in surplus}
     rows = [_judged(row, verdicts) for row in [*group.rows, *added]]
     total = len(kept) - len(surplus)
-    return rows if total >= k else [*rows, _short(cls, total, k)]
+    short = [] if total >= k else [_short(cls, total, k)]
+    cost = accounted(cls, "reflect", p.name(prompts, "reflect"), model, checks)
+    return [*rows, *short, *([cost] if cost else [])]
 
 
 def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) -> dict[int, str]:
@@ -107,21 +117,30 @@ def _without_repeats(
 
 def _asked(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
     """Returns the positions that Prompt 3 excludes. A refusal excludes nothing: the local check has been done."""
-    found: list[int] = []
-    for start in range(0, len(texts), _MOST_AT_ONCE):
-        part = texts[start : start + _MOST_AT_ONCE]
-        if len(part) < 2:
-            continue
-        text = p.reflect(prompts, cls.subject, part)
-        question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
-        try:
-            answer = ask(question)
-        except Refused:
-            continue
-        numbers = sorted(answers.excluded(answer.text, len(part)))
-        if len(numbers) < len(part):  # a model that excludes everything has misread the question
-            found += [start + number - 1 for number in numbers]
-    return found
+    return [
+        start + number
+        for start in range(0, len(texts), _MOST_AT_ONCE)
+        for number in _excluded(cls, texts[start : start + _MOST_AT_ONCE], ask, model, prompts)
+    ]
+
+
+def _excluded(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
+    """Returns the positions that one question excludes, or two of half the list where the model reads no more."""
+    if len(texts) < 2:
+        return []
+    text = p.reflect(prompts, cls.subject, texts)
+    question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
+    try:
+        answer = ask(question)
+    except TooLong:
+        half = len(texts) // 2
+        first = _excluded(cls, texts[:half], ask, model, prompts)
+        return first + [half + number for number in _excluded(cls, texts[half:], ask, model, prompts)]
+    except Refused:
+        return []
+    numbers = sorted(answers.excluded(answer.text, len(texts)))
+    # A model that excludes everything has misread the question.
+    return [number - 1 for number in numbers] if len(numbers) < len(texts) else []
 
 
 def _described(rows: Sequence[Description]) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import pytest
 
+from ltgc_cli.ports import Answer, Question
+from ltgc_cli.providers.llm import litellm
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.torch_setup import mend_torchvision, one_thread
 
@@ -37,44 +42,34 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def t2i_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random Stable Diffusion that draws 32x32 in four steps (after diffusers' own tests)."""
+    """A folder with a random Stable Diffusion that draws 32x32 in four steps."""
+    folder = saved("stable_diffusion", tmp_path_factory.mktemp("t2i"))
+    (folder / "ltgc_defaults.json").write_text(json.dumps({"steps": 4, "guidance": 2.0}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random SDXL that draws 32x32."""
+    return saved("sdxl", tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="session")
+def flux_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random FLUX.1-schnell, whose own size is 256x256."""
+    return saved("flux", tmp_path_factory.mktemp("flux"))
+
+
+def saved(family: str, folder: Path) -> Path:
+    """Returns the folder, with a tiny pipeline of the family in it."""
     mend_torchvision()
     one_thread()
     with quiet():
-        import diffusers
-        import torch
-        from open_clip.tokenizer import SimpleTokenizer
-        from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+        import tiny_pipelines
+        from transformers.utils.logging import disable_progress_bar
 
-        folder = tmp_path_factory.mktemp("t2i")
-        torch.manual_seed(0)
-        words = {word: number for number, word in enumerate(list(SimpleTokenizer().encoder)[:512])}
-        words |= {"<|startoftext|>": 512, "<|endoftext|>": 513}
-        (folder / "vocab.json").write_text(json.dumps(words))
-        (folder / "merges.txt").write_text("#version: 0.2\n")
-        pipeline = diffusers.StableDiffusionPipeline(
-            unet=diffusers.UNet2DConditionModel(
-                block_out_channels=(4, 8), layers_per_block=1, sample_size=16, in_channels=4, out_channels=4,
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), norm_num_groups=2,
-                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=16, attention_head_dim=2,
-            ),
-            vae=diffusers.AutoencoderKL(
-                block_out_channels=(4, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=2,
-                up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, sample_size=32,
-            ),
-            text_encoder=CLIPTextModel(
-                CLIPTextConfig(
-                    vocab_size=514, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-                    bos_token_id=512, eos_token_id=513, pad_token_id=513,
-                )
-            ),
-            tokenizer=CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77),
-            scheduler=diffusers.DDIMScheduler(),
-            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-        )  # fmt: skip
-        pipeline.set_progress_bar_config(disable=True)
-        pipeline.save_pretrained(folder)
-    (folder / "ltgc_defaults.json").write_text(json.dumps({"steps": 4, "guidance": 2.0}))
+        disable_progress_bar()
+        getattr(tiny_pipelines, family)().save_pretrained(folder)
     return folder
 
 
@@ -107,3 +102,51 @@ def keep(kept: dict[str, bytes]) -> Callable[[bytes], str]:
         return sha256
 
     return keep
+
+
+class Time:
+    """A clock that stands still but while somebody sleeps, which takes no time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def in_a_hurry() -> dict[str, Any]:
+    """A clock and a sleep that are a hundred times as fast."""
+    return {"clock": lambda: monotonic() * 100, "sleep": lambda seconds: asyncio.sleep(seconds / 100)}
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch, time: Time) -> Callable[[Question], Callable[..., Answer]]:
+    """With a question, a function that asks it while a server gives these answers and faults in turn."""
+    from ports.openai_chat import chat, in_turn
+    from server import serving
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-abcdefghijklmnopqrstuvwxyz123456")
+
+    def asking(usual: Question) -> Callable[..., Answer]:
+        def ask(*turns: Any, spec: str = "gpt-4o", question: Question = usual, **options: Any) -> Answer:
+            routes = chat(lambda body: "hi", faults=in_turn(*turns or [None]))
+            ask.seen = routes.seen
+            with serving(routes) as address:
+                given = {"api_base": f"{address}/v1", "clock": time.clock, "sleep": time.sleep, **options}
+                return litellm.ask_port(spec, **{"objects": dict.__getitem__, **given})(question)
+
+        return ask
+
+    return asking

@@ -1,16 +1,21 @@
+"""The port: what is drawn together, what is kept when, what is told, and what a failure says."""
+
 from __future__ import annotations
 
 import io
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Drawing, Picture
 from ltgc_cli.providers.t2i import diffusers as t2i
+from ltgc_cli.providers.t2i import own_settings, pipelines
 
 FOUR = [Drawing(model="t2i", text=f"A photo of {n} cranes.", seed=1000 + n) for n in range(4)]
 
@@ -28,18 +33,55 @@ def pixels(kept):
 
 @pytest.fixture(scope="module")
 def loaded(t2i_folder):
-    return t2i.load(str(t2i_folder))
+    return t2i.load(str(t2i_folder), device="cpu")
 
 
 @pytest.fixture
-def paint(t2i_folder, loaded, keep, monkeypatch):
+def heard():
+    return []
+
+
+@pytest.fixture
+def paint(t2i_folder, loaded, keep, heard, monkeypatch):
     """The port, with the one pipeline that these tests share."""
-    monkeypatch.setattr(t2i, "load", lambda spec, device: loaded)
+    monkeypatch.setattr(t2i, "load", lambda spec, **_: loaded)
 
     def paint(drawings, **options):
-        return t2i.paint_port(str(t2i_folder), keep=keep, device="cpu", **options)(drawings)
+        return t2i.paint_port("tiny", keep=keep, notice=heard.append, **options)(drawings)
 
     return paint
+
+
+class Fake:
+    """A pipeline that paints each text's number as a square of that grey; `holds` pictures fit its memory."""
+
+    scheduler = SimpleNamespace(config={}, compatibles=[])
+
+    def __init__(self, holds: int = 100, flags: bool = False, least: int = 1) -> None:
+        self.holds, self.flags, self.least = holds, flags, least
+        self.sizes: list[int] = []
+
+    def __call__(self, prompt, generator, width=8, height=8, num_inference_steps=1, guidance_scale=1.0):
+        self.sizes.append(len(prompt))
+        if len(prompt) > self.holds:
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 8.99 GB, max allowed: 9.07 GB)")
+        levels = [int(text.split()[3]) + self.least for text in prompt]
+        images = [Image.new("RGB", (width, height), (level,) * 3) for level in levels]
+        return SimpleNamespace(
+            images=images, nsfw_content_detected=["2 cranes" in text and self.flags for text in prompt]
+        )
+
+
+@pytest.fixture
+def faked(paint, loaded, monkeypatch):
+    """A function that puts a fake in the pipeline's place and returns the port."""
+
+    def faked(fake: Fake):
+        own = loaded._replace(pipeline=fake, defaults=own_settings.Defaults(), scheduler=fake.scheduler)
+        monkeypatch.setattr(t2i, "load", lambda spec, **_: own)
+        return paint
+
+    return faked
 
 
 def test_a_picture_is_a_png_of_the_models_own_size(paint, kept, pixels):
@@ -65,17 +107,7 @@ def test_a_picture_is_what_plain_diffusers_draws(paint, pixels, t2i_folder):
     assert (pixels(paint(FOUR[:1])[0]) == np.asarray(plain)).all()
 
 
-def test_drawn_alone_or_in_a_batch_pixels_agree_within_one_level(paint, pixels):
-    together = [pixels(picture) for picture in paint(FOUR, batch=4)]
-    alone = [pixels(picture) for picture in paint(FOUR, batch=1)]
-
-    assert max(abs(a - b).max() for a, b in zip(together, alone, strict=True)) <= 1
-    assert abs(together[0] - together[1]).max() > 1
-
-
 def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(paint, pixels):
-    from msgspec.structs import replace
-
     mixed = [replace(drawing, steps=2 + n % 2) for n, drawing in enumerate(FOUR)]
     together = paint(mixed)
     alone = [paint([drawing])[0] for drawing in mixed]
@@ -84,44 +116,131 @@ def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(pain
         assert abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_the_drawing_decides_over_the_folder_and_the_folder_over_the_pipeline(loaded):
-    drawing = Drawing(model="t2i", text="a", seed=1, steps=7, width=64)
-    defaults = t2i.Defaults(steps=4, guidance=2.0)
+def test_drawings_are_drawn_together_when_they_share_every_setting_but_text_seed_and_format():
+    same = [FOUR[0], replace(FOUR[1], format="webp", attempt=3), replace(FOUR[2], model="other")]
+    others = [
+        {"width": 64},
+        {"height": 64},
+        {"steps": 3},
+        {"guidance": 1.0},
+        {"negative": "blurred"},
+        {"scheduler": "DDPMScheduler"},
+        {"original": "0" * 64},
+        {"strength": 0.5},
+    ]
 
-    assert t2i._settings(drawing, defaults) == {"num_inference_steps": 7, "guidance_scale": 2.0, "width": 64}
-    assert t2i._settings(FOUR[0], t2i.Defaults()) == {}
-    assert loaded.defaults == defaults
+    assert t2i._alike([*same, *(replace(FOUR[3], **other) for other in others)]) == [
+        [0, 1, 2],
+        *([3 + n] for n in range(len(others))),
+    ]
 
 
-def test_a_negative_prompt_reaches_the_model(paint):
-    from msgspec.structs import replace
+def test_a_batch_that_fits_no_memory_is_halved_and_the_rest_goes_on_at_that_size(faked, pixels, heard):
+    fake = Fake(holds=3)
+    drawings = [replace(FOUR[0], text=f"A photo of {n} cranes.") for n in range(10)]
+    pictures = faked(fake)(drawings, batch=8)
 
-    plain, negative = paint([FOUR[0]]) + paint([replace(FOUR[0], negative="blurred")])
+    assert fake.sizes == [8, 4, 2, 2, 2, 2, 2]
+    assert [int(pixels(picture)[0, 0, 0]) for picture in pictures] == list(range(1, 11))
+    assert heard[1:] == [
+        "tiny: out of memory with 8 pictures at once; going on with 4",
+        "tiny: out of memory with 4 pictures at once; going on with 2",
+    ]
 
-    assert plain != negative
+
+def test_a_smaller_batch_is_kept_for_the_lists_that_follow(keep, faked, monkeypatch):
+    fake = Fake(holds=2)
+    faked(fake)
+    port = t2i.paint_port("tiny", keep=keep, batch=4)
+    port(FOUR)
+    port(FOUR)
+
+    assert fake.sizes == [4, 2, 2, 2, 2]
 
 
-def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(paint, loaded, monkeypatch):
-    black = Image.new("RGB", (32, 32))
+def test_a_single_picture_that_fits_no_memory_is_a_provider_error_with_advice(faked):
+    with pytest.raises(ProviderError, match="tiny: out of memory with a single picture; set a smaller --width"):
+        faked(Fake(holds=0))(FOUR)
 
-    class Pipeline:
-        def __call__(self, prompt, **_):
-            class Result:
-                images = [black] * len(prompt)
-                nsfw_content_detected = ["2 cranes" in text for text in prompt]
 
-            return Result
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "MPS backend out of memory (MPS allocated: 8.99 GB, other allocations: 6.20 MB, max allowed: 9.07 GB)",
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to",
+        "[enforce fail at alloc_cpu.cpp:72] data. DefaultCPUAllocator: not enough memory: you tried to allocate",
+    ],
+)
+def test_every_device_says_in_its_own_words_that_its_memory_is_full(said):
+    assert t2i.out_of_memory(RuntimeError(said))
 
-    monkeypatch.setattr(t2i, "load", lambda spec, device: loaded._replace(pipeline=Pipeline()))
-    pictures = paint(FOUR)
+
+def test_other_errors_are_not_taken_for_a_full_memory():
+    import torch
+
+    assert t2i.out_of_memory(torch.OutOfMemoryError("…")) and t2i.out_of_memory(MemoryError())
+    assert not t2i.out_of_memory(RuntimeError("The size of tensor a (64) must match the size of tensor b (65)"))
+    assert not t2i.out_of_memory(ValueError("out of memory"))
+
+
+def test_the_pictures_of_a_finished_batch_are_kept_when_a_later_one_fails(faked, kept):
+    class Failing(Fake):
+        def __call__(self, prompt, generator, **_):
+            if len(self.sizes) == 1:
+                raise ValueError("no more")
+            return super().__call__(prompt, generator)
+
+    with pytest.raises(ProviderError, match="tiny cannot draw 2 at once: no more; set --batch lower"):
+        faked(Failing())(FOUR, batch=2)
+    assert len(kept) == 2
+
+
+def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
+    pictures = faked(Fake(flags=True))(FOUR)
 
     assert [type(picture) for picture in pictures] == [Picture, Picture, Refused, Picture]
+    assert "safety checker" in str(pictures[2])
 
 
-def test_a_size_that_the_model_cannot_draw_is_a_provider_error_in_one_line(paint):
-    with pytest.raises(ProviderError, match="cannot draw 1 at once: .*--width") as raised:
-        paint([Drawing(model="t2i", text="a", seed=1, width=30, height=30)])
-    assert "\n" not in str(raised.value)
+def test_a_picture_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
+    pictures = faked(Fake(least=0))(FOUR)
+
+    assert [type(picture) for picture in pictures] == [Refused, Picture, Picture, Picture]
+    assert "nothing but black" in str(pictures[0]) and "--dtype" in str(pictures[0])
+
+
+def test_the_settings_in_use_are_told_once(keep, heard, paint):
+    port = t2i.paint_port("tiny", keep=keep, notice=heard.append)
+    for _ in range(2):
+        port(FOUR[:1])
+
+    assert heard == ["tiny: 4 steps, guidance 2, 32x32, DDIMScheduler"]
+
+
+def test_nothing_is_drawn_when_one_of_the_settings_is_wrong(faked):
+    fake = Fake()
+    with pytest.raises(InputError, match="--negative: Fake takes no negative prompt; leave it out"):
+        faked(fake)([*FOUR, replace(FOUR[0], negative="blurred")])
+
+    assert fake.sizes == []
+
+
+def test_no_drawings_give_no_pictures_and_load_nothing(keep):
+    assert t2i.paint_port("no/model", keep=keep)([]) == []
+
+
+def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_drawn(paint, keep, kept, png):
+    over = [
+        replace(FOUR[0], original=keep(png((1, 2, 3))), strength=0.5),
+        replace(FOUR[1], original=keep(b"no image"), strength=0.5),
+    ]
+    good, bad = paint(over, objects=kept.__getitem__)
+
+    assert isinstance(good, Picture) and isinstance(bad, Refused)
+    (bad,) = paint(over[1:], objects=kept.__getitem__)
+    assert isinstance(bad, Refused)
 
 
 def test_a_folder_without_weights_is_a_provider_error(tmp_path, t2i_folder):
@@ -134,17 +253,38 @@ def test_a_folder_without_weights_is_a_provider_error(tmp_path, t2i_folder):
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 
 
+def test_a_folder_whose_weights_are_there_in_half_precision_only_is_loaded(tmp_path, t2i_folder):
+    shutil.copytree(t2i_folder, tmp_path / "model")
+    for weights in (tmp_path / "model").glob("*/*.safetensors"):
+        weights.rename(weights.with_name(f"{weights.stem}.fp16.safetensors"))
+
+    assert t2i.load(str(tmp_path / "model"), device="cpu").defaults.steps == 4
+
+
 def test_a_folder_that_is_no_model_is_a_provider_error(tmp_path):
     with pytest.raises(ProviderError, match="no folder of a diffusers model"):
         t2i.identity(str(tmp_path))
 
 
-def test_defaults_that_are_none_are_an_input_error(tmp_path, t2i_folder):
-    shutil.copytree(t2i_folder, tmp_path / "model")
-    (tmp_path / "model" / t2i.DEFAULTS).write_text('{"stepz": 4}')
+def test_a_model_that_draws_no_pictures_from_text_is_an_input_error(t2i_folder, monkeypatch):
+    class Classes(Fake):
+        def __call__(self, class_labels, generator): ...
 
-    with pytest.raises(InputError, match="stepz.*may hold steps, guidance, width and height"):
-        t2i.load(str(tmp_path / "model"))
+    monkeypatch.setattr(pipelines, "_pretrained", lambda where, dtype: SimpleNamespace(to=lambda device: Classes()))
+    with pytest.raises(InputError, match="tiny is a Classes, whose pictures come from no text and seed .* no prompt"):
+        pipelines.load("tiny", device="cpu")
+
+
+def test_a_device_that_is_none_is_an_input_error():
+    with pytest.raises(InputError, match="--device gpu: no device of torch; write cuda, cuda:1, mps or cpu"):
+        pipelines.load("tiny", device="gpu")
+
+
+def test_a_precision_is_what_the_weights_are_loaded_in(t2i_folder):
+    import torch
+
+    assert t2i.load(str(t2i_folder), device="cpu", dtype="bfloat16").pipeline.unet.dtype == torch.bfloat16
+    assert t2i.load(str(t2i_folder), device="cpu").pipeline.unet.dtype == torch.float32
 
 
 @pytest.mark.parametrize("spec", ["", "no-such-folder", "./no/such", "a/b/c", "embeded", "replay"])
@@ -159,9 +299,37 @@ def test_the_identity_is_what_the_folder_holds_and_never_where_it_lies(tmp_path,
 
     assert t2i.identity(str(tmp_path / "model")) == name
     assert name.startswith("t2i@") and "/" not in name
-    (tmp_path / "model" / t2i.DEFAULTS).write_text(json.dumps({"steps": 5}))
+    (tmp_path / "model" / own_settings.DEFAULTS).write_text(json.dumps({"steps": 5}))
     assert t2i.identity(str(tmp_path / "model")) != name
     assert t2i.identity("stabilityai/sd-turbo") == "stabilityai/sd-turbo"
+
+
+def test_a_lora_and_a_precision_are_part_of_the_identity_and_where_the_lora_lies_is_not(tmp_path):
+    weights = tmp_path / "style.safetensors"
+    weights.write_bytes(b"weights")
+    name = "stabilityai/sd-turbo + lora@9a129038d9a0 (float16)"
+
+    assert t2i.identity("stabilityai/sd-turbo", str(weights), "float16") == name
+    assert t2i.identity("stabilityai/sd-turbo", str(tmp_path), "float16") == name
+    assert t2i.identity("a/b", "c/d") == "a/b + lora:c/d"
+    assert t2i.identity("a/b", "c/d/e.safetensors") == "a/b + lora:c/d/e.safetensors"
+    assert t2i.identity("a/b", None, "bfloat16") == "a/b (bfloat16)"
+
+
+@pytest.mark.parametrize("lora", ["style", "/no/such.safetensors", "../up/x", "a/b/c.bin", "a/../../b.safetensors"])
+def test_a_lora_that_is_none_is_an_input_error_that_says_what_can_be_written(lora):
+    with pytest.raises(InputError, match="no such file or folder, .* write FILE.safetensors, owner/name or"):
+        t2i.identity("a/b", lora)
+
+
+def test_a_pickled_lora_and_a_folder_of_many_are_input_errors(tmp_path):
+    for name in ("a.safetensors", "b.safetensors", "c.bin"):
+        (tmp_path / name).write_bytes(b"")
+
+    with pytest.raises(InputError, match="2 .safetensors files are in this folder; name one of them"):
+        t2i.identity("a/b", str(tmp_path))
+    with pytest.raises(InputError, match="only .safetensors files are read"):
+        t2i.identity("a/b", str(tmp_path / "c.bin"))
 
 
 def test_loading_and_drawing_are_quiet(t2i_folder, keep, capfd):

@@ -1,114 +1,20 @@
+"""CLIP loaded by open_clip: what a spec names, and that its own weights are in it."""
+
 from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
-from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.ports import Match
+from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.providers.clip import open_clip as clip
 from ltgc_cli.providers.images import decode
 
-NAMES = [f"{n:064x}" for n in range(8)]
 
-
-def match(image: str, text: str = "A photo of the digit three.") -> Match:
-    return Match(model="clip", image=image, text=text)
-
-
-@pytest.fixture(scope="module")
-def images(png):
-    return {name: png((n * 30, 200 - n * 20, n * 10)) for n, name in enumerate(NAMES)}
-
-
-@pytest.fixture(scope="module")
-def score(clip_folder, images):
-    return port(clip_folder, images)
-
-
-def port(folder: Path, images: dict[str, bytes]):
-    return clip.score_port(f"local-dir:{folder}", objects=images.__getitem__, device="cpu")
-
-
-def test_a_score_is_the_cosine_that_plain_open_clip_gives(clip_folder, images, score):
-    import io
-
-    import open_clip
-    import torch
-    from PIL import Image
-
-    name = f"local-dir:{clip_folder}"
-    model, preprocess = open_clip.create_model_from_pretrained(name)
-    image, text = NAMES[3], "A photo of a crane (bird)."
-    with torch.no_grad():
-        seen = model.encode_image(preprocess(Image.open(io.BytesIO(images[image]))).unsqueeze(0), normalize=True)
-        read = model.encode_text(open_clip.get_tokenizer(name)([text]), normalize=True)
-
-    assert score([match(image, text)]) == [pytest.approx(float(seen @ read.T), abs=1e-6)]
-
-
-def test_a_score_does_not_depend_on_its_batch(clip_folder, images):
-    matches = [match(image, f"A photo of {n} birds.") for n, image in enumerate(NAMES)]
-    # A port of its own each time: what one remembers would hide a difference.
-    alone = [port(clip_folder, images)([one])[0] for one in matches]
-
-    assert port(clip_folder, images)(matches) == pytest.approx(alone, abs=1e-5)
-    assert len(set(alone)) == len(alone)
-
-
-def test_each_image_and_text_is_computed_once(clip_folder, images, monkeypatch):
-    computed: list[int] = []
-    for name in ("encode_images", "encode_texts"):
-        encode = getattr(clip, name)
-        monkeypatch.setattr(clip, name, lambda loaded, items, f=encode: computed.append(len(items)) or f(loaded, items))
-    score = port(clip_folder, images)
-    two, texts = NAMES[:2], ["one", "two", "three"]
-
-    score([match(image, text) for image in two for text in texts])
-    score([match(image, text) for image in two for text in texts])
-
-    assert computed == [2, 3]
-
-
-def test_what_is_remembered_is_bounded_and_still_right():
-    asked: list[str] = []
-    upper = clip.remembering(lambda keys: asked.extend(keys) or [key.upper() for key in keys], keep=2)
-
-    assert upper(["a", "b", "c"]) == {"a": "A", "b": "B", "c": "C"}
-    assert upper(["a", "c"]) == {"a": "A", "c": "C"}
-    assert asked == ["a", "b", "c", "a"]
-
-
-def test_a_broken_image_is_refused_in_its_place_and_the_others_are_scored(clip_folder, png):
-    broken = {"b" * 64: b"", "c" * 64: b"no image", "d" * 64: png((1, 2, 3))[:60]}
-    good = "a" * 64
-    score = port(clip_folder, {good: png((9, 9, 9)), **broken})
-
-    first, *refused, last = score([match(good), *map(match, broken), match(good)])
-
-    assert isinstance(first, float) and first == last
-    assert [type(answer) for answer in refused] == [Refused] * 3
-    assert "image bbbbbbbbbbbb cannot be read" in str(refused[0])
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_every_kind_of_image_is_scored(clip_folder, png, mode):
-    (value,) = port(clip_folder, {"a": png((90, 9, 9), mode=mode)})([match("a")])
-
-    assert isinstance(value, float)
-
-
-def test_text_longer_than_the_model_reads_is_cut(score):
-    (value,) = score([match(NAMES[0], "word " * 500)])
-
-    assert -1 <= value <= 1
-
-
-def test_features_are_normalised(clip_folder, images):
+def test_features_are_normalised(clip_folder, png):
     loaded = clip.load(f"local-dir:{clip_folder}")
-    seen = clip.encode_images(loaded, [decode(data) for data in images.values()])
+    seen = clip.encode_images(loaded, [decode(png((n * 30, 200 - n * 20, n * 10))) for n in range(8)])
     texts = clip.encode_texts(loaded, ["a", "b"])
 
     assert seen.shape == (8, 16) and texts.shape == (2, 16)
@@ -116,11 +22,62 @@ def test_features_are_normalised(clip_folder, images):
     assert not seen.requires_grad and not seen.is_inference()
 
 
-def test_a_folder_without_weights_is_an_error_and_never_a_random_model(tmp_path, clip_folder):
-    shutil.copy(clip_folder / "open_clip_config.json", tmp_path)
+@pytest.fixture
+def folder(tmp_path, clip_folder):
+    """A copy of the model's folder."""
+    return shutil.copytree(clip_folder, tmp_path / "clip")
 
-    with pytest.raises(ProviderError, match="cannot be loaded: .*; the folder needs open_clip_config.json and"):
-        clip.load(f"local-dir:{tmp_path}")
+
+def weights(folder, name):
+    (folder / "open_clip_model.safetensors").rename(folder / name)
+
+
+@pytest.mark.parametrize("use", [clip.identity, clip.load])
+def test_a_folder_without_weights_is_an_error_and_never_a_random_model(folder, use):
+    (folder / "open_clip_model.safetensors").unlink()
+
+    with pytest.raises(ProviderError, match="has no weights of a CLIP model; it needs open_clip_model.safetensors"):
+        use(f"local-dir:{folder}")
+
+
+def test_an_adapter_is_not_taken_for_the_weights(folder):
+    weights(folder, "adapter_model.safetensors")
+
+    with pytest.raises(
+        ProviderError, match=r"no weights of a CLIP model, only an adapter \(adapter_model.safetensors\)"
+    ):
+        clip.load(f"local-dir:{folder}")
+
+
+@pytest.mark.parametrize("name", ["open_clip_model.safetensors", "model.safetensors"])
+def test_an_adapter_beside_the_weights_is_left_alone(folder, name):
+    weights(folder, name)
+    (folder / "adapter_model.safetensors").write_bytes(b"of another model")
+
+    assert clip.load(f"local-dir:{folder}").model is not None
+
+
+def test_an_adapter_that_open_clip_would_prefer_to_the_weights_is_an_error(folder):
+    weights(folder, "best.safetensors")
+    assert clip.load(f"local-dir:{folder}").model is not None
+    (folder / "adapter_model.safetensors").write_bytes(b"of another model")
+
+    with pytest.raises(
+        ProviderError, match="would take adapter_model.safetensors .*rename best.safetensors to open_clip"
+    ):
+        clip.load(f"local-dir:{folder}")
+
+
+@pytest.mark.parametrize("damage", [b"", b"no weights", None])
+def test_weights_that_are_damaged_are_an_error_in_one_line(folder, damage):
+    path = folder / "open_clip_model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000] if damage is None else damage)
+
+    with pytest.raises(
+        ProviderError, match="cannot be loaded: .*; the folder needs open_clip_config.json and"
+    ) as raised:
+        clip.load(f"local-dir:{folder}")
+    assert "\n" not in str(raised.value)
 
 
 def test_weights_that_do_not_fit_are_an_error(tmp_path, clip_folder):
@@ -172,9 +129,39 @@ def test_an_unknown_model_is_an_input_error():
         clip.load("ViT-Z-1/openai")
 
 
-def test_unknown_weights_are_a_provider_error_that_says_what_can_be_written():
-    with pytest.raises(ProviderError, match="write embedded, MODEL/PRETRAINED"):
+def test_unknown_weights_are_an_error_that_lists_those_of_the_model():
+    with pytest.raises(ProviderError, match="of ViT-B-32 it has: openai, laion400m_e31, .*; write embedded, MODEL/PRE"):
         clip.load("ViT-B-32/no-such-weights")
+
+
+@pytest.mark.parametrize(("tag", "activation"), [("openai", "QuickGELU"), ("laion2b", "GELU")])
+def test_weights_get_the_activation_that_they_were_trained_with(clip_folder, tmp_path, monkeypatch, tag, activation):
+    from open_clip import factory, pretrained
+
+    config = json.loads((clip_folder / "open_clip_config.json").read_text())["model_cfg"]
+    file = str(clip_folder / "open_clip_model.safetensors")
+    tags = {"openai": {"file": file, "quick_gelu": True}, "laion2b": {"file": file}}
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "ViT-tiny", config)
+    monkeypatch.setitem(pretrained._PRETRAINED, "ViT-tiny", tags)
+
+    loaded = clip.load(f"ViT-tiny/{tag}")
+
+    assert type(loaded.model.visual.transformer.resblocks[0].mlp.gelu).__name__ == activation
+    assert type(loaded.model.transformer.resblocks[0].mlp.gelu).__name__ == activation
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "quick"),
+    [
+        ("ViT-B-32", "openai", True),
+        ("ViT-L-14", "openai", True),
+        ("ViT-B-32", "laion2b_s34b_b79k", False),
+        ("ViT-B-32-quickgelu", "metaclip_400m", True),
+        ("ViT-SO400M-14-SigLIP-384", "webli", False),
+    ],
+)
+def test_open_clip_s_own_table_says_which_weights_want_quickgelu(name, tag, quick):
+    assert clip._quick_gelu(name, tag) is quick
 
 
 def test_models_of_the_hub_are_called_what_the_hub_calls_them():

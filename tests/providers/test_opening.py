@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Drawing, Match, Question
-from ltgc_cli.providers import open_ask, open_paint, open_score
+from ltgc_cli.ports import Drawing, Match, Nearest, Question, Rival
+from ltgc_cli.providers import open_ask, open_compare, open_paint, open_score
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.providers.t2i import diffusers
 
@@ -47,6 +47,13 @@ def test_every_embedded_model_says_that_it_knows_digits_only_once_it_is_asked(ti
     paint.port([Drawing(model="m", text="A photo of a crane.", seed=1)])
     score.port([Match(model="m", image=image, text="A photo of a crane.")])
 
+    compare = open_compare("embedded", objects=kept.__getitem__, notice=heard.append)
+    assert compare.model == score.model and len(heard) == 3
+    among = keep(b'["A photo of a crane.", "A photo of a seal."]')
+    (nearest,) = compare.port([Rival(model="m", image=image, own="A photo of a crane.", among=among)])
+    assert isinstance(nearest, Nearest) and nearest.text == "A photo of a seal."
+    assert heard.pop() == heard[-1]  # the same notice: a session says it once
+
     for flag, notice in zip(("--lmm", "--t2i", "--clip"), heard, strict=True):
         assert "written digits" in notice and f"; {flag} " in notice
 
@@ -83,7 +90,7 @@ def test_opening_every_kind_of_port_imports_no_model_library(tmp_path, clip_fold
     recording.touch()
     code = f"""
 import sys
-from ltgc_cli.providers import open_ask, open_paint, open_score, replay
+from ltgc_cli.providers import open_ask, open_compare, open_paint, open_score, replay
 for spec in ("embedded", "gpt-4o", "replay:{recording}"):
     open_ask(spec, kind="llm", objects=len, notice=len)
 open_ask("gpt-4o", kind="lmm", objects=len, notice=len)
@@ -91,6 +98,7 @@ for spec in ("blank", "stabilityai/sd-turbo", "litellm:gpt-image-1", {str(t2i_fo
     open_paint(spec, keep=len, notice=len)
 for spec in ("ViT-B-32/openai", "local-dir:{clip_folder}", "replay:{recording}"):
     open_score(spec, objects=len, notice=len)
+    open_compare(spec, objects=len, notice=len)
 replay.recorder(__import__("pathlib").Path({str(recording)!r}), len)
 heavy = "torch torchvision litellm diffusers open_clip transformers PIL numpy huggingface_hub safetensors tenacity"
 print([name for name in heavy.split() if name in sys.modules])

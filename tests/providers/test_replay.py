@@ -8,13 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.ports import Answer, Drawing, Match, Picture, Question, Usage
-from ltgc_cli.providers import open_ask, open_paint, open_score, replay
+from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Picture, Question, Rival, Usage
+from ltgc_cli.providers import open_ask, open_compare, open_paint, open_score, replay
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane (bird)", text="Besides\u2028these …", temperature=0.5)
 ANSWER = Answer(text="1. A photo of the class crane, at dusk.", usage=Usage(prompt_tokens=7, dollars=0.01))
 DRAWING = Drawing(model="stabilityai/sd-turbo", text="A photo of crane (bird), at dusk.", seed=3, guidance=1.5)
 MATCH = Match(model="ViT-B-32/openai", image="a" * 64, text="A photo of crane (bird).")
+RIVAL = Rival(model="ViT-B-32/openai", image="a" * 64, own="A photo of crane (bird).", among="c" * 64)
+NEAREST = Nearest(text="A photo of a heron.", cosine=0.2)
 DATA = b"\x89PNG as drawn"
 
 
@@ -26,6 +28,7 @@ def record(tmp_path, kept, keep):
     tally(QUESTION, ANSWER, hit=False)
     tally(DRAWING, Picture(sha256=keep(DATA)), hit=False)
     tally(MATCH, 0.25, hit=True)
+    tally(RIVAL, NEAREST, hit=False)
     return path
 
 
@@ -43,6 +46,9 @@ def test_what_was_recorded_is_replayed_on_every_port_whatever_model_said_it(reco
     t2i = open_paint(f"replay:{record}", keep=keep, notice=nothing)
     clip = open_score(f"replay:{record}", objects=kept.__getitem__, notice=nothing)
 
+    compare = open_compare(f"replay:{record}", objects=kept.__getitem__, notice=nothing)
+
+    assert compare.port([replace(RIVAL, model=compare.model)]) == [NEAREST]
     assert llm.port(replace(QUESTION, model=llm.model)) == ANSWER
     (picture,) = t2i.port([replace(DRAWING, model=t2i.model)])
     assert kept[picture.sha256] == DATA
@@ -91,8 +97,8 @@ def test_an_exchange_is_recorded_once_also_by_many_threads_and_the_next_run(reco
     after = record.read_bytes()
 
     assert after.startswith(before)
-    assert len(after.splitlines()) == 3 + 4
-    assert len(replay.read(record).exchanges) == 3 + 4
+    assert len(after.splitlines()) == 4 + 4
+    assert len(replay.read(record).exchanges) == 4 + 4
 
 
 def test_a_recording_is_one_object_a_line_with_the_request_the_answer_and_a_pictures_bytes(record):
@@ -107,7 +113,7 @@ def test_a_recording_whose_last_line_has_no_newline_goes_on_below_it(record, kep
     record.write_text(record.read_text(encoding="utf-8").rstrip("\n"), encoding="utf-8")
     replay.recorder(record, kept.__getitem__)(replace(QUESTION, attempt=9), ANSWER, hit=False)
 
-    assert len(replay.read(record).exchanges) == 4
+    assert len(replay.read(record).exchanges) == 5
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_refused_image_is_a_failure_with_its_reason_and_the_run_goes_on():
     image, failure = describe(PHOTO, CRANE, ask=says(Refused("content policy")), model="m")
 
     assert image is PHOTO
-    assert (failure.stage, failure.reason, failure.text) == ("describe", "content policy", "")
+    assert (failure.stage, failure.reason, failure.text) == ("describe", "birds/1.jpg: content policy", "")
     assert (failure.label, failure.class_, failure.parents) == (3, "crane", (PHOTO.id,))
 
 

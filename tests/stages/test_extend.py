@@ -6,7 +6,7 @@ import pytest
 from fakes import a_class, a_description, an_image, of, says
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Group, Made, Rejected, dump, parse
 from ltgc_cli.stages.extend import SHOWN, extend
@@ -144,3 +144,25 @@ def test_a_class_with_a_sense_is_asked_for_by_its_sense():
 
     assert "the class seal (marine mammal)." in ask.seen[0].text
     assert rows[1].text == "A photo of the class seal, wet."
+
+
+def test_a_question_longer_than_the_model_reads_is_asked_in_parts():
+    cls = a_class()
+    known = [a_description(cls, f"standing on rock {number}", number=number) for number in range(8)]
+
+    def short_sighted(question):
+        if len(question.text) > 450:
+            raise TooLong("the context is 450 characters")
+        return "1. A photo of the class crane, in flight."
+
+    ask = says(short_sighted)
+    rows = extend(Group(cls, [cls, *known]), ask=ask, model="m", want=12)
+    assert [row.text for row in rows[9:]] == ["A photo of the class crane, in flight."]
+    assert [question.want for question in ask.seen] == [12, 6, 3]
+    assert rows[9].parents == tuple(row.id for row in known[-len(rows[9].parents) :])
+
+
+def test_a_model_that_reads_not_even_the_shortest_question_gives_a_failure():
+    cls = a_class()
+    (_, failure) = extend(Group(cls, [cls]), ask=says(TooLong("the context is 9 tokens")), model="m", want=4)
+    assert failure.reason == "the context is 9 tokens"

@@ -8,8 +8,9 @@ import pytest
 from fakes import a_class, a_description, an_image, by_task, of, says
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import Refused
-from ltgc_cli.records import Description, Failure, Group, Rejected, dump, evolve, identify, parse
+from ltgc_cli.errors import Refused, TooLong
+from ltgc_cli.ports import Usage
+from ltgc_cli.records import Description, Failure, Group, Metric, Rejected, dump, evolve, identify, parse
 from ltgc_cli.stages.reflect import jaccard, reflect, repeats, words
 
 CRANE = a_class("crane", 3)
@@ -309,3 +310,24 @@ def test_reflecting_on_what_was_reflected_changes_nothing():
 def test_ids_are_the_same_in_every_run():
     assert run(group("z"), extend=says(new("y", "x")), k=3) == run(group("z"), extend=says(new("y", "x")), k=3)
     assert identify(CRANE, "crane").id == CRANE.id
+
+
+def test_a_list_longer_than_the_model_reads_is_checked_in_parts():
+    def check(question):
+        if question.text.count("A photo of the class crane, ") > 2:
+            raise TooLong("the context is two descriptions")
+        return says("1" if "1. A photo of the class crane, c." in question.text else "none")(question)
+
+    rows = run(group("a", "b", "c", "d"), check=check, k=3)
+    assert kept(rows) == ["a", "b", "d"]
+    assert reasons(rows) == {"c": "repetitive, says the language model"}
+
+
+def test_what_the_checks_cost_is_a_record_of_its_own_and_free_checks_leave_none():
+    paid = says("none", usage=Usage(prompt_tokens=50, dollars=0.25))
+    more = says(new("d", "e"), usage=Usage(prompt_tokens=7, dollars=1.0))
+    rows = run(group("a", "b", "c"), extend=more, check=paid, k=5)
+    (cost,) = of(Metric, rows)
+    assert (cost.name, cost.group, cost.value, cost.label) == ("questions", "reflect", 2.0, CRANE.label)
+    assert cost.made.usage == Usage(prompt_tokens=100, dollars=0.5)
+    assert of(Metric, run(group("a", "b", "c"))) == []

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import ltgc_cli.embedded
-from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.ports import Match, Score
+from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.identity import folder_identity
-from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.quiet import no_progress_bars, one_line, quiet
 
 if TYPE_CHECKING:
@@ -25,10 +23,15 @@ NOTICE = (
     "the embedded CLIP is tiny and knows written digits and nothing else; "
     "--clip ViT-B-32/laion2b_s34b_b79k, or any model that open_clip loads, knows more"
 )
-_BATCH = 64
-_KEEP = 4096  # features remembered between calls: 8 MB of 512 numbers each
+BATCH = 64
+"""Images, or texts, that a model sees at once."""
+_WEIGHTS = (".safetensors", ".bin", ".pth")
+_PREFERRED = (
+    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
+)  # fmt: skip
+"""The names that open_clip takes the weights in a folder from, before any other."""
 
-K = TypeVar("K")
 V = TypeVar("V")
 
 
@@ -74,8 +77,14 @@ def load(spec: str, device: str = "cpu") -> Loaded:
         name, pretrained = _names(spec)
         if pretrained is not None and name not in open_clip.list_models():
             raise InputError(f"{spec}: open_clip knows no model {name!r}; write {SPECS}")
+        if pretrained is not None and not open_clip.is_pretrained_cfg(name, pretrained):
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+            raise ProviderError(f"{spec}: open_clip has no such weights; of {name} it has: {tags}; write {SPECS}")
         try:
-            model, preprocess = open_clip.create_model_from_pretrained(name, pretrained, device=device)
+            # Without weights open_clip makes a random model and warns; this function of its own refuses to.
+            model, preprocess = open_clip.create_model_from_pretrained(
+                name, pretrained, device=device, force_quick_gelu=_quick_gelu(name, pretrained)
+            )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # open_clip and the hub raise all kinds
             raise ProviderError(f"CLIP {spec} cannot be loaded: {one_line(error)}; {_advice(spec)}") from None
@@ -89,79 +98,39 @@ def encode_images(loaded: Loaded, images: Sequence[Image]) -> torch.Tensor:
     def encode(part: Sequence[Image]) -> torch.Tensor:
         return loaded.model.encode_image(torch.stack([loaded.preprocess(image) for image in part]).to(loaded.device))
 
-    return _features(encode, images)
+    return features(loaded, encode, images)
 
 
 def encode_texts(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:
     """Returns the texts' features (n, d), float32, normalised, on the CPU. Text over the model's length is cut."""
-    return _features(lambda part: loaded.model.encode_text(loaded.tokenizer(list(part)).to(loaded.device)), texts)
+    return features(
+        loaded, lambda part: loaded.model.encode_text(loaded.tokenizer(list(part)).to(loaded.device)), texts
+    )
 
 
-def score_port(spec: str, *, objects: Callable[[str], bytes], device: str | None = None) -> Score:
-    """Returns the port that scores with this model, which is loaded when it is first used."""
-    lock = threading.Lock()
-    loaded: list[Loaded] = []
-
-    def model() -> Loaded:
-        if not loaded:
-            loaded.append(load(spec, device or torch_setup.device()))
-        return loaded[0]
-
-    def see(images: Sequence[str]) -> list[torch.Tensor | Refused]:
-        opened = [_opened(objects, image) for image in images]
-        good = [image for image in opened if not isinstance(image, Refused)]
-        features = iter(encode_images(model(), good) if good else ())
-        return [image if isinstance(image, Refused) else next(features) for image in opened]
-
-    def read(texts: Sequence[str]) -> list[torch.Tensor]:
-        return list(encode_texts(model(), texts))
-
-    seen = remembering(see, _KEEP)
-    known = remembering(read, _KEEP)
-
-    def score(matches: Sequence[Match]) -> list[float | Exception]:
-        with lock:
-            images = seen([match.image for match in matches])
-            texts = known([match.text for match in matches])
-        return [_cosine(images[match.image], texts[match.text]) for match in matches]
-
-    return score
-
-
-def remembering(f: Callable[[Sequence[K]], Sequence[V]], keep: int) -> Callable[[Sequence[K]], dict[K, V]]:
-    """Returns f as a function to a dict, that asks f only for what it has not seen among the latest `keep`."""
-    memory: dict[K, V] = {}
-
-    def ask(keys: Sequence[K]) -> dict[K, V]:
-        new = list(dict.fromkeys(key for key in keys if key not in memory))
-        if new:
-            memory.update(zip(new, f(new), strict=True))
-        found = {key: memory[key] for key in keys}
-        for key in list(memory)[: max(0, len(memory) - keep)]:
-            del memory[key]
-        return found
-
-    return ask
-
-
-def _opened(objects: Callable[[str], bytes], image: str) -> Image | Refused:
-    try:
-        return decode(objects(image), image)
-    except Refused as refused:
-        return refused
-
-
-def _cosine(image: torch.Tensor | Refused, text: torch.Tensor) -> float | Exception:
-    # Six decimals: the rest of a float32 depends on the batch that it was computed in.
-    return image if isinstance(image, Refused) else round(float(image @ text), 6)
-
-
-def _features(encode: Callable[[Sequence[V]], torch.Tensor], items: Sequence[V]) -> torch.Tensor:
+def features(
+    loaded: Loaded, encode: Callable[[Sequence[V]], torch.Tensor], items: Sequence[V], batch: int = BATCH
+) -> torch.Tensor:
+    """Returns what a tower makes of the items: float32 (n, d), normalised, on the CPU."""
     import torch
 
-    with torch.no_grad():
-        parts = [encode(items[start : start + _BATCH]) for start in range(0, len(items), _BATCH)]
+    with torch.no_grad(), _exactly(loaded.device):
+        parts = [encode(items[start : start + batch]) for start in range(0, len(items), batch)]
         return torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).cpu()
+
+
+def _exactly(device: str) -> AbstractContextManager[None]:
+    """Returns a context in which convolutions on a GPU keep all of a float32: TF32 keeps three of a score's digits."""
+    import torch
+
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device == "cuda" else nullcontext()
+
+
+def _quick_gelu(name: str, pretrained: str | None) -> bool:
+    """Returns whether weights were trained with QuickGELU, as OpenAI's were: open_clip warns, and uses GELU."""
+    import open_clip
+
+    return bool(pretrained and open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False))
 
 
 def _names(spec: str) -> tuple[str, str | None]:
@@ -175,8 +144,19 @@ def _names(spec: str) -> tuple[str, str | None]:
 
 
 def _folder(path: Path) -> Path:
+    """Returns the folder of a CLIP model. Raises ProviderError where it has no config or no weights of its own."""
     if not (path / "open_clip_config.json").is_file():
         raise ProviderError(f"{path} is no folder of a CLIP model: it has no open_clip_config.json")
+    files = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHTS)
+    own = [name for name in files if not name.startswith("adapter_")]
+    if not own:
+        beside = f", only an adapter ({files[0]})" if files else ""
+        raise ProviderError(f"{path} has no weights of a CLIP model{beside}; it needs open_clip_model.safetensors")
+    if own != files and not set(own) & set(_PREFERRED):
+        raise ProviderError(
+            f"{path}: open_clip would take {files[0]} for the weights; "
+            f"rename {own[0]} to open_clip_model.safetensors, or keep the adapter in a folder of its own"
+        )
     return path
 
 

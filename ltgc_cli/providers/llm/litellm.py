@@ -5,40 +5,43 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import random
-import re
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import warnings
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.ports import Answer, Ask, Question, Usage
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.ports import Answer, Ask, Question
 from ltgc_cli.providers.images import data_url
-from ltgc_cli.providers.quiet import one_line, quiet
+from ltgc_cli.providers.llm.faults import SPECS, scrubbed
+from ltgc_cli.providers.quiet import quiet
 
 if TYPE_CHECKING:
-    import tenacity
+    from ltgc_cli.providers.llm.asking import Asking
 
-SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
+__all__ = [
+    "CONCURRENCY",
+    "LIMIT",
+    "SPECS",
+    "TIMEOUT",
+    "ask_port",
+    "content",
+    "identity",
+    "imported",
+    "scrubbed",
+    "whom",
+]
+
 TIMEOUT = 120.0
-_TRIES = 6
-_LONGEST_WAIT = 60.0
-_LONGEST_ASKED_WAIT = 300.0
+"""Seconds that one request may take."""
+LIMIT = 600.0
+"""Seconds that one question may take, with all its requests and the waits between them."""
+CONCURRENCY = 16
 
-_QUOTA = re.compile(r"insufficient_quota|billing_hard_limit|exceeded your current quota|credit balance is too low")
-_NO_KEY = re.compile(r"missing credentials|missing .{0,40}api key|api_key.{0,40}must be set", re.IGNORECASE)
-_NO_PROVIDER = "LLM Provider NOT provided"
-# What looks like a key, whoever's: providers repeat it in "Incorrect API key provided: sk-…".
-_SECRETS = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|AIza|AKIA)[-_]?[\w*.-]{8,}|(?<=Bearer )\S+|(?<=[?&]key=)[^&\s]+"
-    r"|(?<=://)[^/@\s]+(?=@)|\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{32,}",
-    re.IGNORECASE,
-)
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _importing = threading.Lock()
 
 
@@ -64,48 +67,46 @@ def ask_port(
     objects: Callable[[str], bytes],
     api_base: str | None = None,
     timeout: float = TIMEOUT,
-    tries: int = _TRIES,
-    sleep: Callable[[float], None] = time.sleep,
+    limit: float = LIMIT,
+    concurrency: int = CONCURRENCY,
+    price: Callable[[int, int], float] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> Ask:
-    """Returns the port that asks this model; litellm is imported by the first question.
+    """Returns the port that asks this model up to `concurrency` questions at once; the first one imports litellm.
 
-    Busy and broken servers are asked again, up to `tries` times in all; nobody else repeats a request.
+    Busy and broken servers are asked again for up to `limit` seconds a question, each time for up to `timeout`
+    seconds; nobody else repeats a request. `price` gives the dollars of prompt and completion tokens, for models that
+    litellm has no price of. Tests pass a `clock` and a `sleep` of their own.
     """
 
-    def once(question: Question) -> Answer:
-        litellm = imported()
-        request = {
-            "messages": [{"role": "user", "content": _content(question, objects)}],
-            "temperature": question.temperature,
-            "max_tokens": question.max_tokens,
-            "timeout": timeout,
-            "max_retries": 0,
-            "num_retries": 0,
-            **_whom(litellm, spec, api_base),
-        }
-        try:
-            response = litellm.completion(**request)
-        except litellm.UnsupportedParamsError:  # nothing was sent: a reasoning model, which takes no temperature
-            # Not at first: with drop_params a refused request (422) is sent again behind our back.
-            response = litellm.completion(**request, drop_params=True)
-        return Answer(text=_text(response), usage=_usage(litellm, response, spec))
+    @functools.cache
+    def opened() -> Asking:
+        import asyncio
+
+        from ltgc_cli.providers.llm.asking import Asking
+
+        return Asking(
+            imported(),
+            spec,
+            api_base,
+            timeout=timeout,
+            limit=limit,
+            concurrency=concurrency,
+            price=price,
+            clock=clock,
+            sleep=sleep or asyncio.sleep,
+        )
+
+    opening = threading.Lock()
 
     def ask(question: Question) -> Answer:
-        import tenacity
+        shown = content(question, objects)
+        with opening:
+            asking = opened()
+        from ltgc_cli.providers.llm import background
 
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_passes),
-            stop=tenacity.stop_after_attempt(tries),
-            wait=_wait,
-            sleep=sleep,
-            reraise=True,
-        )
-        try:
-            return retrying(once, question)
-        except (ProviderError, Refused, InputError):
-            raise
-        except Exception as error:  # litellm's own errors, and whatever a provider's library raises
-            raise _said(error, spec, tries) from None
+        return background.run(asking.answer(question, shown))
 
     return ask
 
@@ -125,136 +126,33 @@ def _imported() -> Any:
 
         litellm.suppress_debug_info = True
         litellm.telemetry = False
-        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "litellm"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         litellm.ModelResponse()  # pydantic builds its schema at the first use, with a warning
+    # So it does for the classes of some providers, when they are first asked.
+    warnings.filterwarnings("ignore", message=r"Items? '.*` qualifier", category=UserWarning)
     return litellm
 
 
-def scrubbed(text: str) -> str:
-    """Returns a text without anything that is or looks like a key."""
-    values = [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "…")
-    return _SECRETS.sub("…", text)
+def content(question: Question, objects: Callable[[str], bytes]) -> str | list[dict[str, Any]]:
+    """Returns the one message of a question: its text, below its images. Raises Refused for a broken image."""
+    if not question.images:
+        return question.text
+    longest = None if question.image_size is msgspec.UNSET else question.image_size
+    urls = [data_url(objects(image), image, longest) for image in question.images]
+    shown = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [*shown, {"type": "text", "text": question.text}]
 
 
-def _whom(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
+def whom(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
     """Returns whom to ask. With an api_base, a name without a provider is an OpenAI-compatible server's."""
     if api_base is None:
         return {"model": spec}
     try:
-        litellm.get_llm_provider(spec)
+        model, provider, *_ = litellm.get_llm_provider(spec)
     except Exception:  # litellm raises several kinds for "unknown"
-        spec = f"openai/{spec}"
+        model, provider = spec, "openai"
+    spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
     missing = litellm.validate_environment(spec)["missing_keys"]
     # A server of one's own mostly wants no key, but the client insists on one.
     return {"model": spec, "api_base": api_base, **({"api_key": "none"} if missing else {})}
-
-
-def _content(question: Question, objects: Callable[[str], bytes]) -> str | list[dict[str, Any]]:
-    if not question.images:
-        return question.text
-    shown = [{"type": "image_url", "image_url": {"url": data_url(objects(image), image)}} for image in question.images]
-    return [*shown, {"type": "text", "text": question.text}]
-
-
-def _text(response: Any) -> str:
-    choices = getattr(response, "choices", None) or [None]
-    message = getattr(choices[0], "message", None)
-    refusal = (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
-    if refusal or getattr(choices[0], "finish_reason", None) == "content_filter":
-        raise Refused(f"the model refused: {one_line(scrubbed(refusal or 'its content filter'))}")
-    text = getattr(message, "content", None)
-    if not isinstance(text, str) or not text.strip():
-        raise Refused("the model's answer was empty")
-    return text
-
-
-def _usage(litellm: Any, response: Any, spec: str) -> Usage:
-    used = getattr(response, "usage", None)
-    return Usage(
-        prompt_tokens=getattr(used, "prompt_tokens", 0) or 0,
-        completion_tokens=getattr(used, "completion_tokens", 0) or 0,
-        dollars=_dollars(litellm, response, spec),
-    )
-
-
-def _dollars(litellm: Any, response: Any, spec: str) -> float | None:
-    """Returns the answer's price, None where litellm's list has none for the model: unknown is not 0."""
-    if not any(name in litellm.model_cost for name in (spec, spec.partition("/")[2])):
-        return None
-    try:
-        return round(float(litellm.completion_cost(completion_response=response, model=spec)), 10)
-    except Exception:  # litellm raises a bare Exception
-        return None
-
-
-def _passes(error: BaseException) -> bool:
-    """Returns whether it may well go by itself: a limit on the rate, a server's trouble, a connection lost."""
-    litellm = _imported()
-    if _NO_KEY.search(str(error)):  # comes as a server's error
-        return False
-    if isinstance(error, (litellm.Timeout, litellm.APIConnectionError)):
-        return True
-    status = getattr(error, "status_code", None)
-    return isinstance(status, int) and (status in (408, 429) and not _QUOTA.search(_body(error)) or status >= 500)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Returns the seconds to wait: what the server asked for, else 1, 2, 4… with jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = _retry_after(getattr(error, "litellm_response_headers", None) or {})
-    if asked is not None:
-        return min(asked, _LONGEST_ASKED_WAIT) + random.random() / 4
-    return min(_LONGEST_WAIT, 2.0 ** (state.attempt_number - 1)) * random.uniform(0.5, 1)
-
-
-def _retry_after(headers: Any) -> float | None:
-    value = {name.lower(): value for name, value in dict(headers).items()}.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
-
-
-def _said(error: Exception, spec: str, tries: int) -> Exception:
-    """Returns the error as ltgc's own: Refused for this one question, ProviderError for the model as a whole."""
-    litellm = _imported()
-    why = re.sub(r"^(?:[\w.]*(?:Error|Exception|Timeout)\s*[:-]\s*)+", "", scrubbed(one_line(error, 10_000)))
-    why = one_line(why or type(error).__name__)
-    status = getattr(error, "status_code", None)
-    if status in (401, 403) or _NO_KEY.search(str(error)):
-        return ProviderError(
-            f"{spec}: the key is missing or was refused ({why}); set {_variable(litellm, error, spec)}"
-        )
-    if status == 402 or _QUOTA.search(_body(error)):
-        return ProviderError(f"{spec}: the account's quota is used up ({why}); add credit, or name another model")
-    if _NO_PROVIDER in str(error):
-        return ProviderError(
-            f"{spec}: litellm knows no such model; write {SPECS}; --api-base names a server of your own"
-        )
-    if status == 404:
-        return ProviderError(f"{spec}: there is no such model ({why}); write {SPECS}")
-    if _passes(error):
-        return ProviderError(f"{spec} did not answer in {tries} tries ({why}); check the network, or try again later")
-    if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
-        return Refused(f"the request was refused: {why}")
-    return ProviderError(f"{spec} cannot be asked: {why}")
-
-
-def _variable(litellm: Any, error: Exception, spec: str) -> str:
-    """Returns the environment variable that holds the provider's key, as well as litellm knows."""
-    missing = litellm.validate_environment(spec)["missing_keys"]
-    provider = getattr(error, "llm_provider", "") or spec.partition("/")[0]
-    return " and ".join(missing) or f"{re.sub(r'[^A-Z0-9]', '_', provider.upper())}_API_KEY"
-
-
-def _body(error: BaseException) -> str:
-    return f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from ltgc_cli.ports import Drawing, Paint, Picture, Usage
-from ltgc_cli.providers.images import png
+from ltgc_cli.providers.t2i.writing import encoded, format_of
 
 MODEL = "blank"
 _SIZE = 32
@@ -16,15 +16,19 @@ def paint_port(keep: Callable[[bytes], str]) -> Paint:
     """Returns the port that paints colour fields; `keep` stores the bytes and returns their sha256."""
 
     def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
-        return [Picture(sha256=keep(painted(drawing)), usage=Usage(dollars=0.0)) for drawing in drawings]
+        return [
+            Picture(sha256=keep(painted(drawing)), format=format_of(drawing), usage=Usage(dollars=0.0))
+            for drawing in drawings
+        ]
 
     return paint
 
 
 def painted(drawing: Drawing) -> bytes:
-    """Returns a PNG of eight colours: the hash of the description, the seed and the attempt."""
+    """Returns a picture of eight colours: the hash of the description, the seed and the attempt."""
     from PIL import Image
 
     digest = hashlib.sha256(f"{drawing.text}\n{drawing.seed}\n{drawing.attempt}".encode()).digest()
     field = Image.frombytes("RGB", (4, 2), digest[: 4 * 2 * 3])
-    return png(field.resize((drawing.width or _SIZE, drawing.height or _SIZE), Image.Resampling.NEAREST))
+    field = field.resize((drawing.width or _SIZE, drawing.height or _SIZE), Image.Resampling.NEAREST)
+    return encoded(field, format_of(drawing))

@@ -1,0 +1,139 @@
+"""What a run may spend: questions and US dollars are set aside before they are asked, so that no limit is passed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any, TypeVar
+
+import msgspec
+
+from ltgc_cli.errors import BudgetError
+from ltgc_cli.ports import Usage
+
+Req = TypeVar("Req", bound=msgspec.Struct)
+Ans = TypeVar("Ans")
+
+
+class Budget:
+    """Counts what was spent and what is set aside for questions under way. Safe to call from many threads."""
+
+    def __init__(self, dollars: float | None = None, calls: int | None = None) -> None:
+        self.dollars, self.calls = dollars, calls
+        self.spent, self.asked = 0.0, 0
+        self._aside = 0.0
+        self._under_way = 0
+        self._over = False
+        self._changed = threading.Condition()
+
+    def reserve(self, *most: float) -> int:
+        """Returns how many questions, of those that cost at most so many US dollars each, may be asked now: at least 1.
+
+        Near the limit it waits for the questions under way, which mostly cost less than was set aside for them.
+        Raises BudgetError where the limit could be passed even so.
+        """
+        with self._changed:
+            while not self._over and self._passes(most[0]):
+                if self._under_way == 0 or self._calls_used_up():
+                    self._over = True
+                    self._changed.notify_all()
+                else:
+                    self._changed.wait()
+            if self._over:
+                raise BudgetError(self._said())
+            room = 0
+            for bound in most:
+                if self._passes(bound):
+                    break
+                self._aside += bound
+                self._under_way += 1
+                self.asked += 1
+                room += 1
+            return room
+
+    def settle(self, most: float, spent: float) -> None:
+        """Puts what a question cost in the place of what was set aside for it."""
+        with self._changed:
+            self._aside -= most
+            self._under_way -= 1
+            self.spent += spent
+            self._changed.notify_all()
+
+    def _passes(self, most: float) -> bool:
+        # A sum of floats may end a hair above what it should be.
+        over = self.dollars is not None and self.spent + self._aside + most > self.dollars + 1e-9
+        return over or self._calls_used_up()
+
+    def _calls_used_up(self) -> bool:
+        return self.calls is not None and self.asked >= self.calls
+
+    def _said(self) -> str:
+        if self._calls_used_up():
+            return f"--max-calls {self.calls} is reached; run the same command again and it goes on"
+        return (
+            f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent, and the next question could pass it; "
+            "run the same command again and it goes on"
+        )
+
+
+def guarded(port: Callable[[Req], Ans], budget: Budget, most: Callable[[Req], float]) -> Callable[[Req], Ans]:
+    """Returns the port, which asks only what the budget has room for.
+
+    most -- the most that a request can cost, in US dollars
+    """
+
+    def ask(request: Req) -> Ans:
+        bound = most(request)
+        budget.reserve(bound)
+        spent = 0.0
+        try:
+            answer = port(request)
+            spent = dollars(answer)
+        except Exception as error:
+            spent = dollars(error)  # a refusal may have been an answer that was paid for
+            raise
+        finally:
+            budget.settle(bound, spent)
+        return answer
+
+    return ask
+
+
+def guarded_batch(
+    port: Callable[[Sequence[Req]], Sequence[Ans | Exception]], budget: Budget, most: Callable[[Req], float]
+) -> Callable[[Sequence[Req]], list[Ans | Exception]]:
+    """Returns a port of many requests, which asks only those that the budget has room for.
+
+    The others get the BudgetError in their place, so that the answers to those before them are not lost.
+    """
+
+    def ask(requests: Sequence[Req]) -> list[Ans | Exception]:
+        answers: list[Ans | Exception] = []
+        while rest := requests[len(answers) :]:
+            bounds = [most(request) for request in rest]
+            try:
+                room = budget.reserve(*bounds)
+            except BudgetError as over:
+                return [*answers, *([over] * len(rest))]
+            asked: Sequence[Ans | Exception] = ()
+            try:
+                asked = port(rest[:room])
+            finally:
+                for bound, answer in zip_longest(bounds[:room], asked):
+                    budget.settle(bound, dollars(answer))
+            answers += asked
+        return answers
+
+    return ask
+
+
+def dollars(answer: Any) -> float:
+    """Returns what an answer (or a refusal) says that it cost, in US dollars; 0 where it says nothing.
+
+    >>> from ltgc_cli.ports import Answer
+    >>> dollars(Answer(text="1. …", usage=Usage(dollars=0.25))), dollars(ValueError())
+    (0.25, 0.0)
+    """
+    usage: Usage = getattr(answer, "usage", None) or Usage()
+    return usage.dollars or 0.0

@@ -1,0 +1,92 @@
+"""From a command's flags to what its plan needs, and the plan's run on the command's streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ltgc_cli import console
+from ltgc_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from ltgc_cli.cli.runner import Plan, Streams
+    from ltgc_cli.cli.session import Asking, Limits, Session
+
+
+def session(
+    cache_dir: Path | None, record: Path | None, quiet: bool, limits: Limits | None = None, *, half_price: bool = False
+) -> Session:
+    from ltgc_cli.cli.session import NO_LIMITS, Session, default_folder
+
+    console.configure(quiet=quiet)
+    return Session(cache_dir or default_folder(), record, limits or NO_LIMITS, half_price=half_price)
+
+
+def limits(dry_run: bool, max_cost: float | None, max_calls: int | None, price: str | None) -> Limits:
+    from ltgc_cli.cli.session import Limits
+
+    return Limits(dry_run=dry_run, max_cost=max_cost, max_calls=max_calls, price=price)
+
+
+def asking(
+    workers: int, api_base: str | None, limit: float, max_tokens: int | None, image_size: int | None = None
+) -> Asking:
+    from ltgc_cli.cli.session import Asking
+
+    return Asking(workers=workers, api_base=api_base, limit=limit, max_tokens=max_tokens, image_size=image_size)
+
+
+def drawing(
+    lora: str | None, device: str | None, dtype: str | None, compile: bool, slicing: bool, api_base: str | None
+) -> dict[str, Any]:
+    """Returns how a text-to-image model is loaded."""
+    return {
+        "lora": lora,
+        "device": device,
+        "dtype": dtype,
+        "compile": compile,
+        "slicing": slicing,
+        "api_base": api_base,
+    }
+
+
+def streams(input: Path | None, output: Path | None, json: bool, *, own: bool = False) -> Streams:
+    """Returns where lines come from and go to. `own`: the command makes its first records itself."""
+    from ltgc_cli.cli.runner import Streams
+
+    if own and input:
+        raise InputError("give either -i FILE or the flag that names the classes or the data, not both")
+    return Streams(input, output, json)
+
+
+def prompts(path: Path | None):  # type: ignore[no-untyped-def]  # prompts imports msgspec; loaded when asked
+    from ltgc_cli import prompts
+
+    return prompts.load(path)
+
+
+def nothing_piped() -> bool:
+    import sys
+
+    return sys.stdin.isatty()
+
+
+def finish(plan: Plan, streams: Streams, session: Session, out: Path | None = None, clip: str = "embedded") -> None:
+    """Runs the plan, shows a table where a person reads, and ends with the run's exit status."""
+    from ltgc_cli.cli import runner, view
+
+    if session.rehearsal:
+        runner.rehearse(plan, streams, session)
+        return
+    result = runner.execute(plan, streams, session)
+    if console.is_terminal() and not streams.output and not streams.json:
+        view.show(result.artifact, plan.stage)
+        console.notice(f"{plan.stage}: all of it is in {result.artifact}")
+    if out:
+        from ltgc_cli.cli.training import export
+
+        export(session, result.artifact, out, clip)
+    if code := result.done.exit_code:
+        raise typer.Exit(code)

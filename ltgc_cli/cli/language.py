@@ -1,0 +1,180 @@
+"""The commands that ask language and vision models: describe, extend, reflect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ltgc_cli.cli import app
+from ltgc_cli.cli import flags as f
+from ltgc_cli.cli import options as o
+from ltgc_cli.errors import InputError
+
+
+@app.command()
+def describe(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", "-d", metavar="DATA", help="A folder with one folder of images per class, or digits-lt[:SEED]."
+        ),
+    ] = None,
+    tail: Annotated[
+        str,
+        typer.Option(help="Classes with fewer training images than this are tail classes (our default); or: few (20)."),
+    ] = "100",
+    lmm: o.Lmm = "embedded",
+    senses: o.Senses = None,
+    disambiguate: Annotated[
+        bool,
+        typer.Option(
+            "--disambiguate",
+            help="Ask, for names that may mean several things, which is meant: one question per name, with images.",
+        ),
+    ] = False,
+    image_size: o.ImageSize = 512,
+    prompts: o.PromptsFile = None,
+    dry_run: o.DryRun = False,
+    max_cost: o.MaxCost = None,
+    max_calls: o.MaxCalls = None,
+    price: o.Price = None,
+    half_price: o.HalfPrice = False,
+    concurrency: o.Concurrency = 16,
+    max_tokens: o.MaxTokens = None,
+    time_limit: o.TimeLimit = 600.0,
+    api_base: o.ApiBase = None,
+    input: o.Input = None,
+    output: o.Output = None,
+    json: o.Json = False,
+    record: o.RecordTo = None,
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Describe the original images of the tail classes, with a vision-language model (Prompt 1).
+
+    \b
+    ltgc describe --data digits-lt
+    ltgc describe --data birds/ --tail few --lmm gpt-4o --dry-run          # what it will cost
+    ltgc describe --data birds/ --tail few --lmm gpt-4o -o described.jsonl
+    """
+    from ltgc_cli.cli import plans
+
+    session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price), half_price=half_price)
+    plan = plans.describing(
+        session,
+        data=data,
+        tail=tail,
+        lmm=lmm,
+        prompts=f.prompts(prompts),
+        asking=f.asking(concurrency, api_base, time_limit, max_tokens, image_size),
+        senses=senses,
+        disambiguate=disambiguate,
+    )
+    f.finish(plan, f.streams(input, output, json, own=bool(data)), session)
+
+
+@app.command()
+def extend(
+    class_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", "-c", metavar="NAME", help="Extend a class that is only named; stdin is not read. Repeatable."
+        ),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="New descriptions asked for per class.")] = 20,
+    llm: o.Llm = "embedded",
+    senses: o.Senses = None,
+    prompts: o.PromptsFile = None,
+    dry_run: o.DryRun = False,
+    max_cost: o.MaxCost = None,
+    max_calls: o.MaxCalls = None,
+    price: o.Price = None,
+    half_price: o.HalfPrice = False,
+    concurrency: o.Concurrency = 16,
+    max_tokens: o.MaxTokens = None,
+    time_limit: o.TimeLimit = 600.0,
+    api_base: o.ApiBase = None,
+    input: o.Input = None,
+    output: o.Output = None,
+    json: o.Json = False,
+    record: o.RecordTo = None,
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """List what the images of a class do not show, with a language model (Prompt 2).
+
+    \b
+    ltgc extend --class "Trogon rufus"
+    ltgc extend --class "Trogon rufus" --class crane -n 20 | jq -r .text
+    ltgc extend -i described.jsonl -o extended.jsonl --llm gpt-4o
+    """
+    from ltgc_cli.cli import plans
+
+    if senses and not class_:
+        raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
+    session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price), half_price=half_price)
+    plan = plans.extending(
+        session,
+        names=class_ or [],
+        llm=llm,
+        want=n,
+        prompts=f.prompts(prompts),
+        asking=f.asking(concurrency, api_base, time_limit, max_tokens),
+        senses=senses,
+    )
+    f.finish(plan, f.streams(input, output, json, own=bool(class_)), session)
+
+
+@app.command()
+def reflect(
+    k: Annotated[
+        int,
+        typer.Option(
+            "-k",
+            min=1,
+            help="Descriptions per tail class, K_y. The paper: 100 iNaturalist, 300 ImageNet-LT, 800 Places-LT.",
+        ),
+    ] = 100,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Give a class up after so many rounds that add nothing (ours).")
+    ] = 3,
+    near: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Jaccard similarity of words from which a description repeats another (ours)."),
+    ] = 0.8,
+    llm: o.Llm = "embedded",
+    prompts: o.PromptsFile = None,
+    dry_run: o.DryRun = False,
+    max_cost: o.MaxCost = None,
+    max_calls: o.MaxCalls = None,
+    price: o.Price = None,
+    concurrency: o.Concurrency = 16,
+    max_tokens: o.MaxTokens = None,
+    time_limit: o.TimeLimit = 600.0,
+    api_base: o.ApiBase = None,
+    input: o.Input = None,
+    output: o.Output = None,
+    json: o.Json = False,
+    record: o.RecordTo = None,
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Drop repeated descriptions and ask again until each tail class has K_y of them (Prompt 3).
+
+    \b
+    ltgc reflect -k 300 -i extended.jsonl -o reflected.jsonl
+    """
+    from ltgc_cli.cli import plans
+
+    session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
+    plan = plans.reflecting(
+        session,
+        llm=llm,
+        k=k,
+        rounds=rounds,
+        near=near,
+        prompts=f.prompts(prompts),
+        asking=f.asking(concurrency, api_base, time_limit, max_tokens),
+    )
+    f.finish(plan, f.streams(input, output, json), session)

@@ -1,0 +1,194 @@
+"""The commands that draw and judge pictures: render, filter."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ltgc_cli.cli import app
+from ltgc_cli.cli import flags as f
+from ltgc_cli.cli import options as o
+from ltgc_cli.errors import InputError
+from ltgc_cli.stages.settings import THRESHOLDS, Judging, Mode, NeverPass, Scale, Style
+
+_JUDGING = Judging()
+
+
+@app.command()
+def render(
+    t2i: o.T2i = "embedded",
+    width: o.Width = None,
+    height: o.Height = None,
+    steps: o.Steps = None,
+    guidance: o.Guidance = None,
+    negative: o.Negative = "",
+    seed: o.Seed = 0,
+    scheduler: o.Scheduler = None,
+    from_original: o.FromOriginal = None,
+    lora: o.Lora = None,
+    format: o.Format = "png",
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    compile: o.Compile = False,
+    attention_slicing: o.Slicing = False,
+    batch: o.Batch = 32,
+    dry_run: o.DryRun = False,
+    max_cost: o.MaxCost = None,
+    max_calls: o.MaxCalls = None,
+    price: o.Price = None,
+    api_base: o.ApiBase = None,
+    input: o.Input = None,
+    output: o.Output = None,
+    json: o.Json = False,
+    record: o.RecordTo = None,
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Draw one image per description, with a text-to-image model.
+
+    \b
+    ltgc render -i reflected.jsonl -o rendered.jsonl --t2i stabilityai/sdxl-turbo
+    """
+    from ltgc_cli.cli import plans
+
+    session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
+    style = Style(
+        width=width,
+        height=height,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
+        scheduler=scheduler,
+        strength=from_original,
+        format=format,
+    )
+    options = f.drawing(lora, device, dtype, compile, attention_slicing, api_base)
+    plan = plans.rendering(session, t2i=t2i, style=style, batch=batch, **options)
+    f.finish(plan, f.streams(input, output, json), session)
+
+
+@app.command("filter")
+def filter_(
+    scale: Annotated[
+        Scale,
+        typer.Option(
+            help="Scale of the score (ours: calibrated, the bar is what the class's original images reach; "
+            "paper: cosine + 0.5; clipscore: 2.5 max(cosine, 0))."
+        ),
+    ] = "calibrated",
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="The bar μ on the scale; for calibrated the percentile of the originals [10; 0.3; 0.8; 0.75]."
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(help="refine: rewrite and redraw what fails; exclude: drop it; score: keep everything (Table 4)."),
+    ] = "refine",
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Drawings per description, the first one included.")
+    ] = _JUDGING.rounds,
+    never_pass: Annotated[
+        NeverPass, typer.Option(help="What becomes of a description that no drawing passes for.")
+    ] = "reject",
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Reject also what is not this much (raw cosine) closer to its own class than to any other (ours)."
+        ),
+    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Show scores, real against drawn, and what each bar would pass; redraw nothing."
+        ),
+    ] = False,
+    clip: o.Clip = "embedded",
+    llm: o.Llm = "embedded",
+    t2i: o.T2i = "embedded",
+    width: o.Width = None,
+    height: o.Height = None,
+    steps: o.Steps = None,
+    guidance: o.Guidance = None,
+    negative: o.Negative = "",
+    seed: o.Seed = 0,
+    scheduler: o.Scheduler = None,
+    from_original: o.FromOriginal = None,
+    lora: o.Lora = None,
+    format: o.Format = "png",
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    compile: o.Compile = False,
+    attention_slicing: o.Slicing = False,
+    prompts: o.PromptsFile = None,
+    batch: o.Batch = 32,
+    dry_run: o.DryRun = False,
+    max_cost: o.MaxCost = None,
+    max_calls: o.MaxCalls = None,
+    price: o.Price = None,
+    concurrency: o.Concurrency = 16,
+    max_tokens: o.MaxTokens = None,
+    time_limit: o.TimeLimit = 600.0,
+    api_base: o.ApiBase = None,
+    input: o.Input = None,
+    output: o.Output = None,
+    json: o.Json = False,
+    record: o.RecordTo = None,
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Reject drawings that do not look like their class, have them rewritten and redrawn (Prompts 4 and 5).
+
+    \b
+    ltgc filter -i rendered.jsonl -o filtered.jsonl
+    ltgc filter --scale cosine --threshold 0.25 --mode exclude -i rendered.jsonl | jq -c 'select(.kind=="rejected")'
+    """
+    from ltgc_cli.cli import plans
+
+    session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
+    bar = THRESHOLDS[scale] if threshold is None else threshold
+    if scale == "calibrated" and not 0 <= bar <= 100:
+        raise InputError(f"--threshold {bar}: on the calibrated scale it is a percentile, from 0 to 100")
+    judging = Judging(scale=scale, threshold=bar, mode=mode, rounds=rounds, never_pass=never_pass, margin=margin)
+    asking = f.asking(concurrency, api_base, time_limit, max_tokens)
+    if preview:
+        from ltgc_cli.cli import previewing
+
+        if dry_run or output:
+            raise InputError("--preview shows what filter would do; it goes with neither --dry-run nor -o")
+        previewing.show(
+            session,
+            f.streams(input, None, json),
+            llm=llm,
+            clip=clip,
+            settings=judging,
+            prompts=f.prompts(prompts),
+            asking=asking,
+        )
+        return
+    plan = plans.filtering(
+        session,
+        llm=llm,
+        t2i=t2i,
+        clip=clip,
+        settings=judging,
+        style=Style(
+            width=width,
+            height=height,
+            steps=steps,
+            guidance=guidance,
+            negative=negative,
+            seed=seed,
+            scheduler=scheduler,
+            strength=from_original,
+            format=format,
+        ),
+        prompts=f.prompts(prompts),
+        asking=asking,
+        batch=batch,
+        **f.drawing(lora, device, dtype, compile, attention_slicing, api_base),
+    )
+    f.finish(plan, f.streams(input, output, json), session)

@@ -1,0 +1,41 @@
+"""filter --preview: how real and drawn images score, and what each bar would pass, for a person and for a pipe."""
+
+from __future__ import annotations
+
+import sys
+
+from ltgc_cli import console, records
+from ltgc_cli import prompts as p
+from ltgc_cli.cli.runner import Streams, reading, real
+from ltgc_cli.cli.session import Asking, Session
+from ltgc_cli.stages import preview
+from ltgc_cli.stages.settings import Judging
+
+
+def show(
+    session: Session, streams: Streams, *, llm: str, clip: str, settings: Judging, prompts: p.Prompts, asking: Asking
+) -> None:
+    """Prints the table, and writes metric records where stdout is no terminal. Nothing is rewritten or redrawn."""
+    llm_model, ask = session.ask(llm, "llm", asking)
+    clip_model, score = session.score(clip)
+    with reading(streams, "filter") as given, session.watching("filter --preview"):
+        spreads = preview.preview(
+            records.by_class(real(given)),
+            ask=ask,
+            score=score,
+            llm=llm_model,
+            clip=clip_model,
+            settings=settings,
+            compare=session.compare(clip).port if settings.margin is not None else None,
+            keep=session.store.put_object,
+            prompts=prompts,
+            workers=asking.workers,
+        )
+    person = console.is_terminal() and not streams.json
+    if not person:
+        for metric in preview.metrics(spreads, settings):
+            sys.stdout.write(records.dump(metric) + "\n")
+        sys.stdout.flush()
+    console.table("", *preview.table(spreads, settings), stream=None if person else sys.stderr)
+    bar = "percentile of the originals" if settings.scale == "calibrated" else f"bar on the {settings.scale} scale"
+    console.notice(f"filter: a column a {bar}, and the drawings that it passes; * is the one in use (--threshold)")

@@ -1,0 +1,204 @@
+"""--dry-run: a stage runs as it is, on the store's answers and on stand-ins for those that it lacks. Nothing is asked.
+
+The stand-ins come from the embedded grammar, so that what a stage asks next, as reflect does, is counted too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from ltgc_cli.engine import cents
+from ltgc_cli.errors import LtgcError
+from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Usage
+from ltgc_cli.providers.llm import embedded
+from ltgc_cli.store import Store, key
+
+IMAGINED = "imagined"
+"""The key that marks a line which a rehearsal made: no command takes it for a real one."""
+
+Req = TypeVar("Req", bound=msgspec.Struct)
+Ans = TypeVar("Ans")
+
+
+class Line(msgspec.Struct):
+    """What would be asked of one model for one purpose."""
+
+    found: int = 0
+    """Answers that the store has."""
+    new: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float = 0.0
+    unpriced: int = 0
+    """Questions to a model whose price is not known."""
+
+
+class Rehearsal:
+    """Counts what a run would ask, and keeps the questions themselves (for a batch API)."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen: set[str] = set()
+        self.lines: dict[tuple[str, str], Line] = {}
+        """By purpose (a task, `draw`, `score`) and model."""
+        self.questions: list[Question] = []
+        """Those that the store does not answer, each once."""
+        self.originals: set[str] = set()
+        """sha256 of real images: these count as alike to their class, drawings do not, so that all are redrawn."""
+        self._port: Paint | None = None
+        self._first: list[Drawing] = []
+        """What is drawn for the clock."""
+
+    def ask(self, question: Question, estimate: Callable[[Question], Usage]) -> Answer:
+        """Returns the store's answer, or one that the embedded grammar would give.
+
+        estimate -- what a question would use: tokens, and US dollars where the price is known
+        """
+
+        def stand_in(question: Question) -> Answer:
+            return Answer(text=_text(question), usage=estimate(question))
+
+        return self._answered(question, question.task, Answer, stand_in)
+
+    def paint(
+        self, drawings: Sequence[Drawing], port: Paint | None, most: int, estimate: Callable[[Drawing], Usage]
+    ) -> list[Picture | Exception]:
+        """Returns the store's pictures, and others that have no bytes.
+
+        port -- what draws here, to measure how long it takes; None for an image API
+        most -- pictures drawn at once
+        """
+
+        def stand_in(drawing: Drawing) -> Picture:
+            if port and len(self._first) < most:
+                self._port = port
+                self._first.append(drawing)
+            return Picture(sha256=key(drawing), usage=estimate(drawing))
+
+        return [self._answered(drawing, "draw", Picture, stand_in) for drawing in drawings]
+
+    def score(self, matches: Sequence[Match]) -> list[float | Exception]:
+        """Returns the store's scores; else originals are like their class, and drawings unlike it."""
+
+        def stand_in(match: Match) -> float:
+            return 1.0 if match.image in self.originals else -1.0
+
+        return [self._answered(match, "score", float, stand_in) for match in matches]
+
+    def compare(self, rivals: Sequence[Rival]) -> list[Nearest | Exception]:
+        """Returns the store's answers; else nothing is like another class."""
+
+        def stand_in(_: Rival) -> Nearest:
+            return Nearest(text="", cosine=-1.0)
+
+        return [self._answered(rival, "compare", Nearest, stand_in) for rival in rivals]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the store had every answer, so that what the stage made is real."""
+        return not any(line.new for line in self.lines.values())
+
+    def seconds_to_draw(self) -> float | None:
+        """Returns about how long the new drawings would take, from a batch drawn for the clock and not kept.
+
+        None where nothing is drawn here.
+        """
+        new = sum(line.new for (purpose, _), line in self.lines.items() if purpose == "draw")
+        if not self._port or not new:
+            return None
+        self._port(self._first[:1])  # loads the model
+        started = time.monotonic()
+        self._port(self._first)
+        return (time.monotonic() - started) / len(self._first) * new
+
+    def _answered(self, request: Req, purpose: str, answer_type: type[Ans], stand_in: Callable[[Req], Ans]) -> Ans:
+        k = key(request)
+        entry = self._store.get(k)
+        answer = msgspec.convert(entry["answer"], answer_type) if entry else stand_in(request)
+        if k not in self._seen:
+            self._seen.add(k)
+            line = self.lines.setdefault((purpose, _model(request)), Line())
+            if entry:
+                line.found += 1
+            else:
+                _count(line, getattr(answer, "usage", Usage(dollars=0.0)))
+                if isinstance(request, Question):
+                    self.questions.append(request)
+        return answer
+
+
+def bytes_unkept(data: bytes) -> str:
+    """Returns the sha256 of bytes that are thrown away: a `keep` for drawings that only measure."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def rows(lines: dict[tuple[str, str], Line]) -> list[tuple[str, ...]]:
+    """Returns a table of what would be asked: purpose, model, in the store, to ask, tokens in and out, US dollars."""
+    cells: list[tuple[str, ...]] = [
+        (
+            purpose,
+            model,
+            f"{line.found:,}",
+            f"{line.new:,}",
+            f"{line.prompt_tokens:,}" if line.prompt_tokens else "",
+            f"{line.completion_tokens:,}" if line.completion_tokens else "",
+            priced(line),
+        )
+        for (purpose, model), line in lines.items()
+    ]
+    return [*cells, _total(lines)] if len(cells) > 1 else cells
+
+
+COLUMNS = ("", "model", "in the store", "to ask", "tokens in", "tokens out", "US dollars")
+
+
+def priced(line: Line) -> str:
+    """Returns what a line would cost: "0.31", "unknown", or "at least 0.31" where some prices are not known.
+
+    >>> priced(Line(new=2, dollars=0.5, unpriced=1))
+    'at least 0.50'
+    """
+    if not line.new:
+        return ""
+    if line.unpriced and not line.dollars:
+        return "unknown"
+    return f"{'at least ' if line.unpriced else ''}{cents(line.dollars)}"
+
+
+def _total(lines: dict[tuple[str, str], Line]) -> tuple[str, ...]:
+    total = Line()
+    for line in lines.values():
+        for name in Line.__struct_fields__:
+            setattr(total, name, getattr(total, name) + getattr(line, name))
+    return ("all", "", f"{total.found:,}", f"{total.new:,}", f"{total.prompt_tokens:,}",
+            f"{total.completion_tokens:,}", priced(total))  # fmt: skip
+
+
+def _count(line: Line, usage: Usage) -> None:
+    line.new += 1
+    line.prompt_tokens += usage.prompt_tokens
+    line.completion_tokens += usage.completion_tokens
+    line.dollars += usage.dollars or 0.0
+    line.unpriced += usage.dollars is None
+
+
+def _model(request: Any) -> str:
+    model: str = request.model
+    return model
+
+
+def _text(question: Question) -> str:
+    """Returns an answer of the right shape. The grammar has no eyes, so it is asked to extend instead."""
+    if question.task == "sense":
+        return "none"
+    seen = question.task == "describe"
+    asked = msgspec.structs.replace(question, task="extend", want=1) if seen else question
+    try:
+        return embedded.ask(asked).text
+    except LtgcError:
+        return ""

@@ -1,0 +1,248 @@
+"""CLIP as a judge: the ports that score an image against a text, and find the text of many that it is nearest to."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.ports import Compare, Match, Nearest, Rival, Score
+from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers.clip.open_clip import BATCH, Loaded, encode_texts, features, load
+from ltgc_cli.providers.images import decode
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+_KEEP = 4096  # features remembered between calls: 8 MB of 512 numbers each
+_LISTS = 4  # lists of texts remembered: 16 MB for 8,000 texts of 512 numbers each
+_DECODERS = 8
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def score_port(
+    spec: str, *, objects: Callable[[str], bytes], device: str | None = None, batch: int | None = None
+) -> Score:
+    """Returns the port that scores with this model, which is loaded when it is first used.
+
+    objects -- gives an image's bytes by their sha256
+    batch -- images that the model sees at once; the next ones are read and resized meanwhile
+    """
+    eyes = _eyes(spec, objects, device, batch or BATCH)
+
+    def score(matches: Sequence[Match]) -> list[float | Exception]:
+        with eyes.lock:
+            images = eyes.images([match.image for match in matches])
+            texts = eyes.texts([match.text for match in matches])
+        return [_cosine(images[match.image], texts[match.text]) for match in matches]
+
+    return score
+
+
+def compare_port(
+    spec: str, *, objects: Callable[[str], bytes], device: str | None = None, batch: int | None = None
+) -> Compare:
+    """Returns the port that finds an image's nearest other text, with the model that `score_port` has for the spec.
+
+    What a score port has just seen is not computed again. Raises InputError for a list that is no list of texts.
+    """
+    eyes = _eyes(spec, objects, device, batch or BATCH)
+
+    def compare(rivals: Sequence[Rival]) -> list[Nearest | Exception]:
+        with eyes.lock:
+            images = eyes.images([rival.image for rival in rivals])
+            lists = eyes.lists(list(dict.fromkeys(rival.among for rival in rivals)))
+        answers: list[Nearest | Exception] = []
+        for among, group in groupby(rivals, key=lambda rival: rival.among):
+            together = list(group)
+            for start in range(0, len(together), BATCH):
+                part = together[start : start + BATCH]
+                answers += nearest(lists[among], [images[rival.image] for rival in part], [rival.own for rival in part])
+        return answers
+
+    return compare
+
+
+class Listed(NamedTuple):
+    """A list of texts and their features (n, d)."""
+
+    texts: list[str]
+    features: torch.Tensor
+
+
+def nearest(listed: Listed, images: Sequence[torch.Tensor | Refused], own: Sequence[str]) -> list[Nearest | Exception]:
+    """Returns for each image the text of the list with the largest cosine, its own left out; of equal ones the first.
+
+    An image that was refused stays so; one whose own text is the only one of the list is refused.
+    """
+    import torch
+
+    alone = Refused("there is no other text to compare with")
+    good = [place for place, image in enumerate(images) if not isinstance(image, Refused)]
+    answers: list[Any] = [image if isinstance(image, Refused) else alone for image in images]
+    if not good:
+        return answers
+    # Six decimals, as a score has: the rest of a float32 depends on the batch that it was computed in.
+    cosines = (torch.stack([images[place] for place in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
+    columns: dict[str, list[int]] = {}
+    for column, text in enumerate(listed.texts):
+        columns.setdefault(text, []).append(column)
+    for row, place in enumerate(good):
+        cosines[row, columns.get(own[place], [])] = -torch.inf
+    highest = cosines.max(dim=1)
+    for place, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
+        if value > -torch.inf:
+            answers[place] = Nearest(text=listed.texts[column], cosine=round(value, 6))
+    return answers
+
+
+class _Eyes(msgspec.Struct, frozen=True, weakref=True, eq=False):
+    """A model that is loaded when it is first used, and what it has seen: score and compare share one.
+
+    The functions are for one thread at a time, the one that holds the lock.
+    """
+
+    lock: Any
+    images: Callable[[Sequence[str]], dict[str, torch.Tensor | Refused]]
+    texts: Callable[[Sequence[str]], dict[str, torch.Tensor]]
+    lists: Callable[[Sequence[str]], dict[str, Listed]]
+
+
+_in_use: WeakValueDictionary[tuple[object, ...], _Eyes] = WeakValueDictionary()
+"""The ports hold them: a model that no port needs any more is let go."""
+_opening = threading.Lock()
+
+
+def _eyes(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
+    key = (spec, objects, device, batch)
+    with _opening:
+        eyes = _in_use.get(key)
+        if eyes is None:
+            eyes = _in_use[key] = _opened(spec, objects, device, batch)
+    return eyes
+
+
+def _opened(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
+    @cache
+    def model() -> Loaded:
+        return load(spec, device or torch_setup.device())
+
+    def read(texts: Sequence[str]) -> list[torch.Tensor]:
+        # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
+        return [encode_texts(model(), [text])[0] for text in texts]
+
+    def read_lists(lists: Sequence[str]) -> list[Listed]:
+        found = [_texts(objects(among), among) for among in lists]
+        return [Listed(texts, encode_texts(model(), texts)) for texts in found]
+
+    return _Eyes(
+        lock=threading.Lock(),
+        images=remembering(lambda images: see(model(), images, objects, batch), _KEEP),
+        texts=remembering(read, _KEEP),
+        lists=remembering(read_lists, _LISTS),
+    )
+
+
+def see(
+    loaded: Loaded, images: Sequence[str], objects: Callable[[str], bytes], batch: int = BATCH
+) -> list[torch.Tensor | Refused]:
+    """Returns the features (d,) of images by their names, a Refused in the place of one that cannot be read.
+
+    While the model has one batch, threads read, decode and resize the next one.
+    """
+    resize, normalised = _steps(loaded.preprocess, loaded.device)
+
+    def encode(part: Sequence[Any]) -> torch.Tensor:
+        return loaded.model.encode_image(normalised(part))
+
+    def pixels(image: str) -> Any:
+        try:
+            return resize(decode(objects(image), image))
+        except Refused as refused:
+            return refused
+
+    seen: list[torch.Tensor | Refused] = []
+    with ThreadPoolExecutor(min(_DECODERS, os.cpu_count() or 1)) as pool:
+        for part in _ahead(pool, pixels, images, batch):
+            good = [one for one in part if not isinstance(one, Refused)]
+            found = iter(features(loaded, encode, good, batch) if good else ())
+            seen += [one if isinstance(one, Refused) else next(found) for one in part]
+    return seen
+
+
+def remembering(f: Callable[[Sequence[K]], Sequence[V]], keep: int) -> Callable[[Sequence[K]], dict[K, V]]:
+    """Returns f as a function to a dict, that asks f only for what it has not seen among the latest `keep`."""
+    memory: dict[K, V] = {}
+
+    def ask(keys: Sequence[K]) -> dict[K, V]:
+        new = list(dict.fromkeys(key for key in keys if key not in memory))
+        if new:
+            memory.update(zip(new, f(new), strict=True))
+        found = {key: memory[key] for key in keys}
+        for key in list(memory)[: max(0, len(memory) - keep)]:
+            del memory[key]
+        return found
+
+    return ask
+
+
+def _cosine(image: torch.Tensor | Refused, text: torch.Tensor) -> float | Exception:
+    # Six decimals: the rest of a float32 depends on the batch that it was computed in.
+    return image if isinstance(image, Refused) else round(float(image @ text), 6)
+
+
+def _steps(preprocess: Any, device: str) -> tuple[Callable[[Image], Any], Callable[[Sequence[Any]], torch.Tensor]]:
+    """Returns a model's preprocessing in two: an image to its pixels, for the threads that read; a batch to a tensor.
+
+    Torch does the second step, for the whole batch and where the model is: it would take threads of its own in each
+    of the threads that read.
+    """
+    import numpy
+    import torch
+
+    *resizing, to_tensor, normalise = getattr(preprocess, "transforms", [None, None])
+    if (type(to_tensor).__name__, type(normalise).__name__) != ("MaybeToTensor", "Normalize"):
+        return preprocess, lambda part: torch.stack(list(part)).to(device)
+
+    def pixels(image: Image) -> Any:
+        for step in resizing:
+            image = step(image)
+        return numpy.asarray(image)
+
+    def normalised(part: Sequence[Any]) -> torch.Tensor:
+        whole = torch.from_numpy(numpy.stack(part)).to(device).permute(0, 3, 1, 2).contiguous()
+        return normalise(whole.to(torch.float32).div(255))
+
+    return pixels, normalised
+
+
+def _ahead(pool: ThreadPoolExecutor, f: Callable[[K], V], items: Sequence[K], batch: int) -> Iterator[list[V]]:
+    """Returns f of the items in batches; the next batch is begun before one is handed out."""
+    before: list[Future[V]] = []
+    for start in range(0, len(items), batch):
+        begun = [pool.submit(f, item) for item in items[start : start + batch]]
+        if before:
+            yield [future.result() for future in before]
+        before = begun
+    yield [future.result() for future in before]
+
+
+def _texts(data: bytes, among: str) -> list[str]:
+    try:
+        texts = msgspec.json.decode(data, type=list[str])
+    except msgspec.DecodeError:
+        texts = []
+    if not texts:
+        raise InputError(f"{among[:12]}… in the store is no list of texts to compare with; run again")
+    return texts

@@ -1,0 +1,64 @@
+"""One event loop in one background thread, behind ports that are plain functions called from many threads."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_starting = threading.Lock()
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Returns what a coroutine returns, run in the background thread; the calling thread waits.
+
+    Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled; so are all once the program is at its end.
+    """
+    future = asyncio.run_coroutine_threadsafe(coroutine, _running())
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _running() -> asyncio.AbstractEventLoop:
+    with _starting:
+        return _loop()
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # what fails is raised in `run`; of the rest a user can do nothing
+    thread = threading.Thread(target=_run, args=(loop,), name="questions", daemon=True)
+    thread.start()
+    # Python waits for all threads, those in `run` too, before it calls what `atexit` has. This hook comes before that;
+    # it has no public name, and without it a program would only end later.
+    before_threads_are_joined = getattr(threading, "_register_atexit", atexit.register)
+    before_threads_are_joined(_cancel, loop)
+    atexit.register(_stop, loop, thread)
+    return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+def _cancel(loop: asyncio.AbstractEventLoop) -> None:
+    def cancel() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    loop.call_soon_threadsafe(cancel)
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(1)

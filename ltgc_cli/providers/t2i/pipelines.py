@@ -1,0 +1,195 @@
+"""diffusers' pipelines, ready for use: loaded, with a LoRA, with another scheduler, from an image to an image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ltgc_cli.errors import InputError, LtgcError, ProviderError
+from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers.quiet import no_progress_bars, one_line, quiet
+from ltgc_cli.providers.t2i.own_settings import Defaults, defaults, denoiser, kind, parameters
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+_WORD = r"[\w-][\w.-]*"
+_UNFIT = {"DPMSolverSDEScheduler", "EDMEulerScheduler"}
+"""Named as fitting by diffusers, and yet: the first draws its noise from a seed of its own, so that nobody could draw
+the picture again; the second is for models trained as EDM prescribes, and with others' settings fails or draws mud."""
+_ALSO_FIT = ("LCMScheduler", "TCDScheduler")
+"""What LoRAs for few steps are drawn with; they say nothing of what they fit, and read the same settings."""
+
+
+class Loaded(NamedTuple):
+    """A pipeline ready for use, and the settings that the model asks for."""
+
+    pipeline: Any
+    defaults: Defaults
+    scheduler: Any
+    """The model's own; a drawing may ask for another."""
+
+
+def load(
+    spec: str,
+    *,
+    folder: Path | None = None,
+    device: str | None = None,
+    dtype: Dtype | None = None,
+    lora: str | None = None,
+    compile: bool = False,
+    slicing: bool = False,
+) -> Loaded:
+    """Returns the pipeline of a model.
+
+    spec    -- an id on the hub, or what errors call the model in `folder`
+    device  -- "cuda", "cuda:1", "mps", "cpu"; None for the best one here
+    dtype   -- None for bfloat16 on CUDA, else float32
+    lora    -- see lora_file
+    compile -- torch.compile for the UNet or the transformer: the first picture takes minutes, the others less
+    slicing -- attention in slices and one picture at a time through the VAE: slower, in less memory
+
+    Raises ProviderError where the model or its weights cannot be had, InputError where it draws no pictures from text.
+    """
+    with quiet():
+        torch_setup.mend_torchvision()
+        import diffusers
+        import torch
+        import transformers
+
+        no_progress_bars()
+        for library in (diffusers, transformers):
+            library.utils.logging.disable_progress_bar()
+        where = _device(device or torch_setup.device())
+        # Half of 32 bits is enough for a drawing; bfloat16 overflows in no model, as float16 does in some.
+        kept = getattr(torch, dtype) if dtype else torch.bfloat16 if where.type == "cuda" else torch.float32
+        try:
+            pipeline = _pretrained(str(folder or spec), kept).to(where)
+        except Exception as error:  # diffusers, transformers and the hub raise all kinds
+            raise ProviderError(
+                f"text-to-image model {spec} cannot be loaded: {one_line(error)}; "
+                "check the name, the network or the folder, or set --t2i (LTGC_T2I) to another"
+            ) from None
+        _check(pipeline, spec)
+        if lora:
+            _add_lora(pipeline, spec, lora)
+        if slicing:
+            _slice(pipeline)
+        if compile:
+            denoiser(pipeline).compile()  # in place, so that a pipeline that shares it is compiled too
+    pipeline.set_progress_bar_config(disable=True)
+    own = getattr(pipeline, "scheduler", None)
+    return Loaded(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
+
+
+def lora_file(lora: str) -> tuple[str, str | None]:
+    """Returns where a LoRA lies, a folder or an id on the hub, and the name of its file there (None: the only one).
+
+    lora -- a .safetensors file, a folder with one, `owner/name` or `owner/name/file.safetensors` of the hub
+
+    Raises InputError for what is none.
+    """
+    path = Path(lora)
+    if path.is_dir():
+        found = sorted(file.name for file in path.glob("*.safetensors"))
+        if len(found) != 1:
+            raise InputError(f"--lora {lora}: {len(found)} .safetensors files are in this folder; name one of them")
+        return str(path), found[0]
+    if path.is_file():
+        if path.suffix != ".safetensors":  # a pickle can run code
+            raise InputError(f"--lora {lora}: only .safetensors files are read")
+        return str(path.parent), path.name
+    match = re.fullmatch(rf"({_WORD}/{_WORD})(?:/((?:{_WORD}/)*{_WORD}\.safetensors))?", lora)
+    if not match:
+        raise InputError(
+            f"--lora {lora}: no such file or folder, and no LoRA of the hub; "
+            "write FILE.safetensors, owner/name or owner/name/FILE.safetensors"
+        )
+    return match[1], match[2]
+
+
+def image_to_image(loaded: Loaded) -> Any:
+    """Returns the pipeline that draws over an image with the same weights. Raises InputError where there is none."""
+    with quiet():
+        import diffusers
+
+        try:
+            pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(loaded.pipeline)
+        except (ValueError, TypeError):
+            raise InputError(
+                f"--from-original: {kind(loaded.pipeline)} cannot draw over an image; leave it out, or set --t2i"
+            ) from None
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def scheduler(own: Any, name: str) -> Any:
+    """Returns diffusers' scheduler of this class with the settings of the model's own.
+
+    Raises InputError for a class that does not exist or does not fit.
+    """
+    with quiet():
+        import diffusers
+
+        classes = own.compatibles
+        if len(classes) > 1:  # a scheduler of flow matching fits itself alone
+            classes += [getattr(diffusers, also) for also in _ALSO_FIT]
+        fitting = {cls.__name__: cls for cls in classes if cls is type(own) or cls.__name__ not in _UNFIT}
+        try:
+            return fitting[name].from_config(own.config)
+        except Exception as error:  # a KeyError here, all kinds (a library that is missing, settings that clash) there
+            why = "not for this model" if isinstance(error, KeyError) else f"not for this model ({one_line(error)})"
+            others = ", ".join(sorted(fitting.keys() - {name}))
+            raise InputError(f"--scheduler {name} is {why}; these are: {others or 'none'}") from None
+
+
+def _pretrained(where: str, dtype: Any) -> Any:
+    """Returns the pipeline. Some models are there in half precision only, under names that must be asked for."""
+    from diffusers import DiffusionPipeline
+
+    try:
+        return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype)
+    except OSError as error:
+        if "no file named" not in str(error):
+            raise
+    return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, variant="fp16")
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: no device of torch; write cuda, cuda:1, mps or cpu") from None
+
+
+def _check(pipeline: Any, spec: str) -> None:
+    missing = {"prompt", "generator"} - set(parameters(pipeline))
+    if missing:
+        raise InputError(
+            f"{spec} is a {kind(pipeline)}, whose pictures come from no text and seed "
+            f"(it takes no {' and no '.join(sorted(missing))}); set --t2i to a text-to-image model"
+        )
+
+
+def _add_lora(pipeline: Any, spec: str, lora: str) -> None:
+    """The weights stay as they are, with the LoRA beside them: added to bfloat16 weights, small changes round away."""
+    where, file = lora_file(lora)
+    try:
+        pipeline.load_lora_weights(where, weight_name=file, use_safetensors=True)
+        if not pipeline.get_list_adapters():  # diffusers only logs it
+            raise InputError("it holds nothing for this model")
+    except LtgcError as error:
+        raise InputError(f"--lora {lora} does not fit {spec}: {error}") from None
+    except Exception as error:  # the hub, peft and torch raise all kinds
+        raise ProviderError(
+            f"--lora {lora} cannot be loaded on {spec}: {one_line(error)}; check that it was made for this model"
+        ) from None
+
+
+def _slice(pipeline: Any) -> None:
+    """No tiles in the VAE: they change the pictures, and then the model would need another name in keys."""
+    pipeline.enable_attention_slicing()
+    if hasattr(getattr(pipeline, "vae", None), "enable_slicing"):
+        pipeline.vae.enable_slicing()

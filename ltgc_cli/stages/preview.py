@@ -1,0 +1,243 @@
+"""What filter would make of a stream (`--preview`): how real and drawn images score, and what each threshold passes.
+
+It asks what the real run asks first, the classes' templates, and scores; nothing is rewritten or redrawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from ltgc_cli import prompts as p
+from ltgc_cli.errors import InputError
+from ltgc_cli.ports import Ask, Compare, Nearest, Score
+from ltgc_cli.records import Group, Metric, identify
+from ltgc_cli.stages.bars import (
+    AT_ONCE,
+    NOTHING_TO_GO_BY,
+    Scored,
+    calibrated_bars,
+    class_by_class,
+    generated,
+    judged,
+    original_scores,
+    originals,
+    percentile,
+    scaled,
+    scoring,
+)
+from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.rivals import Others, others
+from ltgc_cli.stages.settings import Judging, Scale
+
+QUANTILES = (0, 10, 50, 90, 100)
+"""Percentiles of the scores that are shown: the lowest, 10, the median, 90 and the highest."""
+PERCENTILES = (0.0, 5.0, 10.0, 25.0, 50.0)
+"""Thresholds that are shown of the calibrated scale."""
+
+_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_MOST_THRESHOLDS = 8
+_BINS = 12
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+class Passing(msgspec.Struct, frozen=True):
+    """What a threshold passes, the margin considered: its bar, None over classes of several, and how many drawings."""
+
+    threshold: float
+    bar: float | None
+    passed: int
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """How the images of a class score, on the scale of the settings. The last one, without a label, is of all."""
+
+    label: int = -1
+    class_: str = ""
+    real: tuple[float, ...]
+    drawn: tuple[float, ...]
+    passing: tuple[Passing, ...]
+
+
+def preview(
+    groups: Iterable[Group],
+    *,
+    ask: Ask,
+    score: Score,
+    llm: str,
+    clip: str,
+    settings: Judging,
+    compare: Compare | None = None,
+    keep: Callable[[bytes], str] | None = None,
+    prompts: p.Prompts = p.PAPER,
+    workers: int = 1,
+) -> list[Spread]:
+    """Returns how the originals and the drawings of each tail class score, and last of all of them together.
+
+    Drawings that cannot be scored are left out. Raises InputError where the calibrated scale has no original image
+    to go by.
+
+    compare, keep -- needed for a margin in the settings, as in `filter.evaluate`
+    """
+    everything = list(groups)
+    mine = judged(everything)
+    if mine and settings.scale == "calibrated" and not any(map(originals, mine)):
+        raise InputError(NOTHING_TO_GO_BY)
+    templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    scored = scoring(score, clip)
+    labels = [group.cls.label for group in mine]
+    cosines = dict(zip(labels, original_scores(mine, templates, scored), strict=True))
+    real = {label: tuple(round(scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
+    rivals = others(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
+    both = partial(_scored_and_compared, scored=scored, rivals=rivals)
+    drawn = {
+        label: [_seen(cosine, rival, settings) for cosine, rival in found if not isinstance(cosine, Exception)]
+        for label, found in zip(labels, class_by_class(mine, templates, both, generated), strict=True)
+    }
+    scores = [
+        *(value for own in real.values() for value in own),
+        *(value for own in drawn.values() for value, _ in own),
+    ]
+    bars = {threshold: _bars(real, threshold, settings.scale) for threshold in thresholds(settings, scores)}
+    spreads = [
+        Spread(
+            label=group.cls.label,
+            class_=group.cls.class_,
+            real=real[group.cls.label],
+            drawn=tuple(value for value, _ in drawn[group.cls.label]),
+            passing=tuple(
+                _passing(threshold, bar[group.cls.label], drawn[group.cls.label]) for threshold, bar in bars.items()
+            ),
+        )
+        for group in mine
+    ]
+    return [*spreads, _all(spreads, settings.scale)] if spreads else []
+
+
+def thresholds(settings: Judging, scores: Sequence[float]) -> list[float]:
+    """Returns the thresholds worth a look, that of the settings among them: percentiles where the scale has them,
+    else round numbers over the range of the scores.
+
+    >>> thresholds(Judging(scale="cosine", threshold=0.3), [0.213, 0.268])
+    [0.22, 0.23, 0.24, 0.25, 0.26, 0.3]
+    """
+    if settings.scale == "calibrated":
+        return sorted({*PERCENTILES, settings.threshold})
+    if not scores:
+        return [settings.threshold]
+    low, high = min(scores), max(scores)
+    step = next((step for step in _STEPS if (high - low) / step <= _MOST_THRESHOLDS), _STEPS[-1])
+    grid = (round(number * step, 3) for number in range(math.ceil(low / step), math.floor(high / step) + 1))
+    return sorted({*grid, settings.threshold})
+
+
+def metrics(spreads: Sequence[Spread], settings: Judging) -> list[Metric]:
+    """Returns the spreads as records: "score quantile" of originals and drawings, and the "pass share" in percent.
+
+    Beside its value a quantile has `of` and `quantile`, a share has `threshold` and its `bar`, both have the scale.
+    """
+    found: list[Metric] = []
+    for spread in spreads:
+        for of, values in (("originals", spread.real), ("drawings", spread.drawn)):
+            for q in QUANTILES if values else ():
+                rest = {"of": of, "quantile": q, "scale": settings.scale}
+                found.append(_metric(spread, "score quantile", round(percentile(values, q), 6), len(values), rest))
+        for passing in spread.passing:
+            rest = {"threshold": passing.threshold, "bar": passing.bar, "scale": settings.scale}
+            share = round(100 * passing.passed / len(spread.drawn), 2) if spread.drawn else None
+            found.append(_metric(spread, "pass share", share, len(spread.drawn), rest))
+    return found
+
+
+def table(spreads: Sequence[Spread], settings: Judging) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and rows of a table for a person: a row a class, the last one of all.
+
+    A histogram shows real images and one drawn images, over the range of all scores; the scores beside it are the
+    10th percentile, the median and the 90th. A threshold's column has the share of drawings that it passes.
+    """
+    everything = [value for spread in spreads for value in (*spread.real, *spread.drawn)]
+    low, high = min(everything, default=0.0), max(everything, default=0.0)
+    grid = [passing.threshold for passing in spreads[0].passing] if spreads else []
+    sign = "%" if settings.scale == "calibrated" else ""
+    named = [f"{threshold:g}{sign}{'*' if threshold == settings.threshold else ''}" for threshold in grid]
+    span = f"{low:.2f}…{high:.2f}"
+    columns = ["class", "real", span, "10/50/90", "drawn", span, "10/50/90", *named]
+    rows = [
+        [
+            spread.class_ if spread.label >= 0 else "all",
+            *_shown(spread.real, low, high),
+            *_shown(spread.drawn, low, high),
+            *(f"{passing.passed / len(spread.drawn):.0%}" if spread.drawn else "" for passing in spread.passing),
+        ]
+        for spread in spreads
+    ]
+    return columns, rows
+
+
+def histogram(values: Sequence[float], low: float, high: float, bins: int = _BINS) -> str:
+    """Returns how often values fall into equal parts of [low, high], a block a part: the most frequent is full.
+
+    >>> histogram([0.0, 0.1, 0.9], 0.0, 1.0, bins=4)
+    '█  ▄'
+    """
+    counts = [0] * bins
+    for value in values:
+        place = (value - low) / (high - low) if high > low else 0.0
+        counts[min(bins - 1, int(place * bins))] += 1
+    most = max(counts)
+    # What is there at all is seen: the lowest block is for one image in a thousand too.
+    return "".join(_BLOCKS[math.ceil(count / most * (len(_BLOCKS) - 1))] if most else " " for count in counts)
+
+
+def _scored_and_compared(
+    pairs: Sequence[tuple[str, str]], scored: Scored, rivals: Others | None
+) -> list[tuple[float | Exception, Nearest | Exception | None]]:
+    """Returns each pair's cosine and nearest other class, part by part: the port still knows what it has just seen."""
+    found: list[tuple[float | Exception, Nearest | Exception | None]] = []
+    for start in range(0, len(pairs), AT_ONCE):
+        part = pairs[start : start + AT_ONCE]
+        found += zip(scored(part), rivals.closest(part) if rivals else [None] * len(part), strict=True)
+    return found
+
+
+def _seen(cosine: float, rival: Nearest | Exception | None, settings: Judging) -> tuple[float, bool]:
+    """Returns a drawing's score on the scale, and whether it is its own class's, as far as a margin asks for that."""
+    own = rival is None or settings.margin is None
+    if isinstance(rival, Nearest) and settings.margin is not None:
+        own = round(cosine - rival.cosine, 6) >= settings.margin
+    return round(scaled(cosine, settings.scale), 6), own
+
+
+def _bars(real: Mapping[int, Sequence[float]], threshold: float, scale: Scale) -> dict[int, float]:
+    return calibrated_bars(real, threshold) if scale == "calibrated" else dict.fromkeys(real, threshold)
+
+
+def _passing(threshold: float, bar: float, drawn: Sequence[tuple[float, bool]]) -> Passing:
+    return Passing(threshold, bar, sum(score >= bar and own for score, own in drawn))
+
+
+def _all(spreads: Sequence[Spread], scale: Scale) -> Spread:
+    passing = [
+        Passing(one[0].threshold, None if scale == "calibrated" else one[0].bar, sum(each.passed for each in one))
+        for one in zip(*(spread.passing for spread in spreads), strict=True)
+    ]
+    real = tuple(value for spread in spreads for value in spread.real)
+    return Spread(real=real, drawn=tuple(v for spread in spreads for v in spread.drawn), passing=tuple(passing))
+
+
+def _metric(spread: Spread, name: str, value: float | None, images: int, rest: dict[str, object]) -> Metric:
+    group = "class" if spread.label >= 0 else "all"
+    metric = Metric(
+        label=spread.label, class_=spread.class_, name=name, group=group, value=value, images=images, rest=rest
+    )
+    return identify(metric, name, *rest.values())
+
+
+def _shown(values: Sequence[float], low: float, high: float) -> list[str]:
+    if not values:
+        return ["0", "", ""]
+    quantiles = "/".join(f"{percentile(values, q):.2f}" for q in (10, 50, 90))
+    return [str(len(values)), histogram(values, low, high), quantiles]

@@ -1,0 +1,209 @@
+"""The commands with real litellm behind them, against a server on this machine that fails as real ones do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from ports.openai_chat import PASSING, Chat, chat, seeded
+from server import serving
+
+KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"
+NAMES = ["crane", "harbor seal", "Trogon rufus", "paper nautilus"]
+FAULTS = (*PASSING, "refusal", "filtered", "cut off")
+
+
+def class_of(text: str) -> str:
+    return next(name for name in NAMES if f"class {name}" in text)
+
+
+def answer(body: dict[str, Any]) -> str:
+    """New descriptions of the class asked for, in JSON where that is asked for; each names its class twice."""
+    text = json.dumps(body["messages"])
+    name = class_of(text)
+    if "numbers of the descriptions to exclude" in text:
+        return '{"numbers": []}'
+    wanted = re.search(r"Answer with (\d+) descriptions", text)
+    seed = hashlib.sha256(text.encode()).hexdigest()
+    sentences = [
+        f"A photo of the class {name}, seen at place {seed[n : n + 4]}, beside mark {seed[n + 3 : n + 9]} of {name}."
+        for n in range(int(wanted[1]) if wanted else 1)
+    ]
+    if name == "crane":
+        return json.dumps({"descriptions": sentences} if wanted else {"description": sentences[0]})
+    return "Sure! Here they are:\n\n" + "\n".join(f"{n}. {said}" for n, said in enumerate(sentences, 1))
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    """Photos as people have them: CMYK, a palette, 16 bits, turned by EXIF, WebP; one is cut off."""
+    for number, name in enumerate(NAMES):
+        folder = tmp_path / "birds" / name
+        folder.mkdir(parents=True)
+        for n in range(3):
+            pixels = Image.linear_gradient("L").resize((640, 480)).rotate(90 * n + number)
+            image = Image.merge("RGB", (pixels, pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT), pixels))
+            image.save(folder / f"{n}.jpg")
+    crane = tmp_path / "birds" / "crane"
+    image.convert("CMYK").save(crane / "cmyk.jpg")
+    image.convert("P").save(crane / "palette.png")
+    Image.new("I;16", (40, 30), 40000).save(crane / "16bit.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image.save(crane / "turned.jpg", exif=turned)
+    image.save(crane / "some.webp")
+    (crane / "cut.jpg").write_bytes((crane / "0.jpg").read_bytes()[:900])
+    return tmp_path / "birds"
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def answered_twice(routes: Chat) -> list[str]:
+    """What was asked again though it had been answered. An answer without a word in it, or a refusal, is none."""
+    answered = Counter(json.dumps(seen.body["messages"]) for seen in routes.seen if seen.fault in (None, "cut off"))
+    return [text for text, times in answered.items() if times > 1]
+
+
+def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_nothing_is_bought_twice(
+    ltgc, birds, tmp_path
+):
+    routes = chat(answer, seeded(4, 0.3, FAULTS))
+    with serving(routes) as address:
+        real = ("--api-base", f"{address}/v1", "--llm", "gpt-4o")
+        described = ltgc("describe", "--data", birds, *real, OPENAI_API_KEY=KEY)
+        extended = ltgc("extend", "-n", 6, *real, input=described.out, OPENAI_API_KEY=KEY)
+        reflected = ltgc("reflect", "-k", 12, *real, input=extended.out, OPENAI_API_KEY=KEY)
+        rows = lines(reflected.out)
+        for name in NAMES:
+            texts = [row["text"] for row in rows if row["kind"] == "description" and row["class"] == name]
+            assert len(texts) >= 12
+            assert all(text.count(name) == 2 for text in texts if "place" in text), "another class's sentence"
+        assert answered_twice(routes) == []
+
+        # Once more: only what was refused is asked again; what was said is there.
+        before = len(routes.seen)
+        for stage, given, flags in (("extend", described, ("-n", 6)), ("reflect", extended, ("-k", 12))):
+            ltgc(stage, *flags, *real, input=given.out, OPENAI_API_KEY=KEY)
+        assert answered_twice(routes) == []
+        assert len(routes.seen) - before < before / 3
+
+    failures = [row for row in rows if row["kind"] == "failure" and row["stage"] == "describe"]
+    assert any("cut.jpg" in row["reason"] or "cannot be read" in row["reason"] for row in failures)
+    everything = "".join(str(path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY not in everything + described.err + extended.err + reflected.err
+    assert described.code == 1, described.err
+
+
+def test_the_image_is_really_sent_upright_and_no_larger_than_asked_for(ltgc, birds):
+    routes = chat(answer)
+    with serving(routes) as address:
+        flags = ("--api-base", f"{address}/v1", "--image-size", 128)
+        ran = ltgc("describe", "--data", birds, "--lmm", "gpt-4o", *flags, OPENAI_API_KEY=KEY)
+    described = [row for row in lines(ran.out) if row["kind"] == "description"]
+    assert len(described) == 12 + 5
+    shown = {}
+    for seen in routes.seen:
+        (data,) = seen.images
+        assert seen.kinds in (["image/jpeg"], ["image/png"])
+        image = Image.open(io.BytesIO(data))
+        assert max(image.size) <= 128
+        shown[base64.b64encode(data)] = image.size
+    assert (96, 128) in shown.values(), "the photo that EXIF turns stands upright"
+
+
+def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(ltgc, birds, store):
+    routes = chat(answer)
+    with serving(routes) as address:
+        flags = ("--api-base", f"{address}/v1", "--llm", "gpt-4o", "--data", birds)
+        dry = ltgc("describe", *flags, "--dry-run")
+        assert routes.seen == []
+        assert dry.code == 0
+        (row,) = [line for line in dry.err.splitlines() if line.startswith("describe") and "gpt-4o" in line]
+        _, _, stored, new, *_, dollars = row.split()
+        assert (stored, new) == ("0", "18")
+        assert 0.01 < float(dollars) < 0.05
+        assert all(line["imagined"] for line in lines(dry.out) if line["kind"] == "description")
+        assert not list(store.glob("artifacts/describe/*.jsonl"))
+
+        real = ltgc("describe", *flags, OPENAI_API_KEY=KEY)
+        assert len(routes.seen) == 17
+        again = ltgc("describe", *flags, "--dry-run")
+    assert "17" in again.err.splitlines()[-2].split()
+    assert "$" in real.err
+
+
+def test_what_a_dry_run_imagined_is_no_input_for_a_real_one(ltgc):
+    dry = ltgc("extend", "--class", "crane", "--dry-run")
+    ran = ltgc("reflect", input=dry.out)
+    assert (ran.code, ran.out) == (2, "")
+    assert "record 1 comes from a --dry-run and stands for an answer that was never asked" in ran.err
+
+
+def test_a_budget_of_calls_ends_the_run_and_the_next_one_goes_on(ltgc):
+    routes = chat(answer)
+    command = ("extend", *(flag for name in NAMES for flag in ("--class", name)), "--llm", "gpt-4o", "--max-calls", 3)
+    with serving(routes) as address:
+        flags = ("--api-base", f"{address}/v1", "--concurrency", 2)
+        first = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
+        assert (first.code, len(routes.seen)) == (4, 3)
+        assert "--max-calls 3 is reached; run the same command again and it goes on" in first.err
+        second = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
+    assert (second.code, len(routes.seen)) == (0, 4)
+    assert {row["class"] for row in lines(second.out)} == set(NAMES)
+
+
+def test_a_budget_of_dollars_is_never_passed(ltgc):
+    routes = chat(answer)
+    names = [f"class {number}" for number in range(40)]
+    NAMES.extend(names)
+    command = ("extend", *(flag for name in names for flag in ("--class", name)), "--llm", "gpt-4o")
+    with serving(routes) as address:
+        flags = ("--api-base", f"{address}/v1", "--max-cost", 0.03)
+        ran = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
+    del NAMES[-len(names) :]
+    assert ran.code == 4
+    assert "--max-cost 0.03 is reached" in ran.err
+    assert 0 < len(routes.seen) < 40
+
+
+def test_a_budget_of_dollars_wants_a_price(ltgc):
+    command = ("extend", "--class", "crane", "--llm", "openai/mine", "--api-base", "http://127.0.0.1:9")
+    ran = ltgc(*command, "--max-cost", 1, OPENAI_API_KEY=KEY)
+    assert ran.code == 2
+    assert "the price of openai/mine is not known; give it in US dollars per million tokens" in ran.err
+
+
+def test_a_wrong_key_stops_at_once_and_says_which_variable(ltgc):
+    routes = chat(answer, lambda times, body: "wrong key")
+    with serving(routes) as address:
+        ran = ltgc("extend", "--class", "crane", "--llm", "gpt-4o", "--api-base", f"{address}/v1", OPENAI_API_KEY=KEY)
+    assert (ran.code, len(routes.seen)) == (3, 1)
+    assert "set OPENAI_API_KEY" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_an_ambiguous_name_is_asked_once_with_the_class_images_and_used_from_then_on(ltgc, birds):
+    def knowing(body: dict[str, Any]) -> str:
+        return "large wading bird" if "In which sense" in json.dumps(body["messages"]) else answer(body)
+
+    routes = chat(knowing)
+    with serving(routes) as address:
+        flags = ("--api-base", f"{address}/v1", "--lmm", "gpt-4o", "--disambiguate")
+        ran = ltgc("describe", "--data", birds, *flags, OPENAI_API_KEY=KEY)
+    asked = [seen for seen in routes.seen if "In which sense" in seen.text]
+    assert [len(seen.images) for seen in asked] == [4]
+    assert "describe: crane (label 1) is taken as: large wading bird" in ran.err
+    (crane,) = [row for row in lines(ran.out) if row["kind"] == "class" and row["class"] == "crane"]
+    assert crane["sense"] == "large wading bird"
+    assert all("crane (large wading bird)" in seen.text for seen in routes.seen if "briefly describe" in seen.text
+               and "class crane" in seen.text)  # fmt: skip

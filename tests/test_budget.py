@@ -1,0 +1,108 @@
+"""No limit is ever passed, what was answered is kept, and what is under way is waited for."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ltgc_cli.budget import Budget, guarded, guarded_batch
+from ltgc_cli.errors import BudgetError, Refused
+from ltgc_cli.ports import Answer, Drawing, Picture, Question, Usage
+
+QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …")
+
+
+def costing(dollars: float) -> Answer:
+    return Answer(text="1. …", usage=Usage(dollars=dollars))
+
+
+def drawing(seed: int) -> Drawing:
+    return Drawing(model="api", text="A photo of crane.", seed=seed)
+
+
+def test_without_limits_everything_is_asked():
+    ask = guarded(lambda _: costing(1000.0), Budget(), lambda _: 1000.0)
+    assert [ask(QUESTION).usage.dollars for _ in range(3)] == [1000.0, 1000.0, 1000.0]
+
+
+def test_after_so_many_calls_no_other_is_made():
+    seen = []
+    ask = guarded(lambda q: seen.append(q) or costing(0.0), Budget(calls=2), lambda _: 0.0)
+    ask(QUESTION)
+    ask(QUESTION)
+    with pytest.raises(BudgetError, match="--max-calls 2 is reached; run the same command again and it goes on"):
+        ask(QUESTION)
+    assert len(seen) == 2
+
+
+def test_a_question_that_could_pass_the_limit_is_not_asked_though_it_might_be_cheaper():
+    seen = []
+    ask = guarded(lambda q: seen.append(q) or costing(0.40), Budget(dollars=1.0), lambda _: 0.50)
+    ask(QUESTION)
+    ask(QUESTION)
+    with pytest.raises(BudgetError, match=r"--max-cost 1 is reached: \$0.8 spent"):
+        ask(QUESTION)
+    assert len(seen) == 2
+
+
+def test_with_many_at_once_the_limit_holds_and_is_used_up_to_the_last_question_that_fits():
+    budget = Budget(dollars=1.0)
+    most_at_once, under_way, turn = [0.0], [0], threading.Lock()
+
+    def port(_: Question) -> Answer:
+        with turn:
+            under_way[0] += 1
+            most_at_once[0] = max(most_at_once[0], budget.spent + under_way[0] * 0.10)
+        threading.Event().wait(0.001)
+        with turn:
+            under_way[0] -= 1
+        return costing(0.02)
+
+    ask = guarded(port, budget, lambda _: 0.10)
+
+    def tried(_: int) -> bool:
+        try:
+            ask(QUESTION)
+        except BudgetError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(32) as pool:
+        answered = sum(pool.map(tried, range(200)))
+    # 46 answers leave 0.08, which is less than one question may cost.
+    assert answered == 46
+    assert budget.spent == pytest.approx(0.92)
+
+
+def test_what_a_refusal_cost_is_spent_too():
+    def refuses(_: Question) -> Answer:
+        raise Refused("the answer was empty", Usage(dollars=0.6))
+
+    budget = Budget(dollars=1.0)
+    ask = guarded(refuses, budget, lambda _: 0.6)
+    with pytest.raises(Refused):
+        ask(QUESTION)
+    with pytest.raises(BudgetError):
+        ask(QUESTION)
+    assert budget.spent == 0.6
+
+
+def test_of_a_batch_what_fits_is_drawn_and_the_rest_get_the_error_in_their_place():
+    seen = []
+
+    def paint(drawings):
+        seen.append([d.seed for d in drawings])
+        return [Picture(sha256=f"{d.seed}", usage=Usage(dollars=0.04)) for d in drawings]
+
+    answers = guarded_batch(paint, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(5)])
+    assert [a.sha256 for a in answers[:2]] == ["0", "1"]
+    assert all(isinstance(a, BudgetError) for a in answers[2:])
+    assert seen == [[0, 1]]
+
+
+def test_a_batch_that_costs_less_than_was_set_aside_goes_on_to_the_end():
+    def paint(drawings):
+        return [Picture(sha256=f"{d.seed}", usage=Usage(dollars=0.01)) for d in drawings]
+
+    answers = guarded_batch(paint, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(6)])
+    assert [a.sha256 for a in answers] == ["0", "1", "2", "3", "4", "5"]
