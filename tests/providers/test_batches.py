@@ -17,6 +17,7 @@ from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers.llm import batch_files
 from ltgc_cli.providers.llm import batches as api
+from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
 from ltgc_cli.store import key
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"
@@ -135,12 +136,12 @@ def test_nothing_but_broken_images_makes_no_batch(ask):
     assert isinstance(broken, Refused) and routes.made == []
 
 
-def test_a_schema_is_asked_for_where_its_format_is_given(ask):
+def test_a_schema_is_asked_for(ask):
     routes = batches(echo)
     question = Question(model="gpt-4o", task="extend", subject="crane", text="…", schema="descriptions")
-    ask(routes, questions=[question], formats={"descriptions": {"type": "json_object"}})
+    ask(routes, questions=[question])
 
-    assert routes.lines[0][0]["body"]["response_format"] == {"type": "json_object"}
+    assert routes.lines[0][0]["body"]["response_format"] == RESPONSE_FORMATS["descriptions"]
 
 
 def test_a_model_that_reasons_gets_no_temperature(ask):

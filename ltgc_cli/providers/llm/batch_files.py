@@ -12,7 +12,9 @@ from msgspec import UNSET
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import prices
+from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
 from ltgc_cli.providers.quiet import one_line
 
 ENDPOINT = "/v1/chat/completions"
@@ -49,23 +51,21 @@ def line(
     model: str,
     provider: str,
     objects: Callable[[str], bytes],
-    formats: Mapping[str, Any],
 ) -> bytes:
     """Returns a question as a line under a name. Raises Refused where its image is broken.
 
     model, provider -- as litellm parts the spec
-    formats         -- `response_format` by the question's schema
     """
     from litellm.utils import get_optional_params
 
     options: dict[str, Any] = {"temperature": question.temperature, "max_tokens": question.max_tokens}
-    if question.schema is not UNSET and question.schema in formats:
-        options["response_format"] = formats[question.schema]
+    if question.schema is not UNSET:
+        options["response_format"] = RESPONSE_FORMATS[question.schema]
     if provider != "vertex_ai":  # of which litellm translates the whole file
         # A reasoning model takes no temperature, and calls the other max_completion_tokens.
         translated = get_optional_params(model=model, custom_llm_provider=provider, drop_params=True, **options)
         options = {name: value for name, value in translated.items() if name not in ("stream", "extra_body")}
-    messages = [{"role": "user", "content": chat._content(question, objects)}]
+    messages = [{"role": "user", "content": chat.content(question, objects)}]
     body = {"model": model, "messages": messages, **options}
     request = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(request, ensure_ascii=False).encode(errors="replace") + b"\n"
@@ -92,7 +92,7 @@ def _answer(body: Mapping[str, Any], price: prices.Price | None) -> Answer | Ref
     message = choice.get("message") or {}
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         refusal = message.get("refusal") or "its content filter"
-        return Refused(f"the model refused: {one_line(chat.scrubbed(str(refusal)))}")
+        return Refused(f"the model refused: {one_line(faults.scrubbed(str(refusal)))}")
     text = message.get("content")
     if not isinstance(text, str) or not text.strip():
         return Refused("the model's answer was empty")
@@ -110,6 +110,6 @@ def _usage(used: Mapping[str, Any], price: prices.Price | None) -> Usage:
 
 def _refused(error: Any) -> Refused:
     said = f"{error.get('code') or ''} {error.get('message') or ''}" if isinstance(error, dict) else str(error)
-    why = one_line(chat.scrubbed(said)) or "no reason is given"
+    why = one_line(faults.scrubbed(said)) or "no reason is given"
     kind = TooLong if _TOO_LONG.search(said) else Refused
     return kind(f"the request was refused: {why.strip()}")

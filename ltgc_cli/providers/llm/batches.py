@@ -22,7 +22,7 @@ import msgspec
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import prices, retries
-from ltgc_cli.providers.llm import batch_files
+from ltgc_cli.providers.llm import batch_files, faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import one_line
 from ltgc_cli.store import key, write_atomically
@@ -71,7 +71,6 @@ def answer(
     objects: Callable[[str], bytes],
     folder: Path,
     api_base: str | None = None,
-    formats: Mapping[str, Any] | None = None,
     price: str | None = None,
     poll: float = _POLL,
     notice: Callable[[str], None] = lambda text: None,
@@ -81,7 +80,6 @@ def answer(
 
     objects -- gives an image's bytes by its sha256
     folder  -- of the notes; a killed run goes on from there
-    formats -- `response_format` by `Question.schema`; a schema that is not among them is not asked for
     price   -- the user's own, as for prices.find; a batch takes half of it
     poll    -- seconds until the first look at what became of the batches; the wait grows to ten minutes
     Raises InputError where the provider has no batch API, ProviderError where it cannot be used: run again to go on.
@@ -96,7 +94,7 @@ def answer(
 
     def line(k: str) -> bytes:
         kind = {"model": service.model, "provider": service.provider}
-        return batch_files.line(k, asked[k], **kind, objects=objects, formats=formats or {})
+        return batch_files.line(k, asked[k], **kind, objects=objects)
 
     while any(queue) or running:
         while any(queue) and not (one_at_a_time and running):
@@ -131,11 +129,11 @@ def answer(
 def _service(spec: str, api_base: str | None, sleep: Callable[[float], None]) -> Service:
     chat.identity(spec, api_base)
     litellm = chat.imported()
-    whom = chat._whom(litellm, spec, api_base)
+    whom = chat.whom(litellm, spec, api_base)
     try:
         model, provider, *_ = litellm.get_llm_provider(whom["model"])
     except Exception:  # litellm raises several kinds for "unknown"
-        raise InputError(f"{spec}: litellm knows no such model; write {chat.SPECS}") from None
+        raise InputError(f"{spec}: litellm knows no such model; write {faults.SPECS}") from None
     if provider not in _PROVIDERS:
         raise InputError(f"{spec}: litellm has no batch API for {provider}; leave --batch out")
     if provider == "mistral":  # whose batches have one model each
@@ -150,7 +148,7 @@ def _service(spec: str, api_base: str | None, sleep: Callable[[float], None]) ->
 
     def patiently(ask: Callable[[], Any]) -> Any:
         try:
-            return retries.patiently(ask, f"{provider}/{model}", specs=chat.SPECS, tries=_PATIENCE, sleep=sleep)
+            return retries.patiently(ask, f"{provider}/{model}", specs=faults.SPECS, tries=_PATIENCE, sleep=sleep)
         except Refused as error:  # of the batch as a whole
             raise ProviderError(f"{spec}: the batch API refused: {error}") from None
 
@@ -310,7 +308,7 @@ def _results(service: Service, note: Note, batch: Any, price: prices.Price | Non
 def _errors(batch: Any) -> str:
     errors = getattr(batch.errors, "data", None) or []
     return (
-        one_line(chat.scrubbed("; ".join(f"{e.code or ''} {e.message or ''}".strip() for e in errors)), 300)
+        one_line(faults.scrubbed("; ".join(f"{e.code or ''} {e.message or ''}".strip() for e in errors)), 300)
         if errors
         else ""
     )
