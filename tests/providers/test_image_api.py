@@ -220,7 +220,7 @@ def test_azure_is_asked_at_its_own_address(paint, server, monkeypatch, png):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gemini/imagen-3.0-generate-001", "GEMINI_API_KEY is not set; set what is missing$"),
+        ("gemini/imagen-3.0-generate-001", "cannot be asked: GEMINI_API_KEY is not set; set "),
         ("vertex_ai/imagen-3.0-generate-001", "Google Cloud SDK not found. Install it with"),
         ("gpt-image-1", "the key is missing .*; set OPENAI_API_KEY$"),
         ("paintbrush", "litellm knows no such model; write litellm:gpt-image-1"),

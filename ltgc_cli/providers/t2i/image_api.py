@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import io
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -21,9 +20,11 @@ from msgspec import UNSET
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Drawing, Paint, Picture, PictureFormat, Usage
 from ltgc_cli.providers import prices, retries
-from ltgc_cli.providers.images import decode, png
+from ltgc_cli.providers.images import decode
+from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import one_line
+from ltgc_cli.providers.t2i import writing
 
 SPECS = (
     "litellm:gpt-image-1, litellm:azure/DEPLOYMENT, litellm:vertex_ai/imagen-4.0-generate-001, litellm:stability/sd3"
@@ -124,7 +125,7 @@ def _drawn(spec: str, drawing: Drawing, timeout: float, whom: dict[str, Any]) ->
         )
     except litellm.BadRequestError as error:
         if size and _SIZE_REFUSED.search(str(error)):  # for every drawing, not for this one alone
-            said = one_line(chat.scrubbed(str(error)), 400)
+            said = one_line(faults.scrubbed(str(error)), 400)
             raise InputError(f"litellm:{spec} draws no {size['size']} (--width, --height): {said}") from None
         raise
 
@@ -189,7 +190,7 @@ def _fetched(url: str, timeout: float) -> bytes:
 
 
 def _picture(data: bytes, drawing: Drawing, usage: Usage, keep: Callable[[bytes], str]) -> Picture:
-    format: PictureFormat = "png" if drawing.format is UNSET else drawing.format
+    format = writing.format_of(drawing)
     return Picture(sha256=keep(_encoded(data, format)), format=format, usage=usage)
 
 
@@ -202,11 +203,7 @@ def _encoded(data: bytes, format: PictureFormat) -> bytes:
     starts = data.startswith(b"\x89PNG\r\n\x1a\n") if format == "png" else data[:4] + data[8:12] == b"RIFFWEBP"
     if starts:
         return data
-    if format == "png":
-        return png(image)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=95)
-    return buffer.getvalue()
+    return writing.encoded(image, format)
 
 
 def _usage(response: Any, drawing: Drawing, spec: str) -> Usage:
