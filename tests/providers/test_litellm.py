@@ -155,7 +155,7 @@ def test_no_name_is_an_input_error(spec):
 
 def run(code: str, address: str, **options) -> subprocess.Popen:
     start = (
-        "import os, sys; from ltgc_cli.ports import Question; from ltgc_cli.providers.llm import litellm\n"
+        "import os, sys; from ltgc_cli.ports import Question; from ltgc_cli.providers.llm import background, litellm\n"
         f"ask = litellm.ask_port('gpt-4o', objects=dict.__getitem__, api_base='{address}/v1')\n"
         "question = Question(model='m', task='extend', subject='crane', text='…')\n"
     )
@@ -177,6 +177,7 @@ def test_interrupted_a_question_ends_at_once_and_so_does_the_program_whose_other
     code = """
 from concurrent.futures import ThreadPoolExecutor
 pool = ThreadPoolExecutor()
+background._GRACE = 0.5
 pool.submit(ask, question)
 try: ask(question)
 except KeyboardInterrupt: print("interrupted")
@@ -191,6 +192,24 @@ pool.shutdown(wait=False)
         out, err = process.communicate(timeout=30)
 
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
+
+
+def test_a_question_under_way_at_the_end_of_a_program_is_still_answered(tmp_path, asking):
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor()
+pool.submit(lambda: print(ask(question).text))
+pool.shutdown(wait=False)
+input()
+"""
+    routes = chat(lambda body: "hi", latency=1.0)
+    with serving(routes) as address:
+        process = run(code, address, cwd=tmp_path, stdin=subprocess.PIPE)
+        while not routes.seen and process.poll() is None:
+            time.sleep(0.02)
+        out, err = process.communicate("\n", timeout=60)
+
+    assert (out, err) == ("hi\n", "")
 
 
 def test_threads_that_ask_first_together_open_the_port_once(asking):

@@ -142,6 +142,20 @@ def test_what_waiting_does_not_mend_is_a_provider_error_at_once(ask, time, fault
     assert len(ask.seen) == 1 and time.slept == []
 
 
+def test_once_the_key_is_refused_no_question_from_before_is_asked_again(asking):
+    routes = chat(lambda body: "hi", faults=lambda times, body: "hang" if "before" in str(body) else "wrong key")
+    with serving(routes) as address, ThreadPoolExecutor(1) as pool:
+        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", timeout=2)
+        before = pool.submit(ask, msgspec.structs.replace(QUESTION, text="before"))
+        while not routes.seen:
+            pass
+        with pytest.raises(ProviderError, match="set OPENAI_API_KEY"):
+            ask(QUESTION)
+        with pytest.raises(ProviderError, match="set OPENAI_API_KEY"):
+            before.result()
+    assert len(routes.seen) == 2
+
+
 @pytest.mark.parametrize(
     "missing", ["No module named 'google'\nTraceback (most recent call last): …", "FIREWORKS_API_KEY is not set"]
 )

@@ -67,6 +67,8 @@ class Asking:
         self._sleep = sleep
         self._rejected: set[str] = set()
         self._answered_at: float | None = None
+        self._unusable: tuple[float, ProviderError] | None = None
+        """When the model proved unusable (key, credit), and why: no question from before that is asked again."""
 
     async def answer(self, question: Question, content: Content) -> Answer:
         """Returns the answer. Raises Refused (TooLong) or ProviderError, in one line without secrets."""
@@ -147,10 +149,12 @@ class Asking:
             self.rate.too_many(sent, meant.wait)
         if isinstance(meant, Refused):
             self._answered_at = self._clock()
+        if isinstance(meant, ProviderError):
+            self._unusable = (self._clock(), meant)
         return meant
 
     def _again(self, error: BaseException, question: Question, tries: _Tries) -> bool:
-        if not isinstance(error, Passing):
+        if not isinstance(error, Passing) or self._unusable_since(tries):
             return False
         tries.counts[error.kind] += 1
         times = tries.counts[error.kind]
@@ -160,8 +164,15 @@ class Asking:
             return times < (_FIRST_TRIES if self._answered_at is None else _TRIES)
         return times <= _AGAIN[error.kind] and (error.kind == "empty" or question.temperature > 0)
 
+    def _unusable_since(self, tries: _Tries) -> ProviderError | None:
+        at, error = self._unusable or (0.0, None)
+        return error if tries.began is not None and tries.began <= at else None
+
     def _given_up(self, fault: Passing, tries: _Tries) -> Exception:
         """Returns what is said in the end: about this question where the model answers others, else about the model."""
+        unusable = self._unusable_since(tries)
+        if unusable:
+            return unusable
         if fault.kind == "declined":
             return Refused(f"the model refused: {fault.why}", _total(tries.used))
         if fault.kind == "empty":

@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_GRACE = 15.0
+"""Seconds that the questions under way have at the end of the program."""
+
 _starting = threading.Lock()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Returns what a coroutine returns, run in the background thread; the calling thread waits.
 
-    Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled; so are all once the program is at its end.
+    Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled. At the program's end those under way have a
+    few seconds to finish, as their answers may be paid for, and are then cancelled.
     """
     future = asyncio.run_coroutine_threadsafe(coroutine, _running())
     try:
@@ -41,7 +45,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     # Python waits for all threads, those in `run` too, before it calls what `atexit` has. This hook comes before that;
     # it has no public name, and without it a program would only end later.
     before_threads_are_joined = getattr(threading, "_register_atexit", atexit.register)
-    before_threads_are_joined(_cancel, loop)
+    before_threads_are_joined(_cancel_soon, loop)
     atexit.register(_stop, loop, thread)
     return loop
 
@@ -51,12 +55,12 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
-def _cancel(loop: asyncio.AbstractEventLoop) -> None:
+def _cancel_soon(loop: asyncio.AbstractEventLoop) -> None:
     def cancel() -> None:
         for task in asyncio.all_tasks(loop):
             task.cancel()
 
-    loop.call_soon_threadsafe(cancel)
+    loop.call_soon_threadsafe(loop.call_later, _GRACE, cancel)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
