@@ -38,28 +38,6 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-_MOST_ITEMS = 1000
-"""Items of no size held back for those behind them: a stream with nothing to do must not fill the memory."""
-
-
-def batches(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:
-    """Returns the items in lists whose sizes sum to at least `limit` each, but for the last and for very long ones.
-
-    >>> list(batches([1, 2, 3, 4], size=lambda item: item, limit=3))
-    [[1, 2], [3], [4]]
-    """
-    batch: list[T] = []
-    total = 0
-    for item in items:
-        batch.append(item)
-        total += size(item)
-        if total >= limit or len(batch) >= _MOST_ITEMS:
-            yield batch
-            batch, total = [], 0
-    if batch:
-        yield batch
-
-
 class _Batch(msgspec.Struct, Generic[T]):
     """Items that are worked on together; `left` of them are still being prepared."""
 

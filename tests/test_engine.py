@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ltgc_cli.engine import Meter, batches, in_order, in_rounds
+from ltgc_cli.engine import Meter, in_order, in_rounds
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Picture, Question, Rival, Usage
 
@@ -159,7 +159,7 @@ def test_an_error_in_the_items_themselves_is_raised_and_no_thread_is_left():
     before = threading.active_count()
     with pytest.raises(InputError, match="stdin:2"):
         list(in_order(lambda item: item, items(), workers=4))
-    assert soon(lambda: threading.active_count() == before)
+    assert soon(lambda: threading.active_count() <= before)
 
 
 def test_a_reader_that_has_had_enough_leaves_no_thread_behind():
@@ -168,7 +168,7 @@ def test_a_reader_that_has_had_enough_leaves_no_thread_behind():
     next(answers)
     answers.close()
 
-    assert soon(lambda: threading.active_count() == before)
+    assert soon(lambda: threading.active_count() <= before)
 
 
 # --- in_rounds
@@ -265,34 +265,7 @@ def test_an_error_in_working_ends_the_rounds_and_leaves_no_thread_behind():
     with pytest.raises(ZeroDivisionError):
         in_rounds(range(10), [1], prepare=lambda *_: None, work=lambda *_: 1 / 0, workers=4, batch=2)
 
-    assert soon(lambda: threading.active_count() == before)
-
-
-# --- batches
-
-
-def test_batches_are_at_least_as_long_as_wanted_but_for_the_last():
-    assert list(batches(range(7), size=lambda _: 1, limit=3)) == [[0, 1, 2], [3, 4, 5], [6]]
-
-
-def test_an_item_larger_than_a_batch_is_never_cut():
-    assert list(batches([2, 9, 1], size=lambda item: item, limit=3)) == [[2, 9], [1]]
-
-
-def test_items_of_no_size_stay_with_those_around_them():
-    assert list(batches([0, 3, 0, 0, 3, 0], size=lambda item: item, limit=3)) == [[0, 3], [0, 0, 3], [0]]
-
-
-def test_nothing_makes_no_batch():
-    assert list(batches([], size=len, limit=3)) == []
-
-
-def test_a_long_stream_with_nothing_to_do_is_not_held_in_memory():
-    taken = []
-    stream = batches((taken.append(number) or number for number in range(100_000)), size=lambda _: 0, limit=64)
-
-    next(stream)
-    assert len(taken) < 10_000
+    assert soon(lambda: threading.active_count() <= before)
 
 
 # --- the bill

@@ -6,6 +6,7 @@ The stand-ins come from the embedded grammar, so that what a stage asks next, as
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ class Rehearsal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lock = threading.Lock()
         self._seen: set[str] = set()
         self.lines: dict[tuple[str, str], Line] = {}
         """By purpose (a task, `draw`, `score`) and model."""
@@ -120,16 +122,25 @@ class Rehearsal:
         k = key(request)
         entry = self._store.get(k)
         answer = msgspec.convert(entry["answer"], answer_type) if entry else stand_in(request)
-        if k not in self._seen:
-            self._seen.add(k)
-            line = self.lines.setdefault((purpose, _model(request)), Line())
-            if entry:
-                line.found += 1
-            else:
-                _count(line, getattr(answer, "usage", Usage(dollars=0.0)))
-                if isinstance(request, Question):
-                    self.questions.append(request)
+        with self._lock:
+            if k not in self._seen:
+                self._seen.add(k)
+                self._count(request, purpose, None if entry else getattr(answer, "usage", Usage(dollars=0.0)))
         return answer
+
+    def _count(self, request: Any, purpose: str, usage: Usage | None) -> None:
+        """Counts a request: found, or where there is a usage to be asked."""
+        line = self.lines.setdefault((purpose, request.model), Line())
+        if usage is None:
+            line.found += 1
+            return
+        line.new += 1
+        line.prompt_tokens += usage.prompt_tokens
+        line.completion_tokens += usage.completion_tokens
+        line.dollars += usage.dollars or 0.0
+        line.unpriced += usage.dollars is None
+        if isinstance(request, Question):
+            self.questions.append(request)
 
 
 def bytes_unkept(data: bytes) -> str:
@@ -177,19 +188,6 @@ def _total(lines: dict[tuple[str, str], Line]) -> tuple[str, ...]:
             setattr(total, name, getattr(total, name) + getattr(line, name))
     return ("all", "", f"{total.found:,}", f"{total.new:,}", f"{total.prompt_tokens:,}",
             f"{total.completion_tokens:,}", priced(total))  # fmt: skip
-
-
-def _count(line: Line, usage: Usage) -> None:
-    line.new += 1
-    line.prompt_tokens += usage.prompt_tokens
-    line.completion_tokens += usage.completion_tokens
-    line.dollars += usage.dollars or 0.0
-    line.unpriced += usage.dollars is None
-
-
-def _model(request: Any) -> str:
-    model: str = request.model
-    return model
 
 
 def _text(question: Question) -> str:

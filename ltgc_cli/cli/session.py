@@ -95,6 +95,8 @@ class Session:
         Raises InputError where a limit in dollars is set and the model's price is not known.
         """
         price = self._price(spec)
+        if price is not estimates.FREE and self.limits.price and "," not in self.limits.price:
+            raise InputError(f"--price {self.limits.price}: two prices are wanted for {spec}, IN,OUT")
         model, port = providers.open_ask(
             spec,
             kind=kind,
@@ -120,6 +122,7 @@ class Session:
                 objects=self.store.get_object,
                 folder=self.store.folder / "batches",
                 api_base=asking.api_base,
+                price=self.limits.price,
                 notice=self.notice_once,
             )
             sent = guarded_batch(send, self._budget, partial(estimates.most, price=at_half))

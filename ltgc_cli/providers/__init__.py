@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
+from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Ask, Compare, Paint, Score
 from ltgc_cli.providers import replay
 from ltgc_cli.providers.clip import judge, open_clip
@@ -109,6 +110,15 @@ def open_paint(
         return Opened(replay.identity(Path(path)), replay.paint_port(replay.read(Path(path)), keep))
 
     def by_api(name: str) -> Opened[Paint]:
+        ours = {
+            "--device": device,
+            "--dtype": dtype,
+            "--lora": lora,
+            "--compile": compile,
+            "--attention-slicing": slicing,
+        }
+        if used := [flag for flag, value in ours.items() if value]:
+            raise InputError(f"litellm:{name} is an image API, which takes no {', '.join(used)}; leave it out")
         drawing = image_api.paint_port(name, keep=keep, api_base=api_base, batch=batch)
         return Opened(image_api.identity(name, api_base), drawing)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UNSET
 
 from ltgc_cli import prompts as p
-from ltgc_cli.engine import batches
+from ltgc_cli.engine import in_order
 from ltgc_cli.ports import Drawing, Paint, Picture
 from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, identify
 from ltgc_cli.stages.settings import Style
@@ -17,23 +18,47 @@ from ltgc_cli.stages.settings import Style
 def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, batch: int) -> Iterator[list[Record]]:
     """Returns, class by class, the lines and after them an image for every description of a tail class.
 
-    Drawings of several classes share a batch; a picture depends on its own request alone.
+    Batches are filled across classes, and two are under way, so that one is drawn while the other is written.
+    A picture depends on its own request alone.
     """
-    for together in batches(groups, lambda group: len(wanted(group)), batch):
-        pairs = [(group, row) for group in together for row in wanted(group)]
-        drawings = [
-            drawing(row.text, row.id, 0, group.cls, model, style, original_for(row, group.rows, style))
-            for group, row in pairs
+    waiting: deque[Group] = deque()
+    made: dict[int, Record] = {}
+
+    def painted(pairs: list[tuple[Description, Drawing]]) -> list[tuple[int, Record]]:
+        pictures = paint([request for _, request in pairs]) if pairs else ()
+        return [
+            (id(row), _result(row, request, picture, model))
+            for (row, request), picture in zip(pairs, pictures, strict=True)
         ]
-        pictures: list[Picture | Exception] = []
-        for start in range(0, len(drawings), batch):
-            pictures += paint(drawings[start : start + batch])
-        made: dict[int, Record] = {
-            id(row): _result(row, d, picture, model)
-            for (_, row), d, picture in zip(pairs, drawings, pictures, strict=True)
-        }
-        for group in together:
-            yield [*group.rows, *(made[id(row)] for row in wanted(group))]
+
+    for found in in_order(painted, _requests(groups, waiting, model, style, batch), workers=2):
+        made.update(found)
+        while waiting and all(id(row) in made for row in wanted(waiting[0])):
+            group = waiting.popleft()
+            yield [*group.rows, *(made.pop(id(row)) for row in wanted(group))]
+
+
+_MOST_WAITING = 1000
+"""Classes held back for those behind them: a stream with little to draw must not fill the memory."""
+
+
+def _requests(
+    groups: Iterable[Group], waiting: deque[Group], model: str, style: Style, batch: int
+) -> Iterator[list[tuple[Description, Drawing]]]:
+    """Returns what is drawn in lists of `batch`, and puts each class in line as it is read."""
+    pairs: list[tuple[Description, Drawing]] = []
+    for group in groups:
+        waiting.append(group)
+        for row in wanted(group):
+            original = original_for(row, group.rows, style)
+            pairs.append((row, drawing(row.text, row.id, 0, group.cls, model, style, original)))
+            if len(pairs) == batch:
+                yield pairs
+                pairs = []
+        if len(waiting) >= _MOST_WAITING:
+            yield pairs
+            pairs = []
+    yield pairs
 
 
 def drawing(

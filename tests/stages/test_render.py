@@ -69,11 +69,19 @@ def test_drawings_of_several_classes_share_a_batch():
     assert [len(drawings) for drawings in paint.seen] == [5]
 
 
-def test_no_batch_is_larger_than_wanted():
+def test_every_batch_is_full_across_classes_but_for_the_last():
     paint = draws()
     run(group(CRANE, *"abcdefghijk"), group(SEAL, *"lm"), paint=paint, batch=4)
 
-    assert [len(drawings) for drawings in paint.seen] == [4, 4, 3, 2]
+    assert [len(drawings) for drawings in paint.seen] == [4, 4, 4, 1]
+
+
+def test_a_long_stream_with_nothing_to_draw_is_not_held_in_memory():
+    taken = []
+    groups = (taken.append(number) or group(a_class("sparrow", number, tail=False)) for number in range(100_000))
+
+    next(render(groups, paint=draws(), model="sd", style=Style(), batch=64))
+    assert len(taken) < 10_000
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 100])
