@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from ports.openai_chat import PASSING, Chat, chat, seeded
+from ports.openai_batches import batches
+from ports.openai_chat import PASSING, Chat, chat, says, seeded
 from server import serving
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"
@@ -163,17 +164,16 @@ def test_a_budget_of_calls_ends_the_run_and_the_next_one_goes_on(ltgc):
 
 
 def test_a_budget_of_dollars_is_never_passed(ltgc):
-    routes = chat(answer)
-    names = [f"class {number}" for number in range(40)]
-    NAMES.extend(names)
-    command = ("extend", *(flag for name in names for flag in ("--class", name)), "--llm", "gpt-4o")
+    usage = {"prompt_tokens": 400, "completion_tokens": 400, "total_tokens": 800}  # half a cent
+    routes = chat(lambda body: says("1. A photo of the class crane, at dusk.", model=body["model"], usage=usage))
+    names = [flag for number in range(40) for flag in ("--class", f"crane {number}")]
     with serving(routes) as address:
-        flags = ("--api-base", f"{address}/v1", "--max-cost", 0.03)
-        ran = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
-    del NAMES[-len(names) :]
+        flags = ("--llm", "gpt-4o", "--api-base", f"{address}/v1", "--max-cost", 0.05)
+        ran = ltgc("extend", *names, *flags, OPENAI_API_KEY=KEY)
     assert ran.code == 4
-    assert "--max-cost 0.03 is reached" in ran.err
-    assert 0 < len(routes.seen) < 40
+    assert "--max-cost 0.05 is reached" in ran.err
+    # An answer may cost two cents: after six of them, at three cents, another could pass the five.
+    assert len(routes.seen) == 6
 
 
 def test_a_budget_of_dollars_wants_a_price(ltgc):
@@ -207,3 +207,22 @@ def test_an_ambiguous_name_is_asked_once_with_the_class_images_and_used_from_the
     assert crane["sense"] == "large wading bird"
     assert all("crane (large wading bird)" in seen.text for seen in routes.seen if "briefly describe" in seen.text
                and "class crane" in seen.text)  # fmt: skip
+
+
+def test_half_price_through_a_batch_and_what_it_refused_is_asked_one_by_one(ltgc, birds):
+    def in_batch(line: dict[str, Any]) -> Any:
+        text = json.dumps(line["body"]["messages"])
+        return None if "class Trogon rufus" in text else answer(line["body"])
+
+    sent, live = batches(in_batch, statuses=("completed",), tokens=(10, 5)), chat(answer)
+    with serving({**sent, **live}) as address:
+        flags = ("--api-base", f"{address}/v1", "--lmm", "gpt-4o")
+        ran = ltgc("describe", "--data", birds, "--batch", *flags, OPENAI_API_KEY=KEY)
+        again = ltgc("describe", "--data", birds, "--batch", *flags, OPENAI_API_KEY=KEY)
+    described = [row for row in lines(ran.out) if row["kind"] == "description"]
+    assert len(described) == 17
+    assert [len(batch["lines"]) for batch in sent.made] == [17]
+    assert ["class Trogon rufus" in seen.text for seen in live.seen] == [True] * 3
+    prices = {row["class"]: row["made"]["usage"]["dollars"] for row in described}
+    assert prices["crane"] == pytest.approx(prices["Trogon rufus"] / 2)
+    assert lines(again.out) == lines(ran.out)
