@@ -148,8 +148,8 @@ def filtering(
     """
     llm_model, ask = session.ask(llm, "llm", asking)
     t2i_model, paint = session.paint(t2i, batch=batch, **options)
-    clip_model, score = session.score(clip)
-    compare = session.compare(clip).port if settings.margin is not None else None
+    clip_model, score = session.score(clip, batch=batch)
+    compare = session.compare(clip, batch=batch).port if settings.margin is not None else None
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
