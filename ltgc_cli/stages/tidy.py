@@ -1,0 +1,103 @@
+"""Puts what a model says of a class in order: braces, labels, hedges and the template's own words taken out."""
+
+from __future__ import annotations
+
+import re
+
+from ltgc_cli.stages import phrases as p
+
+_SOMETHING = r"(?:\s*(?::|-|–|—|\()\s*|\s+(?:like|such as|including|include|of|being|are|is|featuring)\s+)(?=\w)(?!the class|this class|class\b)"
+_SPECIFIC = (
+    # "with distinctive features such as a red cap" names one, unlike the bare words of the template
+    (re.compile(rf"\b(?:with |featuring |showing |showcasing |and )?(?:its |their |the )?(?:\w+ )?distinctive features?{_SOMETHING}", re.I), "with "),
+    (re.compile(rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}(?:in )?", re.I), "in "),
+    (re.compile(r"(?:^|(?<=[,;.] ))(?:(?:distinctive|specific|unique|key|visual) )?(?:features?|scenes?|settings?|background|location|environment)(?: \d)?\s?: ?", re.I), ""),
+)
+_BRACKETS = re.compile(r"[\[<(]((?:with|in|on|at|by|near|featuring|showing|standing|\w+ing)\b[^\[\]<>()]*)[\])>]", re.IGNORECASE)
+_ASIDE = re.compile(r"^\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b)[^()]{1,60}\)(?=.*\w)", re.IGNORECASE)
+"""Another name of the class behind its name: crane (Grus grus)."""
+_TWICE = re.compile(r"\b(with|in|on|at|a|an|the|and|of) \1\b", re.IGNORECASE)
+
+_BE = r"(?:is|are|was|were)"
+_VERBS = (
+    # how a sentence goes on after the name of the class, and how a description does
+    (rf"{_BE} (?:shown|seen|captured|depicted|pictured|displayed|featured|photographed) ", ""),
+    (rf"(?:can|could|may) be (?:seen|observed|found) ", ""),
+    (rf"(?:that|which|who) {_BE} ", ""),
+    (rf"{_BE} ", ""),
+    (r"(?:that|which|who) (?:has|have) ", "with "),
+    (r"(?:usually|typically|generally|often) (?:has|have) ", "with "),
+    (r"(?:has|have) ", "with "),
+    (r"(?:it|they) (?:is|are) |it['’]s ", ""),
+    (r"(?:it|they) (?:has|have) ", "with "),
+)
+_LEADING = [(re.compile(verb, re.IGNORECASE), instead) for verb, instead in _VERBS]
+_ING = {
+    "shows": "showing", "features": "featuring", "displays": "displaying", "depicts": "depicting", "showcases": "showcasing",
+    "captures": "capturing", "exhibits": "exhibiting", "includes": "including", "highlights": "highlighting", "presents": "presenting",
+}  # fmt: skip
+_FINITE = re.compile(rf"({'|'.join(_ING)})\b(?! of\b)", re.IGNORECASE)
+
+_APPEARS = r"(?:appears?|seems?|looks)"
+_HEDGES = (
+    (re.compile(rf"\bwhat {_APPEARS} (?:to be|like) ", re.I), ""),
+    (re.compile(rf"(^|[,;] ?(?:and |but )?|\band |\bwith )(?:which |that |it |they )?{_APPEARS} to be ", re.I), r"\1"),
+    (re.compile(rf"(\b(?:which|that|it|who)) (?:appears|seems) to (?:be )", re.I), r"\1 is "),
+    (re.compile(r"\b(?:appear|seem) to be ", re.I), "are "),
+    (re.compile(rf"\b{_APPEARS} to be ", re.I), "is "),
+    (re.compile(rf"(^|[,;] ?){_APPEARS} to have ", re.I), r"\1with "),
+    (re.compile(rf"\b{_APPEARS} to have ", re.I), "has "),
+    (re.compile(r"\b(?:appearing|seeming) to be ", re.I), ""),
+    (re.compile(r"(?:, )?\b(?:possibly|perhaps|maybe|presumably|seemingly|apparently|probably|potentially|(?:most |very )?likely(?! to\b)),? (?=\w)", re.I), " "),
+)
+_SMALL = re.compile(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b", re.IGNORECASE)
+_EMPTY_WORDS = re.compile(
+    r"\b(?:showing|showcasing|highlighting|displaying|featuring|emphasizing|with|in|and|the|an?|its|their|of|all|various|different|many|several|unique|distinct|distinctive|specific|typical|characteristic"
+    r"|features?|characteristics|scenes?|settings?|appearance|image|photo|picture|class)\b",
+    re.IGNORECASE,
+)
+
+
+def tidy(rest: str) -> str:
+    """Returns what follows the name in a sentence as it reads in Template 1, its first comma kept.
+
+    >>> tidy(" is standing in what appears to be a marsh , with distinctive features like a red cap.")
+    ', standing in a marsh, with a red cap.'
+    """
+    rest = _ASIDE.sub(" ", rest, count=1)
+    rest = re.sub(r"[\[\]]", " ", re.sub(r"\]\s*\[", ", ", _BRACKETS.sub(r"\1", rest))).replace("，", ", ").replace("、", ", ")
+    rest = re.sub(r"\s+", " ", re.sub(r"\s+([,.;!?])", r"\1", rest)).strip(" \"'“”‘’*`_")
+    rest = re.sub(r"^class\b", "", rest, flags=re.IGNORECASE)
+    comma = bool(re.match(r"[,;:.–—-]", rest))
+    rest = re.sub(r"^[\s,;:–—.\"'“”’)\]-]+(?=[\w\"'“(])", "", rest)
+    rest = specific(rest)
+    rest = _begun(rest) if not comma or re.match(r"(?:it|they|which|that)\b", rest, re.IGNORECASE) else rest
+    for hedge, instead in _HEDGES:
+        rest = hedge.sub(instead, rest)
+    rest = _TWICE.sub(r"\1", re.sub(r"\s+", " ", rest)).strip()
+    if _SMALL.match(rest):
+        rest = rest[0].lower() + rest[1:]
+    return f", {rest}" if comma or not rest.startswith("with ") else rest
+
+
+def specific(text: str) -> str:
+    """Returns a text without the template's words where they announce a feature ("distinctive features such as")."""
+    for words, instead in _SPECIFIC:
+        text = words.sub(instead, text)
+    return text
+
+
+def empty(rest: str) -> bool:
+    """Returns whether a text has no word but those that say nothing of a class.
+
+    >>> empty(", showcasing its unique features."), empty(", tall.")
+    (True, False)
+    """
+    return not re.search(r"\w", _EMPTY_WORDS.sub("", rest))
+
+
+def _begun(rest: str) -> str:
+    for verb, instead in _LEADING:
+        if verb.match(rest):
+            return verb.sub(instead, rest, count=1)
+    return _FINITE.sub(lambda verb: _ING[verb[1].lower()], rest, count=1) if _FINITE.match(rest) else rest
