@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from operator import eq
 from typing import NamedTuple
 
-from ltgc_cli.stages import lint
+from ltgc_cli.stages import lint, tidy
 from ltgc_cli.stages import phrases as p
 from ltgc_cli.stages.lines import Line, cut, lines, said, value_at
-from ltgc_cli.stages.sentences import DOUBT, EMPTY, FORM, OTHER, TALK, UNNAMED, Cls, captions, cls_of, rest_of
-from ltgc_cli.stages.spelling import features
-from ltgc_cli.stages.tidy import empty, specific, tidy
+from ltgc_cli.stages.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
+from ltgc_cli.stages.spelling import features, names, stems
 
-__all__ = ["DOUBT", "EMPTY", "FORM", "OTHER", "TALK", "UNNAMED", "Read", "descriptions", "excluded", "features"]
+__all__ = ["Read", "descriptions", "excluded", "features"]
+
+
+class _Class(NamedTuple):
+    name: str
+    subject: str
+    synonyms: tuple[str, ...]
+    names: re.Pattern[str]
 
 
 class Read(NamedTuple):
@@ -46,13 +54,13 @@ def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] =
     taken off, a paragraph that holds several sentences is cut into them. The class is known by its name, its
     name with the sense (`subject`), and its synonyms.
     """
-    cls = cls_of(name, subject, tuple(synonyms))
+    cls = _Class(name, subject, tuple(synonyms), names(name, subject, tuple(synonyms)))
     texts: list[str] = []
     dropped: list[tuple[str, str]] = []
     ended: list[bool] = []
     last = ""
     for piece, line, under in _pieces(answer, cls):
-        last, reason = _read(piece, line, under, cls)
+        last, reason = (plain, "") if (plain := _plain(piece, cls)) and not line.cut else _read(piece, line, under, cls)
         if reason:
             dropped.append((piece, reason))
         else:
@@ -63,18 +71,51 @@ def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] =
     return Read(texts, dropped)
 
 
-def _pieces(answer: str, cls: Cls) -> Iterator[tuple[str, Line, str]]:
+_CLEAN = re.compile(r", [a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
+_SUSPECT = (
+    lint.SUSPECT
+    | MAY_DOUBT
+    | p.MAY_REFUSE
+    | tidy.MAY_HEDGE
+    | tidy.MAY_SPECIFY
+    | p.gate("photo photos photograph picture image it they which that who class template description words")
+)
+
+
+@lru_cache(maxsize=64)
+def _plain(text: str, cls: _Class) -> str:
+    """Returns a text as it is read where that is plain to see, else nothing: a shortcut through all that follows.
+
+    It is Template 1 word for word, one sentence, with no word in it that any pattern here looks for.
+    """
+    start = f"A photo of the class {cls.subject}"
+    rest = text[len(start) :]
+    if not text.startswith(start) or len(text) > 500 or not _CLEAN.fullmatch(rest) or "  " in rest or " ," in rest:
+        return ""
+    words = rest.split()
+    if any(map(eq, words, words[1:])) or not _SUSPECT.isdisjoint(stems(rest)):
+        return ""
+    return "" if lint.broken_off(rest) or tidy.empty(rest) else f"A photo of the class {cls.name}{rest}"
+
+
+def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, Line, str]]:
     """Returns each sentence that may be a description, its line, and what the heading above it is of."""
     under = ""
-    for line in lines(answer, cls.name, cls.named):
+    if _plain(answer, cls):
+        yield answer, Line(answer), under
+        return
+    for line in lines(answer, cls.name, cls.names):
         bare = _bare(line.text)
         if not bare:
+            continue
+        if _plain(bare, cls):
+            yield bare, line, under
             continue
         heading = _is_heading(bare, line, cls)
         if heading:
             under = "features" if p.FEATURES.search(bare) else "scenes" if p.SCENES.search(bare) else ""
         for piece in [bare] if heading or len(bare) > _LONGEST_LINE else cut(bare):
-            for one in captions(piece, cls):
+            for one in captions(piece, cls.names):
                 yield one.strip(p.QUOTES), line._replace(heading=heading), under
 
 
@@ -82,19 +123,23 @@ def _bare(text: str) -> str:
     """Returns a line without quotes around it and without literal braces."""
     if len(text) > _LONGEST_LINE:
         return text
-    text = re.sub(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)", ", ", text, flags=re.I)
-    text = re.sub(r"\s+", " ", text.replace("{", " ").replace("}", " "))
-    text = text.strip(p.QUOTES + "[],;").strip(p.QUOTES)
-    return re.sub(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$", "", text, flags=re.I)
+    if "{" in text or "}" in text:
+        text = _BRACES.sub(", ", text).replace("{", " ").replace("}", " ")
+    text = " ".join(text.split()).strip(p.QUOTES + "[],;").strip(p.QUOTES)
+    return _COUNTED.sub("", text) if text.endswith((")", ").")) else text
 
 
-def _is_heading(bare: str, line: Line, cls: Cls) -> bool:
+_BRACES = re.compile(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)", re.IGNORECASE)
+_COUNTED = re.compile(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$", re.IGNORECASE)
+
+
+def _is_heading(bare: str, line: Line, cls: _Class) -> bool:
     if bare.endswith(":"):
         return True
-    return line.heading and not (p.LEAD.match(bare) and cls.anywhere.search(bare))
+    return line.heading and not (p.LEAD.match(bare) and cls.names.search(bare))
 
 
-def _read(piece: str, line: Line, under: str, cls: Cls) -> tuple[str, str]:
+def _read(piece: str, line: Line, under: str, cls: _Class) -> tuple[str, str]:
     """Returns a piece as a Template-1 sentence, or the reason why it is none."""
     if len(piece) > _LONGEST:
         return "", LONG
@@ -103,15 +148,16 @@ def _read(piece: str, line: Line, under: str, cls: Cls) -> tuple[str, str]:
     sentence, label = _unlabelled(piece, cls)
     sentence = _without_talk(sentence)
     led = p.LEAD.match(sentence)
-    if p.REFUSAL.search(sentence):
+    if not p.MAY_REFUSE.isdisjoint(stems(sentence)) and p.REFUSAL.search(sentence):
         return "", REFUSAL
     if line.heading:
         return "", TALK if p.TALK.match(sentence) else HEADING
     if led and p.OLD.match(label):
         return "", OLD
-    if led and lint.echoes(specific(sentence)):
+    if led and lint.echoes(tidy.specific(sentence)):
         return "", ECHO
-    rest, reason = rest_of(sentence, line.listed, _of(label) or (under if line.listed else ""), cls)
+    listed = line.listed and not re.match("an? ", sentence, re.IGNORECASE)
+    rest, reason = rest_of(sentence, line.listed, _of(label) or (under if listed else ""), cls.names)
     return ("", reason) if reason else _template_1(rest, cls)
 
 
@@ -119,15 +165,15 @@ def _of(text: str) -> str:
     return "features" if p.FEATURES.search(text) else "scenes" if p.SCENES.search(text) else ""
 
 
-def _template_1(rest: str, cls: Cls) -> tuple[str, str]:
+def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
     """Returns what is said of the class as a Template-1 sentence, or the reason why it will not do."""
-    rest = tidy(rest)
-    if empty(rest):
+    rest = tidy.tidy(rest)
+    if lint.broken_off(rest):
+        return "", CUT
+    if tidy.empty(rest):
         return "", EMPTY
     comma, rest = rest.startswith(","), rest.lstrip(" ,")
     rest = lint.seen(rest, cls.name) or rest
-    if lint.broken_off(rest):
-        return "", CUT
     rest = re.sub(r"(?:\.{2,}|…)$", ".", rest.rstrip(" ,;:–-"))
     if not rest.endswith(p.ENDS):
         rest += "."
@@ -136,7 +182,7 @@ def _template_1(rest: str, cls: Cls) -> tuple[str, str]:
     return text, lint.fatal(lint.lint(text, cls.name, cls.subject, cls.synonyms))
 
 
-def _unlabelled(piece: str, cls: Cls) -> tuple[str, str]:
+def _unlabelled(piece: str, cls: _Class) -> tuple[str, str]:
     """Returns a sentence without the label before it ("Description 2:", "In flight:"), and the label."""
     if p.LEAD.match(piece):
         return piece, ""
@@ -145,11 +191,17 @@ def _unlabelled(piece: str, cls: Cls) -> tuple[str, str]:
             return piece[colon.end() :], piece[: colon.end()]
     label = p.LABEL.match(piece)
     rest = piece[label.end() :] if label else ""
-    if not label or not rest or cls.named.match(piece) or (p.TALK.match(label[0]) and not p.PLAIN_LABEL.match(label[0])):
+    if not label or not rest or _named(piece, cls) or (p.TALK.match(label[0]) and not p.PLAIN_LABEL.match(label[0])):
         return piece, ""
-    if p.LEAD.match(rest) or cls.named.match(rest) or _of(label[0]) or p.PLAIN_LABEL.match(label[0]):
+    if p.LEAD.match(rest) or _named(rest, cls) or _of(label[0]) or p.PLAIN_LABEL.match(label[0]):
         return rest, label[0]
     return piece, ""
+
+
+def _named(text: str, cls: _Class) -> bool:
+    """Returns whether a text begins with a name of the class, an article before it or not."""
+    article = re.match(rf"{p.ARTICLE} ", text, re.IGNORECASE)
+    return cls.names.match(text, article.end() if article else 0) is not None
 
 
 def _without_talk(piece: str) -> str:
@@ -202,6 +254,7 @@ def _numbers(value: object) -> list[int]:
     if isinstance(value, int) and not isinstance(value, bool):
         return [value]
     if isinstance(value, str):
-        return [int(value)] if re.fullmatch(r"[0-9]{1,9}", value.strip(" #.")) else []
+        digits = value.strip(" #.")
+        return [int(digits)] if re.fullmatch(r"[0-9]{1,9}", digits) else []
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return [number for one in inner for number in _numbers(one)]

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ltgc_cli.stages.spelling import MASK
+
 
 class Line(NamedTuple):
     """A line of an answer as it reads without its marks."""
@@ -34,7 +36,9 @@ _THOUGHTS = re.compile(rf"[<\[](?P<tag>{_TAGS})[>\]].*?(?:[<\[]/(?P=tag)[>\]]|\Z
 _THOUGHT = re.compile(rf"[<\[]/(?:{_TAGS})[>\]]|◁/think▷|<\|channel\|>final(?:<\|message\|>)?", re.IGNORECASE)
 _TURN = re.compile(r"(?<=\n)[ \t]*(?:#{2,} ?)?(?:human|user) ?:|<\|(?:im_start|start_header_id)\|>user", re.IGNORECASE)
 _SPEAKER = re.compile(r"^[ \t]*(?:#{2,} ?)?(?:assistant|response|gpt|ai|model) ?:[ \t]*", re.IGNORECASE | re.MULTILINE)
-_SPECIAL = re.compile(r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<end_of_turn>|</?(?:answer|output|response|final|result)>", re.I)
+_SPECIAL = re.compile(
+    r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<end_of_turn>|</?(?:answer|output|response|final|result)>", re.I
+)
 _INLINE = re.compile(r"</?(?:b|i|u|em|strong|span|code|q)>", re.IGNORECASE)
 _BLOCK = re.compile(r"</?(?:ul|ol|li|p|br|div|pre|h[1-6]|td|tr|th|table)\s{0,3}/?>", re.IGNORECASE)
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\ufe0f\u20e3"), None)
@@ -76,13 +80,20 @@ def said(answer: str, name: str = "") -> str:
 
     Chat templates often swallow the tag that opens the thoughts.
     """
-    text = _THOUGHT.split(_THOUGHTS.sub("", answer.translate(_UNSEEN)))[-1]
-    text = _SPECIAL.sub("\n", _TURN.split(_SPEAKER.sub("", text), maxsplit=1)[0] if text.strip() else "")
-    if not re.search("[<>&]", name):
-        text = html.unescape(_BLOCK.sub("\n", _INLINE.sub("", text)) if "<" in text else text)
-    if "\n" not in text.strip() and "\\n" in text and '"' not in text:
+    text = answer.replace("\u00a0", " ")
+    if not text.isascii():
+        text = re.sub(MASK, "", text.translate(_UNSEEN))
+    if re.search("[<\\[◁]", text):
+        text = _SPECIAL.sub("\n", _TURN.split(_THOUGHT.split(_THOUGHTS.sub("", text))[-1], maxsplit=1)[0])
+    if ":" in text and (speaker := _SPEAKER.search(text)):
+        text = _TURN.split(text[speaker.end() :] if not text[: speaker.start()].strip() else text, maxsplit=1)[0]
+    if "<" in text and "<" not in name:
+        text = _BLOCK.sub("\n", _INLINE.sub("", text))
+    if "&" in text and "&" not in name:
+        text = html.unescape(text)
+    if "\\n" in text and '"' not in text and "\n" not in text.strip():
         text = text.replace("\\n", "\n")
-    return text.replace("\u00a0", " ")
+    return text
 
 
 # --- JSON
@@ -99,8 +110,8 @@ _LONGEST_JSON = 2_000_000
 
 def _objects(text: str) -> Iterator[tuple[int, int, list[Line]]]:
     """Returns where each JSON value begins and ends, and its strings; one that is broken off is read to its end."""
-    at = 0
-    while (opened := _OPENS.search(text, at)) is not None:
+    at = 0 if "[" in text or "{" in text else len(text)
+    while at < len(text) and (opened := _OPENS.search(text, at)) is not None:
         start = opened.end()
         value, end = value_at(text, start)
         if end < 0:
@@ -144,7 +155,9 @@ def _leaves(value: Any) -> Iterator[str]:
         rest = [key for key in strings if not _OTHER_KEY.match(key)]
         if told:
             yield from (strings[key] for key in told)
-        elif len(rest) > 1 and all(re.search("feature|scene|setting|background|pose|action", key, re.I) for key in rest):
+        elif len(rest) > 1 and all(
+            re.search("feature|scene|setting|background|pose|action", key, re.I) for key in rest
+        ):
             yield "Features: " + ", ".join(strings[key].strip(" .,") for key in rest)
         else:
             yield from (strings[key] for key in rest)
@@ -196,9 +209,17 @@ def _marked(text: str, named: re.Pattern[str]) -> Iterator[Line | None]:
 def _line(raw: str, named: re.Pattern[str]) -> Line | None:
     """Returns a line without its marks, None where nothing is left."""
     text = " ".join(raw.replace("，", ", ").replace("：", ": ").split())
-    text = re.sub(r"^(?:>\s?){1,9}", "", text)
-    heading = bool(re.match(r"#{1,6}\s", text)) or bool(re.fullmatch(r"(?:[-*•]\s|\d{1,3}[.)]\s)?(\*\*|__)[^*.]+\1:?", text))
-    text = re.sub(r"^(?:\*\*|__)(?=[\W_]*\d{1,3}[.):])", "", text)
+    if not text:
+        return None
+    text = text.lstrip("> ") if text[0] == ">" else text
+    heading = text[0] == "#" and bool(re.match(r"#{1,6}\s", text))
+    heading = (
+        heading
+        or "__" in text
+        or "**" in text
+        and bool(re.fullmatch(r"(?:[-*•]\s|\d{1,3}[.)]\s)?(\*\*|__)[^*.]+\1:?", text))
+    )
+    text = re.sub(r"^(?:\*\*|__)(?=[\W_]*\d{1,3}[.):])", "", text) if text[0] in "*_" else text
     listed = False
     for _ in range(4):
         mark = _MARK.match(text)
@@ -206,7 +227,7 @@ def _line(raw: str, named: re.Pattern[str]) -> Line | None:
             break
         listed = listed or not mark[0].lstrip().startswith("#")
         text = text[mark.end() :]
-        text = re.sub(r"^(?:\*\*|__)\s+", "", text)
+        text = text.removeprefix("** ").removeprefix("__ ")
     text = _unmarked(text)
     return Line(text, listed=listed, heading=heading) if re.search(r"\w", text) or named.match(text) else None
 
@@ -214,9 +235,9 @@ def _line(raw: str, named: re.Pattern[str]) -> Line | None:
 def _unmarked(text: str) -> str:
     """Returns a text without Markdown's bold, italics and code."""
     text = text.replace("**", "").replace("__", "").replace("~~", "").replace("`", "")
-    text = re.sub(r"\*(\w[^*]*)\*", r"\1", text)
-    text = re.sub(r"(?<!\w)_([^_]+)_(?!\w)", r"\1", text)
-    return re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\*(\w[^*]*)\*", r"\1", text) if "*" in text else text
+    text = re.sub(r"(?<!\w)_([^_]+)_(?!\w)", r"\1", text) if "_" in text else text
+    return " ".join(text.split())
 
 
 def _row(raw: str, heading: bool) -> Line | None:
@@ -226,7 +247,9 @@ def _row(raw: str, heading: bool) -> Line | None:
     photos = [cell for cell in cells if _BEGINS.match(cell)]
     if not cells:
         return None
-    return Line(", ".join(photos or cells), listed=True, heading=heading and not photos, whole=raw.rstrip().endswith("|"))
+    return Line(
+        ", ".join(photos or cells), listed=True, heading=heading and not photos, whole=raw.rstrip().endswith("|")
+    )
 
 
 def _goes_on(last: Line, line: Line, named: re.Pattern[str]) -> bool:
@@ -239,7 +262,11 @@ def _goes_on(last: Line, line: Line, named: re.Pattern[str]) -> bool:
         return True
     if line.text[0].islower() and (last.listed or not last.text[0].islower() or _BEGINS.match(last.text)):
         return True
-    return bool(_BEGINS.match(last.text)) and not named.search(last.text) and bool(named.search(f"{last.text} {line.text}"))
+    return (
+        bool(_BEGINS.match(last.text))
+        and not named.search(last.text)
+        and bool(named.search(f"{last.text} {line.text}"))
+    )
 
 
 _NUMBER = r"(?:\(?\d{1,3}[.):]\s*)?"
@@ -251,11 +278,14 @@ _AGAIN = re.compile(
 )
 
 
+_PHOTOS = re.compile("[Pp]hoto(?:graph)? of |[Pp]icture of |[Ii]mage of |PHOTO|IMAGE|PICTURE")
 _LABELS = re.compile(r"[:=–—-]$|^\W*(?:this|that|here|it)(?: is|['’]s)$", re.IGNORECASE)
 
 
 def cut(line: str) -> Sequence[str]:
     """Returns a line cut before each further "A photo of …" that begins a sentence, or names the class outright."""
+    if not _PHOTOS.search(line, 9):
+        return [line]
     parts, at = [], 0
     for again in _AGAIN.finditer(line):
         before = line[at : again.end()].rstrip(" \"'“")

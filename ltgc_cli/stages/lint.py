@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ltgc_cli.prompts import drawn
+from ltgc_cli.stages import phrases as p
 from ltgc_cli.stages import tokens
-from ltgc_cli.stages.near import words
-from ltgc_cli.stages.spelling import features, names
+from ltgc_cli.stages.near import Words, words
+from ltgc_cli.stages.spelling import MASK, features, masked, names, stems
 
 Mark = Literal[
     "wrong class",
@@ -42,7 +43,7 @@ RULES: dict[Mark, Rule] = {
     "placeholder echo": Rule(True, "echoes the template's placeholders"),
     # It describes a school class with its teacher; image models draw just that.
     "class taken as a subject": Rule(True, "takes the word class for a school class"),
-    # What is missing cannot be known, and image models make something of half a word.
+    # What is missing cannot be known, and image models make something of half a sentence.
     "truncated": Rule(True, "is cut off"),
     # The classifier learns from photos: a drawing of the class is another domain.
     "medium leaked": Rule(True, "shows the class in another medium"),
@@ -60,7 +61,7 @@ RULES: dict[Mark, Rule] = {
 
 
 def lint(
-    text: str, name: str, subject: str, synonyms: Sequence[str] = (), others: Collection[frozenset[str]] = ()
+    text: str, name: str, subject: str, synonyms: Sequence[str] = (), others: Collection[Words] = ()
 ) -> tuple[Mark, ...]:
     """Returns the marks of a Template-1 sentence about the class `name`, in the order of the table.
 
@@ -69,22 +70,28 @@ def lint(
     >>> lint("A photo of the class crane, perhaps in a marsh.", "crane", "crane")
     ('hedging',)
     """
+    marks = _marks(text, name, subject, tuple(synonyms))
+    return (*marks, "duplicate") if others and words(text, name) in others else marks
+
+
+@lru_cache(maxsize=1024)  # a description is marked when it is read, and again when its record is made
+def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tuple[Mark, ...]:
     said = features(text, name)
+    stem = stems(said)
+    visible = seen(said, name)
     found: dict[Mark, bool] = {
-        "wrong class": _of_another_class(text, name, subject, tuple(synonyms)),
-        "placeholder echo": echoes(text),
-        "class taken as a subject": _of_a_school(said, name),
+        "wrong class": _of_another_class(text, name, subject, synonyms),
+        "placeholder echo": echoes(said),
+        "class taken as a subject": not _MAY_TEACH.isdisjoint(stem) and _of_a_school(said, name),
         "truncated": broken_off(text),
-        "medium leaked": _in_another_medium(said, name),
-        "nothing visible": bool(said) and not seen(said, name),
-        "non-visual": _UNSEEN.search(said) is not None and not _UNSEEN.search(name),
-        "hedging": _HEDGE.search(said) is not None,
-        "over 77 tokens": tokens.over(drawn(text, name, subject)),
-        "duplicate": bool(others) and words(text, name) in others,
+        "medium leaked": not _MAY_PAINT.isdisjoint(stem) and _in_another_medium(said, name),
+        "nothing visible": bool(said) and not visible,
+        "non-visual": bool(visible) and _names_unseen(said, name),
+        "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(said) is not None,
+        # what is drawn has no other words than these
+        "over 77 tokens": tokens.may_be_over(f"{text} {subject}") and tokens.over(drawn(text, name, subject)),
     }
-    if found["nothing visible"]:
-        found["non-visual"] = False
-    return tuple(mark for mark in RULES if found[mark])
+    return tuple(mark for mark in RULES if found.get(mark))
 
 
 def fatal(marks: Sequence[Mark]) -> str:
@@ -100,83 +107,91 @@ def fatal(marks: Sequence[Mark]) -> str:
 
 
 def _of_another_class(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> bool:
-    if text.startswith(f"A photo of the class {name}"):
-        return denied(text, name, subject, synonyms)
-    start = re.match(
-        rf"A photo of (?:the |an? )?(?:class )?{names(name, subject, synonyms).pattern}(?!\w|['’]s\b)",
-        text,
-        re.IGNORECASE,
-    )
-    return start is None or denied(text, name, subject, synonyms)
+    start = f"A photo of the class {name}"
+    known = names(name, subject, synonyms)
+    if not text.startswith(start) or re.match(r"\w|['’]s\b", text[len(start) :]):
+        hidden, _ = masked(text, known)
+        return _STARTS.match(hidden) is None or denied(hidden)
+    may = not _MAY_DENY.isdisjoint(stems(features(text, name)))
+    return may and denied(f"{MASKED} {masked(text[len(start) :], known)[0]}")
 
 
-def denied(text: str, name: str, subject: str, synonyms: tuple[str, ...] = ()) -> bool:
-    """Returns whether a sentence says that what it shows is not the class.
+MASKED = MASK[1]
+_STARTS = re.compile(rf"A photo of (?:the |an? )?(?:class )?[^\w]{{0,8}}{MASK}(?!\w|['’]s\b)", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\b(?:not|isn['’]t|no|without|absence of|lack of|rather than|instead of|unlike|mistaken for|confused with)\s"
+    r"(?:actually |really |contain |show |depict |include |of )?(?:an? |any |the )?(?:class )?"
+    rf"|\b(?:similar to|resembl(?:es|ing)|looks like|reminiscent of)\s(?:an? |the )?){MASK}(?!['’])"
+    rf"|{MASK},?\s(?:is|are)(?:n['’]t| not) (?:visible|present|shown|seen|depicted|included|in)\b",
+    re.IGNORECASE,
+)
+_MAY_DENY = p.gate(
+    "not isn aren no without absence lack rather instead unlike mistaken confused similar resembles resembling looks"
+    " reminiscent"
+)
 
-    >>> denied("A photo of a bird that is not a crane.", "crane", "crane")
-    True
-    """
-    return _denial(name, subject, synonyms).search(text) is not None
 
-
-@cache
-def _denial(name: str, subject: str, synonyms: tuple[str, ...]) -> re.Pattern[str]:
-    spelled = names(name, subject, synonyms).pattern
-    return re.compile(
-        rf"(?:\b(?:not|isn['’]t|no|without|absence of|lack of|rather than|instead of|unlike|mistaken for|confused with)\s"
-        rf"(?:actually\s|really\s|contain\s|show\s|depict\s|include\s)?(?:an?\s|any\s|the\s)?(?:class\s)?"
-        rf"|\b(?:similar to|resembl(?:es|ing)|looks like|reminiscent of)\s(?:an?\s|the\s)?)"
-        rf"(?:{spelled})(?![\w-]|['’])"
-        rf"|(?:{spelled}),?\s(?:is|are)(?:n['’]t|\snot)\s(?:visible|present|shown|seen|depicted|included|in)\b",
-        re.IGNORECASE,
-    )
+def denied(text: str) -> bool:
+    """Returns whether a sentence says that what it shows is not the class; its names are masked (`spelling.masked`)."""
+    return not _MAY_DENY.isdisjoint(stems(text)) and _DENIED.search(text) is not None
 
 
 # --- the template's own words
 
 _LIKE = r"(?!\s*(?:like|such as|including|include|of|being|are|is|:|-|–|—|\()\s*\w)"
+_BEFORE = r"(?:the |some |various |many |other |an? )?"
 _ECHO = re.compile(
-    rf"\b(?:with|and|(?<=,)|(?<=, )) ?(?:the |some |various |many |other )?distinctive features?\b{_LIKE}"
-    rf"|\b(?:in|and|(?<=,)|(?<=, )) ?(?:an? |the |some |various |other )?specific scenes?\b{_LIKE}"
-    r"|\[(?:y|x|class|name|feature|scene|insert|distinctive|specific|object|subject|location|your)\b[^\]]*\]|\[\.{2,}\]"
-    r"|\b(?:feature|scene) (?:\d|[xyn])\b|\{(?:feature|scene|class|y)\b|\bclass (?:y|x|name)\b(?! \()|\binsert (?:\w+ )?here\b"
-    r"|\btemplate [12]\b|<(?:class|feature|scene|name)[^>]{0,20}>",
+    rf"\b(?:with|and|(?<=,)|(?<=, )) ?{_BEFORE}distinctive features?\b{_LIKE}"
+    rf"|\b(?:in|and|(?<=,)|(?<=, )) ?{_BEFORE}specific scenes?\b{_LIKE}"
+    r"|[\[<](?:y|x|class|name|feature|scene|insert|distinctive|specific|object|subject|location|your)\b[^\]>]{0,60}[\]>]"
+    r"|\[\.{2,}\]|\b(?:feature|scene) (?:\d|[xyn])\b|\bclass (?:y|x|name)\b(?! \()|\binsert (?:\w+ )?here\b"
+    r"|\btemplate [12]\b",
     re.IGNORECASE,
 )
-
+_MAY_ECHO = p.gate("distinctive feature features scene scenes y x name insert template")
 
 
 def echoes(text: str) -> bool:
     """Returns whether a text repeats the words that the template has for what a model should say."""
-    return _ECHO.search(text) is not None
+    return ("[" in text or "<" in text or not _MAY_ECHO.isdisjoint(stems(text))) and _ECHO.search(text) is not None
 
 
 # --- the word "class"
 
 _PLURAL_CLASS = re.compile(
-    r"\bclass ?mates?\b|\bclass (?:photo|picture|portrait|members?|trip|session|reunion|discussion|president|of (?:19|20)\d\d)"
-    r"|\b(?:the|a|this|their|whole|entire|our|another) class (?:is|are|was|were|has|have|poses?|posing|gather\w*|sit\w*|stand\w*|"
-    r"smil\w*|learn\w*|listen\w*|attend\w*|in session|together|looks?|watch\w*|work\w*|enjoy\w*|on a|full|participat\w*)\b"
-    r"|\b(?:members|students|pupils|teacher|rest) of (?:the|a|this) class\b|\bwhole class\b|\bentire class\b|\byearbook\b",
+    r"\bclass ?mates?\b|\bclass (?:photo|picture|portrait|members?|trip|session|reunion|discussion|president)\b"
+    r"|\bclass of (?:19|20)\d\d"
+    r"|\b(?:the|a|this|their|whole|entire|our|another) class (?:is|are|was|were|has|have|poses?|posing|gather\w*|sit\w*"
+    r"|stand\w*|smil\w*|learn\w*|listen\w*|attend\w*|in session|together|looks?|watch\w*|work\w*|enjoy\w*|on a|full"
+    r"|participat\w*)\b"
+    r"|\b(?:members|students|pupils|teacher|rest) of (?:the|a|this) class\b|\b(?:whole|entire) class\b|\byearbook\b",
     re.IGNORECASE,
 )
 _PUPILS = re.compile(
-    r"\bstudents\b|\bteachers?\b|\bprofessors?\b|\bclass ?rooms?\b|\bschool ?(?:children|kids|boys|girls)\b|\bschool (?:uniforms?|desks?|setting)\b"
-    r"|\blecturers?\b|\bpupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying)\b",
+    r"\b(?:students|teachers?|professors?|class ?rooms?|school ?(?:children|kids|boys|girls)|lecturers?"
+    r"|school (?:uniforms?|desks?|setting)"
+    r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying))\b",
     re.IGNORECASE,
 )
 _SCHOOLING = re.compile(
-    r"\b(?:student|schools?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning|education\w*|instructors?|graduat\w+"
-    r"|whiteboards?|blackboards?|chalkboards?|desks|textbooks|academic|seminar|homework|studying|pupils|children|kids|group photo)\b",
+    r"\b(?:student|schools?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning|education\w*|instructors?"
+    r"|graduat\w+|whiteboards?|blackboards?|chalkboards?|desks|textbooks|academic|seminar|homework|studying|pupils"
+    r"|children|kids|group photo)\b",
     re.IGNORECASE,
+)
+_MAY_TEACH = p.gate(
+    "class classmate classmates classroom yearbook students student teacher teachers professor school schools pupils"
+    " schoolchildren lecturer university college campus lecture lesson learning education instructor graduation"
+    " graduate whiteboard blackboard chalkboard desks textbooks academic seminar homework studying children kids group"
 )
 _OF_SCHOOLS = re.compile(
     # things and places where a school class is at home: what is said of one may be meant
-    r"school|class|lectur|student|teach|academ|board|desk|pencil|\bpens?\b|pen$|book|ruler|projector|librar|campus|globe|pack|gown"
-    r"|universit|colleg|kinder|auditor|eraser|binder|\blab|bus\b|gym|play|educat|abacus|nursery|cafeteria|chair|easel|crayon|locker"
-    r"|laptop|computer|microscope|telescope|calculator|slide.?rule|scientist|uniform|mortar|chalk|notepad|satchel|bag\b|schoolyard"
-    r"|room|shop|studio|store|house|hall|station|cent(?:er|re)|museum|park|street|court|field|office|arena|church|temple|yard|plaza"
-    r"|theat|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar$|market|dorm|dinette|patio|indoor|outdoor|site|area",
+    r"school|class|lectur|student|teach|academ|board|desk|pencil|\bpens?\b|pen$|book|ruler|projector|librar|campus|globe"
+    r"|pack|gown|universit|colleg|kinder|auditor|eraser|binder|\blab|bus\b|gym|play|educat|abacus|nursery|cafeteria|chair"
+    r"|easel|crayon|locker|laptop|computer|microscope|telescope|calculator|slide.?rule|scientist|uniform|mortar|chalk"
+    r"|notepad|satchel|bag\b|room|shop|studio|store|house|hall|station|cent(?:er|re)|museum|park|street|court|field|office"
+    r"|arena|church|temple|yard|plaza|parlou?r|theat|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar$"
+    r"|market|dorm|dinette|patio|indoor|outdoor|site|area",
     re.IGNORECASE,
 )
 
@@ -187,19 +202,18 @@ def _of_a_school(said: str, name: str) -> bool:
         return True
     if _OF_SCHOOLS.search(name.replace("_", " ")):
         return False
-    if _PUPILS.search(said):
-        return True
-    return len({word.lower() for word in _SCHOOLING.findall(said)}) > 1
+    return _PUPILS.search(said) is not None or len({word.lower() for word in _SCHOOLING.findall(said)}) > 1
 
 
 # --- the end
 
 _BROKEN_OFF = re.compile(
-    # A word that cannot end a sentence, whatever stands behind it, or one that can only where it was closed.
-    r"(?:\b(?:an?|the|and|or|but|its|their|his|her|very|with|of|from|into|while|which|whose|that is|as|such as|including|featuring)"
-    r"[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that)(?:\.{3}|…)?|[-–—(\[{“])$",
+    # a word that cannot end a sentence, whatever stands behind it, or one that can only where the sentence was closed
+    r"(?:\b(?:an?|the|and|or|but|its|their|his|her|very|with|of|from|into|while|which|whose|that is|as|such as|including"
+    r"|featuring)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that)(?:\.{3}|…)?|[-–—(\[{“])$",
     re.IGNORECASE,
 )
+
 
 def broken_off(text: str) -> bool:
     """Returns whether a text ends in the middle of what it says.
@@ -207,28 +221,42 @@ def broken_off(text: str) -> bool:
     >>> broken_off("A photo of the class crane, with a long neck and a."), broken_off("tall")
     (True, False)
     """
-    return _BROKEN_OFF.search(text) is not None
+    return _BROKEN_OFF.search(text, max(0, len(text) - 20)) is not None
 
 
 # --- the medium
 
 _MEDIUM = (
-    r"(?:paintings?|drawings?|sketch(?:es)?|illustrations?|cartoons?|caricatures?|watercolou?rs?|engravings?|etchings?|woodcuts?|lithographs?|renderings?"
-    r"|renders?|clip-?art|vector art|pixel art|anime|line art|doodles?|artworks?|murals?|graffiti|mosaics?|tapestr(?:y|ies)|sculptures?|statues?|figurines?"
-    r"|origami|logos?|emojis?|icons?|diagrams?|posters?|screenshots?|embroider(?:y|ies)|collages?|plush(?: toys?)?|stuffed toys?|tattoos?|video games?)"
+    r"(?:paintings?|drawings?|sketch(?:es)?|illustrations?|cartoons?|caricatures?|watercolou?rs?|engravings?|etchings?"
+    r"|woodcuts?|lithographs?|renderings?|renders?|clip-?art|vector art|pixel art|anime|line art|doodles?|artworks?|murals?"
+    r"|graffiti|mosaics?|tapestr(?:y|ies)|sculptures?|statues?|figurines?|origami|logos?|emojis?|icons?|diagrams?|posters?"
+    r"|screenshots?|embroider(?:y|ies)|collages?|plush(?: toys?)?|stuffed toys?|tattoos?|video games?)"
 )
 _OF_MEDIA = re.compile(
-    rf"{_MEDIUM}|art|comic|toy|teddy|doll|mask|vase|totem|fountain|stained|jigsaw|puzzle|crossword|web ?site|menu|museum|gallery"
-    r"|studio|altar|pedestal|obelisk|tomb|temple|church|screen|jersey|digit|letter|sign|packet|carving|pattern|shirt|monitor",
+    rf"{_MEDIUM}|art|comic|toy|teddy|doll|mask|vase|totem|fountain|stained|jigsaw|puzzle|crossword|web ?site|menu|museum"
+    r"|gallery|studio|altar|pedestal|obelisk|tomb|temple|church|screen|jersey|digit|letter|sign|packet|carving|pattern"
+    r"|shirt|monitor",
     re.IGNORECASE,
 )
+_WORDS = r"(?:(?!with|on|of|in|and|near|against|beside)\w+[ -]){0,3}?"
+_OF_A_MEDIUM = re.compile(
+    rf"(?:an? |the |this )?{_WORDS}{_MEDIUM} (?:of|depicting|showing|featuring|portraying)\b", re.IGNORECASE
+)
 _IN_STYLE = re.compile(
-    rf"\b(?:in|as|like) (?:an?|the)? ?(?:\w+[ -]){{0,3}}?{_MEDIUM}(?: style| form)?(?=[,.]|$| of| with| in| on| style)"
-    rf"|\bin the style of (?:an? )?(?:\w+ ){{0,3}}?{_MEDIUM}\b|\b(?:cartoon|anime|watercolou?r|comic|pixel|sketch)[ -]style\b"
-    rf"|\b(?:drawn|painted|sketched|illustrated|rendered|depicted|captured|portrayed|carved|sculpted|embroidered) (?:in|as|on|with|by) "
-    rf"(?:an?|the)? ?(?:\w+[ -]){{0,3}}?(?:{_MEDIUM}|acrylics?|oils?|inks?|pastels?|charcoal|pencil|canvas|watercolou?rs?|3d|cgi)\b"
+    rf"\b(?:in|as) (?:an?|the)? ?{_WORDS}{_MEDIUM}(?: style| form)?(?=[,.]|$| of| with| in| on| style)"
+    rf"|\bin the style of (?:an? )?{_WORDS}{_MEDIUM}\b|\b(?:cartoon|anime|watercolou?r|comic|pixel|sketch)[ -]style\b"
+    r"|\b(?:drawn|painted|sketched|illustrated|rendered|depicted|captured|portrayed|carved|sculpted|embroidered)"
+    rf" (?:in|as|on|with|by) (?:an?|the)? ?{_WORDS}"
+    rf"(?:{_MEDIUM}|acrylics?|oils?|inks?|pastels?|charcoal|pencil|canvas|3d|cgi)\b"
     r"|\b(?:hand|computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b|\b3d[ -]render\w*\b|\bcgi\b",
     re.IGNORECASE,
+)
+_MAY_PAINT = p.gate(
+    "painting paintings painted drawing drawn sketch sketched illustration cartoon caricature watercolor engraving"
+    " etching woodcut lithograph render clip clipart vector pixel anime line doodle artwork mural graffiti mosaic"
+    " tapestry tapestries sculpture sculpted statue figurine origami logo logos emoji emojis icon icons diagram poster"
+    " screenshot embroidery embroidered collage plush stuffed tattoo video comic rendered depicted captured portrayed"
+    " carved acrylic oil oils ink inks pastel charcoal pencil canvas cgi d generated"
 )
 
 
@@ -236,26 +264,44 @@ def _in_another_medium(said: str, name: str) -> bool:
     """Returns whether a description shows the class painted, drawn or modelled rather than itself."""
     if _OF_MEDIA.search(name.replace("_", " ")):
         return False
-    start = rf"(?:an? |the |this )?(?:(?!with|in|on|near|beside|against|under)[\w-]+ ){{0,3}}?{_MEDIUM} (?:of|depicting|showing|featuring|portraying)\b"
-    return bool(re.match(start, said, re.IGNORECASE) or _IN_STYLE.search(said))
+    return bool(_OF_A_MEDIUM.match(said) or _IN_STYLE.search(said))
 
 
 # --- what cannot be seen
 
 _UNSEEN = re.compile(
-    r"\b(?:fragran\w+|scents?|aromas?|aromatic|odou?rs?|smell\w*|stench|tast(?:es?|y|ing)|flavou?r\w*|melod(?:y|ies|ic|ious)\w*|birdsongs?|chirp(?:s|ing)? sounds?"
-    r"|sounds? (?:of|like|that|fill\w*|echo\w*|it)|(?:\w+ing|its|loud|soft|deep|distinctive|unique) (?:\w+ )?sounds?|noises?|noisy|echo(?:es|ing)"
-    r"|(?:varied|loud|distinctive|haunting|trumpeting|high-pitched|shrill|raucous|harsh|musical|unique|piercing|whistling) (?:\w+ )?(?:calls?|songs?|cries|cry)"
-    r"|(?:its|their) (?:\w+ )?(?:calls?|songs?|voice)|to the touch|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)|lightweight feel"
-    r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition|demeanor)|symboli[sz]\w*|symbol of"
-    r"|(?:cultural|historical|religious|ecological|economic|commercial) (?:significance|importance|value)|(?:named|called) (?:after|for)|first described|discovered by|described by"
-    r"|invented by|manufactured by|native to|endemic to|endangered|threatened|lifespan|life span|medicinal|nutriti\w+|popular (?:among|with|for|in|as)"
-    r"|famous for|renowned for|well[ -]known|known (?:for|as|to)|considered|belongs to|member of the|widely (?:used|cultivated|distributed)|commonly (?:used|known|called)"
-    r"|(?:rich|long) history|life cycle|migrat(?:ion|ory) (?:patterns?|habits?)|diet)\b",
+    r"\b(?:fragran\w+|scents?|aromas?|aromatic|odou?rs?|stench|smells? (?:of|like)|tastes? like"
+    r"|(?:its|their|an?|the|of|with|sweet|rich|strong|bold|nutty|sour|bitter|unique|distinctive|delicious) (?:\w+ )?"
+    r"(?:smells?|tastes?|flavou?rs?)"
+    r"|melod(?:y|ies|ic|ious)\w*|birdsongs?|chirp(?:s|ing)? sounds?|sounds? (?:of|like|that|fill\w*|echo\w*|it)"
+    r"|(?:\w+ing|its|loud|soft|deep|distinctive|unique) (?:\w+ )?sounds?|noises?|noisy|echo(?:es|ing)"
+    r"|(?:varied|loud|distinctive|haunting|trumpeting|high-pitched|shrill|raucous|harsh|musical|unique|piercing|whistling)"
+    r" (?:\w+ )?(?:calls?|songs?|cries|cry)|(?:its|their) (?:\w+ )?(?:calls?|songs?|voice)"
+    r"|to the touch|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)"
+    r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition|demeanor)"
+    r"|symboli[sz]\w*|symbol of|(?:cultural|historical|religious|ecological|economic|commercial) (?:significance|importance|value)"
+    r"|(?:named|called) (?:after|for)|first described|discovered by|described by|invented by|manufactured by|native to"
+    r"|endemic to|endangered|threatened|lifespan|life span|medicinal|nutriti\w+|popular (?:among|with|for|in|as)|famous for"
+    r"|renowned for|well[ -]known|known (?:for|as|to)|considered|belongs to|members? of the (?:\w+ )?(?:family|genus|species)"
+    r"|widely (?:used|cultivated|distributed)|commonly (?:used|known|called)|(?:rich|long) history|life cycle"
+    r"|migrat(?:ion|ory) (?:patterns?|habits?)|diet)\b",
     re.IGNORECASE,
 )
-_VISUAL_FAME = re.compile(r"\b(?:known|famous|renowned) for (?:(?:its|their|having) )(?!.*\b(?:loyal|intellig|person|temper|song|call|sound|voice|scent|frag|aroma|taste|flavo|abilit|speed|history|nature|use|strength|endurance|stamina|hunting|behavi|skill))", re.I)
-_CLAUSE = re.compile(r"([,;]\s+|[.!?]\s+)")
+_MAY_UNSEE = p.gate(
+    "fragrance fragrances fragrant scent scents aroma aromas aromatic odor odors odour odours stench smell smells taste"
+    " tastes flavor flavors flavour melody melodies melodic melodious birdsong chirp chirps chirping sound sounds noise"
+    " noises noisy echo echoes echoing call calls song songs cries cry voice touch feel feels personality temperament"
+    " loyal loyalty intelligent friendly friendliness symbol symbolizing symbolic significance importance value named"
+    " called described discovered invented manufactured native endemic endangered threatened lifespan life medicinal"
+    " nutrition popular famous renowned well known considered belongs member members widely commonly history migration"
+    " migratory diet"
+)
+_VISIBLE_FAME = re.compile(
+    r"\b(?:known|famous|renowned) for (?:its|their|having) (?!.*\b(?:loyal|intellig|person|temper|song|call|sound|voice|scent"
+    r"|frag|aroma|taste|flavo|abilit|speed|history|nature|use|strength|endurance|stamina|hunting|behavi|skill))",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"([,;.!?] )")
 
 
 def seen(said: str, name: str) -> str:
@@ -264,30 +310,43 @@ def seen(said: str, name: str) -> str:
     >>> seen("with a red cap, a varied call, in a marsh", "crane")
     'with a red cap, in a marsh'
     """
-    if not _UNSEEN.search(said) or _UNSEEN.search(name):
+    if not _names_unseen(said, name):
         return said
-    said = _VISUAL_FAME.sub("with its ", said)
-    parts = _CLAUSE.split(said)
-    clauses, joints = parts[::2], ["", *parts[1::2]]
-    kept = [(joint, clause) for joint, clause in zip(joints, clauses, strict=True) if not _unseen(clause)]
-    text = "".join(joint + clause for joint, clause in kept)
-    text = re.sub(r"^(?:[,;.!?]\s+)?(?:and |but )?", "", text)
+    parts = _CLAUSE.split(_VISIBLE_FAME.sub("with its ", said))
+    joints, clauses = ["", *parts[1::2]], parts[::2]
+    kept = [joint + clause for joint, clause in zip(joints, clauses, strict=True) if not _unseen(clause)]
+    text = re.sub(r"^(?:[,;.!?] )?(?:and |but )?", "", "".join(kept))
     return text if re.search(r"\w", re.sub(r"\b(?:and|it|is|with)\b", "", text)) else ""
+
+
+def _names_unseen(said: str, name: str) -> bool:
+    may = not _MAY_UNSEE.isdisjoint(stems(said))
+    return may and _UNSEEN.search(said) is not None and not _UNSEEN.search(name)
 
 
 def _unseen(clause: str) -> bool:
     """Returns whether a clause speaks only of what cannot be seen: one that joins it to something else does not."""
-    found = _UNSEEN.search(clause)
-    if not found:
+    if not _UNSEEN.search(clause):
         return False
     halves = re.split(r" (?:and|while|with) ", clause)
-    return all(_UNSEEN.search(half) or len(half.split()) < 2 for half in halves)
+    return all(_UNSEEN.search(half) or " " not in half for half in halves)
 
 
 # --- what is not sure
 
 _HEDGE = re.compile(
-    r"\b(?:possibly|perhaps|maybe|probably|presumably|apparently|seemingly|potentially|likely|might|could be|may be|may have|appears?|appearing|seems?|seeming(?:ly)?"
-    r"|unclear|not (?:clear|sure|certain)|hard to tell|difficult to (?:tell|say|determine)|cannot be determined|some (?:kind|sort|type) of|what looks like|suggest(?:s|ing) (?:that|it))\b",
+    r"\b(?:possibly|perhaps|maybe|probably|presumably|apparently|seemingly|potentially|likely|might|could be|may be|may have"
+    r"|appears?|appearing|seems?|seeming(?:ly)?|unclear|not (?:clear|sure|certain)|hard to tell"
+    r"|difficult to (?:tell|say|determine)|cannot be determined|some (?:kind|sort|type) of|what looks like"
+    r"|suggest(?:s|ing) (?:that|it))\b",
     re.IGNORECASE,
 )
+_MAY_HEDGE = p.gate(
+    "possibly perhaps maybe probably presumably apparently seemingly potentially likely might could may appear appears"
+    " appearing seem seems seeming unclear not hard difficult cannot some looks suggests suggesting"
+)
+
+# --- all of it
+
+SUSPECT = _MAY_DENY | _MAY_ECHO | _MAY_TEACH | _MAY_PAINT | _MAY_UNSEE | _MAY_HEDGE
+"""Stems without any of which a description has no mark but for its length and its end."""

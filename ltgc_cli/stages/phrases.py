@@ -16,6 +16,11 @@ def _compiled(*alternatives: str, end: str = r"\b") -> re.Pattern[str]:
     return re.compile(_any(*alternatives) + end, re.IGNORECASE)
 
 
+def gate(words: str) -> frozenset[str]:
+    """Returns the stems of words without one of which a pattern is in no text (`spelling.stems`): it is then not tried."""
+    return frozenset(word[:6] for word in words.split())
+
+
 ENDS = (".", "!", "?", "…", "。", "！", "？")
 QUOTES = "\"'`*“”‘’„«» \t"
 ARTICLE = r"(?:an?|the|this|that|these|some|one|another|two|three|four|several|multiple|many)"
@@ -72,7 +77,9 @@ A_CLASS = (
     r"(?:(?:class|category|species|object class)[ :]+(?:of |named |called |label(?:ed|led)? )?[\"'“‘]?(?:an? |the )?)"
 )
 
-BREAK = r"(?:an?|the|of|in|on|at|by|to|from|for|with|without|or|is|are|was|were|has|have|that|which|who|its|their|his|her"
+BREAK = (
+    r"(?:an?|the|of|in|on|at|by|to|from|for|with|without|or|is|are|was|were|has|have|that|which|who|its|their|his|her"
+)
 BREAK += r"|near|next|beside|behind|under|over|above|into|like|as|not|no|it|they|class|showing|holding|wearing|riding"
 BREAK += r"|playing|using|watching|eating|about|says?|called|named|against|between|through|during|while|toward|towards)"
 """Words that no run of adjectives has."""
@@ -89,6 +96,11 @@ REFUSAL = _compiled(
     r"\b(?:image|description) (?:cannot|can['’]t)",
     r"\bdid(?:n['’]t| not) (?:provide|attach|upload|include)|\bwithout (?:seeing|viewing|access to)",
     r"\bviolat\w+ (?:the |our |content )?\w* ?polic\w+|\bagainst (?:my|our|the) (?:guidelines|policy|programming)",
+)
+
+MAY_REFUSE = gate(
+    "sorry apologize unfortunately i ai able unable cannot can no not didn without violates violating against language"
+    " artificial large did text"
 )
 
 _NOUNS = (
@@ -135,7 +147,9 @@ LABEL = re.compile(
     r"|(?:template|description|caption|example|option|answer|version|sentence) ?#?\d{0,3}\s?[-–—.]\s+",
     re.IGNORECASE,
 )
-PLAIN_LABEL = _compiled(r"\W*(?:\w+ ){0,2}(?:descriptions?|captions?|answers?|sentences?|examples?|output|response)\b", end="")
+PLAIN_LABEL = _compiled(
+    r"\W*(?:\w+ ){0,2}(?:descriptions?|captions?|answers?|sentences?|examples?|output|response)\b", end=""
+)
 
 FEATURES = _compiled(
     r"\b(?:features?|characteristics?|traits?|attributes?|appearance|looks?|colou?rs?|plumage|markings?|body|shape"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 _WORD = re.compile(r"[^\W_]+")
 _CODE = re.compile(r"^(?:n\d{8}|\d{1,5})[._ -]+(?=[^\W\d])")
@@ -23,25 +22,41 @@ _ENDINGS = (
 _SPELLINGS = ((r"gr[ae]y$", "gr[ae]y"), (r"ou?r$", "ou?r"), (r"(theat|cent|fib|lit)(?:er|re)$", r"\1(?:er|re)"))
 
 
-class Names(NamedTuple):
-    """A class's names as regular expressions, letters of either case alike."""
-
-    pattern: str
-    """Of any name, as the beginning of a sentence or of what follows "the class"."""
-    anywhere: re.Pattern[str]
-    """Of any name within a sentence, as whole words."""
+MASK = "[\ue000-\uf8ff]"
+"""A name in a masked text: a character of Unicode's private use."""
 
 
 @lru_cache(maxsize=4096)
-def names(name: str, subject: str, synonyms: tuple[str, ...] = ()) -> Names:
-    """Returns the patterns of a class's names: as the class table has it, with its sense, and its synonyms.
+def names(name: str, subject: str, synonyms: tuple[str, ...] = ()) -> re.Pattern[str]:
+    """Returns the pattern of a class's names as whole words: as the class table has it, with its sense, its synonyms.
 
-    >>> bool(names("tench, Tinca tinca", "tench, Tinca tinca").anywhere.search("two Tenches in a pond"))
+    >>> bool(names("tench, Tinca tinca", "tench, Tinca tinca").search("two Tenches in a pond"))
     True
     """
-    forms = sorted(_forms(name, subject, synonyms), key=len, reverse=True)
+    forms = sorted(_forms(name, subject, synonyms), key=lambda form: (-len(form), form))
     spelled = "|".join(_spelling(form) for form in forms)
-    return Names(rf"[\W_]{{0,8}}(?:{spelled})", re.compile(rf"(?<!\w)(?:{spelled})(?!\w|-\w)", re.IGNORECASE))
+    return re.compile(rf"(?<!\w)(?:{spelled})(?!\w|-\w)", re.IGNORECASE)
+
+
+def masked(text: str, names: re.Pattern[str]) -> tuple[str, dict[str, str]]:
+    """Returns the text with a mask in the place of each name, and what each mask stands for.
+
+    So the phrases around a name need no pattern of their own for each class.
+    """
+    found: dict[str, str] = {}
+
+    def mask(name: re.Match[str]) -> str:
+        found[chr(0xE000 + len(found) % 6400)] = name[0]
+        return chr(0xE000 + (len(found) - 1) % 6400)
+
+    return names.sub(mask, text), found
+
+
+def unmasked(text: str, found: dict[str, str]) -> str:
+    """Returns the text with its names again."""
+    for mask, name in found.items():
+        text = text.replace(mask, name)
+    return text
 
 
 def _forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
@@ -103,3 +118,16 @@ def features(text: str, name: str) -> str:
     start = f"A photo of the class {name}"
     rest = text[len(start) :] if text.startswith(start) else text
     return rest.strip(" ,.;:")
+
+
+@lru_cache(maxsize=64)  # the same sentence is asked about by one pattern after another
+def stems(text: str) -> frozenset[str]:
+    """Returns the first six letters of each word: enough to tell which of many patterns cannot be in a text.
+
+    >>> sorted(stems("Standing in a marsh"))
+    ['a', 'in', 'marsh', 'standi']
+    """
+    return frozenset([word[:6] for word in _LETTERS.findall(text.lower())])
+
+
+_LETTERS = re.compile("[a-z]+")

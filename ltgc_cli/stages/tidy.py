@@ -5,15 +5,30 @@ from __future__ import annotations
 import re
 
 from ltgc_cli.stages import phrases as p
+from ltgc_cli.stages.spelling import stems
 
 _SOMETHING = r"(?:\s*(?::|-|–|—|\()\s*|\s+(?:like|such as|including|include|of|being|are|is|featuring)\s+)(?=\w)(?!the class|this class|class\b)"
 _SPECIFIC = (
     # "with distinctive features such as a red cap" names one, unlike the bare words of the template
-    (re.compile(rf"\b(?:with |featuring |showing |showcasing |and )?(?:its |their |the )?(?:\w+ )?distinctive features?{_SOMETHING}", re.I), "with "),
+    (
+        re.compile(
+            rf"\b(?:with |featuring |showing |showcasing |and )?(?:its |their |the )?(?:\w+ )?distinctive features?{_SOMETHING}",
+            re.I,
+        ),
+        "with ",
+    ),
     (re.compile(rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}(?:in )?", re.I), "in "),
-    (re.compile(r"(?:^|(?<=[,;.] ))(?:(?:distinctive|specific|unique|key|visual) )?(?:features?|scenes?|settings?|background|location|environment)(?: \d)?\s?: ?", re.I), ""),
+    (
+        re.compile(
+            r"(?:^|(?<=[,;.] ))(?:(?:distinctive|specific|unique|key|visual) )?(?:features?|scenes?|settings?|background|location|environment)(?: \d)?\s?: ?",
+            re.I,
+        ),
+        "",
+    ),
 )
-_BRACKETS = re.compile(r"[\[<(]((?:with|in|on|at|by|near|featuring|showing|standing|\w+ing)\b[^\[\]<>()]*)[\])>]", re.IGNORECASE)
+_BRACKETS = re.compile(
+    r"[\[<(]((?:with|in|on|at|by|near|featuring|showing|standing|\w+ing)\b[^\[\]<>()]*)[\])>]", re.IGNORECASE
+)
 _ASIDE = re.compile(r"^\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b)[^()]{1,60}\)(?=.*\w)", re.IGNORECASE)
 """Another name of the class behind its name: crane (Grus grus)."""
 _TWICE = re.compile(r"\b(with|in|on|at|a|an|the|and|of) \1\b", re.IGNORECASE)
@@ -48,13 +63,30 @@ _HEDGES = (
     (re.compile(rf"(^|[,;] ?){_APPEARS} to have ", re.I), r"\1with "),
     (re.compile(rf"\b{_APPEARS} to have ", re.I), "has "),
     (re.compile(r"\b(?:appearing|seeming) to be ", re.I), ""),
-    (re.compile(r"(?:, )?\b(?:possibly|perhaps|maybe|presumably|seemingly|apparently|probably|potentially|(?:most |very )?likely(?! to\b)),? (?=\w)", re.I), " "),
+    (
+        re.compile(
+            r"(?:, )?\b(?:possibly|perhaps|maybe|presumably|seemingly|apparently|probably|potentially|(?:most |very )?likely(?! to\b)),? (?=\w)",
+            re.I,
+        ),
+        " ",
+    ),
 )
 _SMALL = re.compile(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b", re.IGNORECASE)
-_EMPTY_WORDS = re.compile(
-    r"\b(?:showing|showcasing|highlighting|displaying|featuring|emphasizing|with|in|and|the|an?|its|their|of|all|various|different|many|several|unique|distinct|distinctive|specific|typical|characteristic"
-    r"|features?|characteristics|scenes?|settings?|appearance|image|photo|picture|class)\b",
-    re.IGNORECASE,
+_SPACED = re.compile(r" +([,.;!?])")
+_CLASS = re.compile(r"^class\b", re.IGNORECASE)
+_PUNCTUATION = (",", ";", ":", ".", "–", "—", "-")
+_PUNCTUATED = re.compile(r"^[\s,;:–—.\"'“”’)\]-]+(?=[\w\"'“(])")
+_PRONOUN = re.compile(r"(?:it|they|which|that)\b", re.IGNORECASE)
+_RELATIVE = re.compile(rf", (?:that|which|who) {_BE} (?!\w+ (?:by|of)\b)")
+MAY_HEDGE = p.gate(
+    "appear appears appearing seem seems seeming seemingly look looks possibly perhaps maybe presumably apparently"
+    " probably potentially likely"
+)
+MAY_SPECIFY = p.gate("feature features scene scenes setting settings background location environment")
+_SAY_NOTHING = frozenset(
+    "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
+    " different many several unique distinct distinctive specific typical characteristic feature features"
+    " characteristics scene scenes setting settings appearance image photo picture class".split()
 )
 
 
@@ -64,17 +96,25 @@ def tidy(rest: str) -> str:
     >>> tidy(" is standing in what appears to be a marsh , with distinctive features like a red cap.")
     ', standing in a marsh, with a red cap.'
     """
-    rest = _ASIDE.sub(" ", rest, count=1)
-    rest = re.sub(r"[\[\]]", " ", re.sub(r"\]\s*\[", ", ", _BRACKETS.sub(r"\1", rest))).replace("，", ", ").replace("、", ", ")
-    rest = re.sub(r"\s+", " ", re.sub(r"\s+([,.;!?])", r"\1", rest)).strip(" \"'“”‘’*`_")
-    rest = re.sub(r"^class\b", "", rest, flags=re.IGNORECASE)
-    comma = bool(re.match(r"[,;:.–—-]", rest))
-    rest = re.sub(r"^[\s,;:–—.\"'“”’)\]-]+(?=[\w\"'“(])", "", rest)
+    if re.search(r"[\[(<]", rest):
+        rest = _ASIDE.sub(" ", rest, count=1)
+        rest = re.sub(r"[\[\]]", " ", re.sub(r"\]\s*\[", ", ", _BRACKETS.sub(r"\1", rest)))
+    if not rest.isascii():
+        rest = rest.replace("，", ", ").replace("、", ", ")
+    rest = " ".join(_SPACED.sub(r"\1", rest).split()).strip(" \"'“”‘’*`_")
+    rest = _CLASS.sub("", rest)
+    comma = rest[:1] in _PUNCTUATION
+    rest = _PUNCTUATED.sub("", rest) if not rest[:1].isalnum() else rest
     rest = specific(rest)
-    rest = _begun(rest) if not comma or re.match(r"(?:it|they|which|that)\b", rest, re.IGNORECASE) else rest
-    for hedge, instead in _HEDGES:
-        rest = hedge.sub(instead, rest)
-    rest = _TWICE.sub(r"\1", re.sub(r"\s+", " ", rest)).strip()
+    rest = _begun(rest) if not comma or _PRONOUN.match(rest) else rest
+    if not MAY_HEDGE.isdisjoint(stems(rest)):
+        for hedge, instead in _HEDGES:
+            rest = hedge.sub(instead, rest)
+    rest = _RELATIVE.sub(", ", rest) if ", th" in rest or ", wh" in rest else rest
+    spoken = rest.split()
+    if any(one == next for one, next in zip(spoken, spoken[1:], strict=False)):
+        spoken = _TWICE.sub(r"\1", rest).split()
+    rest = " ".join(spoken)
     if _SMALL.match(rest):
         rest = rest[0].lower() + rest[1:]
     return f", {rest}" if comma or not rest.startswith("with ") else rest
@@ -82,8 +122,9 @@ def tidy(rest: str) -> str:
 
 def specific(text: str) -> str:
     """Returns a text without the template's words where they announce a feature ("distinctive features such as")."""
-    for words, instead in _SPECIFIC:
-        text = words.sub(instead, text)
+    if not MAY_SPECIFY.isdisjoint(stems(text)):
+        for words, instead in _SPECIFIC:
+            text = words.sub(instead, text)
     return text
 
 
@@ -93,7 +134,7 @@ def empty(rest: str) -> bool:
     >>> empty(", showcasing its unique features."), empty(", tall.")
     (True, False)
     """
-    return not re.search(r"\w", _EMPTY_WORDS.sub("", rest))
+    return _SAY_NOTHING.issuperset(re.findall(r"\w+", rest.lower()))
 
 
 def _begun(rest: str) -> str:

@@ -20,15 +20,18 @@ _PIECE = re.compile(r"[a-z]+|\d|[^\sa-z\d]", re.IGNORECASE)
 _PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-def over(text: str) -> bool:
-    """Returns whether CLIP would cut a text off.
+def may_be_over(text: str) -> bool:
+    """Returns whether a text is long enough to be worth counting.
 
-    CLIP's vocabulary has every pair of letters, so a word rarely has more tokens than half its letters: only a text
-    that may be too long by that measure is counted.
+    CLIP's vocabulary has nearly every pair of letters, so a word hardly ever has more tokens than half its letters.
     """
-    if text.isascii() and sum((len(piece) + 1) // 2 for piece in _PIECE.findall(text)) + 2 <= MOST:
-        return False
-    return count(text) > MOST
+    letters = len(text) - text.count(" ")
+    return not text.isascii() or (letters + len(_PIECE.findall(text))) // 2 + 2 > MOST
+
+
+def over(text: str) -> bool:
+    """Returns whether CLIP would cut a text off."""
+    return may_be_over(text) and count(text) > MOST
 
 
 def count(text: str) -> int:

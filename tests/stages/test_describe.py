@@ -75,7 +75,7 @@ def test_an_answer_with_nothing_usable_in_it_is_a_failure_that_keeps_its_words()
     _, failure = describe(PHOTO, CRANE, ask=says("A photo of the class heron, tall.\nI hope this helps!"), model="m")
 
     assert isinstance(failure, Failure)
-    assert failure.reason == "no usable description: names another class; is not in the form of Template 1"
+    assert failure.reason == "no usable description: names another class; is talk around the list"
     assert failure.text == "A photo of the class heron, tall.\nI hope this helps!"
 
 

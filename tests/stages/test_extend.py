@@ -112,7 +112,7 @@ def test_every_line_that_is_no_description_is_kept_with_its_reason():
     rows = extend(GROUP, ask=says(f"Sure!\n{ANSWER}\n3. A photo of the class crane."), model="m", want=2)
 
     assert [(row.text, row.reason) for row in of(Rejected, rows)] == [
-        ("Sure!", "is not in the form of Template 1"),
+        ("Sure!", "is talk around the list"),
         ("A photo of the class crane.", "says nothing of the class"),
     ]
 
