@@ -66,7 +66,7 @@ def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] =
         else:
             texts.append(last)
             ended.append(line.whole or piece.endswith(p.ENDS))
-    if len(texts) > 1 and all(ended[:-1]) and not ended[-1] and last == texts[-1]:
+    if len(texts) > 2 and all(ended[:-1]) and not ended[-1] and last == texts[-1]:
         dropped.append((texts.pop().rstrip("."), CUT))
     return Read(texts, dropped)
 

@@ -26,7 +26,7 @@ class Line(NamedTuple):
     """What it stood in was not closed: it is cut off."""
 
 
-SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot)s?"
+SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot|view|close-? ?up|portrait)s?"
 _PHOTO = rf"(?:(?:an?|the|one|another)\s)?(?:[\w-]+\s){{0,3}}?{SHOT} (?:of|showing|depicting|featuring)\b"
 _BEGINS = re.compile(rf"[\W_]*{_PHOTO}", re.IGNORECASE)
 _LEAD = r"\b(?:(?:an?|the) )?(?:photo(?:graph)?|picture|image) of "
@@ -61,6 +61,7 @@ _MARK = re.compile(
 _FENCE = re.compile(r"\s*(?:```|~~~)\s*\w*\s*$")
 _RULE = re.compile(r"[\s|:+=_*-]*")
 _UNFINISHED = re.compile(r"(?:[,(–—-]|\b(?:an?|the|and|or|with|of|in|on|at|by|to|from|for|its|their|class|as))$", re.I)
+_CAPTION = re.compile(r"(?:an?|the|two|three|several|some|there (?:is|are)) ", re.IGNORECASE)
 _ENDS = (".", "!", "?", "…", "。", "！", "？", ":", ";")
 
 
@@ -260,6 +261,8 @@ def _goes_on(last: Line, line: Line, named: re.Pattern[str]) -> bool:
         return False
     if _UNFINISHED.search(last.text[-40:]):
         return True
+    if _CAPTION.match(line.text):
+        return False
     if line.text[0].islower() and (last.listed or not last.text[0].islower() or _BEGINS.match(last.text)):
         return True
     return (

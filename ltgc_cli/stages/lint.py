@@ -226,11 +226,14 @@ def broken_off(text: str) -> bool:
 
 # --- the medium
 
-_MEDIUM = (
+_ART = (
     r"(?:paintings?|drawings?|sketch(?:es)?|illustrations?|cartoons?|caricatures?|watercolou?rs?|engravings?|etchings?"
-    r"|woodcuts?|lithographs?|renderings?|renders?|clip-?art|vector art|pixel art|anime|line art|doodles?|artworks?|murals?"
-    r"|graffiti|mosaics?|tapestr(?:y|ies)|sculptures?|statues?|figurines?|origami|logos?|emojis?|icons?|diagrams?|posters?"
-    r"|screenshots?|embroider(?:y|ies)|collages?|plush(?: toys?)?|stuffed toys?|tattoos?|video games?)"
+    r"|woodcuts?|lithographs?|renderings?|renders?|clip-?art|vector art|pixel art|anime|line art|doodles?|origami"
+    r"|sculptures?|statues?|figurines?|diagrams?|screenshots?|collages?|plush(?: toys?)?|stuffed toys?|video games?)"
+)
+_MEDIUM = (  # of some a thing may bear one, so that only "a mural of" it tells
+    rf"(?:{_ART}|artworks?|murals?|graffiti|mosaics?|tapestr(?:y|ies)|logos?|emojis?|icons?|posters?|embroider(?:y|ies)"
+    r"|tattoos?|prints?|stamps?|stickers?)"
 )
 _OF_MEDIA = re.compile(
     rf"{_MEDIUM}|art|comic|toy|teddy|doll|mask|vase|totem|fountain|stained|jigsaw|puzzle|crossword|web ?site|menu|museum"
@@ -243,12 +246,14 @@ _OF_A_MEDIUM = re.compile(
     rf"(?:an? |the |this )?{_WORDS}{_MEDIUM} (?:of|depicting|showing|featuring|portraying)\b", re.IGNORECASE
 )
 _IN_STYLE = re.compile(
-    rf"\b(?:in|as) (?:an?|the)? ?{_WORDS}{_MEDIUM}(?: style| form)?(?=[,.]|$| of| with| in| on| style)"
+    rf"\b(?<!covered )(?<!decorated )(?:in|as) (?:an?|the)? ?{_WORDS}{_ART}(?: style| form)?"
+    r"(?=[,.]|$| of| with| in| on| style)"
     rf"|\bin the style of (?:an? )?{_WORDS}{_MEDIUM}\b|\b(?:cartoon|anime|watercolou?r|comic|pixel|sketch)[ -]style\b"
-    r"|\b(?:drawn|painted|sketched|illustrated|rendered|depicted|captured|portrayed|carved|sculpted|embroidered)"
+    r"|\b(?:drawn|painted|sketched|illustrated|rendered|depicted|captured|portrayed|sculpted)"
     rf" (?:in|as|on|with|by) (?:an?|the)? ?{_WORDS}"
-    rf"(?:{_MEDIUM}|acrylics?|oils?|inks?|pastels?|charcoal|pencil|canvas|3d|cgi)\b"
-    r"|\b(?:hand|computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b|\b3d[ -]render\w*\b|\bcgi\b",
+    rf"(?:{_ART}|acrylics?|oils?|inks?|pastels?|charcoal|pencil|canvas|3d|cgi)\b"
+    r"|\b(?:depicted|portrayed) (?:in|as|on) (?:an?|the)? ?(?:\w+ ){0,2}?(?:mural|mosaic|tapestry|poster|stamp)\b"
+    r"|\bhand[ -]drawn\b|\b(?:computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b|\b3d[ -]render\w*\b|\bcgi\b",
     re.IGNORECASE,
 )
 _MAY_PAINT = p.gate(
@@ -256,7 +261,7 @@ _MAY_PAINT = p.gate(
     " etching woodcut lithograph render clip clipart vector pixel anime line doodle artwork mural graffiti mosaic"
     " tapestry tapestries sculpture sculpted statue figurine origami logo logos emoji emojis icon icons diagram poster"
     " screenshot embroidery embroidered collage plush stuffed tattoo video comic rendered depicted captured portrayed"
-    " carved acrylic oil oils ink inks pastel charcoal pencil canvas cgi d generated"
+    " carved print prints stamp stamps sticker acrylic oil oils ink inks pastel charcoal pencil canvas cgi d generated"
 )
 
 

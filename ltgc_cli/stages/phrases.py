@@ -40,7 +40,7 @@ _PRAISE = _any(  # and what says nothing
     "reference|representative|centered|well-lit|clean|perfect|up-close|intimate|dynamic|crystal-clear",
 )
 _SHOT = (
-    "(?:photo(?:graph)?|picture|image|pic|snapshot|snap|shot|view|close-?up|portrait|photography|scene|depiction"
+    "(?:photo(?:graph)?|picture|image|pic|snapshot|snap|shot|view|close-? ?up|portrait|photography|scene|depiction"
     "|footage|capture|visual)s?"
 )
 _SHOWS = _any(

@@ -51,16 +51,20 @@ MAY_DOUBT = p.gate(
     "possibly perhaps maybe probably likely could might may or not unsure uncertain unclear hard difficult"
 )
 
+_AGAIN = re.compile(rf"^\.\s+(?:The|This) {MASK}(?=\s)")
+"""The name again in a sentence of its own: "A photo of the class crane. The crane is tall."."""
 _OWNED = re.compile(rf"['’]s? ((?:[\w-]+[ ,]){{0,3}}{p.PARTS}\b.*)", re.IGNORECASE)
 _BESIDE = re.compile(
     rf"\b(?:next to|beside|near|alongside|close to|behind|compared (?:to|with)|than|unlike|like) (?:{p.ARTICLE} )?(?:[\w-]+ )?$",
     re.IGNORECASE,
 )
+_PARTICIPLE = re.compile(r"(?!seed|weed|reed|speed|breed|feed)(?:[a-z]{2,}ed|made|woven|worn|built|cut|bent|spread|torn)\b")
 _PEOPLE = re.compile(
     r"\b(?:m[ae]n|wom[ae]n|person|people|child(?:ren)?|boys?|girls?|kids?|hands?|someone|couple|family"
     r"|(?!(?:flow|wat|riv|riv|tow|pap|lett|numb|cent|corn|sweat|lobst|spid|tig|ott|badg|hamst|beav|should|feath|summ|wint)ers?\b)[a-z]+(?:er|or|ist)s?)\b",
     re.IGNORECASE,
 )
+_OF = re.compile(rf"^(?!the|this|these|those|that)\b.* of (?:{p.ARTICLE} )?$", re.IGNORECASE)
 _CAPTION = re.compile(
     r"(?:an?|some|one|another|two|three|four|several|multiple|many|close-?up|groups?|pairs?|flocks?|herds?|rows?|piles?"
     r"|bunch(?:es)?|clusters?|(?:side|front|top|rear|aerial) view)\b",
@@ -137,7 +141,7 @@ def _named(body: _Body) -> Found:
     named = _NAMED.match(body.text)
     if not named:
         return None
-    rest = body.text[named.end() :]
+    rest = _AGAIN.sub("", body.text[named.end() :])
     if body.led or _pictures(rest):
         return rest, ""
     return "", FORM if re.search(r"\w", rest) else EMPTY
@@ -172,7 +176,9 @@ def _described(body: _Body) -> Found:
     rest = body.text[found.end() :]
     if not body.led and not _pictures(rest):
         return None
-    return f", {found['adjectives'].strip(' ,')}" + _joined(rest), ""
+    words = found["adjectives"].strip(" ,")
+    words = words if body.led or found["article"] else words[0].lower() + words[1:]
+    return f", {words}" + _joined(rest), ""
 
 
 def _somewhere(body: _Body) -> Found:
@@ -187,7 +193,7 @@ def _somewhere(body: _Body) -> Found:
         return "", OTHER
     if _BESIDE.search(before) and not _PEOPLE.search(before):
         return "", OTHER
-    caption = _CAPTION.match(body.text) or p.FRAGMENT.match(body.text)
+    caption = _CAPTION.match(body.text) or p.FRAGMENT.match(body.text) or (body.listed and _OF.search(before))
     return (f", {body.text}", "") if body.led or (caption and body.text.count(" ") > 2) else ("", FORM)
 
 
@@ -204,7 +210,8 @@ def _fragment(text: str, of: str) -> tuple[str, str]:
         return f", {lower}", ""
     if not of or re.match(r"(?:the|this|it|they|is|are)\b", lower):
         return "", UNNAMED if re.match(rf"{p.ARTICLE}\b", lower) else FORM
-    return (f" with {lower}", "") if of == "features" else (f", {lower}", "")
+    thing = of == "features" and not _PARTICIPLE.match(lower)
+    return (f" with {lower}", "") if thing else (f", {lower}", "")
 
 
 def _joined(rest: str) -> str:

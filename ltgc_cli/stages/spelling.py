@@ -68,8 +68,8 @@ def _forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
         forms |= set(re.split(r"\s*[,;]\s+", form))
     for form in [*forms]:
         forms.add(re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", form))
-        if "/" in form:  # church/indoor
-            place = [part for part in form.split("/") if len(part) > 2]
+        place = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
+        if len(place) > 1 or "/" in form:  # church/indoor
             forms |= {*place[:1], " ".join(reversed(place))}
         if re.fullmatch(r"[A-Z][a-z]{2,}[ _][a-z]{3,}", form):  # T. rufus
             forms.add(f"{form[0]}. {re.split('[ _]', form)[1]}")

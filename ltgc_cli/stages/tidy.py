@@ -7,22 +7,28 @@ import re
 from ltgc_cli.stages import phrases as p
 from ltgc_cli.stages.spelling import stems
 
-_SOMETHING = r"(?:\s*(?::|-|–|—|\()\s*|\s+(?:like|such as|including|include|of|being|are|is|featuring)\s+)(?=\w)(?!the class|this class|class\b)"
-_SPECIFIC = (
+Table = list[tuple[re.Pattern[str], str]]
+
+
+def _table(*rows: tuple[str, str]) -> Table:
+    return [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in rows]
+
+
+_SOMETHING = (
+    r"(?:\s*(?::|-|–|—|\()\s*|\s+(?:like|such as|including|include|of|being|are|is|featuring)\s+)"
+    r"(?=\w)(?!the class|this class|class\b)"
+)
+_SPECIFIC = _table(
     # "with distinctive features such as a red cap" names one, unlike the bare words of the template
     (
-        re.compile(
-            rf"\b(?:with |featuring |showing |showcasing |and )?(?:its |their |the )?(?:\w+ )?distinctive features?{_SOMETHING}",
-            re.I,
-        ),
+        r"\b(?:with |featuring |showing |showcasing |and )?(?:its |their |the )?(?:\w+ )?distinctive features?"
+        + _SOMETHING,
         "with ",
     ),
-    (re.compile(rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}(?:in )?", re.I), "in "),
+    (rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}(?:in )?", "in "),
     (
-        re.compile(
-            r"(?:^|(?<=[,;.] ))(?:(?:distinctive|specific|unique|key|visual) )?(?:features?|scenes?|settings?|background|location|environment)(?: \d)?\s?: ?",
-            re.I,
-        ),
+        r"(?:^|(?<=[,;.] ))(?:(?:distinctive|specific|unique|key|visual) )?"
+        r"(?:features?|scenes?|settings?|background|location|environment)(?: \d)?\s?: ?",
         "",
     ),
 )
@@ -31,13 +37,14 @@ _BRACKETS = re.compile(
 )
 _ASIDE = re.compile(r"^\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b)[^()]{1,60}\)(?=.*\w)", re.IGNORECASE)
 """Another name of the class behind its name: crane (Grus grus)."""
+_ENCLOSED = re.compile(r"^([\s,:–-]*)\(([^()]{3,})\)\.?$")
 _TWICE = re.compile(r"\b(with|in|on|at|a|an|the|and|of) \1\b", re.IGNORECASE)
 
 _BE = r"(?:is|are|was|were)"
-_VERBS = (
+_LEADING = _table(
     # how a sentence goes on after the name of the class, and how a description does
     (rf"{_BE} (?:shown|seen|captured|depicted|pictured|displayed|featured|photographed) ", ""),
-    (rf"(?:can|could|may) be (?:seen|observed|found) ", ""),
+    (r"(?:can|could|may) be (?:seen|observed|found) ", ""),
     (rf"(?:that|which|who) {_BE} ", ""),
     (rf"{_BE} ", ""),
     (r"(?:that|which|who) (?:has|have) ", "with "),
@@ -46,7 +53,6 @@ _VERBS = (
     (r"(?:it|they) (?:is|are) |it['’]s ", ""),
     (r"(?:it|they) (?:has|have) ", "with "),
 )
-_LEADING = [(re.compile(verb, re.IGNORECASE), instead) for verb, instead in _VERBS]
 _ING = {
     "shows": "showing", "features": "featuring", "displays": "displaying", "depicts": "depicting", "showcases": "showcasing",
     "captures": "capturing", "exhibits": "exhibiting", "includes": "including", "highlights": "highlighting", "presents": "presenting",
@@ -54,35 +60,34 @@ _ING = {
 _FINITE = re.compile(rf"({'|'.join(_ING)})\b(?! of\b)", re.IGNORECASE)
 
 _APPEARS = r"(?:appears?|seems?|looks)"
-_HEDGES = (
-    (re.compile(rf"\bwhat {_APPEARS} (?:to be|like) ", re.I), ""),
-    (re.compile(rf"(^|[,;] ?(?:and |but )?|\band |\bwith )(?:which |that |it |they )?{_APPEARS} to be ", re.I), r"\1"),
-    (re.compile(rf"(\b(?:which|that|it|who)) (?:appears|seems) to (?:be )", re.I), r"\1 is "),
-    (re.compile(r"\b(?:appear|seem) to be ", re.I), "are "),
-    (re.compile(rf"\b{_APPEARS} to be ", re.I), "is "),
-    (re.compile(rf"(^|[,;] ?){_APPEARS} to have ", re.I), r"\1with "),
-    (re.compile(rf"\b{_APPEARS} to have ", re.I), "has "),
-    (re.compile(r"\b(?:appearing|seeming) to be ", re.I), ""),
+_HEDGES = _table(
+    (r",? (?:but|although|though) (?:it is|it['’]s) (?:hard|difficult) to (?:tell|say|see)[^.]*", ""),
+    (rf"\bwhat {_APPEARS} (?:to be|like) ", ""),
+    (rf"(^|[,;] ?(?:and |but )?|\band |\bwith )(?:which |that |it |they )?{_APPEARS} to be ", r"\1"),
+    (r"(\b(?:which|that|it|who)) (?:appears|seems) to (?:be )", r"\1 is "),
+    (r"\b(?:appear|seem) to be ", "are "),
+    (rf"\b{_APPEARS} to be ", "is "),
+    (rf"(^|[,;] ?){_APPEARS} to have ", r"\1with "),
+    (rf"\b{_APPEARS} to have ", "has "),
+    (r"\b(?:appearing|seeming) to be ", ""),
     (
-        re.compile(
-            r"(?:, )?\b(?:possibly|perhaps|maybe|presumably|seemingly|apparently|probably|potentially|(?:most |very )?likely(?! to\b)),? (?=\w)",
-            re.I,
-        ),
+        r"(?:, )?\b(?:possibly|perhaps|maybe|presumably|seemingly|apparently|probably|potentially"
+        r"|(?:most |very )?likely(?! to\b)),? (?=\w)",
         " ",
     ),
 )
-_SMALL = re.compile(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b", re.IGNORECASE)
 _SPACED = re.compile(r" +([,.;!?])")
 _CLASS = re.compile(r"^class\b", re.IGNORECASE)
 _PUNCTUATION = (",", ";", ":", ".", "–", "—", "-")
-_PUNCTUATED = re.compile(r"^[\s,;:–—.\"'“”’)\]-]+(?=[\w\"'“(])")
+_PUNCTUATED = re.compile(r"^[\s,;:!?–—.\"'“”’)\]-]+(?=[\w\"'“(])")
 _PRONOUN = re.compile(r"(?:it|they|which|that)\b", re.IGNORECASE)
 _RELATIVE = re.compile(rf", (?:that|which|who) {_BE} (?!\w+ (?:by|of)\b)")
 MAY_HEDGE = p.gate(
     "appear appears appearing seem seems seeming seemingly look looks possibly perhaps maybe presumably apparently"
-    " probably potentially likely"
+    " probably potentially likely hard difficult"
 )
 MAY_SPECIFY = p.gate("feature features scene scenes setting settings background location environment")
+_SMALL = re.compile(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b", re.IGNORECASE)
 _SAY_NOTHING = frozenset(
     "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
     " different many several unique distinct distinctive specific typical characteristic feature features"
@@ -97,7 +102,7 @@ def tidy(rest: str) -> str:
     ', standing in a marsh, with a red cap.'
     """
     if re.search(r"[\[(<]", rest):
-        rest = _ASIDE.sub(" ", rest, count=1)
+        rest = _ENCLOSED.sub(r"\1 \2", _ASIDE.sub(" ", rest, count=1))
         rest = re.sub(r"[\[\]]", " ", re.sub(r"\]\s*\[", ", ", _BRACKETS.sub(r"\1", rest)))
     if not rest.isascii():
         rest = rest.replace("，", ", ").replace("、", ", ")
