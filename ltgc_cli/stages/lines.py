@@ -66,7 +66,8 @@ _ENDS = (".", "!", "?", "…", "。", "！", "？", ":", ";")
 
 
 def lines(answer: str, name: str, named: re.Pattern[str]) -> Iterator[Line]:
-    """Returns the lines of an answer, in order; `named` is a pattern of the class's names, which are left as they are."""
+    """Returns the lines of an answer, in order; `named` is a pattern of the class's names, which are left as they"
+    " are."""
     text = said(answer, name)
     at = 0
     for start, end, items in _objects(text):

@@ -122,7 +122,8 @@ _DENIED = re.compile(
     r"(?:\b(?:not|isn['’]t|no|without|absence of|lack of|rather than|instead of|unlike|mistaken for|confused with)\s"
     r"(?:actually |really |contain |show |depict |include |of )?(?:an? |any |the )?(?:class )?"
     rf"|\b(?:similar to|resembl(?:es|ing)|looks like|reminiscent of)\s(?:an? |the )?){MASK}(?!['’])"
-    rf"|{MASK},?\s(?:is|are)(?:n['’]t| not) (?:visible|present|shown|seen|depicted|included|in)\b",
+    rf"|{MASK},?\s(?:is|are)(?:n['’]t| not) (?:visible|present|shown|seen|depicted|included|in)\b"
+    rf"|{MASK},? (?:not|hardly) (?:visible|present|shown|seen|depicted|included)\b",
     re.IGNORECASE,
 )
 _MAY_DENY = p.gate(
@@ -143,7 +144,8 @@ _BEFORE = r"(?:the |some |various |many |other |an? )?"
 _ECHO = re.compile(
     rf"\b(?:with|and|(?<=,)|(?<=, )) ?{_BEFORE}distinctive features?\b{_LIKE}"
     rf"|\b(?:in|and|(?<=,)|(?<=, )) ?{_BEFORE}specific scenes?\b{_LIKE}"
-    r"|[\[<](?:y|x|class|name|feature|scene|insert|distinctive|specific|object|subject|location|your)\b[^\]>]{0,60}[\]>]"
+    r"|[\[<](?:y|x|class|name|feature|scene|insert|distinctive|specific|object|subject|location"
+    r"|your)\b[^\]>]{0,60}[\]>]"
     r"|\[\.{2,}\]|\b(?:feature|scene) (?:\d|[xyn])\b|\bclass (?:y|x|name)\b(?! \()|\binsert (?:\w+ )?here\b"
     r"|\btemplate [12]\b",
     re.IGNORECASE,
@@ -168,30 +170,34 @@ _PLURAL_CLASS = re.compile(
     re.IGNORECASE,
 )
 _PUPILS = re.compile(
-    r"\b(?:students|teachers?|professors?|class ?rooms?|school ?(?:children|kids|boys|girls)|lecturers?"
-    r"|school (?:uniforms?|desks?|setting)"
+    r"\b(?:students|learners|teachers?|professors?|class ?rooms?|school ?(?:children|kids|boys|girls)|lecturers?"
+    r"|school (?:uniforms?|desks?|setting)|in (?:an?|the|their) (?:\w+ )?school(?! of)"
     r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying))\b",
     re.IGNORECASE,
 )
 _SCHOOLING = re.compile(
     r"\b(?:student|schools?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning|education\w*|instructors?"
     r"|graduat\w+|whiteboards?|blackboards?|chalkboards?|desks|textbooks|academic|seminar|homework|studying|pupils"
-    r"|children|kids|group photo)\b",
+    r"|children|kids|group photo|peers|field trip|teamwork|brainstorm\w*|presentations?|workshops?|auditorium"
+    r"|rehears\w+|discussions?|rais\w+ (?:their )?hands)\b",
     re.IGNORECASE,
 )
 _MAY_TEACH = p.gate(
-    "class classmate classmates classroom yearbook students student teacher teachers professor school schools pupils"
-    " schoolchildren lecturer university college campus lecture lesson learning education instructor graduation"
+    "class classmate classmates classroom yearbook students student learners teacher teachers professor school schools"
+    " pupils schoolchildren lecturer university college campus lecture lesson learning education instructor graduation"
     " graduate whiteboard blackboard chalkboard desks textbooks academic seminar homework studying children kids group"
+    " peers field teamwork brainstorm presentation workshop auditorium rehearse rehearsing discussion raise raising"
 )
 _OF_SCHOOLS = re.compile(
     # things and places where a school class is at home: what is said of one may be meant
-    r"school|class|lectur|student|teach|academ|board|desk|pencil|\bpens?\b|pen$|book|ruler|projector|librar|campus|globe"
-    r"|pack|gown|universit|colleg|kinder|auditor|eraser|binder|\blab|bus\b|gym|play|educat|abacus|nursery|cafeteria|chair"
-    r"|easel|crayon|locker|laptop|computer|microscope|telescope|calculator|slide.?rule|scientist|uniform|mortar|chalk"
-    r"|notepad|satchel|bag\b|room|shop|studio|store|house|hall|station|cent(?:er|re)|museum|park|street|court|field|office"
-    r"|arena|church|temple|yard|plaza|parlou?r|theat|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar$"
-    r"|market|dorm|dinette|patio|indoor|outdoor|site|area",
+    r"school|class|lectur|student|teach|academ|board|desk|pencil|\bpens?\b|pen$|book|ruler|projector|librar|campus"
+    r"|globe|pack|gown|universit|colleg|kinder|auditor|eraser|binder|\blab|bus\b|gym|play|educat|abacus|nursery"
+    r"|cafeteria|chair|easel|crayon|locker|laptop|computer|microscope|telescope|calculator|slide.?rule|scientist"
+    r"|uniform|mortar|chalk|notepad|satchel|bag\b"
+    r"|room|shop|studio|store|house|hall|station|cent(?:er|re)|museum|gallery|park|street|court|field|office|arena"
+    r"|church|temple|yard|plaza|parlou?r|theat|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar$"
+    r"|market|dorm|dinette|patio|indoor|outdoor|site|area|bridge|beach|forest|mountain|lake|river|valley|airport|hotel"
+    r"|hospital|bakery|cafe|kitchen|palace|castle|tower|harbor|factory|village|alley|lobby|corridor|terrace|balcony",
     re.IGNORECASE,
 )
 
@@ -209,7 +215,8 @@ def _of_a_school(said: str, name: str) -> bool:
 
 _BROKEN_OFF = re.compile(
     # a word that cannot end a sentence, whatever stands behind it, or one that can only where the sentence was closed
-    r"(?:\b(?:an?|the|and|or|but|its|their|his|her|very|with|of|from|into|while|which|whose|that is|as|such as|including"
+    r"(?:\b(?:an?|the|and|or|but|its|their|his|her|very|with|of|from|into|while|which|whose|that is|as|such as"
+    r"|including"
     r"|featuring)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that)(?:\.{3}|…)?|[-–—(\[{“])$",
     re.IGNORECASE,
 )
@@ -236,7 +243,8 @@ _MEDIUM = (  # of some a thing may bear one, so that only "a mural of" it tells
     r"|tattoos?|prints?|stamps?|stickers?)"
 )
 _OF_MEDIA = re.compile(
-    rf"{_MEDIUM}|art|comic|toy|teddy|doll|mask|vase|totem|fountain|stained|jigsaw|puzzle|crossword|web ?site|menu|museum"
+    rf"{_MEDIUM}|art|comic|toy|teddy|doll|mask|vase|totem|fountain|stained|jigsaw|puzzle|crossword|web ?site|menu"
+    rf"|museum"
     r"|gallery|studio|altar|pedestal|obelisk|tomb|temple|church|screen|jersey|digit|letter|sign|packet|carving|pattern"
     r"|shirt|monitor",
     re.IGNORECASE,
@@ -252,8 +260,10 @@ _IN_STYLE = re.compile(
     r"|\b(?:drawn|painted|sketched|illustrated|rendered|depicted|captured|portrayed|sculpted)"
     rf" (?:in|as|on|with|by) (?:an?|the)? ?{_WORDS}"
     rf"(?:{_ART}|acrylics?|oils?|inks?|pastels?|charcoal|pencil|canvas|3d|cgi)\b"
-    r"|\b(?:depicted|portrayed) (?:in|as|on) (?:an?|the)? ?(?:\w+ ){0,2}?(?:mural|mosaic|tapestry|poster|stamp)\b"
-    r"|\bhand[ -]drawn\b|\b(?:computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b|\b3d[ -]render\w*\b|\bcgi\b",
+    r"|\b(?:depicted|portrayed) (?:in|as|on) (?:an?|the)? ?" + _WORDS + r"(?:mural|mosaic|tapestry|poster|stamp"
+    r"|print)\b"
+    r"|\bhand[ -]drawn\b|\b(?:computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b|\b3d[ -]render\w*\b"
+    r"|\bcgi\b",
     re.IGNORECASE,
 )
 _MAY_PAINT = p.gate(
@@ -280,14 +290,19 @@ _UNSEEN = re.compile(
     r"(?:smells?|tastes?|flavou?rs?)"
     r"|melod(?:y|ies|ic|ious)\w*|birdsongs?|chirp(?:s|ing)? sounds?|sounds? (?:of|like|that|fill\w*|echo\w*|it)"
     r"|(?:\w+ing|its|loud|soft|deep|distinctive|unique) (?:\w+ )?sounds?|noises?|noisy|echo(?:es|ing)"
-    r"|(?:varied|loud|distinctive|haunting|trumpeting|high-pitched|shrill|raucous|harsh|musical|unique|piercing|whistling)"
+    r"|(?:varied|loud|distinctive|haunting|trumpeting|high-pitched|shrill|raucous|harsh|musical|unique|piercing"
+    r"|whistling)"
     r" (?:\w+ )?(?:calls?|songs?|cries|cry)|(?:its|their) (?:\w+ )?(?:calls?|songs?|voice)"
     r"|to the touch|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)"
-    r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition|demeanor)"
-    r"|symboli[sz]\w*|symbol of|(?:cultural|historical|religious|ecological|economic|commercial) (?:significance|importance|value)"
+    r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition"
+    r"|demeanor)"
+    r"|symboli[sz]\w*|symbol of|(?:cultural|historical|religious|ecological|economic|commercial) (?:significance"
+    r"|importance|value)"
     r"|(?:named|called) (?:after|for)|first described|discovered by|described by|invented by|manufactured by|native to"
-    r"|endemic to|endangered|threatened|lifespan|life span|medicinal|nutriti\w+|popular (?:among|with|for|in|as)|famous for"
-    r"|renowned for|well[ -]known|known (?:for|as|to)|considered|belongs to|members? of the (?:\w+ )?(?:family|genus|species)"
+    r"|endemic to|endangered|threatened|lifespan|life span|medicinal|nutriti\w+|popular (?:among|with|for|in|as)"
+    r"|famous for"
+    r"|renowned for|well[ -]known|known (?:for|as|to)|considered|belongs to|members? of the (?:\w+ )?(?:family|genus"
+    r"|species)"
     r"|widely (?:used|cultivated|distributed)|commonly (?:used|known|called)|(?:rich|long) history|life cycle"
     r"|migrat(?:ion|ory) (?:patterns?|habits?)|diet)\b",
     re.IGNORECASE,
@@ -302,7 +317,8 @@ _MAY_UNSEE = p.gate(
     " migratory diet"
 )
 _VISIBLE_FAME = re.compile(
-    r"\b(?:known|famous|renowned) for (?:its|their|having) (?!.*\b(?:loyal|intellig|person|temper|song|call|sound|voice|scent"
+    r"\b(?:known|famous|renowned) for (?:its|their|having) (?!.*\b(?:loyal|intellig|person|temper|song|call|sound"
+    r"|voice|scent"
     r"|frag|aroma|taste|flavo|abilit|speed|history|nature|use|strength|endurance|stamina|hunting|behavi|skill))",
     re.IGNORECASE,
 )
@@ -333,14 +349,15 @@ def _unseen(clause: str) -> bool:
     """Returns whether a clause speaks only of what cannot be seen: one that joins it to something else does not."""
     if not _UNSEEN.search(clause):
         return False
-    halves = re.split(r" (?:and|while|with) ", clause)
-    return all(_UNSEEN.search(half) or " " not in half for half in halves)
+    whole = re.sub(r"^(an? \w+) and ", r"\1 ", clause)  # "a loyal and energetic companion" is one thing
+    return all(_UNSEEN.search(half) or " " not in half for half in re.split(r" (?:and|while|with) ", whole))
 
 
 # --- what is not sure
 
 _HEDGE = re.compile(
-    r"\b(?:possibly|perhaps|maybe|probably|presumably|apparently|seemingly|potentially|likely|might|could be|may be|may have"
+    r"\b(?:possibly|perhaps|maybe|probably|presumably|apparently|seemingly|potentially|likely|might|could be|may be"
+    r"|may have"
     r"|appears?|appearing|seems?|seeming(?:ly)?|unclear|not (?:clear|sure|certain)|hard to tell"
     r"|difficult to (?:tell|say|determine)|cannot be determined|some (?:kind|sort|type) of|what looks like"
     r"|suggest(?:s|ing) (?:that|it))\b",

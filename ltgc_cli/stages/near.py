@@ -88,7 +88,7 @@ def _bands(near: float) -> tuple[int, int] | None:
 
 
 def _hashed(known: Sequence[Words], bands: int, rows: int) -> Index:
-    from datasketch import MinHash, MinHashLSH
+    from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
 
     blank = MinHash(num_perm=bands * rows)
     table = MinHashLSH(num_perm=bands * rows, params=(bands, rows))

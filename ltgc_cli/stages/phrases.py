@@ -17,7 +17,8 @@ def _compiled(*alternatives: str, end: str = r"\b") -> re.Pattern[str]:
 
 
 def gate(words: str) -> frozenset[str]:
-    """Returns the stems of words without one of which a pattern is in no text (`spelling.stems`): it is then not tried."""
+    """Returns the stems of words without one of which a pattern is in no text (`spelling.stems`): it is then not"
+    " tried."""
     return frozenset(word[:6] for word in words.split())
 
 
@@ -56,7 +57,8 @@ LEAD = re.compile(
     rf"(?:(?:this|here|it|that)(?: is|['’]s) |(?:in|from) (?:this|the|that) {_IMAGE},? )?"
     rf"(?:(?:an?|the|this|that|one|another|some|my|our) )?(?P<view>(?:(?:{VIEWS}|{_PRAISE}|and),? ){{0,5}})"
     rf"(?:{_SHOT} {_SHOWS}|(?:photo(?:graph)?|picture|image)s?(?::| [-–]))\s+"
-    rf"(?:(?:an?|the) (?P<closer>(?:(?:{VIEWS}|{_PRAISE}) ){{0,2}}(?:close-?up|portrait|view|shot|(?:side )?profile)) of )?",
+    rf"(?:(?:an?|the) (?P<closer>(?:(?:{VIEWS}|{_PRAISE}) ){{0,2}}(?:close-?up|portrait|view|shot"
+    rf"|(?:side )?profile)) of )?",
     re.IGNORECASE,
 )
 """A photo of, The image shows, In this close-up picture of."""
@@ -92,7 +94,8 @@ REFUSAL = _compiled(
     r"\bi do(?:n['’]t| not) (?:have|see|know|possess)|\bas an? (?:ai|artificial|large|language|text-based)",
     r"\b(?:un|not )able to (?:see|view|identify|provide|describe|generate|process|access)",
     r"\bcan(?:not|['’]t) be (?:identified|described|provided|determined|generated|displayed)",
-    r"\bno (?:image|photo) (?:was|has|is|attached|provided)|\b(?:image|photo) (?:was|is|has) not (?:been )?(?:provided|attached)",
+    r"\bno (?:image|photo) (?:was|has|is|attached|provided)|\b(?:image|photo) (?:was|is"
+    r"|has) not (?:been )?(?:provided|attached)",
     r"\b(?:image|description) (?:cannot|can['’]t)",
     r"\bdid(?:n['’]t| not) (?:provide|attach|upload|include)|\bwithout (?:seeing|viewing|access to)",
     r"\bviolat\w+ (?:the |our |content )?\w* ?polic\w+|\bagainst (?:my|our|the) (?:guidelines|policy|programming)",
@@ -110,34 +113,45 @@ _NOUNS = (
 TALK = _compiled(
     "sure|certainly|of course|absolutely|okay|ok|alright|all right|great[,!]|got it|understood|yes|no problem",
     "here(?:['’]s| is| are| you go| it is)|below (?:is|are|you)|the following",
-    "(?:these|the|those|all|each of these|each|this|my|your|such|both|other|more|some|additional|further|possible|potential|several"
+    "(?:these|the|those|all|each of these|each|this|my|your|such|both|other|more|some|additional|further|possible"
+    "|potential|several"
     rf"|various|new|given|above|listed|provided|(?:[a-z]+ty?[- ])?\w+) (?:\w+ ){{0,3}}?{_NOUNS}",
     "let me|let['’]s|let us|i hope|hope (?:this|these|that|it)|i['’](?:m|ve|ll|d)",
-    "i (?:am|will|have|would|can|could|need|think|believe|should|want|used|tried|must|understand|notice|recall|might|see)",
+    "i (?:am|will|have|would|can|could|need|think|believe|should|want|used|tried|must|understand|notice|recall|might"
+    "|see)",
     "we (?:need|should|have|want|must|are asked|could|will|are given)",
-    "you (?:can|could|may|might|should|want|need|asked)|your|if you|would you|do you|does this|is there|are there|please",
-    "notes?:|note that|note|n\\.?b\\.|feel free|thanks?|using (?:the )?template|based on|according to|following (?:the )?template",
+    "you (?:can|could|may|might|should|want|need|asked)|your|if you|would you|do you|does this|is there|are there"
+    "|please",
+    "notes?:|note that|note|n\\.?b\\.|feel free|thanks?|using (?:the )?template|based on|according to"
+    "|following (?:the )?template",
     "as (?:requested|per|an example|for)|in (?:summary|conclusion|short|total|addition|order to|general)",
-    "to (?:summarize|sum up|recap|enhance|make|refine|create|answer|ensure|describe)|overall|finally|lastly|additionally",
-    "furthermore|moreover|however|remember|keep in mind|wait|hmm+|so,|so the|now,|now |first,|second,|third,|next,|then,",
+    "to (?:summarize|sum up|recap|enhance|make|refine|create|answer|ensure|describe)|overall|finally|lastly"
+    "|additionally",
+    "furthermore|moreover|however|remember|keep in mind|wait|hmm+|so,|so the|now,|now |first,|second,|third,|next,"
+    "|then,",
     "also,|alternatively|actually,|maybe|perhaps|but (?:wait|the|i)|the user|user|thinking|thought|reasoning|analysis",
     "explanation|rationale|changes|key (?:changes|improvements)|end of|and so on|etc|continued|same as|word count",
-    "this (?:captures|emphasi\\w+|highlights?|ensures|should|will|one|way|is (?:a|the|my) (?:refined|revised|list|descr\\w+))",
+    "this (?:captures|emphasi\\w+|highlights?|ensures|should|will|one|way|is (?:a|the|my) (?:refined|revised|list"
+    "|descr\\w+))",
     "source|disclaimer|warning|remark|hint|conclusion|summary|title|questions?|step \\d|can you|could you|how about",
-    "what about|which|what|why|how|when|who|describing|listing|generating|creating|providing|avoid|ensure|make sure|use",
-    "consider|imagine|generate|create|describe|write|list|add|repeat|see also|for (?:example|instance)|examples? include",
+    "what about|which|what|why|how|when|who|describing|listing|generating|creating|providing|avoid|ensure|make sure"
+    "|use",
+    "consider|imagine|generate|create|describe|write|list|add|repeat|see also|for (?:example|instance)"
+    "|examples? include",
     "remaining|the rest|none|no (?:new|more|further|other|additional|repetitive)|n/a|null|undefined|tbd|todo",
 )
 ABOUT_TEXT = _compiled(
     "\\b(?:descriptions?|captions?|prompts?|templates?|placeholders?|sentences?|examples? of|let me know|feel free",
     "you(?:['’]d| would)? like|if you|do you|would you|please|as requested|i hope|hope this|the user",
     "your (?:needs|request|project)|text-to-image|language model|training data|data ?set|more variations|format",
-    "mentioned above|above-mentioned|key features|distinctive features include|(?:features|characteristics) of the class",
+    "mentioned above|above-mentioned|key features|distinctive features include|(?:features"
+    "|characteristics) of the class",
     "representative of|unrelated|instructions?)",
 )
 
 OLD = _compiled(
-    r"\W*(?:the )?(?:original|old|previous|initial|current|given|before|input|existing|failed|description d\b|unrefined)",
+    r"\W*(?:the )?(?:original|old|previous|initial|current|given|before|input|existing|failed|description d\b"
+    r"|unrefined)",
     end=r"\b(?! (?:features?|scenes?))",
 )
 """The label of the description that Prompt 5 was asked about, where an answer repeats it."""
@@ -161,13 +175,16 @@ SCENES = _compiled(
 )
 
 FRAGMENT = re.compile(
-    r"(?:with(?!out)|without|in|on|at|by|near|beside|next to|under|beneath|over|above|against|among|amongst|amid|around|inside"
-    r"|outside|along|atop|behind|between|through|from|during|beyond|across|surrounded|perched|nestled|seen|captured|covered"
+    r"(?:with(?!out)|without|in|on|at|by|near|beside|next to|under|beneath|over|above|against|among|amongst|amid"
+    r"|around|inside"
+    r"|outside|along|atop|behind|between|through|from|during|beyond|across|surrounded|perched|nestled|seen|captured"
+    r"|covered"
     r"|adorned|illuminated|lit|silhouetted|set|framed|bathed|mounted|placed|parked|half|partially|partly|shown|viewed"
     r"|photographed|dressed|filled|topped"
     r"|(?!spring|king|ring|wing|ceiling|building|clothing|painting|drawing|nothing|something|everything|evening|morning"
     r"|sling|string|bring|including|according|wedding|describing|listing|using|making|nesting|breeding|feeding|lighting"
-    r"|setting|camping|fishing|hunting|gardening|[a-z]+ing (?:behaviou?r|conditions|habits|season|grounds?|pattern))[a-z]+ing)"
+    r"|setting|camping|fishing|hunting|gardening|[a-z]+ing (?:behaviou?r|conditions|habits|season|grounds?"
+    r"|pattern))[a-z]+ing)"
     r"\b(?! (?:behaviou?rs?|conditions|habits)\b)",
     re.IGNORECASE,
 )
@@ -177,7 +194,8 @@ FACT = re.compile(
     r"\s*(?:\([^()]*\)\s*)?,?\s*(?:is|are) "
     r"(?:an? |the |one of |native|known|considered|often|usually|typically|commonly|found|also|widely|not|classified"
     r"|member|part of|very|important|popular|called|named)\b(?!\w)"
-    r"|\s*(?:can|may|will|would|could|should|might|must|belongs?|lives?|eats?|feeds?|inhabits?|prefers?|was|were|do|does|did"
+    r"|\s*(?:can|may|will|would|could|should|might|must|belongs?|lives?|eats?|feeds?|inhabits?|prefers?|was|were|do"
+    r"|does|did"
     r"|need|refers?|usually|often|typically|generally|commonly|images?|photos?|class(?:es)?)\b",
     re.IGNORECASE,
 )
@@ -190,8 +208,10 @@ SIGHT = re.compile(
 """And what is of one in a picture all the same."""
 
 PARTS = (
-    r"(?:plumage|feathers?|heads?|faces?|eyes?|body|bodies|wings?|beaks?|bills?|tails?|legs?|petals?|leaves|flowers?|blooms?|fur"
-    r"|coat|shell|features?|patterns?|structure|design|surface|texture|silhouette|interior|exterior|facade|skin|scales|fins?"
+    r"(?:plumage|feathers?|heads?|faces?|eyes?|body|bodies|wings?|beaks?|bills?|tails?|legs?|petals?|leaves|flowers?"
+    r"|blooms?|fur"
+    r"|coat|shell|features?|patterns?|structure|design|surface|texture|silhouette|interior|exterior|facade|skin"
+    r"|scales|fins?"
     r"|neck|crest|crown|ears?|nose|snout|mouth|teeth|claws?|paws?|horns?|antlers?|stem|trunk|bark|blossoms?|markings?"
     r"|colou?rs?|spots?|stripes?|shape|handle|wheels?|keys|screen|profile|reflection|shadow)"
 )

@@ -55,13 +55,17 @@ _AGAIN = re.compile(rf"^\.\s+(?:The|This) {MASK}(?=\s)")
 """The name again in a sentence of its own: "A photo of the class crane. The crane is tall."."""
 _OWNED = re.compile(rf"['’]s? ((?:[\w-]+[ ,]){{0,3}}{p.PARTS}\b.*)", re.IGNORECASE)
 _BESIDE = re.compile(
-    rf"\b(?:next to|beside|near|alongside|close to|behind|compared (?:to|with)|than|unlike|like) (?:{p.ARTICLE} )?(?:[\w-]+ )?$",
+    rf"\b(?:next to|beside|near|alongside|close to|behind|compared (?:to|with)|than|unlike"
+    rf"|like) (?:{p.ARTICLE} )?(?:[\w-]+ )?$",
     re.IGNORECASE,
 )
-_PARTICIPLE = re.compile(r"(?!seed|weed|reed|speed|breed|feed)(?:[a-z]{2,}ed|made|woven|worn|built|cut|bent|spread|torn)\b")
+_PARTICIPLE = re.compile(
+    r"(?!seed|weed|reed|speed|breed|feed)(?:[a-z]{2,}ed|made|woven|worn|built|cut|bent|spread|torn)\b"
+)
 _PEOPLE = re.compile(
     r"\b(?:m[ae]n|wom[ae]n|person|people|child(?:ren)?|boys?|girls?|kids?|hands?|someone|couple|family"
-    r"|(?!(?:flow|wat|riv|riv|tow|pap|lett|numb|cent|corn|sweat|lobst|spid|tig|ott|badg|hamst|beav|should|feath|summ|wint)ers?\b)[a-z]+(?:er|or|ist)s?)\b",
+    r"|(?!(?:flow|wat|riv|riv|tow|pap|lett|numb|cent|corn|sweat|lobst|spid|tig|ott|badg|hamst|beav|should|feath|summ"
+    r"|wint)ers?\b)[a-z]+(?:er|or|ist)s?)\b",
     re.IGNORECASE,
 )
 _OF = re.compile(rf"^(?!the|this|these|those|that)\b.* of (?:{p.ARTICLE} )?$", re.IGNORECASE)

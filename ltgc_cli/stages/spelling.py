@@ -71,6 +71,8 @@ def _forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
         place = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
         if len(place) > 1 or "/" in form:  # church/indoor
             forms |= {*place[:1], " ".join(reversed(place))}
+        if re.fullmatch(r"[^\W_]+_[^\W_]+", form):  # mountain_snowy
+            forms.add(" ".join(reversed(form.split("_"))))
         if re.fullmatch(r"[A-Z][a-z]{2,}[ _][a-z]{3,}", form):  # T. rufus
             forms.add(f"{form[0]}. {re.split('[ _]', form)[1]}")
     return {form for form in forms if form.strip()}

@@ -25,7 +25,12 @@ _SPECIFIC = _table(
         + _SOMETHING,
         "with ",
     ),
-    (rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}(?:in )?", "in "),
+    (
+        rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}"
+        rf"(?={p.FRAGMENT.pattern}|(?!red\b)\w+ed\b|held\b|worn\b|seen\b)",
+        "",
+    ),
+    (rf"\b(?:in |and in |and )?(?:a |the |its )?specific scenes?{_SOMETHING}", "in "),
     (
         r"(?:^|(?<=[,;.] ))(?:(?:distinctive|specific|unique|key|visual) )?"
         r"(?:features?|scenes?|settings?|background|location|environment)(?: \d)?\s?: ?",
@@ -54,9 +59,17 @@ _LEADING = _table(
     (r"(?:it|they) (?:has|have) ", "with "),
 )
 _ING = {
-    "shows": "showing", "features": "featuring", "displays": "displaying", "depicts": "depicting", "showcases": "showcasing",
-    "captures": "capturing", "exhibits": "exhibiting", "includes": "including", "highlights": "highlighting", "presents": "presenting",
-}  # fmt: skip
+    "shows": "showing",
+    "features": "featuring",
+    "displays": "displaying",
+    "depicts": "depicting",
+    "showcases": "showcasing",
+    "captures": "capturing",
+    "exhibits": "exhibiting",
+    "includes": "including",
+    "highlights": "highlighting",
+    "presents": "presenting",
+}
 _FINITE = re.compile(rf"({'|'.join(_ING)})\b(?! of\b)", re.IGNORECASE)
 
 _APPEARS = r"(?:appears?|seems?|looks)"
@@ -88,11 +101,12 @@ MAY_HEDGE = p.gate(
 )
 MAY_SPECIFY = p.gate("feature features scene scenes setting settings background location environment")
 _SMALL = re.compile(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b", re.IGNORECASE)
-_SAY_NOTHING = frozenset(
+_NOTHING = (
     "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
-    " different many several unique distinct distinctive specific typical characteristic feature features"
-    " characteristics scene scenes setting settings appearance image photo picture class".split()
+    " different many several unique distinct distinctive specific typical characteristic etc so on feature features"
+    " characteristics scene scenes setting settings appearance image photo picture class"
 )
+_SAY_NOTHING = frozenset(_NOTHING.split())
 
 
 def tidy(rest: str) -> str:

@@ -46,7 +46,7 @@ def count(text: str) -> int:
 
 @cache
 def _tokenizer() -> Tokenizer:
-    """Returns CLIP's byte-pair encoding, of the vocabulary that open_clip ships (it is not imported: torch is heavy)."""
+    """Returns CLIP's byte-pair encoding, with the vocabulary that open_clip ships; open_clip itself brings torch."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     symbols = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -1,4 +1,4 @@
-"""The linter: which marks a description gets, which of them are fatal, and that no phrase of the embedded models has any."""
+"""The linter: which marks a description gets, which are fatal, and that no phrase of the embedded models has any."""
 
 from __future__ import annotations
 
