@@ -16,7 +16,7 @@ from ltgc_cli.stages import lint, tidy
 from ltgc_cli.stages import phrases as p
 from ltgc_cli.stages.lines import Line, cut, lines, said, value_at
 from ltgc_cli.stages.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
-from ltgc_cli.stages.spelling import features, names, stems
+from ltgc_cli.stages.spelling import features, masked, names, stems
 
 __all__ = ["Read", "descriptions", "excluded", "features"]
 
@@ -60,7 +60,9 @@ def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] =
     ended: list[bool] = []
     last = ""
     for piece, line, under in _pieces(answer, cls):
-        last, reason = (plain, "") if (plain := _plain(piece, cls)) and not line.cut else _read(piece, line, under, cls)
+        last, reason = _plain(piece, cls), ""
+        if not last or line.cut:
+            last, reason = _read(piece, line, under, cls)
         if reason:
             dropped.append((piece, reason))
         else:
@@ -154,8 +156,8 @@ def _read(piece: str, line: Line, under: str, cls: _Class) -> tuple[str, str]:
         return "", TALK if p.TALK.match(sentence) else HEADING
     if led and p.OLD.match(label):
         return "", OLD
-    if led and lint.echoes(tidy.specific(sentence)):
-        return "", ECHO
+    if led and lint.echoes(tidy.specific(sentence)) and lint.echoes(tidy.specific(masked(sentence, cls.names)[0])):
+        return "", ECHO  # words of the template, not of a name that is like them
     listed = line.listed and not re.match("an? ", sentence, re.IGNORECASE)
     rest, reason = rest_of(sentence, line.listed, _of(label) or (under if listed else ""), cls.names)
     return ("", reason) if reason else _template_1(rest, cls)

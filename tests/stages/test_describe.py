@@ -112,3 +112,9 @@ def test_a_person_can_replace_the_prompt_and_the_record_says_so():
 
     assert "Describe crane." in ask.seen[0].text
     assert description.made.prompt == "describe@3b7f66f0"
+
+
+def test_a_description_keeps_the_marks_of_the_linter():
+    _, description = describe(PHOTO, CRANE, ask=says("A photo of the class crane, which might be asleep."), model="m")
+
+    assert description.marks == ("hedging",)

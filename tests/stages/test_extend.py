@@ -8,7 +8,7 @@ from fakes import a_class, a_description, an_image, of, says
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Usage
-from ltgc_cli.records import Description, Group, Made, Rejected, dump, parse
+from ltgc_cli.records import Description, Group, Made, Rejected, dump, evolve, parse
 from ltgc_cli.stages.extend import SHOWN, extend
 
 CRANE = a_class("crane", 3)
@@ -144,3 +144,29 @@ def test_a_class_with_a_sense_is_asked_for_by_its_sense():
 
     assert "the class seal (marine mammal)." in ask.seen[0].text
     assert rows[1].text == "A photo of the class seal, wet."
+
+
+def test_a_description_keeps_the_marks_of_the_linter_and_one_that_it_calls_fatal_is_rejected():
+    answer = "\n".join(
+        [
+            "A photo of the class crane, which might be asleep.",
+            "A photo of the class crane, with students in a classroom.",
+            "A photo of the class crane, in flight.",
+            "A photo of the class crane, in a flight.",
+        ]
+    )
+    rows = extend(GROUP, ask=says(answer), model="m", want=4)[3:]
+
+    assert [(row.text, row.marks) for row in of(Description, rows)] == [
+        ("A photo of the class crane, which might be asleep.", ("hedging",)),
+        ("A photo of the class crane, in flight.", ()),
+        ("A photo of the class crane, in a flight.", ("duplicate",)),
+    ]
+    assert [row.reason for row in of(Rejected, rows)] == ["takes the word class for a school class"]
+
+
+def test_a_class_is_known_by_its_synonyms():
+    crane = evolve(CRANE, synonyms=("Grus grus",))
+    rows = extend(Group(crane, [crane]), ask=says("A photo of Grus grus, tall."), model="m", want=1)
+
+    assert [row.text for row in of(Description, rows)] == ["A photo of the class crane, tall."]
