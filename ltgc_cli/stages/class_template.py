@@ -57,7 +57,7 @@ def _asked(group: Group, known: Sequence[Description], ask: Ask, model: str, pro
         raise
     except Refused:
         return _template(group, known, "", Made(model=model, prompt=prompt))
-    texts = answers.descriptions(answer.text, cls.class_, cls.subject).texts
+    texts = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms).texts
     return _template(group, known, texts[0] if texts else "", Made(model=model, prompt=prompt, usage=answer.usage))
 
 

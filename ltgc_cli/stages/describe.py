@@ -9,6 +9,7 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
 from ltgc_cli.stages import answers
+from ltgc_cli.stages.lint import lint
 
 
 def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
@@ -27,15 +28,16 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
         return [image, failure(cls, image, f"{image.name}: {error}" if image.name else str(error), made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
-    read = answers.descriptions(answer.text, cls.class_, cls.subject)
+    read = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms)
     if not read.texts:
-        reasons = "; ".join(reason for _, reason in read.dropped) or "the answer was empty"
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in read.dropped)) or "the answer was empty"
         return [image, failure(cls, image, f"no usable description: {reasons}", made, answer.text)]
     described = Description(
         label=cls.label,
         class_=cls.class_,
         text=read.texts[0],
         origin="described",
+        marks=lint(read.texts[0], cls.class_, cls.subject, cls.synonyms),
         parents=(image.id,),
         made=made,
     )

@@ -9,6 +9,8 @@ from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Made, Record, Rejected, identify, share
 from ltgc_cli.stages import answers
+from ltgc_cli.stages.lint import Mark, lint
+from ltgc_cli.stages.near import Words, words
 
 SHOWN = 20
 """Descriptions shown with a question. More would make each further description cost more than the one before."""
@@ -39,7 +41,7 @@ def more(
     except Refused as error:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
         return [_failure(cls, str(error), "", made)]
-    read = answers.descriptions(answer.text, cls.class_, cls.subject)
+    read = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms)
     if not read.texts:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
         return [_failure(cls, "the answer holds no usable description", answer.text, made)]
@@ -49,12 +51,20 @@ def more(
     ]
     kept = [
         identify(
-            Description(label=cls.label, class_=cls.class_, text=text, origin="extended", parents=parents, made=source),
+            Description(
+                label=cls.label,
+                class_=cls.class_,
+                text=text,
+                origin="extended",
+                marks=marks,
+                parents=parents,
+                made=source,
+            ),
             attempt,
             number,
             text,
         )
-        for number, (text, source) in enumerate(zip(read.texts, makers, strict=True))
+        for number, (text, marks, source) in enumerate(zip(read.texts, _marks(read.texts, cls), makers, strict=True))
     ]
     source = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
     dropped = [_dropped(cls, text, reason, source, number) for number, (text, reason) in enumerate(read.dropped)]
@@ -80,6 +90,16 @@ def _asked(
             if not shown and want == 1:
                 raise
             shown, want = shown[len(shown) // 2 + 1 :], max(1, want // 2)
+
+
+def _marks(texts: Sequence[str], cls: Class) -> list[tuple[Mark, ...]]:
+    """Returns what the linter says of each text of an answer; the earlier ones are those that it must not repeat."""
+    earlier: set[Words] = set()
+    marks = []
+    for text in texts:
+        marks.append(lint(text, cls.class_, cls.subject, cls.synonyms, earlier))
+        earlier.add(words(text, cls.class_))
+    return marks
 
 
 def _failure(cls: Class, reason: str, text: str, made: Made) -> Failure:

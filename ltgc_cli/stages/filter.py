@@ -230,7 +230,7 @@ def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> No
     except Refused:
         return
     t.asked = [*t.asked, answer.usage]
-    texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject).texts
+    texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
     t.text = texts[0] if texts else t.text
 
 

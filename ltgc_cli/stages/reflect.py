@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
@@ -12,10 +11,8 @@ from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejecte
 from ltgc_cli.stages import answers
 from ltgc_cli.stages.accounts import accounted
 from ltgc_cli.stages.extend import more
+from ltgc_cli.stages.near import closest, words
 
-_COMMON = frozenset(
-    ["a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "its", "of", "on", "or", "the", "to", "with"]
-)
 _MOST_AT_ONCE = 40
 """Descriptions asked for in one question; longer answers get cut off."""
 
@@ -66,32 +63,13 @@ def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) 
     `near` is the Jaccard similarity of the words of two descriptions (the template's own words left out) from
     which on one counts as a repeat of the other; 1 finds only those of the same words.
     """
-    seen = [words(text, name) for text in known]
-    found: dict[int, str] = {}
-    for position, text in enumerate(texts):
-        own = words(text, name)
-        closest = max((jaccard(own, other) for other in seen), default=0.0)
-        if closest == 1.0:
-            found[position] = "says the same as another"
-        elif closest >= near:
-            found[position] = f"nearly the same as another (Jaccard {closest:.2f})"
-        else:
-            seen.append(own)
-    return found
+    found = closest([words(text, name) for text in texts], [words(text, name) for text in known], near)
+    return {position: _reason(similarity) for position, similarity in found.items()}
 
 
-def words(text: str, name: str) -> frozenset[str]:
-    """Returns the words that carry a description's features, without order or case.
-
-    >>> sorted(words("A photo of the class crane, standing in a marsh.", "crane"))
-    ['marsh', 'standing']
-    """
-    return frozenset(re.findall(r"\w+", answers.features(text, name).lower())) - _COMMON
-
-
-def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """Returns the share of the words of two sets that both have: 1 for equal sets, two empty ones too."""
-    return len(a & b) / len(a | b) if a | b else 1.0
+def _reason(similarity: float) -> str:
+    same = similarity == 1.0
+    return "says the same as another" if same else f"nearly the same as another (Jaccard {similarity:.2f})"
 
 
 def _without_repeats(

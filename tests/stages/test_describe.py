@@ -75,7 +75,7 @@ def test_an_answer_with_nothing_usable_in_it_is_a_failure_that_keeps_its_words()
     _, failure = describe(PHOTO, CRANE, ask=says("A photo of the class heron, tall.\nI hope this helps!"), model="m")
 
     assert isinstance(failure, Failure)
-    assert failure.reason == "no usable description: names another class; is not in the form of Template 1"
+    assert failure.reason == "no usable description: names another class; is talk around the list"
     assert failure.text == "A photo of the class heron, tall.\nI hope this helps!"
 
 
@@ -112,3 +112,9 @@ def test_a_person_can_replace_the_prompt_and_the_record_says_so():
 
     assert "Describe crane." in ask.seen[0].text
     assert description.made.prompt == "describe@3b7f66f0"
+
+
+def test_a_description_keeps_the_marks_of_the_linter():
+    _, description = describe(PHOTO, CRANE, ask=says("A photo of the class crane, which might be asleep."), model="m")
+
+    assert description.marks == ("hedging",)

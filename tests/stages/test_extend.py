@@ -8,7 +8,7 @@ from fakes import a_class, a_description, an_image, of, says
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
-from ltgc_cli.records import Description, Group, Made, Rejected, dump, parse
+from ltgc_cli.records import Description, Group, Made, Rejected, dump, evolve, parse
 from ltgc_cli.stages.extend import SHOWN, extend
 
 CRANE = a_class("crane", 3)
@@ -112,7 +112,7 @@ def test_every_line_that_is_no_description_is_kept_with_its_reason():
     rows = extend(GROUP, ask=says(f"Sure!\n{ANSWER}\n3. A photo of the class crane."), model="m", want=2)
 
     assert [(row.text, row.reason) for row in of(Rejected, rows)] == [
-        ("Sure!", "is not in the form of Template 1"),
+        ("Sure!", "is talk around the list"),
         ("A photo of the class crane.", "says nothing of the class"),
     ]
 
@@ -166,3 +166,29 @@ def test_a_model_that_reads_not_even_the_shortest_question_gives_a_failure():
     cls = a_class()
     (_, failure) = extend(Group(cls, [cls]), ask=says(TooLong("the context is 9 tokens")), model="m", want=4)
     assert failure.reason == "the context is 9 tokens"
+
+
+def test_a_description_keeps_the_marks_of_the_linter_and_one_that_it_calls_fatal_is_rejected():
+    answer = "\n".join(
+        [
+            "A photo of the class crane, which might be asleep.",
+            "A photo of the class crane, with students in a classroom.",
+            "A photo of the class crane, in flight.",
+            "A photo of the class crane, in a flight.",
+        ]
+    )
+    rows = extend(GROUP, ask=says(answer), model="m", want=4)[3:]
+
+    assert [(row.text, row.marks) for row in of(Description, rows)] == [
+        ("A photo of the class crane, which might be asleep.", ("hedging",)),
+        ("A photo of the class crane, in flight.", ()),
+        ("A photo of the class crane, in a flight.", ("duplicate",)),
+    ]
+    assert [row.reason for row in of(Rejected, rows)] == ["takes the word class for a school class"]
+
+
+def test_a_class_is_known_by_its_synonyms():
+    crane = evolve(CRANE, synonyms=("Grus grus",))
+    rows = extend(Group(crane, [crane]), ask=says("A photo of Grus grus, tall."), model="m", want=1)
+
+    assert [row.text for row in of(Description, rows)] == ["A photo of the class crane, tall."]
