@@ -70,8 +70,8 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 
 def answered_twice(routes: Chat) -> list[str]:
-    """What was asked again though it had been answered. An answer without a word in it, or a refusal, is none."""
-    answered = Counter(json.dumps(seen.body["messages"]) for seen in routes.seen if seen.fault in (None, "cut off"))
+    """What was asked again though it had been answered as it should be."""
+    answered = Counter(json.dumps(seen.body["messages"]) for seen in routes.seen if seen.fault is None)
     return [text for text, times in answered.items() if times > 1]
 
 
