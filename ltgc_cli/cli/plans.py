@@ -126,6 +126,7 @@ def rendering(session: Session, *, t2i: str, style: Style, batch: int, **options
         "render",
         {"t2i": model, **msgspec.to_builtins(style)},
         lambda given: _flat(render.render(records.by_class(given), paint=paint, model=model, style=style, batch=batch)),
+        caveats=("at the price of the finest quality, which the API may choose",) if t2i.startswith("litellm:") else (),
     )
 
 
