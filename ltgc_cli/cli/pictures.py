@@ -167,6 +167,8 @@ def filter_(
             settings=judging,
             prompts=f.prompts(prompts),
             asking=asking,
+            batch=batch,
+            device=device,
         )
         return
     plan = plans.filtering(

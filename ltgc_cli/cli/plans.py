@@ -149,8 +149,9 @@ def filtering(
     """
     llm_model, ask = session.ask(llm, "llm", asking)
     t2i_model, paint = session.paint(t2i, batch=batch, **options)
-    clip_model, score = session.score(clip, batch=batch)
-    compare = session.compare(clip, batch=batch).port if settings.margin is not None else None
+    seeing = {"batch": batch, "device": options.get("device")}
+    clip_model, score = session.score(clip, **seeing)
+    compare = session.compare(clip, **seeing).port if settings.margin is not None else None
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
