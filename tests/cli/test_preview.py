@@ -31,7 +31,7 @@ def test_a_preview_goes_with_no_dry_run(ltgc):
 def test_a_whole_chain_is_rehearsed_and_leaves_nothing_behind(ltgc, store):
     extended = ltgc("extend", "--class", "crane", "-n", 12, "--llm", "gpt-4o", "--dry-run")
     reflected = ltgc("reflect", "-k", 30, "--llm", "gpt-4o", "--dry-run", input=extended.out)
-    rendered = ltgc("render", "--t2i", "litellm:dall-e-3", "--dry-run", input=reflected.out)
+    rendered = ltgc("render", "--t2i", "litellm:gpt-image-1", "--dry-run", input=reflected.out)
     bill = ltgc("cost", input=rendered.out)
     found = {row["group"]: row["value"] for row in lines(bill.out)}
     assert set(found) == {"extend", "reflect", "render"}
