@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from ltgc_cli import console, providers, store
 from ltgc_cli.budget import Budget, guarded, guarded_batch
@@ -130,7 +131,7 @@ class Session:
 
         def ask(question: Question) -> Answer:
             # Everything that changes the answer goes into the question before its key is made.
-            question = _prepared(question, asking, real=real, structured=structured)
+            question = self._paid_for(_prepared(question, asking, real=real, structured=structured))
             # Before a batch only the senses are really asked: all further questions depend on them.
             if self.rehearsal and not (self.half_price and question.task == "sense" and not self.limits.dry_run):
                 return self.rehearsal.ask(question, partial(estimates.estimated, price=price))
@@ -216,6 +217,15 @@ class Session:
                 yield progress
             finally:
                 self._progress = None
+
+    def _paid_for(self, question: Question) -> Question:
+        """Returns the question as it was answered before: held to a schema, or not.
+
+        A newer price list may know that a model can be held to one, and must not make anyone pay again.
+        """
+        schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
+        other = msgspec.structs.replace(question, schema=schema)
+        return other if store.key(other) in self.store and store.key(question) not in self.store else question
 
     def _price(self, spec: str) -> prices.Price | None:
         if not providers.is_real(spec):
