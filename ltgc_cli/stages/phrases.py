@@ -193,7 +193,7 @@ FRAGMENT = re.compile(
 
 FACT = re.compile(
     r"\s*(?:\([^()]*\)\s*)?,?\s*(?:is|are) "
-    r"(?:an? |the |one of |native|known|considered|often|usually|typically|commonly|found|also|widely|not|classified"
+    r"(?:an?|the|one of|native|known|considered|often|usually|typically|commonly|found|also|widely|not|classified"
     r"|member|part of|very|important|popular|called|named)\b(?!\w)"
     r"|\s*(?:can|may|will|would|could|should|might|must|belongs?|lives?|eats?|feeds?|inhabits?|prefers?|was|were|do"
     r"|does|did"

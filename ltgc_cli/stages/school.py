@@ -19,7 +19,7 @@ _FIRST = re.compile(
     re.IGNORECASE,
 )
 _CLASS_DOES = re.compile(
-    r"\bclass (?:photo|picture|portrait|members?|trip|session|reunion|discussion|president)\b"
+    r"\b(?:my|our) class\b|\bclass (?:photo|picture|portrait|members?|trip|session|reunion|discussion|president)\b"
     r"|\b(?:the|a|this|their|our|another) (?:\w+ ){0,2}class (?:is|are|was|were|has|have|poses?|posing|gather\w*|sit\w*"
     r"|stand\w*|smil\w*|learn\w*|listen\w*|attend\w*|in session|together|looks?|watch\w*|work\w*|enjoy\w*|on a|full"
     r"|participat\w*)\b"
@@ -28,12 +28,27 @@ _CLASS_DOES = re.compile(
 )
 """The class is spoken of as people, whatever its name is."""
 _PUPILS_DO = re.compile(
-    r"\bclass ?mates?\b|\bclass of (?:19|20)\d\d|\bfield trips?\b|\bgroup (?:projects?|photo|discussions?)\b|\btaught by\b"
+    r"\bclass ?mates?\b|\bclass of (?:19|20)\d\d|\bfield trips?\b|\bgroup (?:projects?|photo|discussions?)\b"
+    r"|\btaught by\b|\bin session\b|\brecess\b|\bgraduation day\b|\bhands raised\b"
     r"|\btak\w+ notes\b|\brais\w+ (?:\w+ )?hands?\b|\b(?:first|last) day of school\b|\bback to school\b"
     r"|\blearning (?:about|how|to)\b|\blunch together\b"
     r"|\btheir (?:\w+ )?(?:teachers?|instructors?|professors?|lessons?|peers|class|assignments?|homework|studies)\b",
     re.IGNORECASE,
 )
+_ONLY_PEOPLE = re.compile(
+    r"(?:learning|studying|paying attention|celebrating|having fun|discussing|collaborating|participating|attending"
+    r"|rehearsing|brainstorming|laughing|chatting|engaged in|eager to|excited|working (?:on|together|hard))\b",
+    re.IGNORECASE,
+)
+_MAYBE_PEOPLE = re.compile(
+    r"(?:(?:with|featuring|showing) )?(?:(?:an?|the|some|\w+ing|diverse|large|small|young|happy|whole) ){0,3}"
+    r"(?:group of|team|crowd|people|adults|children|kids|boys|girls|friends|parents|teens|teenagers|men|women)\b"
+    r"|(?:smiling|posing|gathered|(?:sitting|seated) (?:in (?:rows|an? circle)|together|cross-legged)|lined up"
+    r"|dressed|doing|enjoying|practi[cs]ing|preparing|performing"
+    r"|eating|wearing)\b",
+    re.IGNORECASE,
+)
+"""How what is said of people begins; it may be said of an animal or a thing too."""
 _AT_SCHOOL = re.compile(
     r"(?:in|at|inside|during) (?:an? |the |their )?(?:[\w'’-]+ ){0,2}?"
     r"(?:class ?rooms?|school(?! of)|lectures?|lessons?|university|college|campus)\b",
@@ -44,13 +59,14 @@ _ANYWHERE = re.compile(
     r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying))\b(?!['’])",
     re.IGNORECASE,
 )
-_SCHOOLING = re.compile(
-    r"\b(?:student|class ?rooms?|school(?:s|yard|house)?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning"
+_SCHOOL_WORD = (
+    r"(?:student|class ?rooms?|school(?:s|yard|house)?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning"
     r"|education\w*|instructors?|graduat\w+|whiteboards?|blackboards?|chalkboards?|desks|textbooks|backpacks|academic"
     r"|seminar|homework|studying|pupils|children|kids|peers|teamwork|brainstorm\w*|presentations?|workshops?"
-    r"|auditorium|cafeteria|assembly|uniforms|rehears\w+|discussions?)\b",
-    re.IGNORECASE,
+    r"|auditorium|cafeteria|assembly|uniforms|rehears\w+|discussions?|experiments?)(?!['’]s)"
 )
+_SCHOOLING = re.compile(rf"\b{_SCHOOL_WORD}(?:[ -]{_SCHOOL_WORD})*\b", re.IGNORECASE)
+"""Words of school; several in a row ("a school auditorium") are one thing."""
 _IN_HANDS = re.compile(
     r"\b(?:worn|used|held|carried|played|owned|drawn|made|built|eaten|ridden|driven|operated|opened|examined) by .*",
     re.IGNORECASE,
@@ -62,7 +78,9 @@ MAY_TEACH = p.gate(
     " education instructor instructors graduation graduates graders whiteboard blackboard chalkboard desks textbooks"
     " backpacks academic seminar homework studying children kids group peers field teamwork brainstorm presentation"
     " workshop auditorium cafeteria assembly uniforms rehearse rehearsing discussion raise raising taught taking notes"
-    " trainees apprentices participants seniors member members lunch studies assignment assignments teach day"
+    " paying attention celebrating having fun discussing collaborating participating attending rehearsing brainstorming"
+    " laughing chatting engaged eager excited working session recess experiment"
+    " trainees apprentices participants seniors member members lunch studies assignment assignments raised"
 )
 
 # --- the names that make a school class part of the picture
@@ -72,9 +90,11 @@ _WITH_PUPILS = re.compile(
     r"\b(?:school|class|lectur|student|teach|academ|librar|campus|gown|universit|colleg|kinder|auditor|\blab|gym|play"
     r"|educat|nursery|cafeteria|scientist|uniform|mortar|theat|dorm|museum|gallery|studio|indoor|outdoor)"
     r"|(?:room|shop|store|house|hall|station|cent(?:er|re)|park|street|court|field|office|arena|church|temple|yard"
-    r"|plaza|parlou?r|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar|market|dinette|patio|site|area"
+    r"|plaza|parlou?r|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar|market|dinette|patio"
+    r"|site|area"
     r"|bridge|beach|forest|mountain|lake|\briver|valley|airport|hotel|hospital|bakery|cafe|kitchen|palace|castle|tower"
-    r"|harbor|factory|village|alley|lobby|corridor|terrace|balcony|ground|bus|rink|person|people|bab(?:y|ies)"
+    r"|harbor|factory|village|alley|lobby|corridor|terrace|balcony|ground|bus|car|train|trolley|boat|van|rink"
+    r"|person|people|bab(?:y|ies)"
     r"|child(?:ren)?|\bm[ae]n|\bwom[ae]n|boys?|girls?|kids?)s?\b",
     re.IGNORECASE,
 )
@@ -100,9 +120,10 @@ def of_a_class(said: str, name: str) -> bool:
     if _WITH_PUPILS.search(place):
         return False
     said = _IN_HANDS.sub("", said)
-    if _FIRST.match(said) or _PUPILS_DO.search(said):
+    if _FIRST.match(said) or _ONLY_PEOPLE.match(said) or _PUPILS_DO.search(said):
         return True
+    people = _MAYBE_PEOPLE.match(said)
+    schooling = {word.lower() for word in _SCHOOLING.findall(said, people.end() if people else 0)}
     if _BESIDE_PUPILS.search(place):
-        return False
-    school = _ANYWHERE.search(said) or _AT_SCHOOL.match(said)
-    return school is not None or len({word.lower() for word in _SCHOOLING.findall(said)}) > 1
+        return bool(people and schooling)
+    return bool(_ANYWHERE.search(said) or _AT_SCHOOL.match(said)) or len(schooling) > (0 if people else 1)

@@ -9,7 +9,7 @@ from ltgc_cli.stages.spelling import stems
 
 _SENSED = (
     r"(?:fragrances?|scents?|aromas?|odou?rs?|stench|smells?|tastes?|flavou?rs?|sounds?|songs?|calls?|cry|cries|voices?"
-    r"|melod(?:y|ies)|noises?|tunes?)"
+    r"|melod(?:y|ies)|noises?|tunes?|buzz)"
 )
 _THING = (  # "a sweet, intoxicating scent", but not "a sound hole"
     rf"(?:an?|its|their|the) (?:[\w'’-]+, )?"
@@ -31,7 +31,8 @@ _UNSEEN = re.compile(
     r"|to the touch|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)"
     r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition"
     r"|demeanor)"
-    r"|symboli[sz]\w*|symbol of|evok(?:es|ing)|(?:cultural|historical|religious|ecological|economic|commercial)"
+    r"|symboli[sz]\w*|symbol of|evok(?:es|ing)|represent(?:s|ing)|(?:un)?able to|capable of|important|hearing"
+    r"|night vision|battery life|communicat(?:es|ing)|(?:cultural|historical|religious|ecological|economic|commercial)"
     r" (?:significance|importance|value)"
     r"|(?:named|called) (?:after|for)|first described|discovered by|described by|invented by|manufactured by|native to"
     r"|endemic to|endangered|threatened|lifespan|life span|medicinal|nutri\w+|vitamins?|caffeine|useful for"
@@ -46,7 +47,8 @@ MAY_UNSEE = p.gate(
     "fragrance fragrances fragrant scent scents aroma aromas aromatic odor odors odour odours stench smell smells taste"
     " tastes flavor flavors flavour melody melodies melodic melodious birdsong chirp chirps chirping sound sounds noise"
     " noises noisy tune tunes echo echoes echoing call calls song songs cries cry voice voices touch feel feels"
-    " personality temperament loyal loyalty intelligent friendly friendliness symbol symbolizing symbolic evokes evoking"
+    " personality temperament loyal loyalty intelligent friendly friendliness hearing night battery buzz"
+    " represents able unable capable important communicates symbol symbolizing symbolic evokes evoking"
     " significance importance value named called described discovered invented manufactured native endemic endangered"
     " threatened lifespan life medicinal nutrition nutrients nutritious vitamin caffeine useful popular famous renowned"
     " well known considered belongs member members widely commonly history migration migratory diet"
@@ -87,5 +89,6 @@ def _unseen(clause: str) -> bool:
     """Returns whether a clause speaks only of what cannot be seen: one that joins it to something else does not."""
     if not _UNSEEN.search(clause):
         return False
+    clause = re.sub(r"\bfill(?:s|ing) (?:the|a) \w+ with ", "", clause)  # what fills a room is not seen there
     whole = re.sub(r"^(?:with )?(an? [\w-]+) and ", r"\1 ", clause)  # "a loyal and energetic companion" is one thing
     return all(_UNSEEN.search(half) or " " not in half for half in re.split(r" (?:and|while|with) ", whole))
