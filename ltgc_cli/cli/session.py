@@ -131,7 +131,8 @@ class Session:
 
         def ask(question: Question) -> Answer:
             # Everything that changes the answer goes into the question before its key is made.
-            question = self._paid_for(_prepared(question, asking, real=real, structured=structured))
+            if real:
+                question = self._paid_for(_prepared(question, asking, structured=structured))
             # Before a batch only the senses are really asked: all further questions depend on them.
             if self.rehearsal and not (self.half_price and question.task == "sense" and not self.limits.dry_run):
                 return self.rehearsal.ask(question, partial(estimates.estimated, price=price))
@@ -267,11 +268,11 @@ class Session:
         return ask
 
 
-def _prepared(question: Question, asking: Asking, *, real: bool, structured: bool) -> Question:
+def _prepared(question: Question, asking: Asking, *, structured: bool) -> Question:
     changes: dict[str, Any] = {}
-    if real and asking.max_tokens:
+    if asking.max_tokens:
         changes["max_tokens"] = asking.max_tokens
-    if real and asking.image_size and question.images:
+    if asking.image_size and question.images:
         changes["image_size"] = asking.image_size
     if structured:
         changes["schema"] = SCHEMAS[question.task]
