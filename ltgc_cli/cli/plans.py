@@ -62,7 +62,7 @@ def describing(
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups: Iterable[Group] = originals(data, below, session.store.put_object) if data else records.by_class(given)
+        groups: Iterable[Group] = originals(data, below, session.keep) if data else records.by_class(given)
         if data or senses or disambiguate:  # both look at all names at once
             groups = named_groups(list(groups))
         if data:
@@ -160,7 +160,7 @@ def filtering(
                 paint=paint,
                 score=score,
                 compare=compare,
-                keep=session.store.put_object,
+                keep=session.keep,
                 **flags,
                 settings=settings,
                 style=style,

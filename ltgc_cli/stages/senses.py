@@ -21,7 +21,7 @@ SHOWN = 4
 _MOST_WORDS = 6
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True):
+class Named(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a class's name: the sense in which it is meant, other names for it."""
 
     sense: str = ""
