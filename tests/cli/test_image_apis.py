@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+import pytest
 from fakes import a_class, a_description
 from PIL import Image
 from ports.openai_images import Reply, drawn, fails, images
@@ -46,6 +47,14 @@ def test_a_budget_holds_at_the_price_that_the_user_gives(ltgc):
 def test_a_budget_wants_the_price_of_a_picture(ltgc):
     ran = ltgc("render", "--t2i", "litellm:openai/mine", "--max-cost", 1, input=descriptions(1))
     assert (ran.code, "give it in US dollars per picture: --price 0.04" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [("render",), ("render", "--dry-run"), ("filter", "--llm", "gpt-4o")])
+def test_a_setting_that_an_api_does_not_take_is_said_before_anything_is_asked(ltgc, command):
+    flags = ("--t2i", "litellm:gpt-image-1", "--steps", 4, "--from-original", 0.5)
+    ran = ltgc(*command, *flags, input=descriptions(1))
+    said = "ltgc: litellm:gpt-image-1 is an image API, which takes no --from-original, --steps; leave it out\n"
+    assert (ran.code, ran.err) == (2, said)
 
 
 def test_a_run_that_is_killed_has_kept_every_picture_that_had_come(ltgc, environment, tmp_path):
