@@ -107,7 +107,9 @@ def read(answer: str, name: str) -> str:
     return "" if nothing or len(sense.split()) > _MOST_WORDS or not sense.isprintable() else sense
 
 
-_IN_JSON = re.compile(r'"sense"\s*:\s*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*")')
+_IN_JSON = re.compile(
+    r'"sense"\s*:\s*("(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u(?!d[89a-f])[\da-f]{4}))*")', re.IGNORECASE
+)
 _AROUND = " \t\"'`*“”‘’.,;:!()[]{}"
 _NOTHING = re.compile(
     r"\b(?:none|n/a|cannot|can['’]t|unable|unclear|unsure|unknown|ambiguous|sorry|not (?:sure|clear)|(?-i:I))\b",

@@ -36,6 +36,8 @@ def a_group(name: str, label: int = 3, images: int = 5, **fields) -> Group:
         ('Here it is: {"sense": "marine mammal", "confidence": 0.9}', "marine mammal"),
         ('{"sense": "marine mam', ""),
         ('{"sense": null}', ""),
+        ('{"sense": "caf\\u00e9 chair"}', "café chair"),
+        ('{"sense": "half \\ud83d a character"}', ""),
         ("Sure! The answer is: marine mammal", "marine mammal"),
         ("Marine mammal (pinniped)", "Marine mammal"),
         ("I cannot tell", ""),
