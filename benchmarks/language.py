@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from ltgc_cli.engine import in_order
 from ltgc_cli.ports import Answer, Question
@@ -78,15 +79,36 @@ def serving(latency: float) -> Iterator[str]:
         process.join()
 
 
-def ours(address: str, at_once: int, questions: int) -> tuple[float, float]:
-    """Returns questions a second through the port, as a stage asks them, and milliseconds of CPU for one."""
+class Timed(NamedTuple):
+    """What a run took, for one question."""
+
+    rate: float
+    """Questions a second, from the first that goes out to the last that is answered."""
+    steady: float
+    """Between the first and the last `at_once` answers, while all places are taken."""
+    cpu: float
+    """Milliseconds of CPU, of this process."""
+
+
+def ours(address: str, at_once: int, questions: int) -> Timed:
+    """Returns what asking through the port takes, as a stage does it."""
     ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=address, concurrency=at_once)
-    list(in_order(ask, [QUESTION] * at_once, at_once))  # connections are made and libraries loaded
+    answered: list[float] = []
+
+    def timed(question: Question) -> str:
+        text = ask(question).text
+        answered.append(time.perf_counter())
+        return text
+
+    list(in_order(timed, [QUESTION] * at_once, at_once))  # connections are made and libraries loaded
+    answered.clear()
     begun, cpu = time.perf_counter(), time.process_time()
-    answers = list(in_order(ask, [QUESTION] * questions, at_once))
+    texts = list(in_order(timed, [QUESTION] * questions, at_once))
     took, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    assert [answer.text for answer in answers] == [TEXT] * questions
-    return questions / took, 1000 * cpu / questions
+    assert texts == [TEXT] * questions
+    middle = sorted(answered)[at_once:-at_once]
+    steady = (len(middle) - 1) / (middle[-1] - middle[0]) if len(middle) > 1 else math.nan
+    return Timed(questions / took, steady, 1000 * cpu / questions)
 
 
 async def bare(litellm: Any, address: str, at_once: int, questions: int) -> float:
@@ -116,10 +138,13 @@ def against_the_ideal(scale: float) -> str:
     """Returns a line: 2 s to an answer, 256 at once."""
     at_once, questions = 256, max(256, round(2560 * scale))
     with serving(LONG) as address:
-        rate, cpu = ours(address, at_once, questions)
+        found = ours(address, at_once, questions)
     ideal = at_once / LONG
-    shares = f"ideal {ideal:.0f}/s | {rate / ideal:.1%} | {cpu:.1f} ms of CPU each"
-    return f"2 s, 256 at once, {questions} questions | {rate:.1f}/s | {shares}"
+    return (
+        f"2 s, 256 at once, {questions} questions | ideal {ideal:.0f}/s | whole run {found.rate:.1f}/s, "
+        f"{found.rate / ideal:.1%} | while all are busy {found.steady:.1f}/s, {found.steady / ideal:.1%} | "
+        f"{found.cpu:.1f} ms of CPU each"
+    )
 
 
 def against_bare(scale: float) -> str:
@@ -131,7 +156,7 @@ def against_bare(scale: float) -> str:
         for _ in range(turns):
             # In the same loop: litellm has workers that belong to the first loop that it meets.
             rates["bare"].append(background.run(bare(litellm, address, at_once, questions)))
-            rates["ours"].append(ours(address, at_once, questions)[0])
+            rates["ours"].append(ours(address, at_once, questions).rate)
     # questions over seconds, of all turns together
     mine, theirs = (turns / sum(1 / rate for rate in rates[name]) for name in ("ours", "bare"))
     return (

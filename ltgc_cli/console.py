@@ -38,7 +38,12 @@ def is_terminal() -> bool:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], stream: IO[str] | None = None) -> None:
-    """Prints a table, numbers to the right. What came from a model or a file is shown as it is, never as markup."""
+    """Prints a table, numbers to the right. What came from a model or a file is shown as it is, never as markup.
+
+    On stderr it is talk, which -q silences.
+    """
+    if _quiet and stream is sys.stderr:
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

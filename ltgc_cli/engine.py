@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
@@ -23,17 +24,33 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
     """Returns f of every item, in the order of the items, with up to `workers` calls at once.
 
     At most two calls a worker are under way or waiting to be taken, so memory stays flat over a long stream.
-    The first error ends it: calls that have not begun are dropped, those under way finish behind it (and are stored).
+    The first error ends it as soon as it happens (a refused key does not wait behind a server that hangs): calls that
+    have not begun are dropped, those under way finish behind it (and are stored).
     """
     pool = ThreadPoolExecutor(max_workers=workers)
     waiting: deque[Future[U]] = deque()
+    broken: Future[U] = Future()
+
+    def watch(call: Future[U]) -> None:
+        error = None if call.cancelled() else call.exception()
+        with suppress(InvalidStateError):  # another was first
+            if error:
+                broken.set_exception(error)
+
+    def first() -> U:
+        if not waiting[0].done():
+            wait((waiting[0], broken), return_when=FIRST_COMPLETED)
+        return broken.result() if broken.done() else waiting.popleft().result()
+
     try:
         for item in items:
-            waiting.append(pool.submit(f, item))
+            call = pool.submit(f, item)
+            call.add_done_callback(watch)
+            waiting.append(call)
             while waiting and (len(waiting) >= 2 * workers or waiting[0].done()):
-                yield waiting.popleft().result()
+                yield first()
         while waiting:
-            yield waiting.popleft().result()
+            yield first()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -113,6 +113,9 @@ class Store:
                     held[k] = self.get(k) or entry
         return held
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._answers
+
     def __len__(self) -> int:
         return len(self._answers)
 

@@ -110,17 +110,19 @@ def test_an_answer_is_handed_out_before_the_stream_ends():
     answers.close()
 
 
-def test_the_first_error_in_the_order_of_the_items_is_the_one_that_is_raised():
-    def fail(number):
-        time.sleep(0.02 if number == 2 else 0)
-        if number >= 2:
-            raise Refused(f"number {number}")
-        return number
+def test_an_error_is_raised_at_once_and_not_behind_an_earlier_call_that_hangs():
+    go = threading.Event()
 
-    answers = in_order(fail, range(100), workers=8)
-    assert [next(answers), next(answers)] == [0, 1]
-    with pytest.raises(Refused, match="number 2"):
-        next(answers)
+    def call(number):
+        if number == 3:
+            raise Refused("number 3")
+        go.wait(5)
+
+    started = time.monotonic()
+    with pytest.raises(Refused, match="number 3"):
+        list(in_order(call, range(100), workers=4))
+    assert time.monotonic() - started < 4
+    go.set()
 
 
 def test_after_an_error_calls_that_have_not_begun_are_dropped():

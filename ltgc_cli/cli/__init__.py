@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -118,6 +119,8 @@ def _main(
 
 def main() -> None:
     """Runs the command line."""
+    # Records and questions are many small objects without cycles: looking for those less often gains a few percent.
+    gc.set_threshold(50_000, 20, 20)
     app()
 
 

@@ -10,6 +10,8 @@ import typer
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
+from ltgc_cli.ports import PictureFormat
+from ltgc_cli.stages.settings import Style
 
 if TYPE_CHECKING:
     from ltgc_cli.cli.runner import Plan, Streams
@@ -53,6 +55,31 @@ def drawing(
         "slicing": slicing,
         "api_base": api_base,
     }
+
+
+def style(
+    width: int | None,
+    height: int | None,
+    steps: int | None,
+    guidance: float | None,
+    negative: str,
+    seed: int,
+    scheduler: str | None,
+    from_original: float | None,
+    format: PictureFormat,
+) -> Style:
+    """Returns how pictures are drawn."""
+    return Style(
+        width=width,
+        height=height,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
+        scheduler=scheduler,
+        strength=from_original,
+        format=format,
+    )
 
 
 def streams(input: Path | None, output: Path | None, json: bool, *, own: bool = False) -> Streams:

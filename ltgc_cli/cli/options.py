@@ -118,7 +118,7 @@ Senses = Annotated[
         "--senses", metavar="FILE", help='TOML file that says which meaning of a name is meant: seal = "marine mammal".'
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="Where the model runs: cuda, cuda:1, mps or cpu [the best there is].")]
+Device = Annotated[str | None, typer.Option(help="Where models run: cuda, cuda:1, mps or cpu [the best there is].")]
 Dtype = Annotated[
     Literal["float32", "float16", "bfloat16"] | None,
     typer.Option(help="Precision of the text-to-image model [bfloat16 on a GPU, float32 elsewhere]."),

@@ -10,7 +10,7 @@ from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
 from ltgc_cli.errors import InputError
-from ltgc_cli.stages.settings import THRESHOLDS, Judging, Mode, NeverPass, Scale, Style
+from ltgc_cli.stages.settings import THRESHOLDS, Judging, Mode, NeverPass, Scale
 
 _JUDGING = Judging()
 
@@ -53,17 +53,7 @@ def render(
     from ltgc_cli.cli import plans
 
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
-    style = Style(
-        width=width,
-        height=height,
-        steps=steps,
-        guidance=guidance,
-        negative=negative,
-        seed=seed,
-        scheduler=scheduler,
-        strength=from_original,
-        format=format,
-    )
+    style = f.style(width, height, steps, guidance, negative, seed, scheduler, from_original, format)
     options = f.drawing(lora, device, dtype, compile, attention_slicing, api_base)
     plan = plans.rendering(session, t2i=t2i, style=style, batch=batch, **options)
     f.finish(plan, f.streams(input, output, json), session)
@@ -167,6 +157,8 @@ def filter_(
             settings=judging,
             prompts=f.prompts(prompts),
             asking=asking,
+            batch=batch,
+            device=device,
         )
         return
     plan = plans.filtering(
@@ -175,17 +167,7 @@ def filter_(
         t2i=t2i,
         clip=clip,
         settings=judging,
-        style=Style(
-            width=width,
-            height=height,
-            steps=steps,
-            guidance=guidance,
-            negative=negative,
-            seed=seed,
-            scheduler=scheduler,
-            strength=from_original,
-            format=format,
-        ),
+        style=f.style(width, height, steps, guidance, negative, seed, scheduler, from_original, format),
         prompts=f.prompts(prompts),
         asking=asking,
         batch=batch,

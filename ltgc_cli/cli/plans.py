@@ -130,6 +130,7 @@ def rendering(session: Session, *, t2i: str, style: Style, batch: int, **options
         "render",
         {"t2i": model, **msgspec.to_builtins(style)},
         lambda given: _flat(render.render(records.by_class(given), paint=paint, model=model, style=style, batch=batch)),
+        caveats=("at the price of the finest quality, which the API may choose",) if t2i.startswith("litellm:") else (),
     )
 
 
@@ -153,8 +154,9 @@ def filtering(
     _check(style, t2i)
     llm_model, ask = session.ask(llm, "llm", asking)
     t2i_model, paint = session.paint(t2i, batch=batch, **options)
-    clip_model, score = session.score(clip, batch=batch)
-    compare = session.compare(clip, batch=batch).port if settings.margin is not None else None
+    seeing = {"batch": batch, "device": options.get("device")}
+    clip_model, score = session.score(clip, **seeing)
+    compare = session.compare(clip, **seeing).port if settings.margin is not None else None
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:

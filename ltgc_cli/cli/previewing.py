@@ -13,11 +13,20 @@ from ltgc_cli.stages.settings import Judging
 
 
 def show(
-    session: Session, streams: Streams, *, llm: str, clip: str, settings: Judging, prompts: p.Prompts, asking: Asking
+    session: Session,
+    streams: Streams,
+    *,
+    llm: str,
+    clip: str,
+    settings: Judging,
+    prompts: p.Prompts,
+    asking: Asking,
+    batch: int,
+    device: str | None,
 ) -> None:
     """Prints the table, and writes metric records where stdout is no terminal. Nothing is rewritten or redrawn."""
     llm_model, ask = session.ask(llm, "llm", asking)
-    clip_model, score = session.score(clip)
+    clip_model, score = session.score(clip, batch=batch, device=device)
     with reading(streams, "filter") as given, session.watching("filter --preview"):
         spreads = preview.preview(
             records.by_class(real(given)),
@@ -26,7 +35,7 @@ def show(
             llm=llm_model,
             clip=clip_model,
             settings=settings,
-            compare=session.compare(clip).port if settings.margin is not None else None,
+            compare=session.compare(clip, batch=batch, device=device).port if settings.margin is not None else None,
             keep=session.store.put_object,
             prompts=prompts,
             workers=asking.workers,

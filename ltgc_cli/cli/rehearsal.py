@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from ltgc_cli.engine import cents
+from ltgc_cli.cli.bill import Bill, total
 from ltgc_cli.errors import LtgcError
 from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Usage
 from ltgc_cli.providers.llm import embedded
@@ -26,19 +26,6 @@ Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
 
 
-class Line(msgspec.Struct):
-    """What would be asked of one model for one purpose."""
-
-    found: int = 0
-    """Answers that the store has."""
-    new: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    dollars: float = 0.0
-    unpriced: int = 0
-    """Questions to a model whose price is not known."""
-
-
 class Rehearsal:
     """Counts what a run would ask, and keeps the questions themselves (for a batch API)."""
 
@@ -46,7 +33,7 @@ class Rehearsal:
         self._store = store
         self._lock = threading.Lock()
         self._seen: set[str] = set()
-        self.lines: dict[tuple[str, str], Line] = {}
+        self.lines: dict[tuple[str, str], Bill] = {}
         """By purpose (a task, `draw`, `score`) and model."""
         self.questions: list[Question] = []
         """Those that the store does not answer, each once."""
@@ -131,15 +118,11 @@ class Rehearsal:
 
     def _count(self, request: Any, purpose: str, usage: Usage | None) -> None:
         """Counts a request: found, or where there is a usage to be asked."""
-        line = self.lines.setdefault((purpose, request.model), Line())
+        line = self.lines.setdefault((purpose, request.model), Bill())
         if usage is None:
             line.found += 1
             return
-        line.new += 1
-        line.prompt_tokens += usage.prompt_tokens
-        line.completion_tokens += usage.completion_tokens
-        line.dollars += usage.dollars or 0.0
-        line.unpriced += usage.dollars is None
+        line.add(usage)
         if isinstance(request, Question):
             self.questions.append(request)
 
@@ -149,46 +132,23 @@ def bytes_unkept(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def rows(lines: dict[tuple[str, str], Line]) -> list[tuple[str, ...]]:
-    """Returns a table of what would be asked: purpose, model, in the store, to ask, tokens in and out, US dollars."""
-    cells: list[tuple[str, ...]] = [
-        (
-            purpose,
-            model,
-            f"{line.found:,}",
-            f"{line.new:,}",
-            f"{line.prompt_tokens:,}" if line.prompt_tokens else "",
-            f"{line.completion_tokens:,}" if line.completion_tokens else "",
-            priced(line),
-        )
-        for (purpose, model), line in lines.items()
-    ]
-    return [*cells, _total(lines)] if len(cells) > 1 else cells
-
-
 COLUMNS = ("", "model", "in the store", "to ask", "tokens in", "tokens out", "US dollars")
 
 
-def priced(line: Line) -> str:
-    """Returns what a line would cost: "0.31", "unknown", or "at least 0.31" where some prices are not known.
-
-    >>> priced(Line(new=2, dollars=0.5, unpriced=1))
-    'at least 0.50'
-    """
-    if not line.new:
-        return ""
-    if line.unpriced and not line.dollars:
-        return "unknown"
-    return f"{'at least ' if line.unpriced else ''}{cents(line.dollars)}"
-
-
-def _total(lines: dict[tuple[str, str], Line]) -> tuple[str, ...]:
-    total = Line()
-    for line in lines.values():
-        for name in Line.__struct_fields__:
-            setattr(total, name, getattr(total, name) + getattr(line, name))
-    return ("all", "", f"{total.found:,}", f"{total.new:,}", f"{total.prompt_tokens:,}",
-            f"{total.completion_tokens:,}", priced(total))  # fmt: skip
+def rows(lines: Mapping[tuple[str, str], Bill]) -> list[tuple[str, ...]]:
+    """Returns a table of what would be asked, a purpose and model a row, the total last where there are several."""
+    named = [*lines.items(), *([(("all", ""), total(lines.values()))] if len(lines) > 1 else [])]
+    return [
+        (
+            *key,
+            f"{bill.found:,}",
+            f"{bill.new:,}",
+            f"{bill.prompt_tokens:,}" if bill.prompt_tokens else "",
+            f"{bill.completion_tokens:,}" if bill.completion_tokens else "",
+            bill.priced(),
+        )
+        for key, bill in named
+    ]
 
 
 def _text(question: Question) -> str:

@@ -24,7 +24,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.cli.rehearsal import COLUMNS, IMAGINED, rows
 from ltgc_cli.cli.session import Session
-from ltgc_cli.errors import DONE, FELL_SHORT, InputError
+from ltgc_cli.errors import DONE, FELL_SHORT, InputError, ProviderError
 from ltgc_cli.records import Group, Record
 from ltgc_cli.store import write_atomically
 
@@ -164,9 +164,12 @@ def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
     console.table("", COLUMNS, rows(lines), stream=None if person else sys.stderr)
     for text in plan.caveats:
         console.notice(f"{plan.stage}: {text}")
-    seconds = rehearsal.seconds_to_draw()
-    if seconds is not None:
-        console.notice(f"{plan.stage}: drawing takes about {console.duration(seconds)} here")
+    try:
+        seconds = rehearsal.seconds_to_draw()
+        if seconds is not None:
+            console.notice(f"{plan.stage}: drawing takes about {console.duration(seconds)} here")
+    except ProviderError as error:
+        console.notice(f"{plan.stage}: how long drawing takes cannot be measured: {error}")
     console.notice(f"{plan.stage}: a dry run; nothing was asked, and nothing kept")
 
 

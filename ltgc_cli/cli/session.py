@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from ltgc_cli import console, providers, store
 from ltgc_cli.budget import Budget, guarded, guarded_batch
@@ -135,7 +136,8 @@ class Session:
 
         def ask(question: Question) -> Answer:
             # Everything that changes the answer goes into the question before its key is made.
-            question = _prepared(question, asking, real=real, structured=structured)
+            if real:
+                question = self._paid_for(_prepared(question, asking, structured=structured))
             # Before a batch only the senses are really asked: all further questions depend on them.
             if self.rehearsal and not (self.half_price and question.task == "sense" and not self.limits.dry_run):
                 return self.rehearsal.ask(question, partial(estimates.estimated, price=expected))
@@ -257,6 +259,15 @@ class Session:
 
         return paint
 
+    def _paid_for(self, question: Question) -> Question:
+        """Returns the question as it was answered before: held to a schema, or not.
+
+        A newer price list may know that a model can be held to one, and must not make anyone pay again.
+        """
+        schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
+        other = msgspec.structs.replace(question, schema=schema)
+        return other if store.key(other) in self.store and store.key(question) not in self.store else question
+
     def _price(
         self, spec: str, wanted: str = "US dollars per million tokens, in and out: --price 2.5,10"
     ) -> prices.Price | None:
@@ -299,11 +310,11 @@ class Session:
         return ask
 
 
-def _prepared(question: Question, asking: Asking, *, real: bool, structured: bool) -> Question:
+def _prepared(question: Question, asking: Asking, *, structured: bool) -> Question:
     changes: dict[str, Any] = {}
-    if real and asking.max_tokens:
+    if asking.max_tokens:
         changes["max_tokens"] = asking.max_tokens
-    if real and asking.image_size and question.images:
+    if asking.image_size and question.images:
         changes["image_size"] = asking.image_size
     if structured:
         changes["schema"] = SCHEMAS[question.task]

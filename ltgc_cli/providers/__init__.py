@@ -137,14 +137,16 @@ def open_paint(
     return _open(spec, table, diffused)
 
 
-def open_score(spec: str, *, objects: Objects, notice: Notice, batch: int | None = None) -> Opened[Score]:
+def open_score(
+    spec: str, *, objects: Objects, notice: Notice, batch: int | None = None, device: str | None = None
+) -> Opened[Score]:
     """Returns a CLIP model as a judge of how alike images and texts are; `objects` gives an image's bytes.
 
     Raises InputError for a spec that names none, ProviderError for a folder without weights.
     """
 
     def loaded(name: str) -> Opened[Score]:
-        return Opened(open_clip.identity(name), judge.score_port(name, objects=objects, batch=batch))
+        return Opened(open_clip.identity(name), judge.score_port(name, objects=objects, batch=batch, device=device))
 
     def embedded(name: str) -> Opened[Score]:
         return _telling(loaded(name), notice, open_clip.NOTICE)
@@ -155,15 +157,17 @@ def open_score(spec: str, *, objects: Objects, notice: Notice, batch: int | None
     return _open(spec, {"embedded": embedded, "replay:": replayed}, loaded)
 
 
-def open_compare(spec: str, *, objects: Objects, notice: Notice, batch: int | None = None) -> Opened[Compare]:
+def open_compare(
+    spec: str, *, objects: Objects, notice: Notice, batch: int | None = None, device: str | None = None
+) -> Opened[Compare]:
     """Returns a CLIP model as a judge of which of many texts an image is most alike; `objects` gives the list too.
 
-    It is the one that `open_score` opened for the spec, if the `objects` and the `batch` are the same: loaded once.
+    It is the one that `open_score` opened for the spec, if `objects`, `batch` and `device` are the same: loaded once.
     Raises InputError for a spec that names none, ProviderError for a folder without weights.
     """
 
     def loaded(name: str) -> Opened[Compare]:
-        return Opened(open_clip.identity(name), judge.compare_port(name, objects=objects, batch=batch))
+        return Opened(open_clip.identity(name), judge.compare_port(name, objects=objects, batch=batch, device=device))
 
     def embedded(name: str) -> Opened[Compare]:
         return _telling(loaded(name), notice, open_clip.NOTICE)

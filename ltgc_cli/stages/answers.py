@@ -12,7 +12,7 @@ from functools import lru_cache
 from operator import eq
 from typing import NamedTuple
 
-from ltgc_cli.stages import lint, tidy
+from ltgc_cli.stages import lint, tidy, unseen
 from ltgc_cli.stages import phrases as p
 from ltgc_cli.stages.lines import Line, cut, lines, said, value_at
 from ltgc_cli.stages.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
@@ -97,7 +97,7 @@ def _plain(text: str, cls: _Class) -> str:
     words = rest.split()
     if any(map(eq, words, words[1:])) or not _SUSPECT.isdisjoint(stems(rest)):
         return ""
-    return "" if lint.broken_off(rest) or tidy.empty(rest) else f"A photo of the class {cls.name}{rest}"
+    return "" if lint.broken_off(rest) or tidy.empty(rest, cls.name) else f"A photo of the class {cls.name}{rest}"
 
 
 def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, Line, str]]:
@@ -172,10 +172,10 @@ def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
     rest = tidy.tidy(rest)
     if lint.broken_off(rest):
         return "", CUT
-    if tidy.empty(rest):
+    if tidy.empty(rest, cls.name):
         return "", EMPTY
     comma, rest = rest.startswith(","), rest.lstrip(" ,")
-    rest = lint.seen(rest, cls.name) or rest
+    rest = unseen.seen(rest, cls.name) or rest
     rest = re.sub(r"(?:\.{2,}|…)$", ".", rest.rstrip(" ,;:–-"))
     if not rest.endswith(p.ENDS):
         rest += "."

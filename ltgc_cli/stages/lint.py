@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ltgc_cli.prompts import drawn
 from ltgc_cli.stages import phrases as p
-from ltgc_cli.stages import tokens
+from ltgc_cli.stages import school, tokens, unseen
 from ltgc_cli.stages.near import Words, words
 from ltgc_cli.stages.spelling import MASK, features, masked, names, stems
 
@@ -78,15 +78,15 @@ def lint(
 def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tuple[Mark, ...]:
     said = features(text, name)
     stem = stems(said)
-    visible = seen(said, name)
+    visible = unseen.seen(said, name)
     found: dict[Mark, bool] = {
         "wrong class": _of_another_class(text, name, subject, synonyms),
         "placeholder echo": echoes(said),
-        "class taken as a subject": not _MAY_TEACH.isdisjoint(stem) and _of_a_school(said, name),
+        "class taken as a subject": not school.MAY_TEACH.isdisjoint(stem) and school.of_a_class(said, name),
         "truncated": broken_off(text),
         "medium leaked": not _MAY_PAINT.isdisjoint(stem) and _in_another_medium(said, name),
         "nothing visible": bool(said) and not visible,
-        "non-visual": bool(visible) and _names_unseen(said, name),
+        "non-visual": bool(visible) and unseen.names_unseen(said, name),
         "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(said) is not None,
         # what is drawn has no other words than these
         "over 77 tokens": tokens.may_be_over(f"{text} {subject}") and tokens.over(drawn(text, name, subject)),
@@ -156,59 +156,6 @@ _MAY_ECHO = p.gate("distinctive feature features scene scenes y x name insert te
 def echoes(text: str) -> bool:
     """Returns whether a text repeats the words that the template has for what a model should say."""
     return ("[" in text or "<" in text or not _MAY_ECHO.isdisjoint(stems(text))) and _ECHO.search(text) is not None
-
-
-# --- the word "class"
-
-_PLURAL_CLASS = re.compile(
-    r"\bclass ?mates?\b|\bclass (?:photo|picture|portrait|members?|trip|session|reunion|discussion|president)\b"
-    r"|\bclass of (?:19|20)\d\d"
-    r"|\b(?:the|a|this|their|whole|entire|our|another) class (?:is|are|was|were|has|have|poses?|posing|gather\w*|sit\w*"
-    r"|stand\w*|smil\w*|learn\w*|listen\w*|attend\w*|in session|together|looks?|watch\w*|work\w*|enjoy\w*|on a|full"
-    r"|participat\w*)\b"
-    r"|\b(?:members|students|pupils|teacher|rest) of (?:the|a|this) class\b|\b(?:whole|entire) class\b|\byearbook\b",
-    re.IGNORECASE,
-)
-_PUPILS = re.compile(
-    r"\b(?:students|learners|teachers?|professors?|class ?rooms?|school ?(?:children|kids|boys|girls)|lecturers?"
-    r"|school (?:uniforms?|desks?|setting)|in (?:an?|the|their) (?:\w+ )?school(?! of)"
-    r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying))\b",
-    re.IGNORECASE,
-)
-_SCHOOLING = re.compile(
-    r"\b(?:student|schools?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning|education\w*|instructors?"
-    r"|graduat\w+|whiteboards?|blackboards?|chalkboards?|desks|textbooks|academic|seminar|homework|studying|pupils"
-    r"|children|kids|group photo|peers|field trip|teamwork|brainstorm\w*|presentations?|workshops?|auditorium"
-    r"|rehears\w+|discussions?|rais\w+ (?:their )?hands)\b",
-    re.IGNORECASE,
-)
-_MAY_TEACH = p.gate(
-    "class classmate classmates classroom yearbook students student learners teacher teachers professor school schools"
-    " pupils schoolchildren lecturer university college campus lecture lesson learning education instructor graduation"
-    " graduate whiteboard blackboard chalkboard desks textbooks academic seminar homework studying children kids group"
-    " peers field teamwork brainstorm presentation workshop auditorium rehearse rehearsing discussion raise raising"
-)
-_OF_SCHOOLS = re.compile(
-    # things and places where a school class is at home: what is said of one may be meant
-    r"school|class|lectur|student|teach|academ|board|desk|pencil|\bpens?\b|pen$|book|ruler|projector|librar|campus"
-    r"|globe|pack|gown|universit|colleg|kinder|auditor|eraser|binder|\blab|bus\b|gym|play|educat|abacus|nursery"
-    r"|cafeteria|chair|easel|crayon|locker|laptop|computer|microscope|telescope|calculator|slide.?rule|scientist"
-    r"|uniform|mortar|chalk|notepad|satchel|bag\b"
-    r"|room|shop|studio|store|house|hall|station|cent(?:er|re)|museum|gallery|park|street|court|field|office|arena"
-    r"|church|temple|yard|plaza|parlou?r|theat|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar$"
-    r"|market|dorm|dinette|patio|indoor|outdoor|site|area|bridge|beach|forest|mountain|lake|river|valley|airport|hotel"
-    r"|hospital|bakery|cafe|kitchen|palace|castle|tower|harbor|factory|village|alley|lobby|corridor|terrace|balcony",
-    re.IGNORECASE,
-)
-
-
-def _of_a_school(said: str, name: str) -> bool:
-    """Returns whether a description is of a school class, as where a model without the image took "class" for one."""
-    if _PLURAL_CLASS.search(said):
-        return True
-    if _OF_SCHOOLS.search(name.replace("_", " ")):
-        return False
-    return _PUPILS.search(said) is not None or len({word.lower() for word in _SCHOOLING.findall(said)}) > 1
 
 
 # --- the end
@@ -282,77 +229,6 @@ def _in_another_medium(said: str, name: str) -> bool:
     return bool(_OF_A_MEDIUM.match(said) or _IN_STYLE.search(said))
 
 
-# --- what cannot be seen
-
-_UNSEEN = re.compile(
-    r"\b(?:fragran\w+|scents?|aromas?|aromatic|odou?rs?|stench|smells? (?:of|like)|tastes? like"
-    r"|(?:its|their|an?|the|of|with|sweet|rich|strong|bold|nutty|sour|bitter|unique|distinctive|delicious) (?:\w+ )?"
-    r"(?:smells?|tastes?|flavou?rs?)"
-    r"|melod(?:y|ies|ic|ious)\w*|birdsongs?|chirp(?:s|ing)? sounds?|sounds? (?:of|like|that|fill\w*|echo\w*|it)"
-    r"|(?:\w+ing|its|loud|soft|deep|distinctive|unique) (?:\w+ )?sounds?|noises?|noisy|echo(?:es|ing)"
-    r"|(?:varied|loud|distinctive|haunting|trumpeting|high-pitched|shrill|raucous|harsh|musical|unique|piercing"
-    r"|whistling)"
-    r" (?:\w+ )?(?:calls?|songs?|cries|cry)|(?:its|their) (?:\w+ )?(?:calls?|songs?|voice)"
-    r"|to the touch|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)"
-    r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition"
-    r"|demeanor)"
-    r"|symboli[sz]\w*|symbol of|(?:cultural|historical|religious|ecological|economic|commercial) (?:significance"
-    r"|importance|value)"
-    r"|(?:named|called) (?:after|for)|first described|discovered by|described by|invented by|manufactured by|native to"
-    r"|endemic to|endangered|threatened|lifespan|life span|medicinal|nutriti\w+|popular (?:among|with|for|in|as)"
-    r"|famous for"
-    r"|renowned for|well[ -]known|known (?:for|as|to)|considered|belongs to|members? of the (?:\w+ )?(?:family|genus"
-    r"|species)"
-    r"|widely (?:used|cultivated|distributed)|commonly (?:used|known|called)|(?:rich|long) history|life cycle"
-    r"|migrat(?:ion|ory) (?:patterns?|habits?)|diet)\b",
-    re.IGNORECASE,
-)
-_MAY_UNSEE = p.gate(
-    "fragrance fragrances fragrant scent scents aroma aromas aromatic odor odors odour odours stench smell smells taste"
-    " tastes flavor flavors flavour melody melodies melodic melodious birdsong chirp chirps chirping sound sounds noise"
-    " noises noisy echo echoes echoing call calls song songs cries cry voice touch feel feels personality temperament"
-    " loyal loyalty intelligent friendly friendliness symbol symbolizing symbolic significance importance value named"
-    " called described discovered invented manufactured native endemic endangered threatened lifespan life medicinal"
-    " nutrition popular famous renowned well known considered belongs member members widely commonly history migration"
-    " migratory diet"
-)
-_VISIBLE_FAME = re.compile(
-    r"\b(?:known|famous|renowned) for (?:its|their|having) (?!.*\b(?:loyal|intellig|person|temper|song|call|sound"
-    r"|voice|scent"
-    r"|frag|aroma|taste|flavo|abilit|speed|history|nature|use|strength|endurance|stamina|hunting|behavi|skill))",
-    re.IGNORECASE,
-)
-_CLAUSE = re.compile(r"([,;.!?] )")
-
-
-def seen(said: str, name: str) -> str:
-    """Returns what a picture can show of a description, empty where it is nothing. Clauses between commas stay or go.
-
-    >>> seen("with a red cap, a varied call, in a marsh", "crane")
-    'with a red cap, in a marsh'
-    """
-    if not _names_unseen(said, name):
-        return said
-    parts = _CLAUSE.split(_VISIBLE_FAME.sub("with its ", said))
-    joints, clauses = ["", *parts[1::2]], parts[::2]
-    kept = [joint + clause for joint, clause in zip(joints, clauses, strict=True) if not _unseen(clause)]
-    text = re.sub(r"^(?:[,;.!?] )?(?:and |but )?", "", "".join(kept))
-    return text if re.search(r"\w", re.sub(r"\b(?:and|it|is|with)\b", "", text)) else ""
-
-
-def _names_unseen(said: str, name: str) -> bool:
-    may = not _MAY_UNSEE.isdisjoint(stems(said))
-    return may and _UNSEEN.search(said) is not None and not _UNSEEN.search(name)
-
-
-def _unseen(clause: str) -> bool:
-    """Returns whether a clause speaks only of what cannot be seen: one that joins it to something else does not."""
-    if not _UNSEEN.search(clause):
-        return False
-    whole = re.sub(r"^(an? \w+) and ", r"\1 ", clause)  # "a loyal and energetic companion" is one thing
-    return all(_UNSEEN.search(half) or " " not in half for half in re.split(r" (?:and|while|with) ", whole))
-
-
 # --- what is not sure
 
 _HEDGE = re.compile(
@@ -370,5 +246,5 @@ _MAY_HEDGE = p.gate(
 
 # --- all of it
 
-SUSPECT = _MAY_DENY | _MAY_ECHO | _MAY_TEACH | _MAY_PAINT | _MAY_UNSEE | _MAY_HEDGE
+SUSPECT = _MAY_DENY | _MAY_ECHO | school.MAY_TEACH | _MAY_PAINT | unseen.MAY_UNSEE | _MAY_HEDGE
 """Stems without any of which a description has no mark but for its length and its end."""

@@ -49,6 +49,7 @@ _SHOWS = _any(
     "presenting|portrays?|portraying|showcases?|showcasing|contains?|containing|includes?|including|highlights?",
     "highlighting|focus(?:es)? on|focusing on|is of|is (?:a|an) (?:close-up|image|photo|picture) of",
     "(?:that|which) (?:shows|features|depicts|captures)",
+    "(?:appears|seems) to (?:be of|be|show|depict|feature|capture|contain)",
 )
 _IMAGE = "(?:image|photo|picture|photograph|scene|frame|shot)"
 _PLACE = rf"(?:center|centre|middle|foreground|background|left|right|heart)(?: of (?:this|the) {_IMAGE})?"
@@ -192,7 +193,7 @@ FRAGMENT = re.compile(
 
 FACT = re.compile(
     r"\s*(?:\([^()]*\)\s*)?,?\s*(?:is|are) "
-    r"(?:an? |the |one of |native|known|considered|often|usually|typically|commonly|found|also|widely|not|classified"
+    r"(?:an?|the|one of|native|known|considered|often|usually|typically|commonly|found|also|widely|not|classified"
     r"|member|part of|very|important|popular|called|named)\b(?!\w)"
     r"|\s*(?:can|may|will|would|could|should|might|must|belongs?|lives?|eats?|feeds?|inhabits?|prefers?|was|were|do"
     r"|does|did"
@@ -202,7 +203,7 @@ FACT = re.compile(
 """What is said of a kind of thing rather than of one in a picture, behind its name."""
 SIGHT = re.compile(
     r"\s*can be seen\b|\s*(?:usually|typically|generally|often) (?:has|have)\b"
-    r"|\s*is (?:an? |the )?(?:[\w-]+ ){0,4}(?:with|standing|sitting|in)\b",
+    r"|\s*is (?:an? |the )?(?:(?!that|which)[\w-]+ ){0,4}(?:with|standing|sitting|in)\b",
     re.IGNORECASE,
 )
 """And what is of one in a picture all the same."""

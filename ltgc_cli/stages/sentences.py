@@ -44,7 +44,7 @@ _DOUBTED = re.compile(
     rf"|,? \(?(?:or )?(?:which )?{_MAYBE} (?:an? |the |another |some )(?!\w+ (?:of|in|on)\b))"
     r"|\b(?:(?:not|un)[ -]?(?:sure|certain|clear)|hard to (?:tell|say)|difficult to (?:tell|say|determine|identify))\b"
     rf"[^.]{{0,60}}?{MASK}"
-    rf"|\b{_MAYBE} (?:an? |the )?(?:class )?{MASK}(?!['’])",
+    rf"|\b{_MAYBE} (?:an? |the )?(?:class )?{MASK}(?!['’])|\b(?:it|this|that) {_MAYBE} an? (?!\w+ (?:of|in|on)\b)",
     re.IGNORECASE,
 )
 MAY_DOUBT = p.gate(

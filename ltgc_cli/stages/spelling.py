@@ -86,7 +86,7 @@ def _spelling(name: str) -> str:
         return r"\s+".join(re.escape(part) for part in name.split())
     marks = re.escape(name[name.rindex(words[-1]) + len(words[-1]) :].strip(" {}"))
     spelled = [_letters(word) for word in words[:-1]] + [_letters(words[-1], many=True)]
-    return r"[\W_]{0,4}".join(spelled) + (f"(?:{marks})?" if marks else "")
+    return r"[\W_]{0,4}(?:(?<=[\W_])(?:an?|the)[\W_])?".join(spelled) + (f"(?:{marks})?" if marks else "")
 
 
 def _letters(word: str, many: bool = False) -> str:

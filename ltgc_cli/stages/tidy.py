@@ -104,7 +104,11 @@ _SMALL = re.compile(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b", r
 _NOTHING = (
     "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
     " different many several unique distinct distinctive specific typical characteristic etc so on feature features"
-    " characteristics scene scenes setting settings appearance image photo picture class"
+    " characteristics scene scenes setting settings appearance image photo picture class interesting beautiful"
+    " attractive"
+    " stunning striking remarkable notable special amazing wonderful impressive look looks condition"
+    " conditions environment environments background backgrounds location locations context contexts place places angle"
+    " angles pose poses lighting"
 )
 _SAY_NOTHING = frozenset(_NOTHING.split())
 
@@ -147,13 +151,14 @@ def specific(text: str) -> str:
     return text
 
 
-def empty(rest: str) -> bool:
-    """Returns whether a text has no word but those that say nothing of a class.
+def empty(rest: str, name: str) -> bool:
+    """Returns whether a text has no word but those that say nothing of the class, and its name.
 
-    >>> empty(", showcasing its unique features."), empty(", tall.")
+    >>> empty(", showcasing a crane's unique features.", "crane"), empty(", tall.", "crane")
     (True, False)
     """
-    return _SAY_NOTHING.issuperset(re.findall(r"\w+", rest.lower()))
+    words = set(re.findall(r"[^\W_]+", rest.lower())) - _SAY_NOTHING
+    return not words or words <= {"s", *re.findall(r"[^\W_]+", name.lower())}
 
 
 def _begun(rest: str) -> str:

@@ -101,6 +101,21 @@ def test_who_leaves_the_line_or_is_cancelled_loses_no_place(time):
     asyncio.run(check())
 
 
+def test_requests_start_a_little_apart(time):
+    async def starts() -> list[float]:
+        rate = Rate(8, time.clock, time.sleep)
+        loop = asyncio.get_running_loop()
+
+        async def one() -> float:
+            await rate.start()
+            return loop.time()
+
+        return sorted(await asyncio.gather(*(one() for _ in range(8))))
+
+    first, *_, last = asyncio.run(starts())
+    assert last - first >= 6 * 0.003 and time.slept == []
+
+
 def test_against_a_server_that_takes_four_at_once_the_number_comes_down_and_all_are_answered(asking, in_a_hurry):
     def answer(body):
         return fails(429, "too many", Retry_After="2") if routes.at_once > 4 else body["messages"][0]["content"]

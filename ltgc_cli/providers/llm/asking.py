@@ -96,6 +96,7 @@ class Asking:
             if self.rate.closed_for() > tries.deadline - sent:
                 raise Passing("busy", "it asks to wait longer than the limit for a question", self.rate.closed_for())
             await self.rate.opening()
+            await self.rate.start()
             sent = self._clock()
             try:
                 async with asyncio.timeout(min(self._timeout, tries.deadline - sent)):

@@ -10,6 +10,9 @@ from contextlib import asynccontextmanager
 _LESS = 0.75
 _SUCCESSES = 25
 """Answers in a row after which one more question at once is tried."""
+_APART = 0.003
+"""Seconds between two requests. Hundreds that start together are worked on in lockstep, are answered together and start
+together again, with nothing to do in between: at 256 at once that cost a tenth of the rate."""
 
 
 class Rate:
@@ -30,6 +33,7 @@ class Rate:
         self._successes = 0
         self._cut_at = -1.0
         self._closed_until = 0.0
+        self._next_start = 0.0
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -48,6 +52,13 @@ class Rate:
         """Waits as long as the server said, and longer where it says so meanwhile."""
         while (seconds := self.closed_for()) > 0:
             await self._sleep(seconds)
+
+    async def start(self) -> None:
+        """Waits for a few milliseconds where another request has only just started."""
+        now = asyncio.get_running_loop().time()
+        self._next_start = max(now, self._next_start + _APART)
+        if self._next_start > now:
+            await asyncio.sleep(self._next_start - now)
 
     def answered(self) -> None:
         """Counts an answer."""

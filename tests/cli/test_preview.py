@@ -1,0 +1,41 @@
+"""`ltgc filter --preview` and a rehearsed chain, as a person meets them, with the embedded models."""
+
+import json
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(ltgc):
+    extended = ltgc("extend", "--class", "three", "--class", "crane", "-n", 3)
+    rendered = ltgc("render", "--t2i", "blank", input=extended.out)
+    ran = ltgc("filter", "--preview", "--scale", "cosine", "--t2i", "blank", input=rendered.out)
+    assert ran.code == 0
+    shares = [row for row in lines(ran.out) if row["name"] == "pass share"]
+    assert {row.get("class", "all") for row in shares} == {"three", "crane", "all"}
+    assert {row["images"] for row in shares if row.get("class") == "three"} == {3}
+    *_, three, crane, everything, note = ran.err.splitlines()
+    assert [line.split()[0] for line in (three, crane, everything)] == ["three", "crane", "all"]
+    assert "* is the one in use (--threshold)" in note
+    assert "redrawn" not in ran.err
+
+
+def test_a_preview_goes_with_no_dry_run(ltgc):
+    ran = ltgc("filter", "--preview", "--dry-run", input="")
+    assert (ran.code, ran.err) == (
+        2, "ltgc: --preview shows what filter would do; it goes with neither --dry-run nor -o\n"
+    )  # fmt: skip
+
+
+def test_a_whole_chain_is_rehearsed_and_leaves_nothing_behind(ltgc, store):
+    extended = ltgc("extend", "--class", "crane", "-n", 12, "--llm", "gpt-4o", "--dry-run")
+    reflected = ltgc("reflect", "-k", 30, "--llm", "gpt-4o", "--dry-run", input=extended.out)
+    rendered = ltgc("render", "--t2i", "litellm:gpt-image-1", "--dry-run", input=reflected.out)
+    bill = ltgc("cost", input=rendered.out)
+    found = {row["group"]: row["value"] for row in lines(bill.out)}
+    assert set(found) == {"extend", "reflect", "render"}
+    assert all(value > 0 for value in found.values())
+    assert len([row for row in lines(rendered.out) if row["kind"] == "image"]) == 30
+    assert not [path for path in store.rglob("*.jsonl")]
+    assert not list(store.glob("objects/*/*"))
