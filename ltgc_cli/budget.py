@@ -89,9 +89,9 @@ def guarded(port: Callable[[Req], Ans], budget: Budget, most: Callable[[Req], fl
         spent = 0.0
         try:
             answer = port(request)
-            spent = dollars(answer)
+            spent = dollars(answer, bound)
         except Exception as error:
-            spent = dollars(error)  # a refusal may have been an answer that was paid for
+            spent = dollars(error, bound)  # a refusal may have been an answer that was paid for
             raise
         finally:
             budget.settle(bound, spent)
@@ -121,19 +121,24 @@ def guarded_batch(
                 asked = port(rest[:room])
             finally:
                 for bound, answer in zip_longest(bounds[:room], asked):
-                    budget.settle(bound, dollars(answer))
+                    budget.settle(bound, dollars(answer, bound))
             answers += asked
         return answers
 
     return ask
 
 
-def dollars(answer: Any) -> float:
-    """Returns what an answer (or a refusal) says that it cost, in US dollars; 0 where it says nothing.
+def dollars(answer: Any, most: float) -> float:
+    """Returns what an answer (or a refusal) cost, in US dollars: the most that it can where it does not say.
+
+    An error that says nothing of tokens was no answer, and cost nothing.
 
     >>> from ltgc_cli.ports import Answer
-    >>> dollars(Answer(text="1. …", usage=Usage(dollars=0.25))), dollars(ValueError())
-    (0.25, 0.0)
+    >>> told = Answer(text="1. …", usage=Usage(dollars=0.25))
+    >>> [dollars(answer, 0.5) for answer in (told, Answer(text="1. …"), KeyError())]
+    [0.25, 0.5, 0.0]
     """
-    usage: Usage = getattr(answer, "usage", None) or Usage()
-    return usage.dollars or 0.0
+    usage: Usage | None = getattr(answer, "usage", None)
+    if usage is None:
+        return 0.0
+    return most if usage.dollars is None else usage.dollars

@@ -106,3 +106,21 @@ def test_a_batch_that_costs_less_than_was_set_aside_goes_on_to_the_end():
 
     answers = guarded_batch(paint, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(6)])
     assert [a.sha256 for a in answers] == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_an_answer_whose_price_is_not_told_is_taken_to_have_cost_the_most_that_it_can():
+    ask = guarded(lambda _: Answer(text="1. …"), Budget(dollars=1.0), lambda _: 0.50)
+    ask(QUESTION)
+    ask(QUESTION)
+    with pytest.raises(BudgetError, match=r"\$1 spent"):
+        ask(QUESTION)
+
+
+def test_a_request_that_was_refused_before_it_was_answered_cost_nothing():
+    def refuse(_: Question) -> Answer:
+        raise Refused("the question is too long")
+
+    ask = guarded(refuse, Budget(dollars=1.0), lambda _: 0.50)
+    for _ in range(3):
+        with pytest.raises(Refused):
+            ask(QUESTION)

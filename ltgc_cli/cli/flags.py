@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ def session(
 def limits(dry_run: bool, max_cost: float | None, max_calls: int | None, price: str | None) -> Limits:
     from ltgc_cli.cli.session import Limits
 
+    if max_cost is not None and math.isnan(max_cost):  # typer's own check lets it pass
+        raise InputError("--max-cost nan: a number of US dollars is wanted")
     return Limits(dry_run=dry_run, max_cost=max_cost, max_calls=max_calls, price=price)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ltgc_cli import console, records
 from ltgc_cli import prompts as p
@@ -19,6 +20,8 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.settings import Settings
+from ltgc_cli.ports import Drawing
+from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Checkpoint, Class, Group, Image, Record, identify
 from ltgc_cli.stages import describe, extend, filter, reflect, render
 from ltgc_cli.stages import senses as meanings
@@ -62,7 +65,7 @@ def describing(
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups: Iterable[Group] = originals(data, below, session.store.put_object) if data else records.by_class(given)
+        groups: Iterable[Group] = originals(data, below, session.keep) if data else records.by_class(given)
         if data or senses or disambiguate:  # both look at all names at once
             groups = named_groups(list(groups))
         if data:
@@ -121,6 +124,7 @@ def reflecting(
 
 def rendering(session: Session, *, t2i: str, style: Style, batch: int, **options: Any) -> Plan:
     """Returns render over the classes of the stream."""
+    _check(style, t2i)
     model, paint = session.paint(t2i, batch=batch, **options)
     return Plan(
         "render",
@@ -147,6 +151,7 @@ def filtering(
 
     options -- how pictures are drawn again: device, dtype, lora, …
     """
+    _check(style, t2i)
     llm_model, ask = session.ask(llm, "llm", asking)
     t2i_model, paint = session.paint(t2i, batch=batch, **options)
     seeing = {"batch": batch, "device": options.get("device")}
@@ -162,7 +167,7 @@ def filtering(
                 paint=paint,
                 score=score,
                 compare=compare,
-                keep=session.store.put_object,
+                keep=session.keep,
                 **flags,
                 settings=settings,
                 style=style,
@@ -332,6 +337,22 @@ def method(settings: Settings, generated: int) -> str:
     mix = "" if settings.mix == "none" else f", {settings.mix}"
     sampler = "" if settings.sampler == "instance" else f", {settings.sampler}"
     return f"real + generated{mix}{sampler}{loss}"
+
+
+def _check(style: Style, t2i: str) -> None:
+    """Raises InputError for settings that an image API does not take: filter would first pay for its questions."""
+    if t2i.startswith("litellm:"):
+        asked = Drawing(
+            model=t2i,
+            text="",
+            seed=0,
+            steps=style.steps,
+            guidance=style.guidance,
+            negative=style.negative,
+            scheduler=style.scheduler or UNSET,
+            strength=style.strength or UNSET,
+        )
+        image_api.check(t2i.removeprefix("litellm:"), [asked])
 
 
 def _originals(group: Group) -> int:

@@ -64,7 +64,8 @@ class Rehearsal:
         """
 
         def stand_in(drawing: Drawing) -> Picture:
-            if port and len(self._first) < most:
+            there = drawing.original is msgspec.UNSET or self._store.object_path(drawing.original).exists()
+            if port and there and len(self._first) < most:
                 self._port = port
                 self._first.append(drawing)
             return Picture(sha256=key(drawing), usage=estimate(drawing))

@@ -148,7 +148,8 @@ def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
     """
     rehearsal = session.rehearsal
     assert rehearsal is not None
-    written = len if console.is_terminal() and not streams.json else _prompt_writer(sys.stdout.buffer)
+    person = streams.output or (console.is_terminal() and not streams.json)  # nothing is kept, not in -o FILE either
+    written = len if person else _prompt_writer(sys.stdout.buffer)
     with ExitStack() as stack:
         given = iter(()) if plan.source else stack.enter_context(reading(streams, plan.stage))
         for record in plan.run(given):
@@ -160,7 +161,7 @@ def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
     if not lines:
         console.notice(f"{plan.stage}: nothing would be asked")
         return
-    console.table("", COLUMNS, rows(lines), stream=sys.stderr if written is not len else None)
+    console.table("", COLUMNS, rows(lines), stream=None if person else sys.stderr)
     for text in plan.caveats:
         console.notice(f"{plan.stage}: {text}")
     try:

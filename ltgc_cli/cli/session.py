@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from ltgc_cli.engine import Meter
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Nearest, Paint, Picture, Question, Schema, Score, Task
 from ltgc_cli.providers import Opened, prices, replay
+from ltgc_cli.providers.t2i import image_api
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
@@ -113,10 +115,13 @@ class Session:
         real = providers.is_real(spec)
         structured = real and price is not None and price.supports_response_schema
 
+        expected = price
         if self.half_price:
             from ltgc_cli.providers.llm import batches
 
-            at_half = price and prices.in_batch(price)
+            if not real:
+                raise InputError(f"--batch: {spec} has no batch API; leave it out")
+            expected = at_half = price and prices.in_batch(price)
             send = partial(
                 batches.answer,
                 spec=spec,
@@ -135,7 +140,7 @@ class Session:
                 question = self._paid_for(_prepared(question, asking, structured=structured))
             # Before a batch only the senses are really asked: all further questions depend on them.
             if self.rehearsal and not (self.half_price and question.task == "sense" and not self.limits.dry_run):
-                return self.rehearsal.ask(question, partial(estimates.estimated, price=price))
+                return self.rehearsal.ask(question, partial(estimates.estimated, price=expected))
             return kept(question)
 
         return Opened(model, ask)
@@ -144,18 +149,24 @@ class Session:
         """Returns a text-to-image model."""
         model, port = providers.open_paint(
             spec,
-            keep=lambda data: bytes_unkept(data) if self.rehearsal else self.store.put_object(data),
+            keep=self.keep,
             objects=self.store.get_object,
             notice=self.notice_once,
+            price=self.limits.price,
             **options,
         )
         api = spec.startswith("litellm:")
-        price = self._price(spec.removeprefix("litellm:")) if api else estimates.FREE
-        paid = (
-            guarded_batch(port, self._budget, lambda drawing: estimates.most_picture(drawing, price)) if api else port
+        price = (
+            self._price(spec.removeprefix("litellm:"), "US dollars per picture: --price 0.04")
+            if api
+            else estimates.FREE
         )
-        kept = store.cached_batch(self._counting(paid), self.store, Picture, self._tally)
         at_once = options.get("batch") or 1
+        if api:
+            paid = guarded_batch(port, self._budget, partial(estimates.most_picture, price=price))
+            kept = self._one_by_one(self._counting(paid), at_once)
+        else:
+            kept = store.cached_batch(self._counting(port), self.store, Picture, self._tally)
 
         def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
             if self.rehearsal:
@@ -203,6 +214,10 @@ class Session:
             self._said.add(text)
             console.notice(text)
 
+    def keep(self, data: bytes) -> str:
+        """Returns the sha256 of bytes that are in the store from now on; a dry run keeps none."""
+        return bytes_unkept(data) if self.limits.dry_run else self.store.put_object(data)
+
     def expect(self, work: int) -> None:
         """Says how many requests a stage will make, where that is known."""
         self._expected += work
@@ -219,6 +234,31 @@ class Session:
             finally:
                 self._progress = None
 
+    def _one_by_one(
+        self, port: Callable[[Sequence[Drawing]], Sequence[Picture | Exception]], at_once: int
+    ) -> Callable[[Sequence[Drawing]], list[Picture | Exception]]:
+        """Returns the port with each picture stored as it comes: killed, a run has lost none that was paid for."""
+
+        def alone(drawing: Drawing) -> Picture:
+            (picture,) = port([drawing])
+            if isinstance(picture, Exception):
+                raise picture
+            return picture
+
+        ask = store.cached(alone, self.store, Picture, self._tally)
+
+        def one(drawing: Drawing) -> Picture | Exception:
+            try:
+                return ask(drawing)
+            except (Refused, BudgetError) as error:
+                return error
+
+        def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+            with ThreadPoolExecutor(min(at_once, image_api.AT_ONCE)) as pool:
+                return list(pool.map(one, drawings))
+
+        return paint
+
     def _paid_for(self, question: Question) -> Question:
         """Returns the question as it was answered before: held to a schema, or not.
 
@@ -228,15 +268,14 @@ class Session:
         other = msgspec.structs.replace(question, schema=schema)
         return other if store.key(other) in self.store and store.key(question) not in self.store else question
 
-    def _price(self, spec: str) -> prices.Price | None:
+    def _price(
+        self, spec: str, wanted: str = "US dollars per million tokens, in and out: --price 2.5,10"
+    ) -> prices.Price | None:
         if not providers.is_real(spec):
             return estimates.FREE
         price = prices.find(spec, self.limits.price)
         if price is None and self.limits.max_cost is not None:
-            raise InputError(
-                f"--max-cost cannot hold: the price of {spec} is not known; give it in US dollars per million tokens, "
-                "in and out: --price 2.5,10"
-            )
+            raise InputError(f"--max-cost cannot hold: the price of {spec} is not known; give it in {wanted}")
         return price
 
     def _tally(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
@@ -262,7 +301,10 @@ class Session:
     ) -> Callable[[Sequence[Req]], Sequence[Ans | Exception]]:
         def ask(requests: Sequence[Req]) -> Sequence[Ans | Exception]:
             answers = port(requests)
-            self.refused += sum(isinstance(answer, Exception) for answer in answers)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    self.refused += 1
+                    self.meter.paid(getattr(answer, "usage", None))
             return answers
 
         return ask

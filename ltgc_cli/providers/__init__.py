@@ -95,11 +95,12 @@ def open_paint(
     lora: str | None = None,
     compile: bool = False,
     slicing: bool = False,
+    price: str | None = None,
 ) -> Opened[Paint]:
     """Returns a text-to-image model that draws up to `batch` at once; `keep` stores bytes and returns their sha256.
 
     `objects` gives the bytes of an original that is drawn over, `api_base` is the server of an image API
-    (`litellm:MODEL`), `device` and what follows are for models that diffusers loads.
+    (`litellm:MODEL`) and `price` the user's own of it, `device` and what follows are for models that diffusers loads.
     Raises InputError for a spec, or a LoRA, that names none.
     """
 
@@ -119,7 +120,7 @@ def open_paint(
         }
         if used := [flag for flag, value in ours.items() if value]:
             raise InputError(f"litellm:{name} is an image API, which takes no {', '.join(used)}; leave it out")
-        drawing = image_api.paint_port(name, keep=keep, api_base=api_base, batch=batch)
+        drawing = image_api.paint_port(name, keep=keep, api_base=api_base, batch=batch, price=price)
         return Opened(image_api.identity(name, api_base), drawing)
 
     def diffused(name: str) -> Opened[Paint]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -21,7 +20,7 @@ SHOWN = 4
 _MOST_WORDS = 6
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True):
+class Named(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a class's name: the sense in which it is meant, other names for it."""
 
     sense: str = ""
@@ -96,17 +95,31 @@ def read(answer: str, name: str) -> str:
     >>> read('Seal (marine mammal).', 'seal'), read('{"sense": "construction machine"}', 'crane')
     ('marine mammal', 'construction machine')
     """
-    text = re.split(r"</think(?:ing)?>", answer)[-1].strip()
-    with suppress(msgspec.DecodeError):
-        text = msgspec.json.decode(text, type=dict[str, str]).get("sense", "")
-    line = next((line for line in text.splitlines() if line.strip()), "")
-    bracketed = re.search(r"\(([^()]+)\)", line)
-    bare = re.sub(rf"^\W*(?:{re.escape(name)}\s*[:,–—-]|(?:sense|answer)\s*:)", "", line, flags=re.IGNORECASE)
-    sense = " ".join((bracketed[1] if bracketed else bare).strip(" \t\"'`*“”‘’.,;:!()[]{}").split())
-    said = sense.casefold()
-    if said in ("", "none", "n/a", "unknown", name.casefold()) or len(sense.split()) > _MOST_WORDS:
-        return ""
-    return sense if sense.isprintable() else ""
+    text = re.split(r"</think(?:ing)?>", answer)[-1]
+    if '"sense"' in text:  # JSON, maybe fenced, with a preamble, or cut off: then there is none
+        held = _IN_JSON.search(text)
+        text = msgspec.json.decode(held[1], type=str) if held else ""
+    line = next((line for line in text.splitlines() if line.strip() and not line.startswith("```")), "")
+    before, bracket, inside = line.rpartition(":")[2].partition("(")
+    named = bracket and _bare(before) in ("", _bare(name))
+    sense = " ".join((inside.partition(")")[0] if named else before).strip(_AROUND).split())
+    nothing = _NOTHING.search(sense) or re.search(r"[{}\[\]\"]", sense) or _bare(sense) in ("", _bare(name))
+    return "" if nothing or len(sense.split()) > _MOST_WORDS or not sense.isprintable() else sense
+
+
+_IN_JSON = re.compile(
+    r'"sense"\s*:\s*("(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u(?!d[89a-f])[\da-f]{4}))*")', re.IGNORECASE
+)
+_AROUND = " \t\"'`*“”‘’.,;:!()[]{}"
+_NOTHING = re.compile(
+    r"\b(?:none|n/a|cannot|can['’]t|unable|unclear|unsure|unknown|ambiguous|sorry|not (?:sure|clear)|(?-i:I))\b",
+    re.IGNORECASE,
+)
+
+
+def _bare(words: str) -> str:
+    """Returns a name without what may stand around it: "The class **Seal**" is "seal"."""
+    return re.sub(r"^(?:(?:a|an|the|class)\s+)+", "", words.strip(_AROUND).casefold())
 
 
 def _seen(group: Group, *, ask: Ask, model: str, prompts: p.Prompts) -> list[Record]:

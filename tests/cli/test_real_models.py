@@ -150,6 +150,28 @@ def test_what_a_dry_run_imagined_is_no_input_for_a_real_one(ltgc):
     assert "record 1 comes from a --dry-run and stands for an answer that was never asked" in ran.err
 
 
+def test_a_dry_run_keeps_nothing_and_knows_the_price_of_a_batch(ltgc, birds, store, tmp_path):
+    command = ("describe", "--data", birds, "--lmm", "gpt-4o", "--dry-run")
+    whole, half = ltgc(*command), ltgc(*command, "--batch", "-o", tmp_path / "out.jsonl")
+    assert (whole.code, half.code) == (0, 0)
+    assert [path.name for path in store.rglob("*") if path.is_file()] == ["cache.db"]
+    assert not (tmp_path / "out.jsonl").exists()
+    dollars = [float(ran.split()[-1]) for ran in (whole.err.splitlines()[1], half.out.splitlines()[1])]
+    assert dollars[1] == pytest.approx(dollars[0] / 2, rel=0.05)
+
+
+def test_a_stand_in_has_no_batch_api(ltgc, birds):
+    ran = ltgc("describe", "--data", birds, "--batch")
+    assert (ran.code, ran.err) == (2, "ltgc: --batch: embedded has no batch API; leave it out\n")
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "localhost:8000/v1", "nonsense"])
+def test_an_api_base_that_is_no_address_is_said_at_once(ltgc, address):
+    ran = ltgc("extend", "--class", "crane", "--llm", "mine", "--api-base", address)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert f"--api-base {address}: no address of a server; write http://localhost:8000/v1" in ran.err
+
+
 def test_a_budget_of_calls_ends_the_run_and_the_next_one_goes_on(ltgc):
     routes = chat(answer)
     command = ("extend", *(flag for name in NAMES for flag in ("--class", name)), "--llm", "gpt-4o", "--max-calls", 3)

@@ -26,7 +26,8 @@ def test_of_two_classes_with_one_name_each_is_told_by_its_label(tmp_path):
     ("text", "said"),
     [
         ("seal = 3", "seal: Expected `object`, got `int`; write seal = "),
-        ("[seal]\nmeaning = 'x'\nsense = 4", "seal: Expected `str`, got `int`"),
+        ("[seal]\nsense = 4", "seal: Expected `str`, got `int`"),
+        ("[seal]\nmeaning = 'marine mammal'", "seal: Object contains unknown field `meaning`; write seal = "),
         ('seal = "a\\nb"', "a sense is a few words in one line"),
         ("seal = ", "Invalid value"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -433,3 +434,13 @@ def test_a_file_that_is_no_note_is_an_input_error(ask, tmp_path):
 
     with pytest.raises(InputError, match="a.json is no note of a batch .*; move it away"):
         ask(batches(echo))
+
+
+def test_two_runs_at_once_send_one_batch_and_both_have_its_answers(ask):
+    routes = batches(echo)
+    ask(routes, questions=QUESTIONS[:1])  # the server is started
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: ask(routes), range(2)))
+
+    assert [texts(answers) for answers in both] == [ANSWERS, ANSWERS]
+    assert [len(batch["lines"]) for batch in routes.made] == [1, 3]

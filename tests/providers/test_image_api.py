@@ -149,6 +149,14 @@ def test_a_busy_or_broken_server_is_asked_again_by_us_alone(paint, server, slept
     assert 7 <= slept[0] <= 8 and len(slept) == 3
 
 
+def test_an_account_of_a_few_pictures_a_minute_is_waited_for(paint, server, slept, png):
+    picture = paint(*[fails(429, Retry_After="12")] * 20, fails(500), drawn(png((1, 2, 3))), tries=2)
+
+    assert isinstance(picture, Picture) and len(slept) == 21
+    with pytest.raises(ProviderError, match=r"did not answer in 7[0-9] tries .*429"):  # a quarter of an hour later
+        paint(fails(429, Retry_After="12"))
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
@@ -238,6 +246,15 @@ def test_a_price_that_nobody_lists_is_unknown_and_a_listed_one_is_per_picture(pa
     assert paint(drawn(png((1, 2, 3))), spec="openai/my-own").usage == Usage()
     listed = paint(drawn(png((1, 2, 3))), spec="xai/grok-imagine-image")
     assert listed.usage == Usage(dollars=0.02)
+
+
+def test_a_price_that_the_user_gives_holds(paint, png):
+    assert paint(drawn(png((1, 2, 3))), spec="openai/my-own", price="0.04").usage == Usage(dollars=0.04)
+
+
+def test_a_picture_that_was_drawn_and_cannot_be_had_is_paid_for(paint):
+    refused = paint(drawn(b"no picture"), spec="openai/my-own", price="0.04")
+    assert isinstance(refused, Refused) and refused.usage == Usage(dollars=0.04)
 
 
 def test_the_spec_opens_it_with_its_server_in_the_models_name(server, keep, png, kept):

@@ -59,6 +59,7 @@ def _cancel_soon(loop: asyncio.AbstractEventLoop) -> None:
     def cancel() -> None:
         for task in asyncio.all_tasks(loop):
             task.cancel()
+        loop.call_later(1, cancel)  # a library may take one for a lost connection, and ask again
 
     loop.call_soon_threadsafe(loop.call_later, _GRACE, cancel)
 

@@ -1,8 +1,9 @@
 """Providers' batch APIs: many questions in one file, answered within a day, at half the price.
 
-Nothing is bought twice. Before a batch is made, a note lies in a folder with the keys of its questions and the id of
-the uploaded file; after it, also with the batch's id. A later run finds the note by the keys and waits on; of a note
-without a batch it looks the file up in the provider's list. Notes are never deleted but for what was never made.
+Nothing is bought twice, by two runs at once neither. Before a batch is made, a note lies in a folder with the keys of
+its questions and the id of the uploaded file; after it, also with the batch's id. A later run finds the note by the
+keys and waits on; of a note without a batch it looks the file up in the provider's list. Notes are never deleted but
+for what was never made.
 """
 
 from __future__ import annotations
@@ -84,25 +85,33 @@ def answer(
     poll    -- seconds until the first look at what became of the batches; the wait grows to ten minutes
     Raises InputError where the provider has no batch API, ProviderError where it cannot be used: run again to go on.
     """
+    import filelock
+
     service = _service(spec, api_base, sleep)
     costs = prices.find(spec, price)
     asked = {key(question): question for question in questions}
-    answers, running = _earlier(service, folder, asked, costs, notice)
-    waited_for = {k for note in running for k in note.keys}
-    queue = deque([[k for k in asked if k not in answers and k not in waited_for]])
     one_at_a_time, splits, wait = False, 0, poll
 
     def line(k: str) -> bytes:
         kind = {"model": service.model, "provider": service.provider}
         return batch_files.line(k, asked[k], **kind, objects=objects)
 
-    while any(queue) or running:
+    def send() -> None:
         while any(queue) and not (one_at_a_time and running):
             taken, payload, rest, refused = batch_files.part(queue.popleft(), line)
-            answers |= refused
+            answers.update(refused)
             queue.extendleft([rest] if rest else [])
             if taken:
                 running.append(_sent(service, folder, taken, payload, notice))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / "sending.lock"):  # a second run waits, and finds what this one has sent
+        answers, running = _earlier(service, folder, asked, costs, notice)
+        waited_for = {k for note in running for k in note.keys}
+        queue = deque([[k for k in asked if k not in answers and k not in waited_for]])
+        send()
+    while any(queue) or running:
+        send()
         together = list(running)
         for note in together:
             batch = _retrieved(service, folder, note)

@@ -57,7 +57,12 @@ def identity(spec: str, api_base: str | None = None) -> str:
         raise InputError(f"{spec!r} names no language model; write {SPECS}")
     if api_base is None:
         return spec
-    address = urlsplit(api_base)
+    try:
+        address = urlsplit(api_base)
+    except ValueError:  # half an IPv6 address
+        address = urlsplit("")
+    if address.scheme not in ("http", "https") or not address.netloc:
+        raise InputError(f"--api-base {scrubbed(api_base)}: no address of a server; write http://localhost:8000/v1")
     return f"{spec}@{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
 
 

@@ -154,8 +154,8 @@ def paint_port(
                 notice(f"{spec}: out of memory with {len(part)} pictures at once; going on with {at_once}")
             else:
                 raise ProviderError(
-                    f"{spec}: out of memory with a single picture; set a smaller --width and --height, --slicing, "
-                    "--dtype float16, or --device cpu"
+                    f"{spec}: out of memory with a single picture; set a smaller --width and --height, "
+                    "--attention-slicing, --dtype float16, or --device cpu"
                 )
 
     def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:

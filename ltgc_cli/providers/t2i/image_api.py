@@ -30,7 +30,8 @@ SPECS = (
     "litellm:gpt-image-1, litellm:azure/DEPLOYMENT, litellm:vertex_ai/imagen-4.0-generate-001, litellm:stability/sd3"
 )
 TIMEOUT = 300.0
-_AT_ONCE = 8
+AT_ONCE = 8
+"""Pictures asked for at once: small accounts get a handful a minute, and all more would only be told to wait."""
 _MOST_BYTES = 64 * 2**20
 _SIZE_REFUSED = re.compile(r"'param': '(?:size|width|height)'|- 'size'")
 _FLAGS = {
@@ -61,15 +62,17 @@ def paint_port(
     keep: Callable[[bytes], str],
     api_base: str | None = None,
     batch: int | None = None,
+    price: str | None = None,
     timeout: float = TIMEOUT,
     tries: int = retries.TRIES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Paint:
-    """Returns the port that has this model's API draw, up to `batch` pictures at once.
+    """Returns the port that has this model's API draw, up to `batch` pictures at once, and no more than eight.
 
-    `keep` stores a picture's bytes and returns their sha256. Raises InputError, before anything is asked, for a
-    drawing with a setting that an API does not take. Where the API cannot be used any longer, what was drawn is
-    returned, the rest are Refused, and the next call raises the ProviderError: pictures paid for are not lost.
+    `keep` stores a picture's bytes and returns their sha256; `price` is the user's own, as for prices.find. Raises
+    InputError, before anything is asked, for a drawing with a setting that an API does not take. Where the API cannot
+    be used any longer, what was drawn is returned, the rest are Refused, and the next call raises the ProviderError:
+    pictures paid for are not lost.
     """
     broken: list[ProviderError | InputError] = []
     patiently = functools.partial(retries.patiently, specs=SPECS, tries=tries, sleep=sleep)
@@ -77,11 +80,14 @@ def paint_port(
     def one(drawing: Drawing, whom: dict[str, Any]) -> Picture | Exception:
         if broken:
             return Refused(f"not drawn: {broken[0]}")
+        paid: Usage | None = None
         try:
             response = patiently(lambda: _drawn(spec, drawing, timeout, whom), spec)
+            paid = _usage(response, drawing, prices.find(spec, price))
             data = _bytes(response, lambda url: patiently(lambda: _fetched(url, timeout), "the picture's address"))
-            return _picture(data, drawing, _usage(response, drawing, spec), keep)
+            return _picture(data, drawing, paid, keep)
         except Refused as error:
+            error.usage = paid  # one that was drawn and cannot be had is paid for too
             return error
         except (ProviderError, InputError) as error:
             broken.append(error)
@@ -93,7 +99,7 @@ def paint_port(
             raise broken[0]
         whom = patiently(lambda: _whom(spec, api_base, timeout), spec)
         try:
-            with ThreadPoolExecutor(batch or _AT_ONCE) as pool:
+            with ThreadPoolExecutor(min(batch or AT_ONCE, AT_ONCE)) as pool:
                 pictures = list(pool.map(lambda drawing: one(drawing, whom), drawings))
         finally:
             if "client" in whom:
@@ -206,11 +212,11 @@ def _encoded(data: bytes, format: PictureFormat) -> bytes:
     return writing.encoded(image, format)
 
 
-def _usage(response: Any, drawing: Drawing, spec: str) -> Usage:
+def _usage(response: Any, drawing: Drawing, price: prices.Price | None) -> Usage:
     used = getattr(response, "usage", None)
     prompt_tokens = getattr(used, "input_tokens", 0) or 0
     completion_tokens = getattr(used, "output_tokens", 0) or 0
-    price, dollars = prices.find(spec), None
+    dollars = None
     if price and price.output and completion_tokens:
         dollars = prices.dollars(price, prompt_tokens, completion_tokens)
     elif price:
