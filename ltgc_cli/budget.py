@@ -24,6 +24,8 @@ class Budget:
         self.spent, self.asked = 0.0, 0
         self._aside = 0.0
         self._under_way = 0
+        self._repeats: dict[Any, float] = {}
+        """Set aside for questions that are asked once more, because their answer was empty."""
         self._over = False
         self._changed = threading.Condition()
 
@@ -52,10 +54,20 @@ class Budget:
                 room += 1
             return room
 
-    def settle(self, most: float, spent: float) -> None:
+    def repeat(self, request: Any, most: float) -> bool:
+        """Returns whether a question under way may be asked once more; what it can cost is then set aside."""
+        with self._changed:
+            if self._passes(most):
+                return False
+            self._aside += most
+            self._repeats[request] = self._repeats.get(request, 0.0) + most
+            self.asked += 1
+            return True
+
+    def settle(self, most: float, spent: float, request: Any = None) -> None:
         """Puts what a question cost in the place of what was set aside for it."""
         with self._changed:
-            self._aside -= most
+            self._aside -= most + self._repeats.pop(request, 0.0)
             self._under_way -= 1
             self.spent += spent
             self._changed.notify_all()
@@ -94,7 +106,7 @@ def guarded(port: Callable[[Req], Ans], budget: Budget, most: Callable[[Req], fl
             spent = dollars(error, bound)  # a refusal may have been an answer that was paid for
             raise
         finally:
-            budget.settle(bound, spent)
+            budget.settle(bound, spent, request)
         return answer
 
     return ask

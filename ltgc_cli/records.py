@@ -103,6 +103,8 @@ class Image(Record, frozen=True, kw_only=True):
     """The description that it was drawn from."""
     original: str = ""
     """sha256 of the original image that it was drawn over, where it was (image to image)."""
+    strength: float | None = None
+    """How much of that was drawn over, in (0, 1]."""
     name: str = ""
     """Where an original came from, relative to its data set."""
     score: float | None = None

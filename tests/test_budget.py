@@ -124,3 +124,18 @@ def test_a_request_that_was_refused_before_it_was_answered_cost_nothing():
     for _ in range(3):
         with pytest.raises(Refused):
             ask(QUESTION)
+
+
+def test_a_question_that_is_asked_once_more_is_set_aside_once_more_and_settled_with_the_first():
+    budget = Budget(dollars=1.0, calls=3)
+    repeated = []
+
+    def port(question: Question) -> Answer:
+        repeated.extend(budget.repeat(question, 0.4) for _ in range(2))
+        return costing(0.5)
+
+    guarded(port, budget, lambda _: 0.4)(QUESTION)
+    assert repeated == [True, False], "a third one could cost 1.2"
+    assert budget.spent == 0.5
+    assert budget.repeat(QUESTION, 0.4)
+    assert not budget.repeat(QUESTION, 0.0), "three calls have been made"

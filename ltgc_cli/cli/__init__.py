@@ -76,7 +76,7 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
         return None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from None
-    known = {name: {param.name for param in command.params} for name, command in group.commands.items()}
+    known = {name: _flags(command) for name, command in group.commands.items()}
     tables = {name: value for name, value in given.items() if isinstance(value, dict)}
     common = {name.replace("-", "_"): value for name, value in given.items() if name not in tables}
     for name in tables:
@@ -84,15 +84,23 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
             raise InputError(f"{path}: [{name}] is no command{_nearest(name, known)}")
     own = {name: {key.replace("-", "_"): value for key, value in table.items()} for name, table in tables.items()}
     for name, table in [("", common), *own.items()]:
-        allowed = known[name] if name else set().union(*known.values())
+        allowed = known[name].keys() if name else set().union(*known.values())
         for key in table:
             if key not in allowed:
                 where = f"ltgc {name} has no flag" if name else "no command has a flag"
                 raise InputError(f"{path}: {where} --{key.replace('_', '-')}{_nearest(key, allowed)}")
+    # At the top a flag means the same for all: not describe's --llm, which is its vision model, nor its --batch.
     return {
-        name: {key: value for key, value in common.items() if key in params} | own.get(name, {})
-        for name, params in known.items()
+        name: {key: value for key, value in common.items() if flags.get(key) == key}
+        | {flags[key]: value for key, value in own.get(name, {}).items()}
+        for name, flags in known.items()
     }
+
+
+def _flags(command: Any) -> dict[str, str]:
+    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}."""
+    named = {opt.lstrip("-").replace("-", "_"): param.name for param in command.params for opt in param.opts}
+    return named | {param.name: param.name for param in command.params if param.name not in named}
 
 
 def _nearest(name: str, names: Any) -> str:

@@ -32,7 +32,7 @@ def most(question: Question, price: Price | None) -> float:
     """Returns the most that one answer can cost, in US dollars; 0 where the price is not known."""
     if price is None:
         return 0.0
-    prompt = prices.most_prompt_tokens(question.text) + len(question.images) * _image_tokens(question)
+    prompt = prices.most_prompt_tokens(question.text) + len(question.images) * _most_image_tokens(question)
     return prices.dollars(price, prompt, question.max_tokens)
 
 
@@ -54,8 +54,17 @@ def most_picture(drawing: Drawing, price: Price | None) -> float:
 
 
 def _image_tokens(question: Question) -> int:
-    side = question.image_size if isinstance(question.image_size, int) else _LARGEST
-    return prices.image_tokens(side, side, question.model)
+    return prices.image_tokens(_side(question), _side(question), question.model)
+
+
+def _most_image_tokens(question: Question) -> int:
+    """Returns the most over the shapes of photos: a wide one may have more tiles than a square one."""
+    side = _side(question)
+    return max(prices.image_tokens(side, side * part // 8, question.model) for part in range(1, 9))
+
+
+def _side(question: Question) -> int:
+    return question.image_size if isinstance(question.image_size, int) else _LARGEST
 
 
 def _size(drawing: Drawing) -> tuple[int | None, int | None]:

@@ -68,10 +68,23 @@ ApiBase = Annotated[
     str | None,
     typer.Option(envvar="LTGC_API_BASE", metavar="URL", help="Address of an OpenAI-compatible server (vLLM, …)."),
 ]
+T2iApiBase = Annotated[
+    str | None,
+    typer.Option(
+        "--t2i-api-base",
+        envvar="LTGC_T2I_API_BASE",
+        metavar="URL",
+        help="Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
+    ),
+]
 Concurrency = Annotated[int, typer.Option(envvar="LTGC_CONCURRENCY", min=1, max=1024, help="Questions asked at once.")]
 PromptsFile = Annotated[
     Path | None,
-    typer.Option("--prompts", metavar="FILE", help="TOML file whose texts replace any of the paper's seven prompts."),
+    typer.Option(
+        "--prompts",
+        metavar="FILE",
+        help="TOML file whose texts replace any of the prompts: the paper's seven, and `sense`.",
+    ),
 ]
 TimeLimit = Annotated[
     float,
@@ -93,6 +106,14 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Ask nothing and keep nothing; say what would be asked, and what it would cost."),
 ]
+DryRunDrawing = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Keep nothing; say what would be drawn and asked, at what cost, and "
+        "how long it takes: one batch is drawn for the clock.",
+    ),
+]
 MaxCost = Annotated[
     float | None,
     typer.Option(
@@ -100,7 +121,8 @@ MaxCost = Annotated[
     ),
 ]
 MaxCalls = Annotated[
-    int | None, typer.Option(min=0, help="Stop (exit 4) before this run has asked more questions than that.")
+    int | None,
+    typer.Option(min=0, help="Stop (exit 4) before this run has asked more: questions, and pictures of an image API."),
 ]
 Price = Annotated[
     str | None,

@@ -33,11 +33,11 @@ def render(
     compile: o.Compile = False,
     attention_slicing: o.Slicing = False,
     batch: o.Batch = 32,
-    dry_run: o.DryRun = False,
+    dry_run: o.DryRunDrawing = False,
     max_cost: o.MaxCost = None,
     max_calls: o.MaxCalls = None,
     price: o.Price = None,
-    api_base: o.ApiBase = None,
+    t2i_api_base: o.T2iApiBase = None,
     input: o.Input = None,
     output: o.Output = None,
     json: o.Json = False,
@@ -54,7 +54,7 @@ def render(
 
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
     style = f.style(width, height, steps, guidance, negative, seed, scheduler, from_original, format)
-    options = f.drawing(lora, device, dtype, compile, attention_slicing, api_base)
+    options = f.drawing(lora, device, dtype, compile, attention_slicing, t2i_api_base)
     plan = plans.rendering(session, t2i=t2i, style=style, batch=batch, **options)
     f.finish(plan, f.streams(input, output, json), session)
 
@@ -115,7 +115,7 @@ def filter_(
     attention_slicing: o.Slicing = False,
     prompts: o.PromptsFile = None,
     batch: o.Batch = 32,
-    dry_run: o.DryRun = False,
+    dry_run: o.DryRunDrawing = False,
     max_cost: o.MaxCost = None,
     max_calls: o.MaxCalls = None,
     price: o.Price = None,
@@ -123,6 +123,7 @@ def filter_(
     max_tokens: o.MaxTokens = None,
     time_limit: o.TimeLimit = 600.0,
     api_base: o.ApiBase = None,
+    t2i_api_base: o.T2iApiBase = None,
     input: o.Input = None,
     output: o.Output = None,
     json: o.Json = False,
@@ -171,6 +172,6 @@ def filter_(
         prompts=f.prompts(prompts),
         asking=asking,
         batch=batch,
-        **f.drawing(lora, device, dtype, compile, attention_slicing, api_base),
+        **f.drawing(lora, device, dtype, compile, attention_slicing, t2i_api_base),
     )
     f.finish(plan, f.streams(input, output, json), session)

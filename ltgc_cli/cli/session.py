@@ -109,6 +109,7 @@ class Session:
             limit=asking.limit,
             concurrency=asking.workers,
             price=partial(prices.dollars, price) if price and self.limits.price else None,
+            repeat=lambda question: self._budget.repeat(question, estimates.most(question, price)),
         )
         paid = guarded(port, self._budget, partial(estimates.most, price=price))
         kept = store.cached(self._counting_one(paid), self.store, Answer, self._tally)

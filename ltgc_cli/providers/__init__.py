@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Ask, Compare, Paint, Score
+from ltgc_cli.ports import Ask, Compare, Paint, Question, Score
 from ltgc_cli.providers import replay
 from ltgc_cli.providers.clip import judge, open_clip
 from ltgc_cli.providers.identity import file_identity, folder_identity
@@ -58,10 +58,11 @@ def open_ask(
     limit: float = litellm.LIMIT,
     concurrency: int = litellm.CONCURRENCY,
     price: Callable[[int, int], float] | None = None,
+    repeat: Callable[[Question], bool] = lambda _: True,
 ) -> Opened[Ask]:
     """Returns a language model (`llm`), or a vision-language model (`lmm`); `objects` gives an image's bytes.
 
-    The numbers and the price are those of `litellm.ask_port`. Raises InputError for a spec that names none.
+    The numbers, the price and `repeat` are those of `litellm.ask_port`. Raises InputError for a spec that names none.
     """
 
     def embedded(_: str) -> Opened[Ask]:
@@ -75,7 +76,14 @@ def open_ask(
 
     def anyone(name: str) -> Opened[Ask]:
         asking = litellm.ask_port(
-            name, objects=objects, api_base=api_base, timeout=timeout, limit=limit, concurrency=concurrency, price=price
+            name,
+            objects=objects,
+            api_base=api_base,
+            timeout=timeout,
+            limit=limit,
+            concurrency=concurrency,
+            price=price,
+            repeat=repeat,
         )
         return Opened(litellm.identity(name, api_base), asking)
 

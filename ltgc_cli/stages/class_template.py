@@ -8,7 +8,7 @@ from functools import partial
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused, TooLong
-from ltgc_cli.ports import Ask, Question
+from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Description, Group, Made, Template, identify
 from ltgc_cli.stages import answers
 from ltgc_cli.stages.extend import SHOWN
@@ -55,8 +55,8 @@ def _asked(group: Group, known: Sequence[Description], ask: Ask, model: str, pro
         answer = ask(question)
     except TooLong:
         raise
-    except Refused:
-        return _template(group, known, "", Made(model=model, prompt=prompt))
+    except Refused as error:
+        return _template(group, known, "", Made(model=model, prompt=prompt, usage=error.usage or Usage()))
     texts = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms).texts
     return _template(group, known, texts[0] if texts else "", Made(model=model, prompt=prompt, usage=answer.usage))
 

@@ -40,7 +40,7 @@ from ltgc_cli.stages.bars import (
     scoring,
 )
 from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.render import drawing
+from ltgc_cli.stages.render import drawing, style_of
 from ltgc_cli.stages.rivals import Others, others
 from ltgc_cli.stages.settings import Judging, Style
 
@@ -227,7 +227,8 @@ def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> No
     question = Question(model=model, task="refine", subject=t.cls.subject, text=text, attempt=number - 1)
     try:
         answer = ask(question)
-    except Refused:
+    except Refused as error:
+        t.asked = [*t.asked, error.usage or Usage()]
         return
     t.asked = [*t.asked, answer.usage]
     texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
@@ -236,7 +237,10 @@ def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> No
 
 def _redraw(tries: Sequence[Try], number: int, paint: Paint, model: str, style: Style) -> None:
     attempt = number - 1
-    requests = [drawing(t.text, t.image.id, attempt, t.cls, model, style, t.image.original or None) for t in tries]
+    requests = [
+        drawing(t.text, t.image.id, attempt, t.cls, model, style_of(style, t.image), t.image.original or None)
+        for t in tries
+    ]
     for t, request, picture in zip(tries, requests, paint(requests), strict=True):
         if isinstance(picture, Exception):
             t.trouble = f"could not be redrawn: {picture}"

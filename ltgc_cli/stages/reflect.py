@@ -31,7 +31,11 @@ def reflect(
     checks: list[Usage] = []
 
     def check(question: Question) -> Answer:
-        answer = ask(question)
+        try:
+            answer = ask(question)
+        except Refused as error:
+            checks.append(error.usage or Usage())
+            raise
         checks.append(answer.usage)
         return answer
 

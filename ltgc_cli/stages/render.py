@@ -6,10 +6,12 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 from msgspec import UNSET
 
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
+from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Drawing, Paint, Picture
 from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, identify
 from ltgc_cli.stages.settings import Style
@@ -25,11 +27,10 @@ def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, b
     made: dict[int, Record] = {}
 
     def painted(pairs: list[tuple[Description, Drawing]]) -> list[tuple[int, Record]]:
-        pictures = paint([request for _, request in pairs]) if pairs else ()
-        return [
-            (id(row), _result(row, request, picture, model))
-            for (row, request), picture in zip(pairs, pictures, strict=True)
-        ]
+        able = [(row, request) for row, request in pairs if style.strength is None or request.original]
+        drawn = paint([request for _, request in able]) if able else ()
+        pictures = {id(row): picture for (row, _), picture in zip(able, drawn, strict=True)}
+        return [(id(row), _result(row, request, pictures.get(id(row), _NO_ORIGINAL), model)) for row, request in pairs]
 
     for found in in_order(painted, _requests(groups, waiting, model, style, batch), workers=2):
         made.update(found)
@@ -38,6 +39,7 @@ def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, b
             yield [*group.rows, *(made.pop(id(row)) for row in wanted(group))]
 
 
+_NO_ORIGINAL = Refused("its class has no original image to draw over; leave --from-original out")
 _MOST_WAITING = 1000
 """Classes held back for those behind them: a stream with little to draw must not fill the memory."""
 
@@ -85,6 +87,13 @@ def drawing(
     )
 
 
+def style_of(style: Style, image: Image) -> Style:
+    """Returns the style that an image is drawn again in: over its original, as much as it was the first time."""
+    if not image.original or style.strength is not None:
+        return style
+    return msgspec.structs.replace(style, strength=image.strength)
+
+
 def original_for(row: Description, rows: Sequence[Record], style: Style) -> str | None:
     """Returns the sha256 of the original that a description is drawn over: the one that it describes, else any.
 
@@ -127,6 +136,7 @@ def _result(row: Description, request: Drawing, picture: Picture | Exception, mo
         format=picture.format,
         text=row.text,
         original=request.original or "",
+        strength=request.strength or None,
         parents=(row.id,),
         made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=picture.usage),
     )

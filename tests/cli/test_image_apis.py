@@ -36,7 +36,7 @@ def picture() -> bytes:
 def test_a_budget_holds_at_the_price_that_the_user_gives(ltgc):
     routes = images(lambda body: drawn(picture()))
     with serving(routes) as address:
-        flags = ("--api-base", f"{address}/v1", "--max-cost", 0.10)
+        flags = ("--t2i-api-base", f"{address}/v1", "--max-cost", 0.10)
         first = ltgc(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
         second = ltgc(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
     assert (first.code, second.code, len(routes.seen)) == (4, 0, 4)
@@ -70,7 +70,7 @@ def test_a_run_that_is_killed_has_kept_every_picture_that_had_come(ltgc, environ
     rows = tmp_path / "in.jsonl"
     rows.write_text(descriptions(6))
     with serving(images(answer)) as address:
-        flags = ("-i", rows, "--api-base", f"{address}/v1")
+        flags = ("-i", rows, "--t2i-api-base", f"{address}/v1")
         command = [sys.executable, "-m", "ltgc_cli", *map(str, (*MINE, *flags))]
         with subprocess.Popen(command, env=environment | {"OPENAI_API_KEY": KEY}, stdout=subprocess.DEVNULL) as run:
             assert all_asked.wait(60)

@@ -224,3 +224,13 @@ def test_the_store_keeps_images_under_their_hash(ltgc, store):
     image = json.loads(done.out.splitlines()[-1])
     path = Path(store, "objects", image["sha256"][:2], image["sha256"])
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_of_settings_goes_by_flags_and_what_stands_above_it_means_the_same_for_all(ltgc, tmp_path):
+    (tmp_path / "ltgc.toml").write_text('batch = 8\nllm = "replay:none.jsonl"\n[describe]\ndata = "digits-lt"\n')
+    ran = ltgc("describe", "--dry-run", "--tail", 0)
+    assert (ran.code, ran.err) == (0, "describe: nothing would be asked\n"), "neither --batch nor --llm were meant"
+
+    (tmp_path / "ltgc.toml").write_text('[describe]\ndata = "digits-lt"\nbatch = true\n')
+    ran = ltgc("describe", "--tail", 0)
+    assert (ran.code, ran.err) == (2, "ltgc: --batch: embedded has no batch API; leave it out\n")

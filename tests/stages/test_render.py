@@ -8,7 +8,7 @@ from fakes import a_class, a_description, an_image, draws, of, picture_of, sha
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Drawing, Picture, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, dump, evolve, parse
-from ltgc_cli.stages.render import drawing, render, seed
+from ltgc_cli.stages.render import drawing, render, seed, style_of
 from ltgc_cli.stages.settings import Style
 
 CRANE = a_class("crane", 3)
@@ -209,3 +209,23 @@ def test_lines_that_a_person_wrote_without_ids_are_told_apart():
         "A photo of the class crane, tall.",
         "A photo of the class crane, grey.",
     ]
+
+
+def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one():
+    photo = an_image(CRANE, "birds/1.jpg")
+    crane = Group(CRANE, [CRANE, photo, a_description(CRANE, "a")])
+    paint = draws()
+    found = list(render([crane, group(SEAL, "b")], paint=paint, model="sd", style=Style(strength=0.6), batch=4))
+
+    (drawn,) = of(Image, found[0][3:])
+    assert (drawn.original, drawn.strength) == (photo.sha256, 0.6)
+    (failure,) = of(Failure, found[1])
+    assert failure.reason == "its class has no original image to draw over; leave --from-original out"
+    assert [len(drawings) for drawings in paint.seen] == [1]
+
+
+def test_what_was_drawn_over_an_original_is_drawn_again_over_it_as_much():
+    image = an_image(CRANE, "1", "generated", original=sha("photo"), strength=0.6)
+    assert style_of(Style(steps=4), image) == Style(steps=4, strength=0.6)
+    assert style_of(Style(strength=0.3), image) == Style(strength=0.3)
+    assert style_of(Style(), an_image(CRANE, "2", "generated")) == Style()

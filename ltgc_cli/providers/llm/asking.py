@@ -53,6 +53,7 @@ class Asking:
         limit: float,
         concurrency: int,
         price: Callable[[int, int], float] | None,
+        repeat: Callable[[Question], bool] = lambda _: True,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -63,6 +64,7 @@ class Asking:
         self._timeout = timeout
         self._limit = limit
         self._price = price
+        self._repeat = repeat
         self._clock = clock
         self._sleep = sleep
         self._rejected: set[str] = set()
@@ -84,6 +86,9 @@ class Asking:
             text: str = await retrying(self._once, question, content, tries)
         except Passing as fault:
             raise self._given_up(fault, tries) from None
+        except Refused as refused:  # an answer that was all thought is paid for too
+            refused.usage = refused.usage or (_total(tries.used) if tries.used else None)
+            raise
         return Answer(text=text, usage=_total(tries.used))
 
     async def _once(self, question: Question, content: Content, tries: _Tries) -> str:
@@ -163,7 +168,8 @@ class Asking:
             return True
         if error.kind == "broken":
             return times < (_FIRST_TRIES if self._answered_at is None else _TRIES)
-        return times <= _AGAIN[error.kind] and (error.kind == "empty" or question.temperature > 0)
+        worth_it = times <= _AGAIN[error.kind] and (error.kind == "empty" or question.temperature > 0)
+        return worth_it and self._repeat(question)
 
     def _unusable_since(self, tries: _Tries) -> ProviderError | None:
         at, error = self._unusable or (0.0, None)

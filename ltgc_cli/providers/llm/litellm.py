@@ -75,6 +75,7 @@ def ask_port(
     limit: float = LIMIT,
     concurrency: int = CONCURRENCY,
     price: Callable[[int, int], float] | None = None,
+    repeat: Callable[[Question], bool] = lambda _: True,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> Ask:
@@ -82,7 +83,8 @@ def ask_port(
 
     Busy and broken servers are asked again for up to `limit` seconds a question, each time for up to `timeout`
     seconds; nobody else repeats a request. `price` gives the dollars of prompt and completion tokens, for models that
-    litellm has no price of. Tests pass a `clock` and a `sleep` of their own.
+    litellm has no price of; `repeat` is asked before a question is paid for once more, as its answer was empty or a
+    refusal. Tests pass a `clock` and a `sleep` of their own.
     """
 
     @functools.cache
@@ -99,6 +101,7 @@ def ask_port(
             limit=limit,
             concurrency=concurrency,
             price=price,
+            repeat=repeat,
             clock=clock,
             sleep=sleep or asyncio.sleep,
         )

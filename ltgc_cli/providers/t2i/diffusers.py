@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +53,7 @@ def identity(spec: str, lora: str | None = None, dtype: Dtype | None = None) -> 
     name = _model(spec)
     if lora:
         where, file = pipelines.lora_file(lora)
-        here = file and Path(where).is_dir()
+        here = file and os.path.isdir(where)
         name += f" + {file_identity('lora', Path(where, file or '')) if here else f'lora:{lora}'}"
     return f"{name} ({dtype})" if dtype else name
 
@@ -62,7 +63,7 @@ def load(spec: str, **options: Any) -> Loaded:
     if spec == "embedded":
         torch_setup.one_thread()
         return pipelines.load(spec, folder=EMBEDDED, **options)
-    return pipelines.load(spec, folder=Path(spec) if Path(spec).is_dir() else None, **options)
+    return pipelines.load(spec, folder=Path(spec) if os.path.isdir(spec) else None, **options)
 
 
 def draw(loaded: Loaded, drawings: Sequence[Drawing], originals: Sequence[Image] = ()) -> list[Image | Refused]:
@@ -265,7 +266,7 @@ def _picture(image: Image | Refused, format: PictureFormat, keep: Callable[[byte
 def _model(spec: str) -> str:
     if spec == "embedded":
         return folder_identity("embedded/t2i", _folder(EMBEDDED))
-    if spec and Path(spec).is_dir():
+    if os.path.isdir(spec):  # not Path.is_dir(), which raises for a name that is too long
         return folder_identity("t2i", _folder(Path(spec)))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", spec) or spec.startswith("."):
         raise InputError(f"{spec!r} names no text-to-image model and is no folder; write {SPECS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -91,12 +92,12 @@ def lora_file(lora: str) -> tuple[str, str | None]:
     Raises InputError for what is none.
     """
     path = Path(lora)
-    if path.is_dir():
+    if os.path.isdir(lora):
         found = sorted(file.name for file in path.glob("*.safetensors"))
         if len(found) != 1:
             raise InputError(f"--lora {lora}: {len(found)} .safetensors files are in this folder; name one of them")
         return str(path), found[0]
-    if path.is_file():
+    if os.path.isfile(lora):
         if path.suffix != ".safetensors":  # a pickle can run code
             raise InputError(f"--lora {lora}: only .safetensors files are read")
         return str(path.parent), path.name
