@@ -223,3 +223,13 @@ def test_threads_that_ask_first_together_open_the_port_once(asking):
             thread.join()
 
     assert routes.most_at_once == 2 and len(routes.seen) == 8
+
+
+def test_a_server_that_a_variable_of_the_provider_names_is_in_the_models_name(monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OLLAMA_API_BASE", "http://gpu-7:11434")
+    assert port.identity("ollama/llama3.1") == "ollama/llama3.1@gpu-7:11434"
+    assert port.identity("gpt-4o") == "gpt-4o"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:secret@localhost:8000/v1")
+    assert port.identity("gpt-4o") == "gpt-4o@localhost:8000/v1"
+    assert port.identity("gpt-4o", "http://other/v1") == "gpt-4o@other/v1"
