@@ -55,14 +55,17 @@ def identity(spec: str, api_base: str | None = None) -> str:
     """
     if not spec.strip() or spec != spec.strip():
         raise InputError(f"{spec!r} names no language model; write {SPECS}")
-    if api_base is None:
+    provider = spec.partition("/")[0].upper() if "/" in spec else "OPENAI"
+    # litellm heeds these variables too.
+    server = api_base or os.environ.get(f"{provider}_API_BASE") or os.environ.get(f"{provider}_BASE_URL")
+    if not server:
         return spec
     try:
-        address = urlsplit(api_base)
+        address = urlsplit(server)
     except ValueError:  # half an IPv6 address
         address = urlsplit("")
     if address.scheme not in ("http", "https") or not address.netloc:
-        raise InputError(f"--api-base {scrubbed(api_base)}: no address of a server; write http://localhost:8000/v1")
+        raise InputError(f"--api-base {scrubbed(server)}: no address of a server; write http://localhost:8000/v1")
     return f"{spec}@{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
 
 
