@@ -26,24 +26,25 @@ class Budget:
         self._under_way = 0
         self._repeats: dict[Any, float] = {}
         """Set aside for questions that are asked once more, because their answer was empty."""
-        self._over = False
+        self._over = ""
+        """What is said once a limit is reached."""
         self._changed = threading.Condition()
 
     def reserve(self, *most: float) -> int:
         """Returns how many questions, of those that cost at most so many US dollars each, may be asked now: at least 1.
 
-        Near the limit it waits for the questions under way, which mostly cost less than was set aside for them.
-        Raises BudgetError where the limit could be passed even so.
+        Near the limit it waits for the questions under way, which mostly cost less than was set aside for them, and
+        whose answers are not to be lost. Raises BudgetError where the limit could be passed even so.
         """
         with self._changed:
             while not self._over and self._passes(most[0]):
-                if self._under_way == 0 or self._calls_used_up():
-                    self._over = True
+                if self._under_way == 0:
+                    self._over = self._said(most[0])
                     self._changed.notify_all()
                 else:
                     self._changed.wait()
             if self._over:
-                raise BudgetError(self._said())
+                raise BudgetError(self._over)
             room = 0
             for bound in most:
                 if self._passes(bound):
@@ -80,12 +81,14 @@ class Budget:
     def _calls_used_up(self) -> bool:
         return self.calls is not None and self.asked >= self.calls
 
-    def _said(self) -> str:
+    def _said(self, most: float) -> str:
         if self._calls_used_up():
-            return f"--max-calls {self.calls} is reached; run the same command again and it goes on"
+            then = "run the same command again and it goes on" if self.calls else "raise it"
+            return f"--max-calls {self.calls} is reached; {then}"
+        then = "run the same command again and it goes on" if self.spent else "raise it, or lower --max-tokens"
         return (
-            f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent, and the next question could pass it; "
-            "run the same command again and it goes on"
+            f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent, and one more can cost up to "
+            f"${most:.2g}; {then}"
         )
 
 

@@ -139,3 +139,28 @@ def test_a_question_that_is_asked_once_more_is_set_aside_once_more_and_settled_w
     assert budget.spent == 0.5
     assert budget.repeat(QUESTION, 0.4)
     assert not budget.repeat(QUESTION, 0.0), "three calls have been made"
+
+
+def test_a_limit_in_calls_is_said_only_when_those_under_way_are_answered():
+    budget, answered = Budget(calls=5), []
+
+    def port(_: Question) -> Answer:
+        threading.Event().wait(0.01)
+        answered.append(1)
+        return costing(0.0)
+
+    def tried(_: int) -> int:
+        try:
+            guarded(port, budget, lambda _: 0.0)(QUESTION)
+        except BudgetError:
+            return len(answered)
+        return 5
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(tried, range(40))) == {5}
+
+
+def test_a_limit_that_has_room_for_nothing_says_what_to_do():
+    ask = guarded(lambda _: costing(0.0), Budget(dollars=0.02), lambda _: 0.025)
+    with pytest.raises(BudgetError, match=r"one more can cost up to \$0.025; raise it, or lower --max-tokens"):
+        ask(QUESTION)

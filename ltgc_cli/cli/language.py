@@ -60,6 +60,8 @@ def describe(
     """
     from ltgc_cli.cli import plans
 
+    if not data and not input and f.nothing_piped():
+        raise InputError("describe has nothing to look at: name a data set, --data birds/")
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price), half_price=half_price)
     plan = plans.describing(
         session,

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
 from ltgc_cli.errors import InputError
-from ltgc_cli.stages.settings import THRESHOLDS, Judging, Mode, NeverPass, Scale
+from ltgc_cli.stages.settings import HIGHEST, THRESHOLDS, Judging, Mode, NeverPass, Scale
 
 _JUDGING = Judging()
 
@@ -143,6 +144,13 @@ def filter_(
     bar = THRESHOLDS[scale] if threshold is None else threshold
     if scale == "calibrated" and not 0 <= bar <= 100:
         raise InputError(f"--threshold {bar}: on the calibrated scale it is a percentile, from 0 to 100")
+    if scale != "calibrated" and bar > HIGHEST[scale]:
+        raise InputError(f"--threshold {bar:g}: no score on the {scale} scale is above {HIGHEST[scale]:g}")
+    if threshold is not None and scale == "calibrated" and 0 < bar < 1:
+        console.notice(
+            f"filter: --threshold {bar:g} is a percentile of the originals' scores here; "
+            "for a bar on the raw cosine add --scale cosine"
+        )
     judging = Judging(scale=scale, threshold=bar, mode=mode, rounds=rounds, never_pass=never_pass, margin=margin)
     asking = f.asking(concurrency, api_base, time_limit, max_tokens)
     if preview:

@@ -128,7 +128,7 @@ def rendering(session: Session, *, t2i: str, style: Style, batch: int, **options
     model, paint = session.paint(t2i, batch=batch, **options)
     return Plan(
         "render",
-        {"t2i": model, **msgspec.to_builtins(style)},
+        {"t2i": model, **_style(style)},
         lambda given: _flat(render.render(records.by_class(given), paint=paint, model=model, style=style, batch=batch)),
         caveats=("at the price of the finest quality, which the API may choose",) if t2i.startswith("litellm:") else (),
     )
@@ -178,7 +178,7 @@ def filtering(
             )
         )
 
-    more = {**msgspec.to_builtins(settings), **msgspec.to_builtins(style), **_asked_with(asking), **_prompts(prompts)}
+    more = {**msgspec.to_builtins(settings), **_style(style), **_asked_with(asking), **_prompts(prompts)}
     caveats = ("at the most: as if no drawing ever passed",) if settings.mode == "refine" else ()
     return Plan("filter", flags | more, run, whole=True, caveats=caveats)
 
@@ -363,6 +363,12 @@ def _asked_with(asking: Asking) -> dict[str, Any]:
     """Returns what of the way of asking changes answers, where it was set."""
     settings = {"max_tokens": asking.max_tokens, "image_size": asking.image_size}
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _style(style: Style) -> dict[str, Any]:
+    """Returns the style by the names of its flags."""
+    named: dict[str, Any] = msgspec.to_builtins(style)
+    return {**named, "from-original": named.pop("strength")}
 
 
 def _noted(given: Iterator[Record], session: Session) -> Iterator[Record]:

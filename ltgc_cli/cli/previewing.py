@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from ltgc_cli import console, records
@@ -10,6 +11,9 @@ from ltgc_cli.cli.runner import Streams, reading, real
 from ltgc_cli.cli.session import Asking, Session
 from ltgc_cli.stages import preview
 from ltgc_cli.stages.settings import Judging
+
+_WIDE = 110
+"""Columns of a terminal from which on there is room for quantiles beside the histograms."""
 
 
 def show(
@@ -45,6 +49,10 @@ def show(
         for metric in preview.metrics(spreads, settings):
             sys.stdout.write(records.dump(metric) + "\n")
         sys.stdout.flush()
-    console.table("", *preview.table(spreads, settings), stream=None if person else sys.stderr)
+    narrow = person and shutil.get_terminal_size().columns < _WIDE
+    console.table("", *preview.table(spreads, settings, narrow=narrow), stream=None if person else sys.stderr)
+    asked = session.meter.summary()
+    if asked:
+        console.notice(f"filter --preview: {asked}")
     bar = "percentile of the originals" if settings.scale == "calibrated" else f"bar on the {settings.scale} scale"
     console.notice(f"filter: a column a {bar}, and the drawings that it passes; * is the one in use (--threshold)")

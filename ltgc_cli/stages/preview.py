@@ -152,11 +152,12 @@ def metrics(spreads: Sequence[Spread], settings: Judging) -> list[Metric]:
     return found
 
 
-def table(spreads: Sequence[Spread], settings: Judging) -> tuple[list[str], list[list[str]]]:
+def table(spreads: Sequence[Spread], settings: Judging, *, narrow: bool = False) -> tuple[list[str], list[list[str]]]:
     """Returns the columns and rows of a table for a person: a row a class, the last one of all.
 
     A histogram shows real images and one drawn images, over the range of all scores; the scores beside it are the
-    10th percentile, the median and the 90th. A threshold's column has the share of drawings that it passes.
+    10th percentile, the median and the 90th; a narrow table does without. A threshold's column has the share of
+    drawings that it passes.
     """
     everything = [value for spread in spreads for value in (*spread.real, *spread.drawn)]
     low, high = min(everything, default=0.0), max(everything, default=0.0)
@@ -164,12 +165,13 @@ def table(spreads: Sequence[Spread], settings: Judging) -> tuple[list[str], list
     sign = "%" if settings.scale == "calibrated" else ""
     named = [f"{threshold:g}{sign}{'*' if threshold == settings.threshold else ''}" for threshold in grid]
     span = f"{low:.2f}…{high:.2f}"
-    columns = ["class", "real", span, "10/50/90", "drawn", span, "10/50/90", *named]
+    beside = [] if narrow else ["10/50/90"]
+    columns = ["class", "real", span, *beside, "drawn", span, *beside, *named]
     rows = [
         [
             spread.class_ if spread.label >= 0 else "all",
-            *_shown(spread.real, low, high),
-            *_shown(spread.drawn, low, high),
+            *_shown(spread.real, low, high)[: 2 + len(beside)],
+            *_shown(spread.drawn, low, high)[: 2 + len(beside)],
             *(f"{passing.passed / len(spread.drawn):.0%}" if spread.drawn else "" for passing in spread.passing),
         ]
         for spread in spreads

@@ -16,6 +16,9 @@ THRESHOLDS: dict[Scale, float] = {"calibrated": 10.0, "cosine": 0.3, "paper": 0.
 """The default --threshold of each scale. The paper's is 0.8 (0.6 for iNaturalist); the others are ours: 0.3 is
 the same bar on the raw cosine, 0.75 on CLIPScore, 10 a percentile of the scores of the original images."""
 
+HIGHEST: dict[Scale, float] = {"cosine": 1.0, "paper": 1.5, "clipscore": 2.5, "calibrated": 100.0}
+"""The highest threshold that a scale can have."""
+
 
 class Judging(msgspec.Struct, frozen=True, kw_only=True):
     """How strict filter is, and what it does with what fails."""

@@ -176,7 +176,7 @@ def test_a_budget_of_calls_ends_the_run_and_the_next_one_goes_on(ltgc):
     routes = chat(answer)
     command = ("extend", *(flag for name in NAMES for flag in ("--class", name)), "--llm", "gpt-4o", "--max-calls", 3)
     with serving(routes) as address:
-        flags = ("--api-base", f"{address}/v1", "--concurrency", 2)
+        flags = ("--api-base", f"{address}/v1")
         first = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
         assert (first.code, len(routes.seen)) == (4, 3)
         assert "--max-calls 3 is reached; run the same command again and it goes on" in first.err

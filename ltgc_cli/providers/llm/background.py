@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import functools
 import threading
+import warnings
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -65,5 +66,7 @@ def _cancel_soon(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    # What had not begun when the program ended needs no mention.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(1)

@@ -220,7 +220,12 @@ def _sent(service: Service, folder: Path, keys: list[str], payload: bytes, notic
     """Returns the note of a batch that was made of these questions."""
     name = _path(folder, keys).stem
     upload = (f"ltgc-{name[:12]}.jsonl", payload, "application/jsonl")
-    file = service.patiently(lambda: service.call("create_file", file=upload, purpose="batch")).id
+    try:
+        file = service.patiently(lambda: service.call("create_file", file=upload, purpose="batch")).id
+    except ProviderError as error:
+        if "404" in str(error):
+            raise ProviderError(f"{service.spec}: its server has no batch API; leave --batch out ({error})") from None
+        raise
     note = Note(keys=keys, file=file, sent=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     note = msgspec.structs.replace(note, batch=_made(service, folder, note, name))
     _write(folder, note)

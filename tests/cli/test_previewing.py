@@ -15,9 +15,10 @@ def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(ltg
     shares = [row for row in lines(ran.out) if row["name"] == "pass share"]
     assert {row.get("class", "all") for row in shares} == {"three", "crane", "all"}
     assert {row["images"] for row in shares if row.get("class") == "three"} == {3}
-    *_, three, crane, everything, note = ran.err.splitlines()
+    *_, three, crane, everything, asked, note = ran.err.splitlines()
     assert [line.split()[0] for line in (three, crane, everything)] == ["three", "crane", "all"]
     assert "* is the one in use (--threshold)" in note
+    assert "2 questions asked" in asked
     assert "redrawn" not in ran.err
 
 
