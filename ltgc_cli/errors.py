@@ -5,7 +5,8 @@ LtgcError
 ├── ProviderError    3   a provider cannot be used (key, network, weights), after retries
 ├── BudgetError      4   the budget was reached; run again to go on
 └── Refused          -   one request was refused; becomes a `failure` record, the run goes on
-    └── TooLong      -   the question is longer than the model reads; it can be asked in parts
+    ├── TooLong      -   the question is longer than the model reads; it can be asked in parts
+    └── Unreadable   -   the image itself cannot be read; asking again changes nothing
 """
 
 from __future__ import annotations
@@ -54,3 +55,7 @@ class Refused(LtgcError):
 
 class TooLong(Refused):
     """The question is longer than the model's context; the same in parts may well be answered."""
+
+
+class Unreadable(Refused):
+    """The image itself cannot be read. Unlike other refusals this is final, and a run that met it is whole."""

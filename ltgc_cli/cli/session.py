@@ -18,7 +18,7 @@ from ltgc_cli.budget import Budget, guarded, guarded_batch
 from ltgc_cli.cli import estimates
 from ltgc_cli.cli.rehearsal import Rehearsal, bytes_unkept
 from ltgc_cli.engine import Meter
-from ltgc_cli.errors import BudgetError, InputError, Refused
+from ltgc_cli.errors import BudgetError, InputError, Refused, Unreadable
 from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Nearest, Paint, Picture, Question, Schema, Score, Task
 from ltgc_cli.providers import Opened, prices, replay
 from ltgc_cli.providers.t2i import image_api
@@ -81,6 +81,7 @@ class Session:
         self.store = store.Store(folder)
         self.meter = Meter()
         self.refused = 0
+        """Requests that may be answered another time: a run with any is not whole."""
         self.rehearsal = Rehearsal(self.store) if limits.dry_run else None
         self.limits = limits
         self.half_price = half_price
@@ -291,7 +292,7 @@ class Session:
             try:
                 return port(question)
             except Refused as refused:
-                self.refused += 1
+                self.refused += not isinstance(refused, Unreadable)
                 self.meter.paid(refused.usage)
                 raise
 
@@ -304,7 +305,7 @@ class Session:
             answers = port(requests)
             for answer in answers:
                 if isinstance(answer, Exception):
-                    self.refused += 1
+                    self.refused += not isinstance(answer, Unreadable)
                     self.meter.paid(getattr(answer, "usage", None))
             return answers
 

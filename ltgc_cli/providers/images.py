@@ -6,7 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import Unreadable
 from ltgc_cli.providers.quiet import one_line, quiet
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _opened(data: bytes, name: str) -> tuple[Image, Image]:
     except Exception as error:  # Pillow's decoders raise all kinds, SyntaxError included
         unknown = isinstance(error, PIL.UnidentifiedImageError)  # whose own words are a memory address
         said = "no image format that Pillow knows" if unknown else one_line(error, 100)
-        raise Refused(f"image {name[:12]} cannot be read: {said}") from None
+        raise Unreadable(f"image {name[:12]} cannot be read: {said}") from None
 
 
 def _upright(image: Image) -> Image:

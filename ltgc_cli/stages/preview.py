@@ -165,13 +165,13 @@ def table(spreads: Sequence[Spread], settings: Judging, *, narrow: bool = False)
     sign = "%" if settings.scale == "calibrated" else ""
     named = [f"{threshold:g}{sign}{'*' if threshold == settings.threshold else ''}" for threshold in grid]
     span = f"{low:.2f}…{high:.2f}"
-    beside = [] if narrow else ["10/50/90"]
+    beside, bins = ([], _BINS * 2 // 3) if narrow else (["10/50/90"], _BINS)
     columns = ["class", "real", span, *beside, "drawn", span, *beside, *named]
     rows = [
         [
             spread.class_ if spread.label >= 0 else "all",
-            *_shown(spread.real, low, high)[: 2 + len(beside)],
-            *_shown(spread.drawn, low, high)[: 2 + len(beside)],
+            *_shown(spread.real, low, high, bins)[: 2 + len(beside)],
+            *_shown(spread.drawn, low, high, bins)[: 2 + len(beside)],
             *(f"{passing.passed / len(spread.drawn):.0%}" if spread.drawn else "" for passing in spread.passing),
         ]
         for spread in spreads
@@ -238,8 +238,8 @@ def _metric(spread: Spread, name: str, value: float | None, images: int, rest: d
     return identify(metric, name, *rest.values())
 
 
-def _shown(values: Sequence[float], low: float, high: float) -> list[str]:
+def _shown(values: Sequence[float], low: float, high: float, bins: int) -> list[str]:
     if not values:
         return ["0", "", ""]
     quantiles = "/".join(f"{percentile(values, q):.2f}" for q in (10, 50, 90))
-    return [str(len(values)), histogram(values, low, high), quantiles]
+    return [str(len(values)), histogram(values, low, high, bins), quantiles]

@@ -248,3 +248,15 @@ def test_half_price_through_a_batch_and_what_it_refused_is_asked_one_by_one(ltgc
     prices = {row["class"]: row["made"]["usage"]["dollars"] for row in described}
     assert prices["crane"] == pytest.approx(prices["Trogon rufus"] / 2)
     assert lines(again.out) == lines(ran.out)
+
+
+def test_a_run_that_met_a_broken_file_is_whole_and_is_answered_by_its_artifact(ltgc, birds):
+    routes = chat(answer)
+    with serving(routes) as address:
+        flags = ("--data", birds, "--lmm", "gpt-4o", "--api-base", f"{address}/v1")
+        first = ltgc("describe", *flags, OPENAI_API_KEY=KEY)
+        second = ltgc("describe", *flags)
+    assert (first.code, second.code) == (1, 1)
+    assert second.out == first.out
+    assert "answered by" in second.err
+    assert "crane/cut.jpg: image" in second.err
