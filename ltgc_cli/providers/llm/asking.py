@@ -15,7 +15,6 @@ from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm.faults import Passing
-from ltgc_cli.providers.llm.litellm import whom
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
 from ltgc_cli.providers.quiet import one_line
@@ -207,6 +206,20 @@ class Asking:
             return None
         cost = getattr(response, "_hidden_params", {}).get("response_cost")
         return None if cost is None else round(float(cost), 10)
+
+
+def whom(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
+    """Returns whom to ask. With an api_base, a name without a provider is an OpenAI-compatible server's."""
+    if api_base is None:
+        return {"model": spec}
+    try:
+        model, provider, *_ = litellm.get_llm_provider(spec)
+    except Exception:  # litellm raises several kinds for "unknown"
+        model, provider = spec, "openai"
+    spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
+    missing = litellm.validate_environment(spec)["missing_keys"]
+    # A server of one's own mostly wants no key, but the client insists on one.
+    return {"model": spec, "api_base": api_base, **({"api_key": "none"} if missing else {})}
 
 
 def _text(response: Any) -> str:

@@ -25,6 +25,7 @@ from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import prices, retries
 from ltgc_cli.providers.llm import batch_files, faults
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm.asking import whom as asked_of
 from ltgc_cli.providers.quiet import one_line
 from ltgc_cli.store import key, write_atomically
 
@@ -138,7 +139,7 @@ def answer(
 def _service(spec: str, api_base: str | None, sleep: Callable[[float], None]) -> Service:
     chat.identity(spec, api_base)
     litellm = chat.imported()
-    whom = chat.whom(litellm, spec, api_base)
+    whom = asked_of(litellm, spec, api_base)
     try:
         model, provider, *_ = litellm.get_llm_provider(whom["model"])
     except Exception:  # litellm raises several kinds for "unknown"

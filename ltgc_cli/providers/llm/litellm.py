@@ -23,18 +23,7 @@ from ltgc_cli.providers.quiet import quiet
 if TYPE_CHECKING:
     from ltgc_cli.providers.llm.asking import Asking
 
-__all__ = [
-    "CONCURRENCY",
-    "LIMIT",
-    "SPECS",
-    "TIMEOUT",
-    "ask_port",
-    "content",
-    "identity",
-    "imported",
-    "scrubbed",
-    "whom",
-]
+__all__ = ["CONCURRENCY", "LIMIT", "SPECS", "TIMEOUT", "ask_port", "content", "identity", "imported", "scrubbed"]
 
 TIMEOUT = 120.0
 """Seconds that one request may take."""
@@ -153,17 +142,3 @@ def content(question: Question, objects: Callable[[str], bytes]) -> str | list[d
     urls = [data_url(objects(image), image, longest) for image in question.images]
     shown = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return [*shown, {"type": "text", "text": question.text}]
-
-
-def whom(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
-    """Returns whom to ask. With an api_base, a name without a provider is an OpenAI-compatible server's."""
-    if api_base is None:
-        return {"model": spec}
-    try:
-        model, provider, *_ = litellm.get_llm_provider(spec)
-    except Exception:  # litellm raises several kinds for "unknown"
-        model, provider = spec, "openai"
-    spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
-    missing = litellm.validate_environment(spec)["missing_keys"]
-    # A server of one's own mostly wants no key, but the client insists on one.
-    return {"model": spec, "api_base": api_base, **({"api_key": "none"} if missing else {})}

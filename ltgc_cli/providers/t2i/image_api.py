@@ -141,8 +141,10 @@ def _whom(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
 
     litellm loses `max_retries` on its way to OpenAI's client for images and sets it to two on any client it is given.
     """
+    from ltgc_cli.providers.llm.asking import whom as asked_of
+
     litellm = chat.imported()
-    whom = chat.whom(litellm, spec, api_base)
+    whom = asked_of(litellm, spec, api_base)
     _, provider, key, base = litellm.get_llm_provider(whom["model"], api_base=api_base)
     if provider != "openai" and provider not in litellm.openai_compatible_providers:
         return whom
