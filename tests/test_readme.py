@@ -89,7 +89,15 @@ def test_every_flag_that_the_readme_names_exists():
         subprocess.run([sys.executable, "-m", "ltgc_cli", *words], capture_output=True, text=True).stdout
         for words in [["--help"], *([command, "--help"] for command in COMMANDS)]
     )
-    foreign = {"--editable", "--index-url", "--seeds", "--split"}  # of pip and of the benchmarks
+    foreign = {
+        "--editable",
+        "--index-url",
+        "--seeds",
+        "--split",
+        "--arch",
+        "--images",
+        "--turns",
+    }  # of pip and of the benchmarks
     assert {flag for flag in named - foreign if flag not in helps} == set()
 
 
