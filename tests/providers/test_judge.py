@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.errors import InputError, Refused, Unreadable
 from ltgc_cli.ports import Match, Nearest, Rival
 from ltgc_cli.providers.clip import judge
 from ltgc_cli.providers.clip import open_clip as clip
@@ -158,7 +158,7 @@ def test_a_broken_image_is_refused_in_its_place_and_the_others_are_scored(clip_f
     first, *refused, last = score([match(good), *map(match, broken), match(good)])
 
     assert isinstance(first, float) and first == last
-    assert [type(answer) for answer in refused] == [Refused] * 3
+    assert [type(answer) for answer in refused] == [Unreadable] * 3
     assert "image bbbbbbbbbbbb cannot be read" in str(refused[0])
 
 
@@ -281,7 +281,7 @@ def test_where_there_is_no_other_text_or_no_image_it_is_refused_in_its_place(cli
     rivals = [rival(NAMES[0], "mine", alone), rival("b" * 64, "mine", many), rival(NAMES[0], "mine", many)]
 
     *refused, good = compare(rivals)
-    assert [type(answer) for answer in refused] == [Refused] * 2
+    assert [type(answer) for answer in refused] == [Refused, Unreadable]
     assert "no other text" in str(refused[0]) and "image bbbbbbbbbbbb cannot be read" in str(refused[1])
     assert isinstance(good, Nearest)
 
