@@ -72,13 +72,14 @@ def generating(data: str, k: int, judging: Judging) -> list[Step]:
     """Returns describe … filter over a data set with the embedded models and filter's settings."""
     from ltgc_cli.cli import plans
     from ltgc_cli.cli.session import Asking
+    from ltgc_cli.learn.datasets import Source
     from ltgc_cli.prompts import PAPER
     from ltgc_cli.stages.settings import Style
 
     style = Style()
     small = "embedded"
     return [
-        lambda s: plans.describing(s, data=data, tail="100", lmm=small, prompts=PAPER, asking=Asking()),
+        lambda s: plans.describing(s, data=Source(data), tail="100", lmm=small, prompts=PAPER, asking=Asking()),
         lambda s: plans.extending(s, names=[], llm=small, want=20, prompts=PAPER, asking=Asking()),
         lambda s: plans.reflecting(s, llm=small, k=k, rounds=3, near=0.8, prompts=PAPER, asking=Asking()),
         lambda s: plans.rendering(s, t2i=small, style=style, batch=32),
@@ -98,16 +99,18 @@ def generating(data: str, k: int, judging: Judging) -> list[Step]:
 
 def trained(data: str, settings: Settings, name: str = "", *, generated: bool = True) -> Step:
     """Returns one mix-train with the embedded CLIP."""
-    from ltgc_cli.cli import plans
+    from ltgc_cli.cli.training_plan import training
+    from ltgc_cli.learn.datasets import Source
 
-    return lambda s: plans.training(s, data=data, clip="embedded", settings=settings, generated=generated, name=name)
+    return lambda s: training(s, data=Source(data), clip="embedded", settings=settings, generated=generated, name=name)
 
 
 def evaluated(data: str, split: Split = "test") -> Step:
     """Returns eval over every checkpoint of the stream, with CLIP itself beside them."""
-    from ltgc_cli.cli import plans
+    from ltgc_cli.cli.evaluating_plan import evaluating
+    from ltgc_cli.learn.datasets import Source
 
-    return lambda s: plans.evaluating(s, data=data, split=split, clip="embedded", zero_shot=True)
+    return lambda s: evaluating(s, data=Source(data), split=split, clip="embedded", zero_shot=True)
 
 
 def walked(steps: Iterable[Step], folder: Path, artifact: Path | None = None) -> Path:

@@ -16,6 +16,7 @@ from ltgc_cli.stages.settings import Style
 if TYPE_CHECKING:
     from ltgc_cli.cli.runner import Plan, Streams
     from ltgc_cli.cli.session import Asking, Limits, Session
+    from ltgc_cli.learn.datasets import Source
 
 
 def session(
@@ -95,6 +96,13 @@ def prompts(path: Path | None):  # type: ignore[no-untyped-def]  # prompts impor
     from ltgc_cli import prompts
 
     return prompts.load(path)
+
+
+def source(data: str, root: Path | None, classes: Path | None) -> Source:
+    """Returns the data set that a command's flags name."""
+    from ltgc_cli.learn.datasets import Source
+
+    return Source(data, root, classes)
 
 
 def nothing_piped() -> bool:

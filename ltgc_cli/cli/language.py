@@ -20,6 +20,8 @@ def describe(
             "--data", "-d", metavar="DATA", help="A folder with one folder of images per class, or digits-lt[:SEED]."
         ),
     ] = None,
+    root: o.Root = None,
+    classes: o.Classes = None,
     tail: Annotated[
         str,
         typer.Option(help="Classes with fewer training images than this are tail classes (our default); or: few (20)."),
@@ -65,7 +67,7 @@ def describe(
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price), half_price=half_price)
     plan = plans.describing(
         session,
-        data=data,
+        data=f.source(data, root, classes) if data else None,
         tail=tail,
         lmm=lmm,
         prompts=f.prompts(prompts),

@@ -1,16 +1,16 @@
-"""The commands that train and measure: mix-train, eval."""
+"""The command that trains: mix-train."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
 
 _DEFAULTS = Settings()
 
@@ -18,20 +18,22 @@ _DEFAULTS = Settings()
 @app.command()
 def mix_train(
     data: o.Data,
+    root: o.Root = None,
+    classes: o.Classes = None,
     mix: Annotated[
-        Literal["balancemix", "mixup", "none"],
+        Mix | None,
         typer.Option(
             help="balancemix: a class-balanced original with a generated image; mixup: any two; none (Table 5)."
         ),
     ] = _DEFAULTS.mix,
     sampler: Annotated[
-        Literal["instance", "balanced"], typer.Option(help="How images are sampled under mixup and none.")
+        Sampler | None, typer.Option(help="How images are sampled under mixup and none.")
     ] = _DEFAULTS.sampler,
     mix_alpha: Annotated[
         float, typer.Option(help="λ ~ Beta(alpha, alpha), one per pair (ours).")
     ] = _DEFAULTS.mix_alpha,
     loss: Annotated[
-        Literal["ce", "la", "balanced-softmax"],
+        LossName,
         typer.Option(help="Cross-entropy on soft labels, logit adjustment, or balanced softmax."),
     ] = "ce",
     tau: Annotated[float, typer.Option(help="Strength of the logit adjustment.")] = _DEFAULTS.tau,
@@ -70,7 +72,7 @@ def mix_train(
     ltgc mix-train --data birds/ -i filtered.jsonl -o trained.jsonl
     ltgc mix-train --data birds/ --no-generated --loss la          # the baseline: fine-tuning, logit adjustment
     """
-    from ltgc_cli.cli import plans
+    from ltgc_cli.cli.training_plan import training
 
     session = f.session(cache_dir, None, quiet)
     settings = Settings(
@@ -90,31 +92,13 @@ def mix_train(
         seed=seed,
     )
     alone = not generated and not input and f.nothing_piped()
-    plan = plans.training(session, data=data, clip=clip, settings=settings, generated=generated, name=name, alone=alone)
+    plan = training(
+        session,
+        data=f.source(data, root, classes),
+        clip=clip,
+        settings=settings,
+        generated=generated,
+        name=name,
+        alone=alone,
+    )
     f.finish(plan, f.streams(input, output, json, own=alone), session, out, clip)
-
-
-@app.command("eval")
-def eval_(
-    data: o.Data,
-    split: Annotated[Literal["test", "val"], typer.Option(help="Which part of a data set that has several.")] = "test",
-    zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Measure CLIP itself, untrained, too.")] = False,
-    clip: o.Clip = "embedded",
-    input: o.Input = None,
-    output: o.Output = None,
-    json: o.Json = False,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> None:
-    """Measure accuracy over many-, medium- and few-shot classes on a balanced test set.
-
-    \b
-    ltgc eval --data birds-test/ -i trained.jsonl
-    ltgc eval --data digits-lt --zero-shot
-    """
-    from ltgc_cli.cli import plans
-
-    session = f.session(cache_dir, None, quiet)
-    alone = zero_shot and not input and f.nothing_piped()
-    plan = plans.evaluating(session, data=data, split=split, clip=clip, zero_shot=zero_shot, alone=alone)
-    f.finish(plan, f.streams(input, output, json, own=alone), session)

@@ -170,6 +170,16 @@ Data = Annotated[
         "--data", "-d", metavar="DATA", help="A folder with one folder of images per class, or digits-lt[:SEED]."
     ),
 ]
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Where the paths of a list, a table or a manifest start [its folder]."),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes", metavar="FILE", help="Class table: CSV or JSONL with label, name, and synonyms, sense if wanted."
+    ),
+]
 Width = Annotated[int | None, typer.Option(min=8, help="Width of the drawings, in pixels [the model's own].")]
 Height = Annotated[int | None, typer.Option(min=8, help="Height of the drawings, in pixels [the model's own].")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps [the model's own].")]

@@ -19,16 +19,12 @@ from ltgc_cli.cli.session import Asking, Session
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
-from ltgc_cli.learn.settings import Settings
 from ltgc_cli.ports import Drawing
 from ltgc_cli.providers.t2i import image_api
-from ltgc_cli.records import Checkpoint, Class, Group, Image, Record, identify
+from ltgc_cli.records import Class, Group, Image, Record, identify
 from ltgc_cli.stages import describe, extend, filter, reflect, render
 from ltgc_cli.stages import senses as meanings
 from ltgc_cli.stages.settings import Judging, Style
-
-_ALONE = "no input"
-"""The fingerprint of an empty stream: for a run that needs no records and waits for none."""
 
 TAILS = {"few": 20}
 """Names for --tail besides a number of images."""
@@ -37,7 +33,7 @@ TAILS = {"few": 20}
 def describing(
     session: Session,
     *,
-    data: str | None,
+    data: datasets.Source | None,
     tail: str,
     lmm: str,
     prompts: p.Prompts,
@@ -183,74 +179,6 @@ def filtering(
     return Plan("filter", flags | more, run, whole=True, caveats=caveats)
 
 
-def training(
-    session: Session, *, data: str, clip: str, settings: Settings, generated: bool, name: str, alone: bool = False
-) -> Plan:
-    """Returns mix-train: one more record, the checkpoint, behind the lines of the stream."""
-    identity = session.score(clip).model
-    flags = {
-        "data": datasets.fingerprint(data, "train"),
-        "clip": identity,
-        "generated": generated,
-        "name": name,
-        **msgspec.to_builtins(settings),
-    }
-
-    def run(given: Iterator[Record]) -> Iterator[Record]:
-        table = data_classes(data)
-        drawn: list[Image] = []
-        for group in records.by_class(given):
-            table = agreed(table, group.cls)
-            drawn += [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
-            yield from group.rows
-        drawn = drawn if generated else []
-        content = [flags, [[image.label, image.sha256] for image in drawn], [msgspec.to_builtins(c) for c in table]]
-        sha256 = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
-        folder = session.store.folder / "checkpoints" / sha256
-        trained = Checkpoint(
-            sha256=sha256,
-            method=name or method(settings, len(drawn)),
-            settings={"clip": identity, "images": len(drawn), **msgspec.to_builtins(settings)},
-        )
-        if not (folder / "done.json").exists():
-            from ltgc_cli.cli.training import fit
-
-            fit(session, data, table, drawn, clip, settings, folder)
-        yield identify(trained, sha256)
-
-    return Plan("mix-train", flags, run, source=_ALONE if alone else "", whole=True)
-
-
-def evaluating(
-    session: Session, *, data: str, split: datasets.Split, clip: str, zero_shot: bool, alone: bool = False
-) -> Plan:
-    """Returns eval: metric records for every checkpoint of the stream, and for CLIP itself with `zero_shot`."""
-    identity = session.score(clip).model
-    flags = {"data": datasets.fingerprint(data, split), "split": split, "clip": identity, "zero_shot": zero_shot}
-
-    def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.cli.training import measure, measure_zero_shot
-
-        table: list[datasets.ClassInfo] = []
-        checkpoints: list[Checkpoint] = []
-        for record in given:
-            if isinstance(record, Checkpoint):
-                checkpoints.append(record)
-            elif isinstance(record, Class):
-                table.append(class_info(record))
-            yield record
-        if not checkpoints and not zero_shot:
-            raise InputError("eval found no checkpoint in its input; pipe mix-train into it, or use --zero-shot")
-        if zero_shot and not table:
-            console.notice(f"eval: no class table in the input; many, medium and few go by the images of {data}")
-        if zero_shot:
-            yield from measure_zero_shot(data, split, table or data_classes(data), clip)
-        for checkpoint in checkpoints:
-            yield from measure(session, data, split, checkpoint, clip)
-
-    return Plan("eval", flags, run, source=_ALONE if alone else "", whole=True)
-
-
 def tail_below(tail: str) -> int:
     """Returns the count below which a class is a tail class, from a number or a name (`few`)."""
     if tail in TAILS:
@@ -270,7 +198,7 @@ def named(names: Sequence[str]) -> Iterator[Class]:
         yield Class(label=label, class_=name, tail=True)
 
 
-def originals(data: str, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
+def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
     """Returns the data set class by class: the class record, and the original images of a tail class."""
     dataset = datasets.open_data(data, "train")
     items: dict[int, list[datasets.Item]] = {}
@@ -292,51 +220,6 @@ def originals(data: str, below: int, keep: Callable[[bytes], str]) -> Iterator[G
             image = Image(label=info.label, class_=info.name, sha256=sha256, origin="original", name=item.name)
             rows.append(identify(image, item.name, sha256))
         yield Group(cls, rows)
-
-
-def data_classes(data: str) -> list[datasets.ClassInfo]:
-    """Returns the class table of a data set, with real training counts."""
-    return list(datasets.open_data(data, "train").classes)
-
-
-def agreed(table: list[datasets.ClassInfo], cls: Class) -> list[datasets.ClassInfo]:
-    """Returns the data's class table with what the stream knows of a class (its sense).
-
-    Raises InputError where stream and data do not mean the same class by a label: labels never shift.
-    """
-    if cls.label < 0:
-        return table
-    ours = next((info for info in table if info.label == cls.label), None)
-    if ours is None or ours.name != cls.class_:
-        there = f"is {ours.name!r}" if ours else "does not exist"
-        raise InputError(
-            f"label {cls.label} is {cls.class_!r} in the stream and {there} in --data; "
-            "train on the data that the stream was made from"
-        )
-    if not cls.sense or cls.sense == ours.sense:
-        return table
-    return [msgspec.structs.replace(info, sense=cls.sense) if info is ours else info for info in table]
-
-
-def class_info(cls: Class) -> datasets.ClassInfo:
-    """Returns a class record as a row of the class table."""
-    return datasets.ClassInfo(label=cls.label, name=cls.class_, sense=cls.sense, count=cls.count or 0)
-
-
-def method(settings: Settings, generated: int) -> str:
-    """Returns what a table calls a run.
-
-    >>> method(Settings(), 480), method(Settings(loss="la"), 0)
-    ('LTGC', 'fine-tune + la')
-    """
-    loss = "" if settings.loss == "ce" else f" + {settings.loss}"
-    if not generated:
-        return ("fine-tune" if settings.sampler == "instance" else "fine-tune, balanced") + loss
-    if settings.mix == "balancemix":
-        return "LTGC" + loss
-    mix = "" if settings.mix == "none" else f", {settings.mix}"
-    sampler = "" if settings.sampler == "instance" else f", {settings.sampler}"
-    return f"real + generated{mix}{sampler}{loss}"
 
 
 def _check(style: Style, t2i: str) -> None:

@@ -32,6 +32,9 @@ SCHEMA = 1
 """Part of every artifact's hash: raise it when a stage's output changes for the same input and flags."""
 
 
+ALONE = "no input"
+"""The source of a plan that needs no records and waits for none."""
+
 _SHOWN = 20
 """Failures spelled out in the summary; the records have them all."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.settings import Mix, Sampler
+from ltgc_cli.learn.settings import Sampler, Settings
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -60,13 +60,13 @@ def pool(originals: Sequence[int], generated: Sequence[int], width: int) -> Pool
     return Pool(classes, len(originals), width, _grouped(classes[: len(originals)]), _grouped(classes))
 
 
-def plan(step: int, pool: Pool, *, seed: int, batch: int, mix: Mix, sampler: Sampler, alpha: float) -> Plan:
+def plan(step: int, pool: Pool, settings: Settings) -> Plan:
     """Returns what a step trains on, a function of its arguments alone.
 
     first, second, lam -- [batch]
     """
-    rng = np.random.default_rng([seed, step])
-    mix = effective_mix(mix, pool)
+    mix, sampler, batch, alpha = settings.mix, settings.sampler, settings.batch, settings.mix_alpha
+    rng = np.random.default_rng([settings.seed, step])
     if mix == "balancemix":
         first = _balanced(rng, pool.original_groups, batch)
         second = rng.integers(pool.originals, len(pool.classes), batch)
@@ -78,7 +78,7 @@ def plan(step: int, pool: Pool, *, seed: int, batch: int, mix: Mix, sampler: Sam
     return Plan(first, second, rng.beta(alpha, alpha, batch).astype(np.float32))
 
 
-def soft_targets(plan: Plan, pool: Pool) -> NDArray[np.float32]:
+def soft_targets(plan: Plan, pool: Pool, settings: Settings) -> NDArray[np.float32]:
     """Returns ỹ = λ y_i + (1 - λ) y_j [batch, classes]."""
     targets = np.zeros((len(plan.first), pool.width), dtype=np.float32)
     rows = np.arange(len(plan.first))
@@ -88,29 +88,24 @@ def soft_targets(plan: Plan, pool: Pool) -> NDArray[np.float32]:
     return targets
 
 
-def label_marginal(pool: Pool, *, mix: Mix, sampler: Sampler) -> Floats:
+def label_marginal(pool: Pool, settings: Settings) -> Floats:
     """Returns the mean of the stream's soft targets [classes], summing to 1: the prior for logit adjustment.
 
     E[λ] is 1/2 for every Beta(α, α), so α does not matter.
     """
-    if effective_mix(mix, pool) == "balancemix":
+    if settings.mix == "balancemix":
         originals, generated = pool.classes[: pool.originals], pool.classes[pool.originals :]
         return (_share(originals, pool.width, "balanced") + _share(generated, pool.width, "instance")) / 2
-    return _share(pool.classes, pool.width, sampler)
+    return _share(pool.classes, pool.width, settings.sampler)
 
 
-def effective_mix(mix: Mix, pool: Pool) -> Mix:
-    """Returns the mix that this pool allows: BalanceMix needs generated images."""
-    return "none" if mix == "balancemix" and pool.originals == len(pool.classes) else mix
-
-
-def _share(classes: Ints, width: int, sampler: Sampler) -> Floats:
+def _share(classes: Ints, width: int, sampler: Sampler | None) -> Floats:
     counts = np.bincount(classes, minlength=width)
     weights = (counts > 0) if sampler == "balanced" else counts
     return weights / weights.sum()
 
 
-def _sampled(rng: np.random.Generator, pool: Pool, sampler: Sampler, batch: int) -> Ints:
+def _sampled(rng: np.random.Generator, pool: Pool, sampler: Sampler | None, batch: int) -> Ints:
     if sampler == "balanced":
         return _balanced(rng, pool.union_groups, batch)
     return rng.integers(0, len(pool.classes), batch)

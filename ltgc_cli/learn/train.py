@@ -20,7 +20,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import balance_mix, images, model
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.losses import LOSSES
-from ltgc_cli.learn.settings import Settings, checked, total_steps
+from ltgc_cli.learn.settings import Settings, checked, resolved, total_steps
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.store import write_atomically
 
@@ -28,8 +28,6 @@ REPORT_EVERY = 10
 """Steps. The loss is read from the device only then: reading it makes the device wait."""
 STATE = "state.safetensors"
 _READ_AHEAD = 4
-_LEAST_PRIOR = 1e-12
-"""Stands for the prior of a class without an image, whose log would be -inf."""
 
 
 class Progress(NamedTuple):
@@ -70,12 +68,9 @@ def train(
     resume -- a folder for the state of training: a run that was killed goes on from it
     Raises InputError for settings that cannot be, an unknown label, or bytes that are no image.
     """
-    settings = checked(settings)
-    if settings.loss not in LOSSES:
-        raise InputError(f"no loss is named {settings.loss!r}; there are {', '.join(LOSSES)}")
+    settings = resolved(checked(settings), generated=len(generated), classes=len(classes))
     pool = balance_mix.pool(columns(real, classes), columns(generated, classes), len(classes))
-    prior = torch.from_numpy(balance_mix.label_marginal(pool, mix=settings.mix, sampler=settings.sampler))
-    log_prior = prior.clamp(min=_LEAST_PRIOR).log().float().to(clip.device)
+    prior = torch.from_numpy(balance_mix.label_marginal(pool, settings)).float().to(clip.device)
     steps = total_steps(settings, len(pool.classes))
 
     classifier = model.start(clip, classes, settings).to(clip.device).train()
@@ -94,10 +89,10 @@ def train(
             group["lr"] = lr
 
         inputs = images.normalized(_mixed(batch, step, settings, clip.device), frame)
-        targets = torch.from_numpy(balance_mix.soft_targets(batch.plan, pool)).to(clip.device)
+        targets = torch.from_numpy(balance_mix.soft_targets(batch.plan, pool, settings)).to(clip.device)
         with _seeded_dropout(step, settings, clip.device), _autocast(clip.device):
             logits = classifier(inputs)
-        loss = LOSSES[settings.loss](logits, targets, log_prior, settings.tau)
+        loss = LOSSES[settings.loss](logits, targets, prior, settings)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(weights.values(), settings.clip_norm)
         optimizer.step()
@@ -147,10 +142,7 @@ def _batches(steps: range, pool: balance_mix.Pool, frames: images.Frames, settin
     """Returns the steps' batches, in order; where images are decoded on demand, some steps ahead."""
 
     def batch(step: int) -> _Batch:
-        plan = balance_mix.plan(
-            step, pool, seed=settings.seed, batch=settings.batch,
-            mix=settings.mix, sampler=settings.sampler, alpha=settings.mix_alpha,
-        )  # fmt: skip
+        plan = balance_mix.plan(step, pool, settings)
         return _Batch(plan, frames.read(plan.first), None if plan.second is None else frames.read(plan.second))
 
     return map(batch, steps) if frames.in_memory else images.ahead(batch, steps, _READ_AHEAD)

@@ -37,6 +37,7 @@ class ClassInfo(msgspec.Struct, frozen=True, kw_only=True):
     label: int
     name: str
     sense: str = ""
+    synonyms: tuple[str, ...] = ()
     count: int = 0
 
     @property
@@ -51,6 +52,14 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     label: int
     name: str
     path: Path | None = None
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What `--data` names: a spec, the folder that a list's paths start from, and a class table of its own."""
+
+    spec: str
+    root: Path | None = None
+    classes: Path | None = None
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,22 +77,25 @@ class Sample(NamedTuple):
     label: int
     read: Callable[[], bytes]
     name: str = ""
+    score: float | None = None
+    """CLIP's score of a generated image."""
 
 
 class Format(NamedTuple):
     """How one kind of data set is opened, how one image of it is read, and what tells its contents apart."""
 
-    open: Callable[[str, Split], Dataset]
+    open: Callable[[Source, Split], Dataset]
     read: Callable[[Item], bytes]
-    fingerprint: Callable[[str, Split], str]
+    fingerprint: Callable[[Source, Split], str]
 
 
-def open_data(spec: str, split: Split) -> Dataset:
+def open_data(source: Source | str, split: Split) -> Dataset:
     """Returns one split of a data set. Raises InputError for what is no data set.
 
-    spec -- `digits-lt`, `digits-lt:SEED`, or a folder (`./digits-lt` where a folder is called that)
+    source -- or its spec alone: `digits-lt`, `digits-lt:SEED`, or a folder (`./digits-lt` for one called that)
     """
-    return _format(spec).open(spec, split)
+    source = as_source(source)
+    return _format(source.spec).open(source, split)
 
 
 def image_bytes(dataset: Dataset, item: Item) -> bytes:
@@ -91,9 +103,15 @@ def image_bytes(dataset: Dataset, item: Item) -> bytes:
     return _format(dataset.spec).read(item)
 
 
-def fingerprint(spec: str, split: Split) -> str:
+def fingerprint(source: Source | str, split: Split) -> str:
     """Returns the sha256 (hex) of what a split holds, found without reading a pixel."""
-    return _format(spec).fingerprint(spec, split)
+    source = as_source(source)
+    return _format(source.spec).fingerprint(source, split)
+
+
+def as_source(source: Source | str) -> Source:
+    """Returns a source, of a spec alone too."""
+    return Source(source) if isinstance(source, str) else source
 
 
 def samples(dataset: Dataset) -> list[Sample]:
@@ -170,10 +188,10 @@ def digit_counts(seed: int) -> tuple[int, ...]:
     return tuple(round(_HEAD * (_TAIL / _HEAD) ** (int(rank) / 9)) for rank in ranks)
 
 
-def _digits_open(spec: str, split: Split) -> Dataset:
+def _digits_open(source: Source, split: Split) -> Dataset:
     import numpy as np
 
-    seed = _digits_seed(spec)
+    seed = _digits_seed(source.spec)
     counts = digit_counts(seed)
     _, digits = _load_digits()
     items = []
@@ -186,7 +204,7 @@ def _digits_open(spec: str, split: Split) -> Dataset:
         ClassInfo(label=label, name=name, sense="written digit", count=counts[label])
         for label, name in enumerate(DIGIT_NAMES)
     )
-    return Dataset(spec=spec, split=split, classes=classes, items=tuple(items))
+    return Dataset(spec=source.spec, split=split, classes=classes, items=tuple(items))
 
 
 def _digits_read(item: Item) -> bytes:
@@ -201,8 +219,8 @@ def _digits_read(item: Item) -> bytes:
     return file.getvalue()
 
 
-def _digits_fingerprint(spec: str, split: Split) -> str:
-    return _sha256(["digits-lt", _VERSION, str(_digits_seed(spec)), split])
+def _digits_fingerprint(source: Source, split: Split) -> str:
+    return _sha256(["digits-lt", _VERSION, str(_digits_seed(source.spec)), split])
 
 
 def _digits_seed(spec: str) -> int:
@@ -230,8 +248,8 @@ _SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {
 }
 
 
-def _folder_open(spec: str, split: Split) -> Dataset:
-    root, table, folder = _folders(spec, split)
+def _folder_open(source: Source, split: Split) -> Dataset:
+    root, table, folder = _folders(source.spec, split)
     names = _class_names(table)
     counts = {name: sum(1 for _ in _images(table / name)) for name in names}
     classes = tuple(ClassInfo(label=label, name=name, count=counts[name]) for label, name in enumerate(names))
@@ -245,7 +263,7 @@ def _folder_open(spec: str, split: Split) -> Dataset:
     )
     if not items:
         raise InputError(f"{folder}: no image in any class folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return align(Dataset(spec=spec, split=split, classes=own, items=items), classes)
+    return align(Dataset(spec=source.spec, split=split, classes=own, items=items), classes)
 
 
 def _folder_read(item: Item) -> bytes:
@@ -256,8 +274,8 @@ def _folder_read(item: Item) -> bytes:
         raise InputError(f"{item.path}: {error.strerror}") from None
 
 
-def _folder_fingerprint(spec: str, split: Split) -> str:
-    root, table, folder = _folders(spec, split)
+def _folder_fingerprint(source: Source, split: Split) -> str:
+    root, table, folder = _folders(source.spec, split)
     lines = ["folder", split]
     for part in (table, folder) if table != folder else (folder,):  # the table's files are the classes' counts
         for name in _class_names(part):
