@@ -132,4 +132,4 @@ def main() -> None:
     app()
 
 
-from ltgc_cli.cli import cost, demo, evaluating, language, learning, pictures  # noqa: E402, F401  (registers the commands on `app`)
+from ltgc_cli.cli import cost, demo, evaluating, exporting, language, learning, pictures  # noqa: E402, F401  (registers the commands on `app`)
