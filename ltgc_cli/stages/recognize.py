@@ -143,7 +143,8 @@ def _within(words: Sequence[str], known: Table) -> set[int]:
 def _index(pairs: Iterable[tuple[int, str]]) -> Index:
     found: dict[str, frozenset[int]] = {}
     for label, name in pairs:
-        found[name] = found.get(name, frozenset()) | {label}
+        if name:
+            found[name] = found.get(name, frozenset()) | {label}
     return found
 
 
