@@ -153,7 +153,7 @@ def choices(question: str) -> list[str]:
 
 
 def recognize_openly(examples: Sequence[str]) -> str:
-    """Returns the question what a photo shows where there are too many classes to list: some show how they are named."""
+    """Returns the question what a photo shows where the classes are too many: some show how they are named."""
     return _joined(
         f"What does the photo show? Name it as exactly as these are named: {'; '.join(examples)}.",
         "It need not be one of these. Answer with the name alone.",

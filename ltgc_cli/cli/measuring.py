@@ -99,9 +99,7 @@ def clip_of(folder: Path) -> str:
     if identity.startswith("embedded/"):
         return "embedded"
     if identity.startswith("clip@"):
-        raise InputError(
-            f"{folder} was trained on a CLIP model in a folder ({identity}): pass it as --clip local-dir:PATH"
-        )
+        raise InputError(f"{folder}: its CLIP model lay in a folder ({identity}); pass that as --clip local-dir:PATH")
     return identity
 
 
@@ -158,7 +156,7 @@ def _prior(saved: Saved) -> NDArray[np.float64]:
 
 
 def _validation(session: Session, test: Test, images: _Images) -> _Images:
-    """Returns the validation split that τ is chosen on. Raises InputError where there is none, or it is the test set."""
+    """Returns the validation split that τ is chosen on. Raises InputError where it is missing, or the test set."""
     source = test.val or test.data
     try:
         val = _looked_at(session, source, "val")
@@ -175,17 +173,13 @@ def _validation(session: Session, test: Test, images: _Images) -> _Images:
 
 def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) -> None:
     """Raises InputError where a checkpoint was trained on any of the images."""
-    trained = getattr(saved, "images", frozenset())
+    trained: frozenset[bytes] = getattr(saved, "images", frozenset())
     if not trained:
-        session.notice_once(
-            f"eval: {method} does not say which images it was trained on; none of them may be among these"
-        )
+        session.notice_once(f"eval: {method} does not say what it was trained on: see that no test image was among it")
     seen = set(images.hashes) & trained
     if seen:
-        dataset = images.dataset
-        raise InputError(
-            f"{dataset.spec} ({dataset.split}): {_share(images, seen)} are training images of {method}; name the test set"
-        )
+        where = f"{images.dataset.spec} ({images.dataset.split})"
+        raise InputError(f"{where}: {_share(images, seen)} are training images of {method}; name the test set")
 
 
 def _share(images: _Images, some: set[bytes]) -> str:

@@ -128,7 +128,7 @@ def published(data: Compared, *, asked_directly: bool = False) -> list[Metric]:
 
 
 def check_present(classes: Sequence[int], labels: Sequence[int]) -> str:
-    """Returns what to say of classes without test images, empty where there are none. Raises InputError for no image."""
+    """Returns what to say of classes without test images, empty where each has some. Raises InputError for no image."""
     if not labels:
         raise InputError("the test set has no image")
     absent = len(set(classes) - set(labels))

@@ -2,8 +2,8 @@
 
 A class is told by its label throughout, never by its place in a listing, and only classes that have test images count:
 one that the test set lacks shifts nothing and is in no mean. Where every class has as many test images as any other,
-the accuracy over a group's images and the mean over its classes are the same number; elsewhere they are not, so both are
-measured. What is measured besides is what LIFT's evaluator prints (shijxcs/LIFT, `utils/evaluator.py`).
+the accuracy over a group's images and the mean over its classes are the same number; elsewhere they are not, so both
+are measured. What is measured besides is what LIFT's evaluator prints (shijxcs/LIFT, `utils/evaluator.py`).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _measures(found: Tally, groups: Mapping[Group, NDArray[np.bool_]]) -> dict[K
 
 
 def worst_label(found: Tally) -> int | None:
-    """Returns the label of the class with the lowest accuracy, the lowest label of several; None where there is none."""
+    """Returns the label of the class with the lowest accuracy, the lowest label of several; None for no class."""
     return int(found.labels[(found.right / found.images).argmin()]) if len(found.labels) else None
 
 
