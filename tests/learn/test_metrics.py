@@ -168,7 +168,8 @@ def test_intervals_are_those_of_a_naive_bootstrap():
     found = metrics.intervals(labels, predictions, counts, resamples=2000)
     assert found.keys() == values.keys() - {("worst_class", "all")}
     for key, interval in found.items():
-        assert interval == pytest.approx(np.percentile(values[key], [2.5, 97.5]), abs=2.0), key
+        # One image of the smallest group is three percent.
+        assert list(interval) == pytest.approx(np.percentile(values[key], [2.5, 97.5]).tolist(), abs=3.2), key
 
 
 def test_an_interval_is_as_wide_as_the_number_of_images_says():
@@ -179,7 +180,7 @@ def test_an_interval_is_as_wide_as_the_number_of_images_says():
     assert (low, high) == pytest.approx((80 - half, 80 + half), abs=0.15)
 
 
-def test_intervals_are_the_same_each_time_and_do_not_depend_on_the_order_of_the_images():
+def test_intervals_are_the_same_each_time_and_do_not_depend_on_the_order_of_the_classes():
     labels, predictions, counts = some(3)
     once = metrics.intervals(labels, predictions, counts)
     assert metrics.intervals(labels, predictions, counts) == once
