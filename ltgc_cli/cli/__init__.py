@@ -132,4 +132,14 @@ def main() -> None:
     app()
 
 
-from ltgc_cli.cli import cost, demo, evaluating, language, learning, pictures, predicting  # noqa: E402, F401  (registers the commands on `app`)
+# Importing them registers the commands on `app`.
+from ltgc_cli.cli import (  # noqa: E402, F401
+    cost,
+    demo,
+    evaluating,
+    exporting,
+    language,
+    learning,
+    pictures,
+    predicting,
+)
