@@ -1,0 +1,252 @@
+"""What of the vision tower is trained: LoRA, AdaptFormer, biases, whole blocks, or nothing but the head.
+
+A way to tune is one function and one entry in TUNE. Each gets a copy of the tower, all of it frozen, float32 and with
+its attention taken apart where it has plain blocks, and returns it with what is to be trained marked by
+`requires_grad`. At the start its output is the tower's own.
+
+LoRA is in peft's format on disk (checkpoints) and computed here: the same formula, with a product laid out so that its
+gradient is fast.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.attention import blocks, fuse, plain_blocks, unfuse
+from ltgc_cli.learn.settings import Settings
+
+LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
+"""What LoRA adapts of a block, by `lora_on`; "both" is the two together."""
+
+
+def adapt(visual: nn.Module, settings: Settings) -> nn.Module:
+    """Returns a copy of a vision tower, ready for training: only what the settings tune is trainable, in float32.
+
+    Its output is the tower's own until it is trained. What is drawn is drawn from the seed.
+    settings -- resolved: its rank is no longer open
+    Raises InputError for a tower without the blocks that are to be tuned.
+    """
+    _check(visual, settings)
+    tower = apart(visual).float().requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return TUNE[settings.tune](tower, settings)
+
+
+def frozen_parts(visual: nn.Module, settings: Settings) -> int:
+    """Returns how many of the tower's parts (`parts`) lie below the lowest tuned one."""
+    if settings.tune == "head":
+        return len(parts(visual))
+    if settings.tune == "full" and not settings.tune_blocks:
+        return 0
+    first = len(blocks(visual)) - settings.tune_blocks if settings.tune_blocks else 0
+    return 1 + first if len(parts(visual)) > 1 else 0
+
+
+def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
+    """Returns the tower as functions to call one after the other, the images first and the features last.
+
+    Of open_clip's VisionTransformer: the embedding of the patches, each block, the pooling with the projection.
+    Any other tower is one part.
+    """
+    tower: Any = visual
+    if not all(hasattr(tower, name) for name in ("_embeds", "_pool")) or not blocks(tower):
+        return [lambda images: _pooled(tower(images))]
+
+    def features(x: Tensor) -> Tensor:
+        pooled = tower._pool(x)[0]
+        return pooled if tower.proj is None else pooled @ tower.proj
+
+    return [tower._embeds, *blocks(tower), features]
+
+
+def apart(visual: nn.Module) -> nn.Module:
+    """Returns a copy of a tower with its attention taken apart where it is plain."""
+    try:
+        return unfuse(visual)
+    except InputError:
+        return copy.deepcopy(visual)
+
+
+def merged(adapted: nn.Module) -> nn.Module:
+    """Returns a plain vision tower, its attention fused; LoRA's updates are in the weights: W + (alpha / rank) B A."""
+    tower = copy.deepcopy(adapted)
+    for name, module in list(tower.named_modules()):
+        if isinstance(module, LoraLinear):
+            _put(tower, name, module.merged())
+    return fuse(tower)
+
+
+def lora_targets(tower: nn.Module, settings: Settings) -> str:
+    """Returns the regular expression of the names of the layers that LoRA adapts, as peft's target_modules."""
+    numbers = "|".join(str(number) for number in _tuned_numbers(tower, settings))
+    layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
+    return rf"transformer\.resblocks\.({numbers})\.({layers})"
+
+
+# ---- the ways to tune
+
+
+def _lora(tower: nn.Module, settings: Settings) -> nn.Module:
+    adapted = re.compile(lora_targets(tower, settings))
+    for name, layer in list(tower.named_modules()):
+        if adapted.fullmatch(name):
+            assert isinstance(layer, nn.Linear), "a plain block is made of Linears"
+            _put(tower, name, LoraLinear(layer, settings.rank, settings.lora_alpha, settings.dropout))
+    return tower
+
+
+def _adaptformer(tower: nn.Module, settings: Settings) -> nn.Module:
+    own: Any = tower.get_submodule("transformer.resblocks")
+    for number in _tuned_numbers(tower, settings):
+        weight = own[number].mlp.c_fc.weight
+        branch = AdaptFormer(weight.shape[1], settings.rank, settings.dropout).to(weight.device)
+        own[number] = AdaptedBlock(own[number], branch)
+    return tower
+
+
+def _bias(tower: nn.Module, settings: Settings) -> nn.Module:
+    """Every bias of the tuned blocks, those of LayerNorm too and nothing else, as LIFT and BitFit have it."""
+    for number in _tuned_numbers(tower, settings):
+        for name, weight in blocks(tower)[number].named_parameters():
+            weight.requires_grad_(name.endswith("bias"))
+    return tower
+
+
+def _full(tower: nn.Module, settings: Settings) -> nn.Module:
+    """The last blocks, or everything: the embeddings, the norms and the projection too."""
+    if not settings.tune_blocks:
+        return tower.requires_grad_(True)
+    for number in _tuned_numbers(tower, settings):
+        blocks(tower)[number].requires_grad_(True)
+    return tower
+
+
+def _head(tower: nn.Module, settings: Settings) -> nn.Module:
+    return tower
+
+
+TUNE: dict[str, Callable[[nn.Module, Settings], nn.Module]] = {
+    "lora": _lora,
+    "adaptformer": _adaptformer,
+    "bias": _bias,
+    "full": _full,
+    "head": _head,
+}
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer with a trained update of low rank (Hu et al., ICLR 2022): W x + b + alpha / rank · B A x.
+
+    A is drawn and B is 0, as peft has them. Dropout is on what A sees. The layer's weights keep the names they had.
+    """
+
+    def __init__(self, layer: nn.Linear, rank: int, alpha: float, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.dropout = nn.Dropout(dropout)
+        self.lora_A = nn.Linear(layer.in_features, rank, bias=False)
+        self.lora_B = nn.Linear(rank, layer.out_features, bias=False)
+        self.scale = alpha / rank
+        nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.lora_B.weight)
+        self.to(layer.weight.device).train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = F.linear(x, self.weight, self.bias)
+        inner = self.lora_A(self.dropout(x))
+        # The gradient of a matrix is computed in the layout that the matrix has, and for this one the other layout
+        # is up to eight times as fast on a CPU; addmm scales and adds on the way, without two more passes.
+        b = self.lora_B.weight.t().contiguous()
+        return torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), b, alpha=self.scale).view_as(output)
+
+    def merged(self) -> nn.Linear:
+        """Returns the linear layer with the update in its weight."""
+        rows, columns = self.weight.shape
+        layer = nn.Linear(columns, rows, bias=self.bias is not None, device="meta")
+        update = self.scale * self.lora_B.weight.detach() @ self.lora_A.weight.detach()
+        layer.weight = nn.Parameter(self.weight.detach() + update, requires_grad=False)
+        layer.bias = self.bias
+        return layer
+
+
+class AdaptFormer(nn.Module):
+    """A narrow branch beside a block's MLP (Chen et al., NeurIPS 2022): scale · up(relu(down(norm(x)))).
+
+    As LIFT (Shi et al., ICML 2024) sets it: a LayerNorm of its own on the block's residual stream, and a scale that
+    is learned, from 1. `up` starts at zero, so the block's output is at first what it was. x -- [..., width]
+    """
+
+    def __init__(self, width: int, rank: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, rank)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.Linear(rank, width)
+        self.scale = nn.Parameter(torch.ones(1))
+        nn.init.kaiming_normal_(self.down.weight, a=math.sqrt(5))
+        for zero in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.dropout(torch.relu(self.down(self.norm(x))))) * self.scale
+
+
+class AdaptedBlock(nn.Module):
+    """A block of open_clip with an AdaptFormer beside its MLP; its weights keep the names they had."""
+
+    ln_1: nn.Module
+    attn: nn.Module
+    ls_1: nn.Module
+    ln_2: nn.Module
+    mlp: nn.Module
+    ls_2: nn.Module
+
+    def __init__(self, block: nn.Module, branch: AdaptFormer) -> None:
+        super().__init__()
+        for name, child in block.named_children():
+            self.add_module(name, child)
+        self.adaptformer = branch
+        self.train(block.training)
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        normed = self.ln_1(x)
+        x = x + self.ls_1(self.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
+        return x + self.ls_2(self.mlp(self.ln_2(x))) + self.adaptformer(x)
+
+
+# ---- helpers
+
+
+def _tuned_numbers(tower: nn.Module, settings: Settings) -> range:
+    """Returns the places of the tuned blocks."""
+    count = len(blocks(tower))
+    return range(count - settings.tune_blocks if settings.tune_blocks else 0, count)
+
+
+def _put(tower: nn.Module, name: str, module: nn.Module) -> None:
+    """Puts a module in the place of the one that has this name."""
+    parent, _, child = name.rpartition(".")
+    setattr(tower.get_submodule(parent), child, module)
+
+
+def _check(visual: nn.Module, settings: Settings) -> None:
+    whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
+    if not whole and settings.tune_blocks > len(plain_blocks(visual)):
+        raise InputError(
+            f"tune_blocks {settings.tune_blocks}: the CLIP model's vision tower has {len(blocks(visual))} blocks"
+        )
+
+
+def _pooled(features: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Returns the image's feature where a tower gives its tokens' features too."""
+    return features[0] if isinstance(features, tuple) else features
