@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.settings import Sampler, Settings
@@ -52,37 +50,9 @@ class Plan(NamedTuple):
     first: Ints
     second: Ints | None
     lam: NDArray[np.float32]
-    box: Ints | None = None
 
 
-def capped(originals: Sequence[int], generated: Sequence[int], ratio: float) -> list[int]:
-    return list(range(len(generated)))
-
-
-def head_pool(pool: Pool) -> Pool:
-    return Pool(pool.classes[: pool.originals], pool.originals, pool.width, pool.original_groups, pool.original_groups)
-
-
-def head_plan(step: int, pool: Pool, settings: Settings) -> Plan:
-    rng = np.random.default_rng([settings.seed, step, 3])
-    return Plan(_balanced(rng, pool.original_groups, settings.batch), None, np.ones(settings.batch, dtype=np.float32))
-
-
-def mixed(plan: Plan, first: Tensor, second: Tensor | None) -> Tensor:
-    if second is None:
-        return first
-    lam = torch.from_numpy(plan.lam).to(first.device)[:, None, None, None]
-    return lam * first + (1 - lam) * second
-
-
-def pool(
-    originals: Sequence[int],
-    generated: Sequence[int],
-    width: int,
-    settings: Settings | None = None,
-    *,
-    scores: Sequence[float | None] = (),
-) -> Pool:
+def pool(originals: Sequence[int], generated: Sequence[int], width: int) -> Pool:
     """Returns the pool of images with these classes. Raises InputError where there is no original."""
     if not originals:
         raise InputError("no original image to train on")
@@ -90,7 +60,7 @@ def pool(
     return Pool(classes, len(originals), width, _grouped(classes[: len(originals)]), _grouped(classes))
 
 
-def plan(step: int, pool: Pool, settings: Settings, *, frame: tuple[int, int] = (1, 1)) -> Plan:
+def plan(step: int, pool: Pool, settings: Settings) -> Plan:
     """Returns what a step trains on, a function of its arguments alone.
 
     first, second, lam -- [batch]

@@ -186,12 +186,6 @@ class Classifier(nn.Module):
         self.visual = visual
         self.head = head
 
-    def frozen(self, images: Tensor) -> Tensor:
-        return images
-
-    def tuned(self, hidden: Tensor) -> Tensor:
-        return cast(Tensor, self(hidden))
-
     def forward(self, images: Tensor) -> Tensor:
         features = self.visual(images)
         return self.head(features[0] if isinstance(features, tuple) else features)
@@ -212,17 +206,7 @@ def zero_shot(clip: Loaded, classes: Sequence[ClassInfo], scale: float = Setting
     return Classifier(clip.model.visual, CosineHead(texts, scale)).eval()
 
 
-def groups(classifier: Classifier, settings: Settings) -> list[dict[str, Any]]:
-    tuned = [weight for weight in classifier.visual.parameters() if weight.requires_grad]
-    return [
-        {"params": tuned, "weight_decay": settings.weight_decay},
-        {"params": list(classifier.head.parameters()), "weight_decay": 0.0},
-    ]
-
-
-def start(
-    clip: Loaded, classes: Sequence[ClassInfo], settings: Settings, *, texts: Any = None, real: Any = ()
-) -> Classifier:
+def start(clip: Loaded, classes: Sequence[ClassInfo], settings: Settings) -> Classifier:
     """Returns the classifier that training starts from: zero_shot's outputs, LoRA and head trainable."""
     untrained = zero_shot(clip, classes, settings.scale)
     return Classifier(adapt(untrained.visual, settings), untrained.head)
@@ -242,8 +226,6 @@ class Saved(NamedTuple):
     settings: Settings
     clip: str
     curve: tuple[dict[str, float], ...]
-    prior: Tensor | None = None
-    images: frozenset[bytes] = frozenset()
 
 
 class _Done(msgspec.Struct, frozen=True):
@@ -261,8 +243,6 @@ def save(
     clip: Loaded,
     curve: Sequence[dict[str, float]] = (),
     *,
-    prior: Tensor | None = None,
-    images: Sequence[bytes] = (),
     merge: bool = False,
 ) -> None:
     """Writes a checkpoint: adapter/ (peft), head.safetensors, settings, class table, curve; last, done.json.
