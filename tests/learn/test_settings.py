@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.settings import Settings, checked, total_steps
+from ltgc_cli.learn.settings import Settings, checked, head_steps, resolved, total_steps
 
 
 def test_the_defaults_can_be() -> None:
@@ -18,17 +19,71 @@ def test_every_setting_that_cannot_be_is_named_at_once() -> None:
         checked(Settings(batch=0, lr=-1, crop=2))
 
 
-def test_a_mix_and_a_sampler_are_among_those_that_there_are() -> None:
+def test_a_word_is_among_those_that_there_are() -> None:
     with pytest.raises(
-        InputError, match="^mix 'cutmix' must be one of balancemix, mixup, none; sampler 'x' must be one of"
+        InputError,
+        match="^mix 'cutout' must be one of balancemix, mixup, cutmix, none; sampler 'x' must be one of instance, "
+        "balanced, sqrt; loss None must be one of ce, la, balanced-softmax, ldam, focal, lade; tune 'all' must be",
     ):
-        checked(Settings(mix="cutmix", sampler="x"))  # type: ignore[arg-type]
+        checked(Settings(mix="cutout", sampler="x", loss=None, tune="all"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"syn_prob": 1.5}, "syn_prob 1.5 must be from 0 to 1"),
+        ({"syn_weight": -0.5}, "syn_weight -0.5 must be 0 or more"),
+        ({"syn_ratio": -1}, "syn_ratio -1 must be 0 or more"),
+        ({"mix_alpha": 0}, "mix_alpha 0 must be above 0"),
+        ({"gamma": -1}, "gamma -1 must be 0 or more"),
+        ({"margin": -1}, "margin -1 must be 0 or more"),
+        ({"batch": 64, "accumulate": 3}, "accumulate 3 must be 1 or more, and divide batch"),
+        ({"ema": 1.0}, "ema 1.0 must be from 0 to below 1"),
+        ({"momentum": 1.0}, "momentum 1.0 must be from 0 to below 1"),
+        ({"epochs": 0}, "epochs 0 must be above 0"),
+    ],
+)
+def test_a_number_keeps_its_bounds(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
+        checked(Settings(**setting))
+
+
+def test_no_epochs_are_needed_where_steps_are_given() -> None:
+    assert checked(Settings(epochs=0, steps=5)).steps == 5
+
+
+def test_kept_features_of_fixed_crops_cannot_be_mixed_by_pixels() -> None:
+    with pytest.raises(InputError, match="fixed_crops keeps features of whole images"):
+        checked(Settings(fixed_crops=4, mix="mixup"))
+    assert resolved(checked(Settings(fixed_crops=4)), generated=9, classes=10).mix == "none"
+
+
+def test_what_is_left_open_follows_from_the_data() -> None:
+    def decided(generated: int, **given: Any) -> tuple[str | None, str | None]:
+        found = resolved(Settings(**given), generated=generated, classes=10)
+        return found.mix, found.sampler
+
+    assert decided(9) == ("balancemix", "balanced")
+    assert decided(0) == ("none", "instance")
+    assert decided(9, mix="cutmix") == ("cutmix", "instance")
+    assert decided(0, mix="balancemix") == ("balancemix", "balanced")
+    assert decided(9, sampler="sqrt") == ("balancemix", "sqrt")
+
+
+@pytest.mark.parametrize(("classes", "rank"), [(10, 1), (365, 8), (1000, 32), (8142, 256)])
+def test_the_rank_by_the_number_of_classes_is_a_power_of_two(classes: int, rank: int) -> None:
+    assert resolved(Settings(rank=0), generated=0, classes=classes, blocks=12).rank == rank
 
 
 def test_steps_follow_from_epochs_over_all_images_with_a_floor_for_small_data() -> None:
     assert total_steps(Settings(epochs=10, batch=64, min_steps=200), 64_000) == 10_000
     assert total_steps(Settings(epochs=10, batch=64, min_steps=200), 347) == 200
     assert total_steps(Settings(steps=3), 64_000) == 3
+
+
+def test_the_heads_own_stage_passes_over_the_originals_and_is_left_out_by_default() -> None:
+    assert head_steps(Settings(real_head_epochs=2, batch=64), 100) == 4
+    assert head_steps(Settings(), 100) == 0
 
 
 def test_defaults_are_read_without_torch() -> None:
