@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ltgc_cli import records
 from ltgc_cli.cli.session import Session
 from ltgc_cli.cli.training import folder_of
-from ltgc_cli.learn import datasets, evaluate, model
+from ltgc_cli.learn import checkpoints, datasets, evaluate, model
 from ltgc_cli.learn.datasets import ClassInfo, Source
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
@@ -21,7 +21,7 @@ def measure(
 ) -> Iterator[Metric]:
     """Returns the accuracy of a checkpoint on a split, over many, medium, few and all, and class by class."""
     loaded = open_clip.load(clip, torch_setup.device())
-    saved = model.load(folder_of(session, checkpoint), loaded)
+    saved = checkpoints.load(folder_of(session, checkpoint), loaded)
     parents = (checkpoint.id,)
     yield from _metrics(saved.classifier, loaded, saved.classes, data, split, checkpoint.method, parents)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ltgc_cli import console, records
 from ltgc_cli.cli.session import Session
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import datasets, model, train
+from ltgc_cli.learn import checkpoints, datasets, train
 from ltgc_cli.learn.datasets import ClassInfo, Sample, Source
 from ltgc_cli.learn.settings import Settings
 from ltgc_cli.providers import torch_setup
@@ -40,7 +40,7 @@ def fit(
         trained = train.train(
             loaded, classes, datasets.samples(dataset), generated, settings, on_step=on_step, resume=folder
         )
-    model.save(folder, trained.classifier, classes, settings, loaded, trained.curve)
+    checkpoints.save(folder, trained.classifier, classes, settings, loaded, trained.curve)
     (folder / train.STATE).unlink(missing_ok=True)
 
 
@@ -56,12 +56,12 @@ def export(session: Session, artifact: Path, out: Path, clip: str) -> None:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Checkpoint)]
     source = folder_of(session, found[-1])
     loaded = open_clip.load(clip)
-    saved = model.load(source, loaded)
+    saved = checkpoints.load(source, loaded)
     try:
         shutil.copytree(source, out)
     except FileExistsError:
         raise InputError(f"{out} is there already; name a new folder") from None
     except OSError as error:
         raise InputError(f"{out}: {error.strerror}") from None
-    model.save(out, saved.classifier, saved.classes, saved.settings, loaded, saved.curve, merge=True)
-    console.notice(f"mix-train: checkpoint in {out} ({model.MERGED} is one file for open_clip)")
+    checkpoints.save(out, saved.classifier, saved.classes, saved.settings, loaded, saved.curve, merge=True)
+    console.notice(f"mix-train: checkpoint in {out} ({checkpoints.MERGED} is one file for open_clip)")

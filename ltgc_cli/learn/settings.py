@@ -206,3 +206,17 @@ def head_steps(settings: Settings, originals: int) -> int:
     32
     """
     return math.ceil(settings.real_head_epochs * originals / settings.batch)
+
+
+def can_merge(settings: Settings) -> str | None:
+    """Returns why a classifier trained so cannot be written as one file for plain open_clip; None where it can.
+
+    >>> can_merge(Settings(tune="adaptformer"))
+    'AdaptFormer is a branch that open_clip has no place for: it cannot be merged into one file; use lora, bias or full'
+    """
+    if settings.tune != "adaptformer":
+        return None
+    return (
+        "AdaptFormer is a branch that open_clip has no place for: "
+        "it cannot be merged into one file; use lora, bias or full"
+    )

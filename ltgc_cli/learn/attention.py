@@ -1,0 +1,122 @@
+"""Attention, taken apart into plain Linears and put together again.
+
+open_clip's blocks hold an `nn.MultiheadAttention`, on which peft applies the update of the output projection twice.
+So a vision tower that is tuned has its attention taken apart (`unfuse`), and what is exported is put together again
+(`fuse`), so that plain open_clip loads it. The text tower is never touched.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ltgc_cli.errors import InputError
+
+
+class SplitAttention(nn.Module):
+    """Self-attention with one Linear each for q, k, v and out; equal to the nn.MultiheadAttention it was made from.
+
+    Called as open_clip's blocks call theirs: returns (output, None), output [batch, length, width].
+    """
+
+    def __init__(self, fused: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.heads = fused.num_heads
+        self.batch_first = fused.batch_first
+        self.dropout = fused.dropout
+        weights = cast(Tensor, fused.in_proj_weight).chunk(3)
+        biases = (None, None, None) if fused.in_proj_bias is None else fused.in_proj_bias.chunk(3)
+        self.q, self.k, self.v = (_linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
+        self.out = _linear(fused.out_proj.weight, fused.out_proj.bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        if not self.batch_first:
+            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+        q, k, v = self._heads(self.q(query)), self._heads(self.k(key)), self._heads(self.v(value))
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, _mask(attn_mask, self.heads), dropout)
+        output = self.out(attended.transpose(1, 2).flatten(2))
+        return (output if self.batch_first else output.transpose(0, 1)), None
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Returns [batch, heads, length, width / heads] from [batch, length, width]."""
+        batch, length, _ = x.shape
+        return x.view(batch, length, self.heads, -1).transpose(1, 2)
+
+    def fused(self) -> nn.MultiheadAttention:
+        """Returns the nn.MultiheadAttention with the same weights."""
+        weight = self.q.weight
+        whole = nn.MultiheadAttention(
+            weight.shape[1],
+            self.heads,
+            dropout=self.dropout,
+            bias=self.q.bias is not None,
+            batch_first=self.batch_first,
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+        with torch.no_grad():
+            whole.in_proj_weight.copy_(torch.cat([self.q.weight, self.k.weight, self.v.weight]))
+            whole.out_proj.load_state_dict(self.out.state_dict())
+            if self.q.bias is not None:
+                whole.in_proj_bias.copy_(torch.cat([self.q.bias, self.k.bias, self.v.bias]))
+        return whole.requires_grad_(weight.requires_grad).train(self.training)
+
+
+def unfuse(visual: nn.Module) -> nn.Module:
+    """Returns a copy of a vision tower with its attention taken apart. Raises InputError where it has none such."""
+    visual = copy.deepcopy(visual)
+    for block in plain_blocks(visual):
+        block.attn = SplitAttention(cast(nn.MultiheadAttention, block.attn)).train(block.training)
+    return visual
+
+
+def fuse(visual: nn.Module) -> nn.Module:
+    """Returns a copy of a vision tower with its attention put together again: the inverse of unfuse.
+
+    A tower that was never taken apart comes back as it is.
+    """
+    visual = copy.deepcopy(visual)
+    for block in blocks(visual):
+        if isinstance(block.attn, SplitAttention):
+            block.attn = block.attn.fused()
+    return visual
+
+
+def blocks(visual: nn.Module) -> list[nn.Module]:
+    """Returns the transformer blocks of a vision tower, the lowest first; of another kind of tower, none."""
+    return list(getattr(getattr(visual, "transformer", None), "resblocks", ()))
+
+
+def plain_blocks(visual: nn.Module) -> list[nn.Module]:
+    """Returns the blocks of a vision tower. Raises InputError where their attention is no nn.MultiheadAttention."""
+    found = blocks(visual)
+    plain = [isinstance(getattr(block, "attn", None), nn.MultiheadAttention) for block in found]
+    if not found or not all(plain) or any(block.attn.in_proj_weight is None for block in found):  # type: ignore[union-attr]
+        raise InputError(
+            f"the CLIP model's vision tower ({type(visual).__name__}) has no plain transformer blocks; "
+            "use a ViT model of open_clip, such as ViT-B-32, or tune the head alone or the whole tower (head, full)"
+        )
+    return found
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    rows, columns = weight.shape
+    linear = nn.Linear(columns, rows, bias=bias is not None, device="meta", dtype=weight.dtype)
+    linear.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias.detach().clone(), requires_grad=bias.requires_grad)
+    return linear
+
+
+def _mask(mask: Tensor | None, heads: int) -> Tensor | None:
+    """Returns a mask as scaled_dot_product_attention takes it: there, True means "takes part"."""
+    if mask is not None and mask.ndim == 3:
+        mask = mask.view(-1, heads, *mask.shape[1:])
+    return ~mask if mask is not None and mask.dtype == torch.bool else mask

@@ -1,0 +1,192 @@
+"""A trained classifier in a folder: what was changed of the tower, the head, and everything that it was made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import heads, tuning
+from ltgc_cli.learn.attention import fuse, unfuse
+from ltgc_cli.learn.datasets import ClassInfo
+from ltgc_cli.learn.model import Classifier
+from ltgc_cli.learn.settings import Settings, can_merge
+from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.store import write_atomically
+
+ADAPTER = "adapter"
+"""A folder in peft's format: LoRA."""
+TOWER = "tower.safetensors"
+"""The tensors of the vision tower that were changed or added, and those alone, named as open_clip names them."""
+HEAD = "head.safetensors"
+IMAGES = "images.safetensors"
+MERGED = "open_clip_merged.safetensors"
+_HASH = 16
+"""Bytes that are kept of an image's hash."""
+
+
+class Saved(NamedTuple):
+    """A checkpoint, read: the classifier, its class table (a column of the logits each), how it was trained."""
+
+    classifier: Classifier
+    classes: tuple[ClassInfo, ...]
+    settings: Settings
+    clip: str
+    curve: tuple[dict[str, float], ...]
+    prior: Tensor | None = None
+    """The label marginal of the stream that it was trained on [classes]."""
+    images: frozenset[bytes] = frozenset()
+    """The first 16 bytes of the sha256 of each real training image."""
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """What marks a checkpoint as whole: which CLIP model it belongs to, and the sha256 of each of its files."""
+
+    clip: str
+    files: dict[str, str]
+
+
+def save(
+    folder: Path,
+    classifier: Classifier,
+    classes: Sequence[ClassInfo],
+    settings: Settings,
+    clip: Loaded,
+    curve: Sequence[Mapping[str, float]] = (),
+    *,
+    prior: Tensor | None = None,
+    images: Sequence[bytes] = (),
+    merge: bool = False,
+) -> None:
+    """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json.
+
+    settings -- resolved, as the classifier was started with
+    images -- 16-byte hashes of the real training images
+    merge -- also write the file MERGED, the whole CLIP model, which plain open_clip loads
+    Raises InputError where merge is asked for and cannot be (can_merge).
+    """
+    if merge and (reason := can_merge(settings)):
+        raise InputError(reason)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "done.json").unlink(missing_ok=True)
+    files = {
+        HEAD: _tensors(classifier.head.state_dict() | ({} if prior is None else {"prior": prior})),
+        "settings.json": _json(settings),
+        "classes.json": _json(list(classes)),
+        "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in curve),
+    }
+    if settings.tune == "lora":
+        with quiet():
+            classifier.visual.save_pretrained(folder / ADAPTER, safe_serialization=True)  # type: ignore[operator]
+    elif settings.tune != "head":
+        files[TOWER] = _tensors(_changes(classifier.visual, clip))
+    if images:
+        files[IMAGES] = _tensors({"hashes": _as_rows(images)})
+    if merge:
+        files[MERGED] = merged_clip(clip, classifier)
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    if settings.tune == "lora":
+        hashes |= {f"{ADAPTER}/{path.name}": _sha256(path) for path in (folder / ADAPTER).iterdir()}
+    write_atomically(folder / "done.json", _json(_Done(clip.identity, dict(sorted(hashes.items())))))
+
+
+def load(folder: Path, clip: Loaded) -> Saved:
+    """Returns a checkpoint. Raises InputError where it is not whole or belongs to another CLIP model."""
+    done = _read(folder / "done.json", _Done)
+    if done.clip != clip.identity:
+        raise InputError(f"{folder}: trained on the CLIP model {done.clip}, not {clip.identity}; pass that as --clip")
+    for name, sha256 in done.files.items():
+        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+            raise InputError(f"{folder}: {name} is missing or was changed since training; train again")
+    settings = _read(folder / "settings.json", Settings)
+    classes = _read(folder / "classes.json", tuple[ClassInfo, ...])
+    kept = safetensors.torch.load_file(folder / HEAD)
+    prior = kept.pop("prior", None)
+    head = heads.HEADS[settings.head](kept["weight"], settings.scale)
+    head.load_state_dict(kept)
+    visual = _tower(folder, clip, settings)
+    classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings))
+    curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
+    images = safetensors.torch.load_file(folder / IMAGES)["hashes"] if IMAGES in done.files else ()
+    return Saved(
+        classifier.to(clip.device).eval().requires_grad_(False),
+        classes,
+        settings,
+        done.clip,
+        curve,
+        prior,
+        frozenset(bytes(row.tolist()) for row in images),
+    )
+
+
+def merged_clip(clip: Loaded, classifier: Classifier) -> bytes:
+    """Returns the safetensors of the whole CLIP model with the trained vision tower, as open_clip reads them."""
+    state = dict(clip.model.state_dict())
+    state |= {f"visual.{name}": value for name, value in tuning.merged(classifier.visual).state_dict().items()}
+    return _tensors(state)
+
+
+# ---- the tower
+
+
+def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
+    """Returns the tensors of a trained tower that the CLIP model's own does not have so, under open_clip's names."""
+    before = clip.model.visual.state_dict()
+    return {
+        name: value
+        for name, value in fuse(visual).state_dict().items()
+        if name not in before or not torch.equal(value, before[name].to(value))
+    }
+
+
+def _tower(folder: Path, clip: Loaded, settings: Settings) -> nn.Module:
+    """Returns the trained vision tower of a checkpoint."""
+    if settings.tune == "lora":
+        peft = tuning.load_peft()
+        with quiet():
+            return peft.PeftModel.from_pretrained(unfuse(clip.model.visual), folder / ADAPTER)
+    tower = fuse(tuning.adapt(clip.model.visual, settings))
+    if settings.tune != "head":
+        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
+    return tuning.apart(tower)
+
+
+# ---- files
+
+
+def _tensors(state: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: value.detach().cpu().contiguous().clone() for name, value in state.items()})
+
+
+def _as_rows(hashes: Sequence[bytes]) -> Tensor:
+    """Returns hashes as uint8 [hashes, 16], sorted."""
+    return torch.tensor([list(each) for each in sorted(set(hashes))], dtype=torch.uint8).view(-1, _HASH)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1)
+
+
+def _read(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError:
+        raise InputError(f"{path.parent}: no whole checkpoint ({path.name} is missing); train it again") from None
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise InputError(f"{path}: {error}") from None

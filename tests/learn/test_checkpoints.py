@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import safetensors.torch
+import torch
+from classifiers import CLASSES, LORA, explicit, images, moved
+from torch import nn
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.attention import unfuse
+from ltgc_cli.learn.checkpoints import MERGED, load, save
+from ltgc_cli.learn.model import Classifier, start
+from ltgc_cli.learn.settings import Settings
+from ltgc_cli.learn.tuning import TUNE
+from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.providers.quiet import quiet
+
+CURVE = [{"step": 10.0, "loss": 0.5, "lr": 1e-3}]
+PRIOR = torch.tensor([0.75, 0.25])
+HASHES = [b"sixteen bytes 02", b"sixteen bytes 01", b"sixteen bytes 02"]
+
+
+def of(clip: Loaded, settings: Settings) -> Classifier:
+    """A classifier as training leaves it."""
+    return moved(start(clip, CLASSES, settings)).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def trained(clip: Loaded) -> Classifier:
+    return of(clip, LORA)
+
+
+@pytest.fixture
+def plain_open_clip(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Loads a file as people do, into the architecture of the test's CLIP."""
+    import open_clip
+    from open_clip import factory
+
+    config = json.loads((clip_folder / "open_clip_config.json").read_text())["model_cfg"]
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
+
+    def loaded(file: Path) -> Any:
+        with quiet():
+            return open_clip.create_model_and_transforms("tiny", pretrained=str(file))[0].eval()
+
+    return loaded
+
+
+@pytest.mark.parametrize("head", ["cosine", "linear"])
+@pytest.mark.parametrize("tune", TUNE)
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any, clip: Loaded) -> None:
+    settings = Settings(tune=tune, head=head, tune_blocks=1, rank=3, scale=20.0)
+    classifier = of(clip, settings)
+    save(tmp_path, classifier, CLASSES, settings, clip, CURVE, prior=PRIOR, images=HASHES)
+    saved = load(tmp_path, clip)
+    assert torch.equal(saved.classifier(images()), classifier(images()))
+    assert saved.classifier.below == classifier.below
+    assert not any(weight.requires_grad for weight in saved.classifier.parameters())
+    assert (saved.classes, saved.settings, list(saved.curve)) == (CLASSES, settings, CURVE)
+    assert saved.prior is not None and torch.equal(saved.prior, PRIOR)
+    assert saved.images == {b"sixteen bytes 01", b"sixteen bytes 02"}
+
+
+@pytest.mark.parametrize(
+    ("tune", "of_the_tower"),
+    [
+        ("lora", ["adapter/README.md", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"]),
+        ("bias", ["tower.safetensors"]),
+        ("head", []),
+    ],
+)
+def test_a_checkpoint_is_these_files(tmp_path: Path, tune: Any, of_the_tower: list[str], clip: Loaded) -> None:
+    settings = Settings(tune=tune)
+    save(tmp_path, of(clip, settings), CLASSES, settings, clip, CURVE, images=HASHES)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    inside = {"classes.json", "head.safetensors", "images.safetensors", "metrics.jsonl", "settings.json", *of_the_tower}
+    assert files == inside | {"done.json"}
+    assert json.loads((tmp_path / "done.json").read_bytes())["files"].keys() == inside
+
+
+@pytest.mark.parametrize("tune", TUNE)
+def test_the_same_classifier_is_saved_as_the_same_bytes(tmp_path: Path, tune: Any, clip: Loaded) -> None:
+    settings = Settings(tune=tune, rank=3)
+    for folder in ("a", "b"):
+        save(tmp_path / folder, of(clip, settings), CLASSES, settings, clip, CURVE)
+    assert (tmp_path / "a" / "done.json").read_bytes() == (tmp_path / "b" / "done.json").read_bytes()
+
+
+def test_the_adapter_is_pefts_own_format_and_names_no_place_on_this_machine(
+    tmp_path: Path, clip: Loaded, trained: Classifier
+) -> None:
+    from peft import PeftModel
+
+    save(tmp_path, trained, CLASSES, LORA, clip)
+    tower = PeftModel.from_pretrained(unfuse(clip.model.visual), tmp_path / "adapter").eval()
+    assert torch.allclose(tower(images()), explicit(clip, trained.visual)(images()), atol=1e-5)
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] is None
+
+
+def test_a_loaded_adapter_can_be_saved_again(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
+    save(tmp_path / "a", trained, CLASSES, LORA, clip)
+    save(tmp_path / "b", load(tmp_path / "a", clip).classifier, CLASSES, LORA, clip)
+    config = (tmp_path / "b" / "adapter" / "adapter_config.json").read_text()
+    assert str(tmp_path) not in config + (tmp_path / "b" / "adapter" / "README.md").read_text()
+    assert torch.equal(load(tmp_path / "b", clip).classifier(images()), trained(images()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (Settings(tune="bias", tune_blocks=1), {"attn.in_proj_bias", "attn.out_proj.bias", "mlp.c_fc.bias"}),
+        (Settings(tune="full", tune_blocks=1), {"attn.in_proj_weight", "ln_1.weight", "mlp.c_proj.weight"}),
+        (Settings(tune="adaptformer", tune_blocks=1), {"adaptformer.down.weight", "adaptformer.scale"}),
+    ],
+)
+def test_the_tower_file_has_what_was_changed_under_open_clips_names(
+    tmp_path: Path, settings: Settings, names: set[str], clip: Loaded
+) -> None:
+    save(tmp_path, of(clip, settings), CLASSES, settings, clip)
+    found = set(safetensors.torch.load_file(tmp_path / "tower.safetensors"))
+    assert {f"transformer.resblocks.1.{name}" for name in names} <= found
+    assert all(name.startswith("transformer.resblocks.1.") for name in found)
+    assert any("adaptformer" not in name for name in found) == (settings.tune != "adaptformer")
+
+
+def test_the_merged_checkpoint_of_lora_is_w_plus_scale_b_a_in_plain_open_clip(
+    tmp_path: Path, clip: Loaded, trained: Classifier, plain_open_clip: Any
+) -> None:
+    save(tmp_path, trained, CLASSES, LORA, clip, merge=True)
+    plain = plain_open_clip(tmp_path / MERGED)
+    assert type(plain.visual.transformer.resblocks[0].attn) is nn.MultiheadAttention
+    assert torch.allclose(plain.encode_image(images()), explicit(clip, trained.visual)(images()), atol=1e-5)
+    texts = clip.tokenizer(["A photo of crane."])
+    assert torch.equal(plain.encode_text(texts), clip.model.encode_text(texts))
+
+
+@pytest.mark.parametrize("tune", ["lora", "bias", "full", "head"])
+def test_the_merged_checkpoint_gives_the_same_features_in_plain_open_clip(
+    tmp_path: Path, tune: Any, clip: Loaded, plain_open_clip: Any
+) -> None:
+    settings = Settings(tune=tune, rank=3)
+    classifier = of(clip, settings)
+    save(tmp_path, classifier, CLASSES, settings, clip, merge=True)
+    plain = plain_open_clip(tmp_path / MERGED)
+    assert torch.allclose(plain.encode_image(images()), classifier.visual(images()), atol=1e-5)
+
+
+def test_adaptformer_cannot_be_merged_and_nothing_is_written(tmp_path: Path, clip: Loaded) -> None:
+    settings = Settings(tune="adaptformer")
+    with pytest.raises(InputError, match="cannot be merged into one file; use lora, bias or full"):
+        save(tmp_path / "out", of(clip, settings), CLASSES, settings, clip, merge=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
+    """It has fewer settings, and neither a prior nor the images' hashes."""
+    save(tmp_path, trained, CLASSES, LORA, clip)
+    fewer = {"mix": "balancemix", "loss": "ce", "rank": 3, "lora_alpha": 12.0, "crop": 0.7}
+    (tmp_path / "settings.json").write_bytes(msgspec.json.encode(fewer))
+    done = json.loads((tmp_path / "done.json").read_bytes())
+    del done["files"]["settings.json"]
+    (tmp_path / "done.json").write_bytes(msgspec.json.encode(done))
+    saved = load(tmp_path, clip)
+    assert torch.equal(saved.classifier(images()), trained(images()))
+    assert (saved.settings.tune, saved.prior, saved.images) == ("lora", None, frozenset())
+
+
+def test_a_checkpoint_of_another_clip_model_is_refused(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
+    save(tmp_path, trained, CLASSES, LORA, clip)
+    with pytest.raises(InputError, match="trained on the CLIP model clip@.*, not ViT-B-32/openai"):
+        load(tmp_path, clip._replace(identity="ViT-B-32/openai"))
+
+
+def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
+    save(tmp_path, trained, CLASSES, LORA, clip)
+    head = safetensors.torch.load_file(tmp_path / "head.safetensors")
+    safetensors.torch.save_file({"weight": head["weight"] * 2}, tmp_path / "head.safetensors")
+    with pytest.raises(InputError, match=r"head\.safetensors is missing or was changed"):
+        load(tmp_path, clip)
+    (tmp_path / "done.json").unlink()
+    with pytest.raises(InputError, match=r"no whole checkpoint \(done\.json is missing\)"):
+        load(tmp_path, clip)
+
+
+@pytest.mark.parametrize("tune", ["lora", "full"])
+def test_no_pickle_is_in_a_checkpoint(tmp_path: Path, tune: Any, clip: Loaded) -> None:
+    settings = Settings(tune=tune)
+    save(tmp_path, of(clip, settings), CLASSES, settings, clip, merge=True, images=HASHES)
+    files = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert files <= {".json", ".jsonl", ".md", ".safetensors"}
