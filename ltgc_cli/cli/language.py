@@ -16,9 +16,7 @@ from ltgc_cli.errors import InputError
 def describe(
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data", "-d", metavar="DATA", help="A folder with one folder of images per class, or digits-lt[:SEED]."
-        ),
+        typer.Option("--data", "-d", metavar="DATA", help=o.DATA_HELP),
     ] = None,
     root: o.Root = None,
     classes: o.Classes = None,
@@ -59,6 +57,7 @@ def describe(
     ltgc describe --data digits-lt
     ltgc describe --data birds/ --tail few --lmm gpt-4o --dry-run          # what it will cost
     ltgc describe --data birds/ --tail few --lmm gpt-4o -o described.jsonl
+    ltgc describe --data ImageNet_LT_train.txt --root imagenet/ --classes classes.csv --tail few -o described.jsonl
     """
     from ltgc_cli.cli import plans
 

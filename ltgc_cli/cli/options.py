@@ -164,20 +164,29 @@ Compile = Annotated[
 Slicing = Annotated[
     bool, typer.Option("--attention-slicing", help="Use less GPU memory, and more time, for each picture.")
 ]
+DATA_HELP = (
+    "Images: a folder with one folder per class; a list (.txt: `path label` on each line; .csv, .jsonl: path, label, "
+    "and class, split if wanted); iNaturalist's .json; a folder of Hugging Face's save_to_disk; digits-lt[:SEED]."
+)
 Data = Annotated[
     str,
-    typer.Option(
-        "--data", "-d", metavar="DATA", help="A folder with one folder of images per class, or digits-lt[:SEED]."
-    ),
+    typer.Option("--data", "-d", metavar="DATA", help=DATA_HELP),
 ]
 Root = Annotated[
     Path | None,
-    typer.Option("--root", metavar="DIR", help="Where the paths of a list, a table or a manifest start [its folder]."),
+    typer.Option(
+        "--root", metavar="DIR", help="Where the paths of a list start [its folder].", exists=True, file_okay=False
+    ),
 ]
 Classes = Annotated[
     Path | None,
     typer.Option(
-        "--classes", metavar="FILE", help="Class table: CSV or JSONL with label, name, and synonyms, sense if wanted."
+        "--classes",
+        metavar="FILE",
+        help="Class table: CSV or JSONL with label, name, and synonyms and sense if wanted; iNaturalist's "
+        "categories.json; or lines of `label name`. It wins over the names in the data.",
+        exists=True,
+        dir_okay=False,
     ),
 ]
 Width = Annotated[int | None, typer.Option(min=8, help="Width of the drawings, in pixels [the model's own].")]

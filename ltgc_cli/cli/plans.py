@@ -212,8 +212,9 @@ def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -
             shot=datasets.shot(info.count),
             tail=info.count < below,
             sense=info.sense,
+            synonyms=info.synonyms,
         )
-        cls = identify(cls, info.sense, info.count, below)
+        cls = identify(cls, info.sense, info.count, below, *([list(info.synonyms)] if info.synonyms else []))
         rows: list[Record] = [cls]
         for item in items.get(info.label, []) if cls.tail else []:
             sha256 = keep(datasets.image_bytes(dataset, item))

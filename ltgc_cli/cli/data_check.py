@@ -1,0 +1,127 @@
+"""The one check of the data before any training: what it counts, and what it stops on. Imported where one trains."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from ltgc_cli import console
+from ltgc_cli.cli.session import Session
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import checks, datasets
+from ltgc_cli.learn.datasets import Dataset, Source, Split
+from ltgc_cli.records import Class, Image
+from ltgc_cli.store import write_atomically
+
+
+def before_training(
+    session: Session, source: Source, classes: Sequence[Class], drawn: Sequence[Image]
+) -> tuple[bytes, ...]:
+    """Returns the content hashes of the training images, in order, when the data can be trained on.
+
+    Prints the counts per shot. What was looked at is kept in the store under the data's fingerprint, so that it is
+    done once.
+
+    classes -- the class records of the stream, which say what a tail class is; drawn -- its generated images
+
+    Raises InputError for two classes with one name, a label outside the table, a file that is no image, an image that
+    is in training and in another split, or generated images of a class that is no tail class. All problems are
+    said, some ten of each kind.
+    """
+    train = datasets.open_data(source, "train")
+    _tell_counts(train, Counter(image.label for image in drawn))
+    problems = [*checks.check_table(train.classes), *_out_of_place(session, train, classes, drawn)]
+    opened: dict[Split, Dataset] = {"train": train}
+    hashes: dict[Split, tuple[bytes, ...]] = {}
+    for split in datasets.splits(source):
+        opened.setdefault(split, datasets.open_data(source, split))
+        try:
+            hashes[split] = _hashes(session, source, opened[split])
+        except InputError as error:
+            problems += str(error).splitlines()
+    for split in [split for split in hashes if split != "train"]:
+        problems += checks.some(_leaks(split, opened, hashes, drawn))
+    if problems:
+        _stop(problems)
+    twice = checks.two_labels(hashes["train"], train.items)
+    if twice:
+        console.notice(f"data: one picture under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
+    return hashes["train"]
+
+
+def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
+    rows = [
+        tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in row)
+        for row in checks.counts_by_shot(train.classes, drawn)
+    ]
+    columns = ("shot", "classes", "training images", "generated images")
+    console.table(f"data: {train.spec}", columns, rows, stream=sys.stderr)
+    empty = [info for info in train.classes if not info.count]
+    if empty:
+        names = ", ".join(info.name for info in empty[:3])
+        console.notice(
+            f"data: classes without a training image: {len(empty):,} ({names}{', …' if len(empty) > 3 else ''})"
+        )
+
+
+def _out_of_place(session: Session, train: Dataset, classes: Sequence[Class], drawn: Sequence[Image]) -> list[str]:
+    """Returns what is wrong with the generated images: their label, a class that is no tail class, lost bytes."""
+    table = {info.label: info.name for info in train.classes}
+    heads = {cls.label for cls in classes if not cls.tail}
+    counts = Counter(image.label for image in drawn)
+    problems = []
+    for label, count in sorted(counts.items()):
+        if label not in table:
+            problems.append(
+                f"label {label}, of generated images ({count:,}), is not in the class table of {train.spec}"
+            )
+        elif label in heads:
+            problems.append(
+                f"generated images ({count:,}) would change {table[label]!r} (label {label}), which is no tail class; "
+                "leave them out of the stream"
+            )
+    lost = [
+        f"the generated image {image.sha256[:12]}… is not in the store {session.store.folder}"
+        for image in drawn
+        if not session.store.object_path(image.sha256).is_file()
+    ]
+    return checks.some(problems) + checks.some(lost)
+
+
+def _leaks(
+    split: Split, opened: dict[Split, Dataset], hashes: dict[Split, tuple[bytes, ...]], drawn: Sequence[Image]
+) -> list[str]:
+    """Returns the images of another split that are trained on as well, generated ones among them."""
+    found = []
+    if "train" in hashes:
+        found = checks.overlap(hashes["train"], hashes[split], opened["train"].items, opened[split].items)
+    generated = {bytes.fromhex(image.sha256)[: checks.HASH]: image for image in drawn}
+    found += [
+        f"{item.name} is the generated image {generated[hash].id}"
+        for hash, item in zip(hashes[split], opened[split].items, strict=True)
+        if hash in generated
+    ]
+    return [f"the {split} image {text}" for text in found]
+
+
+def _hashes(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
+    """Returns the hashes of a split's images: as they were found before, or found now and kept."""
+    path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
+    size = checks.HASH
+    kept = path.read_bytes() if path.is_file() else b""
+    if kept and len(kept) == size * len(dataset.items):
+        return tuple(kept[start : start + size] for start in range(0, len(kept), size))
+    with console.progress(f"checking the {dataset.split} images", len(dataset.items)) as progress:
+        hashes = checks.check_images(dataset, progress.advance)
+    write_atomically(path, b"".join(hashes))
+    return hashes
+
+
+def _stop(problems: Sequence[str]) -> None:
+    """Raises InputError. Several problems are said one a line before it: an error itself is one line."""
+    if len(problems) == 1:
+        raise InputError(problems[0])
+    for problem in problems:
+        console.error(problem)
+    raise InputError(f"nothing was trained: the data has the {len(problems)} problems above")

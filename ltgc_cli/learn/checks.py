@@ -1,0 +1,134 @@
+"""What must hold of data before it is trained on: whole images, one name a class, no test image among the training's.
+
+An image is told by the hash of its file: the first 16 bytes of its sha256. The same picture encoded anew is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from ltgc_cli.engine import in_order
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import datasets
+from ltgc_cli.learn.datasets import ClassInfo, Dataset, Item
+from ltgc_cli.learn.datasets.files import place
+
+THREADS = 8
+SHOWN = 10
+"""Problems of one kind that are spelled out; the rest are counted."""
+HASH = 16
+"""Bytes of a hash."""
+
+
+def check_images(dataset: Dataset, advance: Callable[[], object] = lambda: None) -> tuple[bytes, ...]:
+    """Returns the content hash of each image of a split, in order, when each of them could be decoded.
+
+    advance -- called after each image
+    Raises InputError that names the first files that are no image, or are not there: one a line.
+    """
+    hashes, problems = [], []
+    for hash, problem in in_order(lambda item: _checked(dataset, item), dataset.items, THREADS):
+        hashes.append(hash)
+        if problem:
+            problems.append(problem)
+        advance()
+    if problems:
+        raise InputError("\n".join(some(problems)))
+    return tuple(hashes)
+
+
+def content_hash(data: bytes) -> bytes:
+    """Returns what tells one image file from another."""
+    return hashlib.sha256(data).digest()[:HASH]
+
+
+def check_table(classes: Sequence[ClassInfo]) -> list[str]:
+    """Returns what is wrong with a class table: two classes with one name, which nothing could tell apart."""
+    labels: dict[str, list[ClassInfo]] = {}
+    for info in classes:
+        labels.setdefault(" ".join(info.name.casefold().split()), []).append(info)
+    return [
+        f"labels {' and '.join(str(info.label) for info in same)} are called {same[0].name!r}; "
+        "give each a name of its own in a class table (--classes), such as 'crane (bird)'"
+        for same in labels.values()
+        if len(same) > 1
+    ]
+
+
+def overlap(
+    train_hashes: Sequence[bytes], other_hashes: Sequence[bytes], train: Sequence[Item], other: Sequence[Item]
+) -> list[str]:
+    """Returns each image of another split that is a training image too, with that one's name."""
+    trained = dict(zip(train_hashes, (item.name for item in train), strict=True))
+    return [
+        f"{item.name} is the training image {trained[hash]}"
+        for hash, item in zip(other_hashes, other, strict=True)
+        if hash in trained
+    ]
+
+
+def two_labels(hashes: Sequence[bytes], items: Sequence[Item]) -> list[str]:
+    """Returns the training images that are there twice, under two labels."""
+    first: dict[bytes, Item] = {}
+    return [
+        f"{item.name} (label {item.label}) and {before.name} (label {before.label})"
+        for hash, item in zip(hashes, items, strict=True)
+        if (before := first.setdefault(hash, item)).label != item.label
+    ]
+
+
+def leaked(dataset: Dataset, hashes: frozenset[bytes]) -> list[str]:
+    """Returns the names of the images of a split whose content is among the training images'.
+
+    hashes -- of the training images, as `check_images` gives them
+    """
+    found = in_order(lambda item: content_hash(datasets.image_bytes(dataset, item)), dataset.items, THREADS)
+    return [item.name for item, hash in zip(dataset.items, found, strict=True) if hash in hashes]
+
+
+def counts_by_shot(classes: Sequence[ClassInfo], drawn: Counter[int]) -> list[tuple[str, int, int, int]]:
+    """Returns for many, medium, few and all: the classes, their training images, the images drawn for them.
+
+    >>> counts_by_shot([ClassInfo(label=0, name="cat", count=120), ClassInfo(label=1, name="eel")], Counter({1: 7}))
+    [('many', 1, 120, 0), ('medium', 0, 0, 0), ('few', 1, 0, 7), ('all', 2, 120, 7)]
+    """
+    rows = []
+    for group in ("many", "medium", "few", "all"):
+        members = [info for info in classes if group in ("all", datasets.shot(info.count))]
+        rows.append((group, len(members), sum(c.count for c in members), sum(drawn[c.label] for c in members)))
+    return rows
+
+
+def some(problems: Sequence[str]) -> list[str]:
+    """Returns the first problems, and how many more there are."""
+    more = len(problems) - SHOWN
+    return [*problems[:SHOWN], *([f"and {more:,} more like that"] if more > 0 else [])]
+
+
+def _checked(dataset: Dataset, item: Item) -> tuple[bytes, str]:
+    """Returns an image's hash, and what is wrong with it."""
+    where = place(dataset, item)
+    try:
+        data = datasets.image_bytes(dataset, item)
+    except InputError as error:
+        return b"", str(error)
+    return content_hash(data), _fault(data, f"{where}{item.path if where else item.name}")
+
+
+def _fault(data: bytes, name: str) -> str:
+    """Returns why bytes are no whole image, empty where they are one."""
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.draft("RGB", (64, 64))  # a JPEG is read to its end and yet costs an eighth
+        image.load()
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, IndexError, EOFError):
+        try:
+            datasets.pixels(data, name)  # the reader that training uses has the last word, and the words
+        except InputError as error:
+            return str(error)
+    return ""

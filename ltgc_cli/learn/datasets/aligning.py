@@ -1,0 +1,57 @@
+"""One data set under another's class table."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets.types import ClassInfo, Dataset
+
+
+def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:
+    """Returns the data set under another class table: labels by class name, images otherwise as they were.
+
+    Where the data has no names (`named` is False) its labels are the table's.
+    Raises InputError for a class that the table does not have, or a name that it has twice.
+    """
+    labels = _by_label(dataset, classes) if not dataset.named else _by_name(dataset, classes)
+    items = tuple(
+        item if labels[item.label] == item.label else msgspec.structs.replace(item, label=labels[item.label])
+        for item in dataset.items
+    )
+    named = dataset.named or any(info.name != str(info.label) for info in classes)
+    return msgspec.structs.replace(dataset, classes=tuple(classes), items=items, named=named)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns a question for the end of a message, where one of the names is much like this one."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _by_label(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
+    known = {info.label for info in classes}
+    for info in dataset.classes:
+        if info.label not in known:
+            raise InputError(
+                f"{dataset.file or dataset.spec}: the class table has no label {info.label} "
+                f"(labels {min(known, default=0)} to {max(known, default=0)})"
+            )
+    return {label: label for label in known}
+
+
+def _by_name(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
+    labels = {info.name: info.label for info in classes}
+    if len(labels) < len(classes):
+        (twice, _), *_ = Counter(info.name for info in classes).most_common(1)
+        raise InputError(f"the class table has the name {twice!r} twice; names must differ to match folders with it")
+    for info in dataset.classes:
+        if info.name not in labels:
+            unnamed = all(other.name == str(other.label) for other in classes)
+            hint = " (it has labels only; it was made without --classes)" if unnamed else nearest(info.name, labels)
+            raise InputError(f"{dataset.spec}: the class table has no class {info.name!r}{hint}")
+    return {info.label: labels[info.name] for info in dataset.classes}

@@ -1,0 +1,126 @@
+"""The class table that `--classes` names: label, name, and synonyms and a sense where a class has them.
+
+It wins over the names in the data. A label is written in it, and never inferred from a place in a listing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets.files import numbered, read_text
+from ltgc_cli.learn.datasets.types import ClassInfo
+
+COLUMNS = ("label", "name", "sense", "synonyms", "count")
+"""As `ltgc export` writes it; `count` is for people, the data has its own."""
+
+
+def load(file: Path) -> tuple[ClassInfo, ...]:
+    """Returns the classes of a table by label, with count 0.
+
+    file -- .csv with a header row, .jsonl, .json (iNaturalist's categories), or lines of text: `label name`
+
+    Raises InputError, with file and line, for a label that is none or is there twice, or a class without a name.
+    """
+    read = _READERS.get(file.suffix.lower(), _text)
+    classes: dict[int, ClassInfo] = {}
+    for where, row in read(file):
+        info = _class(where, row)
+        if info.label in classes:
+            raise InputError(f"{where}: label {info.label} is there twice; it is {classes[info.label].name!r} already")
+        classes[info.label] = info
+    if not classes:
+        raise InputError(f"{file}: no class in it; a row has a label and a name")
+    return tuple(info for _, info in sorted(classes.items()))
+
+
+def label_of(where: str, value: object) -> int:
+    """Returns a label, given as a number or in digits. Raises InputError, with its place, for anything else."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+        raise InputError(f"{where}: {text[:80]!r} is no label; labels are whole numbers from 0")
+    return int(text)
+
+
+def name_of(where: str, value: object) -> str:
+    """Returns a class's name. Raises InputError, with its place, for what is no text in one line."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise InputError(f"{where}: {value!r} is no class name; a name is some words in one line")
+    return value.strip()
+
+
+def _class(where: str, row: dict[str, Any]) -> ClassInfo:
+    missing = [column for column in ("label", "name") if row.get(column) in (None, "")]
+    if missing:
+        raise InputError(f"{where}: no {' and no '.join(missing)}; a class has a label and a name")
+    sense = row.get("sense") or ""
+    synonyms = row.get("synonyms") or ()
+    if isinstance(synonyms, str):
+        synonyms = re.split("[;|]", synonyms)
+    elif not isinstance(synonyms, list | tuple):
+        raise InputError(f"{where}: synonyms are a list, or a text with ; between them")
+    return ClassInfo(
+        label=label_of(where, row["label"]),
+        name=name_of(where, row["name"]),
+        sense=name_of(where, sense) if sense else "",
+        synonyms=tuple(name_of(where, synonym) for synonym in synonyms if synonym and str(synonym).strip()),
+    )
+
+
+def _csv(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
+    columns = [column.strip().lower() for column in rows.fieldnames or ()]
+    if "label" not in columns or not {"name", "class"} & set(columns):
+        raise InputError(f"{file}:1: the first row names the columns: label,name,synonyms,sense")
+    rows.fieldnames = columns
+    try:
+        for row in rows:
+            yield f"{file}:{rows.line_num}", row if "name" in columns else row | {"name": row["class"]}
+    except csv.Error as error:
+        raise InputError(f"{file}:{rows.line_num}: {error}") from None
+
+
+def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in numbered(read_text(file)):
+        try:
+            row = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InputError(f"{file}:{number}: not a JSON object ({error})") from None
+        yield f"{file}:{number}", row if "name" in row else row | {"name": row.get("class")}
+
+
+def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Returns the categories of a COCO-like file, or of iNaturalist's categories.json, a list of them."""
+    try:
+        data = msgspec.json.decode(read_text(file))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(f"{file}: not JSON ({error})") from None
+    categories = data.get("categories") if isinstance(data, dict) else data
+    if not isinstance(categories, list) or not all(isinstance(row, dict) for row in categories):
+        raise InputError(f"{file}: no list of categories in it, each with an id and a name")
+    for number, row in enumerate(categories, start=1):
+        yield f"{file}: category {number}", {"label": row.get("id", row.get("label")), **_known(row)}
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("name", "sense", "synonyms") if key in row}
+
+
+def _text(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in numbered(read_text(file)):
+        label, name = (*line.split(None, 1), "")[:2]
+        yield f"{file}:{number}", {"label": label, "name": name}
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+    ".json": _json,
+}

@@ -1,0 +1,87 @@
+"""digits-lt: scikit-learn's handwritten digits (UCI ML hand-written digits, 8x8), cut to a long tail."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from typing import Any
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets.files import sha256
+from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Source, Split
+
+DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_HEAD, _TAIL, _TEST, _VAL = 110, 4, 60, 40
+_SIDE = 32
+_VERSION = "1"
+"""Part of the fingerprint: raise it when a change here changes an image or a split."""
+
+
+def digit_counts(seed: int) -> tuple[int, ...]:
+    """Returns the number of training images of each digit: 110 down to 4 geometrically, shuffled by the seed."""
+    import numpy as np
+
+    ranks = np.random.default_rng([seed, 10]).permutation(10)
+    return tuple(round(_HEAD * (_TAIL / _HEAD) ** (int(rank) / 9)) for rank in ranks)
+
+
+def _open(source: Source, split: Split) -> Dataset:
+    import numpy as np
+
+    seed = _seed(source)
+    counts = digit_counts(seed)
+    _, digits = _load_digits()
+    items = []
+    for label, count in enumerate(counts):
+        indices = np.random.default_rng([seed, label]).permutation(np.flatnonzero(digits == label))
+        test, train, val = np.split(indices, [_TEST, _TEST + count])
+        chosen = {"test": test, "train": train, "val": val[:_VAL]}[split]
+        items += [Item(label=label, name=f"digits/{index:04d}") for index in sorted(chosen)]
+    classes = tuple(
+        ClassInfo(label=label, name=name, sense="written digit", count=counts[label])
+        for label, name in enumerate(DIGIT_NAMES)
+    )
+    return Dataset(spec=source.spec, split=split, classes=classes, items=tuple(items))
+
+
+def _read(_: Dataset, item: Item) -> bytes:
+    """Returns a PNG of 32x32: uncompressed, so that every build of zlib gives the same bytes."""
+    import numpy as np
+    from PIL import Image
+
+    levels = _load_digits()[0][int(item.name.removeprefix("digits/"))]
+    small = Image.fromarray(np.rint(levels * 255 / 16).astype(np.uint8))
+    file = io.BytesIO()
+    small.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).convert("RGB").save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
+def _fingerprint(source: Source, split: Split) -> str:
+    return sha256(["digits-lt", _VERSION, str(_seed(source)), split])
+
+
+def _seed(source: Source) -> int:
+    if source.root or source.classes:
+        raise InputError(f"{source.spec} has its own images and classes: leave out --root and --classes")
+    seed = source.spec.partition(":")[2] or "0"
+    if not seed.isascii() or not seed.isdigit():
+        raise InputError(f"{source.spec}: the seed of digits-lt is a whole number, as in digits-lt:3")
+    return int(seed)
+
+
+@cache
+def _load_digits() -> tuple[Any, Any]:
+    """Returns the levels [1797, 8, 8] in 0..16 and the digits [1797]. No two images are alike, so no split leaks."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return data.images, data.target
+
+
+FORMAT = Format(
+    takes=lambda spec: spec.partition(":")[0] == "digits-lt",
+    open=_open,
+    read=_read,
+    fingerprint=_fingerprint,
+    splits=lambda source: ("train", "val", "test"),
+)

@@ -1,0 +1,187 @@
+"""A folder that Hugging Face's `save_to_disk` wrote: a Dataset, or a DatasetDict with splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets import class_table
+from ltgc_cli.learn.datasets.class_table import name_of
+from ltgc_cli.learn.datasets.files import file_sha256, sha256
+from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
+
+_DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
+
+
+class _Dict(msgspec.Struct):
+    splits: list[str] = []
+
+
+class _Info(msgspec.Struct):
+    features: dict[str, Any] = {}
+
+
+class _Columns(msgspec.Struct, frozen=True):
+    """Where images and labels are, and the labels' names."""
+
+    image: str
+    label: str
+    names: tuple[str, ...]
+
+
+def _takes(spec: str) -> bool:
+    folder = Path(spec).expanduser()
+    return (folder / _DICT).is_file() or (folder / _STATE).is_file()
+
+
+def _open(source: Source, split: Split) -> Dataset:
+    folder, training = _folder(source, split), _training(source, split)
+    columns = _columns(folder)
+    labels = _labels(folder, columns)
+    counts = Counter(labels if training == folder else _labels(training, _columns(training)))
+    if source.classes:
+        table = class_table.load(source.classes)
+    else:
+        names = columns.names or tuple(map(str, range(max(counts | Counter(labels), default=-1) + 1)))
+        table = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
+    known = {info.label for info in table}
+    for row, label in enumerate(labels):
+        if label not in known:
+            where = f"the class table {source.classes}" if source.classes else f"{folder}'s names"
+            raise InputError(
+                f"{folder}: row {row}: label {label} is not in {where} (labels {min(known)} to {max(known)})"
+            )
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    return Dataset(
+        spec=source.spec,
+        split=split,
+        classes=tuple(msgspec.structs.replace(info, count=counts[info.label]) for info in table),
+        items=tuple(Item(label=labels[row], name=f"{split}/{row}", path=str(folder), line=row) for row in order),
+        named=bool(columns.names or source.classes),
+    )
+
+
+def _read(_: Dataset, item: Item) -> bytes:
+    assert item.path is not None
+    folder = Path(item.path)
+    image = _undecoded(folder)[item.line][_columns(folder).image] or {}
+    try:
+        data = image.get("bytes") or Path(image["path"]).read_bytes()
+    except (OSError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: row {item.line} has no image bytes ({error})") from None
+    return bytes(data)
+
+
+def _fingerprint(source: Source, split: Split) -> str:
+    """Returns the hash of what describes the data, and of its files' sizes and times. Does not need `datasets`.
+
+    Images that lie outside, of which a row has only the path, are not looked at.
+    """
+    folder, training = _folder(source, split), _training(source, split)
+    lines = ["huggingface", split]
+    for part in dict.fromkeys((training, folder)):
+        lines += [file_sha256(part / _STATE), file_sha256(part / _INFO)]
+        for path in sorted(part.glob("*.arrow")):
+            stat = path.stat()
+            lines.append(f"{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}")
+    if source.classes:
+        lines.append(file_sha256(source.classes))
+    return sha256(lines)
+
+
+def _splits(source: Source) -> tuple[Split, ...]:
+    return tuple(_split_folders(_root(source))) or ("train",)
+
+
+def _root(source: Source) -> Path:
+    if source.root:
+        raise InputError(f"--root {source.root}: {source.spec} holds its own images; --root goes with a list")
+    return Path(source.spec).expanduser()
+
+
+def _split_folders(root: Path) -> dict[Split, Path]:
+    if not (root / _DICT).is_file():
+        return {}
+    there = _decoded(root / _DICT, _Dict).splits
+    found = {split: next((word for word in words if word in there), None) for split, words in SPLIT_WORDS.items()}
+    if not any(found.values()):
+        raise InputError(f"{root}: its splits are {', '.join(there)}; train, val (or validation) or test is wanted")
+    return {split: root / word for split, word in found.items() if word}
+
+
+def _folder(source: Source, split: Split) -> Path:
+    root = _root(source)
+    found = _split_folders(root)
+    if found and split not in found:
+        raise InputError(
+            f"{source.spec}: has no split {split!r}, only {', '.join(path.name for path in found.values())}"
+        )
+    return found.get(split, root)
+
+
+def _training(source: Source, split: Split) -> Path:
+    return _split_folders(_root(source)).get("train") or _folder(source, split)
+
+
+def _columns(folder: Path) -> _Columns:
+    """Returns the columns that hold images and labels, by their types. Raises InputError where there are none."""
+    return _columns_of(str(folder), (folder / _INFO).stat().st_mtime_ns if (folder / _INFO).exists() else 0)
+
+
+@lru_cache
+def _columns_of(folder: str, _: int) -> _Columns:
+    file = Path(folder) / _INFO
+    features = _decoded(file, _Info).features
+    kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}
+    images = [name for name, kind in kinds.items() if kind == "Image"]
+    labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
+    labels = labels or [name for name in ("label", "labels") if str(features.get(name, {}).get("dtype"))[:3] == "int"]
+    if not images or not labels:
+        raise InputError(f"{file}: an Image column and a ClassLabel column are wanted; it has {', '.join(kinds)}")
+    label = "label" if "label" in labels else labels[0]
+    names = tuple(name_of(f"{file}: {label}", name) for name in features[label].get("names") or ())
+    return _Columns(images[0], label, names)
+
+
+def _labels(folder: Path, columns: _Columns) -> list[int]:
+    labels = list(_undecoded(folder)[columns.label])
+    nothing = next((row for row, label in enumerate(labels) if not isinstance(label, int) or label < 0), None)
+    if nothing is not None:
+        raise InputError(f"{folder}: row {nothing} has no label ({labels[nothing]})")
+    return labels
+
+
+def _undecoded(folder: Path) -> Any:
+    return _loaded(str(folder), _columns(folder).image, (folder / _STATE).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: str, image: str, _: int) -> Any:
+    """Returns the memory-mapped data, its images as encoded bytes."""
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(
+            f"{folder} is a Hugging Face data set, for which datasets is missing: pip install 'ltgc[hf]'"
+        ) from None
+    try:
+        return datasets.load_from_disk(folder).cast_column(image, datasets.Image(decode=False))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: not a data set that datasets can open ({' '.join(str(error).split())})") from None
+
+
+def _decoded(file: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+FORMAT = Format(takes=_takes, open=_open, read=_read, fingerprint=_fingerprint, splits=_splits)

@@ -1,0 +1,74 @@
+"""Tables of images: CSV with a header row, JSONL manifests. Both have path, label, and class and split if wanted."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets.class_table import label_of, name_of
+from ltgc_cli.learn.datasets.files import numbered, read_text
+from ltgc_cli.learn.datasets.listing import Listing, Row, format_of, split_of
+
+
+def _csv(file: Path) -> Listing:
+    return _listing(file, _csv_rows(file))
+
+
+def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
+    columns = [column.strip().lower() for column in rows.fieldnames or ()]
+    if "label" not in columns or not {"path", "file_name"} & set(columns):
+        raise InputError(f"{file}:1: the first row names the columns: path,label and, if wanted, class,split")
+    rows.fieldnames = columns
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{file}:{rows.line_num}: {error}") from None
+
+
+def _jsonl(file: Path) -> Listing:
+    return _listing(file, _jsonl_rows(file))
+
+
+def _jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    for number, line in numbered(read_text(file)):
+        try:
+            yield number, decoder.decode(line)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InputError(f"{file}:{number}: not a JSON object ({error})") from None
+
+
+def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing:
+    """Returns the rows. `file_name`, as Hugging Face's metadata.jsonl has it, stands for `path`."""
+    rows: list[Row] = []
+    names: dict[int, str] = {}
+    for number, row in given:
+        where = f"{file}:{number}"
+        path = row.get("path") or row.get("file_name")
+        if not isinstance(path, str):
+            raise InputError(f"{where}: no path of an image")
+        label = label_of(where, row.get("label"))
+        if row.get("class"):
+            name = name_of(where, row["class"])
+            if names.setdefault(label, name) != name:
+                raise InputError(f"{where}: label {label} is {name!r} here and {names[label]!r} above")
+        split = split_of(where, str(row["split"])) if row.get("split") else None
+        if rows and (split is None) != (rows[0].split is None):
+            raise InputError(f"{where}: some rows name their split, and some do not")
+        rows.append(Row(path, label, number, split))
+    unnamed = next((row for row in rows if names and row.label not in names), None)
+    if unnamed:
+        raise InputError(f"{file}:{unnamed.line}: label {unnamed.label} has no class name, as others have")
+    return Listing(file, rows, names)
+
+
+CSV = format_of(".csv", _csv)
+JSONL = format_of(".jsonl", _jsonl)

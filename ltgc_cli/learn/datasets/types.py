@@ -1,0 +1,89 @@
+"""What a data set is made of. Loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+Split = Literal["train", "val", "test"]
+Shot = Literal["many", "medium", "few"]
+
+SPLIT_WORDS: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "val": ("val", "validation", "valid"),
+    "test": ("test",),
+}
+"""What people call the splits, in folder names, file names and tables."""
+
+
+class ClassInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the class table. `count` is the number of its real *training* images, whatever split is open."""
+
+    label: int
+    name: str
+    sense: str = ""
+    synonyms: tuple[str, ...] = ()
+    count: int = 0
+
+    @property
+    def subject(self) -> str:
+        """The name as prompts and text features use it: `seal (marine mammal)`."""
+        return f"{self.name} ({self.sense})" if self.sense else self.name
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One image. `name` is its path relative to the data set, or `digits/0123`, `train/17`, which have no file."""
+
+    label: int
+    name: str
+    path: str | None = None
+    line: int = 0
+    """Where a list names it; 0: no list does."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What `--data` names: a spec, the folder that a list's paths start from, and a class table of its own."""
+
+    spec: str
+    root: Path | None = None
+    classes: Path | None = None
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """One split: its class table (by label) and its images, those of one class together."""
+
+    spec: str
+    split: Split
+    classes: tuple[ClassInfo, ...]
+    items: tuple[Item, ...]
+    named: bool = True
+    """Whether the classes have names. Where the data has none and no table gives any, a name is the label as text."""
+    file: str = ""
+    """The list that the images come from, for messages; empty where there is none."""
+
+
+class Sample(NamedTuple):
+    """An image to train on or to classify: its label, how to get its bytes, and a name for messages."""
+
+    label: int
+    read: Callable[[], bytes]
+    name: str = ""
+    score: float | None = None
+    """CLIP's score of a generated image."""
+
+
+class Format(NamedTuple):
+    """One kind of data set."""
+
+    takes: Callable[[str], bool]
+    """Whether a spec names a data set of this kind."""
+    open: Callable[[Source, Split], Dataset]
+    read: Callable[[Dataset, Item], bytes]
+    """Returns one image's encoded bytes."""
+    fingerprint: Callable[[Source, Split], str]
+    """Returns what tells a split's contents apart, without a look at a pixel."""
+    splits: Callable[[Source], tuple[Split, ...]]
+    """Returns the splits that hold different images; ("train",) where any split is the same images."""

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.checks import check_images, check_table, content_hash, leaked, overlap, two_labels
+from ltgc_cli.learn.datasets import ClassInfo, Item, open_data
+
+
+def picture(path: Path, seed: int, size: int = 32) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size, size, 3), np.uint8)).save(path)
+    return path
+
+
+def test_every_image_of_a_split_gets_the_hash_of_its_file_in_order(tmp_path: Path) -> None:
+    files = [picture(tmp_path / "cat" / "1.png", 1), picture(tmp_path / "cat" / "2.jpg", 2)]
+    seen: list[None] = []
+    hashes = check_images(open_data(str(tmp_path), "train"), lambda: seen.append(None))
+    assert hashes == tuple(hashlib.sha256(file.read_bytes()).digest()[:16] for file in files)
+    assert len(seen) == 2
+
+
+def test_files_that_are_no_image_are_all_named_however_they_are_broken(tmp_path: Path) -> None:
+    picture(tmp_path / "cat" / "good.jpg", 0)
+    (tmp_path / "cat" / "page.jpg").write_text("<html>404</html>")
+    (tmp_path / "cat" / "empty.png").touch()
+    for name, size in [("cut.jpg", 64), ("cut.png", 64)]:
+        data = picture(tmp_path / "cat" / name, 1, size).read_bytes()
+        (tmp_path / "cat" / name).write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(InputError) as raised:
+        check_images(open_data(str(tmp_path), "train"))
+    lines = str(raised.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["cat/cut.jpg", "cat/cut.png", "cat/empty.png", "cat/page.jpg"]
+    assert all("not a whole image" in line for line in lines)
+
+
+def test_of_many_broken_files_ten_are_named_and_the_rest_counted_with_the_lines_of_their_list(tmp_path: Path) -> None:
+    picture(tmp_path / "good.png", 0)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    names = ["good.png", "bad.png", *(f"gone {n}.png" for n in range(30))]
+    (tmp_path / "list.txt").write_text("".join(f"{name} 0\n" for name in names))
+    with pytest.raises(InputError) as raised:
+        check_images(open_data(str(tmp_path / "list.txt"), "train"))
+    lines = str(raised.value).splitlines()
+    assert lines[0] == f"{tmp_path}/list.txt:2: {tmp_path}/bad.png: not a whole image (no image format that PIL knows)"
+    assert lines[1] == f"{tmp_path}/list.txt:3: {tmp_path}/gone 0.png: No such file or directory"
+    assert len(lines) == 11 and lines[-1] == "and 21 more like that"
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA", "I;16"])
+def test_images_of_every_mode_are_images(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "cat").mkdir()
+    Image.new(mode, (9, 5)).save(tmp_path / "cat" / ("a.tiff" if mode == "CMYK" else "a.png"))
+    assert len(check_images(open_data(str(tmp_path), "train"))) == 1
+
+
+def test_two_classes_with_one_name_are_a_problem_whatever_their_case() -> None:
+    table = [ClassInfo(label=134, name="crane"), ClassInfo(label=7, name="seal"), ClassInfo(label=517, name="Crane")]
+    (problem,) = check_table(table)
+    assert problem.startswith("labels 134 and 517 are called 'crane'; give each a name of its own")
+    assert check_table(table[:2]) == []
+
+
+def items(*names: str, label: int = 0) -> list[Item]:
+    return [Item(label=label, name=name) for name in names]
+
+
+def test_a_test_image_that_is_trained_on_is_named_with_the_training_image() -> None:
+    found = overlap([b"1", b"2", b"2"], [b"3", b"2"], items("a", "b", "c"), items("x", "y"))
+    assert found == ["y is the training image c"]
+
+
+def test_one_picture_twice_is_told_only_where_its_labels_differ() -> None:
+    same = [Item(label=0, name="a"), Item(label=0, name="b"), Item(label=1, name="c")]
+    assert two_labels([b"1", b"1", b"1"], same) == ["c (label 1) and a (label 0)"]
+
+
+def test_leaked_names_the_images_whose_content_was_trained_on(tmp_path: Path) -> None:
+    picture(tmp_path / "test" / "cat" / "new.png", 1)
+    data = picture(tmp_path / "test" / "cat" / "seen.png", 2).read_bytes()
+    dataset = open_data(str(tmp_path), "test")
+    assert leaked(dataset, frozenset({content_hash(data)})) == ["test/cat/seen.png"]
+    assert leaked(dataset, frozenset()) == []
+
+
+def test_digits_can_be_checked_like_files() -> None:
+    dataset = open_data("digits-lt", "train")
+    assert len(set(check_images(dataset))) == len(dataset.items) == Counter(dataset.items).total()

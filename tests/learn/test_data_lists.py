@@ -1,0 +1,266 @@
+"""List files as they are published: ImageNet-LT, Places-LT, iNaturalist 2018; and iNaturalist's own JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets import ClassInfo, Source, align, fingerprint, image_bytes, open_data, splits
+
+
+def png(path: Path, color: tuple[int, int, int] = (255, 0, 0)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4), color).save(path, "PNG")
+    return path
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(line + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path) -> Path:
+    """ImageNet-LT's three lists; two classes, label 0 and 2. Label 2 has the most training images."""
+    write(
+        tmp_path / "ImageNet_LT_train.txt",
+        "train/n01443537/n01443537_10007.JPEG 2",
+        "train/n01440764/n01440764_190.JPEG 0",
+        "train/n01443537/n01443537_10014.JPEG 2",
+    )
+    write(tmp_path / "ImageNet_LT_val.txt", "train/n01440764/n01440764_3198.JPEG 0")
+    write(tmp_path / "ImageNet_LT_test.txt", "val/n01443537/ILSVRC2012_val_00000236.JPEG 2")
+    return tmp_path
+
+
+def test_a_list_gives_the_images_of_a_class_together_under_the_labels_that_it_writes(imagenet: Path) -> None:
+    data = open_data(str(imagenet / "ImageNet_LT_train.txt"), "train")
+    assert [(item.label, item.name, item.line) for item in data.items] == [
+        (0, "train/n01440764/n01440764_190.JPEG", 2),
+        (2, "train/n01443537/n01443537_10007.JPEG", 1),
+        (2, "train/n01443537/n01443537_10014.JPEG", 3),
+    ]
+    assert data.items[0].path == str(imagenet / "train" / "n01440764" / "n01440764_190.JPEG")
+
+
+def test_without_a_table_the_names_are_the_labels_and_the_data_is_not_named(imagenet: Path) -> None:
+    data = open_data(str(imagenet / "ImageNet_LT_train.txt"), "train")
+    assert data.classes == (ClassInfo(label=0, name="0", count=1), ClassInfo(label=2, name="2", count=2))
+    assert not data.named
+
+
+def test_with_a_table_every_class_is_there_and_counts_are_of_training_images_in_every_split(imagenet: Path) -> None:
+    table = write(imagenet / "classes.csv", "label,name", "0,tench", "1,shark", "2,goldfish")
+    source = Source(str(imagenet / "ImageNet_LT_train.txt"), classes=table)
+    for split in ("train", "val", "test"):
+        data = open_data(source, split)
+        assert [(info.name, info.count) for info in data.classes] == [("tench", 1), ("shark", 0), ("goldfish", 2)]
+        assert data.named
+
+
+def test_other_splits_are_the_lists_beside_it_and_their_paths_start_at_the_root(imagenet: Path, tmp_path: Path) -> None:
+    source = Source(str(imagenet / "ImageNet_LT_train.txt"), root=tmp_path / "ILSVRC2012")
+    test = open_data(source, "test")
+    assert [item.path for item in test.items] == [
+        str(tmp_path / "ILSVRC2012" / "val" / "n01443537" / "ILSVRC2012_val_00000236.JPEG")
+    ]
+    assert splits(source) == ("train", "val", "test")
+
+
+def test_a_test_list_is_itself_and_counts_the_training_list_beside_it(imagenet: Path) -> None:
+    spec = str(imagenet / "ImageNet_LT_test.txt")
+    assert [item.label for item in open_data(spec, "test").items] == [2]
+    assert [info.count for info in open_data(spec, "test").classes] == [1, 2]
+    assert len(open_data(spec, "train").items) == 3
+
+
+def test_a_split_without_a_list_is_refused_and_those_there_are_named(imagenet: Path) -> None:
+    spec = str(imagenet / "ImageNet_LT_train.txt")
+    (imagenet / "ImageNet_LT_test.txt").unlink()
+    with pytest.raises(InputError, match=r"no list for 'test' beside it, only ImageNet_LT_train.txt, ImageNet_LT_val"):
+        open_data(spec, "test")
+    assert splits(spec) == ("train", "val")
+
+
+def test_a_list_whose_name_says_no_split_is_the_same_images_for_any(tmp_path: Path) -> None:
+    spec = str(write(tmp_path / "birds.txt", "a.png 0"))
+    assert open_data(spec, "train").items == open_data(spec, "test").items
+    assert splits(spec) == ("train",)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("train.txt", "test.txt"), ("iNaturalist18_train.txt", "iNaturalist18_test.txt"), ("x-train2.txt", "x-test2.txt")],
+)
+def test_the_word_for_the_split_ends_the_name_of_the_list(tmp_path: Path, name: str, other: str) -> None:
+    write(tmp_path / name, "a.png 0")
+    write(tmp_path / other, "b.png 0")
+    assert [item.name for item in open_data(str(tmp_path / name), "test").items] == ["b.png"]
+
+
+@pytest.mark.parametrize("name", ["restrain.txt", "trainees.txt", "trainval.txt"])
+def test_a_word_that_only_holds_a_split_is_no_split(tmp_path: Path, name: str) -> None:
+    assert splits(str(write(tmp_path / name, "a.png 0"))) == ("train",)
+
+
+def test_a_path_has_spaces_in_it_for_the_label_is_the_last_field(tmp_path: Path) -> None:
+    png(tmp_path / "data set" / "a b" / "c  d.png")
+    spec = str(write(tmp_path / "list.txt", "data set/a b/c  d.png 3", "data set/a b/e.png\t4", "", "f.png   5  "))
+    data = open_data(spec, "train")
+    assert [(item.name, item.label) for item in data.items] == [
+        ("data set/a b/c  d.png", 3),
+        ("data set/a b/e.png", 4),
+        ("f.png", 5),
+    ]
+    assert image_bytes(data, data.items[0]) == (tmp_path / "data set" / "a b" / "c  d.png").read_bytes()
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_a_path(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.png 0\r\nb.png 1\r\n")
+    assert [item.name for item in open_data(str(tmp_path / "list.txt"), "train").items] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("line", ["a.png", "a.png cat", "a.png -1", "a.png 1.0", "7"])
+def test_a_line_that_is_no_path_and_label_is_named(tmp_path: Path, line: str) -> None:
+    with pytest.raises(InputError, match=r"list\.txt:2: .* is no path and label; a line is: relative/path.jpg 17"):
+        open_data(str(write(tmp_path / "list.txt", "b.png 0", line)), "train")
+
+
+def test_a_label_outside_the_table_is_named_with_its_line_and_the_labels_that_there_are(tmp_path: Path) -> None:
+    table = write(tmp_path / "classes.csv", "label,name", "0,tench", "1,goldfish")
+    write(tmp_path / "list.txt", "a.png 0", "b.png 1000", "c.png 7")
+    with pytest.raises(InputError) as raised:
+        open_data(Source(str(tmp_path / "list.txt"), classes=table), "train")
+    assert str(raised.value) == (
+        f"{tmp_path}/list.txt:2: label 1000 is not in the class table {table} (labels 0 to 1); so it is in 2 rows"
+    )
+
+
+def test_a_test_label_that_training_lacks_is_refused_where_there_is_no_table(imagenet: Path) -> None:
+    write(imagenet / "ImageNet_LT_test.txt", "a.JPEG 1")
+    with pytest.raises(InputError, match=r"ImageNet_LT_test.txt:1: label 1 is not in .*ImageNet_LT_train.txt, where"):
+        open_data(str(imagenet / "ImageNet_LT_train.txt"), "test")
+
+
+def test_a_missing_image_is_named_with_the_line_of_the_list_that_names_it(imagenet: Path) -> None:
+    data = open_data(str(imagenet / "ImageNet_LT_train.txt"), "test")
+    with pytest.raises(InputError, match=r"ImageNet_LT_test.txt:1: .*00000236.JPEG: No such file or directory"):
+        image_bytes(data, data.items[0])
+
+
+def test_a_list_that_is_missing_empty_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none_train\.txt: No such file"):
+        open_data(str(tmp_path / "none_train.txt"), "train")
+    with pytest.raises(InputError, match=r"none\.txt: No such file"):
+        open_data(str(tmp_path / "none.txt"), "train")
+    with pytest.raises(InputError, match=r"empty\.txt: no image in it"):
+        open_data(str(write(tmp_path / "empty.txt")), "train")
+    (tmp_path / "binary.txt").write_bytes(b"a.png 0\n\xff\xfe 1\n")
+    with pytest.raises(InputError, match=r"binary\.txt:2: not UTF-8"):
+        open_data(str(tmp_path / "binary.txt"), "train")
+
+
+def test_a_fingerprint_sees_the_list_the_training_list_the_table_and_the_root(imagenet: Path) -> None:
+    spec = str(imagenet / "ImageNet_LT_train.txt")
+    table = write(imagenet / "classes.csv", "label,name", "0,tench", "2,goldfish")
+    seen = [fingerprint(spec, "test"), fingerprint(spec, "val"), fingerprint(Source(spec, classes=table), "test")]
+    seen.append(fingerprint(Source(spec, root=imagenet / "images"), "test"))
+    write(imagenet / "ImageNet_LT_train.txt", "train/n01440764/n01440764_190.JPEG 0")
+    seen.append(fingerprint(spec, "test"))
+    write(imagenet / "ImageNet_LT_test.txt", "other.JPEG 2")
+    seen.append(fingerprint(spec, "test"))
+    assert len(set(seen)) == 6
+    assert fingerprint(spec, "test") == seen[-1]
+
+
+def test_a_fingerprint_of_a_list_opens_no_image_and_loads_nothing_heavy(imagenet: Path) -> None:
+    code = f"""
+import sys
+from ltgc_cli.learn.datasets import fingerprint, open_data
+fingerprint({str(imagenet / "ImageNet_LT_train.txt")!r}, "train")
+open_data({str(imagenet / "ImageNet_LT_train.txt")!r}, "train")
+assert not {{"numpy", "sklearn", "PIL", "torch", "datasets"}} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---- under another class table
+
+
+def test_data_without_names_is_aligned_by_label(imagenet: Path) -> None:
+    data = open_data(str(imagenet / "ImageNet_LT_train.txt"), "train")
+    table = [ClassInfo(label=2, name="goldfish"), ClassInfo(label=0, name="tench"), ClassInfo(label=1, name="0")]
+    assert [item.label for item in align(data, table).items] == [0, 2, 2]
+    with pytest.raises(InputError, match=r"the class table has no label 2 \(labels 0 to 1\)"):
+        align(data, [ClassInfo(label=0, name="tench"), ClassInfo(label=1, name="2")])
+
+
+def test_named_data_under_a_table_without_names_is_told_why_they_differ(imagenet: Path) -> None:
+    table = write(imagenet / "classes.csv", "label,name", "0,tench", "2,goldfish")
+    data = open_data(Source(str(imagenet / "ImageNet_LT_train.txt"), classes=table), "train")
+    with pytest.raises(InputError, match="no class 'tench' .*made without --classes"):
+        align(data, [ClassInfo(label=0, name="0"), ClassInfo(label=2, name="2")])
+
+
+# ---- iNaturalist's JSON
+
+
+def coco(path: Path, images: list[str], labels: list[int], names: dict[int, str]) -> Path:
+    """A file of iNaturalist 2018: annotations in another order than images, and keys that nobody reads."""
+    data = {
+        "info": {"year": 2018},
+        "images": [{"id": 100 + n, "file_name": name, "width": 800} for n, name in enumerate(images)],
+        "annotations": [{"id": n, "image_id": 100 + n, "category_id": label} for n, label in enumerate(labels)][::-1],
+        "categories": [{"id": id, "name": name, "supercategory": "Plantae"} for id, name in names.items()],
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+NAMES = {5859: "Trillium grandiflorum", 7477: "Viola sororia", 12: "Gea heptagon"}
+
+
+def test_inaturalists_json_gives_images_labels_and_the_names_of_its_categories(tmp_path: Path) -> None:
+    png(tmp_path / "train_val2018" / "Plantae" / "7477" / "3b60.jpg")
+    paths = ["train_val2018/Plantae/7477/3b60.jpg", "train_val2018/Plantae/5859/aa.jpg"]
+    file = coco(tmp_path / "train2018.json", paths, [7477, 5859], NAMES)
+    coco(tmp_path / "val2018.json", ["train_val2018/Plantae/5859/bb.jpg"], [5859], NAMES)
+    data = open_data(str(file), "train")
+    assert [(item.label, item.name) for item in data.items] == [(5859, paths[1]), (7477, paths[0])]
+    assert [(info.label, info.name, info.count) for info in data.classes] == [
+        (12, "Gea heptagon", 0),
+        (5859, "Trillium grandiflorum", 1),
+        (7477, "Viola sororia", 1),
+    ]
+    assert image_bytes(data, data.items[1]) == (tmp_path / paths[0]).read_bytes()
+    val = open_data(str(file), "val")
+    assert [item.label for item in val.items] == [5859] and val.classes == data.classes
+    assert splits(str(file)) == ("train", "val")
+
+
+def test_the_class_table_wins_over_the_names_in_the_json(tmp_path: Path) -> None:
+    file = coco(tmp_path / "train2018.json", ["a.jpg"], [12], NAMES)
+    table = write(tmp_path / "classes.csv", "label,name,synonyms", "12,orb weaver,Gea heptagon")
+    data = open_data(Source(str(file), classes=table), "train")
+    assert data.classes == (ClassInfo(label=12, name="orb weaver", synonyms=("Gea heptagon",), count=1),)
+
+
+def test_names_that_are_only_the_labels_are_none(tmp_path: Path) -> None:
+    assert not open_data(str(coco(tmp_path / "train2018.json", ["a.jpg"], [1], {1: "1"})), "train").named
+
+
+def test_json_that_is_not_inaturalists_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(InputError, match="not iNaturalist's JSON.*Expected `object`"):
+        open_data(str(tmp_path / "other.json"), "train")
+    with pytest.raises(InputError, match=r"image b\.jpg \(id 101\) has no annotation"):
+        open_data(str(coco(tmp_path / "train2018.json", ["a.jpg", "b.jpg"], [12], NAMES)), "train")
+    file = coco(tmp_path / "train2018.json", ["a.jpg", "b.jpg"], [12, 13], NAMES)
+    with pytest.raises(InputError, match=r"train2018\.json: b\.jpg: label 13 is not in .*where the classes come from"):
+        open_data(str(file), "train")
