@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Task = Literal["describe", "extend", "reflect", "template", "refine", "sense"]
-Schema = Literal["descriptions", "description", "numbers", "sense"]
+Task = Literal["describe", "extend", "reflect", "template", "refine", "sense", "recognize"]
+Schema = Literal["descriptions", "description", "numbers", "sense", "name"]
 PictureFormat = Literal["png", "webp"]
 
 # A field that a request got after its first version is UNSET where it is not used: it is then in no JSON, and

@@ -134,6 +134,32 @@ def refine(prompts: Prompts, subject: str, description: str, class_template: str
     )
 
 
+def recognize(names: Sequence[str]) -> str:
+    """Returns the question which of some classes a photo shows, the paper's Table 3 (its own words are not known)."""
+    return _joined(
+        "Which of these classes does the photo show?",
+        "\n".join(f"- {name}" for name in names),
+        "Answer with one name of the list, word for word, and nothing else.",
+    )
+
+
+def choices(question: str) -> list[str]:
+    """Returns the names that a question lists.
+
+    >>> choices(recognize(["crane", "seal (marine mammal)"]))
+    ['crane', 'seal (marine mammal)']
+    """
+    return [line.removeprefix("- ") for line in question.splitlines() if line.startswith("- ")]
+
+
+def recognize_openly(examples: Sequence[str]) -> str:
+    """Returns the question what a photo shows where the classes are too many: some show how they are named."""
+    return _joined(
+        f"What does the photo show? Name it as exactly as these are named: {'; '.join(examples)}.",
+        "It need not be one of these. Answer with the name alone.",
+    )
+
+
 def drawn(text: str, name: str, subject: str) -> str:
     """Returns a description as it is drawn and scored: without the words "the class", with the class's sense.
 

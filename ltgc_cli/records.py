@@ -143,13 +143,23 @@ class Checkpoint(Record, frozen=True, kw_only=True):
 
 
 class Metric(Record, frozen=True, kw_only=True):
-    """One measured value. `group` is many, medium, few, all or class; `value` in percent for an accuracy."""
+    """One measured value. `group` is many, medium, few, all, class or pair; `value` in percent for an accuracy."""
 
     name: str
     group: str
     value: float | None
+    low: float | None = None
+    """The 95% interval of the value over test images, where it has one."""
+    high: float | None = None
+    spread: float | None = None
+    """The sample standard deviation over runs, of which the value is the mean."""
+    runs: int = 1
     method: str = ""
     images: int = 0
+    predicted: str = ""
+    """Of a confusion (group pair): the class that `images` of this class were taken for, `value` percent of them."""
+    source: str = ""
+    """Where a number was published that was not measured here."""
 
 
 class Other(Record, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from ltgc_cli import console
 from ltgc_cli.errors import INTERRUPTED, InputError, LtgcError
 
-PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval")
+PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict")
 SETTINGS_FILE = Path("ltgc.toml")
 
 
@@ -132,4 +132,4 @@ def main() -> None:
     app()
 
 
-from ltgc_cli.cli import cost, demo, evaluating, language, learning, pictures  # noqa: E402, F401  (registers the commands on `app`)
+from ltgc_cli.cli import cost, demo, evaluating, language, learning, pictures, predicting  # noqa: E402, F401  (registers the commands on `app`)

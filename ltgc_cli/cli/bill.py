@@ -65,6 +65,7 @@ _STAGES = {
     "reflect": "reflect",
     "template": "filter",
     "refine": "filter",
+    "recognize": "eval",
 }
 
 

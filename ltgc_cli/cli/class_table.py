@@ -35,4 +35,6 @@ def agreed(table: list[datasets.ClassInfo], cls: Class) -> list[datasets.ClassIn
 
 def class_info(cls: Class) -> datasets.ClassInfo:
     """Returns a class record as a row of the class table."""
-    return datasets.ClassInfo(label=cls.label, name=cls.class_, sense=cls.sense, count=cls.count or 0)
+    return datasets.ClassInfo(
+        label=cls.label, name=cls.class_, sense=cls.sense, synonyms=cls.synonyms, count=cls.count or 0
+    )

@@ -56,6 +56,8 @@ class Plan(NamedTuple):
     """What a person must know about an estimate of this stage."""
     whole: bool = False
     """Whether the stage needs all of its input before it begins, so that nothing is lost by reading it first."""
+    by_class: bool = True
+    """Whether the lines of a class must stay together; eval reads several streams behind one another."""
 
 
 class Streams(NamedTuple):
@@ -109,14 +111,14 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
         digest = plan.source or (_sha256(path) if path else "")
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
         if digest and (done := _note(artifact)):
-            write = stack.enter_context(_output(streams))
+            write = stack.enter_context(writing(streams))
             with artifact.open("rb") as lines:
                 while block := lines.read(1 << 20):
                     write(block)
             console.notice(f"{plan.stage}: {_said(done)}; answered by {artifact}")
         else:
             if path:
-                session.expect(_check(path, str(streams.input or "stdin"), plan.work))
+                session.expect(_check(path, str(streams.input or "stdin"), plan))
             if session.half_price:
                 session.ask_in_batch(lambda: _walk(plan, path))
             artifact, done = _run(plan, streams, session, path, digest, folder)
@@ -182,7 +184,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
     shortfalls: list[str] = []
     with ExitStack() as stack:
         temporary = stack.enter_context(_temporary(folder))
-        write = stack.enter_context(_output(streams))
+        write = stack.enter_context(writing(streams))
         given: Iterator[Record] = iter(())
         if not plan.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
@@ -262,10 +264,13 @@ def _sha256(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror}") from None
 
 
-def _check(path: Path, name: str, work: Callable[[Group], int] | None) -> int:
+def _check(path: Path, name: str, plan: Plan) -> int:
     """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
-        return sum(work(group) if work else 0 for group in records.by_class(real(records.read(file, name))))
+        given = real(records.read(file, name))
+        if not plan.by_class:
+            return sum(0 for _ in given)
+        return sum(plan.work(group) if plan.work else 0 for group in records.by_class(given))
 
 
 def real(given: Iterator[Record]) -> Iterator[Record]:
@@ -295,7 +300,7 @@ def _temporary(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _output(streams: Streams) -> Iterator[Callable[[bytes], object]]:
+def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
     """Where the lines go: a file that appears when it is complete, stdout, or nowhere (a person gets a table)."""
     if streams.output:
         temporary = streams.output.with_name(f".{streams.output.name}.{os.getpid()}.tmp")

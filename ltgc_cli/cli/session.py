@@ -33,6 +33,7 @@ SCHEMAS: dict[Task, Schema] = {
     "template": "description",
     "refine": "description",
     "sense": "sense",
+    "recognize": "name",
 }
 """The JSON that an answer is held to, where the model can."""
 

@@ -80,13 +80,101 @@ def checkpoints(rows: Iterable[Record]) -> None:
 
 
 def accuracy(rows: Iterable[Record]) -> None:
-    """Prints accuracy in percent, a method a line, over many / medium / few / all."""
-    table: dict[str, dict[str, float | None]] = {}
-    for row in rows:
-        if isinstance(row, Metric) and row.name == "accuracy" and row.group in GROUPS:
-            table.setdefault(row.method, {})[row.group] = row.value
-    cells = [(method, *(percent(values.get(group)) for group in GROUPS)) for method, values in table.items()]
-    console.table("accuracy, %", ("method", *GROUPS), cells)
+    """Prints accuracy in percent, a method a line, over many / medium / few / all; then what else was measured.
+
+    What was published stands under a rule, behind what was measured here.
+    """
+    found = [row for row in rows if isinstance(row, Metric) and row.method]
+    lines = _by_method([row for row in found if not row.source])
+    other = _by_method([row for row in found if row.source])
+    cells = [_cells(line, "accuracy", GROUPS) for line in lines.values()]
+    if other:
+        cells.append(_RULE[: len(GROUPS) + 1])
+        cells += [_cells(line, "accuracy", GROUPS) for line in other.values()]
+    console.table(f"accuracy, %{_uncertainty(found)}", ("method", *GROUPS), cells)
+    sources = sorted({row.source for row in found if row.source})
+    if sources:
+        console.notice(f"published: {'; '.join(sources)}")
+    lines = {key: line for key, line in lines.items() if ("class_mean", "all") in line}
+    if not lines:
+        return
+    balanced = [line for line in lines.values() if _balanced(line)]
+    if len(balanced) < len(lines):
+        means = [_cells(line, "class_mean", GROUPS) for line in lines.values()]
+        console.table("mean over classes, % (they have different numbers of test images)", ("method", *GROUPS), means)
+    columns = ("method", "class mean", "harmonic mean", "worst class", "macro-F1", "calibration error")
+    names = ("class_mean", "harmonic_mean", "worst_class", "macro_f1", "calibration_error")
+    console.table(
+        "over all classes, %",
+        columns,
+        [(_title(line), *(percent(_value(line, name, "all")) for name in names)) for line in lines.values()],
+    )
+    _confusions([row for row in found if row.group == "pair"])
+
+
+Line = dict[tuple[str, str], Metric]
+"""What was measured of one method, by measure and group."""
+_RULE = ("–––––",) * 5
+_PAIRS = 3
+"""Confusions shown of each method; the records have more."""
+
+
+def _by_method(found: Iterable[Metric]) -> dict[tuple[str, int], Line]:
+    lines: dict[tuple[str, int], Line] = {}
+    for row in found:
+        if row.group in GROUPS and row.name not in ("cost", "questions"):
+            lines.setdefault((row.method, row.runs), {})[row.name, row.group] = row
+    return {key: line for key, line in lines.items() if ("accuracy", "all") in line or ("accuracy", "few") in line}
+
+
+def _cells(line: Line, name: str, groups: Sequence[str]) -> tuple[str, ...]:
+    return (_title(line), *(_cell(line.get((name, group))) for group in groups))
+
+
+def _title(line: Line) -> str:
+    row = next(iter(line.values()))
+    return f"{row.method}, {row.runs} runs" if row.runs > 1 else row.method
+
+
+def _cell(row: Metric | None) -> str:
+    """Returns a value and how sure it is: half its interval, or its spread over runs."""
+    if row is None or row.value is None:
+        return "–"
+    if row.spread is not None:
+        return f"{row.value:.1f} ± {row.spread:.1f}"
+    if row.low is not None and row.high is not None:
+        return f"{row.value:.1f} ± {(row.high - row.low) / 2:.1f}"
+    return f"{row.value:.1f}"
+
+
+def _uncertainty(found: Sequence[Metric]) -> str:
+    interval = any(row.low is not None for row in found)
+    said = ["± half the 95% interval over test images"] if interval else []
+    said += ["of several runs ± standard deviation"] if any(row.spread is not None for row in found) else []
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _balanced(line: Line) -> bool:
+    """Returns whether the accuracy over the images of every group is the mean over its classes."""
+    return all(_value(line, "accuracy", group) == _value(line, "class_mean", group) for group in GROUPS)
+
+
+def _value(line: Line, name: str, group: str) -> float | None:
+    row = line.get((name, group))
+    return row.value if row else None
+
+
+def _confusions(pairs: Sequence[Metric]) -> None:
+    by_method: dict[str, list[Metric]] = {}
+    for row in pairs:
+        by_method.setdefault(row.method, []).append(row)
+    cells = [
+        (method, row.class_, row.predicted, f"{row.images:,}", percent(row.value))
+        for method, own in by_method.items()
+        for row in own[:_PAIRS]
+    ]
+    if cells:
+        console.table("worst confusions", ("method", "class", "taken for", "images", "% of its"), cells)
 
 
 def percent(value: float | None) -> str:

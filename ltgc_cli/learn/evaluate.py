@@ -1,58 +1,117 @@
-"""Accuracy over many-, medium- and few-shot classes, and the predictions that it is measured on.
-
-A class is told by its label throughout, never by its place in a listing, so classes that the test set or the
-table lacks shift nothing.
-"""
+"""The predictions that accuracy is measured on: one look at each image or five, and logits adjusted afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ltgc_cli.learn.datasets import Sample, shot
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets import Sample
+from ltgc_cli.learn.metrics import accuracy_by_class, class_mean
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ltgc_cli.learn.images import Frame
     from ltgc_cli.learn.model import Classifier
     from ltgc_cli.providers.clip.open_clip import Loaded
 
 _BATCH = 128
+_ROWS = 4096
+"""Images whose logits are worked on at once: eight thousand classes are many columns."""
+_EXPAND = 24 / 224
+"""How much wider than its input the model sees five crops of, as LIFT does: 24 pixels for 224 of them."""
+TAUS = tuple(round(0.1 * step, 1) for step in range(21))
+"""The strengths of post-hoc logit adjustment that are tried: 0 to 2 (ours)."""
 
-Group = Literal["many", "medium", "few", "all"]
-GROUPS: tuple[Group, ...] = ("many", "medium", "few", "all")
+Logits = NDArray[np.float32]
 
 
-def accuracy_by_shot(
-    labels: Sequence[int] | NDArray[Any], predictions: Sequence[int] | NDArray[Any], counts: Mapping[int, int]
-) -> dict[Group, float | None]:
-    """Returns the accuracy in percent over the images of each group of classes; None for a group without images.
+def predict(
+    classifier: Classifier,
+    clip: Loaded,
+    samples: Sequence[Sample],
+    *,
+    tte: bool = False,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Logits:
+    """Returns the logits of samples [samples, classes], a column for each row of the classifier's class table.
 
-    labels, predictions -- the true and the predicted label of each image [images]
-    counts -- training images of each label; it says which group a class is in
+    clip -- for its preprocessing and device; tte -- the mean of the logits of five crops; on_batch -- told of the
+    number of images of each batch. Raises InputError for bytes that are no image.
     """
-    labels = np.asarray(labels, dtype=np.int64)
-    right = labels == np.asarray(predictions)
-    groups = np.array([shot(counts[int(label)]) for label in labels], dtype="U6")
-    return {group: _percent(right if group == "all" else right[groups == group]) for group in GROUPS}
+    from ltgc_cli.learn import images
+
+    frame = looking(clip, tte=tte)
+    size = _BATCH // 5 if tte else _BATCH
+    parts = (samples[start : start + size] for start in range(0, len(samples), size))
+    found = []
+    for frames in images.ahead(lambda part: images.decode_all(part, frame), parts, depth=2):
+        found.append(logits(classifier, clip, frames, frame))
+        on_batch(len(frames))
+    return np.concatenate(found)
 
 
-def accuracy_by_class(
-    labels: Sequence[int] | NDArray[Any], predictions: Sequence[int] | NDArray[Any]
-) -> dict[int, float]:
-    """Returns the accuracy in percent of each label that has images."""
-    labels = np.asarray(labels, dtype=np.int64)
-    right = labels == np.asarray(predictions)
-    return {int(label): float(right[labels == label].mean() * 100) for label in np.unique(labels)}
+def looking(clip: Loaded, *, tte: bool = False) -> Frame:
+    """Returns how an image becomes what the model takes: one frame [3, h, w], or with `tte` five crops [5, 3, h, w].
+
+    Test-time ensembling as in LIFT (Shi et al., ICML 2024): the image is resized a little larger than
+    the model's input, and its four corners and its centre are cut out. Raises InputError where the model's
+    preprocessing does not end in such a cut.
+    """
+    from ltgc_cli.learn import images
+
+    plain = images.frame(clip.preprocess)
+    return plain._replace(crop=_five_crops(clip.preprocess)) if tte else plain
 
 
-def class_mean(by_class: Mapping[int, float]) -> float | None:
-    """Returns the mean over classes, however many images each one has; None where there is no class."""
-    return sum(by_class.values()) / len(by_class) if by_class else None
+def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
+    """Returns a function from a PIL image to its five crops in 0..1, for any size of input."""
+    import torch
+    from torchvision import transforms
+
+    resize, *rest, _ = preprocess.transforms
+    if not isinstance(resize, transforms.Resize):
+        raise InputError("--tte: this CLIP model does not resize images as five crops need it; leave it out")
+    square = isinstance(resize.size, int) or len(resize.size) == 1
+    side = np.array(resize.size).ravel()
+    larger = (side + np.maximum(1, np.rint(side * _EXPAND))).astype(int).tolist()
+    expand = transforms.Resize(larger[0] if square else larger, resize.interpolation, antialias=resize.antialias)
+    cut = transforms.FiveCrop(tuple(side.tolist()) if len(side) == 2 else int(side[0]))
+    after = [step for step in rest if not isinstance(step, transforms.CenterCrop)]
+
+    def crops(image: Any) -> Tensor:
+        found = []
+        for crop in cut(expand(image)):
+            for step in after:
+                crop = step(crop)
+            found.append(crop)
+        return torch.stack(found)
+
+    return crops
 
 
-def predicted_labels(logits: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.int64]:
+def logits(classifier: Classifier, clip: Loaded, frames: Tensor, frame: Frame) -> Logits:
+    """Returns the logits [batch, classes] of frames [batch, 3, h, w], or the mean over crops [batch, crops, 3, h, w].
+
+    On CUDA the tower runs in bfloat16.
+    """
+    import torch
+
+    from ltgc_cli.learn import images
+
+    cuda = clip.device.startswith("cuda")
+    classifier.eval()
+    with torch.inference_mode(), torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
+        seen = images.normalized(frames.to(clip.device), frame).flatten(0, -4)
+        found = classifier(seen).float()
+    return found.view(len(frames), -1, found.shape[-1]).mean(1).cpu().numpy()
+
+
+def predicted_labels(logits: Logits, classes: Sequence[int]) -> NDArray[np.int64]:
     """Returns the label of the highest logit of each image [images].
 
     logits -- [images, classes]; classes -- the label that each column stands for
@@ -60,23 +119,55 @@ def predicted_labels(logits: NDArray[np.float32], classes: Sequence[int]) -> NDA
     return np.asarray(classes, dtype=np.int64)[logits.argmax(axis=1)]
 
 
-def predict(classifier: Classifier, clip: Loaded, samples: Sequence[Sample]) -> NDArray[np.float32]:
-    """Returns the logits of samples [samples, classes], a column for each row of the classifier's class table.
+def confidences(logits: Logits) -> NDArray[np.float64]:
+    """Returns the softmax of the highest logit of each image [images]."""
+    parts = (logits[start : start + _ROWS].astype(np.float64) for start in range(0, len(logits), _ROWS))
+    return np.concatenate([1 / np.exp(part - part.max(1, keepdims=True)).sum(1) for part in parts])
 
-    clip -- for its preprocessing and device. Raises InputError for bytes that are no image.
+
+# ---- logits adjusted after the training
+
+
+class Adjusted(NamedTuple):
+    """Post-hoc logit adjustment: its strength, and the class-mean accuracy that it was chosen for, in percent."""
+
+    tau: float
+    accuracy: float
+
+
+def adjusted(logits: Logits, prior: NDArray[Any], tau: float) -> Logits:
+    """Returns logits - tau · log(prior) (Menon et al., ICLR 2021).
+
+    prior -- [classes] of what was trained on, in any unit; a class that it never saw counts as the rarest that it saw
     """
-    import torch
-
-    from ltgc_cli.learn import images
-
-    frame = images.frame(clip.preprocess)
-    parts = (samples[start : start + _BATCH] for start in range(0, len(samples), _BATCH))
-    batches = images.ahead(lambda part: images.decode_all(part, frame), parts, depth=2)
-    classifier.eval()
-    with torch.inference_mode():
-        logits = [classifier(images.normalized(batch.to(clip.device), frame)).cpu().numpy() for batch in batches]
-    return np.concatenate(logits)
+    prior = np.asarray(prior, dtype=np.float64)
+    seen = prior[prior > 0]
+    if not len(seen):
+        return logits
+    log = np.log(np.maximum(prior, seen.min()) / prior.sum())
+    return logits - (tau * log).astype(np.float32)
 
 
-def _percent(right: NDArray[np.bool_]) -> float | None:
-    return float(right.mean() * 100) if len(right) else None
+def choose_tau(
+    logits: Logits,
+    labels: Sequence[int],
+    classes: Sequence[int],
+    prior: NDArray[Any],
+    taus: Sequence[float] = TAUS,
+) -> Adjusted:
+    """Returns the strength with the best class-mean accuracy on validation images; of equal ones the smallest.
+
+    logits, labels -- of the validation images; classes -- the label of each column; prior -- as for `adjusted`
+    """
+
+    def accuracy(tau: float) -> float:
+        parts = (logits[start : start + _ROWS] for start in range(0, len(logits), _ROWS))
+        guesses = [predicted_labels(adjusted(part, prior, tau), classes) for part in parts]
+        return class_mean(accuracy_by_class(labels, np.concatenate(guesses))) or 0.0
+
+    return max((Adjusted(tau, accuracy(tau)) for tau in taus), key=lambda found: (found.accuracy, -found.tau))
+
+
+def counted(classes: Sequence[int], counts: Mapping[int, int]) -> NDArray[np.float64]:
+    """Returns the training images of each column [classes]: the prior of a checkpoint that keeps none."""
+    return np.array([counts[label] for label in classes], dtype=np.float64)

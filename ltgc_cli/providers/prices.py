@@ -163,7 +163,9 @@ def image_tokens(width: int, height: int, spec: str) -> int:
 
 # What answers are long, in tokens: a sentence in Template 1 is 20 to 45, and a list has as many as were asked for.
 # A model that reasons writes, and is paid for, hundreds more.
-_ANSWERS: dict[Task, int] = {"describe": 45, "extend": 35, "reflect": 40, "template": 45, "refine": 40, "sense": 15}
+_ANSWERS: dict[Task, int] = {
+    "describe": 45, "extend": 35, "reflect": 40, "template": 45, "refine": 40, "sense": 15, "recognize": 10,
+}  # fmt: skip
 
 
 def completion_tokens(task: Task, want: int = 1) -> int:

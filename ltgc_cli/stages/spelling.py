@@ -33,8 +33,8 @@ def names(name: str, subject: str, synonyms: tuple[str, ...] = ()) -> re.Pattern
     >>> bool(names("tench, Tinca tinca", "tench, Tinca tinca").search("two Tenches in a pond"))
     True
     """
-    forms = sorted(_forms(name, subject, synonyms), key=lambda form: (-len(form), form))
-    spelled = "|".join(_spelling(form) for form in forms)
+    longest = sorted(forms(name, subject, synonyms), key=lambda form: (-len(form), form))
+    spelled = "|".join(_spelling(form) for form in longest)
     return re.compile(rf"(?<!\w)(?:{spelled})(?!\w|-\w)", re.IGNORECASE)
 
 
@@ -59,23 +59,23 @@ def unmasked(text: str, found: dict[str, str]) -> str:
     return text
 
 
-def _forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
+def forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
     """Returns every form of the names: "tench, Tinca tinca" is two, and what stands in brackets may be left out."""
-    forms = {subject, name, *synonyms}
-    for form in [*forms]:
-        forms.add(_CODE.sub("", form))
-    for form in [*forms]:
-        forms |= set(re.split(r"\s*[,;]\s+", form))
-    for form in [*forms]:
-        forms.add(re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", form))
+    found = {subject, name, *synonyms}
+    for form in [*found]:
+        found.add(_CODE.sub("", form))
+    for form in [*found]:
+        found |= set(re.split(r"\s*[,;]\s+", form))
+    for form in [*found]:
+        found.add(re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", form))
         place = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
         if len(place) > 1 or "/" in form:  # church/indoor
-            forms |= {*place[:1], " ".join(reversed(place))}
+            found |= {*place[:1], " ".join(reversed(place))}
         if re.fullmatch(r"[^\W_]+_[^\W_]+", form):  # mountain_snowy
-            forms.add(" ".join(reversed(form.split("_"))))
+            found.add(" ".join(reversed(form.split("_"))))
         if re.fullmatch(r"[A-Z][a-z]{2,}[ _][a-z]{3,}", form):  # T. rufus
-            forms.add(f"{form[0]}. {re.split('[ _]', form)[1]}")
-    return {form for form in forms if form.strip()}
+            found.add(f"{form[0]}. {re.split('[ _]', form)[1]}")
+    return {form for form in found if form.strip()}
 
 
 def _spelling(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Ask, Question
+from ltgc_cli.prompts import choices
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip as clip
 from ltgc_cli.providers.identity import folder_identity
@@ -35,26 +36,42 @@ def ask_port(*, objects: Callable[[str], bytes], spec: str = "embedded", device:
     loaded: list[clip.Loaded] = []
     known: dict[str, dict[str, torch.Tensor]] = {}
 
-    def likeness(subject: str, image: str) -> dict[str, list[float]]:
+    def scores(key: str, image: str, banks: Callable[[], Mapping[str, Sequence[str]]]) -> dict[str, list[float]]:
+        """Returns how alike an image is to each text of some banks, which are encoded once for each key."""
         pixels = decode(objects(image), image)
         with lock:
             if not loaded:
                 loaded.append(clip.load(spec, device or torch_setup.device()))
-            if subject not in known:
-                known[subject] = {
-                    name: clip.encode_texts(loaded[0], [f"A photo of {subject}, {phrase}." for phrase in phrases])
-                    for name, phrases in banks_for(subject).items()
-                }
+            if key not in known:
+                known[key] = {name: clip.encode_texts(loaded[0], texts) for name, texts in banks().items()}
             (seen,) = clip.encode_images(loaded[0], [pixels])
-        return {name: (texts @ seen).tolist() for name, texts in known[subject].items()}
+        return {name: (texts @ seen).tolist() for name, texts in known[key].items()}
+
+    def likeness(subject: str, image: str) -> dict[str, list[float]]:
+        def banks() -> Mapping[str, Sequence[str]]:
+            return {
+                name: [f"A photo of {subject}, {phrase}." for phrase in phrases]
+                for name, phrases in banks_for(subject).items()
+            }
+
+        return scores(subject, image, banks)
+
+    def choice(question: Question) -> str:
+        names = choices(question.text)
+        if not names:
+            raise Refused("the embedded vision model can only choose from a list of names, and these are too many")
+        found = scores(question.text, question.images[0], lambda: {"": [f"A photo of {name}." for name in names]})
+        return names[_first(found[""])]
 
     def ask(question: Question) -> Answer:
-        if question.task != "describe":
+        if question.task not in ("describe", "recognize"):
             raise ProviderError(f"the embedded vision model only describes; ask {question.task} of --llm")
         if len(question.images) != 1:
             raise Refused("the embedded vision model looks at one image at a time")
-        scores = likeness(question.subject, question.images[0])
-        return Answer(text=sentence(question.subject, best(banks_for(question.subject), scores)), usage=FREE)
+        if question.task == "recognize":
+            return Answer(text=choice(question), usage=FREE)
+        found = likeness(question.subject, question.images[0])
+        return Answer(text=sentence(question.subject, best(banks_for(question.subject), found)), usage=FREE)
 
     return ask
 

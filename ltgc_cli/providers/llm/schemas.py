@@ -12,6 +12,7 @@ _FIELDS: dict[Schema, dict[str, Any]] = {
     "description": _TEXT,
     "numbers": {"type": "array", "items": {"type": "integer"}},
     "sense": _TEXT,
+    "name": _TEXT,
 }
 
 

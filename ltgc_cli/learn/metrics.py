@@ -1,0 +1,214 @@
+"""What predictions are worth, in percent: over groups of classes, over classes, over images, with their uncertainty.
+
+A class is told by its label throughout, never by its place in a listing, and only classes that have test images count:
+one that the test set lacks shifts nothing and is in no mean. Where every class has as many test images as any other,
+the accuracy over a group's images and the mean over its classes are the same number; elsewhere they are not, so both
+are measured. What is measured besides is what LIFT's evaluator prints (shijxcs/LIFT, `utils/evaluator.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltgc_cli.learn.datasets import shot
+
+Group = Literal["many", "medium", "few", "all"]
+GROUPS: tuple[Group, ...] = ("many", "medium", "few", "all")
+Measure = Literal["accuracy", "class_mean", "harmonic_mean", "geometric_mean", "worst_class", "macro_f1"]
+Key = tuple[Measure, Group]
+
+NO_CLASS = -1
+"""The predicted label of an image that was given no class at all; it is always wrong."""
+NO_INTERVAL: frozenset[Measure] = frozenset(["worst_class"])
+"""The lowest of many classes is lower still in most resamples: their percentiles would not be an interval around it."""
+BINS = 15
+_LEAST = 1e-5
+"""What a class without one right image counts as in the harmonic mean, as LIFT has it: 0.001%."""
+_AT_ONCE = 2_000_000
+"""Images drawn at once, over all resamples of a block."""
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Labels = Sequence[int] | NDArray[Any]
+
+
+class Tally(NamedTuple):
+    """Counts of each class that has test images, by label, ascending: [classes] each, or [resamples, classes]."""
+
+    labels: Ints
+    images: Ints
+    right: Ints
+    guessed: Ints
+    """How many images, of any class, were given this label."""
+
+
+def tally(labels: Labels, predictions: Labels) -> Tally:
+    """Returns the counts of each class: labels and predictions are the true and the predicted one of each image."""
+    labels, predictions = _ints(labels), _ints(predictions)
+    present, places, images = np.unique(labels, return_inverse=True, return_counts=True)
+    right = np.bincount(places[labels == predictions], minlength=len(present))
+    guessed = np.bincount(_places(present, predictions), minlength=len(present) + 1)[:-1]
+    return Tally(present, images.astype(np.int64), right, guessed)
+
+
+def measures(found: Tally, counts: Mapping[int, int] | None) -> dict[Key, float | None]:
+    """Returns every measure in percent; None for a group of which no class has test images.
+
+    counts -- real *training* images of each label, which say what group a class is in; None where they are not known:
+        then many, medium and few have no value
+    """
+    return {
+        key: None if value is None else float(value) * 100
+        for key, value in _measures(found, members(found.labels, counts)).items()
+    }
+
+
+def members(labels: Ints, counts: Mapping[int, int] | None) -> dict[Group, NDArray[np.bool_]]:
+    """Returns which of the labels each group has, by the number of their training images."""
+    everyone = np.ones(len(labels), dtype=bool)
+    shots = ["" if counts is None else shot(counts[int(label)]) for label in labels]
+    groups = np.array(shots, dtype="U6")
+    return {group: everyone if group == "all" else groups == group for group in GROUPS}
+
+
+def _measures(found: Tally, groups: Mapping[Group, NDArray[np.bool_]]) -> dict[Key, Any]:
+    """Returns every measure as a share, over the last axis of the counts: one number, or one for each resample."""
+    accuracy = found.right / found.images
+    values: dict[Key, Any] = {}
+    for group, inside in groups.items():
+        there = inside.any()
+        right, images = found.right[..., inside].sum(-1), found.images[inside].sum()
+        values["accuracy", group] = right / images if there else None
+        values["class_mean", group] = accuracy[..., inside].mean(-1) if there else None
+    whole = len(found.labels) > 0
+    values["harmonic_mean", "all"] = 1 / (1 / np.maximum(accuracy, _LEAST)).mean(-1) if whole else None
+    with np.errstate(divide="ignore"):  # a class without one right image makes it 0
+        values["geometric_mean", "all"] = np.exp(np.log(accuracy).mean(-1)) if whole else None
+    values["worst_class", "all"] = accuracy.min(-1) if whole else None
+    # Over the classes that have test images, as LIFT's: what is mistaken for another class lowers precision here alone.
+    values["macro_f1", "all"] = (2 * found.right / (found.images + found.guessed)).mean(-1) if whole else None
+    return values
+
+
+def worst_label(found: Tally) -> int | None:
+    """Returns the label of the class with the lowest accuracy, the lowest label of several; None for no class."""
+    return int(found.labels[(found.right / found.images).argmin()]) if len(found.labels) else None
+
+
+def accuracy_by_class(labels: Labels, predictions: Labels) -> dict[int, float]:
+    """Returns the accuracy in percent of each label that has images."""
+    found = tally(labels, predictions)
+    return dict(zip(found.labels.tolist(), (100 * found.right / found.images).tolist(), strict=True))
+
+
+def class_mean(by_class: Mapping[int, float]) -> float | None:
+    """Returns the mean over classes, however many images each one has; None where there is no class."""
+    return sum(by_class.values()) / len(by_class) if by_class else None
+
+
+def calibration_error(confidences: Floats, right: NDArray[np.bool_], bins: int = BINS) -> float | None:
+    """Returns the expected calibration error in percent (Guo et al., ICML 2017): |accuracy - confidence|, by bins.
+
+    confidences -- of the predicted class, in 0..1 [images]; bins -- of equal width, closed above
+    """
+    if not len(right):
+        return None
+    places = np.digitize(confidences, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    gaps = np.bincount(places, weights=np.asarray(right, np.float64) - confidences, minlength=bins)
+    return float(np.abs(gaps).sum() / len(right) * 100)
+
+
+class Pair(NamedTuple):
+    """A confusion: images of one class that were given another one's label, and their share of that class's images."""
+
+    label: int
+    predicted: int
+    images: int
+    share: float
+    """Percent."""
+
+
+def worst_pairs(labels: Labels, predictions: Labels, most: int = 10) -> list[Pair]:
+    """Returns the confusions with the most images; of equal ones those of the smaller share come last."""
+    labels, predictions = _ints(labels), _ints(predictions)
+    present, totals = np.unique(labels, return_counts=True)
+    wrong = labels != predictions
+    pairs, images = np.unique(np.stack([labels[wrong], predictions[wrong]], 1), axis=0, return_counts=True)
+    shares = 100 * images / totals[np.searchsorted(present, pairs[:, 0])]
+    found = [
+        Pair(int(label), int(predicted), int(number), float(share))
+        for (label, predicted), number, share in zip(pairs, images, shares, strict=True)
+    ]
+    return sorted(found, key=lambda pair: (-pair.images, -pair.share, pair.label, pair.predicted))[:most]
+
+
+def intervals(
+    labels: Labels,
+    predictions: Labels,
+    counts: Mapping[int, int] | None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 95.0,
+) -> dict[Key, tuple[float, float]]:
+    """Returns percentile bootstrap intervals in percent, of every measure that has a value and is not in NO_INTERVAL.
+
+    Test images are resampled within their class (stratified): classes keep their numbers, as the test set was made.
+    So an interval says what another draw of as many images of the same classes may give: nothing of other seeds of
+    the training. The same images are resampled for every classifier that is measured on them.
+    """
+    groups = members(np.unique(_ints(labels)), counts)
+    blocks = [_measures(block, groups) for block in _resampled(labels, predictions, resamples, seed)]
+    found = {}
+    tails = [(100 - level) / 2, (100 + level) / 2]
+    for key in blocks[0] if blocks else ():
+        if blocks[0][key] is not None and key[0] not in NO_INTERVAL:
+            low, high = np.percentile(np.concatenate([block[key] for block in blocks]) * 100, tails)
+            found[key] = (float(low), float(high))
+    return found
+
+
+def _resampled(labels: Labels, predictions: Labels, resamples: int, seed: int) -> Iterator[Tally]:
+    """Returns tallies of resampled images, [resamples of the block, classes] each."""
+    labels, predictions = _ints(labels), _ints(predictions)
+    if not len(labels):
+        return
+    order = np.argsort(labels, kind="stable")
+    labels, predictions = labels[order], predictions[order]
+    present, starts, images = np.unique(labels, return_index=True, return_counts=True)
+    guess = _places(present, predictions)
+    right = (labels == predictions).astype(np.int64)
+    start, size = np.repeat(starts, images), np.repeat(images, images)
+    rng = np.random.default_rng(seed)
+    block = max(1, _AT_ONCE // len(labels))
+    columns = len(present) + 1
+    for done in range(0, resamples, block):
+        rows = min(block, resamples - done)
+        drawn = start + (rng.random((rows, len(labels))) * size).astype(np.int64)
+        cells = guess[drawn] + np.arange(rows)[:, None] * columns
+        guessed = np.bincount(cells.ravel(), minlength=rows * columns).reshape(rows, columns)[:, :-1]
+        yield Tally(present, images, np.add.reduceat(right[drawn], starts, axis=1), guessed)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Returns the mean and the sample standard deviation over runs, which one run does not have.
+
+    >>> spread([80.0, 82.0, 84.0]), spread([80.0])
+    ((82.0, 2.0), (80.0, None))
+    """
+    return mean(values), stdev(values) if len(values) > 1 else None
+
+
+def _ints(labels: Labels) -> Ints:
+    return np.asarray(labels, dtype=np.int64)
+
+
+def _places(present: Ints, labels: Ints) -> Ints:
+    """Returns where each label is among those that are present (ascending); len(present) for one that is not."""
+    places = np.searchsorted(present, labels)
+    known = present[np.minimum(places, len(present) - 1)] == labels if len(present) else np.zeros(len(labels), bool)
+    return np.where(known, places, len(present))
