@@ -35,7 +35,7 @@ METRICS = "metrics.jsonl"
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Harmful = Mapping[int, tuple[float, float]]
-"""Labels whose generated images were dropped: validation accuracy with none of them, and with them."""
+"""Labels whose generated images were dropped: accuracy on their validation images in percent with them, and without."""
 
 
 class Progress(NamedTuple):
