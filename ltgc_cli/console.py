@@ -6,13 +6,18 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Any
 
 _quiet = False
 _PLAIN_EVERY = 15.0
 """Seconds between progress lines where there is no terminal to redraw."""
+_ROWS = 12
+"""Of a table beside the progress line."""
+_lives: list[Any] = []
+"""The displays that are redrawn, the innermost last."""
 
 
 def configure(*, quiet: bool) -> None:
@@ -73,20 +78,31 @@ class Progress:
     def __init__(self, title: str, total: int | None, show: Callable[[Progress], None]) -> None:
         self.title, self.total, self.done, self.status = title, total, 0, ""
         self.started = time.monotonic()
+        self.before = 0
+        """What was done before this run began."""
+        self.rows: deque[Mapping[str, str]] = deque(maxlen=_ROWS)
         self._show = show
 
-    def advance(self, count: int = 1, status: str | None = None) -> None:
-        """Counts what is done, and says beside it what it cost."""
+    def advance(self, count: int = 1, status: str | None = None, row: Mapping[str, str] | None = None) -> None:
+        """Counts what is done, and says beside it what it cost; a row is shown in a table above, on a terminal."""
         self.done += count
         self.status = self.status if status is None else status
+        if row:
+            self.rows.append(row)
         self._show(self)
+
+    def go_on_from(self, done: int) -> None:
+        """Takes what is done so far as done before: rate and time left go by what comes now."""
+        self.done = self.before = done
+        self.started = time.monotonic()
 
     def line(self) -> str:
         """Returns done / total, rate, time left and status in one line."""
         seconds = max(time.monotonic() - self.started, 1e-6)
-        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{self.done / seconds:.1f}/s"]
-        if self.total and 0 < self.done < self.total:
-            parts.append(f"{duration(seconds / self.done * (self.total - self.done))} left")
+        now = self.done - self.before
+        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{now / seconds:.1f}/s"]
+        if self.total and now > 0 and self.done < self.total:
+            parts.append(f"{duration(seconds / now * (self.total - self.done))} left")
         if self.status:
             parts.append(self.status)
         return f"{self.title}: {', '.join(parts)}"
@@ -113,16 +129,42 @@ def progress(title: str, total: int | None = None) -> Iterator[Progress]:
 def _live_progress(title: str, total: int | None) -> Iterator[Progress]:
     from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
 
     state = Progress(title, total, lambda _: None)
-    with Live(
+    live = Live(
         console=Console(stderr=True, highlight=False),
-        get_renderable=lambda: Text(printable(state.line()), overflow="ellipsis", no_wrap=True),
+        get_renderable=lambda: _shown(state),
         refresh_per_second=8,
         transient=True,
-    ):
-        yield state
+    )
+    if _lives:  # one at a time: the outer one waits
+        _lives[-1].stop()
+    _lives.append(live)
+    try:
+        with live:
+            yield state
+    finally:
+        _lives.remove(live)
+        if _lives:
+            _lives[-1].start()
+
+
+def _shown(state: Progress) -> Any:
+    """Returns what a terminal shows of a long run: its latest rows as a table, and the line."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    line = Text(printable(state.line()), overflow="ellipsis", no_wrap=True)
+    rows = list(state.rows)
+    if not rows:
+        return line
+    grid = Table(box=None, pad_edge=False)
+    for column in rows[-1]:
+        grid.add_column(Text(column, style="bold"), justify="right")
+    for row in rows:
+        grid.add_row(*(Text(printable(row.get(column, ""))) for column in rows[-1]))
+    return Group(grid, line)
 
 
 def _live() -> bool:

@@ -66,9 +66,12 @@ app = typer.Typer(
 def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
     """Returns the defaults that a settings file gives each command. Raises InputError for a name no command has.
 
-    A key at the top holds for every command that has such a flag; a table holds for the command of its name.
+    A key at the top holds for every command that has such a flag; a table holds for the command of its name. What
+    mix-train is trained with stands in its table alone: its --steps and --batch are others than render's.
     """
     import tomllib
+
+    from ltgc_cli.learn.settings import Settings
 
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -77,6 +80,8 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from None
     known = {name: _flags(command) for name, command in group.commands.items()}
+    own_only = {"mix-train": set(Settings.__struct_fields__)}
+    shared = {name: flags.keys() - own_only.get(name, set()) for name, flags in known.items()}
     tables = {name: value for name, value in given.items() if isinstance(value, dict)}
     common = {name.replace("-", "_"): value for name, value in given.items() if name not in tables}
     for name in tables:
@@ -84,14 +89,16 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
             raise InputError(f"{path}: [{name}] is no command{_nearest(name, known)}")
     own = {name: {key.replace("-", "_"): value for key, value in table.items()} for name, table in tables.items()}
     for name, table in [("", common), *own.items()]:
-        allowed = known[name].keys() if name else set().union(*known.values())
+        allowed = known[name].keys() if name else set().union(*shared.values())
         for key in table:
+            if key not in allowed and not name and key in known["mix-train"]:
+                raise InputError(f"{path}: {key} is how mix-train trains; put it under [mix-train]")
             if key not in allowed:
                 where = f"ltgc {name} has no flag" if name else "no command has a flag"
                 raise InputError(f"{path}: {where} --{key.replace('_', '-')}{_nearest(key, allowed)}")
     # At the top a flag means the same for all: not describe's --llm, which is its vision model, nor its --batch.
     return {
-        name: {key: value for key, value in common.items() if flags.get(key) == key}
+        name: {key: value for key, value in common.items() if flags.get(key) == key and key in shared[name]}
         | {flags[key]: value for key, value in own.get(name, {}).items()}
         for name, flags in known.items()
     }

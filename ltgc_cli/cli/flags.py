@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,20 +112,25 @@ def nothing_piped() -> bool:
     return sys.stdin.isatty()
 
 
-def finish(plan: Plan, streams: Streams, session: Session, out: Path | None = None, clip: str = "embedded") -> None:
-    """Runs the plan, shows a table where a person reads, and ends with the run's exit status."""
+def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path], None] | None = None) -> None:
+    """Runs the plan, shows a table where a person reads, and ends with the run's exit status.
+
+    then -- what is done with the artifact at the end
+    """
     from ltgc_cli.cli import runner, view
+    from ltgc_cli.learn import processes
 
     if session.rehearsal:
         runner.rehearse(plan, streams, session)
+        return
+    if processes.rank():
+        runner.follow(plan, streams, session)
         return
     result = runner.execute(plan, streams, session)
     if console.is_terminal() and not streams.output and not streams.json:
         view.show(result.artifact, plan.stage)
         console.notice(f"{plan.stage}: all of it is in {result.artifact}")
-    if out:
-        from ltgc_cli.cli.training import export
-
-        export(session, result.artifact, out, clip)
+    if then:
+        then(result.artifact)
     if code := result.done.exit_code:
         raise typer.Exit(code)

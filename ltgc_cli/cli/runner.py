@@ -129,6 +129,14 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
     return Result(artifact, done)
 
 
+def follow(plan: Plan, streams: Streams, session: Session) -> None:
+    """Runs the plan as a process beside the first one does: for its part of the work. It writes and says nothing."""
+    path = None if plan.source else streams.input
+    digest = plan.source or (_sha256(path) if path else "")
+    if not _note(session.store.folder / "artifacts" / plan.stage / f"{_hash(plan, digest)}.jsonl"):
+        _walk(plan, path)
+
+
 def _walk(plan: Plan, path: Path | None) -> None:
     """Runs the plan for what it asks, and lets its records go."""
     with ExitStack() as stack:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from ltgc_cli import console, records
 from ltgc_cli.cli.session import Session
+from ltgc_cli.cli.training_plan import How
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import checkpoints, datasets, train
+from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.datasets import ClassInfo, Sample, Source
 from ltgc_cli.learn.settings import Settings
-from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint, Image
 
@@ -26,22 +29,56 @@ def fit(
     clip: str,
     settings: Settings,
     folder: Path,
-) -> None:
-    """Trains a checkpoint into a folder; one that was begun there is gone on with."""
-    dataset = datasets.align(datasets.open_data(data, "train"), classes)
-    generated = [Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in drawn]
-    loaded = open_clip.load(clip, torch_setup.device())
-    with console.progress(f"training on {len(dataset.items):,} real and {len(drawn):,} drawn images") as progress:
+    *,
+    texts: Mapping[int, Sequence[str]],
+    val: Source | None,
+    how: How,
+    name: str,
+) -> Settings:
+    """Trains a checkpoint into a folder; one that was begun there is gone on with. Returns what was really set.
+
+    Of several processes the first one writes.
+    """
+    real = datasets.samples(datasets.align(datasets.open_data(data, "train"), classes))
+    looked_at = datasets.samples(datasets.align(datasets.open_data(val, "val"), classes)) if val else []
+    generated = [
+        Sample(image.label, partial(session.store.get_object, image.sha256), image.id, image.score) for image in drawn
+    ]
+    names = {info.label: info.name for info in classes}
+    loaded = open_clip.load(clip, processes.device(how.device))
+    with (
+        _log(how, folder, name, settings) as log,
+        console.progress(f"training on {len(real):,} real and {len(drawn):,} drawn images") as progress,
+    ):
 
         def on_step(state: train.Progress) -> None:
-            progress.total = state.steps
-            progress.advance(state.step - progress.done, f"loss {state.loss:.3f}")
+            if progress.total is None:
+                progress.total = state.steps
+                progress.go_on_from(state.step)
+            status = f"loss {state.loss:.3f}" + ("" if state.val is None else f", val {state.val:.1f}%")
+            progress.advance(state.step - progress.done, status, _cells(state))
+            log(state.step, _values(state))
 
         trained = train.train(
-            loaded, classes, datasets.samples(dataset), generated, settings, on_step=on_step, resume=folder
+            loaded,
+            classes,
+            real,
+            generated,
+            settings,
+            texts=texts,
+            val=looked_at,
+            on_step=on_step,
+            on_gate=lambda harmful: _tell_harmful(harmful, names),
+            resume=folder,
+            precision=how.precision,
+            compile=how.compile,
         )
-    checkpoints.save(folder, trained.classifier, classes, settings, loaded, trained.curve)
-    (folder / train.STATE).unlink(missing_ok=True)
+    if processes.rank() == 0:
+        checkpoints.save(
+            folder, trained.classifier, classes, trained.settings, loaded, trained.curve, prior=trained.prior
+        )
+        (folder / train.STATE).unlink(missing_ok=True)
+    return trained.settings
 
 
 def folder_of(session: Session, checkpoint: Checkpoint) -> Path:
@@ -50,18 +87,66 @@ def folder_of(session: Session, checkpoint: Checkpoint) -> Path:
     return session.store.folder / "checkpoints" / checkpoint.sha256
 
 
-def export(session: Session, artifact: Path, out: Path, clip: str) -> None:
-    """Copies the last checkpoint of an artifact to a new folder, with one merged file that plain open_clip loads."""
+def export(session: Session, artifact: Path, out: Path | None, clip: str, merge: bool) -> None:
+    """Copies the last checkpoint of an artifact to a new folder, and adds one merged file that plain open_clip loads.
+
+    out -- None leaves the copy out: the merged file is added to the store's own folder
+    """
     with artifact.open(encoding="utf-8") as lines:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Checkpoint)]
     source = folder_of(session, found[-1])
-    loaded = open_clip.load(clip)
-    saved = checkpoints.load(source, loaded)
-    try:
-        shutil.copytree(source, out)
-    except FileExistsError:
-        raise InputError(f"{out} is there already; name a new folder") from None
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror}") from None
-    checkpoints.save(out, saved.classifier, saved.classes, saved.settings, loaded, saved.curve, merge=True)
-    console.notice(f"mix-train: checkpoint in {out} ({checkpoints.MERGED} is one file for open_clip)")
+    where = out or source
+    if out:
+        try:
+            shutil.copytree(source, out)
+        except FileExistsError:
+            raise InputError(f"{out} is there already; name a new folder") from None
+        except OSError as error:
+            raise InputError(f"{out}: {error.strerror}") from None
+    if merge and not (where / checkpoints.MERGED).exists():
+        loaded = open_clip.load(clip)
+        saved = checkpoints.load(where, loaded)
+        checkpoints.save(
+            where,
+            saved.classifier,
+            saved.classes,
+            saved.settings,
+            loaded,
+            saved.curve,
+            prior=saved.prior,
+            images=sorted(saved.images),
+            merge=True,
+        )
+    said = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
+    console.notice(f"mix-train: checkpoint in {where}{said}")
+
+
+def _log(how: How, folder: Path, name: str, settings: Settings):  # type: ignore[no-untyped-def]
+    """Returns a context with what is told of each report; of several processes the first one's."""
+    if how.log is None or processes.rank():
+        return nullcontext(lambda step, values: None)
+    return logs.opened(how.log, folder, name, msgspec.to_builtins(settings))
+
+
+def _values(state: train.Progress) -> dict[str, float]:
+    values = {"loss": state.loss, "lr": state.lr, "images_per_second": state.images_per_second}
+    return values | ({} if state.val is None else {"val": state.val})
+
+
+def _cells(state: train.Progress) -> dict[str, str]:
+    return {
+        "stage": state.stage,
+        "step": f"{state.step:,}",
+        "loss": f"{state.loss:.4f}",
+        "lr": f"{state.lr:.2e}",
+        "images/s": f"{state.images_per_second:,.0f}",
+        "val": "" if state.val is None else f"{state.val:.1f}%",
+    }
+
+
+def _tell_harmful(harmful: train.Harmful, names: Mapping[int, str]) -> None:
+    for label, (with_them, without) in harmful.items():
+        console.notice(
+            f"mix-train: the generated images of {names[label]} are left out: "
+            f"with them {with_them:.1f}% of its validation images are recognised, without {without:.1f}%"
+        )

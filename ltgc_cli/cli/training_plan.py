@@ -4,70 +4,160 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ltgc_cli import records
+from ltgc_cli import console, prompts, records
 from ltgc_cli.cli.class_table import agreed, data_classes
 from ltgc_cli.cli.runner import ALONE, Plan
 from ltgc_cli.cli.session import Session
+from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
-from ltgc_cli.learn.datasets import Source
-from ltgc_cli.learn.settings import Settings, resolved
-from ltgc_cli.records import Checkpoint, Image, Record, identify
+from ltgc_cli.learn.datasets import ClassInfo, Source
+from ltgc_cli.learn.settings import Settings, checked, resolved
+from ltgc_cli.records import Checkpoint, Description, Group, Image, Record, identify
+
+if TYPE_CHECKING:
+    from ltgc_cli.learn.logs import LogName
+    from ltgc_cli.learn.train import Precision
+
+
+class How(NamedTuple):
+    """How one trains, besides the settings. The precision alone is part of what a checkpoint is told apart by."""
+
+    device: str | None = None
+    precision: Precision = "auto"
+    compile: bool = False
+    log: LogName | None = None
+
+
+class _Given(NamedTuple):
+    """What is trained on: the class table, the generated images, and where the head wants them texts by label."""
+
+    classes: list[ClassInfo]
+    drawn: list[Image]
+    texts: dict[int, list[str]]
 
 
 def training(
-    session: Session, *, data: Source, clip: str, settings: Settings, generated: bool, name: str, alone: bool = False
+    session: Session,
+    *,
+    data: Source,
+    clip: str,
+    settings: Settings,
+    generated: bool,
+    name: str,
+    alone: bool = False,
+    val: Source | None = None,
+    how: How | None = None,
 ) -> Plan:
-    """Returns mix-train: one more record, the checkpoint, behind the lines of the stream."""
+    """Returns mix-train: one more record, the checkpoint, behind the lines of the stream.
+
+    val -- what val_every and gate look at; the data's own validation split where it is None
+    Raises InputError for settings that cannot be, and where there is nothing to look at.
+    """
+    how = how or How()
     identity = session.score(clip).model
-    flags = {
+    looked_at = _looked_at(data, val, checked(settings))
+    flags: dict[str, Any] = {
         "data": datasets.fingerprint(data, "train"),
         "clip": identity,
         "generated": generated,
         "name": name,
         **msgspec.to_builtins(settings),
     }
+    flags |= {"val": datasets.fingerprint(looked_at, "val")} if looked_at else {}
+    flags |= {"precision": how.precision} if how.precision != "auto" else {}
 
-    def run(given: Iterator[Record]) -> Iterator[Record]:
-        table = data_classes(data)
-        drawn: list[Image] = []
-        for group in records.by_class(given):
-            table = agreed(table, group.cls)
-            drawn += [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
+    def run(lines: Iterator[Record]) -> Iterator[Record]:
+        given = _Given(data_classes(data), [], {})
+        for group in records.by_class(lines):
+            given = _with(given, group, settings)
             yield from group.rows
-        drawn = drawn if generated else []
-        used = resolved(settings, generated=len(drawn), classes=len(table))
-        content = [flags, [[image.label, image.sha256] for image in drawn], [msgspec.to_builtins(c) for c in table]]
-        sha256 = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+        if not generated:
+            given = given._replace(drawn=[])
+        elif not given.drawn:
+            console.notice("mix-train: no generated images in the stream: a plain fine-tune")
+        if settings.head_init == "descriptions" and not given.texts:
+            console.notice("mix-train: no descriptions in the stream: the head starts from the classes' names")
+        sha256 = _identity(flags, given)
         folder = session.store.folder / "checkpoints" / sha256
-        trained = Checkpoint(
-            sha256=sha256,
-            method=name or method(used, len(drawn)),
-            settings={"clip": identity, "images": len(drawn), **msgspec.to_builtins(used)},
-        )
-        if not (folder / "done.json").exists():
+        used = resolved(settings, generated=len(given.drawn), classes=len(given.classes))
+        said = name or method(used, len(given.drawn))
+        if (folder / "done.json").exists():
+            kept = msgspec.json.decode((folder / "settings.json").read_bytes())
+        else:
             from ltgc_cli.cli.training import fit
 
-            fit(session, data, table, drawn, clip, settings, folder)
-        yield identify(trained, sha256)
+            kept = msgspec.to_builtins(
+                fit(
+                    session,
+                    data,
+                    given.classes,
+                    given.drawn,
+                    clip,
+                    settings,
+                    folder,
+                    texts=given.texts,
+                    val=looked_at,
+                    how=how,
+                    name=said,
+                )
+            )
+        trained = Checkpoint(
+            sha256=sha256, method=said, settings={"clip": identity, "images": len(given.drawn), **kept}
+        )
+        yield identify(trained, sha256, name)
 
     return Plan("mix-train", flags, run, source=ALONE if alone else "", whole=True)
 
 
 def method(settings: Settings, generated: int) -> str:
-    """Returns what a table calls a run.
+    """Returns what a table calls a run: what it is, and in what it differs from the defaults of that.
 
-    >>> method(Settings(mix="balancemix"), 480), method(Settings(mix="none", loss="la"), 0)
+    >>> method(Settings(mix="balancemix", sampler="balanced"), 480), method(Settings(mix="none", loss="la"), 0)
     ('LTGC', 'fine-tune + la')
+    >>> method(Settings(mix="balancemix", sampler="sqrt", tune="adaptformer"), 480)
+    'LTGC, sqrt, adaptformer'
     """
+    ltgc = bool(generated) and settings.mix == "balancemix"
+    kind = "LTGC" if ltgc else "real + generated" if generated else "fine-tune"
+    usual = {"mix": "balancemix", "sampler": "balanced"} if ltgc else {"mix": "none", "sampler": "instance"}
+    usual |= {"tune": "lora"}
+    other = [value for key in usual if (value := getattr(settings, key)) not in (None, usual[key])]
     loss = "" if settings.loss == "ce" else f" + {settings.loss}"
-    if not generated:
-        sampler = "" if settings.sampler in (None, "instance") else f", {settings.sampler}"
-        return f"fine-tune{sampler}{loss}"
-    if settings.mix == "balancemix":
-        return "LTGC" + loss
-    mix = "" if settings.mix == "none" else f", {settings.mix}"
-    sampler = "" if settings.sampler in (None, "instance") else f", {settings.sampler}"
-    return f"real + generated{mix}{sampler}{loss}"
+    return ", ".join([kind, *other]) + loss
+
+
+def _looked_at(data: Source, val: Source | None, settings: Settings) -> Source | None:
+    """Returns the data with the validation images, None where nothing looks at them."""
+    if not (settings.val_every or settings.gate):
+        if val:
+            raise InputError("--val is looked at by --val-every N and --gate; add one of them, or leave it out")
+        return None
+    if not val and "val" not in datasets.splits(data):
+        raise InputError(f"{data.spec} has no validation images of its own: --val-every and --gate need --val DATA")
+    return val or data
+
+
+def _with(given: _Given, group: Group, settings: Settings) -> _Given:
+    """Returns what is trained on, with what the lines of one more class say."""
+    cls = group.cls
+    drawn = [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
+    texts = dict(given.texts)
+    if settings.head_init == "descriptions" and cls.label >= 0:
+        found = [row.text for row in group.rows if isinstance(row, Description)]
+        # As they are drawn: CLIP, too, takes "the class" for a school class.
+        texts |= {cls.label: [prompts.drawn(text, cls.class_, cls.subject) for text in found]} if found else {}
+    return _Given(agreed(given.classes, cls), [*given.drawn, *drawn], texts)
+
+
+def _identity(flags: dict[str, Any], given: _Given) -> str:
+    """Returns the sha256 (hex) of all that a checkpoint is made from; what it is called is no part of it."""
+    made_from = {key: value for key, value in flags.items() if key not in ("name", "generated")}
+    scored = flags["syn_by_score"]
+    drawn = [[image.label, image.sha256, *([image.score] if scored else [])] for image in given.drawn]
+    texts = [[label, given.texts[label]] for label in sorted(given.texts)]
+    content = [made_from, drawn, msgspec.to_builtins(given.classes), texts]
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

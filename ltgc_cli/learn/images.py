@@ -20,6 +20,7 @@ IN_MEMORY = 2_000_000_000
 THREADS = 8
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -67,14 +68,19 @@ class Frames(NamedTuple):
     read: Callable[[Ints], Tensor]
     in_memory: bool
     """Decoded already; otherwise each call decodes, in threads."""
+    images: int
+    size: tuple[int, int]
+    """Height and width of a frame."""
 
 
 def reader(samples: Sequence[Sample], frame: Frame, in_memory: int = IN_MEMORY) -> Frames:
     """Returns what reads these samples. Where they fit in so many bytes, all are decoded here, once."""
-    if len(samples) * decode(samples[0], frame).numel() > in_memory:
-        return Frames(lambda places: decode_all([samples[place] for place in places], frame), False)
+    first = decode(samples[0], frame)
+    size = (first.shape[1], first.shape[2])
+    if len(samples) * first.numel() > in_memory:
+        return Frames(lambda places: decode_all([samples[place] for place in places], frame), False, len(samples), size)
     frames = decode_all(samples, frame)
-    return Frames(lambda places: frames[torch.from_numpy(places)], True)
+    return Frames(lambda places: frames[torch.from_numpy(places)], True, len(samples), size)
 
 
 def decode_all(samples: Sequence[Sample], frame: Frame) -> Tensor:
@@ -83,23 +89,45 @@ def decode_all(samples: Sequence[Sample], frame: Frame) -> Tensor:
         return torch.stack(list(threads.map(lambda sample: decode(sample, frame), samples)))
 
 
-def augment(frames: Tensor, rng: np.random.Generator, *, crop: float, rotate: float, flip: bool) -> Tensor:
-    """Returns randomly cropped, turned and mirrored frames, float32 in 0..255 [batch, 3, height, width].
+class Views(NamedTuple):
+    """How each image of a batch is seen: its crop, its turn, whether it is mirrored; a row for each image."""
 
-    Each image has its own crop (of an area from `crop` to 1, in the frame's shape), its own turn (of at most `rotate`
-    degrees) and, with `flip`, one chance in two to be mirrored. One resampling does it all; beyond the frame its
-    edge goes on.
-    """
-    batch, _, height, width = frames.shape
+    side: Floats
+    """Of the crop, as a share of the frame's."""
+    shift: Floats
+    """Of the crop's middle, as a share of half the frame [images, 2]."""
+    turn: Floats
+    """In radians."""
+    mirror: Floats
+    """-1 for a mirrored image, else 1."""
+
+
+def views(rng: np.random.Generator, batch: int, *, crop: float, rotate: float, flip: bool) -> Views:
+    """Returns random views: crops of an area from `crop` to 1, turns of at most `rotate` degrees, half mirrored."""
     side = np.sqrt(rng.uniform(crop, 1, batch))
     shift = rng.uniform(-1, 1, (batch, 2)) * (1 - side)[:, None]
     turn = np.radians(rng.uniform(-rotate, rotate, batch))
     mirror = np.where(rng.random(batch) < 0.5, -1.0, 1.0) if flip else np.ones(batch)
-    if crop == 1 and rotate == 0:
-        return torch.where(torch.from_numpy(mirror < 0)[:, None, None, None], frames.flip(-1), frames).float()
-    matrices = _matrices(side, shift, turn, mirror, width / height).to(frames.device)
+    return Views(side, shift, turn, mirror)
+
+
+def seen(frames: Tensor, views: Views) -> Tensor:
+    """Returns each frame as its view has it, float32 in 0..255 [batch, 3, height, width].
+
+    One resampling does it all; beyond the frame its edge goes on.
+    """
+    batch, _, height, width = frames.shape
+    if (views.side == 1).all() and (views.turn == 0).all():
+        mirrored = torch.from_numpy(views.mirror < 0).to(frames.device)[:, None, None, None]
+        return torch.where(mirrored, frames.flip(-1), frames).float()
+    matrices = _matrices(*views, width / height).to(frames.device)
     grid = F.affine_grid(matrices, [batch, 3, height, width], align_corners=False)
     return F.grid_sample(frames.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def augment(frames: Tensor, rng: np.random.Generator, *, crop: float, rotate: float, flip: bool) -> Tensor:
+    """Returns frames in random views of their own, float32 in 0..255 [batch, 3, height, width]."""
+    return seen(frames, views(rng, len(frames), crop=crop, rotate=rotate, flip=flip))
 
 
 def _matrices(side: Any, shift: Any, turn: Any, mirror: Any, aspect: float) -> Tensor:

@@ -1,0 +1,173 @@
+"""What each step of training sees: a plan's rows, read some steps ahead, and how they become the model's inputs.
+
+Every random number comes from the seed and the step, so a reader thread, a killed run and each of several processes
+see the same batch. A process reads its own rows alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import balance_mix, images
+from ltgc_cli.learn.balance_mix import Plan, Pool
+from ltgc_cli.learn.settings import Settings
+
+READ_AHEAD = 4
+_KEPT_AT_ONCE = 128
+_VIEWS, _CROPS = 1, 2
+"""Ends of the seeds [seed, step, …] of what is drawn beside a plan."""
+
+
+class Batch(NamedTuple):
+    """A process's rows of a step. Each field has a row for each, or is None."""
+
+    plan: Plan
+    first: Tensor
+    """Frames, uint8 [rows, 3, height, width]; or kept features [rows, …]."""
+    second: Tensor | None
+    first_views: images.Views | None
+    second_views: images.Views | None
+    targets: NDArray[np.float32]
+    """[rows, classes]"""
+
+
+class Reader(NamedTuple):
+    """Reads this process's rows of a step, given its number and its whole plan."""
+
+    read: Callable[[int, Plan], Batch]
+    in_memory: bool
+    """Whether that is quick; otherwise it is worth doing ahead."""
+
+
+def pixels(pool: Pool, frames: images.Frames, settings: Settings, rows: slice) -> Reader:
+    """Returns what reads these rows of a step as frames, with the views that they are seen in."""
+    views = _views(settings)
+
+    def read(step: int, plan: Plan) -> Batch:
+        rng = np.random.default_rng([settings.seed, step, _VIEWS])
+        first_views = views(rng, len(plan.first))  # of the whole batch, whoever sees which row
+        second_views = None if plan.second is None else views(rng, len(plan.second))
+        own = _own(plan, rows)
+        return Batch(
+            own,
+            frames.read(own.first),
+            None if own.second is None else frames.read(own.second),
+            images.Views(*(row[rows] for row in first_views)),
+            None if second_views is None else images.Views(*(row[rows] for row in second_views)),
+            balance_mix.soft_targets(plan, pool, settings)[rows],
+        )
+
+    return Reader(read, frames.in_memory)
+
+
+def features(pool: Pool, kept: Tensor, settings: Settings, rows: slice) -> Reader:
+    """Returns what reads these rows of a step as kept features, of one of each image's crops.
+
+    kept -- [crops, images, …]
+    """
+
+    def read(step: int, plan: Plan) -> Batch:
+        crops = np.random.default_rng([settings.seed, step, _VIEWS]).integers(0, len(kept), len(plan.first))[rows]
+        own = _own(plan, rows)
+        found = kept[torch.from_numpy(crops), torch.from_numpy(own.first)]
+        return Batch(own, found, None, None, None, balance_mix.soft_targets(plan, pool, settings)[rows])
+
+    return Reader(read, True)
+
+
+def ahead(reader: Reader, plan: Callable[[int], Plan], steps: Iterable[int]) -> Iterator[Batch]:
+    """Returns the steps' batches, in order; where images are decoded on demand, planned and read some steps ahead."""
+
+    def one(step: int) -> Batch:
+        return reader.read(step, plan(step))
+
+    return map(one, steps) if reader.in_memory else images.ahead(one, steps, READ_AHEAD)
+
+
+def parts(batch: Batch, count: int) -> Iterator[Batch]:
+    """Returns a batch cut into equal parts, in order."""
+    each = len(batch.targets) // count
+    for start in range(0, each * count, each):
+        rows = slice(start, start + each)
+        yield Batch(
+            _own(batch.plan, rows),
+            batch.first[rows],
+            None if batch.second is None else batch.second[rows],
+            None if batch.first_views is None else images.Views(*(row[rows] for row in batch.first_views)),
+            None if batch.second_views is None else images.Views(*(row[rows] for row in batch.second_views)),
+            batch.targets[rows],
+        )
+
+
+def inputs(batch: Batch, frame: images.Frame, device: str) -> Tensor:
+    """Returns what the model takes of a batch, on the device: each image in its view, mixed; or the kept features."""
+    if batch.first_views is None:
+        return batch.first.to(device).float()
+    first = _seen(batch.first, batch.first_views, device)
+    if batch.second is None or batch.second_views is None:
+        return images.normalized(first, frame)
+    second = _seen(batch.second, batch.second_views, device)
+    return images.normalized(balance_mix.mixed(batch.plan, first, second), frame)
+
+
+def kept_features(
+    frozen: Callable[[Tensor], Tensor],
+    frames: images.Frames,
+    settings: Settings,
+    frame: images.Frame,
+    device: str,
+) -> Tensor:
+    """Returns what the frozen part of a classifier makes of each image's fixed crops [crops, images, …], on the CPU.
+
+    Float16 where a GPU computes, else float32. Raises InputError where the memory cannot hold it.
+    """
+    kept: Tensor | None = None
+    count = frames.images
+    for crop in range(settings.fixed_crops):
+        rng = np.random.default_rng([settings.seed, crop, _CROPS])
+        views = _views(settings)(rng, count)
+        for start in range(0, count, _KEPT_AT_ONCE):
+            places = np.arange(start, min(start + _KEPT_AT_ONCE, count))
+            own = images.Views(*(row[places] for row in views))
+            hidden = frozen(images.normalized(_seen(frames.read(places), own, device), frame))
+            if kept is None:
+                kept = _room(settings.fixed_crops, count, hidden, device)
+            kept[crop, places[0] : places[-1] + 1] = hidden.to("cpu", kept.dtype)
+    assert kept is not None
+    return kept
+
+
+def _room(crops: int, count: int, hidden: Tensor, device: str) -> Tensor:
+    dtype = torch.float16 if device.startswith("cuda") else torch.float32
+    size = crops * count * hidden[0].numel() * dtype.itemsize
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > 0.8 * memory:
+        raise InputError(
+            f"--fixed-crops {crops}: the features of {count:,} images take {size / 1e9:.0f} GB and this machine has "
+            f"{memory / 1e9:.0f} GB; use fewer crops, tune fewer blocks, or leave --fixed-crops out"
+        )
+    return torch.empty(crops, count, *hidden.shape[1:], dtype=dtype)
+
+
+def _seen(frames: Tensor, views: images.Views, device: str) -> Tensor:
+    place = device if device.startswith("cuda") else "cpu"  # not every other device can resample
+    return images.seen(frames.to(place), views).to(device)
+
+
+def _views(settings: Settings) -> Callable[[np.random.Generator, int], images.Views]:
+    return partial(images.views, crop=settings.crop, rotate=settings.rotate, flip=settings.flip)
+
+
+def _own(plan: Plan, rows: slice) -> Plan:
+    """Returns these rows of a plan: every field of one has a row for each place in the batch."""
+    fields: list[Any] = [None if field is None else field[rows] for field in plan]
+    return Plan(*fields)
