@@ -33,21 +33,21 @@ def before_training(
     _tell_counts(train, Counter(image.label for image in drawn))
     problems = [*checks.check_table(train.classes), *_out_of_place(session, train, classes, drawn)]
     opened: dict[Split, Dataset] = {"train": train}
-    hashes: dict[Split, tuple[bytes, ...]] = {}
+    found: dict[Split, tuple[bytes, ...]] = {}
     for split in datasets.splits(source):
         opened.setdefault(split, datasets.open_data(source, split))
         try:
-            hashes[split] = _hashes(session, source, opened[split])
+            found[split] = hashes(session, source, opened[split])
         except InputError as error:
             problems += str(error).splitlines()
-    for split in [split for split in hashes if split != "train"]:
-        problems += checks.some(_leaks(split, opened, hashes, drawn))
+    for split in [split for split in found if split != "train"]:
+        problems += checks.some(_leaks(split, opened, found, drawn))
     if problems:
         _stop(problems)
-    twice = checks.two_labels(hashes["train"], train.items)
+    twice = checks.two_labels(found["train"], train.items)
     if twice:
         console.notice(f"data: one picture under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
-    return hashes["train"]
+    return found["train"]
 
 
 def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
@@ -93,19 +93,19 @@ def _leaks(
     split: Split, opened: dict[Split, Dataset], hashes: dict[Split, tuple[bytes, ...]], drawn: Sequence[Image]
 ) -> list[str]:
     """Returns the images of another split that are trained on as well, generated ones among them."""
-    found = []
+    leaks = []
     if "train" in hashes:
-        found = checks.overlap(hashes["train"], hashes[split], opened["train"].items, opened[split].items)
+        leaks = checks.overlap(hashes["train"], hashes[split], opened["train"].items, opened[split].items)
     generated = {bytes.fromhex(image.sha256)[: checks.HASH]: image for image in drawn}
-    found += [
+    leaks += [
         f"{item.name} is the generated image {generated[hash].id}"
         for hash, item in zip(hashes[split], opened[split].items, strict=True)
         if hash in generated
     ]
-    return [f"the {split} image {text}" for text in found]
+    return [f"the {split} image {text}" for text in leaks]
 
 
-def _hashes(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
+def hashes(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
     """Returns the hashes of a split's images: as they were found before, or found now and kept."""
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
     size = checks.HASH
@@ -113,9 +113,9 @@ def _hashes(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, 
     if kept and len(kept) == size * len(dataset.items):
         return tuple(kept[start : start + size] for start in range(0, len(kept), size))
     with console.progress(f"checking the {dataset.split} images", len(dataset.items)) as progress:
-        hashes = checks.check_images(dataset, progress.advance)
-    write_atomically(path, b"".join(hashes))
-    return hashes
+        found = checks.check_images(dataset, progress.advance)
+    write_atomically(path, b"".join(found))
+    return found
 
 
 def _stop(problems: Sequence[str]) -> None:

@@ -55,8 +55,9 @@ def mix_train(
         _flag("How classes are drawn: by their images, evenly, or by the square root [balanced under balancemix]."),
     ] = _DEFAULTS.sampler,
     mix_alpha: Annotated[float, _flag("λ ~ Beta(alpha, alpha), one per pair (ours).")] = _DEFAULTS.mix_alpha,
+    mix_prob: Annotated[float, _flag("Chance that an image is mixed with another at all (ours).")] = _DEFAULTS.mix_prob,
     syn_prob: Annotated[
-        float | None, _flag("Chance that a generated image is drawn [always under balancemix, else by numbers].")
+        float | None, _flag("Chance that an image is a generated one, but under balancemix [by their numbers] (ours).")
     ] = _DEFAULTS.syn_prob,
     syn_weight: Annotated[
         float, _flag("Weight of a generated image in the loss, beside 1 for a real one (ours).")

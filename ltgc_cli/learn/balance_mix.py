@@ -10,8 +10,8 @@ The streams (the paper's Table 5):
   none            x_i: from the union, as the sampler draws
 Without generated images BalanceMix mixes originals: x_i as the sampler draws, x_j uniform over them.
 
-`syn_prob` is the chance that x_i has a partner x_j under balancemix (otherwise it stands alone). Elsewhere each image
-is then drawn from D_g with that chance and from D_o otherwise, as the sampler draws within the one or the other.
+`mix_prob` is the chance that x_i has a partner x_j; otherwise it stands alone. With `syn_prob` each image of a union is
+drawn from D_g with that chance and from D_o otherwise, as the sampler draws within the one or the other.
 `syn_weight` is what a generated image's part of a target weighs. Both mean nothing where no image is generated.
 """
 
@@ -95,7 +95,7 @@ def pool(
         chances = np.concatenate([np.ones(len(real)), _by_score(classes[drawn], scores)])
 
     sampler, side = settings.sampler, None
-    if settings.mix == "balancemix":
+    if settings.mix == "balancemix":  # where syn_prob has no say: every partner is generated
         main = _bag(real, classes, sampler)
         side = _bag(drawn, classes, "instance", chances) if len(drawn) else _bag(real, classes, "instance")
     elif settings.syn_prob is None or not len(drawn):
@@ -148,14 +148,12 @@ def plan(step: int, pool: Pool, settings: Settings, *, frame: tuple[int, int]) -
             return _unmixed(first)
         second = _from_both(rng, pool, chance, batch)
     lam = rng.beta(settings.mix_alpha, settings.mix_alpha, batch).astype(np.float32)
+    if settings.mix_prob < 1:
+        alone = rng.random(batch) >= settings.mix_prob
+        second, lam = np.where(alone, first, second), np.where(alone, np.float32(1), lam)
     if mix == "cutmix":
-        box = _boxes(rng, lam, frame)
+        box = _boxes(rng, lam, frame)  # empty where λ is 1
         return Plan(first, second, _kept(box, frame), box)
-    if mix == "balancemix" and chance is not None and len(pool.classes) > pool.originals:
-        if chance == 0:
-            return _unmixed(first)
-        alone = rng.random(batch) >= chance
-        return Plan(first, np.where(alone, first, second), np.where(alone, np.float32(1), lam))
     return Plan(first, second, lam)
 
 
@@ -230,11 +228,11 @@ def _shares(originals: Ints, generated: Ints, settings: Settings) -> tuple[Float
     sampler, chance = settings.sampler, settings.syn_prob
     nothing = np.zeros(len(originals))
     if settings.mix == "balancemix":
-        first = _share(originals, sampler)
+        partner = settings.mix_prob / 2  # its part of the stream, for E[λ] is 1/2
+        first = (1 - partner) * _share(originals, sampler)
         if not generated.any():
-            return (first + _share(originals, "instance")) / 2, nothing
-        partner = (1 if chance is None else chance) / 2
-        return (1 - partner) * first, partner * _share(generated, "instance")
+            return first + partner * _share(originals, "instance"), nothing
+        return first, partner * _share(generated, "instance")
     if not generated.any():
         return _share(originals, sampler), nothing
     if chance is not None:

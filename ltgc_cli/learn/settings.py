@@ -31,9 +31,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     None: balanced under balancemix, instance otherwise."""
     mix_alpha: float = 1.0
     """λ ~ Beta(alpha, alpha), one for each pair."""
+    mix_prob: float = 1.0
+    """The chance that an image is mixed with another; otherwise it stands alone."""
     syn_prob: float | None = None
-    """The chance that a generated image is drawn: as the partner under balancemix (otherwise the original stands
-    alone), as an image of the stream elsewhere. None: always under balancemix, by their numbers elsewhere."""
+    """The chance that an image of the stream is a generated one, not an original; under balancemix all partners are.
+    None: by their numbers."""
     syn_weight: float = 1.0
     """What the generated share of a soft target weighs in the loss, beside 1 for the real share."""
     syn_ratio: float = 0.0
@@ -120,6 +122,7 @@ def checked(settings: Settings) -> Settings:
             *_one_of(s, mix=Mix, sampler=Sampler, loss=LossName, head=Head, head_init=HeadInit, tune=Tune),
             *_one_of(s, lora_on=Where, optimizer=Optimizer),
             ("mix_alpha", "above 0", s.mix_alpha > 0),
+            ("mix_prob", "from 0 to 1", 0 <= s.mix_prob <= 1),
             ("syn_prob", "from 0 to 1", s.syn_prob is None or 0 <= s.syn_prob <= 1),
             ("syn_weight", "0 or more", s.syn_weight >= 0),
             ("syn_ratio", "0 or more", s.syn_ratio >= 0),
@@ -153,6 +156,8 @@ def checked(settings: Settings) -> Settings:
     ]
     if s.fixed_crops and s.mix not in (None, "none"):
         wrong.append(f"fixed_crops keeps features of whole images, which cannot be mixed by pixels: mix {s.mix!r}")
+    if s.syn_prob is not None and s.mix == "balancemix":
+        wrong.append("syn_prob has no say under balancemix, whose partners are all generated; mix_prob says how many are")
     if wrong:
         raise InputError("; ".join(wrong))
     return s

@@ -40,8 +40,10 @@ STREAMS: list[dict[str, Any]] = [
         {"syn_prob": 0.0},
         {"syn_prob": 1.0},
         {"syn_weight": 0.25},
-        {"syn_prob": 0.6, "syn_weight": 2.0, "syn_by_score": True},
+        {"mix_prob": 0.4},
+        {"syn_prob": 0.6, "syn_weight": 2.0, "syn_by_score": True, "mix_prob": 0.5},
     )
+    if not (mix == "balancemix" and "syn_prob" in more)  # settings.checked refuses the two together
 ]
 
 
@@ -79,7 +81,7 @@ def naive_marginal(s: Settings) -> list[float]:
     mass = []
     for label in range(WIDTH):
         if s.mix == "balancemix":
-            partner = (1.0 if s.syn_prob is None else s.syn_prob) / 2
+            partner = s.mix_prob / 2
             first, second = (1 - partner) * naive_share(real, s.sampler)[label], partner * fake[label] / sum(fake)
         elif s.syn_prob is not None:
             first = (1 - s.syn_prob) * naive_share(real, s.sampler)[label]
@@ -144,16 +146,15 @@ def test_without_generated_images_balancemix_mixes_originals() -> None:
     assert p.lam.mean() == pytest.approx(0.5, abs=0.01)
 
 
-def test_with_syn_prob_an_original_of_balancemix_stands_alone_otherwise() -> None:
-    p = long_run(syn_prob=0.3)
+@pytest.mark.parametrize("mix", ["balancemix", "mixup", "cutmix"])
+def test_an_image_is_mixed_with_the_chance_of_mix_prob_and_stands_alone_otherwise(mix: str) -> None:
+    p, whole = long_run(mix=mix, mix_prob=0.3), long_run(mix=mix)
     assert p.second is not None
-    alone = p.second < REAL
-    assert alone.mean() == about(0.7)
-    assert np.array_equal(p.first[alone], p.second[alone])
-    assert (p.lam[alone] == 1).all()
-    assert p.lam[~alone].mean() == about(0.5)
-    assert drawn(syn_prob=0.0).second is None
-    assert np.array_equal(drawn(syn_prob=1.0).lam, drawn().lam)
+    assert (p.first == p.second)[p.lam == 1].all()
+    assert (p.lam == 1).mean() == about(0.7 + 0.3 * float((whole.lam == 1).mean()))
+    assert p.lam[p.lam < 1].mean() == about(float(whole.lam[whole.lam < 1].mean()))
+    assert (drawn(mix=mix, mix_prob=0.0).lam == 1).all()
+    assert np.array_equal(drawn(mix=mix, mix_prob=1.0).lam, drawn(mix=mix).lam)
 
 
 @pytest.mark.parametrize("mix", ["none", "mixup", "cutmix"])
@@ -273,7 +274,7 @@ def test_the_label_marginal_is_exact_and_is_what_a_long_run_sees(stream: dict[st
 
 
 def test_without_generated_images_what_is_said_of_them_changes_nothing() -> None:
-    for mix in ("balancemix", "mixup", "none"):
+    for mix in ("mixup", "cutmix", "none"):
         plain, with_syn = settings(mix=mix), settings(mix=mix, syn_prob=1.0, syn_weight=0.0, syn_by_score=True)
         a, b = pool(ORIGINALS, [], WIDTH, plain), pool(ORIGINALS, [], WIDTH, with_syn)
         p, q = plan(3, a, plain, frame=FRAME), plan(3, b, with_syn, frame=FRAME)
