@@ -12,19 +12,19 @@
 #   filter     at the most    54.9 M       14.8 M           285   as if no drawing ever passed in three rounds
 #
 # How estimated: ltgc's own --dry-run of these stages over 12 classes, their counts spread as in the list, times 615/12.
-# 615 classes have fewer than 100 images (479 medium, 136 few; the few classes of exactly 100 are counted as well); their
-# 25,200 images are interpolated between the published points of the curve. On the real list, free and exact but for how
-# often models repeat themselves:  ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 300 --dry-run
+# 615 classes have at most 100 images (479 medium, 136 few); their 25,200 images are interpolated between the published
+# points of the curve. On the real list, free, and exact but for how often a model repeats itself:
+#   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 300 --dry-run
 #
 # Drawings: 184,500, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one
 # drawing a second the first round alone takes 51 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
 # Training sees 115,846 + at most 184,500 images an epoch, ten epochs: how long that takes on a GPU was not measured.
 # The learning rate was chosen on digits with a tiny CLIP; choose yours on the validation list.
 #
-# A run that was killed goes on where it was: start the script again. LTGC_MAX_COST=100 stops every stage at 100 dollars.
+# A run that was killed goes on where it was: start the script again. LTGC_MAX_COST=100 stops each stage at 100 dollars.
 #
 #   IMAGENET  the folder with ILSVRC2012's train/ and val/
-#   LISTS     the folder with ImageNet_LT_train.txt, _val.txt and _test.txt (https://github.com/zhmiao/OpenLongTailRecognition-OLTR)
+#   LISTS     the folder with ImageNet_LT_train.txt, _val.txt and _test.txt (of OpenLongTailRecognition-OLTR)
 #   CLASSES   the class table; with LIFT's classnames.txt (`n01440764 tench`, in the order of labels), for example:
 #             awk '{$1 = NR - 1; print}' classnames.txt > classes.txt
 #             Two classes with one name are refused: name them apart there ("crane (bird)"), or in a CSV with a sense.
