@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -16,7 +15,7 @@ from ltgc_cli.store import write_atomically
 
 
 def before_training(
-    session: Session, source: Source, classes: Sequence[Class], drawn: Sequence[Image]
+    session: Session, source: Source, classes: Sequence[Class], drawn: Sequence[Image], val: Source | None = None
 ) -> tuple[bytes, ...]:
     """Returns the content hashes of the training images, in order, when the data can be trained on.
 
@@ -24,6 +23,7 @@ def before_training(
     done once.
 
     classes -- the class records of the stream, which say what a tail class is; drawn -- its generated images
+    val -- validation images that are another data set
 
     Raises InputError for two classes with one name, a label outside the table, a file that is no image, an image that
     is in training and in another split, or generated images of a class that is no tail class. All problems are
@@ -34,10 +34,11 @@ def before_training(
     problems = [*checks.check_table(train.classes), *_out_of_place(session, train, classes, drawn)]
     opened: dict[Split, Dataset] = {"train": train}
     found: dict[Split, tuple[bytes, ...]] = {}
-    for split in datasets.splits(source):
-        opened.setdefault(split, datasets.open_data(source, split))
+    sources: dict[Split, Source] = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
+    for split, its in sources.items():
+        opened.setdefault(split, datasets.open_data(its, split))
         try:
-            found[split] = hashes(session, source, opened[split])
+            found[split] = hashes(session, its, opened[split])
         except InputError as error:
             problems += str(error).splitlines()
     for split in [split for split in found if split != "train"]:
@@ -51,12 +52,11 @@ def before_training(
 
 
 def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
-    rows = [
-        tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in row)
-        for row in checks.counts_by_shot(train.classes, drawn)
+    parts = [
+        f"{shot} {members:,} classes, {images:,} images" + (f" (and {more:,} generated)" if more else "")
+        for shot, members, images, more in checks.counts_by_shot(train.classes, drawn)
     ]
-    columns = ("shot", "classes", "training images", "generated images")
-    console.table(f"data: {train.spec}", columns, rows, stream=sys.stderr)
+    console.notice(f"data: {train.spec}: {'; '.join(parts)}")
     empty = [info for info in train.classes if not info.count]
     if empty:
         names = ", ".join(info.name for info in empty[:3])

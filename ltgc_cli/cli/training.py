@@ -34,9 +34,11 @@ def fit(
     val: Source | None,
     how: How,
     name: str,
+    images: Sequence[bytes],
 ) -> Settings:
     """Trains a checkpoint into a folder; one that was begun there is gone on with. Returns what was really set.
 
+    images -- content hashes of the training images, so that eval knows them again
     Of several processes the first one writes.
     """
     real = datasets.samples(datasets.align(datasets.open_data(data, "train"), classes))
@@ -75,7 +77,14 @@ def fit(
         )
     if processes.rank() == 0:
         checkpoints.save(
-            folder, trained.classifier, classes, trained.settings, loaded, trained.curve, prior=trained.prior
+            folder,
+            trained.classifier,
+            classes,
+            trained.settings,
+            loaded,
+            trained.curve,
+            prior=trained.prior,
+            images=images,
         )
         (folder / train.STATE).unlink(missing_ok=True)
     return trained.settings

@@ -16,7 +16,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import ClassInfo, Source
 from ltgc_cli.learn.settings import Settings, checked, resolved
-from ltgc_cli.records import Checkpoint, Description, Group, Image, Record, identify
+from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Record, identify
 
 if TYPE_CHECKING:
     from ltgc_cli.learn.logs import LogName
@@ -38,6 +38,8 @@ class _Given(NamedTuple):
     classes: list[ClassInfo]
     drawn: list[Image]
     texts: dict[int, list[str]]
+    stream: list[Class]
+    """The class records of the stream."""
 
 
 def training(
@@ -71,7 +73,7 @@ def training(
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
-        given = _Given(data_classes(data), [], {})
+        given = _Given(data_classes(data), [], {}, [])
         for group in records.by_class(lines):
             given = _with(given, group, settings)
             yield from group.rows
@@ -88,8 +90,11 @@ def training(
         if (folder / "done.json").exists():
             kept = msgspec.json.decode((folder / "settings.json").read_bytes())
         else:
+            from ltgc_cli.cli.data_check import before_training
             from ltgc_cli.cli.training import fit
 
+            other = looked_at if looked_at != data else None
+            seen = before_training(session, data, given.stream, given.drawn, other)
             kept = msgspec.to_builtins(
                 fit(
                     session,
@@ -103,6 +108,7 @@ def training(
                     val=looked_at,
                     how=how,
                     name=said,
+                    images=seen,
                 )
             )
         trained = Checkpoint(
@@ -150,7 +156,8 @@ def _with(given: _Given, group: Group, settings: Settings) -> _Given:
         found = [row.text for row in group.rows if isinstance(row, Description)]
         # As they are drawn: CLIP, too, takes "the class" for a school class.
         texts |= {cls.label: [prompts.drawn(text, cls.class_, cls.subject) for text in found]} if found else {}
-    return _Given(agreed(given.classes, cls), [*given.drawn, *drawn], texts)
+    stream = [*given.stream, *([cls] if cls.label >= 0 else [])]
+    return _Given(agreed(given.classes, cls), [*given.drawn, *drawn], texts, stream)
 
 
 def _identity(flags: dict[str, Any], given: _Given) -> str:

@@ -157,7 +157,9 @@ def checked(settings: Settings) -> Settings:
     if s.fixed_crops and s.mix not in (None, "none"):
         wrong.append(f"fixed_crops keeps features of whole images, which cannot be mixed by pixels: mix {s.mix!r}")
     if s.syn_prob is not None and s.mix == "balancemix":
-        wrong.append("syn_prob has no say under balancemix, whose partners are all generated; mix_prob says how many are")
+        wrong.append(
+            "syn_prob has no say under balancemix, whose partners are all generated; mix_prob says how many are"
+        )
     if wrong:
         raise InputError("; ".join(wrong))
     return s
