@@ -1,7 +1,7 @@
 """CPU time of one training step: ltgc's, a bare loop's, peft's own way, AdaptFormer's, and with frozen blocks.
 
     python benchmarks/train_step.py                             # ViT-B/32, random weights, one thread
-    python benchmarks/train_step.py --turns 1 --only lora       # the rows whose name has this in it
+    python benchmarks/train_step.py --turns 1 --only lora       # the rows whose name starts so
     python benchmarks/train_step.py --device cuda --arch ViT-B-16 --batch 128   # images a second, bf16
 
 The weights and images are random: how long a step takes does not depend on what a model knows. All ways see the same
@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="threads that torch computes with")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", default="", help="the rows whose name has this in it")
+    parser.add_argument("--only", default="", help="the rows whose name starts so")
     args = parser.parse_args()
     mend_torchvision()
     import open_clip
@@ -326,7 +326,7 @@ def main() -> None:
     if args.device != "cpu":
         print(on_gpu(args, visual, data))
         return
-    steps = {name: make() for name, make in ways(args, visual, data).items() if args.only in name}
+    steps = {name: make() for name, make in ways(args, visual, data).items() if name.startswith(args.only)}
     found = cpu_ms_an_image(steps, args.turns, args.batch)
     print(f"{args.arch}, batch {args.batch}, {args.classes} classes, {args.threads} thread(s), {args.turns} turns\n")
     print(table(found))

@@ -160,8 +160,8 @@ def test_the_adapted_tower_is_w_plus_scale_b_a(clip: Loaded) -> None:
     assert torch.allclose(adapted(images()), reference, atol=1e-5)
 
 
-def test_lora_and_its_gradients_are_pefts_own_on_a_plain_layer() -> None:
-    """Also under autocast, within what bfloat16 can hold."""
+@pytest.mark.parametrize(("autocast", "tolerance"), [(False, 1e-5), (True, 0.05)])
+def test_lora_and_its_gradients_are_pefts_own_on_a_plain_layer(autocast: bool, tolerance: float) -> None:
     mend_torchvision()
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -169,24 +169,22 @@ def test_lora_and_its_gradients_are_pefts_own_on_a_plain_layer() -> None:
     ours = moved(LoraLinear(nn.Linear(16, 24).requires_grad_(False), 4, 12.0))
     plain = nn.Linear(16, 24)
     plain.load_state_dict({"weight": ours.weight, "bias": ours.bias})
-    config = LoraConfig(r=4, lora_alpha=12.0, target_modules=["0"])
-    theirs = inject_adapter_in_model(config, nn.Sequential(plain))[0]
-    theirs.lora_A["default"].weight.data = ours.lora_A.weight.data.clone()
-    theirs.lora_B["default"].weight.data = ours.lora_B.weight.data.clone()
-    for dtype, tolerance in ((None, 1e-5), (torch.bfloat16, 0.05)):
-        results = []
-        for layer, weights in (
-            (ours, (ours.lora_A, ours.lora_B)),
-            (theirs, (theirs.lora_A["default"], theirs.lora_B["default"])),
-        ):
-            x = torch.linspace(-1, 1, 2 * 5 * 16).view(2, 5, 16).requires_grad_()
-            with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
-                y = layer(x)
-            assert y.dtype == (dtype or torch.float32)
-            gradients = torch.autograd.grad(y.float().square().mean(), (x, *(weight.weight for weight in weights)))
-            results.append((y, *gradients))
-        for one, other in zip(*results, strict=True):
-            assert torch.allclose(one, other, atol=tolerance, rtol=tolerance)
+    theirs = inject_adapter_in_model(LoraConfig(r=4, lora_alpha=12.0, target_modules=["0"]), nn.Sequential(plain))[0]
+    a, b = theirs.lora_A["default"], theirs.lora_B["default"]
+    a.load_state_dict(ours.lora_A.state_dict())
+    b.load_state_dict(ours.lora_B.state_dict())
+
+    def run(layer: nn.Module, *trained: Tensor) -> tuple[Tensor, ...]:
+        x = torch.linspace(-1, 1, 2 * 5 * 16).view(2, 5, 16).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = layer(x)
+        return (y, *torch.autograd.grad(y.float().square().mean(), (x, *trained)))
+
+    expected = run(theirs, a.weight, b.weight)
+    found = run(ours, ours.lora_A.weight, ours.lora_B.weight)
+    assert found[0].dtype == expected[0].dtype == (torch.bfloat16 if autocast else torch.float32)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=tolerance, rtol=tolerance)
 
 
 def test_the_merged_tower_is_w_plus_scale_b_a_and_the_adapted_one_is_as_before(clip: Loaded) -> None:
