@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,3 @@ def by_group(rows: Sequence[Any], name: str = "accuracy") -> dict[str, dict[str,
         if getattr(row, "name", "") == name and row.group in ("many", "medium", "few", "all"):
             found.setdefault(row.method, {})[row.group] = row.value
     return found
-
-
-def kinds(rows: Sequence[Any]) -> Counter[str]:
-    return Counter(type(row).__name__ for row in rows)
