@@ -38,7 +38,7 @@ def before_training(
     for split, its in sources.items():
         opened.setdefault(split, datasets.open_data(its, split))
         try:
-            found[split] = hashes(session, its, opened[split])
+            found[split] = hashes_of(session, its, opened[split])
         except InputError as error:
             problems += str(error).splitlines()
     for split in [split for split in found if split != "train"]:
@@ -105,7 +105,7 @@ def _leaks(
     return [f"the {split} image {text}" for text in leaks]
 
 
-def hashes(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
+def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
     """Returns the hashes of a split's images: as they were found before, or found now and kept."""
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
     size = checks.HASH

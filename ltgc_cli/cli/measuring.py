@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgc_cli import console
-from ltgc_cli.cli.data_check import hashes
+from ltgc_cli.cli.data_check import hashes_of
 from ltgc_cli.cli.evaluating_plan import Named, Test
 from ltgc_cli.cli.metric_records import Measured
 from ltgc_cli.cli.session import Session
@@ -192,6 +192,6 @@ def _looked_at(session: Session, source: datasets.Source, split: datasets.Split)
     if not dataset.items:
         raise InputError(f"{dataset.spec}: has no {split} images")
     try:
-        return _Images(dataset, hashes(session, source, dataset))
+        return _Images(dataset, hashes_of(session, source, dataset))
     except InputError as error:
         raise InputError(f"{dataset.spec}: {'; '.join(str(error).splitlines())}") from None
