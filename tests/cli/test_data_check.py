@@ -61,8 +61,10 @@ def test_counts_per_shot_are_said_and_the_hashes_of_the_training_images_come_bac
     assert hashes[0] == checks.content_hash((animals / "images" / "0.png").read_bytes())
     said = capsys.readouterr()
     assert said.out == ""
-    rows = [line.split() for line in said.err.splitlines()]
-    assert ["medium", "1", "21", "0"] in rows and ["few", "2", "1", "2"] in rows and ["all", "3", "22", "2"] in rows
+    assert (
+        "medium 1 classes, 21 images; few 2 classes, 1 images (and 2 generated); "
+        "all 3 classes, 22 images (and 2 generated)"
+    ) in said.err
     assert "data: classes without a training image: 1 (newt)" in said.err
 
 
