@@ -15,28 +15,17 @@ from ltgc_cli.learn.settings import Settings
 FEW = ("--steps", 4, "--batch", 8)
 
 
-@pytest.fixture(scope="session")
-def stream(tmp_path_factory):
-    """The stream of a filter: descriptions and drawings of two tail classes of digits-lt, and the store they are in."""
-    from ltgc_cli.cli import demo
-    from ltgc_cli.stages.settings import Judging
-
-    store = tmp_path_factory.mktemp("drawn")
-    artifact = demo.walked(demo.generating("digits-lt", 4, Judging(mode="score"))[:-1], store)
-    rows = [json.loads(line) for line in artifact.read_text().splitlines()]
-    images = [row for row in rows if row["kind"] == "image" and row["origin"] == "generated"]
-    assert images
-    return artifact, store
-
-
 @pytest.fixture
-def drawn(stream, store):
-    """A copy of that store, and the stream in a file."""
-    import shutil
-
-    artifact, filled = stream
-    shutil.copytree(filled, store)
-    return artifact
+def drawn(inside, tmp_path):
+    """A file with what render leaves: descriptions and drawings (colour fields) of two tail classes of digits-lt."""
+    classes = "".join(
+        f'{{"kind":"class","label":{label},"class":"{name}","tail":true,"sense":"written digit"}}\n'
+        for label, name in ((3, "three"), (7, "seven"))
+    )
+    stream = inside("render", "--t2i", "blank", input=inside("extend", "-n", 3, input=classes).out)
+    assert stream.out.count('"kind":"image"') == 6, stream.err
+    (tmp_path / "drawn.jsonl").write_text(stream.out)
+    return tmp_path / "drawn.jsonl"
 
 
 def checkpoint(ran):
@@ -244,6 +233,7 @@ def test_a_missing_package_is_said_with_its_command(inside, monkeypatch, kind, m
     assert ran.err.splitlines()[-1] == said
 
 
+@pytest.mark.slow
 def test_on_a_terminal_there_is_a_live_table(environment, tmp_path):
     command = "-m ltgc_cli mix-train --data digits-lt --no-generated --steps 40 --batch 8 --val-every 20 --json"
     shown = subprocess.run(
