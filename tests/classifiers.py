@@ -39,8 +39,8 @@ def explicit(clip: Loaded, adapted: nn.Module) -> nn.Module:
     lora = {name: weight.detach().double() for name, weight in adapted.named_parameters() if "lora_" in name}
     for number, block in enumerate(tower.transformer.resblocks):
         for layer in LAYERS:
-            prefix = f"base_model.model.transformer.resblocks.{number}.{layer}"
-            a, b = (lora.pop(f"{prefix}.lora_{side}.default.weight") for side in "AB")
+            prefix = f"transformer.resblocks.{number}.{layer}"
+            a, b = (lora.pop(f"{prefix}.lora_{side}.weight") for side in "AB")
             weight = block.get_submodule(layer).weight
             weight.data = (weight.double() + SCALE * b @ a).float()
     assert not lora, "LoRA is somewhere else too"

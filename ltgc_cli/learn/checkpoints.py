@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import heads, tuning
-from ltgc_cli.learn.attention import fuse, unfuse
+from ltgc_cli.learn.attention import fuse
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.learn.model import Classifier
 from ltgc_cli.learn.settings import Settings, can_merge
+from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.store import write_atomically
@@ -30,6 +32,8 @@ TOWER = "tower.safetensors"
 HEAD = "head.safetensors"
 IMAGES = "images.safetensors"
 MERGED = "open_clip_merged.safetensors"
+_PEFTS = "base_model.model."
+"""What peft puts before a module's own names."""
 _HASH = 16
 """Bytes that are kept of an image's hash."""
 
@@ -85,8 +89,7 @@ def save(
         "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in curve),
     }
     if settings.tune == "lora":
-        with quiet():
-            classifier.visual.save_pretrained(folder / ADAPTER, safe_serialization=True)  # type: ignore[operator]
+        files |= _adapter(classifier.visual, settings)
     elif settings.tune != "head":
         files[TOWER] = _tensors(_changes(classifier.visual, clip))
     if images:
@@ -96,8 +99,6 @@ def save(
     for name, data in files.items():
         write_atomically(folder / name, data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    if settings.tune == "lora":
-        hashes |= {f"{ADAPTER}/{path.name}": _sha256(path) for path in (folder / ADAPTER).iterdir()}
     write_atomically(folder / "done.json", _json(_Done(clip.identity, dict(sorted(hashes.items())))))
 
 
@@ -140,6 +141,24 @@ def merged_clip(clip: Loaded, classifier: Classifier) -> bytes:
 # ---- the tower
 
 
+def _adapter(visual: nn.Module, settings: Settings) -> dict[str, bytes]:
+    """Returns the files of LoRA as peft writes and reads them, for a tower with its attention taken apart."""
+    torch_setup.mend_torchvision()  # peft imports transformers, and that torchvision
+    with quiet(), TemporaryDirectory() as place:
+        from peft import LoraConfig
+
+        LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.dropout,
+            target_modules=tuning.lora_targets(visual, settings),
+            inference_mode=True,
+        ).save_pretrained(place)
+        config = (Path(place) / "adapter_config.json").read_bytes()
+    lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
+    return {f"{ADAPTER}/adapter_config.json": config, f"{ADAPTER}/adapter_model.safetensors": _tensors(lora)}
+
+
 def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
     """Returns the tensors of a trained tower that the CLIP model's own does not have so, under open_clip's names."""
     before = clip.model.visual.state_dict()
@@ -152,13 +171,15 @@ def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
 
 def _tower(folder: Path, clip: Loaded, settings: Settings) -> nn.Module:
     """Returns the trained vision tower of a checkpoint."""
+    tower = tuning.adapt(clip.model.visual, settings)
+    if settings.tune == "head":
+        return tower
     if settings.tune == "lora":
-        peft = tuning.load_peft()
-        with quiet():
-            return peft.PeftModel.from_pretrained(unfuse(clip.model.visual), folder / ADAPTER)
-    tower = fuse(tuning.adapt(clip.model.visual, settings))
-    if settings.tune != "head":
-        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
+        lora = safetensors.torch.load_file(folder / ADAPTER / "adapter_model.safetensors")
+        tower.load_state_dict({name.removeprefix(_PEFTS): value for name, value in lora.items()}, strict=False)
+        return tower
+    tower = fuse(tower)
+    tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
     return tuning.apart(tower)
 
 

@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         super().train(mode)
         if self.below:
             self.visual.eval()
-            for block in blocks(tuning.base(self.visual))[self.below - 1 :]:
+            for block in blocks(self.visual)[self.below - 1 :]:
                 block.train(mode)
         for module in self.visual.modules():
             if isinstance(module, _BatchNorm):

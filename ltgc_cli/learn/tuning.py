@@ -3,23 +3,26 @@
 A way to tune is one function and one entry in TUNE. Each gets a copy of the tower, all of it frozen, float32 and with
 its attention taken apart where it has plain blocks, and returns it with what is to be trained marked by
 `requires_grad`. At the start its output is the tower's own.
+
+LoRA is in peft's format on disk (checkpoints) and computed here: the same formula, with a product laid out so that its
+gradient is fast.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import blocks, fuse, plain_blocks, unfuse
 from ltgc_cli.learn.settings import Settings
-from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.quiet import quiet
 
 LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
 """What LoRA adapts of a block, by `lora_on`; "both" is the two together."""
@@ -45,7 +48,7 @@ def frozen_parts(visual: nn.Module, settings: Settings) -> int:
         return len(parts(visual))
     if settings.tune == "full" and not settings.tune_blocks:
         return 0
-    first = len(blocks(base(visual))) - settings.tune_blocks if settings.tune_blocks else 0
+    first = len(blocks(visual)) - settings.tune_blocks if settings.tune_blocks else 0
     return 1 + first if len(parts(visual)) > 1 else 0
 
 
@@ -55,7 +58,7 @@ def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     Of open_clip's VisionTransformer: the embedding of the patches, each block, the pooling with the projection.
     Any other tower is one part.
     """
-    tower: Any = base(visual)
+    tower: Any = visual
     if not all(hasattr(tower, name) for name in ("_embeds", "_pool")) or not blocks(tower):
         return [lambda images: _pooled(tower(images))]
 
@@ -64,11 +67,6 @@ def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
         return pooled if tower.proj is None else pooled @ tower.proj
 
     return [tower._embeds, *blocks(tower), features]
-
-
-def base(visual: nn.Module) -> nn.Module:
-    """Returns the tower itself, without what peft puts around it."""
-    return visual.get_base_model() if hasattr(visual, "get_base_model") else visual  # type: ignore[operator]
 
 
 def apart(visual: nn.Module) -> nn.Module:
@@ -81,35 +79,30 @@ def apart(visual: nn.Module) -> nn.Module:
 
 def merged(adapted: nn.Module) -> nn.Module:
     """Returns a plain vision tower, its attention fused; LoRA's updates are in the weights: W + (alpha / rank) B A."""
-    with quiet():
-        tower = copy.deepcopy(adapted)
-        return fuse(tower.merge_and_unload() if hasattr(tower, "merge_and_unload") else tower)  # type: ignore[operator]
+    tower = copy.deepcopy(adapted)
+    for name, module in list(tower.named_modules()):
+        if isinstance(module, LoraLinear):
+            _put(tower, name, module.merged())
+    return fuse(tower)
 
 
-def load_peft() -> Any:
-    """Returns the module peft, its import made to work and kept quiet."""
-    torch_setup.mend_torchvision()  # peft imports transformers, and that torchvision
-    with quiet():
-        import peft
-    return peft
+def lora_targets(tower: nn.Module, settings: Settings) -> str:
+    """Returns the regular expression of the names of the layers that LoRA adapts, as peft's target_modules."""
+    numbers = "|".join(str(number) for number in _tuned_numbers(tower, settings))
+    layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
+    return rf"transformer\.resblocks\.({numbers})\.({layers})"
 
 
 # ---- the ways to tune
 
 
 def _lora(tower: nn.Module, settings: Settings) -> nn.Module:
-    """Returns a peft.PeftModel around the tower."""
-    peft = load_peft()
-    numbers = "|".join(str(number) for number in _tuned_numbers(tower, settings))
-    layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
-    config = peft.LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.dropout,
-        target_modules=rf"transformer\.resblocks\.({numbers})\.({layers})",
-    )
-    with quiet():
-        return peft.get_peft_model(tower, config)
+    adapted = re.compile(lora_targets(tower, settings))
+    for name, layer in list(tower.named_modules()):
+        if adapted.fullmatch(name):
+            assert isinstance(layer, nn.Linear), "a plain block is made of Linears"
+            _put(tower, name, LoraLinear(layer, settings.rank, settings.lora_alpha, settings.dropout))
+    return tower
 
 
 def _adaptformer(tower: nn.Module, settings: Settings) -> nn.Module:
@@ -149,6 +142,41 @@ TUNE: dict[str, Callable[[nn.Module, Settings], nn.Module]] = {
     "full": _full,
     "head": _head,
 }
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer with a trained update of low rank (Hu et al., ICLR 2022): W x + b + alpha / rank · B A x.
+
+    A is drawn and B is 0, as peft has them. Dropout is on what A sees. The layer's weights keep the names they had.
+    """
+
+    def __init__(self, layer: nn.Linear, rank: int, alpha: float, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.dropout = nn.Dropout(dropout)
+        self.lora_A = nn.Linear(layer.in_features, rank, bias=False)
+        self.lora_B = nn.Linear(rank, layer.out_features, bias=False)
+        self.scale = alpha / rank
+        nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.lora_B.weight)
+        self.to(layer.weight.device).train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = F.linear(x, self.weight, self.bias)
+        inner = self.lora_A(self.dropout(x))
+        # The gradient of a matrix is computed in the layout that the matrix has, and for this one the other layout
+        # is up to eight times as fast on a CPU; addmm scales and adds on the way, without two more passes.
+        b = self.lora_B.weight.t().contiguous()
+        return torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), b, alpha=self.scale).view_as(output)
+
+    def merged(self) -> nn.Linear:
+        """Returns the linear layer with the update in its weight."""
+        rows, columns = self.weight.shape
+        layer = nn.Linear(columns, rows, bias=self.bias is not None, device="meta")
+        update = self.scale * self.lora_B.weight.detach() @ self.lora_A.weight.detach()
+        layer.weight = nn.Parameter(self.weight.detach() + update, requires_grad=False)
+        layer.bias = self.bias
+        return layer
 
 
 class AdaptFormer(nn.Module):
@@ -203,6 +231,12 @@ def _tuned_numbers(tower: nn.Module, settings: Settings) -> range:
     """Returns the places of the tuned blocks."""
     count = len(blocks(tower))
     return range(count - settings.tune_blocks if settings.tune_blocks else 0, count)
+
+
+def _put(tower: nn.Module, name: str, module: nn.Module) -> None:
+    """Puts a module in the place of the one that has this name."""
+    parent, _, child = name.rpartition(".")
+    setattr(tower.get_submodule(parent), child, module)
 
 
 def _check(visual: nn.Module, settings: Settings) -> None:

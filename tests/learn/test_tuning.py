@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import blocks
 from ltgc_cli.learn.settings import Settings
-from ltgc_cli.learn.tuning import TUNE, AdaptFormer, adapt, base, frozen_parts, merged, parts
+from ltgc_cli.learn.tuning import TUNE, AdaptFormer, LoraLinear, adapt, frozen_parts, merged, parts
 from ltgc_cli.providers.clip.open_clip import Loaded, load
 from ltgc_cli.providers.torch_setup import mend_torchvision
 
@@ -65,21 +65,14 @@ def test_every_way_to_tune_starts_at_the_models_own_output(tune: Any, clip: Load
 
 
 def test_lora_trains_two_matrices_beside_each_linear_layer_of_a_block(clip: Loaded) -> None:
-    names = {name.removeprefix("base_model.model.") for name in trainable(adapt(clip.model.visual, LORA))}
-    assert names == {
-        f"transformer.resblocks.{number}.{layer}.lora_{side}.default.weight"
-        for number in (0, 1)
-        for layer in LAYERS
-        for side in "AB"
-    }
+    matrices = [f"{layer}.lora_{side}.weight" for layer in LAYERS for side in "AB"]
+    assert trainable(adapt(clip.model.visual, LORA)) == in_block(0, matrices) | in_block(1, matrices)
 
 
 @pytest.mark.parametrize(("where", "layers"), [("both", LAYERS), ("attention", LAYERS[:4]), ("mlp", LAYERS[4:])])
 def test_lora_is_put_on_attention_or_mlp_of_the_last_blocks(where: Any, layers: tuple[str, ...], clip: Loaded) -> None:
     names = trainable(adapt(clip.model.visual, Settings(lora_on=where, tune_blocks=1)))
-    assert {name.split(".lora_")[0] for name in names} == {
-        f"base_model.model.transformer.resblocks.1.{layer}" for layer in layers
-    }
+    assert {name.split(".lora_")[0] for name in names} == in_block(1, list(layers))
 
 
 def test_bias_trains_every_bias_of_the_tuned_blocks_and_no_weight(clip: Loaded) -> None:
@@ -167,6 +160,33 @@ def test_the_adapted_tower_is_w_plus_scale_b_a(clip: Loaded) -> None:
     assert torch.allclose(adapted(images()), reference, atol=1e-5)
 
 
+@pytest.mark.parametrize(("autocast", "tolerance"), [(False, 1e-5), (True, 0.05)])
+def test_lora_and_its_gradients_are_pefts_own_on_a_plain_layer(autocast: bool, tolerance: float) -> None:
+    mend_torchvision()
+    from peft import LoraConfig, inject_adapter_in_model
+
+    torch.manual_seed(0)
+    ours = moved(LoraLinear(nn.Linear(16, 24).requires_grad_(False), 4, 12.0))
+    plain = nn.Linear(16, 24)
+    plain.load_state_dict({"weight": ours.weight, "bias": ours.bias})
+    theirs = inject_adapter_in_model(LoraConfig(r=4, lora_alpha=12.0, target_modules=["0"]), nn.Sequential(plain))[0]
+    a, b = theirs.lora_A["default"], theirs.lora_B["default"]
+    a.load_state_dict(ours.lora_A.state_dict())
+    b.load_state_dict(ours.lora_B.state_dict())
+
+    def run(layer: nn.Module, *trained: Tensor) -> tuple[Tensor, ...]:
+        x = torch.linspace(-1, 1, 2 * 5 * 16).view(2, 5, 16).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = layer(x)
+        return (y, *torch.autograd.grad(y.float().square().mean(), (x, *trained)))
+
+    expected = run(theirs, a.weight, b.weight)
+    found = run(ours, ours.lora_A.weight, ours.lora_B.weight)
+    assert found[0].dtype == expected[0].dtype == (torch.bfloat16 if autocast else torch.float32)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=tolerance, rtol=tolerance)
+
+
 def test_the_merged_tower_is_w_plus_scale_b_a_and_the_adapted_one_is_as_before(clip: Loaded) -> None:
     adapted = moved(adapt(clip.model.visual, LORA)).eval()
     before = adapted(images())
@@ -218,11 +238,11 @@ def many(module: nn.Module, x: Tensor) -> Tensor:
 
 def test_loras_input_is_dropped_and_what_remains_makes_up_for_it(clip: Loaded) -> None:
     adapted = moved(adapt(clip.model.visual, Settings(dropout=0.25)))
-    layer = base(adapted).get_submodule("transformer.resblocks.1.attn.out")
+    layer = adapted.get_submodule("transformer.resblocks.1.attn.out")
     x = torch.randn(1, 32, generator=torch.Generator().manual_seed(3))
     dropped = many(layer, x)
     assert torch.allclose(dropped.mean(0), layer.eval()(x)[0], atol=0.05)
-    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    a, b = layer.lora_A.weight, layer.lora_B.weight
     spread = ((2.0 * b @ a * x) ** 2 * 0.25 / 0.75).sum(dim=1).sqrt()
     assert torch.allclose(dropped.std(0), spread, rtol=0.05)
 
