@@ -139,4 +139,13 @@ def main() -> None:
     app()
 
 
-from ltgc_cli.cli import cost, demo, evaluating, language, learning, pictures, predicting  # noqa: E402, F401  (registers the commands on `app`)
+from ltgc_cli.cli import (  # noqa: E402, F401  (registers the commands on `app`)
+    cost,
+    demo,
+    evaluating,
+    exporting,
+    language,
+    learning,
+    pictures,
+    predicting,
+)

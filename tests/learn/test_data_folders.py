@@ -109,6 +109,10 @@ def test_seeds_and_splits_of_digits_have_their_own_fingerprints() -> None:
     assert len(prints) == 6
 
 
+def test_the_fingerprint_of_digits_stays_what_it_was_for_a_change_trains_every_checkpoint_anew() -> None:
+    assert fingerprint("digits-lt", "train") == "3d66c6452c3438fb2c9bb07a08de0729763abb019c5876346eca1241fedfc246"
+
+
 @pytest.mark.parametrize("spec", ["digits-lt:x", "digits-lt:-1", "digits-lt:1.5"])
 def test_a_seed_that_is_no_number_is_refused(spec: str) -> None:
     with pytest.raises(InputError, match="whole number"):

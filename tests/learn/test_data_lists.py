@@ -159,7 +159,7 @@ def test_a_list_that_is_missing_empty_or_no_text_is_refused(tmp_path: Path) -> N
         open_data(str(tmp_path / "none_train.txt"), "train")
     with pytest.raises(InputError, match=r"none\.txt: No such file"):
         open_data(str(tmp_path / "none.txt"), "train")
-    with pytest.raises(InputError, match=r"empty\.txt: no image in it"):
+    with pytest.raises(InputError, match=r"empty\.txt: no image with a label in it"):
         open_data(str(write(tmp_path / "empty.txt")), "train")
     (tmp_path / "binary.txt").write_bytes(b"a.png 0\n\xff\xfe 1\n")
     with pytest.raises(InputError, match=r"binary\.txt:2: not UTF-8"):
@@ -244,6 +244,14 @@ def test_inaturalists_json_gives_images_labels_and_the_names_of_its_categories(t
     assert splits(str(file)) == ("train", "val")
 
 
+def test_a_test_file_without_annotations_is_no_split(tmp_path: Path) -> None:
+    file = coco(tmp_path / "train2018.json", ["a.jpg"], [12], NAMES)
+    coco(tmp_path / "test2018.json", ["b.jpg", "c.jpg"], [], {})
+    assert splits(str(file)) == ("train",)
+    with pytest.raises(InputError, match=r"test2018\.json: no image with a label in it"):
+        open_data(str(file), "test")
+
+
 def test_the_class_table_wins_over_the_names_in_the_json(tmp_path: Path) -> None:
     file = coco(tmp_path / "train2018.json", ["a.jpg"], [12], NAMES)
     table = write(tmp_path / "classes.csv", "label,name,synonyms", "12,orb weaver,Gea heptagon")
@@ -259,8 +267,8 @@ def test_json_that_is_not_inaturalists_is_refused_with_what_is_wrong(tmp_path: P
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(InputError, match="not iNaturalist's JSON.*Expected `object`"):
         open_data(str(tmp_path / "other.json"), "train")
-    with pytest.raises(InputError, match=r"image b\.jpg \(id 101\) has no annotation"):
-        open_data(str(coco(tmp_path / "train2018.json", ["a.jpg", "b.jpg"], [12], NAMES)), "train")
+    with pytest.raises(InputError, match=r"other2018\.json: image b\.jpg \(id 101\) has no annotation"):
+        open_data(str(coco(tmp_path / "other2018.json", ["a.jpg", "b.jpg"], [12], NAMES)), "train")
     file = coco(tmp_path / "train2018.json", ["a.jpg", "b.jpg"], [12, 13], NAMES)
     with pytest.raises(InputError, match=r"train2018\.json: b\.jpg: label 13 is not in .*where the classes come from"):
         open_data(str(file), "train")

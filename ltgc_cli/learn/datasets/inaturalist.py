@@ -1,4 +1,7 @@
-"""iNaturalist's JSON (train2018.json, val2018.json): images, annotations and categories, as in COCO."""
+"""iNaturalist's JSON (train2018.json, val2018.json): images, annotations and categories, as in COCO.
+
+Its test2018.json has no annotations, and so no image that could be told right or wrong.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,11 @@ def _read(file: Path) -> Listing:
     for annotation in data.annotations:
         if labels.setdefault(annotation.image_id, annotation.category_id) != annotation.category_id:
             raise InputError(f"{file}: image {annotation.image_id} is annotated with two categories")
-    missing = next((image for image in data.images if image.id not in labels), None)
+    missing = next((image for image in data.images if labels and image.id not in labels), None)
     if missing:
         raise InputError(f"{file}: image {missing.file_name} (id {missing.id}) has no annotation; a label is wanted")
     names = {category.id: name_of(f"{file}: category {category.id}", category.name) for category in data.categories}
-    return Listing(file, [Row(image.file_name, labels[image.id]) for image in data.images], names)
+    return Listing(file, [Row(image.file_name, labels[image.id]) for image in data.images if labels], names)
 
 
 FORMAT = format_of(".json", _read)

@@ -116,7 +116,7 @@ def _of_split(listing: Listing, split: Split) -> Listing:
     held = _held(listing)
     rows = [row for row in listing.rows if row.split == split] if held else listing.rows
     if not rows:
-        reason = f"no row of split {split!r}, only {', '.join(held)}" if held else "no image in it"
+        reason = f"no row of split {split!r}, only {', '.join(held)}" if held else "no image with a label in it"
         raise InputError(f"{listing.file}: {reason}")
     return listing._replace(rows=rows)
 
@@ -143,7 +143,9 @@ def _splits(read: Read, source: Source) -> tuple[Split, ...]:
     file = _file(source)
     if not _word(file):
         return _held(read(file)) or ("train",)
-    return tuple(split for split in SPLIT_WORDS if _beside(file, split))
+    there = {split: _beside(file, split) for split in SPLIT_WORDS}
+    # A file beside it may have no labels, as iNaturalist's test2018.json.
+    return tuple(split for split, other in there.items() if other and (other == file or read(other).rows))
 
 
 def _file(source: Source) -> Path:

@@ -1,0 +1,73 @@
+"""`ltgc` as forks of one process that has torch and open_clip imported: a script of many commands runs in seconds.
+
+python preloaded.py SOCKET    serves; `client(SOCKET)` is the text of a program that stands for `ltgc`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+CLIENT = """#!{python} -S
+import json, os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.connect({path!r})
+told = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+socket.send_fds(server, [len(told).to_bytes(4, "big")], [0, 1, 2])
+server.sendall(told)
+sys.exit((server.recv(1) or b"\\x01")[0])
+"""
+
+
+def client(path: str) -> str:
+    """Returns a program that has its command run by the server and ends with its exit status."""
+    return CLIENT.format(python=sys.executable, path=path)
+
+
+def serve(path: str) -> None:
+    """Runs commands for ever, each in a fork."""
+    from ltgc_cli.providers.torch_setup import mend_torchvision
+
+    mend_torchvision()
+    import open_clip  # noqa: F401
+
+    from ltgc_cli.cli import main  # noqa: F401
+
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    print("ready", flush=True)
+    while True:
+        connection, _ = server.accept()
+        if os.fork() == 0:
+            _run(connection)
+        connection.close()
+
+
+def _run(connection: socket.socket) -> None:
+    from ltgc_cli.cli import main
+
+    size, handles, _, _ = socket.recv_fds(connection, 4, 3)
+    with connection.makefile("rb") as stream:
+        arguments, folder, environment = json.loads(stream.read(int.from_bytes(size, "big")))
+    for place, handle in enumerate(handles):
+        os.dup2(handle, place)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["ltgc", *arguments]
+    code = 1
+    try:
+        main()
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else int(bool(done.code))
+    finally:
+        sys.stdout.flush()
+        connection.sendall(bytes([code]))
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
