@@ -64,7 +64,7 @@ def accuracies(artifact: Path) -> Accuracies:
     found: Accuracies = {}
     with artifact.open(encoding="utf-8") as lines:
         for row in records.read(lines, str(artifact)):
-            if isinstance(row, Metric) and row.group in GROUPS and row.value is not None:
+            if isinstance(row, Metric) and row.name == "accuracy" and row.group in GROUPS and row.value is not None:
                 found.setdefault(row.method, {})[row.group] = row.value
     return found
 

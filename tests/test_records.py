@@ -150,6 +150,9 @@ def test_keys_are_written_in_one_order_what_it_says_then_where_it_is_from_then_u
         Failure(id="1", stage="render", reason="refused"),
         Checkpoint(id="1", sha256="ab", settings={"rank": 8, "lr": 1e-4}),
         Metric(id="1", name="accuracy", group="few", value=None),
+        Metric(
+            id="1", name="accuracy", group="all", value=81.0, spread=1.5, runs=3, low=78.5, high=83.0, source="CVPR"
+        ),
         Other(kind="note"),
     ],
     ids=kind_of,

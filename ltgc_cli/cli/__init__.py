@@ -139,7 +139,8 @@ def main() -> None:
     app()
 
 
-from ltgc_cli.cli import (  # noqa: E402, F401  (registers the commands on `app`)
+# Importing them registers the commands on `app`.
+from ltgc_cli.cli import (  # noqa: E402, F401
     cost,
     demo,
     evaluating,

@@ -37,7 +37,7 @@ def before_training(
     for split in datasets.splits(source):
         opened.setdefault(split, datasets.open_data(source, split))
         try:
-            hashes[split] = _hashes(session, source, opened[split])
+            hashes[split] = hashes_of(session, source, opened[split])
         except InputError as error:
             problems += str(error).splitlines()
     for split in [split for split in hashes if split != "train"]:
@@ -105,7 +105,7 @@ def _leaks(
     return [f"the {split} image {text}" for text in found]
 
 
-def _hashes(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
+def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
     """Returns the hashes of a split's images: as they were found before, or found now and kept."""
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
     size = checks.HASH

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ltgc_cli import console
-from ltgc_cli.cli.class_table import class_info, data_classes
+from ltgc_cli.cli.class_table import class_info
 from ltgc_cli.cli.runner import ALONE, Plan
 from ltgc_cli.cli.session import Asking, Session
 from ltgc_cli.errors import InputError
@@ -201,16 +201,12 @@ def _table(classes: Iterable[Class], data: Source, split: datasets.Split) -> Tab
         if counts is None:
             console.notice("eval: the input has no training counts, so many, medium and few are not known")
         return Table(tuple(class_info(cls) for cls in given), counts)
-    own = tuple(data_classes(data))
-    # Where a data set has no training images, whatever split is asked for is the same: its counts are the test set's.
-    if datasets.open_data(data, "train").items == datasets.open_data(data, split).items:
-        console.notice(
-            f"eval: {data.spec} has no training images of its own, so many, medium and few are not known; "
-            "pipe in the stream with the class table that was trained on"
-        )
-        return Table(own, None)
-    return Table(own, _counts(own))
-
-
-def _counts(classes: Iterable[ClassInfo]) -> dict[int, int]:
-    return {info.label: info.count for info in classes}
+    own = datasets.open_data(data, split).classes
+    # A data set that tells no splits apart has only ("train",): its counts may well be the test set's.
+    if "train" in (there := datasets.splits(data)) and len(there) > 1:
+        return Table(own, {info.label: info.count for info in own})
+    console.notice(
+        f"eval: {data.spec} has no training images beside these, so many, medium and few are not known; "
+        "pipe in the stream with the class table that was trained on"
+    )
+    return Table(own, None)

@@ -5,9 +5,7 @@ Checkpoints are loaded here, for `predict` too, and nowhere else outside of trai
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgc_cli import console
+from ltgc_cli.cli.data_check import hashes_of
 from ltgc_cli.cli.evaluating_plan import Named, Test
 from ltgc_cli.cli.metric_records import Measured
 from ltgc_cli.cli.session import Session
@@ -27,13 +26,10 @@ from ltgc_cli.learn.datasets import ClassInfo, Dataset
 from ltgc_cli.learn.model import zero_shot
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
-from ltgc_cli.store import write_atomically
 
 __all__ = ["Saved", "clip_of", "load", "loaded_clip", "measure"]
 
 ZERO_SHOT = "zero-shot CLIP"
-_HASH = 16
-"""Bytes that are compared of an image's sha256."""
 _SHOWN = 3
 
 
@@ -147,10 +143,9 @@ def _counts(saved: Saved) -> dict[int, int]:
 
 def _prior(saved: Saved) -> NDArray[np.float64]:
     """Returns the label marginal of what a checkpoint was trained on, its real images where it keeps none."""
-    prior = getattr(saved, "prior", None)
-    if prior is None:
+    if saved.prior is None:
         return np.array([info.count for info in saved.classes], dtype=np.float64)
-    return prior.double().cpu().numpy()
+    return saved.prior.double().cpu().numpy()
 
 
 # ---- images that must not be measured on
@@ -174,10 +169,9 @@ def _validation(session: Session, test: Test, images: _Images) -> _Images:
 
 def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) -> None:
     """Raises InputError where a checkpoint was trained on any of the images."""
-    trained: frozenset[bytes] = getattr(saved, "images", frozenset())
-    if not trained:
+    if not saved.images:
         session.notice_once(f"eval: {method} does not say what it was trained on: see that no test image was among it")
-    seen = set(images.hashes) & trained
+    seen = set(images.hashes) & saved.images
     if seen:
         where = f"{images.dataset.spec} ({images.dataset.split})"
         raise InputError(f"{where}: {_share(images, seen)} are training images of {method}; name the test set")
@@ -190,39 +184,14 @@ def _share(images: _Images, some: set[bytes]) -> str:
 
 
 def _looked_at(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
-    """Returns a split, each image decoded once. What was found is kept in the store, by the data's fingerprint."""
+    """Returns a split, each image decoded once; what was found is kept in the store, by the data's fingerprint.
+
+    Raises InputError that names the first files that are no image.
+    """
     dataset = datasets.open_data(source, split)
     if not dataset.items:
         raise InputError(f"{dataset.spec}: has no {split} images")
-    kept = session.store.folder / "checked" / f"{datasets.fingerprint(source, split)}.sha256"
-    data = kept.read_bytes() if kept.exists() else b""
-    if len(data) != _HASH * len(dataset.items):
-        data = b"".join(_hashes(dataset))
-        write_atomically(kept, data)
-    return _Images(dataset, tuple(data[at : at + _HASH] for at in range(0, len(data), _HASH)))
-
-
-def _hashes(dataset: Dataset) -> tuple[bytes, ...]:
-    """Returns the first bytes of the sha256 of each image. Raises InputError that names the files that are none."""
-
-    def one(item: datasets.Item) -> bytes | str:
-        try:
-            data = datasets.image_bytes(dataset, item)
-            datasets.pixels(data, item.name)
-        except InputError as error:
-            return str(error)
-        return hashlib.sha256(data).digest()[:_HASH]
-
-    with (
-        console.progress(f"eval: looking at {len(dataset.items):,} {dataset.split} images") as progress,
-        ThreadPoolExecutor(8) as threads,
-    ):
-        found = []
-        for each in threads.map(one, dataset.items):
-            found.append(each)
-            progress.advance()
-    broken = [each for each in found if isinstance(each, str)]
-    if broken:
-        more = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-        raise InputError(f"{dataset.spec}: {len(broken)} files are no image: {'; '.join(broken[:_SHOWN])}{more}")
-    return tuple(each for each in found if isinstance(each, bytes))
+    try:
+        return _Images(dataset, hashes_of(session, source, dataset))
+    except InputError as error:
+        raise InputError(f"{dataset.spec}: {'; '.join(str(error).splitlines())}") from None

@@ -101,11 +101,11 @@ def accuracy(rows: Iterable[Record]) -> None:
     balanced = [line for line in lines.values() if _balanced(line)]
     if len(balanced) < len(lines):
         means = [_cells(line, "class_mean", GROUPS) for line in lines.values()]
-        console.table("mean over classes, % (they have different numbers of test images)", ("method", *GROUPS), means)
+        console.table("mean over classes, % (the test set is not balanced)", ("method", *GROUPS), means)
     columns = ("method", "class mean", "harmonic mean", "worst class", "macro-F1", "calibration error")
     names = ("class_mean", "harmonic_mean", "worst_class", "macro_f1", "calibration_error")
     console.table(
-        "over all classes, %",
+        "over all classes, %" + (" (balanced: accuracies are class means too)" if len(balanced) == len(lines) else ""),
         columns,
         [(_title(line), *(percent(_value(line, name, "all")) for name in names)) for line in lines.values()],
     )
@@ -148,10 +148,9 @@ def _cell(row: Metric | None) -> str:
 
 
 def _uncertainty(found: Sequence[Metric]) -> str:
-    interval = any(row.low is not None for row in found)
-    said = ["± half the 95% interval over test images"] if interval else []
-    said += ["of several runs ± standard deviation"] if any(row.spread is not None for row in found) else []
-    return f" ({', '.join(said)})" if said else ""
+    said = ["± half a 95% interval"] if any(row.low is not None for row in found) else []
+    said += ["runs: ± standard deviation"] if any(row.spread is not None for row in found) else []
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _balanced(line: Line) -> bool:

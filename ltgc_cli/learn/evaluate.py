@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.metrics import accuracy_by_class, class_mean
+from ltgc_cli.providers import torch_setup
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +72,8 @@ def looking(clip: Loaded, *, tte: bool = False) -> Frame:
 def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
     """Returns a function from a PIL image to its five crops in 0..1, for any size of input."""
     import torch
+
+    torch_setup.mend_torchvision()
     from torchvision import transforms
 
     resize, *rest, _ = preprocess.transforms
