@@ -161,7 +161,7 @@ def _shown(state: Progress) -> Any:
         return line
     grid = Table(box=None, pad_edge=False)
     for column in rows[-1]:
-        grid.add_column(Text(column, style="bold"), justify="right")
+        grid.add_column(Text(printable(column), style="bold"), justify="right")
     for row in rows:
         grid.add_row(*(Text(printable(row.get(column, ""))) for column in rows[-1]))
     return Group(grid, line)

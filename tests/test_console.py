@@ -181,6 +181,49 @@ def test_a_status_stays_until_there_is_another():
     assert lines == ["$1", "$1", "$2"]
 
 
+def test_the_rate_goes_by_what_this_run_does(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    state = console.Progress("training", 100, lambda _: None)
+    state.go_on_from(60)
+    now[0] += 2
+    state.advance(20)
+
+    assert state.line() == "training: 80/100, 10.0/s, 2s left"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_the_latest_rows_are_a_table_above_the_line(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(console, "_live", lambda: True)
+    with console.progress("training", 400) as progress:
+        for step in range(10, 210, 10):
+            progress.advance(10, "loss 1.5", {"step": str(step), "lr\x1b[2J": "1e-3"})
+
+    lines = sys.stderr.getvalue().splitlines()
+    shown = [line.rstrip() for line in lines if "\x1b[2J" not in line]
+    assert any(line.split() == ["200", "1e-3"] for line in shown) and any("200/400" in line for line in shown)
+    assert not any(line.split() == ["50", "1e-3"] for line in shown), "a dozen rows are enough"
+    assert "\x1b[2J" not in sys.stderr.getvalue()
+
+
+def test_on_a_terminal_one_run_within_another_takes_its_place_for_so_long(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(console, "_live", lambda: True)
+    with console.progress("outer") as outer:
+        with console.progress("inner") as inner:
+            inner.advance(3)
+        assert len(console._lives) == 1 and console._lives[0].is_started
+        outer.advance(2)
+
+    assert console._lives == []
+    assert "inner: 3" in sys.stderr.getvalue() and "outer: 2" in sys.stderr.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3599, "59m59s"), (3600, "1h00m"), (90_061, "25h01m")],

@@ -48,3 +48,28 @@ def ltgc(environment: dict[str, str], tmp_path: Path) -> Ltgc:
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture
+def inside(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ltgc:
+    """The same in this process, for commands whose libraries take long to import."""
+    from typer.testing import CliRunner
+
+    from ltgc_cli import console
+    from ltgc_cli.cli import app
+
+    for name in [name for name in os.environ if name.startswith("LTGC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LTGC_CACHE_DIR", str(store))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object, input: str = "", **variables: str) -> Ran:
+        try:
+            done = CliRunner(env=variables).invoke(app, [str(arg) for arg in args], input)
+        finally:
+            console.configure(quiet=False)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run

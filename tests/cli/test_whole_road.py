@@ -69,7 +69,7 @@ def test_seven_commands_in_a_pipe_and_again_for_nothing(ltgc, environment, tmp_p
 
 
 def test_what_was_trained_is_copied_out_as_one_file_for_open_clip(ltgc, tmp_path):
-    done = ltgc("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 2, "--out", "checkpoint")
+    done = ltgc("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 2, "--out", "checkpoint", "--merge")
     assert done.code == 0, done.err
     names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
     assert {"adapter", "head.safetensors", "classes.json", "open_clip_merged.safetensors", "done.json"} <= names

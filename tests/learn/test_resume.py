@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import started
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import state
@@ -46,10 +47,7 @@ def run(clip: Loaded, settings: Settings, folder: Path | None, pause: float = 0.
 
 def kill_after(clip: Loaded, settings: Settings, folder: Path, rows: int, seconds: float) -> None:
     """Trains in a process of its own, and kills it so many seconds after it has reported so often."""
-    child = os.fork()
-    if child == 0:
-        run(clip, settings, folder, pause=0.05)
-        os._exit(0)
+    child = started(lambda: run(clip, settings, folder, pause=0.05) and None)
     for _ in range(3000):
         if (folder / METRICS).exists() and (folder / METRICS).read_text().count("\n") >= rows:
             break
