@@ -1,7 +1,10 @@
 """The demonstration's tables over several seeds: means and spread, on the test set or the validation set.
 
-    python benchmarks/digits_table.py                   # five seeds, the test set
-    python benchmarks/digits_table.py --split val       # what settings are chosen on
+    python benchmarks/digits_table.py                                       # five seeds, the test set
+    python benchmarks/digits_table.py --split val --seeds 10 11 12 13       # what settings are chosen on
+
+The grid: real images alone or with generated ones, by cross-entropy or logit adjustment, sampled by instance or
+balanced, mixed or not; then what each way gains by the generated images, seed by seed.
 
 A seed decides which digit gets how many training images, which images those are, and the training's own draws.
 Everything comes through the commands' own stages and store, so a run that was stopped goes on where it was.
@@ -14,47 +17,91 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.cli import demo
 from ltgc_cli.cli.view import GROUPS
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.learn.datasets import Split
+from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
 from ltgc_cli.records import Metric
 from ltgc_cli.stages.settings import Judging
 
-ZERO_SHOT, FINE_TUNE, ADJUSTED, LTGC = "zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "LTGC"
+ZERO_SHOT = "zero-shot CLIP"
+LOSSES: dict[LossName, str] = {"ce": "cross-entropy", "la": "logit adjustment"}
+SAMPLERS: tuple[Sampler, ...] = ("instance", "balanced")
+MIXES: dict[Mix, str] = {"none": "no mixing", "balancemix": "BalanceMix", "cutmix": "CutMix, half of the images"}
+
+
+class Way(NamedTuple):
+    """A way to train: with generated images or without."""
+
+    generated: bool
+    loss: LossName
+    sampler: Sampler
+    mix: Mix
+
+    @property
+    def name(self) -> str:
+        images = "real + generated" if self.generated else "real"
+        return f"{images}, {LOSSES[self.loss]}, {self.sampler}, {MIXES[self.mix]}"
+
+    def settings(self, seed: int) -> Settings:
+        """Returns its settings. CutMix's were chosen on validation sets: half of the images, 15% of them generated."""
+        plain = Settings(seed=seed, loss=self.loss, sampler=self.sampler, mix=self.mix)
+        if self.mix != "cutmix":
+            return plain
+        return msgspec.structs.replace(plain, mix_prob=0.5, syn_prob=0.15 if self.generated else None)
+
+
+GRID = [
+    Way(generated, loss, sampler, mix)
+    for loss in LOSSES
+    for sampler in SAMPLERS
+    for mix in MIXES
+    for generated in (False, True)
+]
+FINE_TUNE = Way(False, "ce", "instance", "none")
+LTGC = Way(True, "ce", "balanced", "balancemix")
+CUTMIX = Way(True, "la", "instance", "cutmix")
+MIXUP = "real + generated, mixup"
+WITHOUT, EXCLUDED = "LTGC without iterative evaluation", "LTGC with detection and exclusion"
 TABLES: dict[str, list[str]] = {
-    "Main table": [ZERO_SHOT, FINE_TUNE, ADJUSTED, LTGC, "LTGC + logit adjustment"],
-    "Table 4: iterative evaluation": ["without", "detection and exclusion", "full (LTGC)"],
-    "Table 5: mixing": ["without BalanceMix", "balanced sampling", "mixup", "BalanceMix (LTGC)"],
+    "The main rows": [
+        ZERO_SHOT,
+        FINE_TUNE.name,
+        FINE_TUNE._replace(loss="la").name,
+        CUTMIX._replace(generated=False).name,
+        LTGC.name,
+        CUTMIX.name,
+    ],
+    "Iterative evaluation (the paper's Table 4)": [WITHOUT, EXCLUDED, LTGC.name],
+    "Mixing (the paper's Table 5)": [
+        Way(True, "ce", "instance", "none").name,
+        Way(True, "ce", "balanced", "none").name,
+        MIXUP,
+        LTGC.name,
+    ],
 }
-SAME_AS = {"full (LTGC)": LTGC, "BalanceMix (LTGC)": LTGC}
 
 Accuracies = dict[str, dict[str, float]]
 """Percent, by method and group."""
 
 
-def one_seed(seed: int, k: int, split: str, folder: Path) -> Accuracies:
+def one_seed(seed: int, k: int, split: Split, folder: Path) -> Accuracies:
     """Returns the accuracies of every method for one seed."""
     data = f"digits-lt:{seed}"
-    plain, adjusted = Settings(seed=seed), Settings(seed=seed, loss="la")
     *drawing, judging = demo.generating(data, k, Judging())
     drawn = demo.walked(drawing, folder)
     judged = demo.walked([judging], folder, drawn)
-    steps = [
-        demo.trained(data, plain, FINE_TUNE, generated=False),
-        demo.trained(data, adjusted, ADJUSTED, generated=False),
-        demo.trained(data, plain, LTGC),
-        demo.trained(data, adjusted, "LTGC + logit adjustment"),
-        demo.trained(data, Settings(seed=seed, mix="none"), "without BalanceMix"),
-        demo.trained(data, Settings(seed=seed, mix="none", sampler="balanced"), "balanced sampling"),
-        demo.trained(data, Settings(seed=seed, mix="mixup"), "mixup"),
-        demo.evaluated(data, split),
-    ]
-    found = accuracies(demo.walked(steps, folder, judged))
-    for mode, name in (("score", "without"), ("exclude", "detection and exclusion")):
+    ways = [demo.trained(data, way.settings(seed), way.name, generated=way.generated) for way in GRID]
+    mixup = demo.trained(data, Settings(seed=seed, mix="mixup"), MIXUP)
+    found = accuracies(demo.walked([*ways, mixup, demo.evaluated(data, split)], folder, judged))
+    for mode, name in (("score", WITHOUT), ("exclude", EXCLUDED)):
         lenient = demo.generating(data, k, Judging(mode=mode))[-1]
-        steps = [lenient, demo.trained(data, plain, name), demo.evaluated(data, split)]
+        steps = [lenient, demo.trained(data, LTGC.settings(seed), name), demo.evaluated(data, split)]
         found |= accuracies(demo.walked(steps, folder, drawn))
     return found
 
@@ -79,8 +126,29 @@ def markdown(title: str, methods: Sequence[str], seeds: Sequence[Accuracies]) ->
     """Returns a table as Markdown: a line a method, mean ± standard deviation over the seeds."""
     lines = [f"| {title} | {' | '.join(GROUPS)} |", "| --- |" + " --- |" * len(GROUPS)]
     for method in methods:
-        cells = [summary([found[SAME_AS.get(method, method)][group] for found in seeds]) for group in GROUPS]
+        cells = [summary([found[method][group] for found in seeds]) for group in GROUPS]
         lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def grid(seeds: Sequence[Accuracies]) -> str:
+    """Returns the grid as Markdown: a line a way, without generated images, with them, and what they gain a seed."""
+    columns = [f"{group}, {what}" for group in ("few", "all") for what in ("real", "real + generated", "gained")]
+    lines = [f"| loss, sampler, mix | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
+    for way in GRID:
+        if way.generated:
+            continue
+        real, both = way.name, way._replace(generated=True).name
+        cells = [
+            summary(values)
+            for group in ("few", "all")
+            for values in (
+                [found[real][group] for found in seeds],
+                [found[both][group] for found in seeds],
+                [found[both][group] - found[real][group] for found in seeds],
+            )
+        ]
+        lines.append(f"| {way.name.removeprefix('real, ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -92,16 +160,19 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path, default=Path(".ltgc-benchmark"))
     args = parser.parse_args()
     console.configure(quiet=True)
-    found = []
+    seeds = []
     for seed in args.seeds:
-        found.append(one_seed(seed, args.k, args.split, args.cache_dir))
+        seeds.append(one_seed(seed, args.k, args.split, args.cache_dir))
         print(
-            f"seed {seed}: " + ", ".join(f"{m} {v['few']:.1f}/{v['all']:.1f}" for m, v in found[-1].items()),
+            f"seed {seed}: " + ", ".join(f"{m} {v['few']:.1f}/{v['all']:.1f}" for m, v in seeds[-1].items()),
             file=sys.stderr,
         )
     print(f"accuracy in %, {args.split} set, seeds {', '.join(map(str, args.seeds))}, K_y = {args.k}\n")
     for title, methods in TABLES.items():
-        print(markdown(title, methods, found), end="\n\n")
+        print(markdown(title, methods, seeds), end="\n\n")
+    print(grid(seeds))
+    gained = [[found[LTGC.name][group] - found[FINE_TUNE.name][group] for found in seeds] for group in ("few", "all")]
+    print(f"\nLTGC over fine-tuning, seed by seed: few {summary(gained[0])}, all {summary(gained[1])}")
 
 
 if __name__ == "__main__":
