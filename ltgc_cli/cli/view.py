@@ -102,7 +102,7 @@ def accuracy(rows: Iterable[Record]) -> None:
     if len(balanced) < len(lines):
         means = [_cells(line, "class_mean", GROUPS) for line in lines.values()]
         console.table("mean over classes, % (the test set is not balanced)", ("method", *GROUPS), means)
-    columns = ("method", "class mean", "harmonic mean", "worst class", "macro-F1", "calibration error")
+    columns = ("method", "class mean", "harmonic mean", "worst class", "macro-F1", "ECE")
     names = ("class_mean", "harmonic_mean", "worst_class", "macro_f1", "calibration_error")
     console.table(
         "over all classes, %" + (" (balanced: accuracies are class means too)" if len(balanced) == len(lines) else ""),
