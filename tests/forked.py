@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 def started(function: Callable[[], Any], file: Path | None = None) -> int:
     """Returns the id of a process that runs the function, and writes what it returns as JSON."""
@@ -18,6 +20,7 @@ def started(function: Callable[[], Any], file: Path | None = None) -> int:
     if child:
         return child
     try:
+        torch.set_num_threads(1)  # torch makes its pool anew after a fork, and two threads at once get that wrong
         found = function()
         if file:
             file.write_text(json.dumps(found))
