@@ -26,6 +26,7 @@ def show(artifact: Path, stage: str) -> None:
         checkpoints(rows)
     else:
         accuracy(rows)
+        measures(rows)
 
 
 def descriptions(rows: Iterable[Record]) -> None:
@@ -80,7 +81,7 @@ def checkpoints(rows: Iterable[Record]) -> None:
 
 
 def accuracy(rows: Iterable[Record]) -> None:
-    """Prints accuracy in percent, a method a line, over many / medium / few / all; then what else was measured.
+    """Prints accuracy in percent, a method a line, over many / medium / few / all.
 
     What was published stands under a rule, behind what was measured here.
     """
@@ -95,7 +96,12 @@ def accuracy(rows: Iterable[Record]) -> None:
     sources = sorted({row.source for row in found if row.source})
     if sources:
         console.notice(f"published: {'; '.join(sources)}")
-    lines = {key: line for key, line in lines.items() if ("class_mean", "all") in line}
+
+
+def measures(rows: Iterable[Record]) -> None:
+    """Prints what else was measured: means over classes, the worst class, calibration, confusions."""
+    found = [row for row in rows if isinstance(row, Metric) and row.method and not row.source]
+    lines = {key: line for key, line in _by_method(found).items() if ("class_mean", "all") in line}
     if not lines:
         return
     balanced = [line for line in lines.values() if _balanced(line)]
