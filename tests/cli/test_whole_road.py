@@ -26,7 +26,7 @@ def pipe(environment, tmp_path, loaded):
     (tmp_path / "look" / "sitecustomize.py").write_text(LOOK)
     variables = {
         "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-        "PYTHONPATH": str(tmp_path / "look"),
+        "PYTHONPATH": f"{tmp_path / 'look'}:{environment.get('PYTHONPATH', '')}",
         "LOADED": str(tmp_path / loaded),
     }
     done = subprocess.run(

@@ -322,6 +322,7 @@ def test_compiling_is_asked_for_and_a_machine_that_cannot_says_so(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it imports its compiler
 def test_a_compiled_model_trains_as_the_plain_one_does(clip: Loaded) -> None:
     assert close(run(clip).classifier, run(clip, compile=True).classifier, atol=1e-4)
 
