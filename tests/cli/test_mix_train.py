@@ -129,8 +129,8 @@ def test_drawings_their_scores_and_descriptions_reach_the_training(inside, drawn
     ]
     given = []
 
-    def fit(session, data, classes, images, clip, settings, folder, *, texts, **_):
-        given.append((images, texts))
+    def fit(session, data, classes, drawings, clip, settings, folder, *, texts, **_):
+        given.append((drawings, texts))
         return settings
 
     monkeypatch.setattr(training, "fit", fit)
@@ -140,9 +140,9 @@ def test_drawings_their_scores_and_descriptions_reach_the_training(inside, drawn
             Session(store), data=Source("digits-lt"), clip="embedded", settings=settings, generated=True, name=""
         )
         list(made.run(records.read([json.dumps(row) for row in scored])))
-    (images, none), (_, texts) = given
+    (drawings, none), (_, texts) = given
     assert none == {}
-    assert {image.score for image in images} == {0.25}
+    assert {image.score for image in drawings} == {0.25}
     labels = {row["label"] for row in lines if row["kind"] == "description"}
     assert set(texts) == labels
     assert not any("the class" in text for own in texts.values() for text in own)
