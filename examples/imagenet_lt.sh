@@ -27,7 +27,7 @@
 #   LISTS     the folder with ImageNet_LT_train.txt, _val.txt and _test.txt (of OpenLongTailRecognition-OLTR)
 #   CLASSES   the class table; with LIFT's classnames.txt (`n01440764 tench`, in the order of labels), for example:
 #             awk '{$1 = NR - 1; print}' classnames.txt > classes.txt
-#             Two classes with one name are refused: name them apart there ("crane (bird)"), or in a CSV with a sense.
+#             Two classes with one name are refused: name them apart there ("crane (bird)").
 #   WORK      where the stages' files go
 set -euo pipefail
 
@@ -57,7 +57,8 @@ stage ltgc render -i "$WORK/reflected.jsonl" -o "$WORK/rendered.jsonl"
 stage ltgc filter --scale paper --threshold "$MU" --rounds 3 -i "$WORK/rendered.jsonl" -o "$WORK/filtered.jsonl"
 train=(ltgc mix-train "${data[@]}" --epochs 10 --lr "$LR" --rank 8 --lora-alpha 16 --flip "$@")
 stage "${train[@]}" --mix balancemix -i "$WORK/filtered.jsonl" -o "$WORK/ltgc.jsonl"
-# The baseline that is hard to beat, on the real images alone, with the same model, steps and learning rate.
+# The baseline that is hard to beat, on the real images alone, with the same model,
+# epochs and learning rate. Its epochs are shorter, for it sees no drawing: --steps N gives both as many steps.
 stage "${train[@]}" --no-generated --loss la -i "$WORK/ltgc.jsonl" -o "$WORK/trained.jsonl"
 stage ltgc eval "${data[@]}" --split test --zero-shot --compare imagenet-lt -i "$WORK/trained.jsonl" -o "$WORK/metrics.jsonl"
 ltgc eval "${data[@]}" --split test --zero-shot --compare imagenet-lt -i "$WORK/trained.jsonl"  # the table, at once

@@ -58,7 +58,8 @@ stage ltgc render -i "$WORK/reflected.jsonl" -o "$WORK/rendered.jsonl"
 stage ltgc filter --scale paper --threshold "$MU" --rounds 3 -i "$WORK/rendered.jsonl" -o "$WORK/filtered.jsonl"
 train=(ltgc mix-train "${data[@]}" --epochs 10 --lr "$LR" --rank 8 --lora-alpha 16 --flip "$@")
 stage "${train[@]}" --mix balancemix -i "$WORK/filtered.jsonl" -o "$WORK/ltgc.jsonl"
-# The baseline that is hard to beat, on the real images alone, with the same model, steps and learning rate.
+# The baseline that is hard to beat, on the real images alone, with the same model,
+# epochs and learning rate. Its epochs are shorter, for it sees no drawing: --steps N gives both as many steps.
 stage "${train[@]}" --no-generated --loss la -i "$WORK/ltgc.jsonl" -o "$WORK/trained.jsonl"
 stage ltgc eval "${data[@]}" --split test --zero-shot --compare places-lt -i "$WORK/trained.jsonl" -o "$WORK/metrics.jsonl"
 ltgc eval "${data[@]}" --split test --zero-shot --compare places-lt -i "$WORK/trained.jsonl"  # the table, at once

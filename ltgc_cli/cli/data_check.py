@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from ltgc_cli import console
 from ltgc_cli.cli.session import Session
 from ltgc_cli.errors import InputError
@@ -25,13 +27,15 @@ def before_training(
     classes -- the class records of the stream, which say what a tail class is; drawn -- its generated images
     val -- validation images that are another data set
 
-    Raises InputError for two classes with one name, a label outside the table, a file that is no image, an image that
-    is in training and in another split, or generated images of a class that is no tail class. All problems are
-    said, some ten of each kind.
+    Raises InputError for two classes with one name and no senses, a label outside the table, a file that is no image,
+    an image that is in training and in another split, or generated images of a class that is no tail class. All
+    problems are said, some ten of each kind.
     """
     train = datasets.open_data(source, "train")
     _tell_counts(train, Counter(image.label for image in drawn))
-    problems = [*checks.check_table(train.classes), *_out_of_place(session, train, classes, drawn)]
+    told = {cls.label: cls.sense for cls in classes if cls.sense}
+    table = [msgspec.structs.replace(info, sense=told.get(info.label, info.sense)) for info in train.classes]
+    problems = [*checks.check_table(table), *_out_of_place(session, train, classes, drawn)]
     opened: dict[Split, Dataset] = {"train": train}
     found: dict[Split, tuple[bytes, ...]] = {}
     sources: dict[Split, Source] = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})

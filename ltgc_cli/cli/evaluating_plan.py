@@ -75,12 +75,14 @@ def evaluating(
     device: str | None = None,
 ) -> Plan:
     """Returns eval: metric records for every checkpoint of the stream, and for whatever else is to be measured."""
+    if val and not posthoc:
+        raise InputError("--val is what --posthoc chooses τ on; add --posthoc, or leave it out")
     test = Test(data, split, clip, val, tte, posthoc, device)
     opened = session.ask(direct.lmm, "lmm", direct.asking) if direct else None
     identity = session.score(clip).model
     flags = {"data": datasets.fingerprint(data, split), "split": split, "clip": identity, "zero_shot": zero_shot}
     flags |= {"measures": MEASURES, "tte": tte, "posthoc": posthoc, "compare": compare}
-    flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
+    flags |= {"val": _validation(val or data)} if posthoc else {}
     flags |= {"lmm": opened.model, "image_size": direct.asking.image_size} if direct and opened else {}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
@@ -108,6 +110,19 @@ def evaluating(
             yield from metric_records.published(compare, asked_directly=direct is not None)
 
     return Plan("eval", flags, run, source=ALONE if alone else "", whole=True, by_class=False)
+
+
+def no_validation(error: InputError) -> InputError:
+    """Returns the error for validation images that are missing, or are none."""
+    return InputError(f"--posthoc chooses τ on validation images: {error}; name them with --val")
+
+
+def _validation(source: Source) -> str:
+    """Returns the fingerprint of what τ is chosen on: another τ is another measurement."""
+    try:
+        return datasets.fingerprint(source, "val")
+    except InputError as error:
+        raise no_validation(error) from None
 
 
 def _measured(session: Session, test: Test, found: Sequence[Named], table: Table | None) -> Iterator[Measured]:

@@ -169,7 +169,7 @@ def mix_train(
     settings = Settings(**{field: given[field] for field in Settings.__struct_fields__})
     if merge and (reason := can_merge(settings)):
         raise InputError(f"--merge: {reason}")
-    if out and out.exists():
+    if out and out.exists() and not processes.rank():  # to the others it may be there because the first is done
         raise InputError(f"{out} is there already; name a new folder for --out")
     alone = not generated and not input and (processes.count() > 1 or f.nothing_piped())
     if processes.count() > 1:

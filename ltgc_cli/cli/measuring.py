@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ltgc_cli import console
 from ltgc_cli.cli.data_check import hashes_of
-from ltgc_cli.cli.evaluating_plan import Named, Test
+from ltgc_cli.cli.evaluating_plan import Named, Test, no_validation
 from ltgc_cli.cli.metric_records import Measured
 from ltgc_cli.cli.session import Session
 from ltgc_cli.cli.training import folder_of
@@ -65,7 +65,8 @@ def measure(
         saved = load(folder_of(session, named.checkpoint), clip)
         _check_unseen(saved, named.method, images, session)
         logits, labels = _logits(saved.classifier, clip, images, saved.classes, test.tte, named.method)
-        about: dict[str, Any] = {"parents": (named.checkpoint.id,), "run_of": named.run_of}
+        run_of = _named(named.run_of, test) if named.run_of else ""
+        about: dict[str, Any] = {"parents": (named.checkpoint.id,), "run_of": run_of}
         yield _measured(_named(named.method, test), logits, labels, saved.classes, _counts(saved), **about)
         if val:
             _check_unseen(saved, named.method, val, session)
@@ -74,7 +75,7 @@ def measure(
             best = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior)
             logits = evaluate.adjusted(logits, prior, best.tau)
             method = f"{_named(named.method, test)} + post-hoc LA"
-            about["run_of"] = f"{named.run_of} + post-hoc LA" if named.run_of else ""
+            about["run_of"] = f"{run_of} + post-hoc LA" if run_of else ""
             yield _measured(f"{method} (τ={best.tau})", logits, labels, saved.classes, _counts(saved), **about)
 
 
@@ -157,7 +158,7 @@ def _validation(session: Session, test: Test, images: _Images) -> _Images:
     try:
         val = _looked_at(session, source, "val")
     except InputError as error:
-        raise InputError(f"--posthoc chooses τ on validation images: {error}; name them with --val") from None
+        raise no_validation(error) from None
     both = set(val.hashes) & set(images.hashes)
     if both:
         raise InputError(

@@ -14,11 +14,12 @@ from msgspec import UNSET
 from ltgc_cli import console, records
 from ltgc_cli import prompts as p
 from ltgc_cli.cli import senses as naming
+from ltgc_cli.cli.class_table import class_info
 from ltgc_cli.cli.runner import Plan
 from ltgc_cli.cli.session import Asking, Session
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import datasets
+from ltgc_cli.learn import checks, datasets
 from ltgc_cli.ports import Drawing
 from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Class, Group, Image, Record, identify
@@ -66,6 +67,8 @@ def describing(
             groups = named_groups(list(groups))
         if data:
             groups = list(groups)
+            for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
+                console.notice(f"describe: {text}: mix-train will not train on these")
             session.expect(sum(map(_originals, groups)))
         return _flat(in_order(one, ((group.cls, row) for group in groups for row in group.rows), asking.workers))
 

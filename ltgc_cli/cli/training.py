@@ -113,19 +113,7 @@ def export(session: Session, artifact: Path, out: Path | None, clip: str, merge:
         except OSError as error:
             raise InputError(f"{out}: {error.strerror}") from None
     if merge and not (where / checkpoints.MERGED).exists():
-        loaded = open_clip.load(clip)
-        saved = checkpoints.load(where, loaded)
-        checkpoints.save(
-            where,
-            saved.classifier,
-            saved.classes,
-            saved.settings,
-            loaded,
-            saved.curve,
-            prior=saved.prior,
-            images=sorted(saved.images),
-            merge=True,
-        )
+        checkpoints.add_merged(where, open_clip.load(clip))
     said = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
     console.notice(f"mix-train: checkpoint in {where}{said}")
 

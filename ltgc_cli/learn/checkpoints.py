@@ -69,19 +69,12 @@ def save(
     *,
     prior: Tensor | None = None,
     images: Sequence[bytes] = (),
-    merge: bool = False,
 ) -> None:
     """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json.
 
     settings -- resolved, as the classifier was started with
     images -- 16-byte hashes of the real training images
-    merge -- also write the file MERGED, the whole CLIP model, which plain open_clip loads
-    Raises InputError where merge is asked for and cannot be (can_merge).
     """
-    if merge and (reason := can_merge(settings)):
-        raise InputError(reason)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "done.json").unlink(missing_ok=True)
     files = {
         HEAD: _tensors(classifier.head.state_dict() | ({} if prior is None else {"prior": prior})),
         "settings.json": _json(settings),
@@ -94,12 +87,27 @@ def save(
         files[TOWER] = _tensors(_changes(classifier.visual, clip))
     if images:
         files[IMAGES] = _tensors({"hashes": _as_rows(images)})
-    if merge:
-        files[MERGED] = merged_clip(clip, classifier)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
         write_atomically(folder / name, data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    write_atomically(folder / "done.json", _json(_Done(clip.identity, dict(sorted(hashes.items())))))
+    _mark_whole(folder, clip.identity, hashes)
+
+
+def add_merged(folder: Path, clip: Loaded) -> None:
+    """Writes one more file into a checkpoint: MERGED, the whole CLIP model, which plain open_clip loads.
+
+    The checkpoint is whole at every moment, so a full disk costs nothing that was trained.
+    Raises InputError where the checkpoint is not whole, or cannot be merged (can_merge).
+    """
+    saved = load(folder, clip)
+    if reason := can_merge(saved.settings):
+        raise InputError(reason)
+    data = merged_clip(clip, saved.classifier)
+    write_atomically(folder / MERGED, data)
+    done = _read(folder / "done.json", _Done)
+    _mark_whole(folder, done.clip, {**done.files, MERGED: hashlib.sha256(data).hexdigest()})
 
 
 def load(folder: Path, clip: Loaded) -> Saved:
@@ -193,6 +201,10 @@ def _tensors(state: Mapping[str, Tensor]) -> bytes:
 def _as_rows(hashes: Sequence[bytes]) -> Tensor:
     """Returns hashes as uint8 [hashes, 16], sorted."""
     return torch.tensor([list(each) for each in sorted(set(hashes))], dtype=torch.uint8).view(-1, _HASH)
+
+
+def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:
+    write_atomically(folder / "done.json", _json(_Done(clip, dict(sorted(hashes.items())))))
 
 
 def _sha256(path: Path) -> str:

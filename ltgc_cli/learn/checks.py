@@ -46,15 +46,15 @@ def content_hash(data: bytes) -> bytes:
 
 
 def check_table(classes: Sequence[ClassInfo]) -> list[str]:
-    """Returns what is wrong with a class table: two classes with one name, which nothing could tell apart."""
+    """Returns what is wrong with a class table: classes of one name that no sense tells apart."""
     labels: dict[str, list[ClassInfo]] = {}
     for info in classes:
         labels.setdefault(" ".join(info.name.casefold().split()), []).append(info)
     return [
-        f"labels {' and '.join(str(info.label) for info in same)} are called {same[0].name!r}; "
-        "give each a name of its own in a class table (--classes), such as 'crane (bird)'"
+        f"labels {' and '.join(str(info.label) for info in same)} are called {same[0].name!r}; give each a name of "
+        "its own in a class table (--classes), such as 'crane (bird)', or a sense there or with describe --senses"
         for same in labels.values()
-        if len(same) > 1
+        if len({info.sense.casefold() for info in same if info.sense}) < len(same) > 1
     ]
 
 
@@ -78,15 +78,6 @@ def two_labels(hashes: Sequence[bytes], items: Sequence[Item]) -> list[str]:
         for hash, item in zip(hashes, items, strict=True)
         if (before := first.setdefault(hash, item)).label != item.label
     ]
-
-
-def leaked(dataset: Dataset, hashes: frozenset[bytes]) -> list[str]:
-    """Returns the names of the images of a split whose content is among the training images'.
-
-    hashes -- of the training images, as `check_images` gives them
-    """
-    found = in_order(lambda item: content_hash(datasets.image_bytes(dataset, item)), dataset.items, THREADS)
-    return [item.name for item, hash in zip(dataset.items, found, strict=True) if hash in hashes]
 
 
 def counts_by_shot(classes: Sequence[ClassInfo], drawn: Counter[int]) -> list[tuple[str, int, int, int]]:

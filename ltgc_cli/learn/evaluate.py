@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -169,8 +169,3 @@ def choose_tau(
         return class_mean(accuracy_by_class(labels, np.concatenate(guesses))) or 0.0
 
     return max((Adjusted(tau, accuracy(tau)) for tau in taus), key=lambda found: (found.accuracy, -found.tau))
-
-
-def counted(classes: Sequence[int], counts: Mapping[int, int]) -> NDArray[np.float64]:
-    """Returns the training images of each column [classes]: the prior of a checkpoint that keeps none."""
-    return np.array([counts[label] for label in classes], dtype=np.float64)

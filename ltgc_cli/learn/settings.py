@@ -121,6 +121,7 @@ def checked(settings: Settings) -> Settings:
         for name, rule, holds in (
             *_one_of(s, mix=Mix, sampler=Sampler, loss=LossName, head=Head, head_init=HeadInit, tune=Tune),
             *_one_of(s, lora_on=Where, optimizer=Optimizer),
+            *_finite(s),
             ("mix_alpha", "above 0", s.mix_alpha > 0),
             ("mix_prob", "from 0 to 1", 0 <= s.mix_prob <= 1),
             ("syn_prob", "from 0 to 1", s.syn_prob is None or 0 <= s.syn_prob <= 1),
@@ -163,6 +164,12 @@ def checked(settings: Settings) -> Settings:
     if wrong:
         raise InputError("; ".join(wrong))
     return s
+
+
+def _finite(settings: Settings) -> list[tuple[str, str, bool]]:
+    """Returns the checks that numbers are numbers; no clipping at all is clip_norm inf."""
+    numbers = {name: getattr(settings, name) for name in settings.__struct_fields__ if name != "clip_norm"}
+    return [(name, "finite", math.isfinite(value)) for name, value in numbers.items() if isinstance(value, float)]
 
 
 def _one_of(settings: Settings, **kinds: object) -> list[tuple[str, str, bool]]:

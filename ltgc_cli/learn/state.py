@@ -55,7 +55,8 @@ def run_id(
     settings: Settings,
 ) -> str:
     """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from."""
-    named = [[[s.label, s.name, s.score] for s in samples] for samples in (real, generated, val)]
+    scored = settings.syn_by_score  # a score that nothing draws by is no part of the run
+    named = [[[s.label, s.name, s.score if scored else None] for s in samples] for samples in (real, generated, val)]
     told = [[label, list(texts[label])] for label in sorted(texts)]
     facts = [clip, msgspec.to_builtins(classes), named, told, msgspec.to_builtins(settings)]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()

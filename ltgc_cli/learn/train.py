@@ -357,13 +357,13 @@ def _accuracy(
     """Returns the class-mean accuracy on the validation set in percent; each process looks at its share."""
     labels = [info.label for info in classes]
     own = val[here.rank :: here.size]
-    hits = torch.zeros(len(classes), dtype=torch.float64)
+    hits = torch.zeros(len(classes))  # float32 counts to 16 million, and not every device has float64
     if own:
         guesses = evaluate.predicted_labels(evaluate.predict(classifier, clip, own), labels)
         right = [column for column, sample, guess in zip(columns(own, classes), own, guesses, strict=True)
                  if sample.label == guess]  # fmt: skip
         hits += torch.bincount(torch.tensor(right, dtype=torch.int64), minlength=len(classes))
-    return class_mean(columns(val, classes), here.total(hits.to(clip.device)).cpu())
+    return class_mean(columns(val, classes), here.total(hits.to(clip.device)).cpu().double())
 
 
 @contextmanager

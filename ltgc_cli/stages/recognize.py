@@ -115,7 +115,7 @@ def _told(answer: str) -> str:
     held = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         value: Any = json.loads(held[0]) if held else None
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     name = value.get("name") if isinstance(value, dict) else None
     return name if isinstance(name, str) else text

@@ -91,7 +91,7 @@ def test_everything_that_is_wrong_is_said_at_once_one_a_line(session, animals, c
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ltgc: ")]
     assert [line.removeprefix("ltgc: ") for line in lines] == [
         "labels 1 and 2 are called 'eel'; give each a name of its own in a class table (--classes), "
-        "such as 'crane (bird)'",
+        "such as 'crane (bird)', or a sense there or with describe --senses",
         "generated images (1) would change 'cat' (label 0), which is no tail class; leave them out of the stream",
         f"label 9, of generated images (1), is not in the class table of {animals}/a_train.txt",
         f"the generated image 000000000000… is not in the store {animals}/store",

@@ -52,3 +52,12 @@ def test_data_that_cannot_be_opened_is_exit_2_in_one_line(ltgc, birds, flags, me
     (birds / "birds_train.txt").rename(birds / "birds_test.txt") if "birds_test.txt" in flags else None
     done = ltgc("describe", *flags)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err and done.out == ""
+
+
+def test_classes_of_one_name_are_told_before_anything_is_paid_unless_senses_tell_them_apart(ltgc, birds):
+    flags = ("describe", "--data", "birds_train.txt", "--root", "images of birds", "--classes", "cranes.csv")
+    (birds / "cranes.csv").write_text("label,name,sense\n3,crane,\n7,crane,\n")
+    told = "describe: labels 3 and 7 are called 'crane'"
+    assert told in " ".join(ltgc(*flags, "--dry-run").err.split())
+    (birds / "cranes.csv").write_text("label,name,sense\n3,crane,bird\n7,crane,machine\n")
+    assert told not in " ".join(ltgc(*flags, "--dry-run").err.split())

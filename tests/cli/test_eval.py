@@ -196,8 +196,27 @@ def test_tau_is_not_chosen_on_the_images_that_are_measured(session, data, tmp_pa
         measured(session, tmp_path / "split", given, tmp_path, posthoc=True)
 
 
+def test_other_validation_images_are_another_measurement(session, data, tmp_path):
+    shutil.copytree(data, tmp_path / "digits")
+
+    def flags(**options):
+        source = Source(str(tmp_path / "digits"))
+        return evaluating(session, data=source, split="test", clip="embedded", zero_shot=False, **options).flags
+
+    before, plain = flags(posthoc=True), flags()
+    next((tmp_path / "digits" / "val").rglob("*.png")).unlink()
+    assert flags(posthoc=True) != before and flags() == plain
+
+
+def test_validation_images_that_nothing_looks_at_are_said(session, data, tmp_path):
+    with pytest.raises(InputError, match="--val is what --posthoc chooses τ on; add --posthoc, or leave it out"):
+        measured(session, data, [checkpoint(session, data)], tmp_path, val=Source(str(data / "val")))
+
+
 def test_test_time_ensembling_is_in_the_name_of_what_it_measured(session, data, tmp_path):
     assert list(by_group(measured(session, data, [checkpoint(session, data)], tmp_path, tte=True))) == ["LTGC + TTE"]
+    runs = [checkpoint(session, data, seed=seed) for seed in range(2)]
+    assert list(by_group(measured(session, data, runs, tmp_path, tte=True)))[2:] == ["LTGC + TTE"]
 
 
 def test_published_numbers_are_marked_and_stand_under_a_rule(session, data, tmp_path, capsys):
@@ -207,6 +226,7 @@ def test_published_numbers_are_marked_and_stand_under_a_rule(session, data, tmp_
     assert by_group(published)["LTGC (published)"] == {"few": 70.5, "all": 80.6}
     capsys.readouterr()
     view.accuracy(rows)
+    view.measures(rows)
     shown = capsys.readouterr().out.splitlines()
     methods = [line[: line.index("  ")] for line in shown[: shown.index(next(s for s in shown if "over all" in s))]]
     assert methods[2:5] == ["LTGC", "–––––", "CLIP zero-shot (published)"]
@@ -222,11 +242,12 @@ def test_a_person_sees_how_sure_the_numbers_are(capsys):
     rows += [metric("confusion", "pair", 25.0, class_="seven", predicted="one", images=15)]
     rows += [metric("accuracy", "all", 81.0, spread=1.5, runs=3)]
     view.accuracy(rows)
+    view.measures(rows)
     shown = capsys.readouterr().out
     assert "80.0 ± 3.5" in shown and "81.0 ± 1.5" in shown and "LTGC, 3 runs" in shown
     assert "balanced: accuracies are class means too" in " ".join(shown.split())
     assert "seven  one            15      25.0" in shown
-    view.accuracy([*one, *[records.evolve(row, value=70.0) for row in shared]])
+    view.measures([*one, *[records.evolve(row, value=70.0) for row in shared]])
     assert "mean over classes, % (the test set is not balanced)" in " ".join(capsys.readouterr().out.split())
 
 

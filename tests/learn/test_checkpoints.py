@@ -13,7 +13,7 @@ from torch import nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import unfuse
-from ltgc_cli.learn.checkpoints import MERGED, load, save
+from ltgc_cli.learn.checkpoints import MERGED, add_merged, load, save
 from ltgc_cli.learn.model import Classifier, start
 from ltgc_cli.learn.settings import Settings
 from ltgc_cli.learn.tuning import TUNE
@@ -129,7 +129,8 @@ def test_the_tower_file_has_what_was_changed_under_open_clips_names(
 def test_the_merged_checkpoint_of_lora_is_w_plus_scale_b_a_in_plain_open_clip(
     tmp_path: Path, clip: Loaded, trained: Classifier, plain_open_clip: Any
 ) -> None:
-    save(tmp_path, trained, CLASSES, LORA, clip, merge=True)
+    save(tmp_path, trained, CLASSES, LORA, clip)
+    add_merged(tmp_path, clip)
     plain = plain_open_clip(tmp_path / MERGED)
     assert type(plain.visual.transformer.resblocks[0].attn) is nn.MultiheadAttention
     assert torch.allclose(plain.encode_image(images()), explicit(clip, trained.visual)(images()), atol=1e-5)
@@ -143,16 +144,31 @@ def test_the_merged_checkpoint_gives_the_same_features_in_plain_open_clip(
 ) -> None:
     settings = Settings(tune=tune, rank=3)
     classifier = of(clip, settings)
-    save(tmp_path, classifier, CLASSES, settings, clip, merge=True)
+    save(tmp_path, classifier, CLASSES, settings, clip)
+    add_merged(tmp_path, clip)
     plain = plain_open_clip(tmp_path / MERGED)
     assert torch.allclose(plain.encode_image(images()), classifier.visual(images()), atol=1e-5)
 
 
 def test_adaptformer_cannot_be_merged_and_nothing_is_written(tmp_path: Path, clip: Loaded) -> None:
     settings = Settings(tune="adaptformer")
+    save(tmp_path, of(clip, settings), CLASSES, settings, clip)
     with pytest.raises(InputError, match="cannot be merged into one file; use lora, bias or full"):
-        save(tmp_path / "out", of(clip, settings), CLASSES, settings, clip, merge=True)
-    assert not (tmp_path / "out").exists()
+        add_merged(tmp_path, clip)
+    assert not (tmp_path / MERGED).exists()
+
+
+def test_a_merge_for_which_the_disk_is_too_small_leaves_the_checkpoint_whole(
+    tmp_path: Path, clip: Loaded, trained: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError("No space left on device")
+
+    save(tmp_path, trained, CLASSES, LORA, clip)
+    monkeypatch.setattr("ltgc_cli.learn.checkpoints.write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        add_merged(tmp_path, clip)
+    assert torch.equal(load(tmp_path, clip).classifier(images()), trained(images()))
 
 
 def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
@@ -188,6 +204,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, clip: Loaded,
 @pytest.mark.parametrize("tune", ["lora", "full"])
 def test_no_pickle_is_in_a_checkpoint(tmp_path: Path, tune: Any, clip: Loaded) -> None:
     settings = Settings(tune=tune)
-    save(tmp_path, of(clip, settings), CLASSES, settings, clip, merge=True, images=HASHES)
+    save(tmp_path, of(clip, settings), CLASSES, settings, clip, images=HASHES)
+    add_merged(tmp_path, clip)
     files = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {".json", ".jsonl", ".safetensors"}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.checks import check_images, check_table, content_hash, leaked, overlap, two_labels
+from ltgc_cli.learn.checks import check_images, check_table, overlap, two_labels
 from ltgc_cli.learn.datasets import ClassInfo, Item, open_data
 
 
@@ -82,14 +82,14 @@ def test_one_picture_twice_is_told_only_where_its_labels_differ() -> None:
     assert two_labels([b"1", b"1", b"1"], same) == ["c (label 1) and a (label 0)"]
 
 
-def test_leaked_names_the_images_whose_content_was_trained_on(tmp_path: Path) -> None:
-    picture(tmp_path / "test" / "cat" / "new.png", 1)
-    data = picture(tmp_path / "test" / "cat" / "seen.png", 2).read_bytes()
-    dataset = open_data(str(tmp_path), "test")
-    assert leaked(dataset, frozenset({content_hash(data)})) == ["test/cat/seen.png"]
-    assert leaked(dataset, frozenset()) == []
-
-
 def test_digits_can_be_checked_like_files() -> None:
     dataset = open_data("digits-lt", "train")
     assert len(set(check_images(dataset))) == len(dataset.items) == Counter(dataset.items).total()
+
+
+def test_classes_of_one_name_are_told_apart_by_their_senses() -> None:
+    senses = ["bird", "machine"]
+    cranes = [ClassInfo(label=label, name="crane", sense=sense) for label, sense in enumerate(senses)]
+    assert check_table(cranes) == []
+    assert len(check_table([*cranes, ClassInfo(label=2, name="crane")])) == 1
+    assert len(check_table([*cranes, ClassInfo(label=2, name="Crane", sense="Bird")])) == 1

@@ -126,7 +126,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_a_path(tmp_path:
     assert [item.name for item in open_data(str(tmp_path / "list.txt"), "train").items] == ["a.png", "b.png"]
 
 
-@pytest.mark.parametrize("line", ["a.png", "a.png cat", "a.png -1", "a.png 1.0", "7"])
+@pytest.mark.parametrize("line", ["a.png", "a.png cat", "a.png -1", "a.png 1.0", "7", "a.png " + "9" * 5000])
 def test_a_line_that_is_no_path_and_label_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(InputError, match=r"list\.txt:2: .* is no path and label; a line is: relative/path.jpg 17"):
         open_data(str(write(tmp_path / "list.txt", "b.png 0", line)), "train")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import ClassInfo, Source, class_table, fingerprint, open_data, splits
+from ltgc_cli.learn.datasets import ClassInfo, Source, align, class_table, fingerprint, open_data, splits
 
 
 def png(path: Path) -> Path:
@@ -201,3 +202,16 @@ def test_flags_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
         open_data(Source(str(tmp_path / "data"), root=tmp_path), "train")
     with pytest.raises(InputError, match="leave out --root and --classes"):
         open_data(Source("digits-lt", classes=tmp_path / "c.txt"), "train")
+
+
+def test_classes_of_one_name_keep_their_labels_where_data_and_table_agree(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("a.jpg 0\nb.jpg 1\n")
+    (tmp_path / "c.csv").write_text("label,name,sense\n0,crane,bird\n1,crane,machine\n")
+    data = open_data(Source(str(tmp_path / "x.txt"), classes=tmp_path / "c.csv"), "train")
+    assert [item.label for item in align(data, data.classes).items] == [0, 1]
+    swapped = [
+        msgspec.structs.replace(info, sense=sense)
+        for info, sense in zip(data.classes, ["machine", "bird"], strict=True)
+    ]
+    with pytest.raises(InputError, match="has the name 'crane' twice"):
+        align(data, swapped)

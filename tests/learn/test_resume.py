@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +98,15 @@ def test_a_state_is_of_one_run_alone(clip: Loaded, tmp_path: Path) -> None:
         train(clip, DATA.classes, REAL, DRAWN, settings, val=VAL, texts={0: ["a zero"]}, resume=tmp_path)
     with pytest.raises(InputError, match="other data or settings"):
         train(clip, DATA.classes, REAL, DRAWN, settings, val=VAL[1:], resume=tmp_path)
+
+
+def test_a_score_that_nothing_draws_by_is_no_part_of_a_run(clip: Loaded) -> None:
+    def told(score: float, **settings: Any) -> str:
+        drawn = [DRAWN[0]._replace(score=score)]
+        return state.run_id(clip.identity, DATA.classes, REAL, drawn, VAL, {}, Settings(**settings))
+
+    assert told(0.1) == told(0.2)
+    assert told(0.1, syn_by_score=True) != told(0.2, syn_by_score=True)
 
 
 def test_a_state_that_was_half_written_is_never_read(tmp_path: Path) -> None:

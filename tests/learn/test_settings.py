@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -34,6 +35,8 @@ def test_a_word_is_among_those_that_there_are() -> None:
         ({"syn_prob": 1.5}, "syn_prob 1.5 must be from 0 to 1"),
         ({"syn_weight": -0.5}, "syn_weight -0.5 must be 0 or more"),
         ({"syn_ratio": -1}, "syn_ratio -1 must be 0 or more"),
+        ({"epochs": math.inf}, "epochs inf must be finite"),
+        ({"tau": math.nan}, "tau nan must be finite"),
         ({"mix_alpha": 0}, "mix_alpha 0 must be above 0"),
         ({"gamma": -1}, "gamma -1 must be 0 or more"),
         ({"margin": -1}, "margin -1 must be 0 or more"),

@@ -71,6 +71,10 @@ def test_an_answer_names_one_class_or_none(answer, label):
     assert label_of(answer, BIRDS) == label
 
 
+def test_json_nested_without_end_names_no_class():
+    assert label_of('{"name":' * 5000 + "1" + "}" * 5000, BIRDS) is None
+
+
 def test_the_question_shows_the_image_and_lists_every_name_whatever_their_order():
     asked: list[Question] = []
 

@@ -33,6 +33,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _agree(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> bool:
+    """Returns whether all own labels mean there what they mean here: one name, and no two different senses."""
+    known = {info.label: info for info in classes}
+    pairs = [(info, known.get(info.label)) for info in own]
+    return all(
+        other is not None
+        and other.name == info.name
+        and (info.sense == other.sense or not (info.sense and other.sense))
+        for info, other in pairs
+    )
+
+
 def _by_label(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
     known = {info.label for info in classes}
     for info in dataset.classes:
@@ -45,6 +57,8 @@ def _by_label(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
 
 
 def _by_name(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
+    if _agree(dataset.classes, classes):  # also where two classes have one name, and each a sense of its own
+        return {info.label: info.label for info in dataset.classes}
     labels = {info.name: info.label for info in classes}
     if len(labels) < len(classes):
         (twice, _), *_ = Counter(info.name for info in classes).most_common(1)

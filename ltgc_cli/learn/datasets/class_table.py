@@ -44,9 +44,14 @@ def load(file: Path) -> tuple[ClassInfo, ...]:
 def label_of(where: str, value: object) -> int:
     """Returns a label, given as a number or in digits. Raises InputError, with its place, for anything else."""
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+    if isinstance(value, bool) or not is_label(text):
         raise InputError(f"{where}: {text[:80]!r} is no label; labels are whole numbers from 0")
     return int(text)
+
+
+def is_label(text: str) -> bool:
+    """Returns whether a text is a label: up to nine digits, for a tensor holds no number of any length."""
+    return text.isascii() and text.isdigit() and len(text) <= 9
 
 
 def name_of(where: str, value: object) -> str:
