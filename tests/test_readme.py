@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-COMMANDS = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict", "export", "cost", "demo")
+COMMANDS = "describe extend reflect render filter mix-train eval predict export cost demo".split()
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 
 

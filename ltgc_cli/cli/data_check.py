@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,10 +17,18 @@ from ltgc_cli.records import Class, Image
 from ltgc_cli.store import write_atomically
 
 
+class Hashes(NamedTuple):
+    """The content hashes of a data set's images, in order."""
+
+    train: tuple[bytes, ...]
+    val: tuple[bytes, ...]
+    """Empty where there are no validation images."""
+
+
 def before_training(
     session: Session, source: Source, classes: Sequence[Class], drawn: Sequence[Image], val: Source | None = None
-) -> tuple[bytes, ...]:
-    """Returns the content hashes of the training images, in order, when the data can be trained on.
+) -> Hashes:
+    """Returns the content hashes of the images when the data can be trained on.
 
     Prints the counts per shot. What was looked at is kept in the store under the data's fingerprint, so that it is
     done once.
@@ -52,7 +61,7 @@ def before_training(
     twice = checks.two_labels(found["train"], train.items)
     if twice:
         console.notice(f"data: one picture under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
-    return found["train"]
+    return Hashes(found["train"], found.get("val", ()))
 
 
 def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:

@@ -176,6 +176,12 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
     if seen:
         where = f"{images.dataset.spec} ({images.dataset.split})"
         raise InputError(f"{where}: {_share(images, seen)} are training images of {method}; name the test set")
+    chose = set(images.hashes) & saved.looked_at
+    if chose:
+        session.notice_once(
+            f"eval: {_share(images, chose)} chose what was kept of {method} (--val-every, --gate): "
+            "its accuracy on them flatters it"
+        )
 
 
 def _share(images: _Images, some: set[bytes]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli import console, records
+from ltgc_cli.cli.data_check import Hashes
 from ltgc_cli.cli.session import Session
 from ltgc_cli.cli.training_plan import How
 from ltgc_cli.errors import InputError
@@ -34,11 +35,11 @@ def fit(
     val: Source | None,
     how: How,
     name: str,
-    images: Sequence[bytes],
+    seen: Hashes,
 ) -> Settings:
     """Trains a checkpoint into a folder; one that was begun there is gone on with. Returns what was really set.
 
-    images -- content hashes of the training images, so that eval knows them again
+    seen -- content hashes of the images trained on, and of those looked at, so that eval knows them again
     Of several processes the first one writes.
     """
     real = datasets.samples(datasets.align(datasets.open_data(data, "train"), classes))
@@ -84,7 +85,8 @@ def fit(
             loaded,
             trained.curve,
             prior=trained.prior,
-            images=images,
+            images=seen.train,
+            looked_at=seen.val,
         )
         (folder / train.STATE).unlink(missing_ok=True)
     return trained.settings

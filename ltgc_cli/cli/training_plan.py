@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ltgc_cli.learn.train import Precision
 
 
+VERSION = 1
+"""Part of what a checkpoint is told apart by: raise it when the same settings train to other weights."""
+
+
 class How(NamedTuple):
     """How one trains, besides the settings. The precision alone is part of what a checkpoint is told apart by."""
 
@@ -108,11 +112,13 @@ def training(
                     val=looked_at,
                     how=how,
                     name=said,
-                    images=seen,
+                    seen=seen if looked_at else seen._replace(val=()),
                 )
             )
         trained = Checkpoint(
-            sha256=sha256, method=said, settings={"clip": identity, "images": len(given.drawn), **kept}
+            sha256=sha256,
+            method=said,
+            settings={"clip": identity, "data": flags["data"], "images": len(given.drawn), **kept},
         )
         yield identify(trained, sha256, name)
 
@@ -166,5 +172,5 @@ def _identity(flags: dict[str, Any], given: _Given) -> str:
     scored = flags["syn_by_score"]
     drawn = [[image.label, image.sha256, *([image.score] if scored else [])] for image in given.drawn]
     texts = [[label, given.texts[label]] for label in sorted(given.texts)]
-    content = [made_from, drawn, msgspec.to_builtins(given.classes), texts]
+    content = [VERSION, made_from, drawn, msgspec.to_builtins(given.classes), texts]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

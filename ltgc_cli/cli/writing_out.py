@@ -26,6 +26,8 @@ from ltgc_cli.store import Store
 WIDTH = 4
 """Digits of a folder's name, so that exports of one data set agree; more where a label needs more."""
 
+_MOST_FOLDERS = 100_000
+
 _SUFFIXES = get_args(PictureFormat)
 
 
@@ -54,6 +56,10 @@ def write_out(given: Iterable[Record], store: Store, out: Path, format: str) -> 
     with _new_folder(out) as folder:
         classes, images, repeated = _read(given)
         name, finish = _FORMATS[format]
+        if format == "imagefolder" and max(classes) > _MOST_FOLDERS:
+            raise InputError(
+                f"labels go up to {max(classes):,}: a folder for each would be too many; --format list or metadata"
+            )
         width = max(WIDTH, len(str(max(classes))))
         owners: dict[str, int] = {}
         copies = [_Copy(image, name(image, owners, width)) for image in images]

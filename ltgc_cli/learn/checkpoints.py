@@ -49,6 +49,8 @@ class Saved(NamedTuple):
     prior: Tensor | None = None
     """The label marginal of the stream that it was trained on [classes]."""
     images: frozenset[bytes] = frozenset()
+    looked_at: frozenset[bytes] = frozenset()
+    """Hashes of the validation images that chose the weights, or what they were trained on."""
     """The first 16 bytes of the sha256 of each real training image."""
 
 
@@ -69,11 +71,12 @@ def save(
     *,
     prior: Tensor | None = None,
     images: Sequence[bytes] = (),
+    looked_at: Sequence[bytes] = (),
 ) -> None:
     """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json.
 
     settings -- resolved, as the classifier was started with
-    images -- 16-byte hashes of the real training images
+    images, looked_at -- 16-byte hashes of the real training images, and of the validation images that chose
     """
     files = {
         HEAD: _tensors(classifier.head.state_dict() | ({} if prior is None else {"prior": prior})),
@@ -86,7 +89,8 @@ def save(
     elif settings.tune != "head":
         files[TOWER] = _tensors(_changes(classifier.visual, clip))
     if images:
-        files[IMAGES] = _tensors({"hashes": _as_rows(images)})
+        looked = {"looked_at": _as_rows(looked_at)} if looked_at else {}
+        files[IMAGES] = _tensors({"hashes": _as_rows(images)} | looked)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
@@ -127,7 +131,7 @@ def load(folder: Path, clip: Loaded) -> Saved:
     visual = _tower(folder, clip, settings)
     classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings))
     curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
-    images = safetensors.torch.load_file(folder / IMAGES)["hashes"] if IMAGES in done.files else ()
+    hashes = safetensors.torch.load_file(folder / IMAGES) if IMAGES in done.files else {}
     return Saved(
         classifier.to(clip.device).eval().requires_grad_(False),
         classes,
@@ -135,7 +139,7 @@ def load(folder: Path, clip: Loaded) -> Saved:
         done.clip,
         curve,
         prior,
-        frozenset(bytes(row.tolist()) for row in images),
+        *(frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at")),
     )
 
 

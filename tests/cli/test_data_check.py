@@ -56,7 +56,7 @@ CLASSES = [
 
 
 def test_counts_per_shot_are_said_and_the_hashes_of_the_training_images_come_back(session, animals, capsys):
-    hashes = before_training(session, source(animals), CLASSES, [drawn(session, 1), drawn(session, 2)])
+    hashes = before_training(session, source(animals), CLASSES, [drawn(session, 1), drawn(session, 2)]).train
     assert len(hashes) == 22
     assert hashes[0] == checks.content_hash((animals / "images" / "0.png").read_bytes())
     said = capsys.readouterr()
