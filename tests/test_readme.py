@@ -12,7 +12,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-COMMANDS = "describe extend reflect render filter mix-train eval predict export cost demo".split()
+COMMANDS = [
+    "describe",
+    "extend",
+    "reflect",
+    "render",
+    "filter",
+    "mix-train",
+    "eval",
+    "predict",
+    "export",
+    "cost",
+    "demo",
+]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 
 
@@ -93,6 +105,7 @@ def test_every_flag_that_the_readme_names_exists():
         "--editable",
         "--index-url",
         "--seeds",
+        "--variants",
         "--split",
         "--arch",
         "--images",

@@ -115,7 +115,7 @@ def test_a_generated_image_that_is_a_test_image_is_found(session, animals):
 def test_one_picture_under_two_labels_of_training_is_only_said(session, animals, capsys):
     with (animals / "a_train.txt").open("a") as file:
         file.write("\nimages/5.png 1\nimages/5.png 0\n")
-    assert len(before_training(session, source(animals), CLASSES, [])) == 24
+    assert len(before_training(session, source(animals), CLASSES, []).train) == 24
     assert "one picture under two labels in training: 1 times: images/5.png (label 1) and images/5.png (label 0)" in (
         capsys.readouterr().err
     )
@@ -123,8 +123,8 @@ def test_one_picture_under_two_labels_of_training_is_only_said(session, animals,
 
 def test_a_folder_without_splits_is_not_compared_with_itself(session, tmp_path):
     picture(tmp_path / "data" / "cat" / "1.png", 0)
-    assert len(before_training(session, Source(str(tmp_path / "data")), [], [])) == 1
+    assert len(before_training(session, Source(str(tmp_path / "data")), [], []).train) == 1
 
 
 def test_digits_pass(session):
-    assert len(before_training(session, Source("digits-lt"), [], [])) == 347
+    assert len(before_training(session, Source("digits-lt"), [], []).train) == 347

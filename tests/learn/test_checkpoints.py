@@ -64,7 +64,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any,
     assert (saved.classes, saved.settings, list(saved.curve)) == (CLASSES, settings, CURVE)
     assert saved.prior is not None and torch.equal(saved.prior, PRIOR)
     assert saved.images == {b"sixteen bytes 01", b"sixteen bytes 02"}
-    assert saved.looked_at == {b"sixteen bytes 01"}
+    assert saved.looked_at == {b"sixteen bytes 02"}
 
 
 @pytest.mark.parametrize(
