@@ -137,4 +137,4 @@ def _stop(problems: Sequence[str]) -> None:
         raise InputError(problems[0])
     for problem in problems:
         console.error(problem)
-    raise InputError(f"nothing was trained: the data has the {len(problems)} problems above")
+    raise InputError("nothing was trained: the data has the problems above")

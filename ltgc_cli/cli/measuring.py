@@ -175,7 +175,9 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
     seen = set(images.hashes) & saved.images
     if seen:
         where = f"{images.dataset.spec} ({images.dataset.split})"
-        raise InputError(f"{where}: {_share(images, seen)} are training images of {method}; name the test set")
+        raise InputError(
+            f"{where}: {_share(images, seen)} are training images of {method}; leave them out, or name another set"
+        )
     chose = set(images.hashes) & saved.looked_at
     if chose:
         session.notice_once(
@@ -198,6 +200,8 @@ def _looked_at(session: Session, source: datasets.Source, split: datasets.Split)
     dataset = datasets.open_data(source, split)
     if not dataset.items:
         raise InputError(f"{dataset.spec}: has no {split} images")
+    if dataset.file and Path(dataset.file).name != Path(source.spec).name:
+        session.notice_once(f"eval: the {split} images are those of {dataset.file}, beside {source.spec}")
     try:
         return _Images(dataset, hashes_of(session, source, dataset))
     except InputError as error:

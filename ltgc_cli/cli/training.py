@@ -89,6 +89,10 @@ def fit(
             looked_at=seen.val,
         )
         (folder / train.STATE).unlink(missing_ok=True)
+        last = trained.curve[-1]
+        best = max((row["val"] for row in trained.curve if "val" in row), default=None)
+        kept = "" if best is None else f", the best on validation ({best:.1f}%) is kept"
+        console.notice(f"mix-train: loss {last['loss']:.3f} after {last['step']:,} steps{kept}; it is in {folder}")
     return trained.settings
 
 

@@ -87,6 +87,7 @@ def training(
             console.notice("mix-train: no generated images in the stream: a plain fine-tune")
         if settings.head_init == "descriptions" and not given.texts:
             console.notice("mix-train: no descriptions in the stream: the head starts from the classes' names")
+        _tell_what_may_surprise(settings, given)
         sha256 = _identity(flags, given)
         folder = session.store.folder / "checkpoints" / sha256
         used = resolved(settings, generated=len(given.drawn), classes=len(given.classes))
@@ -118,7 +119,7 @@ def training(
         trained = Checkpoint(
             sha256=sha256,
             method=said,
-            settings={"clip": identity, "data": flags["data"], "images": len(given.drawn), **kept},
+            settings={"clip": identity, "data": flags["data"][:12], "images": len(given.drawn), **kept},
         )
         yield identify(trained, sha256, name)
 
@@ -130,16 +131,47 @@ def method(settings: Settings, generated: int) -> str:
 
     >>> method(Settings(mix="balancemix", sampler="balanced"), 480), method(Settings(mix="none", loss="la"), 0)
     ('LTGC', 'fine-tune + la')
-    >>> method(Settings(mix="balancemix", sampler="sqrt", tune="adaptformer"), 480)
-    'LTGC, sqrt, adaptformer'
+    >>> method(Settings(mix="balancemix", sampler="sqrt", tune="adaptformer", ema=0.99), 480)
+    'LTGC, sqrt, adaptformer, ema 0.99'
     """
     ltgc = bool(generated) and settings.mix == "balancemix"
     kind = "LTGC" if ltgc else "real + generated" if generated else "fine-tune"
     usual = {"mix": "balancemix", "sampler": "balanced"} if ltgc else {"mix": "none", "sampler": "instance"}
     usual |= {"tune": "lora"}
     other = [value for key in usual if (value := getattr(settings, key)) not in (None, usual[key])]
+    other += [
+        _said(name, getattr(settings, name)) for name in _TOLD if getattr(settings, name) != getattr(_USUAL, name)
+    ]
     loss = "" if settings.loss == "ce" else f" + {settings.loss}"
     return ", ".join([kind, *other]) + loss
+
+
+_USUAL = Settings()
+_TOLD = (
+    "mix_prob", "syn_prob", "syn_weight", "syn_ratio", "syn_by_score", "gate", "head", "head_init", "tune_blocks",
+    "lora_on", "real_head_epochs", "ema", "val_every", "fixed_crops",
+)  # fmt: skip
+"""What else a run is called by where it is not as usual."""
+
+
+def _said(name: str, value: object) -> str:
+    flag = name.replace("_", "-")
+    return flag if value is True else f"{flag} {value}"
+
+
+def _tell_what_may_surprise(settings: Settings, given: _Given) -> None:
+    """Says what trains, but worse than a person expects."""
+    if settings.head_init == "name" and all(info.name == str(info.label) for info in given.classes):
+        console.notice(
+            "mix-train: the data has no class names, so the head starts from texts such as 'A photo of 7.'; "
+            "--classes FILE gives the names, or start it with --head-init means"
+        )
+    if settings.tune == "full" and settings.lr > _MOST_FOR_ALL:
+        console.notice(f"mix-train: --lr {settings.lr:g} is for few weights; with --tune full try --lr 1e-5 to 1e-4")
+
+
+_MOST_FOR_ALL = 5e-4
+"""A learning rate above which tuning the whole tower goes wrong, as it does at the default."""
 
 
 def _looked_at(data: Source, val: Source | None, settings: Settings) -> Source | None:

@@ -147,16 +147,14 @@ def test_checkpoints_of_one_name_are_told_apart_by_what_differs(session, data, t
 def test_training_images_are_no_test_set(session, data, tmp_path):
     trained = checkpoint(session, data, "trained", images=hashes(data / "train"))
     measured(session, data, [trained], tmp_path)
-    with pytest.raises(
-        InputError, match=r"14 of 14 images \(one/.*, …\) are training images of trained; name the test"
-    ):
+    with pytest.raises(InputError, match=r"14 of 14 images \(one/.*, …\) are training images of trained; leave them"):
         measured(session, data / "train", [trained], tmp_path)
 
 
 def test_images_that_chose_a_checkpoint_are_said_to_flatter_it(session, data, tmp_path, capsys):
-    trained = checkpoint(session, data, "trained", images=hashes(data / "train"), looked_at=hashes(data / "test"))
+    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), looked_at=hashes(data / "test"))
     measured(session, data, [trained], tmp_path)
-    assert "chose what was kept of trained (--val-every, --gate)" in capsys.readouterr().err
+    assert "chose what was kept of chosen (--val-every, --gate)" in capsys.readouterr().err
 
 
 def test_files_that_are_no_image_are_all_named_before_anything_is_measured(session, data, tmp_path):

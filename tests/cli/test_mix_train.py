@@ -50,7 +50,7 @@ def test_the_record_says_what_was_really_set(inside, store):
     record = checkpoint(
         inside("mix-train", "--data", "digits-lt", "--no-generated", *FEW, "--rank", 0, "--tune-blocks", 1)
     )
-    assert record["method"] == "fine-tune"
+    assert record["method"] == "fine-tune, tune-blocks 1"
     assert (record["settings"]["mix"], record["settings"]["sampler"], record["settings"]["rank"]) == (
         "none",
         "instance",
@@ -151,7 +151,7 @@ def test_drawings_their_scores_and_descriptions_reach_the_training(inside, drawn
 
 def test_a_mix_with_drawings_is_trained_and_cut_by_the_ratio(inside, drawn):
     record = checkpoint(inside("mix-train", "--data", "digits-lt", *FEW, "--syn-ratio", 0.5, "-i", drawn))
-    assert record["method"] == "LTGC"
+    assert record["method"] == "LTGC, syn-ratio 0.5"
     assert record["settings"]["mix"] == "balancemix" and record["settings"]["syn_ratio"] == 0.5
 
 
@@ -246,3 +246,19 @@ def test_on_a_terminal_there_is_a_live_table(environment, tmp_path):
     ).stdout
     for word in ("step", "loss", "lr", "images/s", "val", "left"):
         assert word in shown
+
+
+def test_what_trains_worse_than_a_person_expects_is_said(inside, tmp_path):
+    from ltgc_cli.learn.datasets import image_bytes, open_data
+
+    data = open_data("digits-lt", "train")
+    lines = []
+    for item in data.items[::20]:
+        path = tmp_path / f"{item.name.replace('/', '-')}.png"
+        path.write_bytes(image_bytes(data, item))
+        lines.append(f"{path.name} {item.label}\n")
+    (tmp_path / "all.txt").write_text("".join(lines))
+    done = inside("mix-train", "--data", tmp_path / "all.txt", "--no-generated", *FEW, "--tune", "full")
+    assert "the data has no class names" in done.err
+    assert "--lr 0.003 is for few weights" in done.err
+    assert "it is in" in done.err
