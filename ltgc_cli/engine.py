@@ -161,6 +161,8 @@ class Meter:
         self._on_change = on_change
         self.asked: dict[str, int] = {}
         self.found: dict[str, int] = {}
+        self.failed: dict[str, int] = {}
+        """Requests that were refused, or could not be answered, by their type."""
         self.tokens = 0
         self.dollars = 0.0
         self.unpriced = 0
@@ -177,6 +179,13 @@ class Meter:
             self.paid(usage)
         if self._on_change:
             self._on_change(self)
+
+    def fail(self, request: msgspec.Struct, usage: Usage | None) -> None:
+        """Counts a request that has no answer, and what it cost all the same."""
+        name = type(request).__name__
+        with self._lock:
+            self.failed[name] = self.failed.get(name, 0) + 1
+        self.paid(usage)
 
     def paid(self, usage: Usage | None) -> None:
         """Counts what something cost: an answer, or a refusal (an empty answer is paid for too)."""

@@ -94,10 +94,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Image(Record, frozen=True, kw_only=True):
-    """An image. `origin` is original or generated; its bytes are in the store under `sha256`."""
+    """An image; its bytes are in the store under `sha256`.
+
+    `origin`: original, generated (from a description), or plain: drawn from the bare name of the class, to look at
+    beside the others and for nothing else.
+    """
 
     sha256: str
-    origin: Literal["original", "generated"]
+    origin: Literal["original", "generated", "plain"]
     format: str = "png"
     text: str = ""
     """The description that it was drawn from."""
@@ -162,6 +166,16 @@ class Metric(Record, frozen=True, kw_only=True):
     """Where a number was published that was not measured here."""
 
 
+class Verdict(Record, frozen=True, kw_only=True):
+    """What a person says of a drawing of a class, whatever its score: keep, reject, or none (as if never said).
+
+    Of several on one image of a class the last one holds.
+    """
+
+    sha256: str
+    verdict: Literal["keep", "reject", "none"]
+
+
 class Other(Record, frozen=True, kw_only=True):
     """A line of a kind that ltgc does not know; it passes through."""
 
@@ -177,6 +191,7 @@ KINDS: dict[str, type[Record]] = {
     "failure": Failure,
     "checkpoint": Checkpoint,
     "metric": Metric,
+    "verdict": Verdict,
 }
 _NAMES = {cls: kind for kind, cls in KINDS.items()}
 _OWN = {"rest", "line"}
@@ -286,7 +301,7 @@ def write(stream: IO[str], records: Iterable[Record]) -> int:
     return count
 
 
-_OF_NO_CLASS = (Other, Checkpoint, Metric)
+_OF_NO_CLASS = (Other, Checkpoint, Metric, Verdict)
 
 
 class Group(msgspec.Struct, frozen=True):

@@ -28,7 +28,10 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             ctx.default_map = settings(SETTINGS_FILE, self, ctx)
-            return super().invoke(ctx)
+            ran = super().invoke(ctx)
+            if code := getattr(ran, "exit_code", 0):
+                raise typer.Exit(code)
+            return ran
         except LtgcError as error:
             console.error(str(error))
             raise typer.Exit(error.exit_code) from None

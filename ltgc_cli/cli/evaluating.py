@@ -59,7 +59,7 @@ def eval_(
     json: o.Json = False,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """Measure accuracy over many-, medium- and few-shot classes on a balanced test set.
 
     Many, medium and few go by real training images. Besides: means over classes, the worst class, macro-F1,
@@ -90,4 +90,4 @@ def eval_(
         direct=Direct(direct, f.asking(concurrency, api_base, 600.0, None, image_size)) if direct else None,
         device=device,
     )
-    f.finish(plan, f.streams(input, output, json, own=alone), session)
+    return f.finish(plan, f.streams(input, output, json, own=alone), session)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
@@ -18,6 +18,29 @@ if TYPE_CHECKING:
     from ltgc_cli.cli.runner import Plan, Streams
     from ltgc_cli.cli.session import Asking, Limits, Session
     from ltgc_cli.learn.datasets import Source
+
+
+class Ran(NamedTuple):
+    """What a command did; `app` turns it into the exit status."""
+
+    artifact: Path | None
+    """The whole output; None after a dry run, and in a process that only helps another."""
+    exit_code: int = 0
+    dollars: float = 0.0
+    """What this run paid."""
+
+
+_from_python: ContextVar[bool] = ContextVar("from_python", default=False)
+
+
+@contextmanager
+def from_python() -> Iterator[None]:
+    """Within it commands are called as functions: nobody pipes anything in, and nothing is written to stdout."""
+    token = _from_python.set(True)
+    try:
+        yield
+    finally:
+        _from_python.reset(token)
 
 
 def session(
@@ -90,7 +113,7 @@ def streams(input: Path | None, output: Path | None, json: bool, *, own: bool = 
 
     if own and input:
         raise InputError("give either -i FILE or the flag that names the classes or the data, not both")
-    return Streams(input, output, json)
+    return Streams(input, output, json, silent=_from_python.get())
 
 
 def prompts(path: Path | None):  # type: ignore[no-untyped-def]  # prompts imports msgspec; loaded when asked
@@ -107,13 +130,14 @@ def source(data: str, root: Path | None, classes: Path | None) -> Source:
 
 
 def nothing_piped() -> bool:
+    """Returns whether there is no stream to read: a person sits there, or a program calls."""
     import sys
 
-    return sys.stdin.isatty()
+    return _from_python.get() or sys.stdin.isatty()
 
 
-def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path], None] | None = None) -> None:
-    """Runs the plan, shows a table where a person reads, and ends with the run's exit status.
+def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path], None] | None = None) -> Ran:
+    """Returns what the run did, once its plan ran, its lines are written and a person has seen a table.
 
     then -- what is done with the artifact at the end
     """
@@ -122,15 +146,14 @@ def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path]
 
     if session.rehearsal:
         runner.rehearse(plan, streams, session)
-        return
+        return Ran(None)
     if processes.rank():
         runner.follow(plan, streams, session)
-        return
+        return Ran(None)
     result = runner.execute(plan, streams, session)
-    if console.is_terminal() and not streams.output and not streams.json:
+    if console.is_terminal() and not (streams.output or streams.json or streams.silent):
         view.show(result.artifact, plan.stage)
         console.notice(f"{plan.stage}: all of it is in {result.artifact}")
     if then:
         then(result.artifact)
-    if code := result.done.exit_code:
-        raise typer.Exit(code)
+    return Ran(result.artifact, result.done.exit_code, session.meter.dollars)

@@ -50,7 +50,7 @@ def describe(
     record: o.RecordTo = None,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """Describe the original images of the tail classes, with a vision-language model (Prompt 1).
 
     \b
@@ -74,7 +74,7 @@ def describe(
         senses=senses,
         disambiguate=disambiguate,
     )
-    f.finish(plan, f.streams(input, output, json, own=bool(data)), session)
+    return f.finish(plan, f.streams(input, output, json, own=bool(data)), session)
 
 
 @app.command()
@@ -104,7 +104,7 @@ def extend(
     record: o.RecordTo = None,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """List what the images of a class do not show, with a language model (Prompt 2).
 
     \b
@@ -126,7 +126,7 @@ def extend(
         asking=f.asking(concurrency, api_base, time_limit, max_tokens),
         senses=senses,
     )
-    f.finish(plan, f.streams(input, output, json, own=bool(class_)), session)
+    return f.finish(plan, f.streams(input, output, json, own=bool(class_)), session)
 
 
 @app.command()
@@ -162,7 +162,7 @@ def reflect(
     record: o.RecordTo = None,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """Drop repeated descriptions and ask again until each tail class has K_y of them (Prompt 3).
 
     \b
@@ -180,4 +180,4 @@ def reflect(
         prompts=f.prompts(prompts),
         asking=f.asking(concurrency, api_base, time_limit, max_tokens),
     )
-    f.finish(plan, f.streams(input, output, json), session)
+    return f.finish(plan, f.streams(input, output, json), session)

@@ -153,7 +153,7 @@ def mix_train(
     json: o.Json = False,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """Fine-tune CLIP's vision encoder on mixes of original and generated images (BalanceMix).
 
     A run that was stopped goes on where it was. On several GPUs:
@@ -192,7 +192,7 @@ def mix_train(
 
         export(session, artifact, out, clip, merge)
 
-    f.finish(plan, f.streams(input, output, json, own=alone), session, finished if out or merge else None)
+    return f.finish(plan, f.streams(input, output, json, own=alone), session, finished if out or merge else None)
 
 
 def _check_processes(settings: Settings, input: Path | None, alone: bool) -> None:

@@ -45,7 +45,7 @@ def render(
     record: o.RecordTo = None,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """Draw one image per description, with a text-to-image model.
 
     \b
@@ -57,7 +57,7 @@ def render(
     style = f.style(width, height, steps, guidance, negative, seed, scheduler, from_original, format)
     options = f.drawing(lora, device, dtype, compile, attention_slicing, t2i_api_base)
     plan = plans.rendering(session, t2i=t2i, style=style, batch=batch, **options)
-    f.finish(plan, f.streams(input, output, json), session)
+    return f.finish(plan, f.streams(input, output, json), session)
 
 
 @app.command("filter")
@@ -131,7 +131,7 @@ def filter_(
     record: o.RecordTo = None,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> None:
+) -> f.Ran:
     """Reject drawings that do not look like their class, have them rewritten and redrawn (Prompts 4 and 5).
 
     \b
@@ -169,7 +169,7 @@ def filter_(
             batch=batch,
             device=device,
         )
-        return
+        return f.Ran(None)
     plan = plans.filtering(
         session,
         llm=llm,
@@ -182,4 +182,4 @@ def filter_(
         batch=batch,
         **f.drawing(lora, device, dtype, compile, attention_slicing, t2i_api_base),
     )
-    f.finish(plan, f.streams(input, output, json), session)
+    return f.finish(plan, f.streams(input, output, json), session)

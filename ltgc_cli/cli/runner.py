@@ -24,6 +24,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.cli.rehearsal import COLUMNS, IMAGINED, rows
 from ltgc_cli.cli.session import Session
+from ltgc_cli.engine import Meter
 from ltgc_cli.errors import DONE, FELL_SHORT, InputError, ProviderError
 from ltgc_cli.records import Group, Record
 from ltgc_cli.store import write_atomically
@@ -70,6 +71,14 @@ class Streams(NamedTuple):
     """Write nothing; the artifact is read by the next stage of the same process."""
 
 
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """How many answers were asked for anew, found in the store, and not to be had."""
+
+    asked: int = 0
+    found: int = 0
+    failed: int = 0
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """What a run says of itself; kept beside its artifact."""
 
@@ -79,6 +88,17 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, int]
     """New lines by kind, those that merely passed through left out."""
     shortfalls: list[str] = []
+    output: str = ""
+    """sha256 of the lines that were written: the next stage's `input`, by which a report finds the way back."""
+    answers: dict[str, Answers] = {}
+    """Where the answers came from, by what was asked: Question, Drawing, Match (scores), Rival (comparisons)."""
+    dollars: float = 0.0
+    tokens: int = 0
+    unpriced: int = 0
+    """Answers whose price is not known."""
+    seconds: float = 0.0
+    versions: dict[str, str] = {}
+    """Of Python and of the libraries that the stage's result may depend on."""
 
     @property
     def exit_code(self) -> int:
@@ -104,7 +124,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
         if path and not path.is_file() and path.exists():  # a named pipe can be read only once
             path = stack.enter_context(_spooled(stack.enter_context(path.open("rb")), folder))
         elif not path and not plan.source:
-            if sys.stdin.isatty():
+            if streams.silent or sys.stdin.isatty():
                 raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
             if plan.whole or session.half_price:
                 path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
@@ -187,7 +207,8 @@ def rehearse(plan: Plan, streams: Streams, session: Session) -> None:
 
 
 def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, digest: str, folder: Path) -> Result:
-    running = hashlib.sha256()
+    running, written = hashlib.sha256(), hashlib.sha256()
+    started = time.monotonic()
     kinds: Counter[str] = Counter()
     shortfalls: list[str] = []
     with ExitStack() as stack:
@@ -201,6 +222,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
             for record in plan.run(given):
                 line = (records.dump(record) + "\n").encode()
                 kept.write(line)
+                written.update(line)
                 write(line)
                 if not record.line:  # made or changed here, not passed through
                     kinds[records.kind_of(record)] += 1
@@ -210,7 +232,18 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
             os.fsync(kept.fileno())
         digest = digest or running.hexdigest()
         done = Done(
-            stage=plan.stage, flags=plan.flags, input=digest, kinds=dict(sorted(kinds.items())), shortfalls=shortfalls
+            stage=plan.stage,
+            flags=plan.flags,
+            input=digest,
+            kinds=dict(sorted(kinds.items())),
+            shortfalls=shortfalls,
+            output=written.hexdigest(),
+            answers=_answers(session.meter),
+            dollars=session.meter.dollars,
+            tokens=session.meter.tokens,
+            unpriced=session.meter.unpriced,
+            seconds=round(time.monotonic() - started, 1),
+            versions=versions(),
         )
         why = _why(done, folder) if session.meter.asked else ""
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
@@ -221,6 +254,31 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
     asked = session.meter.summary()
     console.notice(f"{plan.stage}: {_said(done)}{'; ' if asked else ''}{asked}{why}")
     return Result(artifact, done)
+
+
+def _answers(meter: Meter) -> dict[str, Answers]:
+    names = sorted({*meter.asked, *meter.found, *meter.failed})
+    return {
+        name: Answers(asked=meter.asked.get(name, 0), found=meter.found.get(name, 0), failed=meter.failed.get(name, 0))
+        for name in names
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that a result may depend on; none of them is imported."""
+    from importlib import metadata
+    from platform import python_version
+
+    found = {"python": python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+_LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transformers", "litellm")
 
 
 def _hash(plan: Plan, digest: str) -> str:

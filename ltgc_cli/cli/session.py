@@ -294,7 +294,7 @@ class Session:
                 return port(question)
             except Refused as refused:
                 self.refused += not isinstance(refused, Unreadable)
-                self.meter.paid(refused.usage)
+                self.meter.fail(question, refused.usage)
                 raise
 
         return ask
@@ -304,10 +304,10 @@ class Session:
     ) -> Callable[[Sequence[Req]], Sequence[Ans | Exception]]:
         def ask(requests: Sequence[Req]) -> Sequence[Ans | Exception]:
             answers = port(requests)
-            for answer in answers:
+            for request, answer in zip(requests, answers, strict=True):
                 if isinstance(answer, Exception):
                     self.refused += not isinstance(answer, Unreadable)
-                    self.meter.paid(getattr(answer, "usage", None))
+                    self.meter.fail(request, getattr(answer, "usage", None))
             return answers
 
         return ask
