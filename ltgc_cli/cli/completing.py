@@ -19,16 +19,13 @@ from typer.core import TyperGroup
 
 from ltgc_cli.cli import completion_values as values
 from ltgc_cli.cli.help import shown
-from ltgc_cli.cli.words import Line, split
+from ltgc_cli.cli.words import Line, quoted, split
 
 VARIABLE = "_LTGC_COMPLETE"
 _SECONDS = 0.4
 """Of the processor; then there is nothing to complete with."""
 _ABOUT = 60
 """Letters about a word."""
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:=@%+,-")
-"""Letters that no shell takes for anything else."""
-
 VALUES: dict[str, Callable[[str, Mapping[str, Any]], Iterable[str]]] = {
     "--llm": values.language_models,
     "--lmm": values.vision_models,
@@ -70,8 +67,12 @@ def typed(shell: str, environment: Mapping[str, str]) -> Line:
     """Returns the command line up to the cursor, as the shell's script hands it over."""
     if shell == "bash":
         return split(environment["_LTGC_LINE"], environment.get("_LTGC_BREAKS", ""))
-    *words, last = environment["_LTGC_WORDS"].split("\n")
-    return Line(words, split(last).last if shell == "fish" else last)
+    given = environment["_LTGC_WORDS"]
+    if shell == "fish":  # which ends it like a line, and does not take the quotes of the last word away
+        *words, last = given.removesuffix("\n").split("\n")
+        return Line(words, split(last).last)
+    *words, last = given.split("\n")
+    return Line(words, last)
 
 
 def fitting(group: TyperGroup, line: Line, defaults: Callable[[], Mapping[str, Any] | None] = lambda: None) -> Found:
@@ -156,19 +157,20 @@ def _bash(found: Found, line: Line) -> Iterator[str]:
         if not found.files:
             yield "+o default +o bashdefault"
         return
-    special = any(not _PLAIN.issuperset(word) for word in found.words)
-    open_ended = all(word.endswith((":", "/", "=")) for word in found.words)
-    yield f"{'-o filenames ' if special else ''}{'-o nospace' if open_ended else ''}".strip()
+    yield "-o nospace" if _open_ended(found) else ""
     for word in found.words:
-        yield word[line.broken :]
+        yield quoted(word[line.broken :], line.quote)
 
 
 def _others(found: Found, line: Line) -> Iterator[str]:
     """Returns `words`, `nospace` or `files`, then words with what is said of them."""
-    open_ended = found.words and all(word.endswith((":", "/", "=")) for word in found.words)
-    yield "nospace" if open_ended else "words" if found.words or not found.files else "files"
+    yield "nospace" if _open_ended(found) else "words" if found.words or not found.files else "files"
     for word, about in found.words.items():
         yield f"{word}\t{about}"
+
+
+def _open_ended(found: Found) -> bool:
+    return bool(found.words) and all(word.endswith((":", "/", "=")) for word in found.words)
 
 
 _SAID = {"bash": _bash, "zsh": _others, "fish": _others}

@@ -57,8 +57,9 @@ compdef _ltgc ltgc
 
 _FISH = """\
 function __ltgc_complete
-    set -l words (commandline -opc) (commandline -ct)
-    set -l typed (string join \\n -- $words | string collect -N)
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    set -l typed (string join \\n -- $words "$current" | string collect -N)
     set -l answer (env _LTGC_COMPLETE=fish _LTGC_WORDS="$typed" $words[1] 2>/dev/null)
     if test "$answer[1]" = files
         __fish_complete_path (commandline -ct)
@@ -66,7 +67,7 @@ function __ltgc_complete
         string join \\n -- $answer[2..-1]
     end
 end
-complete --command ltgc --no-files --arguments '(__ltgc_complete)'
+complete --command ltgc --no-files --keep-order --arguments '(__ltgc_complete)'
 """
 
 SCRIPTS: dict[Shell, str] = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}

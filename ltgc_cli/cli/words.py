@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -14,6 +15,8 @@ class Line(NamedTuple):
     """What is typed of the word at the cursor, empty where none is begun."""
     broken: int = 0
     """So many letters of it are before the last place where bash breaks words (at a colon, say)."""
+    quote: str = ""
+    """The quote that is open at the cursor."""
 
 
 def split(text: str, breaks: str = "") -> Line:
@@ -22,7 +25,7 @@ def split(text: str, breaks: str = "") -> Line:
     breaks -- letters at which bash breaks a word that it completes
 
     >>> split("ltgc extend --class 'Trogon ru")
-    Line(words=['ltgc', 'extend', '--class'], last='Trogon ru', broken=0)
+    Line(words=['ltgc', 'extend', '--class'], last='Trogon ru', broken=0, quote="'")
     >>> split(r"ltgc --class Trogon\ rufus ").words
     ['ltgc', '--class', 'Trogon rufus']
     >>> split("ltgc render --t2i litellm:gpt-i", ":=").broken
@@ -49,4 +52,15 @@ def split(text: str, breaks: str = "") -> Line:
         else:
             word = (word or "") + letter
             broken = len(word) if letter in breaks else broken
-    return Line(words, word or "", 0 if quote else broken)
+    return Line(words, word or "", 0 if quote else broken, quote)
+
+
+def quoted(word: str, quote: str) -> str:
+    r"""Returns a word as bash reads it behind an open quote, or behind none.
+
+    >>> print(quoted("O'Brien's gull", ""), quoted("O'Brien", "'"), quoted('5" $', '"'))
+    O\'Brien\'s\ gull O'\''Brien 5\" \$
+    """
+    if quote == "'":
+        return word.replace("'", r"'\''")
+    return re.sub(r'(["$`\\])' if quote else r"([^\w./:=@%+,-])", r"\\\1", word)
