@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
@@ -23,6 +24,7 @@ from ltgc_cli.learn.settings import (
     Tune,
     Where,
     can_merge,
+    without_effect,
 )
 
 _DEFAULTS = Settings()
@@ -187,6 +189,9 @@ def mix_train(
         val=f.source(val, root, classes) if val else None,
         how=How(device, precision, compile, log),
     )
+
+    for idle in without_effect(settings):
+        console.notice(f"mix-train: no effect has --{idle}")
 
     def finished(artifact: Path) -> None:
         from ltgc_cli.cli.training import export
