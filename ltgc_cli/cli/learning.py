@@ -191,7 +191,7 @@ def mix_train(
     )
 
     for idle in without_effect(settings):
-        console.notice(f"mix-train: no effect has --{idle}")
+        console.notice(f"mix-train: {idle}")
 
     def finished(artifact: Path) -> None:
         from ltgc_cli.cli.training import export

@@ -223,10 +223,10 @@ def head_steps(settings: Settings, originals: int) -> int:
 
 
 def without_effect(settings: Settings) -> list[str]:
-    """Returns the settings that were changed from their defaults and change nothing, each with the reason.
+    """Returns what to say of settings that were changed from their defaults and change nothing.
 
     >>> without_effect(Settings(tune="head", rank=4, loss="la", tau=2.0))
-    ['rank (tune is head)']
+    ['--rank has no effect with --tune head']
     """
     s, default = settings, Settings()
     only = {
@@ -244,12 +244,12 @@ def without_effect(settings: Settings) -> list[str]:
         "mix_prob": ((None, "balancemix", "mixup", "cutmix"), "mix"),
     }
     idle = [
-        f"{name.replace('_', '-')} ({of} is {getattr(s, of)})"
+        f"--{name.replace('_', '-')} has no effect with --{of} {getattr(s, of)}"
         for name, (where, of) in only.items()
         if getattr(s, name) != getattr(default, name) and getattr(s, of) not in where
     ]
     by_steps = [name for name in ("epochs", "min_steps") if s.steps and getattr(s, name) != getattr(default, name)]
-    return idle + [f"{name.replace('_', '-')} (steps is {s.steps})" for name in by_steps]
+    return idle + [f"--{name.replace('_', '-')} has no effect with --steps {s.steps}" for name in by_steps]
 
 
 def can_merge(settings: Settings) -> str | None:
