@@ -360,7 +360,7 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     """Says what came out: the accuracies, what it cost, where everything lies."""
     from ltgc_cli import records
     from ltgc_cli.cli import view
-    from ltgc_cli.cli.bill import sums, total
+    from ltgc_cli.cli.bill import sums, total, worded
     from ltgc_cli.engine import cents
 
     *_, last = [job.out / one.step.file for one in ready if one.step.stage != "report"] or [job.out / "eval.jsonl"]
@@ -369,7 +369,7 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     if last.name == "eval.jsonl":
         with last.open("rb") as lines:
             view.accuracy(records.read(lines, str(last)))
-    console.notice(f"run: it cost ${cost.priced() or '0'}, ${cents(paid)} of it now; every record is in {last}")
+    console.notice(f"run: it cost {worded(cost)}, ${cents(paid)} of it now; every record is in {last}")
     if ready[-1].step.stage == "report":
         console.notice(f"run: the report is {job.out / ready[-1].step.file}")
     elif ready[-1].step.stage != "eval":
