@@ -307,7 +307,8 @@ def _invoked(job: Job, step: Step, args: Sequence[str]) -> f.Ran:
             ran = context.command.invoke(context)
     finally:
         console.configure(quiet=job.quiet)
-        gc.collect()  # the models of a stage make room for those of the next
+        if "device" in context.params:
+            gc.collect()  # the models of a stage make room for those of the next
     return ran if isinstance(ran, f.Ran) else f.Ran(None)
 
 
