@@ -150,7 +150,7 @@ def _tested(source: Source, test: str | None) -> list[str]:
 
     where = f.source(test, source.root, source.classes) if test else source
     if not test and "test" not in datasets.splits(source):
-        return [f"{source.spec} has no test images of its own: name some with --test, or ltgc run stops before eval."]
+        return [f"{source.spec} has no test images of its own: ltgc run needs some for eval, --test birds-test/."]
     found = datasets.open_data(where, "test")
     known = {info.name for info in datasets.open_data(source, "train").classes}
     strange = [info.name for info in found.classes if info.name not in known]
