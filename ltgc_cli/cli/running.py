@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "report"]
 _ORDER = Stage.__args__  # type: ignore[attr-defined]
-_WRITTEN = ".written.json"
-"""In the folder of a run: the sha256 of each file there that was written by one."""
 _MODELS = ("lmm", "direct", "llm", "t2i", "clip")
 
 _NO_SETTINGS = """\
@@ -213,12 +210,17 @@ def _ready(job: Job, step: Step, *args: str) -> Ready:
 
 def _check(job: Job, ready: Sequence[Ready]) -> None:
     """Raises InputError for what would stop a run late, or overwrite what a person made."""
-    written = _written(job.out)
+    from ltgc_cli.cli.run_folder import made_here
+
     for number, one in enumerate(ready):
+        own = job.root.default_map["mix-train"].get("out")
+        if one.step.stage == "mix-train" and own and Path(own).exists() and not Path(own, "done.json").exists():
+            raise InputError(f"{own} is there already, and no checkpoint; name a new folder under [mix-train], out")
         if one.step.stage == "eval":
             _check_test(one.params, job.root.default_map["mix-train"].get("data"))
         path = job.out / one.step.file
-        if path.suffix == ".jsonl" and path.exists() and not _made_here(path, one, written):
+        artifacts = _store(one.params) / "artifacts" / one.step.stage
+        if path.suffix == ".jsonl" and path.exists() and not made_here(path, artifacts):
             following = next((other.step.stage for other in ready[number + 1 :]), None)
             there = following and following != one.step.stage and not one.step.args
             go_on = f"go on from it with {job.again} --from {following}, or move it away" if there else "move it away"
@@ -238,41 +240,16 @@ def _check_test(params: Mapping[str, Any], trained_on: str | None) -> None:
         )
 
 
-def _made_here(path: Path, one: Ready, written: Mapping[str, str]) -> bool:
-    """Returns whether a file is what a stage has written: in this folder, or anywhere with the same store."""
-    digest = _sha256(path)
-    return written.get(path.name) == digest or digest in _outputs(one, path.stat().st_size)
-
-
-def _outputs(one: Ready, size: int) -> Iterator[str]:
-    """Returns the sha256 of a stage's artifacts that are so many bytes long."""
-    for artifact in (_store(one.params) / "artifacts" / one.step.stage).glob("*.jsonl"):
-        if artifact.stat().st_size == size:
-            yield _sha256(artifact)
-
-
 def _store(params: Mapping[str, Any]) -> Path:
     from ltgc_cli.cli.session import default_folder
 
     return Path(params.get("cache_dir") or default_folder())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _written(out: Path) -> dict[str, str]:
-    import msgspec
-
-    try:
-        return msgspec.json.decode((out / _WRITTEN).read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError):
-        return {}
-
-
 def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float | None) -> f.Ran:
     """Runs the steps and returns what they did together."""
+    from ltgc_cli.cli.run_folder import mark
+
     try:
         job.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -286,12 +263,13 @@ def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float |
             left = max(0.0, max_cost - paid)
             own = job.root.default_map[one.step.stage].get("max_cost", left)
             args += ["--max-cost", f"{min(left, float(own)):.10f}"]
-        with _stopped(job, one, f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if paid else ""):
+        spent = f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if max_cost and paid else ""
+        with _stopped(job, one, spent):
             ran = _invoked(job, one.step, args)
             if one.step.file == "mix-train.jsonl":
                 _copy_out(job, one, ran.artifact)
         if path.suffix == ".jsonl":
-            _mark(path)
+            mark(path)
         paid += ran.dollars
         exit_code = max(exit_code, ran.exit_code)
         given, artifact = path, ran.artifact
@@ -334,16 +312,6 @@ def _copy_out(job: Job, one: Ready, artifact: Path | None) -> None:
 
         session = f.session(_store(one.params), None, job.quiet)
         export(session, artifact, Path(out) if out else None, one.params["clip"], merge)
-
-
-def _mark(path: Path) -> None:
-    """Notes that a file was written by a run, so that the next one may write it anew."""
-    import msgspec
-
-    from ltgc_cli.store import write_atomically
-
-    written = {**_written(path.parent), path.name: _sha256(path)}
-    write_atomically(path.parent / _WRITTEN, msgspec.json.encode(written))
 
 
 def _title(one: Ready) -> str:

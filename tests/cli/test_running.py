@@ -175,6 +175,20 @@ def test_a_run_killed_in_each_stage_goes_on_there(environment, folder, store):
     assert outputs(folder / "out") == outputs(folder / "undisturbed")
 
 
+def test_interrupted_by_hand_it_says_in_which_stage_and_how_to_go_on(environment, folder):
+    command = [sys.executable, str(Path(__file__).with_name("counted.py")), "log", "2", "run"]
+    process = subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("run: 2/"):
+            break
+    while "extend" not in (folder / "log").read_text():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "run: stopped in extend; ltgc run goes on there" in err
+
+
 def test_what_a_person_changed_is_not_overwritten_but_gone_on_from(inside, folder, language):
     assert inside("run", "--until", "reflect").code == 0
     extended = folder / "ltgc-run" / "extend.jsonl"
@@ -231,11 +245,12 @@ def test_the_limit_holds_for_all_stages_together_and_the_next_run_goes_on(inside
     (folder / "ltgc.toml").write_text(
         'lmm = "mine"\nllm = "mine"\nmax-cost = 0.04\ndata = "digits"\ntail = 3\n[extend]\nn = 1'
     )
-    ran = inside("run", "--until", "extend")
+    ran = inside("run")
     assert ran.code == 4 and len(paid) == 2, ran.err
     assert "ltgc: in extend: --max-cost 0.02 is reached" in ran.err
     assert "($0.02 of --max-cost 0.04 went to the stages before); ltgc run goes on there" in flat(ran.err)
-    again = inside("run", "--until", "extend", "--max-cost", 1)
+    (folder / "ltgc.toml").write_text((folder / "ltgc.toml").read_text().replace("max-cost = 0.04\n", ""))
+    again = inside("run", "--until", "extend")
     assert again.code == 0 and len(paid) == 3, again.err
     assert "run: it cost $0.03, $0.01 of it now" in again.err
 
@@ -285,6 +300,7 @@ def test_another_file_takes_the_place_of_ltgc_toml_with_runs_own_flags_too(insid
         ('data = "digits/train"', [], "digits/train has no test images beside those to train on: name others"),
         ('data = "digits"', ["--from", "filter", "--until", "extend"], "--from filter comes behind --until extend"),
         ('data = "digits"', ["--from", "filter"], "ltgc-run/render.jsonl is not there; ltgc run --until render makes"),
+        ('data = "digits"\n[mix-train]\nout = "digits"', [], "digits is there already, and no checkpoint; name a new"),
         ('data = "digits"\n[run]\nbaseline = true', [], "ltgc run has no flag --baseline; did you mean baselines?"),
         ('data = "digits"\n[reflect]\nk = "many"', [], "'many' is not a valid int"),
     ],
@@ -315,6 +331,6 @@ def test_a_checkpoint_of_ones_own_is_copied_once_and_a_run_that_goes_on_leaves_i
     before = (folder / "mine").stat().st_ctime_ns
     assert inside("run", "--no-baselines", "--until", "mix-train").code == 0
     assert (folder / "mine").stat().st_ctime_ns == before
-    (folder / "mine" / "done.json").write_text("{}")
+    (folder / "mine" / "done.json").write_text("{}")  # another checkpoint
     other = inside("run", "--no-baselines", "--until", "mix-train")
     assert other.code == 2 and "in mix-train: mine is there already; name a new folder" in other.err
