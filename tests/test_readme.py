@@ -99,7 +99,7 @@ def test_every_flag_that_the_readme_names_exists():
     )
     helps = "".join(
         subprocess.run([sys.executable, "-m", "ltgc_cli", *words], capture_output=True, text=True).stdout
-        for words in [["--help"], *([command, "--help"] for command in COMMANDS)]
+        for words in [["--help"], *([command, "--help-all"] for command in COMMANDS)]
     )
     foreign = {
         "--editable",
