@@ -76,7 +76,7 @@ def flat(text: str) -> str:
 
 
 def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
-    ran = inside("run")
+    ran = inside("run", "--until", "eval")
     assert ran.code == 0, ran.err
     assert re.findall(r"^run: (\d+/\d+ .*)$", ran.err, re.MULTILINE)[:10] == [
         "1/9 describe (embedded)",
@@ -111,7 +111,7 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
     for number, name in enumerate(names, start=1):
         assert (folder / f"{number}.jsonl").read_bytes() == (folder / "ltgc-run" / f"{name}.jsonl").read_bytes()
 
-    again = inside("run")
+    again = inside("run", "--until", "eval")
     assert (again.code, again.out) == (0, ran.out) and "asked" not in again.err and "loss" not in again.err
 
 
@@ -149,7 +149,7 @@ def test_a_run_killed_at_any_of_its_writes_goes_on_and_ends_as_if_nothing_had_be
 def test_a_run_killed_in_each_stage_goes_on_there(environment, folder, store):
     def begun(out: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "ltgc_cli", "run", "--out", out],
+            [sys.executable, "-m", "ltgc_cli", "run", "--until", "eval", "--out", out],
             env=environment | variables,
             cwd=folder,
             stdout=subprocess.PIPE,
@@ -264,7 +264,7 @@ def test_a_provider_that_cannot_be_used_stops_the_run_and_the_stage_is_named(ins
 
 def test_a_dry_run_rehearses_the_chain_and_sums_it_up(inside, folder, paid):
     (folder / "ltgc.toml").write_text('lmm = "gpt-4o"\nllm = "gpt-4o"\n' + SETTINGS)
-    ran = inside("run", "--dry-run")
+    ran = inside("run", "--dry-run", "--until", "eval")
     assert ran.code == 0 and paid == [], ran.err
     rows = {line[:18].strip(): line.split() for line in ran.out.splitlines()}
     assert rows["describe"][:4] == ["describe", "gpt-4o", "0", "2"]
