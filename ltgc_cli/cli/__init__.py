@@ -101,11 +101,15 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
                 where = f"ltgc {name} has no flag" if name else "no command has a flag"
                 raise InputError(f"{path}: {where} --{key.replace('_', '-')}{_nearest(key, allowed)}")
     # At the top a flag means the same for all: not describe's --llm, which is its vision model, nor its --batch.
-    return {
+    defaults = {
         name: {key: value for key, value in common.items() if flags.get(key) == key and key in shared[name]}
         | {flags[key]: value for key, value in own.get(name, {}).items()}
         for name, flags in known.items()
     }
+    # eval alone, too, measures on the test images that a run names, and not on what was trained on.
+    if "data" not in own.get("eval", {}) and (test := defaults["run"].get("test")):
+        defaults["eval"]["data"] = test
+    return defaults
 
 
 def _flags(command: Any) -> dict[str, str]:
@@ -153,4 +157,6 @@ from ltgc_cli.cli import (  # noqa: E402, F401
     learning,
     pictures,
     predicting,
+    running,
+    starting,
 )
