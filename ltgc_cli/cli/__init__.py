@@ -5,15 +5,20 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from ltgc_cli import console
+from ltgc_cli.cli import usage
 from ltgc_cli.cli.help import App
-from ltgc_cli.errors import INTERRUPTED, InputError, LtgcError
+from ltgc_cli.cli.interruption import interruptible
+from ltgc_cli.errors import InputError, LtgcError, nearest
 
 PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict")
 SETTINGS_FILE = Path("ltgc.toml")
@@ -26,23 +31,42 @@ class Commands(TyperGroup):
         order = {name: place for place, name in enumerate(PIPELINE)}
         return sorted(self.commands, key=lambda name: order.get(name, len(order)))
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _told():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-") and not ctx.resilient_parsing:
+            raise InputError(usage.no_command(name, self.commands, ctx.command_path))
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with interruptible(ctx.command_path), _told():
             ctx.default_map = settings(SETTINGS_FILE, self, ctx)
             ran = super().invoke(ctx)
             if code := getattr(ran, "exit_code", 0):
                 raise typer.Exit(code)
             return ran
-        except LtgcError as error:
-            console.error(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            console.error("interrupted; run the same command again and it goes on where it was")
-            os._exit(INTERRUPTED)  # a question under way may hang for minutes, and Python would wait for its thread
-        except BrokenPipeError:
-            # The reader has had enough (| head). Python would complain once more while it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Within it what a person can cause ends in one line."""
+    try:
+        yield
+    except LtgcError as error:
+        console.error(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except TyperException as error:  # a command line that typer does not take
+        if "\n" in error.format_message():  # the help of a command that was given nothing
+            raise
+        console.error(usage.said(error))
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        # The reader has had enough (| head). Python would complain once more while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
 
 
 app = App(
@@ -119,10 +143,7 @@ def _flags(command: Any) -> dict[str, str]:
 
 
 def _nearest(name: str, names: Any) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0].replace('_', '-')}?" if close else ""
+    return nearest(name, (known.replace("_", "-") for known in names))
 
 
 def _version(wanted: bool) -> None:
