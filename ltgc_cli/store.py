@@ -148,7 +148,7 @@ class Store:
                 ours = raw == 1 and mode == MODE_RAW and isinstance(key, str) and isinstance(value, str)
                 yield Row(last, key if isinstance(key, str) else "", stored or 0.0, value if ours else None, size or 0)
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
+    def sorted_keys(self, prefix: str = "") -> Iterator[str]:
         """Returns the keys of all answers that begin so, sorted. Raises InputError where the database is damaged."""
         last = ""
         while page := self._sql(
@@ -230,7 +230,7 @@ class Entry(NamedTuple):
 
 
 def entry(k: str, text: str | bytes) -> Entry:
-    """Returns what the JSON of an entry says. Raises ValueError, in a few words, for what was not asked under the key."""
+    """Returns what the JSON of an entry says. Raises ValueError, in a few words, for one of another key."""
     try:
         data = msgspec.json.decode(text, type=dict[str, Any])
         request_type, answer_type = REQUESTS[data["request"].pop("type")]

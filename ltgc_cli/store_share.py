@@ -55,7 +55,7 @@ def pack(store: Store, path: Path, wanted: Callable[[str, Entry], bool], told: T
     answers = 0
     with _new(path) as file:
         with _member(file, ANSWERS):
-            for k in store.keys():
+            for k in store.sorted_keys():
                 held = store.get(k)
                 one = _understood(store, k, held)
                 if wanted(k, one):

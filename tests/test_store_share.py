@@ -79,7 +79,7 @@ OBJECT = f"objects/{SHA[:2]}/{SHA}"
 
 def test_a_colleague_has_every_answer_word_for_word_and_the_pictures_bytes(file, ours, theirs):
     assert unpack(theirs, file) == Shared(answers=3, pictures=1)
-    assert {k: theirs.get(k) for k in theirs.keys()} == {k: ours.get(k) for k in ours.keys()}
+    assert {k: theirs.get(k) for k in theirs.sorted_keys()} == {k: ours.get(k) for k in ours.sorted_keys()}
     assert theirs.get_object(SHA) == PICTURE
     assert cached(lambda _: 1 / 0, theirs, Answer)(QUESTION).usage.dollars == 0.1 + 0.2
 
@@ -249,9 +249,9 @@ def test_rows_come_in_the_order_stored_however_many_there_are(tmp_path):
         rows = list(store.rows())
         assert [row.key for row in rows] == names
         assert (rows[0].text, rows[0].size) == ('{"answer":"249"}', 16) and rows[0].stored > 1e9
-        assert list(store.keys()) == sorted(names)
-        assert list(store.keys("24")) == [f"24{digit}" for digit in range(10)]
-        assert list(store.keys("007")) == ["007"] and list(store.keys("%")) == []
+        assert list(store.sorted_keys()) == sorted(names)
+        assert list(store.sorted_keys("24")) == [f"24{digit}" for digit in range(10)]
+        assert list(store.sorted_keys("007")) == ["007"] and list(store.sorted_keys("%")) == []
 
 
 def test_rows_that_others_planted_are_seen_and_not_read(tmp_path):
@@ -268,7 +268,7 @@ def test_answers_are_deleted_by_row_and_key_and_the_count_is_right(tmp_path):
         store.add_all({name: {"answer": name} for name in "abc"})
         a, b, _ = store.rows()
         store.discard([(a.number, "a"), (b.number, "another's by now")])
-        assert (list(store.keys()), len(store)) == (["b", "c"], 2)
+        assert (list(store.sorted_keys()), len(store)) == (["b", "c"], 2)
 
 
 def test_a_planted_row_that_names_a_file_takes_no_file_along_when_it_is_deleted(tmp_path):

@@ -101,16 +101,27 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
                 raise InputError(f"{path}: {where} --{key.replace('_', '-')}{_nearest(key, allowed)}")
     # At the top a flag means the same for all: not describe's --llm, which is its vision model, nor its --batch.
     return {
-        name: {key: value for key, value in common.items() if flags.get(key) == key and key in shared[name]}
-        | {flags[key]: value for key, value in own.get(name, {}).items()}
+        name: _handed_on(
+            group.commands[name],
+            {key: value for key, value in common.items() if flags.get(key) == key and key in shared[name]}
+            | {flags[key]: value for key, value in own.get(name, {}).items()},
+        )
         for name, flags in known.items()
     }
 
 
 def _flags(command: Any) -> dict[str, str]:
-    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}."""
+    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}; of a group what all have."""
+    if inner := getattr(command, "commands", None):
+        first, *others = (_flags(one) for one in inner.values())
+        return {flag: name for flag, name in first.items() if all(other.get(flag) == name for other in others)}
     named = {opt.lstrip("-").replace("-", "_"): param.name for param in command.params for opt in param.opts}
     return named | {param.name: param.name for param in command.params if param.name not in named}
+
+
+def _handed_on(command: Any, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Returns the defaults of a command; of a group (`ltgc cache info`) for each of its commands."""
+    return {name: defaults for name in command.commands} if hasattr(command, "commands") else defaults
 
 
 def _nearest(name: str, names: Any) -> str:
@@ -144,6 +155,7 @@ def main() -> None:
 
 # Importing them registers the commands on `app`.
 from ltgc_cli.cli import (  # noqa: E402, F401
+    caching,
     cost,
     demo,
     evaluating,
