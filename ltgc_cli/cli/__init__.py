@@ -159,6 +159,7 @@ from ltgc_cli.cli import (  # noqa: E402, F401
     caching,
     cost,
     demo,
+    doctor,
     evaluating,
     exporting,
     language,

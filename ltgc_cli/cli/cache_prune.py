@@ -64,7 +64,9 @@ def doomed(store: Store, what: frozenset[What], choice: Choice) -> Doomed:
     files = paths["object"]
     files += _unused(store, rows, set(lines), choice) if "unused" in what else []
     unique = Doomed(rows, _unique(lines), _unique(weights), _unique(files), [])
-    return unique._replace(said=_said(unique, list(meant.values()), len(bad_rows.keys() - meant.keys()), "unused" in what))
+    return unique._replace(
+        said=_said(unique, list(meant.values()), len(bad_rows.keys() - meant.keys()), "unused" in what)
+    )
 
 
 def delete(store: Store, doom: Doomed) -> Iterator[int]:

@@ -14,6 +14,7 @@ from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
 from ltgc_cli.cli.cache_entries import Stage
+from ltgc_cli.cli.help import App
 from ltgc_cli.errors import FELL_SHORT, InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
-cache = typer.Typer(
+cache = App(
     rich_markup_mode=None,
     no_args_is_help=True,
     help="""Look into the store of answers, check it, share it, and delete from it.
