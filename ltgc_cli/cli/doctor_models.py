@@ -26,6 +26,8 @@ TIMEOUT = 3.0
 _ANSWER = 30.0
 """The same for an answer of one token."""
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
+_TAGS = 8
+"""Weights that are named where a name is wrong."""
 _UNUSABLE = ProviderError.exit_code
 
 
@@ -100,7 +102,7 @@ def ask(model: Model) -> Check:
     except Refused as refused:  # it was reached, took the key, and knows the model
         return Check(name, "ok", f"{model.spec} answers, if not to this question of one token ({refused})")
     except LtgcError as error:
-        return Check(name, "problem", str(error), _mend(str(error)), exit_code=_UNUSABLE)
+        return _problem(name, error)._replace(exit_code=_UNUSABLE)
     cost = "price unknown" if usage.dollars is None else f"${cents(usage.dollars)}"
     return Check(name, "ok", f"{model.spec} answers ({usage.prompt_tokens + usage.completion_tokens} tokens, {cost})")
 
@@ -133,7 +135,7 @@ def _by_litellm(model: Model) -> Iterator[Check]:
         chat.identity(spec, model.api_base)
         price = prices.find(spec)
     except LtgcError as error:
-        yield Check(model.name, "problem", str(error), f"name another by --{model.kind}")
+        yield _problem(model.name, error)
         return
     litellm = chat.imported()
     try:
@@ -145,11 +147,11 @@ def _by_litellm(model: Model) -> Iterator[Check]:
             said = f"{spec}: litellm knows no such model"
             yield Check(model.name, "problem", said, f"write {chat.SPECS}; --api-base names a server of your own")
             return
-        provider, missing = "openai", []
+        provider, missing = "openai", litellm.validate_environment(f"openai/{spec}")["missing_keys"]
     server = f" at {chat.scrubbed(model.api_base)}" if model.api_base else ""
     if price is None:
-        unit = "a picture: --price 0.04" if model.kind == "t2i" else "a million tokens, in and out: --price 2.5,10"
-        said = f"its price is not known; it is given in US dollars for {unit}"
+        unit = "0.04, for a picture" if model.kind == "t2i" else "2.5,10, for a million tokens in and out"
+        said = f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"
     elif model.kind == "t2i":
         said = _per_picture(price)
     else:
@@ -171,6 +173,8 @@ def _keys(provider: str, missing: list[str], *, own_server: bool) -> Check:
     if odd := [key for key, value in found.items() if value != value.strip() or not value]:
         said = f"{', '.join(odd)} is empty, or has a space or a line end around it"
         return Check(name, "problem", said, f"export {odd[0]}=… without it")
+    if missing and not any(map(_SECRET.search, missing)):
+        return Check(name, "ok", f"none is wanted; {', '.join(missing)} is not set, so the usual address holds")
     if missing and own_server:
         return Check(name, "ok", f"{', '.join(missing)} is not set; a server of one's own mostly wants none")
     if missing:
@@ -208,8 +212,8 @@ def _clip(model: Model) -> Check:
     if name not in open_clip.list_models():
         return Check(model.name, "problem", f"{spec}: open_clip knows no model {name!r}", "name another by --clip")
     if not open_clip.is_pretrained_cfg(name, tag):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        return Check(model.name, "problem", f"{spec}: open_clip has no such weights", f"of {name} it has: {tags}")
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)[:_TAGS]) or "none"
+        return Check(model.name, "problem", f"{spec}: open_clip has no such weights", f"name one of {name}'s: {tags}")
     return _cached(model, _weights_here(open_clip.get_pretrained_cfg(name, tag)))
 
 
@@ -246,13 +250,14 @@ def _tried(model: Model, open: Any) -> Check:
     try:
         open()
     except (LtgcError, OSError) as error:
-        return Check(model.name, "problem", str(error), f"name another by --{model.kind} (LTGC_{model.kind.upper()})")
+        return _problem(model.name, error)
     return Check(model.name, "ok", f"{model.spec} is there")
 
 
-def _mend(said: str) -> str:
-    """Returns what mends a provider that cannot be used, where its error does not say it itself."""
-    return said.rpartition("; ")[2] if "; " in said else "check the key, the network and the model's name"
+def _problem(name: str, error: Exception) -> Check:
+    """Returns an error as a problem: what it says to do, behind its last semicolon, is what mends it."""
+    said, _, mend = str(error).rpartition("; ")
+    return Check(name, "problem", said or mend, mend if said else "check the key, the network and the model's name")
 
 
 def _none(sha256: str) -> bytes:
