@@ -133,13 +133,21 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
     # eval alone, too, measures on the test images that a run names, and not on what was trained on.
     if "data" not in own.get("eval", {}) and (test := defaults["run"].get("test")):
         defaults["eval"]["data"] = test
-    return defaults
+    return {name: _handed_on(group.commands[name], values) for name, values in defaults.items()}
 
 
 def _flags(command: Any) -> dict[str, str]:
-    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}."""
+    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}; of a group what all have."""
+    if inner := getattr(command, "commands", None):
+        first, *others = (_flags(one) for one in inner.values())
+        return {flag: name for flag, name in first.items() if all(other.get(flag) == name for other in others)}
     named = {opt.lstrip("-").replace("-", "_"): param.name for param in command.params for opt in param.opts}
     return named | {param.name: param.name for param in command.params if param.name not in named}
+
+
+def _handed_on(command: Any, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Returns the defaults of a command; of a group (`ltgc cache info`) for each of its commands."""
+    return {name: defaults for name in command.commands} if hasattr(command, "commands") else defaults
 
 
 def _nearest(name: str, names: Any) -> str:
@@ -170,8 +178,10 @@ def main() -> None:
 
 # Importing them registers the commands on `app`.
 from ltgc_cli.cli import (  # noqa: E402, F401
+    caching,
     cost,
     demo,
+    doctor,
     evaluating,
     exporting,
     language,

@@ -116,10 +116,14 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
 
 def scrubbed(text: str) -> str:
     """Returns a text without anything that is or looks like a key."""
-    values = [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
-    for value in sorted(values, key=len, reverse=True):
+    for value in sorted(keys_set(), key=len, reverse=True):
         text = text.replace(value, "…")
     return _SECRETS.sub("…", text)
+
+
+def keys_set() -> list[str]:
+    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
+    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
 
 
 def pause(fault: Passing, times: int) -> float:
