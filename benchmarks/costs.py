@@ -9,8 +9,8 @@ stand-in classes, times the number of classes that each stands for. An estimate 
 because no question is about more than one of them (tests/test_costs.py checks that).
 
 Classes and images are published: table "Statistics of long-tailed datasets" of AlphaNet (github.com/jayanthkoushik/
-alphanet, paper/tables); for ImageNet-LT they were checked against the list itself. A class with exactly 100 images
-counts as medium there and is no tail class by --tail 100: ImageNet-LT has six, which is 2% of its tail images.
+alphanet, paper/tables). A class with exactly 100 images counts as medium there, and is no tail class by --tail 100:
+ImageNet-LT has six of them, 2% of its tail images.
 Assumed: every class of a shot has the mean number of images (against counts spread over the shot that changed no stage
 by more than 3%), and class names are as long as those below. Prices are those of the list that ships with litellm. What
 a model that reasons thinks aloud is not in any figure.
