@@ -200,6 +200,25 @@ def _row(benchmark: Benchmark, model: str, stage: str, one: Bill) -> Row:
     return Row(benchmark.name, model, stage, one.new, one.prompt_tokens, one.completion_tokens, dollars, half)
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """Returns one table: the descriptions alone (describe, extend, reflect), and with filter at the most."""
+    shown = [benchmark for benchmark in BENCHMARKS if any(row.benchmark == benchmark.name for row in rows)]
+    heads = [f"{benchmark.name}, K_y = {benchmark.k}" for benchmark in shown]
+    lines = [f"| US dollars, about | {' | '.join(heads)} |", f"| ---{' | ---' * len(shown)} |"]
+    for model in dict.fromkeys(row.model for row in rows):
+        cells = [_span([row for row in rows if (row.benchmark, row.model) == (b.name, model)]) for b in shown]
+        lines.append(f"| `{model}` | {' | '.join(cells)} |")
+    lines.append(f"| drawings | {' | '.join(f'{b.drawings:,} to {ROUNDS * b.drawings:,}' for b in shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _span(rows: Sequence[Row]) -> str:
+    known = {row.stage: row.dollars for row in rows if row.dollars is not None}
+    if len(known) < len(STAGES):
+        return "unknown"
+    return f"{_money(sum(known.values()) - known['filter'])} to {_money(sum(known.values()))}"
+
+
 def markdown(rows: Sequence[Row]) -> str:
     """Returns a table for each benchmark, a model a line."""
     parts = []
@@ -254,7 +273,8 @@ def main() -> None:
             rows += costs(benchmark, model)
     if args.json:
         args.json.write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), encoding="utf-8")
-    print(markdown(rows))
+    print(summary(rows))
+    print(markdown(rows), end="")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,18 @@ def test_a_price_that_nobody_knows_is_unknown(monkeypatch):
     assert "| `openai/my-own-model` | unknown | unknown | unknown | unknown | unknown |" in table
 
 
+def test_the_summary_goes_from_the_descriptions_alone_to_filter_at_its_most(monkeypatch):
+    monkeypatch.setattr(costs, "BENCHMARKS", (TINY,))
+    stages = zip(costs.STAGES, (3.0, 1.0, 2.0, 30.0), strict=True)
+    rows = [costs.Row("tiny", "gpt-4o", stage, 1, 1, 1, dollars, None) for stage, dollars in stages]
+    assert costs.summary(rows).splitlines() == [
+        "| US dollars, about | tiny, K_y = 4 |",
+        "| --- | --- |",
+        "| `gpt-4o` | 6.0 to 36 |",
+        "| drawings | 36 to 108 |",
+    ]
+
+
 @pytest.mark.parametrize(
     ("dollars", "said"), [(1143.2, "1,140"), (96.4, "96"), (9.97, "10"), (4.82, "4.8"), (0.317, "0.32")]
 )
@@ -70,4 +82,4 @@ def test_the_figures_go_to_a_file_a_row_a_line(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
     assert [row["stage"] for row in rows] == ["describe", "extend", "reflect", "filter"]
-    assert done.stdout.startswith("**ImageNet-LT**, K_y = 2")
+    assert "**ImageNet-LT**, K_y = 2" in done.stdout

@@ -1,4 +1,4 @@
-"""The README's "Add one of your own": its lines, put where they say they belong, make commands that work."""
+"""What is said of adding one's own: the lines, put where they say they belong, make commands that work."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("examples/*.md")))
+RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n(.*?)<!-- end -->", PAGES, re.DOTALL))
 
-pytestmark = pytest.mark.skipif(not RECIPES, reason="the README has no recipes")
+pytestmark = pytest.mark.skipif(not RECIPES, reason="no page has a recipe")
 
 
 class Ran(NamedTuple):
@@ -63,7 +63,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(recipe: str, tree: Path, folder: Path) -> Ran:
-    """Runs the recipe's command, as it stands in the README, in a folder."""
+    """Runs the recipe's command, as it stands on the page, in a folder."""
     (command,) = blocks(recipe, "sh")
     ltgc = f'ltgc() {{ "{sys.executable}" -m ltgc_cli "$@"; }}\nset -o pipefail\n'
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LTGC_")}
