@@ -20,16 +20,35 @@ from ltgc_cli.cli.help import App
 from ltgc_cli.cli.interruption import interruptible
 from ltgc_cli.errors import InputError, LtgcError, nearest
 
-PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict")
+GROUPS = {
+    "All of it": ("demo", "init", "run"),
+    "Stage by stage": ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval"),
+    "What came of it": ("report", "review", "predict", "export", "cost"),
+    "Upkeep": ("cache", "doctor"),
+}
+"""The commands as `ltgc --help` lists them."""
 SETTINGS_FILE = Path("ltgc.toml")
 
 
+_SHORT = 90
+"""Characters that a command's line in the list may have."""
+
+
 class Commands(TyperGroup):
-    """The commands, in the order of the pipeline; turns what a person can cause into one line and an exit status."""
+    """The commands in groups; turns what a person can cause into one line and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = {name: place for place, name in enumerate(PIPELINE)}
-        return sorted(self.commands, key=lambda name: order.get(name, len(order)))
+        named = [name for names in GROUPS.values() for name in names if name in self.commands]
+        return [*named, *(name for name in self.commands if name not in named)]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(map(len, self.commands))
+        for heading, names in GROUPS.items():
+            with formatter.section(heading):
+                own = [self.commands[name] for name in names if name in self.commands]
+                formatter.write_dl(
+                    [((command.name or "").ljust(width), command.get_short_help_str(_SHORT)) for command in own]
+                )
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _told():
