@@ -49,9 +49,16 @@ def test_a_stream_from_elsewhere_has_no_runs(tmp_path: Path) -> None:
     assert runs == () and gap.startswith("No run in ")
 
 
-def test_a_stage_that_changed_nothing_does_not_go_round_for_ever(tmp_path: Path) -> None:
-    done = note(tmp_path, "reflect", "a", "a")
-    assert provenance.road("a", tmp_path).runs == (done,)
+def test_a_stage_that_changed_nothing_is_on_the_way_too(tmp_path: Path) -> None:
+    first = note(tmp_path, "extend", "names", "a", kinds={"class": 1})
+    second = note(tmp_path, "reflect", "a", "a")
+    assert provenance.road("a", tmp_path) == ((first, second), "")
+
+
+def test_runs_that_undo_each_other_do_not_go_round_for_ever(tmp_path: Path) -> None:
+    note(tmp_path, "reflect", "b", "a")
+    note(tmp_path, "extend", "a", "b")
+    assert [done.stage for done in provenance.road("a", tmp_path).runs] == ["extend", "reflect"]
 
 
 def test_what_is_no_note_is_passed_over(tmp_path: Path) -> None:
