@@ -207,6 +207,7 @@ from ltgc_cli.cli import (  # noqa: E402, F401
     learning,
     pictures,
     predicting,
+    reporting,
     running,
     starting,
 )
