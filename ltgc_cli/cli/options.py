@@ -196,3 +196,9 @@ Guidance = Annotated[float | None, typer.Option(min=0, help="Classifier-free gui
 Negative = Annotated[str, typer.Option(help="What the drawings should not show.")]
 Seed = Annotated[int, typer.Option(min=0, help="Another seed gives other drawings of the same descriptions.")]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures drawn or scored at once.")]
+VerdictsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--verdicts", metavar="FILE", help="What a person said of drawings (ltgc review): it goes before their scores."
+    ),
+]
