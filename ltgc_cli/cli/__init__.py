@@ -152,4 +152,5 @@ from ltgc_cli.cli import (  # noqa: E402, F401
     learning,
     pictures,
     predicting,
+    reporting,
 )
