@@ -153,4 +153,5 @@ from ltgc_cli.cli import (  # noqa: E402, F401
     pictures,
     predicting,
     reporting,
+    reviewing,
 )

@@ -98,9 +98,7 @@ class ClassStory(NamedTuple):
     @property
     def pictured(self) -> bool:
         """Whether there is anything to see or to read of it."""
-        return bool(
-            self.originals or self.drawings or self.plain or self.turned_down or self.failures or self.template
-        )
+        return bool(self.originals or self.drawings or self.plain or self.turned_down or self.failures or self.template)
 
 
 class Story(NamedTuple):
