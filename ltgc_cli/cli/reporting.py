@@ -149,11 +149,7 @@ def _pictures(story: Story, store: Store, size: float | None) -> tuple[Story, di
 def _plots(rows: Sequence[Record], story: Story, store: Store, road: Road) -> dict[str, str]:
     """Returns the plots that the stream has something for, as SVG by name."""
     from ltgc_cli.cli import provenance
-
-    try:
-        from ltgc_cli.report import figures
-    except ImportError:
-        return {}
+    from ltgc_cli.report import figures
 
     scored = provenance.with_real_scores(rows, store, road.runs)
     both = story.comparison

@@ -123,7 +123,7 @@ _OPEN = 24
 
 
 def _rarity(cls: ClassStory) -> tuple[float, int]:
-    return (float("inf") if cls.count is None else cls.count, cls.label)
+    return (float("inf") if cls.real is None else cls.real, cls.label)
 
 
 def policy(scripts: Sequence[str], *, served: bool) -> str:

@@ -60,7 +60,7 @@ class ClassStory(NamedTuple):
     label: int
     name: str
     sense: str = ""
-    count: int | None = None
+    real: int | None = None
     """Real training images; None where there is no data."""
     shot: str = ""
     tail: bool = False
@@ -210,7 +210,7 @@ def _class(
         label=label,
         name=cls.class_,
         sense=cls.sense,
-        count=cls.count,
+        real=cls.count,
         shot=cls.shot,
         tail=cls.tail,
         template=template.text if template else "",
@@ -219,7 +219,9 @@ def _class(
         drawings=drawings,
         plain=tuple(_drawing(row, verdicts) for row in images if row.origin == "plain"),
         descriptions=sum(isinstance(row, Description) for row in rows),
-        turned_down=tuple((row.text, row.reason) for row in rows if _is_text(row)),
+        turned_down=tuple(
+            (row.text, row.reason) for row in rows if isinstance(row, Rejected) and row.of == "description"
+        ),
         failures=tuple(_failure(row) for row in rows if isinstance(row, Failure)),
         method=compared.method.by_class.get(label) if compared else None,
         baseline=compared.baseline.by_class.get(label) if compared else None,
@@ -228,10 +230,6 @@ def _class(
         redrawn=sum(max(0, len(row.history) - 1) for row in ends),
         all_originals=len(originals),
     )
-
-
-def _is_text(row: Record) -> bool:
-    return isinstance(row, Rejected) and row.of == "description"
 
 
 def _drawing(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> Drawing:

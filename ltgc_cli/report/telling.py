@@ -86,8 +86,8 @@ def stats(story: Story) -> list[Stat]:
     if story.classes:
         found.append(Stat("Tail classes", f"{story.tail:,}", f"of {len(story.classes):,}"))
     if story.dollars or story.unpriced:
-        value = f"${cents(story.dollars)}" if story.dollars else "unknown"
-        found.append(Stat("Cost", value, "at least" if story.dollars and story.unpriced else ""))
+        dollars = f"${cents(story.dollars)}" if story.dollars else "unknown"
+        found.append(Stat("Cost", dollars, "at least" if story.dollars and story.unpriced else ""))
     elif story.made:
         found.append(Stat("Cost", "$0"))
     return found
