@@ -21,6 +21,8 @@ def site(store: Store, streams: Streams, verdicts: Path, token: str) -> Site:
     """Returns what is served of a stream. Raises InputError for a bad line in either file, and without a drawing."""
     if verdicts.exists():
         verdict_file.load(verdicts)
+    elif not verdicts.parent.is_dir():
+        raise InputError(f"--verdicts {verdicts}: there is no folder {verdicts.parent}")
     with runner.reading(streams, "review") as given:
         told = story.told(row for row in runner.real(given) if not isinstance(row, Verdict))
     drawings = {(cls.label, one.sha256): cls.name for cls in told.classes for one in cls.drawings}

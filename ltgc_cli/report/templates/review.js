@@ -21,10 +21,12 @@
     return made;
   };
   const key = (figure) => `${figure.dataset.label}/${figure.dataset.sha256}`;
-  const figures = (root = document) => [...root.querySelectorAll(".drawing[data-state=accepted], .drawing[data-state=rejected]")];
+  const REVIEWED = ".drawing[data-state=accepted], .drawing[data-state=rejected]";
+  const figures = (root = document) => [...root.querySelectorAll(REVIEWED)];
   const isShown = (element) => element.checkVisibility();
   const section = (figure) => figure.closest(".class");
   const name = (figure) => section(figure)?.querySelector("h3")?.firstChild?.textContent.trim() ?? "";
+  const which = (figure) => `${name(figure)}, drawing ${place(figure)}`;
   const place = (figure) => 1 + figures(section(figure) ?? document).indexOf(figure);
 
   // ---- what is seen of it
@@ -47,11 +49,25 @@
     make("p", { textContent: "They are about the drawing in focus. After keep and reject the next one is; then u takes back the one before." }),
     button("Close", () => help.close()),
   );
+  const choices = (say) => {
+    const row = make("div", { className: "review-buttons" },
+      button("Keep", () => say("keep"), { value: "keep" }), button("Reject", () => say("reject"), { value: "reject" }));
+    row.setAttribute("role", "group");
+    return row;
+  };
   const large = make("dialog", { className: "review-large" });
   const picture = make("img", { alt: "" });
   const caption = make("p");
-  large.append(picture, caption, button("Close", () => large.close()));
+  caption.setAttribute("role", "status");
+  Object.assign(caption, { tabIndex: -1, autofocus: true });
+  const choice = choices((verdict) => toggle(current, verdict));
+  choice.setAttribute("aria-label", "Verdict");
+  choice.prepend(button("←", () => go(-1), { ariaLabel: "Previous" }));
+  choice.append(button("→", () => go(1), { ariaLabel: "Next" }), button("Close", () => large.close()));
+  large.append(picture, caption, choice);
   large.setAttribute("aria-label", "The drawing, large");
+  let looked = null; // closing gives the focus back to where it was when it opened
+  large.addEventListener("close", () => focus(looked));
   const bar = make("aside", { className: "review-bar" },
     counts, status, trouble,
     make("div", { className: "review-go" },
@@ -61,28 +77,23 @@
       button("?", () => help.showModal(), { title: "The keys", ariaLabel: "Keys" })));
   bar.setAttribute("aria-label", "Review");
 
+  function press(row, verdict) {
+    for (const one of row.querySelectorAll("[value=keep], [value=reject]")) one.setAttribute("aria-pressed", String(one.value === verdict));
+  }
+
   function show(figure) {
     const verdict = said.get(key(figure)) ?? "";
     figure.dataset.verdict = verdict;
-    for (const one of figure.querySelectorAll(".review-buttons button")) {
-      one.setAttribute("aria-pressed", String(one.value === verdict));
-    }
+    const row = figure.querySelector(".review-buttons");
+    if (row) press(row, verdict);
   }
 
   function dress(figure) {
-    if (figure.querySelector(".review-buttons")) return;
-    const choice = (value, text) =>
-      button(text, (event) => {
-        event.stopPropagation();
-        focus(figure);
-        say(figure, said.get(key(figure)) === value ? "none" : value);
-      }, { value });
-    const row = make("div", { className: "review-buttons" }, choice("keep", "Keep"), choice("reject", "Reject"));
-    row.setAttribute("role", "group");
+    const row = choices((verdict) => { focus(figure); toggle(figure, verdict); });
     row.setAttribute("aria-label", `Verdict on drawing ${place(figure)} of ${name(figure)}`);
     const shown = figure.querySelector("img");
-    shown?.addEventListener("click", () => { focus(figure); look(); });
-    shown ? shown.after(row) : figure.prepend(row);
+    shown.addEventListener("click", () => { focus(figure); look(); });
+    shown.after(row);
     show(figure);
   }
 
@@ -101,12 +112,15 @@
   }
 
   function look() {
-    if (!current) return;
-    const shown = current.querySelector("img");
+    const shown = current?.querySelector("img");
+    if (!shown) return;
+    looked = current;
     picture.src = shown.src;
-    picture.alt = shown.alt;
-    const verdict = { keep: " · kept", reject: " · rejected" }[said.get(key(current))] ?? "";
-    caption.textContent = `${name(current)} ${place(current)}${verdict}`;
+    picture.className = shown.className;
+    const verdict = said.get(key(current)) ?? "";
+    const told = { keep: ", kept", reject: ", rejected" }[verdict] ?? "";
+    caption.textContent = `${which(current)}${told}: ${shown.alt}`;
+    press(choice, verdict);
     if (!large.open) large.showModal();
   }
 
@@ -144,20 +158,21 @@
 
   function say(figure, verdict) {
     const one = { label: Number(figure.dataset.label), sha256: figure.dataset.sha256, verdict };
-    const which = `${name(figure)}, drawing ${place(figure)}`;
     queue = queue.then(async () => {
+      if (verdict === "none" && !said.has(key(figure))) return;
       try {
         await ask("verdict", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(one) });
         await read();
         alarm("");
-        status.textContent = `${DONE[verdict]}: ${which}`;
+        status.textContent = `${DONE[verdict]}: ${which(figure)}`;
       } catch (error) {
         status.textContent = "";
-        alarm(`Not kept: ${which}: ${reason(error)}`);
+        alarm(`Not kept: ${which(figure)}: ${reason(error)}`);
       }
     });
-    return queue;
   }
+
+  const toggle = (figure, verdict) => say(figure, said.get(key(figure)) === verdict ? "none" : verdict);
 
   function poll() {
     queue = queue.then(read).then(
@@ -237,11 +252,12 @@
   }
 
   async function decide(verdict) {
-    if (!current || !isShown(current)) {
-      status.textContent = "Choose a drawing first: → goes to the first";
+    const focused = large.open ? current : document.activeElement.closest(REVIEWED);
+    if (!focused) {
+      status.textContent = "Choose a drawing first: n goes to the next one";
       return;
     }
-    const figure = verdict === "none" ? decided ?? current : current;
+    const figure = verdict === "none" ? decided ?? focused : focused;
     say(figure, verdict);
     if (verdict === "none") return focus(figure);
     await go(1);
@@ -261,14 +277,14 @@
     if (help.open && event.key !== "?") return;
     const act = ACTS[event.key];
     const arrow = event.key.startsWith("Arrow");
-    if (!act || (arrow && !current && !document.activeElement?.closest(".drawing"))) return;
+    if (!act || (arrow && !large.open && !event.target.closest(REVIEWED))) return;
     event.preventDefault();
     event.stopPropagation();
     act();
   }, true);
 
   document.addEventListener("focusin", (event) => {
-    const figure = event.target.closest?.(".drawing[data-state=accepted], .drawing[data-state=rejected]");
+    const figure = event.target.closest?.(REVIEWED);
     if (figure && figure !== current) {
       current = figure;
       decided = null;
