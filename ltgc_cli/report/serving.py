@@ -180,7 +180,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "ltgc", ""
     timeout = _IDLE
 
     def _handle(self) -> None:
@@ -229,6 +228,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(found.body)
+
+    def version_string(self) -> str:
+        return "ltgc"
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing: only the console does, and the address has the token in it."""
