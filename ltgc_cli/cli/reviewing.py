@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +41,9 @@ def review(
     ltgc filter -i rendered.jsonl --verdicts verdicts.jsonl        # what is rejected is rewritten and drawn again
     ltgc mix-train -i filtered.jsonl --verdicts verdicts.jsonl --data birds/    # or: is not trained on
     """
+    import secrets
+    import threading
+
     from ltgc_cli.cli.review_site import site
     from ltgc_cli.report.serving import HOST, Server
 
