@@ -87,10 +87,10 @@ def said(value: Any) -> str:
     """Returns a setting as text.
 
     >>> said(None), said(True), said(0.4), said("http://me:secret@host/v1"), said("a1" * 32)
-    ('default', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…')
+    ('not set', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…')
     """
     if value is None or value == "":
-        return "default"
+        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

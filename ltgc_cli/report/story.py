@@ -313,19 +313,24 @@ def _cut(cls: ClassStory, most: int) -> ClassStory:
         return cls
     accepted = [drawing for drawing in cls.drawings if drawing.accepted]
     rejected = [drawing for drawing in cls.drawings if not drawing.accepted]
-    refined = any(drawing.steps for drawing in cls.drawings)
-    shares = _shares([len(accepted), len(rejected), len(cls.originals), len(cls.plain)], most - refined * most // 3)
-    kept = (*_spread(accepted, shares[0]), *_spread(rejected, shares[1]))
+    refined = any(drawing.steps for drawing in cls.drawings) and most >= _ROOM_FOR_ROUNDS
+    sizes = [len(cls.originals), len(accepted), len(rejected), len(cls.plain)]
+    shares = _shares(sizes, most - refined * most // 3)
+    kept = (*_spread(accepted, shares[1]), *_spread(rejected, shares[2]))
     room = most - sum(shares)
     drawings = []
     for drawing in kept:
         fits = len(drawing.steps) <= room
         room -= len(drawing.steps) if fits else 0
         drawings.append(drawing if fits else drawing._replace(steps=()))
-    originals, plain = cls.originals[: shares[2]], cls.plain[: shares[3]]
+    originals, plain = cls.originals[: shares[0]], cls.plain[: shares[3]]
     shown = len(drawings) + len(originals) + len(plain)
     left = len(cls.drawings) + len(cls.originals) + len(cls.plain) - shown
     return cls._replace(drawings=tuple(drawings), originals=originals, plain=plain, left_out=left)
+
+
+_ROOM_FOR_ROUNDS = 9
+"""Pictures of a class from which on the rounds of drawings get a third of them."""
 
 
 def _shares(sizes: Sequence[int], most: int) -> list[int]:

@@ -152,8 +152,8 @@ def score_span(story: Story) -> tuple[float, float]:
 def scores_caption(story: Story) -> str:
     """Returns what the plot of the scores shows."""
     text = (
-        "How alike drawings are to what their class is recognised by, according to CLIP. "
-        "What lies below its class’s bar was rewritten and drawn again, and rejected in the end."
+        "How alike images are to the sentence that their class is recognised by, according to CLIP: the drawings, and "
+        "the real images where their scores are still known. What fell below its class’s bar was turned down."
     )
     bars = {cls.bar for cls in story.classes if cls.bar is not None}
     return f"{text} Each class has a bar of its own." if len(bars) > 1 else text

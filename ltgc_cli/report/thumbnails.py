@@ -22,7 +22,7 @@ SHARP = 2 * SEEN
 
 _SMALL = 64
 """Up to here a picture is kept as it is: it is shown enlarged, pixel by pixel."""
-_QUALITY = 78
+_QUALITY = 72
 _SAMPLE = 48
 _TILE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 112 112" width="112" height="112">'
