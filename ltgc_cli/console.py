@@ -200,10 +200,11 @@ def _shown(state: Progress) -> Any:
 
 def _live() -> bool:
     """Returns whether one line of stderr can be redrawn: in a pipeline several commands share the terminal."""
-    return sys.stderr.isatty() and not _is_pipe(sys.stdin) and not _is_pipe(sys.stdout)
+    return sys.stderr.isatty() and not is_pipe(sys.stdin) and not is_pipe(sys.stdout)
 
 
-def _is_pipe(stream: IO[str]) -> bool:
+def is_pipe(stream: IO[str]) -> bool:
+    """Returns whether another command is at the other end of a stream."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
