@@ -49,16 +49,18 @@ def _gained(story: Story) -> str:
 
 
 def _drawn(story: Story) -> str:
+    if not story.classes:
+        return ""
+    tail = f"Tail classes: {story.tail:,} of {len(story.classes):,}."
     total = story.accepted + story.rejected
-    tail = f"{story.tail:,} of {counted(len(story.classes), 'class')} {'is' if story.tail == 1 else 'are'} tail"
     if not total:
-        return f"{tail}." if story.classes else ""
+        return tail
     if not story.judged:
-        return f"{tail}; {counted(total, 'image')} drawn for them."
+        return f"{tail} Drawn for them: {counted(total, 'image')}."
+    more = f", after {counted(story.redrawn, 'more drawing')} where the first did not" if story.redrawn else ""
     return (
-        f"{tail}; of {counted(total, 'description')} drawn for them, "
-        f"{story.accepted:,} ended in a drawing that reached its class’s bar"
-        + (f", after {story.redrawn:,} more drawings for those that did not at first." if story.redrawn else ".")
+        f"{tail} Of {counted(total, 'description')} drawn for them, {story.accepted:,} ended in a drawing that "
+        f"reached its class’s bar{more}."
     )
 
 

@@ -86,6 +86,11 @@ def tile_url(reason: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode(errors="replace")).decode()
 
 
+def is_tile(url: str) -> bool:
+    """Returns whether an address is of a tile in a picture's place."""
+    return url.startswith("data:image/svg+xml")
+
+
 def mean_length(shas: Sequence[str], read: Callable[[str], bytes], size: int) -> float:
     """Returns about how many characters the address of one of these images has, from some of them."""
     step = max(1, len(shas) // _SAMPLE)

@@ -28,7 +28,7 @@ for (const wide of document.querySelectorAll(".wide")) {
 
   // ---- what a class holds
 
-  // With scripts on, <noscript> is text that no element is made of until it is wanted. It was escaped as a page is.
+  // With scripts on, what noscript holds is text that no element is made of until it is wanted. It was escaped as a page is.
   const build = (section) => {
     const waiting = section.querySelector("noscript");
     if (!waiting) return;
@@ -141,7 +141,7 @@ for (const wide of document.querySelectorAll(".wide")) {
       event.preventDefault();
       $("search").focus();
     }
-    const drawing = event.target.closest(".drawing");
+    const drawing = event.target.closest(".tile");
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (drawing === event.target && step) {
       const next = step > 0 ? drawing.nextElementSibling : drawing.previousElementSibling;
