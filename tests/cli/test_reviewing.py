@@ -224,15 +224,24 @@ def test_arrows_j_n_and_p_go_through_all_classes_and_open_those_that_are_closed(
     page = tab()
     page.evaluate("document.querySelectorAll('.class details').forEach(one => (one.open = false))")
     page.keyboard.press("n")
-    page.wait_for_function("document.activeElement.dataset.label === '3'")
+    page.wait_for_function("() => document.activeElement.dataset.label === '3'")
     for key in ("j", "ArrowRight", "n"):
         page.keyboard.press(key)
-    page.wait_for_function("document.activeElement.dataset.label === '4'")
+    page.wait_for_function("() => document.activeElement.dataset.label === '4'")
     page.keyboard.press("p")
-    page.wait_for_function("document.activeElement.dataset.label === '3'")
+    page.wait_for_function("() => document.activeElement.dataset.label === '3'")
     assert page.evaluate("document.activeElement.dataset.state") == "rejected"
     page.keyboard.press("ArrowUp")
     assert page.evaluate("document.activeElement.dataset.state") == "accepted"
+
+
+def test_keys_that_come_faster_than_classes_open_each_decide_on_the_next_drawing(tab, files):
+    page = tab()
+    page.evaluate("document.querySelectorAll('.class details').forEach(one => (one.open = false))")
+    for key in "nkrkrkr":
+        page.keyboard.press(key)
+    wait_for(page, "3 kept 3 rejected 0 left")
+    assert states(page) == ["keep", "reject"] * 3
 
 
 def test_l_finds_what_is_left(tab):
@@ -243,11 +252,11 @@ def test_l_finds_what_is_left(tab):
     page.keyboard.press("r")  # the third: the second is left out
     wait_for(page, "1 kept 1 rejected 4 left")
     page.keyboard.press("l")
-    page.wait_for_function("document.activeElement.matches('[data-label=\"4\"] ~ .drawing')")  # its second
+    page.wait_for_function("() => document.activeElement.matches('[data-label=\"4\"] ~ .drawing')")  # its second
     page.keyboard.press("k")
     wait_for(page, "2 kept 1 rejected 3 left")
     page.keyboard.press("l")
-    page.wait_for_function("document.activeElement.dataset.label === '3'")
+    page.wait_for_function("() => document.activeElement.dataset.label === '3'")
     assert states(page) == ["keep", "", "reject", "", "keep", ""]
 
 
@@ -278,7 +287,7 @@ def test_the_keys_are_explained_and_a_drawing_can_be_seen_large(tab, files):
     page.keyboard.press("k")
     page.keyboard.press("z")
     wait_for(page, "1 kept 0 rejected 5 left")
-    page.wait_for_function("document.activeElement.matches('.drawing')")
+    page.wait_for_function("() => document.activeElement.matches('.drawing')")
     assert said(files.verdicts) == [(3, "keep")]
 
 

@@ -8,6 +8,7 @@
   let current = null; // the drawing that keys are about
   let decided = null; // the one decided last, while the focus is where that led
   let queue = Promise.resolve(); // one thing after another, so that the last one wins here too
+  let pressed = Promise.resolve();
 
   const DONE = { keep: "Kept", reject: "Rejected", none: "Taken back" };
   const KEYS = [
@@ -280,7 +281,7 @@
     if (!act || (arrow && !large.open && !event.target.closest(REVIEWED))) return;
     event.preventDefault();
     event.stopPropagation();
-    act();
+    pressed = pressed.then(act); // a key waits until the one before has moved the focus
   }, true);
 
   document.addEventListener("focusin", (event) => {
