@@ -14,7 +14,9 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 WIDTH = 6.0
@@ -48,7 +50,8 @@ class Plot(Figure):
     """A figure that knows its title, and what to tell those who cannot see it. A notebook shows it as it is."""
 
     def __init__(self, title: str, words: str, height: float) -> None:
-        super().__init__(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
+        super().__init__(figsize=(WIDTH, height), layout=layout, facecolor="white")
         self.title, self.words = title, words
 
     def _repr_png_(self) -> bytes:
@@ -84,9 +87,9 @@ def counted(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def note(axes: Axes, x: float, y: float, text: str, **how: Any) -> None:
-    """Writes small print into axes."""
-    axes.text(x, y, text, **{"fontsize": _SIZE - 1, "color": INK, "alpha": FAINT, **how})
+def note(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
+    """Returns small print, written into axes."""
+    return axes.text(x, y, text, **{"fontsize": _SIZE - 1, "color": INK, "alpha": FAINT, **how})
 
 
 def legend(figure: Figure, handles: Sequence[Any], columns: int, title: str = "") -> Legend:
@@ -117,6 +120,11 @@ def plain(text: str, length: int = 24) -> str:
     """
     line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
     return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
+
+
+def signed(points: float) -> str:
+    """Returns a difference with its sign, a true minus among them: +1.5, −0.5, 0."""
+    return f"{points:+.1f}".replace("-", "−") if round(points, 1) else "0"
 
 
 def svg(figure: Figure) -> str:
