@@ -13,7 +13,21 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report import accuracy as measured
 from ltgc_cli.report.numbers import binned
-from ltgc_cli.report.plot import BLUE, INK, RED, SHOTS, STEPS, Plot, dressed, legend, named, note, plain, signed
+from ltgc_cli.report.plot import (
+    BLUE,
+    INK,
+    RED,
+    SHOTS,
+    STEPS,
+    Plot,
+    dressed,
+    how_many,
+    legend,
+    named,
+    note,
+    plain,
+    signed,
+)
 
 _BARS = 40
 """Classes whose gains are shown one by one."""
@@ -134,7 +148,7 @@ def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot 
         Patch(
             facecolor=SHOTS.get(shot, INK),
             alpha=0.85,
-            label=f"{shot or 'all'} ({len(own):,}): mean {np.mean(own):+.1f}",
+            label=f"{shot or 'all'} ({len(own):,}): {_mean(own)}",
         )
         for shot, own in _by_shot(found).items()
     ]
@@ -176,7 +190,7 @@ def _by_shot(found: Sequence[_Gain]) -> dict[str, list[float]]:
 
 
 def _group_in_words(shot: str, own: Sequence[float]) -> str:
-    return f"{shot or 'all'} ({len(own):,} {'class' if len(own) == 1 else 'classes'}): {_mean(own)} points"
+    return f"{shot or 'all'} ({how_many(len(own))}): {_mean(own)} points"
 
 
 def _mean(own: Sequence[float]) -> str:

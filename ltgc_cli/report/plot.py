@@ -82,6 +82,11 @@ def named(axes: Axes, x: str = "", y: str = "") -> None:
         label.set(text=text, fontsize=_SIZE, color=INK, alpha=0.85)
 
 
+def how_many(count: int) -> str:
+    """Returns so many classes, in words."""
+    return "1 class" if count == 1 else f"{count:,} classes"
+
+
 def counted(axis: Any) -> None:
     """Writes the ticks of an axis as whole numbers: 1,000."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -118,8 +123,13 @@ def plain(text: str, length: int = 24) -> str:
     >>> plain("a $name$ that goes on and on")
     'a \\\\$name\\\\$ that goes on a…'
     """
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+    line = _line(text)
     return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
+
+
+def _line(text: str) -> str:
+    """Returns a text on one line without control characters, which no SVG may hold."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
 
 
 def signed(points: float) -> str:
@@ -135,6 +145,9 @@ def svg(figure: Figure) -> str:
     """
     quiet: Any = {"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}
     file = io.BytesIO()
+    for axes in figure.axes:
+        if place := axes.get_subplotspec():
+            axes.set_subplotspec(place)  # the layout begins anew: how it was drawn before must not show
     with matplotlib.rc_context(quiet), _no_font_has_all():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
@@ -146,7 +159,7 @@ def svg(figure: Figure) -> str:
     _own_ids(root, f"plot-{digest}-")
     box = root.get("viewBox", "")
     root.attrib.clear()
-    words = [getattr(figure, "title", ""), getattr(figure, "words", "")]
+    words = [_line(getattr(figure, "title", "")), _line(getattr(figure, "words", ""))]
     about = [(tag, f"plot-{digest}-{tag}", text) for tag, text in zip(("title", "desc"), words, strict=True) if text]
     root.attrib.update(
         {
