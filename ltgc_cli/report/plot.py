@@ -146,8 +146,8 @@ def svg(figure: Figure) -> str:
     quiet: Any = {"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}
     file = io.BytesIO()
     for axes in figure.axes:
-        if place := axes.get_subplotspec():
-            axes.set_subplotspec(place)  # the layout begins anew: how it was drawn before must not show
+        if spot := axes.get_subplotspec():
+            axes.set_subplotspec(spot)  # the layout begins anew: how it was drawn before must not show
     with matplotlib.rc_context(quiet), _no_font_has_all():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
