@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.records import (
@@ -21,6 +22,8 @@ from ltgc_cli.records import (
     kind_of,
 )
 from ltgc_cli.report import accuracy
+
+T = TypeVar("T")
 
 
 class Drawing(NamedTuple):
@@ -57,7 +60,7 @@ class ClassStory(NamedTuple):
     label: int
     name: str
     sense: str = ""
-    count: int | None = None
+    real: int | None = None
     """Real training images; None where there is no data."""
     shot: str = ""
     tail: bool = False
@@ -105,6 +108,8 @@ class Story(NamedTuple):
     """All that the page tells of a stream."""
 
     classes: tuple[ClassStory, ...]
+    shown: tuple[ClassStory, ...]
+    """Those that the page lists: all of them, or the few that somebody wants to see."""
     lines: tuple[accuracy.Line, ...] = ()
     comparison: accuracy.Comparison | None = None
     confusions: tuple[Metric, ...] = ()
@@ -154,6 +159,7 @@ def told(rows: Iterable[Record], baseline: str = "") -> Story:
     best = compared.method.method if compared else found[0].method if found else ""
     return Story(
         classes=classes,
+        shown=classes,
         lines=tuple(found),
         comparison=compared,
         confusions=tuple(accuracy.confusions(whole, best)),
@@ -204,7 +210,7 @@ def _class(
         label=label,
         name=cls.class_,
         sense=cls.sense,
-        count=cls.count,
+        real=cls.count,
         shot=cls.shot,
         tail=cls.tail,
         template=template.text if template else "",
@@ -213,7 +219,9 @@ def _class(
         drawings=drawings,
         plain=tuple(_drawing(row, verdicts) for row in images if row.origin == "plain"),
         descriptions=sum(isinstance(row, Description) for row in rows),
-        turned_down=tuple((row.text, row.reason) for row in rows if _is_text(row)),
+        turned_down=tuple(
+            (row.text, row.reason) for row in rows if isinstance(row, Rejected) and row.of == "description"
+        ),
         failures=tuple(_failure(row) for row in rows if isinstance(row, Failure)),
         method=compared.method.by_class.get(label) if compared else None,
         baseline=compared.baseline.by_class.get(label) if compared else None,
@@ -222,10 +230,6 @@ def _class(
         redrawn=sum(max(0, len(row.history) - 1) for row in ends),
         all_originals=len(originals),
     )
-
-
-def _is_text(row: Record) -> bool:
-    return isinstance(row, Rejected) and row.of == "description"
 
 
 def _drawing(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> Drawing:
@@ -266,45 +270,62 @@ def _made(rows: Iterable[Record]) -> tuple[tuple[str, str, int, int], ...]:
     return tuple((prompt, model, many, seeds) for (prompt, model), (many, seeds) in found.items())
 
 
+def only(story: Story, names: Sequence[str]) -> Story:
+    """Returns the story with the named classes alone in its list. Raises InputError for a name that no class has."""
+    known = {cls.name for cls in story.classes}
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise InputError(f"--class {name}: no class of the stream{f'; did you mean {close[0]}?' if close else ''}")
+    return story._replace(shown=tuple(cls for cls in story.classes if cls.name in names))
+
+
 def shas(story: Story) -> list[str]:
-    """Returns the pictures that the page shows, each once, in its order."""
-    found: dict[str, None] = {}
-    for cls in story.classes:
-        for original in cls.originals:
-            found[original.sha256] = None
-        for drawing in (*cls.drawings, *cls.plain):
-            found[drawing.sha256] = None
-            for step in drawing.steps:
-                found[step.sha256] = None
-    return [sha256 for sha256 in found if sha256]
+    """Returns the sha256 of the pictures that the page shows, each once, in its order."""
+    return list(dict.fromkeys(sha256 for cls in story.shown for sha256 in _pictured(cls)))
+
+
+def pictures(cls: ClassStory) -> int:
+    """Returns how many pictures are shown of a class, rounds of a drawing counted too."""
+    return sum(1 for _ in _pictured(cls))
+
+
+def _pictured(cls: ClassStory) -> Iterator[str]:
+    for original in cls.originals:
+        yield original.sha256
+    for drawing in (*cls.drawings, *cls.plain):
+        yield drawing.sha256
+        for step in drawing.steps:
+            yield step.sha256
 
 
 def cut(story: Story, most: int) -> Story:
-    """Returns the story with at most so many pictures of each class: a fair choice of each kind, and what is left out.
+    """Returns the story with at most about so many pictures of each class shown: a fair choice of each kind.
 
-    Of the drawings those stay that are spread evenly over the accepted, and over the rejected.
+    Of the drawings those stay that are spread evenly over the accepted, and over the rejected; the rounds of a
+    drawing are a third of the room.
     """
-    return story._replace(classes=tuple(_cut(cls, most) for cls in story.classes))
+    return story._replace(shown=tuple(_cut(cls, most) for cls in story.shown))
 
 
 def _cut(cls: ClassStory, most: int) -> ClassStory:
+    if pictures(cls) <= most:
+        return cls
     accepted = [drawing for drawing in cls.drawings if drawing.accepted]
     rejected = [drawing for drawing in cls.drawings if not drawing.accepted]
-    kinds: list[Sequence[Original | Drawing]] = [cls.originals, accepted, rejected, cls.plain]
-    if sum(map(_pictures, kinds)) <= most:
-        return cls
-    shares = _shares([len(kind) for kind in kinds], most)
-    originals = tuple(cls.originals[: shares[0]])
-    kept = tuple((*_spread(accepted, shares[1]), *_spread(rejected, shares[2])))
-    plain = tuple(cls.plain[: shares[3]])
-    left = sum(len(kind) for kind in kinds) - len(originals) - len(kept) - len(plain)
-    # A history is a picture a round: there is room for them only where there is room for every drawing.
-    short = tuple(drawing._replace(steps=()) for drawing in kept) if left else kept
-    return cls._replace(originals=originals, drawings=short, plain=plain, left_out=cls.left_out + left)
-
-
-def _pictures(kind: Sequence[Original | Drawing]) -> int:
-    return sum(1 if isinstance(one, Original) else max(1, len(one.steps)) for one in kind)
+    refined = any(drawing.steps for drawing in cls.drawings)
+    shares = _shares([len(accepted), len(rejected), len(cls.originals), len(cls.plain)], most - refined * most // 3)
+    kept = (*_spread(accepted, shares[0]), *_spread(rejected, shares[1]))
+    room = most - sum(shares)
+    drawings = []
+    for drawing in kept:
+        fits = len(drawing.steps) <= room
+        room -= len(drawing.steps) if fits else 0
+        drawings.append(drawing if fits else drawing._replace(steps=()))
+    originals, plain = cls.originals[: shares[2]], cls.plain[: shares[3]]
+    shown = len(drawings) + len(originals) + len(plain)
+    left = len(cls.drawings) + len(cls.originals) + len(cls.plain) - shown
+    return cls._replace(drawings=tuple(drawings), originals=originals, plain=plain, left_out=left)
 
 
 def _shares(sizes: Sequence[int], most: int) -> list[int]:
@@ -321,10 +342,10 @@ def _shares(sizes: Sequence[int], most: int) -> list[int]:
     return shares
 
 
-def _spread(items: Sequence[Drawing], many: int) -> list[Drawing]:
+def _spread(items: Sequence[T], many: int) -> list[T]:
     """Returns so many of the items, evenly spread.
 
     >>> _spread("abcdefgh", 3)
-    ['a', 'd', 'f']
+    ['a', 'c', 'f']
     """
     return [items[place * len(items) // many] for place in range(many)]
