@@ -99,7 +99,7 @@ def test_every_flag_that_the_readme_names_exists():
     )
     helps = "".join(
         subprocess.run([sys.executable, "-m", "ltgc_cli", *words], capture_output=True, text=True).stdout
-        for words in [["--help"], *([command, "--help"] for command in COMMANDS)]
+        for words in [["--help"], *([command, "--help-all"] for command in COMMANDS)]
     )
     foreign = {
         "--editable",
@@ -114,6 +114,7 @@ def test_every_flag_that_the_readme_names_exists():
     assert {flag for flag in named - foreign if flag not in helps} == set()
 
 
-def test_every_file_that_the_readme_points_to_is_there():
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_every_file_that_a_page_points_to_is_there(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ltgc_cli import console
+from ltgc_cli.cli.help import App
 from ltgc_cli.errors import INTERRUPTED, InputError, LtgcError
 
 PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict")
@@ -44,7 +45,7 @@ class Commands(TyperGroup):
             raise typer.Exit(0) from None
 
 
-app = typer.Typer(
+app = App(
     name="ltgc",
     cls=Commands,
     rich_markup_mode=None,  # rich help costs 150 ms at every start

@@ -36,7 +36,14 @@ def demo(
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Run all seven stages on scikit-learn's handwritten digits cut to a long tail, offline, in a few minutes."""
+    """Run all seven stages on scikit-learn's handwritten digits cut to a long tail, offline, in a few minutes.
+
+    Asks nobody and costs nothing: all models are embedded. Writes a contact sheet and every record to --out.
+
+    \b
+    ltgc demo
+    ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
+    """
     from ltgc_cli import records
     from ltgc_cli.cli import view
     from ltgc_cli.cli.session import default_folder

@@ -1,0 +1,109 @@
+"""--help: a command's flags in groups, the few that most people need at first, all with --help-all."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.testing import CliRunner
+
+from ltgc_cli.cli import app, help
+
+
+def walked(command, path=()):
+    if isinstance(command, TyperGroup):
+        return [found for name, sub in command.commands.items() for found in walked(sub, (*path, name))]
+    return [(path, command)]
+
+
+COMMANDS = [pytest.param(path, command, id=" ".join(path)) for path, command in walked(typer.main.get_command(app))]
+
+
+def printed(*words):
+    ran = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"}).invoke(app, words, prog_name="ltgc")
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def flags(text):
+    """The flags that a help page has a row for."""
+    rows = re.findall(r"^  (-.*?)(?:  |$)", text, re.MULTILINE)
+    return [set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", row)) for row in rows]
+
+
+def shown(text):
+    return set().union(*flags(text))
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_a_command_shows_a_dozen_options_at_first(path, command):
+    assert len(flags(printed(*path, "--help"))) <= 12
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_help_all_shows_all_options(path, command):
+    options = [param for param in command.params if param.param_type_name == "option" and not param.hidden]
+    text = printed(*path, "--help-all")
+
+    assert {opt for option in options for opt in (*option.opts, *option.secondary_opts)} <= shown(text)
+    assert len(flags(text)) == len(options) + 2, "and --help and --help-all themselves"
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_short_help_says_how_many_more_there_are(path, command):
+    text = printed(*path, "--help")
+    hidden = len(flags(printed(*path, "--help-all"))) - 2 - len(flags(text))
+
+    said = re.findall(r"(\d+) more options: ltgc .* --help-all", text)
+    assert said == ([str(hidden)] if hidden else [])
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_h_is_help(path, command):
+    assert printed(*path, "-h") == printed(*path, "--help")
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_what_a_command_must_have_is_shown_at_first(path, command):
+    required = {param.opts[0] for param in command.params if param.required and param.param_type_name == "option"}
+    assert required <= shown(printed(*path, "--help"))
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_a_command_says_what_it_does_in_a_sentence_and_gives_an_example(path, command):
+    sentence = command.help.strip().split("\n\n")[0]
+
+    assert sentence.endswith(".")
+    assert f"ltgc {' '.join(path)} " in command.help + " "
+
+
+def test_the_tables_of_the_help_name_commands_and_flags_that_exist():
+    opts = {
+        " ".join(path): {opt for param in cmd.params for opt in param.opts}
+        for path, cmd in walked(typer.main.get_command(app))
+    }
+
+    assert {
+        (name, flag) for name, flags in help.FIRST.items() for flag in flags.split() if flag not in opts[name]
+    } == set()
+    assert {(name, flag) for name, flags in help.HEADINGS.items() for flag in flags if flag not in opts[name]} == set()
+
+
+def test_the_flags_of_mix_train_stand_under_what_they_are_about():
+    text = printed("mix-train", "--help-all")
+    assert re.findall(r"^([A-Z].*):$", text, re.MULTILINE) == [
+        "The data",
+        "The stream",
+        "The loss",
+        "The classifier",
+        "The loop",
+        "The images",
+        "The run",
+        "The model",
+        "Input and output",
+        "Help",
+    ]
+    loss = text[text.index("The loss:") : text.index("The classifier:")]
+    assert shown(loss) == {"--loss", "--tau", "--gamma", "--margin", "--lade-weight"}
