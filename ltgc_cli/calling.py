@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, overload
 
 import typer
 
-from ltgc_cli import cli, records
+from ltgc_cli import cli, console, records
 from ltgc_cli.cli import flags
 from ltgc_cli.errors import InputError
 from ltgc_cli.records import Record
@@ -152,6 +152,8 @@ def _called(command: Callable[..., object], *args: Any, **given: Any) -> _Called
             ran = context.command.invoke(context)
         except typer.Exit:  # predict ends so where an image could not be read; the image's line says why
             ran = None
+        finally:
+            console.configure(quiet=False)  # a call leaves nothing set
         out.seek(0)
         written = out.read()
     return _Called(ran if isinstance(ran, flags.Ran) else flags.Ran(None), written, dict(context.params))
