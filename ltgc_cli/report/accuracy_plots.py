@@ -13,7 +13,21 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report import accuracy as measured
 from ltgc_cli.report.numbers import binned
-from ltgc_cli.report.plot import BLUE, INK, RED, SHOTS, STEPS, Plot, dressed, legend, named, note, plain
+from ltgc_cli.report.plot import (
+    BLUE,
+    INK,
+    RED,
+    SHOTS,
+    STEPS,
+    Plot,
+    dressed,
+    how_many,
+    legend,
+    named,
+    note,
+    plain,
+    signed,
+)
 
 _BARS = 40
 """Classes whose gains are shown one by one."""
@@ -29,7 +43,7 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
     groups = [group for group in measured.GROUPS if any(line.value(group) is not None for line in lines)]
     if not groups:
         return None
-    plot = Plot("Accuracy by group of classes", _lines_in_words(lines, groups), 0.75 + 0.25 * len(lines))
+    plot = Plot("Accuracy by group of classes", _lines_in_words(lines, groups), 0.8 + 0.36 * len(lines))
     panels = plot.subplots(1, len(groups), sharey=True, sharex=True, squeeze=False)[0]
     own = sum(not line.source for line in lines)
     for axes, group in zip(panels, groups, strict=True):
@@ -40,24 +54,36 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
         if 0 < own < len(lines):
             axes.axhline(own - 0.5, color=INK, alpha=0.4, linewidth=0.8)
         axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(range(len(lines)), [plain(line.title, 32) for line in lines])
-    panels[0].set_ylim(len(lines) - 0.5, -0.5)
-    panels[0].set_xlim(*_reach(lines, groups))
+        axes.set_yticks([])
+    # Names stand above their dots: beside them they would take half of the width.
+    for place, line in enumerate(lines):
+        text = note(panels[0], 0, place - 0.08, plain(line.title, 60), va="bottom", alpha=0.85)
+        text.set(transform=panels[0].get_yaxis_transform(), in_layout=False)
+    panels[0].set(xlim=_reach(lines, groups), ylim=(len(lines) - 0.4, -0.55))
     plot.supxlabel(_what_the_lines_mean(lines), fontsize=8.5, color=INK, alpha=0.85)
     return plot
 
 
-def _dot(axes: Axes, line: measured.Line, group: str, place: int) -> None:
+def _dot(axes: Axes, line: measured.Line, group: str, place: float) -> None:
     row = line.values.get(("accuracy", group))
     if row is None or row.value is None:
         return
+    place += 0.18
     colour = INK if line.source else RED if line.generated else BLUE
     low, high = _interval(row)
-    axes.plot([low, high], [place, place], color=colour, linewidth=1.6, alpha=0.75, solid_capstyle="butt")
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.8, alpha=0.6, solid_capstyle="butt")
     mark, fill = ("D", "none") if line.source else ("o", colour)
     axes.plot([row.value], [place], mark, color=colour, markerfacecolor=fill, markersize=4.5, markeredgewidth=1.1)
-    note(axes, row.value, place - 0.16, f"{row.value:.1f}", ha="center", va="bottom", fontsize=7, alpha=0.85)
+    axes.annotate(
+        f"{row.value:.1f}",
+        (max(high, row.value), place),
+        (5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7.5,
+        color=INK,
+        alpha=0.85,
+    )
 
 
 def _interval(row: Metric) -> tuple[float, float]:
@@ -72,8 +98,8 @@ def _reach(lines: Sequence[measured.Line], groups: Sequence[str]) -> tuple[float
         line.values[key] for line in lines for key in (("accuracy", group) for group in groups) if key in line.values
     ]
     ends = [end for row in found if row.value is not None for end in _interval(row)]
-    pad = 0.12 * (max(ends) - min(ends)) or 2.0
-    return min(ends) - pad, max(ends) + pad
+    width = max(ends) - min(ends) or 4.0
+    return min(ends) - 0.08 * width, max(ends) + 0.32 * width  # to the right stand the values
 
 
 def _what_the_lines_mean(lines: Sequence[measured.Line]) -> str:
@@ -122,7 +148,7 @@ def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot 
         Patch(
             facecolor=SHOTS.get(shot, INK),
             alpha=0.85,
-            label=f"{shot or 'all'} ({len(own):,}): mean {np.mean(own):+.1f}",
+            label=f"{shot or 'all'} ({len(own):,}): {_mean(own)}",
         )
         for shot, own in _by_shot(found).items()
     ]
@@ -164,11 +190,11 @@ def _by_shot(found: Sequence[_Gain]) -> dict[str, list[float]]:
 
 
 def _group_in_words(shot: str, own: Sequence[float]) -> str:
-    return f"{shot or 'all'} ({len(own):,} {'class' if len(own) == 1 else 'classes'}): {_mean(own)} points"
+    return f"{shot or 'all'} ({how_many(len(own))}): {_mean(own)} points"
 
 
 def _mean(own: Sequence[float]) -> str:
-    return f"mean {np.mean(own):+.1f}"
+    return f"mean {signed(float(np.mean(own)))}"
 
 
 def _gain_bars(axes: Axes, found: Sequence[_Gain]) -> None:
@@ -180,7 +206,7 @@ def _gain_bars(axes: Axes, found: Sequence[_Gain]) -> None:
             axes.plot([0], [place], "|", color=colour, markersize=5, markeredgewidth=1.6)
         side = -1 if gain.points < 0 else 1
         axes.annotate(
-            f"{gain.points:+.1f}" if gain.points else "0",
+            signed(gain.points),
             (gain.points, place),
             (4 * side, 0),
             textcoords="offset points",
@@ -205,7 +231,6 @@ def _gain_curves(axes: Axes, found: Sequence[_Gain]) -> None:
         edges, values = binned(own, STEPS)
         share = 100 * edges / len(own)
         colour = SHOTS.get(shot, INK)
-        axes.stairs(values, share, baseline=0, fill=True, color=colour, alpha=0.12, linewidth=0)
         axes.stairs(values, share, baseline=None, color=colour, linewidth=1.6)
     axes.axhline(0, color=INK, alpha=0.6, linewidth=0.8)
     axes.set_xlim(0, 100)

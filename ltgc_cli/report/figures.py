@@ -20,7 +20,22 @@ from numpy.typing import NDArray
 from ltgc_cli.records import Class, Image, Record
 from ltgc_cli.report.accuracy_plots import accuracy, gains
 from ltgc_cli.report.numbers import binned, moving_mean, runs
-from ltgc_cli.report.plot import INK, LINES, RED, SHOTS, STEPS, Plot, counted, dressed, legend, named, note, plain, svg
+from ltgc_cli.report.plot import (
+    INK,
+    LINES,
+    RED,
+    SHOTS,
+    STEPS,
+    Plot,
+    counted,
+    dressed,
+    how_many,
+    legend,
+    named,
+    note,
+    plain,
+    svg,
+)
 from ltgc_cli.report.score_plots import scores
 
 __all__ = ["accuracy", "curves", "distribution", "gains", "scores", "svg"]
@@ -87,7 +102,7 @@ def _shade_tail(axes: Axes, tail: Sequence[bool]) -> None:
             axes,
             stop,
             0.985,
-            f"tail: {sum(tail):,} classes ",
+            f"tail: {how_many(sum(tail))} ",
             ha="right",
             va="top",
             transform=axes.get_xaxis_transform(),
@@ -121,8 +136,8 @@ def _name_places(axes: Axes, names: Sequence[str]) -> None:
 def _counts_in_words(classes: Sequence[Class], real: NDArray[np.float64], total: NDArray[np.float64]) -> str:
     tail = np.array([cls.tail for cls in classes])
     text = (
-        f"{len(classes):,} classes by rank, from {real.max():,.0f} real training images down to {real.min():,.0f}; "
-        f"{tail.sum():,} are tail classes."
+        f"{how_many(len(classes))} by rank, from {real.max():,.0f} real training images down to {real.min():,.0f}; "
+        f"of the tail: {how_many(int(tail.sum()))}."
     )
     added = (total - real)[tail]
     if added.any():

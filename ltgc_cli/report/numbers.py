@@ -39,6 +39,18 @@ def moving_mean(values: ArrayLike, width: int) -> Floats:
     return (sums[last] - sums[first]) / (last - first)
 
 
+def bins(low: float, high: float, count: int, at: float | None = None) -> Floats:
+    """Returns the edges of equal bins that cover low to high, so many or a few more; one edge lies at `at`.
+
+    >>> bins(0.0, 1.0, 4, 0.6).round(2).tolist()
+    [-0.15, 0.1, 0.35, 0.6, 0.85, 1.1]
+    """
+    step = (high - low) / count or 0.01
+    start = low if at is None else at - np.ceil((at - low) / step) * step
+    steps = np.floor((high - start) / step) + 1
+    return np.asarray(start + step * np.arange(steps + 1), dtype=np.float64)
+
+
 def shares(values: Sequence[float], edges: ArrayLike) -> Floats:
     """Returns what share of the values lies in each bin; one at or past the last edge counts in the last bin.
 

@@ -14,7 +14,9 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 WIDTH = 6.0
@@ -48,7 +50,8 @@ class Plot(Figure):
     """A figure that knows its title, and what to tell those who cannot see it. A notebook shows it as it is."""
 
     def __init__(self, title: str, words: str, height: float) -> None:
-        super().__init__(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
+        super().__init__(figsize=(WIDTH, height), layout=layout, facecolor="white")
         self.title, self.words = title, words
 
     def _repr_png_(self) -> bytes:
@@ -79,14 +82,19 @@ def named(axes: Axes, x: str = "", y: str = "") -> None:
         label.set(text=text, fontsize=_SIZE, color=INK, alpha=0.85)
 
 
+def how_many(count: int) -> str:
+    """Returns so many classes, in words."""
+    return "1 class" if count == 1 else f"{count:,} classes"
+
+
 def counted(axis: Any) -> None:
     """Writes the ticks of an axis as whole numbers: 1,000."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def note(axes: Axes, x: float, y: float, text: str, **how: Any) -> None:
-    """Writes small print into axes."""
-    axes.text(x, y, text, **{"fontsize": _SIZE - 1, "color": INK, "alpha": FAINT, **how})
+def note(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
+    """Returns small print, written into axes."""
+    return axes.text(x, y, text, **{"fontsize": _SIZE - 1, "color": INK, "alpha": FAINT, **how})
 
 
 def legend(figure: Figure, handles: Sequence[Any], columns: int, title: str = "") -> Legend:
@@ -115,8 +123,18 @@ def plain(text: str, length: int = 24) -> str:
     >>> plain("a $name$ that goes on and on")
     'a \\\\$name\\\\$ that goes on a…'
     """
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+    line = _line(text)
     return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
+
+
+def _line(text: str) -> str:
+    """Returns a text on one line without control characters, which no SVG may hold."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+
+
+def signed(points: float) -> str:
+    """Returns a difference with its sign, a true minus among them: +1.5, −0.5, 0."""
+    return f"{points:+.1f}".replace("-", "−") if round(points, 1) else "0"
 
 
 def svg(figure: Figure) -> str:
@@ -127,6 +145,9 @@ def svg(figure: Figure) -> str:
     """
     quiet: Any = {"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}
     file = io.BytesIO()
+    for axes in figure.axes:
+        if spot := axes.get_subplotspec():
+            axes.set_subplotspec(spot)  # the layout begins anew: how it was drawn before must not show
     with matplotlib.rc_context(quiet), _no_font_has_all():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
@@ -138,7 +159,7 @@ def svg(figure: Figure) -> str:
     _own_ids(root, f"plot-{digest}-")
     box = root.get("viewBox", "")
     root.attrib.clear()
-    words = [getattr(figure, "title", ""), getattr(figure, "words", "")]
+    words = [_line(getattr(figure, "title", "")), _line(getattr(figure, "words", ""))]
     about = [(tag, f"plot-{digest}-{tag}", text) for tag, text in zip(("title", "desc"), words, strict=True) if text]
     root.attrib.update(
         {

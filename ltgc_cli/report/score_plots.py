@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Image, Record, Rejected, Template
-from ltgc_cli.report.numbers import shares
+from ltgc_cli.report.numbers import bins, shares
 from ltgc_cli.report.plot import BLUE, INK, RED, RULE, Plot, dressed, legend, named, plain
 
 _RIDGES = 12
@@ -64,9 +64,8 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
         if any(getattr(cls, kind) for cls in found)
     ]
     if any(cls.real for cls in found):
-        handles.append(
-            Line2D([], [], color=INK, linewidth=1.2, label=f"real ({sum(len(cls.real) for cls in found):,})")
-        )
+        tick: dict[str, Any] = {"marker": "|", "linestyle": ""} if len(found) <= _RIDGES else {"linewidth": 1.2}
+        handles.append(Line2D([], [], color=INK, **tick, label=f"real ({sum(len(cls.real) for cls in found):,})"))
     if any(cls.bar is not None for cls in found):
         handles.append(Line2D([], [], color=INK, linewidth=1.4, linestyle=_BAR, label="the class's bar"))
     legend(plot, handles, 4)
@@ -113,19 +112,20 @@ def _judged(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tup
 def _ridges(axes: Axes, found: Sequence[_Judged], scale: str) -> None:
     """Draws a class a row: its drawings as a heap, its real images as ticks below, its bar across."""
     everything = [score for cls in found for score in (*cls.drawn, *cls.real)]
-    edges = _edges([*everything, *(cls.bar for cls in found if cls.bar is not None)])
+    low, high = min(everything), max(everything)
     for place, cls in enumerate(found):
         ground = len(found) - 1.0 - place
         axes.axhline(ground, color=INK, alpha=RULE, linewidth=0.6, zorder=0)
+        edges = bins(low, high, _BINS, cls.bar)
         _stack(axes, cls, edges, ground, 0.7 / max(float(shares(cls.drawn, edges).max()), 1e-9))
         _ticks(axes, cls.real, ground)
         if cls.bar is not None:
             axes.plot([cls.bar] * 2, [ground - 0.2, ground + 0.75], color=INK, linewidth=1.4, linestyle=_BAR)
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(-0.25, len(found) - 0.2))
+    axes.set_ylim(-0.25, len(found) - 0.2)
+    axes.margins(x=0.02)
     axes.spines["left"].set_visible(False)
-    axes.set_yticks(
-        [len(found) - 1.0 - place + 0.15 for place in range(len(found))], [plain(cls.name) for cls in found]
-    )
+    middles = [len(found) - 0.85 - place for place in range(len(found))]
+    axes.set_yticks(middles, [plain(cls.name) for cls in found])
     axes.tick_params(axis="y", length=0)
     named(axes, _score(scale))
 
@@ -138,11 +138,12 @@ def _pooled(axes: Axes, found: Sequence[_Judged], scale: str) -> None:
     pools = {
         kind: [score for cls in found for score in getattr(cls, kind)] for kind in ("accepted", "rejected", "real")
     }
-    edges = _edges([score for pool in pools.values() for score in pool])
+    everything = [score for pool in pools.values() for score in pool]
+    bar = 0.0 if relative else next(iter(bars))
+    edges = bins(min(everything), max(everything), _BINS, bar)
     _stack(axes, _Judged("", None, **pools), edges, 0.0, 100)
     if pools["real"]:
         axes.stairs(100 * shares(pools["real"], edges), edges, baseline=None, color=INK, linewidth=1.2)
-    bar = 0.0 if relative else next(iter(bars))
     if bar is not None:
         axes.axvline(bar, color=INK, linewidth=1.4, linestyle=_BAR)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
@@ -151,7 +152,7 @@ def _pooled(axes: Axes, found: Sequence[_Judged], scale: str) -> None:
 
 def _stack(axes: Axes, cls: _Judged, edges: NDArray[np.float64], ground: float, height: float) -> None:
     """Draws what share of the drawings scored how, the accepted ones below the rejected."""
-    base = np.full(_BINS, ground)
+    base = np.full(len(edges) - 1, ground)
     for kind, colour in _KINDS:
         own = getattr(cls, kind)
         if own:
@@ -171,12 +172,6 @@ def _ticks(axes: Axes, real: Sequence[float], ground: float) -> None:
 def _from_bar(cls: _Judged, bar: float) -> _Judged:
     real, accepted, rejected = ([score - bar for score in some] for some in (cls.real, cls.accepted, cls.rejected))
     return cls._replace(bar=0.0, real=real, accepted=accepted, rejected=rejected)
-
-
-def _edges(values: Sequence[float]) -> NDArray[np.float64]:
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    pad = 0.03 * (high - low) or 0.05
-    return np.linspace(low - pad, high + pad, _BINS + 1)
 
 
 def _score(scale: str) -> str:
