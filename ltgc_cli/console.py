@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 _quiet = False
 _PLAIN_EVERY = 15.0
@@ -65,6 +65,37 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
     # Where nobody's terminal sets the width, lines are as long as they need to be.
     width = None if out.isatty() else 200
     Console(file=out, highlight=False, width=width).print(grid)
+
+
+class Branch(NamedTuple):
+    """A part of a tree: its lines, and the branches below it."""
+
+    lines: Sequence[str]
+    branches: Sequence[Branch]
+
+
+def tree(root: Branch) -> None:
+    """Prints a tree. What came from a model or a file is shown as it is, never as markup."""
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def grown(branch: Branch) -> Tree:
+        shown = Tree(Text("\n".join(map(printable, branch.lines))))
+        for below in branch.branches:
+            shown.children.append(grown(below))
+        return shown
+
+    width = None if sys.stdout.isatty() else 200
+    Console(file=sys.stdout, highlight=False, width=width).print(grown(root))
+
+
+def agreed(question: str) -> bool:
+    """Returns whether a person says yes. Where nobody can be asked it is no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def printable(text: str) -> str:
@@ -169,10 +200,11 @@ def _shown(state: Progress) -> Any:
 
 def _live() -> bool:
     """Returns whether one line of stderr can be redrawn: in a pipeline several commands share the terminal."""
-    return sys.stderr.isatty() and not _is_pipe(sys.stdin) and not _is_pipe(sys.stdout)
+    return sys.stderr.isatty() and not is_pipe(sys.stdin) and not is_pipe(sys.stdout)
 
 
-def _is_pipe(stream: IO[str]) -> bool:
+def is_pipe(stream: IO[str]) -> bool:
+    """Returns whether another command is at the other end of a stream."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):

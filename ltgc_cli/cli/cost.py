@@ -10,7 +10,7 @@ import typer
 from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import options as o
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, nearest
 
 BY = ("stage", "model", "class")
 
@@ -42,7 +42,7 @@ def cost(
     groups = by or ["stage", "model"]
     for name in groups:
         if name not in BY:
-            raise InputError(f"--by {name}: one of {', '.join(BY)} is wanted")
+            raise InputError(f"--by {name}: one of {', '.join(BY)} is wanted{nearest(name, BY)}")
     with input.open("rb") if input else sys.stdin.buffer as stream:
         found = sums(read(stream, str(input or "stdin")), groups)
     if output or json or not console.is_terminal():

@@ -6,6 +6,7 @@ that begins above it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -56,7 +57,32 @@ _ALL = "ltgc.help_all"
 
 
 class Command(TyperCommand):
-    """A command whose help has groups, and hides what few people need behind `--help-all`."""
+    """A command whose help has groups, and hides what few people need behind `--help-all`.
+
+    Its flags are read from its function's signature when they are first wanted: that takes 5 ms a command, and a
+    start wants those of one command at most.
+    """
+
+    def __init__(self, *, function: Callable[..., Any], **settings: Any) -> None:
+        self._function = function
+        super().__init__(**settings)
+
+    @functools.cached_property
+    def _read(self) -> Any:
+        alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+        alone.command(self.name)(self._function)
+        return typer.main.get_command(alone)
+
+    @property
+    def params(self) -> list[Any]:
+        return self._read.params
+
+    @params.setter
+    def params(self, none: list[Any]) -> None:
+        """Typer read them from a stand-in without any."""
+
+    def invoke(self, ctx: Any) -> Any:
+        return self._read.invoke(ctx)
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)
@@ -88,10 +114,18 @@ class Command(TyperCommand):
 
 
 class App(typer.Typer):
-    """Typer, with every command's help as above."""
+    """Typer, with every command as above."""
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
-        return super().command(name, **{"cls": Command, **settings})
+        def register(function: F) -> F:
+            def stand_in() -> None: ...
+
+            stand_in.__name__, stand_in.__doc__ = function.__name__, function.__doc__
+            cls: Any = functools.partial(Command, function=function)
+            super(App, self).command(name, cls=cls, **settings)(stand_in)
+            return function
+
+        return register
 
 
 def shown(command: Any) -> list[Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +48,8 @@ def predict(
     \b
     ltgc predict --checkpoint trained/ photo.jpg more-photos/ | jq -r '[.image, .top[0].class] | @tsv'
     """
+    import json as jsonlib
+
     from ltgc_cli.cli.runner import Streams, writing
 
     console.configure(quiet=quiet)
@@ -107,6 +107,8 @@ def predictions(
     clip -- the spec of the CLIP model, by default the one that the checkpoint names
     Raises InputError where the checkpoint is not whole or belongs to another CLIP model.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     import torch
 
     from ltgc_cli.cli.measuring import clip_of, load, loaded_clip

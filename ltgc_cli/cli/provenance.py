@@ -40,23 +40,30 @@ def road(digest: str, folder: Path) -> Road:
     """
     notes = _notes(folder)
     runs: list[Done] = []
-    while (done := notes.get(digest)) and done not in runs:
-        runs.insert(0, done)
-        digest = done.input
+    seen: set[str] = set()
+    while digest in notes and digest not in seen:
+        seen.add(digest)
+        # A run that changed nothing wrote what it read; of each stage the latest such run is told.
+        idle = {done.stage: done for done in notes[digest] if done.input == digest}
+        made = [done for done in notes[digest] if done.input != digest][-1:]
+        runs[:0] = [*made, *idle.values()]
+        digest = made[0].input if made else digest
     if not runs:
         return Road((), f"No run in {folder} wrote this stream as it is: {_WHY_NOT}.")
     first = runs[0]
-    began = first.input == ALONE or "class" in first.kinds  # it made the classes: there was nothing before it
+    began = first.input == ALONE or first.stage in _FIRST
     gap = "" if began else f"What {first.stage} read was written by no run in {folder} as it is: {_WHY_NOT}."
     return Road(tuple(runs), gap)
 
 
+_FIRST = ("describe", "extend")
+"""Stages that begin with data or with names: nothing need be before them."""
 _WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
 
 
-def _notes(folder: Path) -> dict[str, Done]:
-    """Returns the notes of all whole runs by what they wrote, of several the latest. What is no note is passed over."""
-    found: dict[str, Done] = {}
+def _notes(folder: Path) -> dict[str, list[Done]]:
+    """Returns the notes of all whole runs by what they wrote, the latest last. What is no note is passed over."""
+    found: dict[str, list[Done]] = {}
     paths = [path for path in folder.glob("artifacts/*/*.json") if path.is_file()]
     for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):
         try:
@@ -64,7 +71,7 @@ def _notes(folder: Path) -> dict[str, Done]:
         except (OSError, msgspec.DecodeError):
             continue
         if done.output:
-            found[done.output] = done
+            found.setdefault(done.output, []).append(done)
     return found
 
 
@@ -87,10 +94,10 @@ def said(value: Any) -> str:
     """Returns a setting as text.
 
     >>> said(None), said(True), said(0.4), said("http://me:secret@host/v1"), said("a1" * 32)
-    ('default', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…')
+    ('not set', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…')
     """
     if value is None or value == "":
-        return "default"
+        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

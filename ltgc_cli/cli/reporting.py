@@ -67,7 +67,8 @@ def report(
 
     console.configure(quiet=quiet)
     _check_ours(output)
-    rows, digest = _read(input)
+    given, digest = _read(input)
+    rows = telling.once(given)
     story = telling.told(rows, baseline)
     story = telling.only(story, only) if only else story
     store = Store(cache_dir or default_folder())
@@ -86,9 +87,20 @@ def report(
         write_atomically(output, text.encode(errors="replace"))
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}") from None
+    _tell(output, len(text), story, pictures.values())
+
+
+def _tell(output: Path, size: int, story: Story, addresses: Iterable[str]) -> None:
+    from ltgc_cli.report.thumbnails import is_tile
+
     left = sum(cls.left_out for cls in story.shown)
-    more = f"; {left:,} pictures were left out (--size, --class)" if left else ""
-    console.notice(f"report: {output}, {len(text) / 1e6:.1f} MB{more}")
+    lost = sum(map(is_tile, addresses))
+    said = f"report: {output}, {size / 1e6:.1f} MB" if size > 1e5 else f"report: {output}, {size / 1e3:.0f} kB"
+    if left:
+        said += f"; {left:,} pictures were left out (--size, --class)"
+    if lost:
+        said += f"; {lost:,} pictures could not be read, and have the reason in their place (is this the --cache-dir?)"
+    console.notice(said)
 
 
 def _check_ours(output: Path) -> None:

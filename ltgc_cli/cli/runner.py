@@ -369,7 +369,7 @@ def _temporary(folder: Path) -> Iterator[Path]:
 def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
     """Where the lines go: a file that appears when it is complete, stdout, or nowhere (a person gets a table)."""
     if streams.output:
-        temporary = streams.output.with_name(f".{streams.output.name}.{os.getpid()}.tmp")
+        temporary = streams.output.with_name(f".{streams.output.name}.{uuid.uuid4().hex}.tmp")
         try:
             with temporary.open("xb") as file:
                 yield file.write

@@ -278,7 +278,9 @@ class Session:
             return estimates.FREE
         price = prices.find(spec, self.limits.price)
         if price is None and self.limits.max_cost is not None:
-            raise InputError(f"--max-cost cannot hold: the price of {spec} is not known; give it in {wanted}")
+            raise InputError(
+                f"--max-cost cannot hold: the price of {spec} is not known; give it in {wanted}{prices.nearest(spec)}"
+            )
         return price
 
     def _tally(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:

@@ -10,10 +10,11 @@ import importlib.util
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from ltgc_cli import errors
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Task
 
@@ -63,6 +64,39 @@ def find(spec: str, given: str | None = None) -> Price | None:
     costs = _given(given)
     free: dict[str, Any] = {"batch_input": None, "batch_output": None, "picture": None, "pixel": None, "pictures": {}}
     return msgspec.structs.replace(listed or Price(), **{**free, "input": 0.0, "output": 0.0, **costs})
+
+
+_MODES = {"text": ("chat", "responses", "completion"), "picture": ("image_generation",)}
+_PREFIXED = frozenset({"anthropic", "openai"})
+"""Providers whose models the list has by their bare names, and many people write with the provider's."""
+
+
+def names(what: Literal["text", "picture"], *, sees: bool = False) -> list[str]:
+    """Returns the models in the list, as they are typed: those that answer in text or in pictures, in its order.
+
+    sees -- those alone that take images
+
+    >>> {"gpt-4o", "openai/gpt-4o"} <= set(names("text", sees=True)), "gpt-4o" in names("picture")
+    (True, False)
+    """
+    found: dict[str, None] = {}
+    for listed, entry in _prices().items():
+        if entry.get("mode") in _MODES[what] and (entry.get("supports_vision") or not sees):
+            name = _QUALITY.sub("", _SIZE.sub("", _QUALITY.sub("", listed)))
+            found[name] = None
+            if "/" not in name and entry.get("litellm_provider") in _PREFIXED:
+                found[f"{entry['litellm_provider']}/{name}"] = None
+    return list(found)
+
+
+def nearest(spec: str, what: Literal["text", "picture"] = "text") -> str:
+    """Returns the end of an error about a model that nobody knows: which one was meant, where one is close.
+
+    >>> nearest("gpt4o"), nearest("my-own-model")
+    ('; did you mean gpt-4o?', '')
+    """
+    known = names(what)
+    return "" if spec in known else errors.nearest(spec, known)
 
 
 def dollars(price: Price, prompt_tokens: int, completion_tokens: int) -> float:

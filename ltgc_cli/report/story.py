@@ -150,7 +150,7 @@ def told(rows: Iterable[Record], baseline: str = "") -> Story:
     baseline -- the method that gains are measured against; the strongest without generated images where it is empty
     Raises InputError where one label has two names, or nothing of the baseline's name was measured.
     """
-    whole = list(rows)
+    whole = once(rows)
     found = accuracy.lines(whole)
     compared = accuracy.comparison(found, baseline)
     verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
@@ -171,11 +171,24 @@ def told(rows: Iterable[Record], baseline: str = "") -> Story:
     )
 
 
+def once(rows: Iterable[Record]) -> list[Record]:
+    """Returns the records, each once: streams that were put together have their classes and images in common."""
+    seen: set[tuple[str, int, str]] = set()
+    found = []
+    for row in rows:
+        key = (kind_of(row), row.label, row.id)
+        # What a person says holds until they say otherwise, and they may say the same again.
+        if row.id and key in seen and not isinstance(row, Verdict):
+            continue
+        seen.add(key)
+        found.append(row)
+    return found
+
+
 def _by_label(rows: Iterable[Record]) -> dict[int, list[Record]]:
-    """Returns the records of each class. What streams have in common, and so comes twice, is there once."""
+    """Returns the records of each class. Raises InputError where a label has two names."""
     found: dict[int, list[Record]] = {}
     names: dict[int, str] = {}
-    seen: set[tuple[int, str, str]] = set()
     for row in rows:
         if row.label < 0 or isinstance(row, Metric | Verdict):
             continue
@@ -184,10 +197,6 @@ def _by_label(rows: Iterable[Record]) -> dict[int, list[Record]]:
                 f"label {row.label} is {names[row.label]!r} in one line and {row.class_!r} in another; "
                 "a report is of one data set"
             )
-        key = (row.label, kind_of(row), row.id)
-        if row.id and key in seen:
-            continue
-        seen.add(key)
         found.setdefault(row.label, []).append(row)
     return found
 
@@ -313,19 +322,24 @@ def _cut(cls: ClassStory, most: int) -> ClassStory:
         return cls
     accepted = [drawing for drawing in cls.drawings if drawing.accepted]
     rejected = [drawing for drawing in cls.drawings if not drawing.accepted]
-    refined = any(drawing.steps for drawing in cls.drawings)
-    shares = _shares([len(accepted), len(rejected), len(cls.originals), len(cls.plain)], most - refined * most // 3)
-    kept = (*_spread(accepted, shares[0]), *_spread(rejected, shares[1]))
+    refined = any(drawing.steps for drawing in cls.drawings) and most >= _ROOM_FOR_ROUNDS
+    sizes = [len(cls.originals), len(accepted), len(rejected), len(cls.plain)]
+    shares = _shares(sizes, most - refined * most // 3)
+    kept = (*_spread(accepted, shares[1]), *_spread(rejected, shares[2]))
     room = most - sum(shares)
     drawings = []
     for drawing in kept:
         fits = len(drawing.steps) <= room
         room -= len(drawing.steps) if fits else 0
         drawings.append(drawing if fits else drawing._replace(steps=()))
-    originals, plain = cls.originals[: shares[2]], cls.plain[: shares[3]]
+    originals, plain = cls.originals[: shares[0]], cls.plain[: shares[3]]
     shown = len(drawings) + len(originals) + len(plain)
     left = len(cls.drawings) + len(cls.originals) + len(cls.plain) - shown
     return cls._replace(drawings=tuple(drawings), originals=originals, plain=plain, left_out=left)
+
+
+_ROOM_FOR_ROUNDS = 9
+"""Pictures of a class from which on the rounds of drawings get a third of them."""
 
 
 def _shares(sizes: Sequence[int], most: int) -> list[int]:

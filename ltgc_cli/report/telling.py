@@ -49,16 +49,18 @@ def _gained(story: Story) -> str:
 
 
 def _drawn(story: Story) -> str:
+    if not story.classes:
+        return ""
+    tail = f"Tail classes: {story.tail:,} of {len(story.classes):,}."
     total = story.accepted + story.rejected
-    tail = f"{story.tail:,} of {counted(len(story.classes), 'class')} {'is' if story.tail == 1 else 'are'} tail"
     if not total:
-        return f"{tail}." if story.classes else ""
+        return tail
     if not story.judged:
-        return f"{tail}; {counted(total, 'image')} drawn for them."
+        return f"{tail} Drawn for them: {counted(total, 'image')}."
+    more = f", after {counted(story.redrawn, 'more drawing')} where the first did not" if story.redrawn else ""
     return (
-        f"{tail}; of {counted(total, 'description')} drawn for them, "
-        f"{story.accepted:,} ended in a drawing that reached its class’s bar"
-        + (f", after {story.redrawn:,} more drawings for those that did not at first." if story.redrawn else ".")
+        f"{tail} Of {counted(total, 'description')} drawn for them, {story.accepted:,} ended in a drawing that "
+        f"reached its class’s bar{more}."
     )
 
 
@@ -152,8 +154,8 @@ def score_span(story: Story) -> tuple[float, float]:
 def scores_caption(story: Story) -> str:
     """Returns what the plot of the scores shows."""
     text = (
-        "How alike drawings are to what their class is recognised by, according to CLIP. "
-        "What lies below its class’s bar was rewritten and drawn again, and rejected in the end."
+        "How alike images are to the sentence that their class is recognised by, according to CLIP: the drawings, and "
+        "the real images where their scores are still known. What fell below its class’s bar was turned down."
     )
     bars = {cls.bar for cls in story.classes if cls.bar is not None}
     return f"{text} Each class has a bar of its own." if len(bars) > 1 else text

@@ -22,7 +22,7 @@ SHARP = 2 * SEEN
 
 _SMALL = 64
 """Up to here a picture is kept as it is: it is shown enlarged, pixel by pixel."""
-_QUALITY = 78
+_QUALITY = 72
 _SAMPLE = 48
 _TILE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 112 112" width="112" height="112">'
@@ -84,6 +84,11 @@ def tile_url(reason: str) -> str:
     texts = "".join(f'<text x="56" y="{top + 13 * n}">{escape(line)}</text>' for n, line in enumerate(lines))
     svg = _TILE.format(lines=texts)
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode(errors="replace")).decode()
+
+
+def is_tile(url: str) -> bool:
+    """Returns whether an address is of a tile in a picture's place."""
+    return url.startswith("data:image/svg+xml")
 
 
 def mean_length(shas: Sequence[str], read: Callable[[str], bytes], size: int) -> float:

@@ -65,7 +65,7 @@ def inside(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ltgc
 
     def run(*args: object, input: str = "", **variables: str) -> Ran:
         try:
-            done = CliRunner(env=variables).invoke(app, [str(arg) for arg in args], input)
+            done = CliRunner(env=variables).invoke(app, [str(arg) for arg in args], input, prog_name="ltgc")
         finally:
             console.configure(quiet=False)
         if done.exception and not isinstance(done.exception, SystemExit):

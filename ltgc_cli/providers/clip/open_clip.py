@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import ltgc_cli.embedded
-from ltgc_cli.errors import InputError, ProviderError
+from ltgc_cli.errors import InputError, ProviderError, nearest
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.identity import folder_identity
 from ltgc_cli.providers.quiet import no_progress_bars, one_line, quiet
@@ -76,10 +76,14 @@ def load(spec: str, device: str = "cpu") -> Loaded:
         no_progress_bars()
         name, pretrained = _names(spec)
         if pretrained is not None and name not in open_clip.list_models():
-            raise InputError(f"{spec}: open_clip knows no model {name!r}; write {SPECS}")
+            close = nearest(name, open_clip.list_models())
+            raise InputError(f"{spec}: open_clip knows no model {name!r}; write {SPECS}{close}")
         if pretrained is not None and not open_clip.is_pretrained_cfg(name, pretrained):
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-            raise ProviderError(f"{spec}: open_clip has no such weights; of {name} it has: {tags}; write {SPECS}")
+            tags = open_clip.list_pretrained_tags_by_model(name)
+            raise ProviderError(
+                f"{spec}: open_clip has no such weights; of {name} it has: {', '.join(tags) or 'none'}; "
+                f"write {SPECS}{nearest(pretrained, tags)}"
+            )
         try:
             # Without weights open_clip makes a random model and warns; this function of its own refuses to.
             model, preprocess = open_clip.create_model_from_pretrained(

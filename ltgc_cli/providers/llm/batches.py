@@ -143,7 +143,7 @@ def _service(spec: str, api_base: str | None, sleep: Callable[[float], None]) ->
     try:
         model, provider, *_ = litellm.get_llm_provider(whom["model"])
     except Exception:  # litellm raises several kinds for "unknown"
-        raise InputError(f"{spec}: litellm knows no such model; write {faults.SPECS}") from None
+        raise InputError(f"{spec}: litellm knows no such model; write {faults.SPECS}{prices.nearest(spec)}") from None
     if provider not in _PROVIDERS:
         raise InputError(f"{spec}: litellm has no batch API for {provider}; leave --batch out")
     if provider == "mistral":  # whose batches have one model each

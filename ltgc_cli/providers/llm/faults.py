@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
+from ltgc_cli.providers import prices
 from ltgc_cli.providers.quiet import one_line
 
 SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
@@ -84,6 +85,7 @@ def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Ex
     if _NO_PROVIDER in said:
         return ProviderError(
             f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
+            f"{prices.nearest(spec, 'text' if specs == SPECS else 'picture')}"
         )
     if status == 404 and "model" not in why.lower():
         return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
@@ -114,10 +116,14 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
 
 def scrubbed(text: str) -> str:
     """Returns a text without anything that is or looks like a key."""
-    values = [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
-    for value in sorted(values, key=len, reverse=True):
+    for value in sorted(keys_set(), key=len, reverse=True):
         text = text.replace(value, "…")
     return _SECRETS.sub("…", text)
+
+
+def keys_set() -> list[str]:
+    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
+    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
 
 
 def pause(fault: Passing, times: int) -> float:

@@ -1,4 +1,11 @@
 "use strict";
+// What is wider than the screen can be scrolled with keys too.
+for (const wide of document.querySelectorAll(".wide")) {
+  if (wide.scrollWidth <= wide.clientWidth) continue;
+  wide.tabIndex = 0;
+  wide.setAttribute("role", "region");
+  wide.setAttribute("aria-labelledby", wide.dataset.name);
+}
 // The list of classes: each class's pictures are put into the page when it comes near, so that thousands stay usable.
 (() => {
   const list = document.getElementById("class-list");
@@ -6,8 +13,8 @@
   const $ = (id) => document.getElementById(id);
   const sections = [...list.querySelectorAll(":scope > .class")];
   const served = document.querySelector('meta[name="ltgc-token"]') !== null;
-  const AT_FIRST = 24; // drawings of one kind that are shown before one asks for all
-  const PRINTED = 60; // classes that are opened to be printed
+  const AT_FIRST = 24; // pictures of one kind that are shown before one asks for all
+  const PRINTED = 60; // classes that are opened for paper; of more, those that are open
 
   const number = (text) => (text === "" ? NaN : Number(text));
   const known = new Map(
@@ -21,31 +28,32 @@
 
   // ---- what a class holds
 
-  // With scripts on, <noscript> is text that no element is made of until it is wanted. It was escaped as a page is.
+  // With scripts on, what noscript holds is text that no element is made of until it is wanted. It was escaped as a page is.
   const build = (section) => {
     const waiting = section.querySelector("noscript");
     if (!waiting) return;
     const holder = document.createElement("template");
     holder.innerHTML = waiting.textContent;
     waiting.replaceWith(holder.content);
-    if (!served) section.querySelectorAll(".drawings").forEach(shorten);
+    if (!served) section.querySelectorAll(".drawings, .strip").forEach(shorten);
     section.dispatchEvent(new CustomEvent("ltgc:built", { bubbles: true }));
   };
 
-  const shorten = (drawings) => {
-    const many = drawings.children.length;
+  const shorten = (pictures) => {
+    const many = pictures.children.length;
     if (many <= AT_FIRST) return;
-    drawings.classList.add("short");
+    pictures.classList.add("short");
     const all = document.createElement("button");
     all.type = "button";
     all.className = "all";
     all.textContent = `Show all ${many.toLocaleString("en")}`;
     all.addEventListener("click", () => {
-      drawings.classList.remove("short");
-      drawings.children[AT_FIRST].focus();
+      pictures.classList.replace("short", "whole");
+      pictures.children[AT_FIRST].tabIndex = -1;
+      pictures.children[AT_FIRST].focus();
       all.remove();
     });
-    drawings.after(all);
+    pictures.after(all);
   };
 
   const isOpen = (section) => section.querySelector("details")?.open;
@@ -56,8 +64,20 @@
     { rootMargin: "1000px" },
   );
   sections.forEach((section) => near.observe(section));
+  // Where all is open anyway it is soon there, so that the browser's own search finds it.
+  const later = sections.filter((section) => section.querySelector("noscript") && isOpen(section));
+  const next = () => {
+    if (!later.length) return;
+    build(later.shift());
+    (window.requestIdleCallback ?? setTimeout)(next);
+  };
+  next();
+  // Looked at afresh: of thousands that are opened at once those alone are built that are near.
   list.addEventListener("toggle", (event) => {
-    if (event.target.parentElement.matches(".class") && event.target.open) build(event.target.parentElement);
+    const section = event.target.parentElement;
+    if (!section.matches(".class")) return;
+    near.unobserve(section);
+    near.observe(section);
   }, true);
   // Digits and icons are shown pixel by pixel, not blurred.
   list.addEventListener("load", (event) => {
@@ -121,7 +141,7 @@
       event.preventDefault();
       $("search").focus();
     }
-    const drawing = event.target.closest(".drawing");
+    const drawing = event.target.closest(".tile");
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (drawing === event.target && step) {
       const next = step > 0 ? drawing.nextElementSibling : drawing.previousElementSibling;
@@ -149,11 +169,13 @@
   let opened = [];
   addEventListener("beforeprint", () => {
     const shown = sections.filter((section) => !section.hidden);
-    if (shown.length <= PRINTED) opened = shown.flatMap((section) => {
-      build(section);
-      return [...section.querySelectorAll("details:not([open])")].filter((one) => !one.matches(".more"));
+    const printed = shown.length <= PRINTED ? shown : shown.filter(isOpen);
+    printed.forEach(build);
+    opened = printed.flatMap((section) => {
+      const galleries = [...section.querySelectorAll(".drawings")];
+      const histories = galleries.flatMap((one) => [...one.querySelectorAll(".history")].slice(0, 2));
+      return [section.querySelector(":scope > details"), ...histories].filter((one) => one && !one.open);
     });
-    else sections.filter(isOpen).forEach(build);
     opened.forEach((details) => (details.open = true));
   });
   addEventListener("afterprint", () => {

@@ -1,0 +1,59 @@
+"""Ctrl-C: what is done is kept already; a person is told how to go on, and a second Ctrl-C waits for nothing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from ltgc_cli import console
+from ltgc_cli.errors import INTERRUPTED
+
+
+@contextmanager
+def interruptible(program: str) -> Iterator[None]:
+    """Within it the first Ctrl-C unwinds what runs, the second ends the process; both say how to go on.
+
+    program -- what is typed before the arguments: `ltgc`
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not _DEFAULT:
+        yield  # within a program that has its own way with Ctrl-C
+        return
+
+    def first(signum: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, second)
+        raise KeyboardInterrupt
+
+    def second(signum: int, frame: Any) -> None:
+        _end(program)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(program)
+    finally:
+        signal.signal(signal.SIGINT, _DEFAULT)
+
+
+def how_to_go_on(program: str, arguments: list[str]) -> str:
+    """Returns what to type to go on, as far as this process can know it."""
+    if console.is_pipe(sys.stdin) or console.is_pipe(sys.stdout):
+        return "run the same pipe again to go on"
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):  # something is redirected, and the arguments don't say so
+        return "run the same command again to go on"
+    return f"to go on: {program} {shlex.join(arguments)}"
+
+
+def _end(program: str) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    console.error(f"interrupted; what was asked and made so far is kept; {how_to_go_on(program, sys.argv[1:])}")
+    os._exit(INTERRUPTED)  # a question under way may hang for minutes, and Python would wait for its thread
+
+
+_DEFAULT = signal.default_int_handler

@@ -1,0 +1,58 @@
+"""What a person mistypes is said in one line, with what was meant; exit status 2, nothing asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from ltgc_cli.errors import nearest
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("rendr", "there is no command 'rendr'; did you mean render? (ltgc --help)"),
+        ("xyzzy", "there is no command 'xyzzy' (ltgc --help)"),
+        ("--vrsion", "ltgc has no flag --vrsion; did you mean --version? (ltgc --help)"),
+        ("extend --clas x", "extend has no flag --clas; did you mean --class? (ltgc extend --help-all)"),
+        ("extend -z", "extend has no flag -z (ltgc extend --help-all)"),
+        ("eval --zeroshot", "eval has no flag --zeroshot; did you mean --zero-shot? (ltgc eval --help-all)"),
+        ("extend --class", "--class needs a value"),
+        ("extend --class a -n x", "-n: 'x' is no whole number (ltgc extend --help)"),
+        ("extend --class a -n 0", "-n: 0 is not in the range x>=1 (ltgc extend --help)"),
+        ("filter --threshold high", "--threshold: 'high' is no number (ltgc filter --help)"),
+        ("render --format jpg", "--format: 'jpg' is not one of 'png', 'webp'; did you mean png? (ltgc render --help)"),
+        ("extend crane", "got unexpected extra argument(s) (crane) (ltgc extend --help)"),
+        ("extend -i none.jsonl", "--input: path 'none.jsonl' does not exist (ltgc extend --help)"),
+        ("mix-train", "mix-train needs --data (ltgc mix-train --help)"),
+        ("predict --checkpoint .", "predict needs images (ltgc predict --help)"),
+        ("cost --by sage", "--by sage: one of stage, model, class is wanted; did you mean stage?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_says_what_was_meant(inside, typed, said):
+    ran = inside(*typed.split())
+
+    assert (ran.code, ran.out, ran.err) == (2, "", f"ltgc: {said}\n")
+
+
+def test_a_model_whose_price_nobody_knows_may_be_a_mistyped_one(inside):
+    ran = inside("extend", "--class", "crane", "--llm", "gpt4o", "--max-cost", 1)
+
+    assert ran.code == 2 and ran.err.endswith("; did you mean gpt-4o?\n")
+
+
+def test_a_flag_turned_off_is_suggested_too(inside):
+    assert "did you mean --no-generated?" in inside("mix-train", "--no-generatd").err
+
+
+def test_what_a_mistyped_flag_holds_cannot_move_the_cursor(inside):
+    assert "\x1b" not in inside("extend", "--\x1b[2J").err
+
+
+def test_a_command_given_nothing_at_all_shows_its_help(inside):
+    ran = inside()
+    assert "Usage: ltgc [OPTIONS] COMMAND" in ran.err + ran.out
+
+
+def test_the_nearest_name_is_found_whatever_its_case():
+    assert nearest("VIT-b-32", ["ViT-B-32", "RN50"]) == "; did you mean ViT-B-32?"
+    assert nearest("trogon", []) == ""
