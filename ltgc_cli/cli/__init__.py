@@ -208,6 +208,7 @@ from ltgc_cli.cli import (  # noqa: E402, F401
     pictures,
     predicting,
     reporting,
+    reviewing,
     running,
     starting,
 )

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,6 @@ from ltgc_cli.records import Made
 from ltgc_cli.stages.accounts import used
 from ltgc_cli.store import Store
 
-Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval"]
 DAY = 86_400.0
 
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from ltgc_cli.cli.bill import Bill
 from ltgc_cli.cli.cache_contents import artifacts, folders, megabytes
-from ltgc_cli.cli.cache_entries import DAY, Choice, Kept, answers
+from ltgc_cli.cli.cache_entries import DAY, Choice, answers
 from ltgc_cli.cli.cache_verify import SHA256, named, verify
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Picture
@@ -55,18 +55,17 @@ def doomed(store: Store, what: frozenset[What], choice: Choice) -> Doomed:
         if one.path:
             paths[one.kind].append(one.path)
     bad_rows = {one.row[0]: one.row[1] for one in damages if one.row}
-    meant = {kept.row.number: kept for kept in answers(store, choice)} if "answers" in what else {}
+    rows, worth = _meant(store, choice, "unused" in what) if "answers" in what else ({}, [])
+    bad = len(bad_rows.keys() - rows.keys())
+    rows |= bad_rows
     weights = _old_checkpoints(store, choice) if "checkpoints" in what else []
     weights += paths["checkpoint"]
     lines = [one.path for one in artifacts(store, choice)] if "artifacts" in what else []
     lines += paths["artifact"] + _trained(store, weights)
-    rows = {number: kept.row.key for number, kept in meant.items()} | bad_rows
     files = paths["object"]
     files += _unused(store, rows, set(lines), choice) if "unused" in what else []
     unique = Doomed(rows, _unique(lines), _unique(weights), _unique(files), [])
-    return unique._replace(
-        said=_said(unique, list(meant.values()), len(bad_rows.keys() - meant.keys()), "unused" in what)
-    )
+    return unique._replace(said=worth + _said(unique, bad))
 
 
 def delete(store: Store, doom: Doomed) -> Iterator[int]:
@@ -135,8 +134,8 @@ def _unique(paths: Sequence[Path]) -> list[Path]:
 # ---- saying
 
 
-def _said(doom: Doomed, meant: Sequence[Kept], bad: int, unused: bool) -> list[str]:
-    said = [_said_of_answers(meant, unused)] if meant else []
+def _said(doom: Doomed, bad: int) -> list[str]:
+    said = []
     parts: list[tuple[str, int, Callable[[], int], str]] = [
         ("damaged answer", bad, lambda: 0, "asked again when they are wanted"),
         (
@@ -159,24 +158,30 @@ def _said(doom: Doomed, meant: Sequence[Kept], bad: int, unused: bool) -> list[s
     return said
 
 
-def _said_of_answers(meant: Sequence[Kept], unused: bool) -> str:
-    """Returns what answers are worth: what asking again costs, and what is computed here, for nothing but time."""
+def _meant(store: Store, choice: Choice, unused: bool) -> tuple[dict[int, str], list[str]]:
+    """Returns the answers that are meant, and in a line what they are worth, if there are any.
+
+    That is what asking again costs, and what is computed here, for nothing but time.
+    """
+    rows: dict[int, str] = {}
+    size = 0
     bill = Bill()
     computed: Counter[str] = Counter()
-    for kept in meant:
-        usage = kept.usage
-        if usage.dollars == 0.0:
+    for kept in answers(store, choice):
+        rows[kept.row.number] = kept.row.key
+        size += kept.row.size
+        if kept.usage.dollars == 0.0:
             computed[type(kept.request).__name__] += 1
         else:
-            bill.add(usage)
-    size = megabytes(sum(kept.row.size for kept in meant))
+            bill.add(kept.usage)
     worth = [f"{bill.new:,} to buy again, for US dollars: {bill.priced()}"] if bill.new else []
     worth += [f"{bill.unpriced:,} of unknown price"] if bill.unpriced else []
     words = {"Question": "answers", "Drawing": "drawings", "Match": "scores", "Rival": "comparisons"}
     here = ", ".join(f"{count:,} {words[name]}" for name, count in computed.items())
     worth += [f"{here} to compute again, for nothing but time"] if here else []
-    worth += ["the pictures stay until --unused"] if computed["Drawing"] and not unused else []
-    return f"{len(meant):,} answer{'' if len(meant) == 1 else 's'} ({size} MB): {'; '.join(worth)}"
+    worth += ["pictures stay until --unused"] if computed["Drawing"] and not unused else []
+    said = f"{len(rows):,} answer{'' if len(rows) == 1 else 's'} ({megabytes(size)} MB): {'; '.join(worth)}"
+    return rows, [said] if rows else []
 
 
 def _size(paths: Sequence[Path]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,12 +36,13 @@ def export(
     choice = Choice(stage, model)
     about = about_of(artifact) if artifact else None
     left_out: list[str] = []
+    keys = keys_set()
 
     def wanted(key: str, one: Entry) -> bool:
         kept = Kept(Row(0, key, 0.0, None, 0), *one)
         if not choice.fits(kept, 0.0) or (about and not belongs(one, about)):
             return False
-        if holds_a_key(one):
+        if holds_a_key(one, keys):
             left_out.append(key)
             return False
         return True
@@ -77,15 +78,15 @@ def belongs(one: Entry, about: About) -> bool:
     return isinstance(one.answer, Picture) and one.answer.sha256 in about.images
 
 
-def holds_a_key(one: Entry) -> bool:
-    """Returns whether a request or an answer holds what is, or looks like, somebody's key.
+def holds_a_key(one: Entry, keys: Sequence[str]) -> bool:
+    """Returns whether a request or an answer holds one of the keys that are set here, or what looks like a key.
 
     Hashes are none; nor is a model's name, which may be as long as one, unless it is a key that is set here.
     """
-    model, *texts = _texts([one.request.model, msgspec.to_builtins(one.request), msgspec.to_builtins(one.answer)])
-    if any(value in text for value in keys_set() for text in [model, *texts]):
-        return True
-    return any(scrubbed(text) != text for text in texts if text != model and not _HASH.fullmatch(text))
+    model = one.request.model
+    found = _texts([msgspec.to_builtins(one.request), msgspec.to_builtins(one.answer)])
+    text = "\n".join(text for text in found if text != model and not _HASH.fullmatch(text))
+    return scrubbed(text, keys) != text or any(value in model for value in keys)
 
 
 def _texts(value: Any) -> list[str]:

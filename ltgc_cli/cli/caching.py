@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +13,6 @@ from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
-from ltgc_cli.cli.cache_entries import Stage
 from ltgc_cli.cli.help import App
 from ltgc_cli.errors import FELL_SHORT, InputError
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ltgc_cli.cli.cache_prune import What
     from ltgc_cli.store import Store
 
+Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval"]
 _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
@@ -197,9 +197,9 @@ def prune(
 ) -> f.Ran:
     """Delete from the store, once a person agrees: says first what it is, and what it would cost to buy again.
 
-    --stage, --model and --older-than say which; --answers (meant where nothing else is named), --artifacts,
-    --checkpoints, --unused and --damaged say what, several together too. A picture stays as long as an answer or an
-    artifact names it, so deleting answers leaves every finished output whole. Let no other run use the store meanwhile.
+    Name what goes, several together too (answers, where nothing is named), and narrow it down by stage, model and age.
+    A picture stays as long as an answer or an artifact names it, so deleting answers leaves every finished output
+    whole. Let no other run use the store meanwhile.
 
     \b
     ltgc cache prune --stage extend --model gpt-4o --dry-run
@@ -316,7 +316,7 @@ def dir_(cache_dir: o.CacheDir = None) -> None:
     """Print the store's folder.
 
     \b
-    du -sh "$(ltgc cache dir)"
+    ltgc cache dir | xargs du -sh
     """
     import sys
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ltgc_cli.cli.runner import Plan, Streams
     from ltgc_cli.cli.session import Asking, Limits, Session
     from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.stages.verdicts import Verdicts
 
 
 class Ran(NamedTuple):
@@ -123,6 +124,15 @@ def prompts(path: Path | None):  # type: ignore[no-untyped-def]  # prompts impor
     from ltgc_cli import prompts
 
     return prompts.load(path)
+
+
+def verdicts(path: Path | None) -> Verdicts | None:
+    """Returns what a person said of drawings, None where no file is named."""
+    if path is None:
+        return None
+    from ltgc_cli.cli import verdict_file
+
+    return verdict_file.load(path)
 
 
 def source(data: str, root: Path | None, classes: Path | None) -> Source:

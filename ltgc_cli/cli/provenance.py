@@ -49,10 +49,10 @@ def road(digest: str, folder: Path) -> Road:
         runs[:0] = [*made, *idle.values()]
         digest = made[0].input if made else digest
     if not runs:
-        return Road((), f"No run in {folder} wrote this stream as it is: {_WHY_NOT}.")
+        return Road((), f"No run in the store wrote this stream as it is: {_WHY_NOT}.")
     first = runs[0]
     began = first.input == ALONE or first.stage in _FIRST
-    gap = "" if began else f"What {first.stage} read was written by no run in {folder} as it is: {_WHY_NOT}."
+    gap = "" if began else f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}."
     return Road(tuple(runs), gap)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from ltgc_cli import console
 from ltgc_cli.cli import app
+from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
 from ltgc_cli.errors import InputError
 
@@ -30,7 +31,14 @@ _HEAD = 4096
 def report(
     input: o.Input = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file, which appears when it is complete.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The HTML file, which appears when it is complete.",
+            rich_help_panel=o.STREAMS,
+        ),
     ] = Path("report.html"),
     title: Annotated[str, typer.Option(metavar="TEXT", help="What stands at the top [what the method is].")] = "",
     only: Annotated[
@@ -127,7 +135,7 @@ def _read(input: Path | None) -> tuple[list[Record], str]:
     from ltgc_cli import records
     from ltgc_cli.cli import runner
 
-    if not input and sys.stdin.isatty():
+    if not input and f.nothing_piped():
         raise InputError("report has nothing to read: pipe records into it, or give -i FILE")
     running = hashlib.sha256()
     with input.open("rb") if input else nullcontext(sys.stdin.buffer) as stream:

@@ -338,7 +338,8 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     if last.name == "eval.jsonl":
         with last.open("rb") as lines:
             view.accuracy(records.read(lines, str(last)))
-    console.notice(f"run: it cost {worded(cost)}, ${cents(paid)} of it now; every record is in {last}")
+    now = f", ${cents(paid)} of it now" if cost.dollars else ""
+    console.notice(f"run: it cost {worded(cost)}{now}; every record is in {last}")
     if ready[-1].step.stage == "report":
         console.notice(f"run: the report is {job.out / ready[-1].step.file}")
     elif ready[-1].step.stage != "eval":

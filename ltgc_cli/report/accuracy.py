@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, nearest
 from ltgc_cli.records import Checkpoint, Metric, Record
 
 GROUPS = ("many", "medium", "few", "all")
@@ -114,8 +113,7 @@ def comparison(found: Sequence[Line], baseline: str = "") -> Comparison | None:
     if baseline:
         named = next((line for line in here if baseline in (line.method, line.title)), None)
         if named is None:
-            close = difflib.get_close_matches(baseline, [line.method for line in here], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = nearest(baseline, [line.method for line in here])
             raise InputError(f"--baseline {baseline}: nothing of that name was measured in the stream{hint}")
         others = [line for line in here if line.generated and line is not named]
         method = method if method is not named else _strongest(others)

@@ -161,6 +161,7 @@ def _page() -> Any:
         "stem": telling.stem,
         "clean": scrubbed,
         "count": "{:,}".format,
+        "counted": telling.counted,
         "kind": telling.kind,
         "paid": telling.paid,
         "duration": telling.duration,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, nearest
 from ltgc_cli.records import (
     Class,
     Description,
@@ -284,8 +283,7 @@ def only(story: Story, names: Sequence[str]) -> Story:
     known = {cls.name for cls in story.classes}
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise InputError(f"--class {name}: no class of the stream{f'; did you mean {close[0]}?' if close else ''}")
+            raise InputError(f"--class {name}: no class of the stream{nearest(name, known)}")
     return story._replace(shown=tuple(cls for cls in story.classes if cls.name in names))
 
 

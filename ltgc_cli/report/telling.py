@@ -206,7 +206,7 @@ def duration(seconds: float) -> str:
     """Returns how long something took.
 
     >>> duration(0.04), duration(75), duration(7300)
-    ('0.0 s', '1 min 15 s', '2 h 2 min')
+    ('0.0 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -63,7 +63,7 @@ def test_one_class_alone_is_shown(inside: Ltgc, stream: Path, tmp_path: Path) ->
     ("flags", "said"),
     [
         (["--class", "cran"], "--class cran: no class of the stream; did you mean crane?"),
-        (["--baseline", "fine tune"], "nothing of that name was measured in the stream; did you mean 'fine-tune'?"),
+        (["--baseline", "fine tune"], "nothing of that name was measured in the stream; did you mean fine-tune?"),
         (["-o", "nowhere/else/"], "nowhere/else"),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
     ]
     methods = ["zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "LTGC"]
     assert [line.split("  ")[0] for line in ran.out.splitlines()[2:]] == methods
-    assert "run: it cost nothing, $0 of it now; every record is in ltgc-run/eval.jsonl" in ran.err
+    assert "run: it cost nothing; every record is in ltgc-run/eval.jsonl" in ran.err
 
     # The settings file holds for the commands alone, too; nothing is asked, for all of it is there.
     plain = ["--no-generated", "--mix", "none"]

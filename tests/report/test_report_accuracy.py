@@ -61,7 +61,7 @@ def test_a_baseline_can_be_named() -> None:
 
 
 def test_a_baseline_that_was_not_measured_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match="--baseline finetune: .* did you mean 'fine-tune'?"):
+    with pytest.raises(InputError, match="--baseline finetune: .* did you mean fine-tune?"):
         comparison(lines(measured()), "finetune")
 
 
