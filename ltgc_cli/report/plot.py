@@ -167,7 +167,6 @@ def svg(figure: Figure) -> str:
             "viewBox": box,
             "width": "100%",
             "role": "img",
-            "class": "plot",
             "font-family": "system-ui, sans-serif",
             "stroke-linejoin": "round",
         }
