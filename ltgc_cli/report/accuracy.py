@@ -66,6 +66,11 @@ class Comparison(NamedTuple):
         """Returns by how many points the method is better over a group, None where one of them is not measured."""
         return difference(self.method.value(group), self.baseline.value(group))
 
+    def is_sure(self, group: str) -> bool | None:
+        """Returns whether a gain is larger than what is not sure of both values; None where that is not known."""
+        gain, a, b = self.gain(group), self.method.within(group), self.baseline.within(group)
+        return None if gain is None or a is None or b is None else abs(gain) > a + b
+
     def gain_of(self, label: int) -> float | None:
         """Returns the same for one class."""
         return difference(self.method.by_class.get(label), self.baseline.by_class.get(label))

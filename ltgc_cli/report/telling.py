@@ -45,7 +45,12 @@ def _gained(story: Story) -> str:
         for group, name in (("few", "on classes with few images"), ("all", "over all classes"))
         if (gain := both.gain(group)) is not None
     ]
-    return f"{after.title} takes accuracy {' and '.join(said)}, against {before.title}." if said else ""
+    unsure = [both.is_sure(group) is False for group in ("few", "all")]
+    doubt = " The intervals overlap" if any(unsure) else ""
+    if doubt and not all(unsure):
+        doubt += " over all classes" if unsure[1] else " on classes with few images"
+    sentence = f"{after.title} takes accuracy {' and '.join(said)}, against {before.title}."
+    return sentence + (f"{doubt}." if doubt else "") if said else ""
 
 
 def _drawn(story: Story) -> str:

@@ -302,7 +302,7 @@ def test_another_file_takes_the_place_of_ltgc_toml_with_runs_own_flags_too(insid
         ('data = "digits"', ["--from", "filter"], "ltgc-run/render.jsonl is not there; ltgc run --until render makes"),
         ('data = "digits"\n[mix-train]\nout = "digits"', [], "digits is there already, and no checkpoint; name a new"),
         ('data = "digits"\n[run]\nbaseline = true', [], "ltgc run has no flag --baseline; did you mean baselines?"),
-        ('data = "digits"\n[reflect]\nk = "many"', [], "'many' is not a valid int"),
+        ('data = "digits"\n[reflect]\nk = "many"', [], "'many' is no whole number"),
     ],
 )
 def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folder, settings, flags, message):

@@ -85,3 +85,15 @@ def test_the_meters_span_all_scores_and_bars() -> None:
 def test_what_plus_minus_means_is_said_where_it_is_used() -> None:
     assert telling.uncertainty(told(measured()).lines) == ", ± half a 95\u00a0% interval over test images"
     assert telling.uncertainty([]) == ""
+
+
+def test_a_gain_that_the_intervals_do_not_allow_is_said_with_them() -> None:
+    def line(method: str, few: float, half: float, parents: tuple[str, ...] = ()) -> list[Metric]:
+        kept = {"method": method, "value": few, "low": few - half, "high": few + half, "parents": parents}
+        return [Metric(name="accuracy", group=group, **kept) for group in ("few", "all")]
+
+    def said(half: float) -> str:
+        return telling.summary(told([*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]))
+
+    assert said(3.0).endswith("(+3.0), against fine-tune. The intervals overlap.")
+    assert said(1.0).endswith("(+3.0), against fine-tune.")
