@@ -100,7 +100,7 @@ def curves(given: Given, cache_dir: Path | None = None) -> dict[str, list[dict[s
 def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[float]]:
     """Returns what filter scored the original images with, by label, as `figures.scores` takes them.
 
-    Only the store has these scores, and it it knows them by the run that wrote the stream: a changed one has none.
+    Only the store has these scores, and it knows them by the run that wrote the stream: a changed one has none.
     """
     from ltgc_cli.cli import provenance
 
