@@ -179,3 +179,25 @@ def test_thousands_of_classes_are_built_only_where_one_looks(browser: Any, tmp_p
         seen.page.locator("#class-770 figure.drawing").wait_for()
         assert waiting.count() == 1999
         assert seen.errors == []
+
+
+def test_a_link_to_a_place_below_the_classes_lands_there_though_they_grow_on_the_way(
+    browser: Any, tmp_path: Path
+) -> None:
+    rows: list[Record] = []
+    for label in range(12):
+        of = {"label": label, "class_": f"species {label}"}
+        rows += [Class(id=f"c{label}", count=9, tail=True, **of)]
+        rows += [
+            Image(id=f"g{label}-{n}", sha256=sha(str(n)), origin="generated", text="In the rain.", **of)
+            for n in range(30)
+        ]
+    with opened(browser, written(tmp_path / "some.html", rows)) as seen:
+        seen.page.get_by_role("link", name="Cost and provenance").click()
+        while seen.page.locator(".class noscript").count():
+            seen.page.wait_for_timeout(50)
+        seen.page.wait_for_timeout(200)
+        top, height = seen.page.evaluate(
+            "[document.querySelector('#provenance').getBoundingClientRect().top, window.innerHeight]"
+        )
+        assert 0 <= top < height

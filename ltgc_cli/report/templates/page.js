@@ -156,14 +156,35 @@ for (const wide of document.querySelectorAll(".wide")) {
 
   // ---- a link to a class opens it, and paper shows what a screen would
 
+  // What is jumped to stays where it is while the classes above it take their size, unless somebody moves on.
+  const land = (place) => {
+    let [top, still, left] = [NaN, 0, 300];
+    const moved = new AbortController();
+    const { signal } = moved;
+    for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+      addEventListener(kind, () => moved.abort(), { signal, passive: true });
+    }
+    const settle = () => {
+      if (signal.aborted) return;
+      place.scrollIntoView({ behavior: "instant" });
+      const now = Math.round(place.getBoundingClientRect().top + scrollY);
+      still = now === top ? still + 1 : 0;
+      top = now;
+      if (still > 30 || !left--) moved.abort();
+      else requestAnimationFrame(settle);
+    };
+    settle();
+  };
   const go = () => {
-    const section = location.hash.startsWith("#class-") && $(location.hash.slice(1));
-    if (!section) return;
-    section.hidden = false;
-    const details = section.querySelector(":scope > details");
-    if (details) details.open = true;
-    build(section);
-    section.scrollIntoView();
+    const place = document.querySelector(":target");
+    if (!place) return;
+    if (place.matches(".class")) {
+      place.hidden = false;
+      const details = place.querySelector(":scope > details");
+      if (details) details.open = true;
+      build(place);
+    }
+    land(place);
   };
   addEventListener("hashchange", go);
   let opened = [];
