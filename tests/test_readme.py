@@ -111,3 +111,15 @@ def test_every_flag_that_the_readme_names_exists():
 def test_every_file_that_a_page_points_to_is_there(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_what_the_readme_says_of_the_library_exists_and_its_fake_answers(capsys):
+    import ltgc_cli as ltgc
+
+    blocks = re.findall(
+        r"^```python\n(import ltgc_cli as ltgc|from ltgc_cli\.ports)(.*?)^```", README, re.DOTALL | re.MULTILINE
+    )
+    library, fake = ("".join(block) for block in blocks)
+    assert {name for name in re.findall(r"\bltgc\.(\w+)", library) if not hasattr(ltgc, name)} == set()
+    exec(fake, {})
+    assert capsys.readouterr().out.count("Description(") == 2
