@@ -6,14 +6,14 @@
 # Cost, about, with gpt-4o at 2.50 and 10 US dollars per million tokens in and out:
 #
 #              questions   tokens in   tokens out    US dollars
-#   describe      25,200       7.8 M        1.1 M            31   (half with --batch)
+#   describe      27,153       8.3 M        1.2 M            33   (half with --batch)
 #   extend           615       0.4 M        0.4 M             5   (half with --batch)
-#   reflect                    8.9 M        5.4 M            77
-#   filter     at the most    54.9 M       14.8 M           285   as if no drawing ever passed in three rounds
+#   reflect        9,110       8.4 M        5.4 M            75
+#   filter       369,615      52.4 M       14.8 M           279   at the most: as if no drawing passed in three rounds
 #
-# How estimated: ltgc's own --dry-run of these stages over 12 classes, their counts spread as in the list, times 615/12.
-# 615 classes have at most 100 images (479 medium, 136 few); their 25,200 images are interpolated between the published
-# points of the curve. On the real list, free, and exact but for how often a model repeats itself:
+# How estimated: python benchmarks/costs.py rehearses the stages over stand-ins for the published numbers: 615 classes of
+# at most 100 images (479 medium, 136 few) with 27,153 images. On the real list, free, and exact but for how often a model
+# repeats itself:
 #   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 300 --dry-run
 #
 # Drawings: 184,500, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one

@@ -6,14 +6,14 @@
 # Cost, about, with gpt-4o at 2.50 and 10 US dollars per million tokens in and out:
 #
 #              questions   tokens in   tokens out    US dollars
-#   describe     227,500      70.5 M       10.2 M           279   (half with --batch)
-#   extend         7,300       3.9 M        5.1 M            61   (half with --batch)
-#   reflect                   32.2 M       13.7 M           217
-#   filter     at the most   222.3 M       58.7 M         1,143   as if no drawing ever passed in three rounds
+#   describe     179,173      55.4 M        8.1 M           219   (half with --batch)
+#   extend         7,300       4.6 M        5.1 M            63   (half with --batch)
+#   reflect       40,576      33.7 M       15.2 M           237
+#   filter     1,467,300     215.2 M       58.7 M         1,125   at the most: as if no drawing passed in three rounds
 #
-# How estimated: ltgc's own --dry-run of these stages over 12 classes, their counts spread as in the data, times 7300/12.
-# 7,300 classes have at most 100 images (4,076 medium, 3,224 few); their 227,500 images are interpolated between the
-# published points of the curve. On the real data, free, and exact but for how often a model repeats itself:
+# How estimated: python benchmarks/costs.py rehearses the stages over stand-ins for the published numbers: 7,300 classes of
+# at most 100 images (4,076 medium, 3,224 few) with 179,173 images. On the real data, free, and exact but for how often a
+# model repeats itself:
 #   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 100 --dry-run
 #
 # Drawings: 730,000, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one

@@ -6,15 +6,14 @@
 # Cost, about, with gpt-4o at 2.50 and 10 US dollars per million tokens in and out:
 #
 #              questions   tokens in   tokens out    US dollars
-#   describe       8,900       2.8 M        0.4 M            11   (half with --batch)
+#   describe       9,738       3.0 M        0.4 M            12   (half with --batch)
 #   extend           234       0.1 M        0.2 M             2   (half with --batch)
-#   reflect                    9.4 M        6.5 M            89
-#   filter     at the most    56.1 M       15.0 M           290   as if no drawing ever passed in three rounds
+#   reflect        9,682       8.8 M        6.5 M            87
+#   filter       374,634      52.7 M       15.0 M           282   at the most: as if no drawing passed in three rounds
 #
-# How estimated: ltgc's own --dry-run of these stages over 12 classes, their counts spread as in the list, times 234/12.
-# 234 classes have at most 100 images (163 medium, 71 few); their 8,900 images are interpolated between the published
-# points of the curve. Real models repeat themselves: whether one has 800 different sentences for a scene is not known.
-# On the real list, free:
+# How estimated: python benchmarks/costs.py rehearses the stages over stand-ins for the published numbers: 234 classes of
+# at most 100 images (163 medium, 71 few) with 9,738 images. Real models repeat themselves: whether one has 800 different
+# sentences for a scene is not known. On the real list, free:
 #   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 800 --dry-run
 #
 # Drawings: 187,200, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one

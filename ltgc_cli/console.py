@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 _quiet = False
 _PLAIN_EVERY = 15.0
@@ -68,6 +68,37 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
     # Where nobody's terminal sets the width, lines are as long as they need to be.
     width = None if out.isatty() else 200
     Console(file=out, highlight=False, width=width).print(grid)
+
+
+class Branch(NamedTuple):
+    """A part of a tree: its lines, and the branches below it."""
+
+    lines: Sequence[str]
+    branches: Sequence[Branch]
+
+
+def tree(root: Branch) -> None:
+    """Prints a tree. What came from a model or a file is shown as it is, never as markup."""
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def grown(branch: Branch) -> Tree:
+        shown = Tree(Text("\n".join(map(printable, branch.lines))))
+        for below in branch.branches:
+            shown.children.append(grown(below))
+        return shown
+
+    width = None if sys.stdout.isatty() else 200
+    Console(file=sys.stdout, highlight=False, width=width).print(grown(root))
+
+
+def agreed(question: str) -> bool:
+    """Returns whether a person says yes. Where nobody can be asked it is no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ A port is a plain function, so a test's fake is a lambda.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -112,6 +112,15 @@ class Nearest(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     cosine: float
+
+
+REQUESTS: dict[str, tuple[type[Question | Drawing | Match | Rival], type[Any]]] = {
+    "Question": (Question, Answer),
+    "Drawing": (Drawing, Picture),
+    "Match": (Match, float),
+    "Rival": (Rival, Nearest),
+}
+"""Each request and its answer, by the name that the store and recordings have it under."""
 
 
 class Ask(Protocol):

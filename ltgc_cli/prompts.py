@@ -44,6 +44,9 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
 
 PAPER = Prompts()
 
+BARE = "A photo of the class [y]"
+"""What an image model is told without any description: the paper's Figures 6 and 7 show drawings of it beside ours."""
+
 
 def load(path: Path | None) -> Prompts:
     """Returns the texts of a TOML file laid over the paper's. Raises InputError for an unknown name."""

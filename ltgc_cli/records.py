@@ -91,6 +91,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The other class that it is closest to, where that was asked (`--margin`)."""
     margin: float | None = None
     """How much closer it is to its own class than to that one: the difference of their raw cosines."""
+    verdict: Literal["", "keep", "reject"] = ""
+    """What a person said of it (`--verdicts`); that decided, whatever the score."""
 
 
 class Image(Record, frozen=True, kw_only=True):
@@ -124,6 +126,7 @@ class Rejected(Record, frozen=True, kw_only=True):
     reason: str
     text: str = ""
     sha256: str = ""
+    format: str = "png"
     score: float | None = None
     bar: float | None = None
     scale: str = ""

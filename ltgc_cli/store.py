@@ -13,16 +13,17 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import diskcache
 import msgspec
-from diskcache.core import MODE_PICKLE
+from diskcache.core import MODE_PICKLE, MODE_RAW
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.ports import REQUESTS, Drawing, Match, Question, Rival
 
 SCHEMA = 1
 """Part of every key. A change here makes every user pay again: say so in the CHANGELOG."""
@@ -34,6 +35,8 @@ _LAYOUT = {
     "sqlite_journal_mode": "wal",
     "sqlite_synchronous": 2,
 }
+_PAGE = 100
+"""Rows that are read at once."""
 _ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
 
 Req = TypeVar("Req", bound=msgspec.Struct)
@@ -69,6 +72,23 @@ class TextDisk(diskcache.Disk):
         if mode == MODE_PICKLE or not isinstance(value, str):
             raise InputError("the store holds a value that ltgc never writes (a pickle?); it is not opened")
         return super().fetch(mode, filename, value, read)
+
+    def remove(self, file_path: Any) -> None:
+        """Deletes nothing: ltgc has no files beside its database, and a planted row could name anyone's."""
+
+
+class Row(NamedTuple):
+    """A row of the answers as it lies in the database, whoever wrote it."""
+
+    number: int
+    key: str
+    """Empty for a key that is no text."""
+    stored: float
+    """Seconds since 1970."""
+    text: str | None
+    """The entry's JSON; None for what ltgc never writes (a pickle, a file's name)."""
+    size: int
+    """Bytes."""
 
 
 class Store:
@@ -113,6 +133,57 @@ class Store:
                     held[k] = self.get(k) or entry
         return held
 
+    def rows(self) -> Iterator[Row]:
+        """Returns every row, in the order stored; what others wrote is neither read nor refused.
+
+        Raises InputError where the database itself is damaged.
+        """
+        last = -(2**63)
+        while page := self._sql(
+            "SELECT rowid, key, raw, store_time, mode, value, length(CAST(value AS BLOB)) FROM Cache"
+            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (last, _PAGE),
+        ):
+            for last, key, raw, stored, mode, value, size in page:  # noqa: B007 (the last one is where it goes on)
+                ours = raw == 1 and mode == MODE_RAW and isinstance(key, str) and isinstance(value, str)
+                yield Row(last, key if isinstance(key, str) else "", stored or 0.0, value if ours else None, size or 0)
+
+    def sorted_keys(self, prefix: str = "") -> Iterator[str]:
+        """Returns the keys of all answers that begin so, sorted. Raises InputError where the database is damaged."""
+        last = ""
+        while page := self._sql(
+            "SELECT key FROM Cache WHERE raw = 1 AND key > ? AND substr(key, 1, ?) = ? ORDER BY key LIMIT ?",
+            (last, len(prefix), prefix, _PAGE),
+        ):
+            for (last,) in page:
+                yield last
+
+    def discard(self, rows: Iterable[tuple[int, str]]) -> None:
+        """Deletes answers by row number and key, for good; a row that is another's by now is left."""
+        with self._answers.transact(retry=True):
+            for number, key in rows:
+                self._sql("DELETE FROM Cache WHERE rowid = ? AND (key = ? OR ? = '')", (number, key, key))
+
+    def sound(self) -> str:
+        """Returns what SQLite finds wrong with the database, "" where nothing is. Reads all of it, but no index."""
+        return "; ".join(str(said) for (said,) in self._sql("PRAGMA quick_check(3)") if said != "ok")
+
+    def _sql(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        # diskcache has no public way to a row's time, nor past a row that its Disk refuses.
+        try:
+            return list(self._answers._sql(statement, values).fetchall())
+        except (sqlite3.DatabaseError, diskcache.Timeout) as error:
+            raise InputError(
+                f"{self.folder / 'answers'}: the database is damaged ({error}); move the folder away, and import what "
+                "was exported, or save what sqlite3's .recover finds"
+            ) from None
+
+    def objects(self) -> Iterator[os.DirEntry[str]]:
+        """Returns what lies among the objects, folder by folder, sorted by name. Links are not followed."""
+        for folder in _listed(self.folder / "objects"):
+            if folder.is_dir(follow_symlinks=False):
+                yield from _listed(folder.path)
+
     def __contains__(self, key: str) -> bool:
         return key in self._answers
 
@@ -151,6 +222,35 @@ class Store:
         self._answers.close()
 
 
+class Entry(NamedTuple):
+    """What was asked, and what was answered."""
+
+    request: Question | Drawing | Match | Rival
+    answer: Any
+
+
+def entry(k: str, text: str | bytes) -> Entry:
+    """Returns what the JSON of an entry says. Raises ValueError, in a few words, for one of another key."""
+    try:
+        data = msgspec.json.decode(text, type=dict[str, Any])
+        request_type, answer_type = REQUESTS[data["request"].pop("type")]
+        request = msgspec.convert(data["request"], request_type)
+        answer = msgspec.convert(data["answer"], answer_type)
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"no entry that this ltgc writes ({error})") from None
+    if key(request) != k:
+        raise ValueError("the key is not the one of what was asked")
+    return Entry(request, answer)
+
+
+def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file under a temporary name, syncs it and renames it: it is whole or it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,12 +261,12 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename durable: after a power failure the name is there, not only the bytes."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
@@ -210,7 +310,7 @@ def cached_batch(
                 new[k] = request
         fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
         good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
-        held = store.add_all({k: _entry(new[k], answer) for k, answer in good.items()}) if good else {}
+        held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}) if good else {}
         for k, answer in fresh.items():
             answers[k] = _answer(held[k], answer_type) if k in held else answer
             if k in held:
@@ -251,6 +351,7 @@ def _answer(entry: dict[str, Any], answer_type: type[Ans]) -> Ans:
         raise InputError(f"the store holds an entry that ltgc did not write ({error})") from None
 
 
-def _entry(request: msgspec.Struct, answer: Any) -> dict[str, Any]:
+def entry_for(request: msgspec.Struct, answer: Any) -> dict[str, Any]:
+    """Returns the entry that is kept of a request and its answer."""
     asked = {"type": type(request).__name__, **msgspec.to_builtins(request)}
     return {"request": asked, "answer": msgspec.to_builtins(answer)}

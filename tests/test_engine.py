@@ -335,3 +335,9 @@ def test_counting_from_many_threads_loses_nothing():
     list(in_order(lambda _: meter(QUESTION, answer, hit=False), range(2000), workers=8))
 
     assert (meter.asked, meter.tokens, meter.dollars) == ({"Question": 2000}, 2000, 1000.0)
+
+
+def test_what_fails_is_counted_with_what_it_cost():
+    meter = Meter()
+    meter.fail(Question(model="m", task="extend", subject="crane", text="?"), Usage(prompt_tokens=3, dollars=0.25))
+    assert (meter.failed, meter.dollars, meter.asked) == ({"Question": 1}, 0.25, {})

@@ -8,22 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from ltgc_cli.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    "describe",
-    "extend",
-    "reflect",
-    "render",
-    "filter",
-    "mix-train",
-    "eval",
-    "predict",
-    "export",
-    "cost",
-    "demo",
+COMMANDS = [["cache", name] for name in typer.main.get_command(app).commands["cache"].commands] + [
+    [name] for name in typer.main.get_command(app).commands if name != "cache"
 ]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 
@@ -67,9 +60,9 @@ def matches(expected: list[str], shown: list[str]) -> bool:
     return re.fullmatch(pattern.replace("(?:.*\\n?)*?\n", "(?:.*\\n)*?"), "\n".join(shown)) is not None
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_in_the_readme(command):
-    assert f"ltgc {command}" in README
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_is_in_the_readme(words):
+    assert f"ltgc {words[0]}" in README and words[-1] in README
 
 
 def case(block: str):
@@ -99,7 +92,7 @@ def test_every_flag_that_the_readme_names_exists():
     )
     helps = "".join(
         subprocess.run([sys.executable, "-m", "ltgc_cli", *words], capture_output=True, text=True).stdout
-        for words in [["--help"], *([command, "--help-all"] for command in COMMANDS)]
+        for words in [["--help"], *([*words, "--help-all"] for words in COMMANDS)]
     )
     foreign = {
         "--editable",
@@ -114,6 +107,19 @@ def test_every_flag_that_the_readme_names_exists():
     assert {flag for flag in named - foreign if flag not in helps} == set()
 
 
-def test_every_file_that_the_readme_points_to_is_there():
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_every_file_that_a_page_points_to_is_there(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_what_the_readme_says_of_the_library_exists_and_its_fake_answers(capsys):
+    import ltgc_cli as ltgc
+
+    blocks = re.findall(
+        r"^```python\n(import ltgc_cli as ltgc|from ltgc_cli\.ports)(.*?)^```", README, re.DOTALL | re.MULTILINE
+    )
+    library, fake = ("".join(block) for block in blocks)
+    assert {name for name in re.findall(r"\bltgc\.(\w+)", library) if not hasattr(ltgc, name)} == set()
+    exec(fake, {})
+    assert capsys.readouterr().out.count("Description(") == 2

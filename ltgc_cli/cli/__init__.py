@@ -20,16 +20,35 @@ from ltgc_cli.cli.help import App
 from ltgc_cli.cli.interruption import interruptible
 from ltgc_cli.errors import InputError, LtgcError, nearest
 
-PIPELINE = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict")
+GROUPS = {
+    "All of it": ("demo", "init", "run"),
+    "Stage by stage": ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval"),
+    "What came of it": ("report", "review", "predict", "export", "cost"),
+    "Upkeep": ("cache", "doctor"),
+}
+"""The commands as `ltgc --help` lists them."""
 SETTINGS_FILE = Path("ltgc.toml")
 
 
+_SHORT = 90
+"""Characters that a command's line in the list may have."""
+
+
 class Commands(TyperGroup):
-    """The commands, in the order of the pipeline; turns what a person can cause into one line and an exit status."""
+    """The commands in groups; turns what a person can cause into one line and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = {name: place for place, name in enumerate(PIPELINE)}
-        return sorted(self.commands, key=lambda name: order.get(name, len(order)))
+        named = [name for names in GROUPS.values() for name in names if name in self.commands]
+        return [*named, *(name for name in self.commands if name not in named)]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(map(len, self.commands))
+        for heading, names in GROUPS.items():
+            with formatter.section(heading):
+                own = [self.commands[name] for name in names if name in self.commands]
+                formatter.write_dl(
+                    [((command.name or "").ljust(width), command.get_short_help_str(_SHORT)) for command in own]
+                )
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _told():
@@ -126,17 +145,29 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
                 where = f"ltgc {name} has no flag" if name else "no command has a flag"
                 raise InputError(f"{path}: {where} --{key.replace('_', '-')}{_nearest(key, allowed)}")
     # At the top a flag means the same for all: not describe's --llm, which is its vision model, nor its --batch.
-    return {
+    defaults = {
         name: {key: value for key, value in common.items() if flags.get(key) == key and key in shared[name]}
         | {flags[key]: value for key, value in own.get(name, {}).items()}
         for name, flags in known.items()
     }
+    # eval alone, too, measures on the test images that a run names, and not on what was trained on.
+    if "data" not in own.get("eval", {}) and (test := defaults["run"].get("test")):
+        defaults["eval"]["data"] = test
+    return {name: _handed_on(group.commands[name], values) for name, values in defaults.items()}
 
 
 def _flags(command: Any) -> dict[str, str]:
-    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}."""
+    """Returns the parameter behind each flag of a command: {"batch": "half_price", …}; of a group what all have."""
+    if inner := getattr(command, "commands", None):
+        first, *others = (_flags(one) for one in inner.values())
+        return {flag: name for flag, name in first.items() if all(other.get(flag) == name for other in others)}
     named = {opt.lstrip("-").replace("-", "_"): param.name for param in command.params for opt in param.opts}
     return named | {param.name: param.name for param in command.params if param.name not in named}
+
+
+def _handed_on(command: Any, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Returns the defaults of a command; of a group (`ltgc cache info`) for each of its commands."""
+    return {name: defaults for name in command.commands} if hasattr(command, "commands") else defaults
 
 
 def _nearest(name: str, names: Any) -> str:
@@ -215,12 +246,18 @@ def _complete() -> None:
 
 # Importing them registers the commands on `app`.
 from ltgc_cli.cli import (  # noqa: E402, F401
+    caching,
     cost,
     demo,
+    doctor,
     evaluating,
     exporting,
     language,
     learning,
     pictures,
     predicting,
+    reporting,
+    reviewing,
+    running,
+    starting,
 )

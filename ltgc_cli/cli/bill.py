@@ -45,6 +45,19 @@ class Bill(msgspec.Struct):
         return f"{'at least ' if self.unpriced else ''}{cents(self.dollars)}"
 
 
+def worded(bill: Bill) -> str:
+    """Returns what it costs as a sentence has it.
+
+    >>> worded(Bill(new=2, dollars=0.5, unpriced=1)), worded(Bill(new=1, unpriced=1)), worded(Bill(new=3))
+    ('at least $0.50', 'an unknown sum', 'nothing')
+    """
+    if not (bill.dollars or bill.unpriced):
+        return "nothing"
+    if not bill.dollars:
+        return "an unknown sum"
+    return f"{'at least ' if bill.unpriced else ''}${cents(bill.dollars)}"
+
+
 def total(bills: Iterable[Bill]) -> Bill:
     """Returns the sum of bills.
 

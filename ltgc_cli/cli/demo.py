@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Step = Callable[[Session], Plan]
 
+_TITLE = "Handwritten digits, cut to a long tail"
+
 
 @app.command()
 def demo(
@@ -30,22 +32,22 @@ def demo(
         int, typer.Option(min=0, help="Which class gets how many images, and the seed of the training.")
     ] = 0,
     k: Annotated[int, typer.Option("-k", min=1, help="Descriptions per tail class.")] = 60,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the contact sheet and the records go.")] = Path(
-        "ltgc-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the report, the contact sheet and the records go.")
+    ] = Path("ltgc-demo"),
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Run all seven stages on scikit-learn's handwritten digits cut to a long tail, offline, in a few minutes.
 
-    Asks nobody and costs nothing: all models are embedded. Writes a contact sheet and every record to --out.
+    Asks nobody and costs nothing: all models are embedded. Writes a report, a contact sheet and every record to --out.
 
     \b
     ltgc demo
     ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
     """
     from ltgc_cli import records
-    from ltgc_cli.cli import view
+    from ltgc_cli.cli import reporting, view
     from ltgc_cli.cli.session import default_folder
     from ltgc_cli.learn.settings import Settings
     from ltgc_cli.stages.settings import Judging
@@ -58,7 +60,7 @@ def demo(
     )
     folder = cache_dir or default_folder()
     steps = [
-        *generating(data, k, Judging()),
+        *generating(data, k, Judging(), plain=_PLAIN),
         # The baselines train on the real images alone; all three checkpoints ride the one stream to eval.
         trained(data, Settings(seed=seed), "fine-tuning", generated=False),
         trained(data, Settings(seed=seed, loss="la"), "fine-tuning + logit adjustment", generated=False),
@@ -71,11 +73,16 @@ def demo(
     sheet = _write_sheet(out, rows, folder)
     view.totals(rows)
     view.accuracy(rows)
+    reporting.report(artifact, out / "report.html", cache_dir=folder, title=_TITLE, quiet=quiet)
     console.notice(f"Contact sheet (real, accepted and rejected drawings): {sheet}")
     console.notice(f"Every record of the run: {artifact}")
 
 
-def generating(data: str, k: int, judging: Judging) -> list[Step]:
+_PLAIN = 4
+"""Drawings of each bare class name that the report shows beside ours."""
+
+
+def generating(data: str, k: int, judging: Judging, plain: int = 0) -> list[Step]:
     """Returns describe … filter over a data set with the embedded models and filter's settings."""
     from ltgc_cli.cli import plans
     from ltgc_cli.cli.session import Asking
@@ -89,7 +96,7 @@ def generating(data: str, k: int, judging: Judging) -> list[Step]:
         lambda s: plans.describing(s, data=Source(data), tail="100", lmm=small, prompts=PAPER, asking=Asking()),
         lambda s: plans.extending(s, names=[], llm=small, want=20, prompts=PAPER, asking=Asking()),
         lambda s: plans.reflecting(s, llm=small, k=k, rounds=3, near=0.8, prompts=PAPER, asking=Asking()),
-        lambda s: plans.rendering(s, t2i=small, style=style, batch=32),
+        lambda s: plans.rendering(s, t2i=small, style=style, batch=32, plain=plain),
         lambda s: plans.filtering(
             s,
             llm=small,

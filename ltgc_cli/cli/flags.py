@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,9 +15,11 @@ from ltgc_cli.ports import PictureFormat
 from ltgc_cli.stages.settings import Style
 
 if TYPE_CHECKING:
+    from ltgc_cli.cli.bill import Bill
     from ltgc_cli.cli.runner import Plan, Streams
     from ltgc_cli.cli.session import Asking, Limits, Session
     from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.stages.verdicts import Verdicts
 
 
 class Ran(NamedTuple):
@@ -28,6 +30,8 @@ class Ran(NamedTuple):
     exit_code: int = 0
     dollars: float = 0.0
     """What this run paid."""
+    would_ask: Mapping[tuple[str, str], Bill] = {}
+    """What a dry run found that it would ask, by purpose and model."""
 
 
 _from_python: ContextVar[bool] = ContextVar("from_python", default=False)
@@ -122,6 +126,15 @@ def prompts(path: Path | None):  # type: ignore[no-untyped-def]  # prompts impor
     return prompts.load(path)
 
 
+def verdicts(path: Path | None) -> Verdicts | None:
+    """Returns what a person said of drawings, None where no file is named."""
+    if path is None:
+        return None
+    from ltgc_cli.cli import verdict_file
+
+    return verdict_file.load(path)
+
+
 def source(data: str, root: Path | None, classes: Path | None) -> Source:
     """Returns the data set that a command's flags name."""
     from ltgc_cli.learn.datasets import Source
@@ -146,7 +159,7 @@ def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path]
 
     if session.rehearsal:
         runner.rehearse(plan, streams, session)
-        return Ran(None)
+        return Ran(None, would_ask=session.rehearsal.lines)
     if processes.rank():
         runner.follow(plan, streams, session)
         return Ran(None)

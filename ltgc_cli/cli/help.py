@@ -23,7 +23,7 @@ FIRST = {
     "describe": "--data --root --classes --tail --lmm --disambiguate --dry-run --max-cost -i -o",
     "extend": "--class -n --llm --senses --dry-run --max-cost --batch -i -o --json",
     "reflect": "-k --rounds --near --llm --dry-run --max-cost -i -o --json",
-    "render": "--t2i --width --height --steps --seed --device --batch --dry-run -i -o",
+    "render": "--t2i --plain --width --height --steps --seed --device --batch --dry-run -i -o",
     "filter": "--scale --threshold --mode --rounds --preview --clip --llm --t2i --dry-run --max-cost -i -o",
     "mix-train": "--data --classes --generated --mix --loss --tune --epochs --name --out --clip -i -o",
     "eval": "--data --classes --zero-shot --tte --posthoc --compare --lmm --clip --dry-run -i -o",

@@ -47,6 +47,7 @@ def mix_train(
     generated: Annotated[
         bool, typer.Option(help="Train on the generated images of the stream; without them it is a plain fine-tune.")
     ] = True,
+    verdicts: o.VerdictsFile = None,
     # ---- the stream
     mix: Annotated[
         Mix | None,
@@ -187,6 +188,7 @@ def mix_train(
         name=name,
         alone=alone,
         val=f.source(val, root, classes) if val else None,
+        verdicts=f.verdicts(verdicts),
         how=How(device, precision, compile, log),
     )
 

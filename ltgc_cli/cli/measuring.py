@@ -81,7 +81,7 @@ def measure(
 
 def loaded_clip(spec: str, device: str | None = None) -> open_clip.Loaded:
     """Returns a CLIP model where models run here, or on the device that was asked for."""
-    return open_clip.load(spec, device or torch_setup.device())
+    return open_clip.load(spec, torch_setup.device(device))
 
 
 def clip_of(folder: Path) -> str:

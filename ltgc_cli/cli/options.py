@@ -307,3 +307,9 @@ Seed = Annotated[
     typer.Option(min=0, help="Another seed gives other drawings of the same descriptions.", rich_help_panel=DRAWINGS),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures drawn or scored at once.", rich_help_panel=MODEL)]
+VerdictsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--verdicts", metavar="FILE", help="What a person said of drawings (ltgc review): it goes before their scores."
+    ),
+]

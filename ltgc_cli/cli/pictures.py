@@ -19,6 +19,15 @@ _JUDGING = Judging()
 @app.command()
 def render(
     t2i: o.T2i = "embedded",
+    plain: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help='Draw besides N images of each tail class from the bare "A photo of the class [y]", to look at beside '
+            "the others; nothing else uses them.",
+        ),
+    ] = 0,
     width: o.Width = None,
     height: o.Height = None,
     steps: o.Steps = None,
@@ -51,17 +60,20 @@ def render(
     Reads description records. Writes an image record for each; the pictures themselves lie in the store. Models that
     diffusers loads draw on this machine and cost time; an image API (litellm:MODEL) costs money by the picture.
 
+    What the stream has an image of already, accepted or rejected, is not drawn again.
+
     \b
     ltgc render -i reflected.jsonl -o rendered.jsonl --t2i stabilityai/sdxl-turbo
     ltgc render -i reflected.jsonl --t2i stabilityai/sd-turbo --dry-run    # how long it will take
     ltgc render -i reflected.jsonl -o rendered.jsonl --t2i litellm:gpt-image-1 --max-cost 20
+    ltgc render -i filtered.jsonl --plain 4 -o shown.jsonl     # what the bare template gives, for the report
     """
     from ltgc_cli.cli import plans
 
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
     style = f.style(width, height, steps, guidance, negative, seed, scheduler, from_original, format)
     options = f.drawing(lora, device, dtype, compile, attention_slicing, t2i_api_base)
-    plan = plans.rendering(session, t2i=t2i, style=style, batch=batch, **options)
+    plan = plans.rendering(session, t2i=t2i, style=style, batch=batch, plain=plain, **options)
     return f.finish(plan, f.streams(input, output, json), session)
 
 
@@ -96,6 +108,7 @@ def filter_(
             help="Reject also what is not this much (raw cosine) closer to its own class than to any other (ours)."
         ),
     ] = None,
+    verdicts: o.VerdictsFile = None,
     preview: Annotated[
         bool,
         typer.Option(
@@ -146,6 +159,7 @@ def filter_(
     \b
     ltgc filter -i rendered.jsonl -o filtered.jsonl
     ltgc filter -i rendered.jsonl --preview                                # what each bar would pass
+    ltgc filter -i rendered.jsonl -o filtered.jsonl --verdicts verdicts.jsonl     # after ltgc review
     ltgc filter --scale cosine --threshold 0.25 --mode exclude -i rendered.jsonl | jq -c 'select(.kind=="rejected")'
     """
     from ltgc_cli.cli import plans
@@ -168,6 +182,8 @@ def filter_(
 
         if dry_run or output:
             raise InputError("--preview shows what filter would do; it goes with neither --dry-run nor -o")
+        if verdicts:
+            console.notice("filter: --preview shows what the scores say; --verdicts is left out")
         previewing.show(
             session,
             f.streams(input, None, json),
@@ -190,6 +206,7 @@ def filter_(
         prompts=f.prompts(prompts),
         asking=asking,
         batch=batch,
+        verdicts=f.verdicts(verdicts),
         **f.drawing(lora, device, dtype, compile, attention_slicing, t2i_api_base),
     )
     return f.finish(plan, f.streams(input, output, json), session)

@@ -25,7 +25,9 @@ from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Class, Group, Image, Record, identify
 from ltgc_cli.stages import describe, extend, filter, reflect, render
 from ltgc_cli.stages import senses as meanings
+from ltgc_cli.stages import verdicts as by_hand
 from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.stages.verdicts import Verdicts
 
 TAILS = {"few": 20}
 """Names for --tail besides a number of images."""
@@ -121,14 +123,15 @@ def reflecting(
     )
 
 
-def rendering(session: Session, *, t2i: str, style: Style, batch: int, **options: Any) -> Plan:
+def rendering(session: Session, *, t2i: str, style: Style, batch: int, plain: int = 0, **options: Any) -> Plan:
     """Returns render over the classes of the stream."""
     _check(style, t2i)
     model, paint = session.paint(t2i, batch=batch, **options)
+    stage = partial(render.render, paint=paint, model=model, style=style, batch=batch, plain=plain)
     return Plan(
         "render",
-        {"t2i": model, **_style(style)},
-        lambda given: _flat(render.render(records.by_class(given), paint=paint, model=model, style=style, batch=batch)),
+        {"t2i": model, **_style(style), **({"plain": plain} if plain else {})},
+        lambda given: _flat(stage(records.by_class(given))),
         caveats=("at the price of the finest quality, which the API may choose",) if t2i.startswith("litellm:") else (),
     )
 
@@ -144,10 +147,12 @@ def filtering(
     prompts: p.Prompts,
     asking: Asking,
     batch: int,
+    verdicts: Verdicts | None = None,
     **options: Any,
 ) -> Plan:
     """Returns filter over the whole stream: its bar may be common to all classes.
 
+    verdicts -- what a person said of drawings; it goes before the score
     options -- how pictures are drawn again: device, dtype, lora, …
     """
     _check(style, t2i)
@@ -159,25 +164,29 @@ def filtering(
     flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        return _flat(
-            filter.evaluate(
-                records.by_class(_noted(given, session)),
-                ask=ask,
-                paint=paint,
-                score=score,
-                compare=compare,
-                keep=session.keep,
-                **flags,
-                settings=settings,
-                style=style,
-                prompts=prompts,
-                workers=asking.workers,
-                batch=batch,
-                on_round=_quiet_round if session.rehearsal else _tell_round,
-            )
+        found = filter.evaluate(
+            records.by_class(_noted(given, session)),
+            ask=ask,
+            paint=paint,
+            score=score,
+            compare=compare,
+            keep=session.keep,
+            **flags,
+            verdicts=verdicts or {},
+            settings=settings,
+            style=style,
+            prompts=prompts,
+            workers=asking.workers,
+            batch=batch,
+            on_round=_quiet_round if session.rehearsal else _tell_round,
         )
+        if verdicts is not None:
+            there = by_hand.drawings((row for rows in found for row in rows), replaced=True)
+            console.notice(f"filter: {by_hand.summary(verdicts, there)}")
+        return _flat(found)
 
     more = {**msgspec.to_builtins(settings), **_style(style), **_asked_with(asking), **_prompts(prompts)}
+    more |= {} if verdicts is None else {"verdicts": by_hand.fingerprint(verdicts)}
     caveats = ("at the most: as if no drawing ever passed",) if settings.mode == "refine" else ()
     return Plan("filter", flags | more, run, whole=True, caveats=caveats)
 

@@ -168,7 +168,7 @@ def _walk(plan: Plan, path: Path | None) -> None:
 @contextmanager
 def reading(streams: Streams, stage: str) -> Iterator[Iterator[Record]]:
     """The records of a command's input, a dry run's among them. Raises InputError where a person pipes nothing in."""
-    if not streams.input and sys.stdin.isatty():
+    if not streams.input and (streams.silent or sys.stdin.isatty()):
         raise InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE")
     with streams.input.open("rb") if streams.input else nullcontext(sys.stdin.buffer) as source:
         yield records.read(source, str(streams.input or "stdin"))
@@ -373,7 +373,7 @@ def _temporary(folder: Path) -> Iterator[Path]:
 def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
     """Where the lines go: a file that appears when it is complete, stdout, or nowhere (a person gets a table)."""
     if streams.output:
-        temporary = streams.output.with_name(f".{streams.output.name}.{os.getpid()}.tmp")
+        temporary = streams.output.with_name(f".{streams.output.name}.{uuid.uuid4().hex}.tmp")
         try:
             with temporary.open("xb") as file:
                 yield file.write

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -103,25 +105,44 @@ def folder_of(session: Session, checkpoint: Checkpoint) -> Path:
 
 
 def export(session: Session, artifact: Path, out: Path | None, clip: str, merge: bool) -> None:
-    """Copies the last checkpoint of an artifact to a new folder, and adds one merged file that plain open_clip loads.
+    """Copies the last checkpoint of an artifact to a folder, and adds one merged file that plain open_clip loads.
 
-    out -- None leaves the copy out: the merged file is added to the store's own folder
+    out -- a new folder, or one with a copy of this checkpoint; None leaves the copy out: the merged file is added to
+        the store's own folder
     """
     with artifact.open(encoding="utf-8") as lines:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Checkpoint)]
     source = folder_of(session, found[-1])
     where = out or source
-    if out:
-        try:
-            shutil.copytree(source, out)
-        except FileExistsError:
-            raise InputError(f"{out} is there already; name a new folder") from None
-        except OSError as error:
-            raise InputError(f"{out}: {error.strerror}") from None
+    if out and not _is_copy(out, source):
+        _copy(source, out)
     if merge and not (where / checkpoints.MERGED).exists():
         checkpoints.add_merged(where, open_clip.load(clip))
     said = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
     console.notice(f"mix-train: checkpoint in {where}{said}")
+
+
+def _is_copy(out: Path, source: Path) -> bool:
+    """Returns whether a folder holds a checkpoint, by the hashes that `done.json` has of its files."""
+    try:
+        theirs, ours = (msgspec.json.decode((folder / "done.json").read_bytes())["files"] for folder in (out, source))
+    except (OSError, msgspec.DecodeError, LookupError, TypeError):
+        return False
+    return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
+
+
+def _copy(source: Path, out: Path) -> None:
+    """Copies a folder under a temporary name and renames it: it is whole or it is not there."""
+    if os.path.lexists(out):
+        raise InputError(f"{out} is there already; name a new folder")
+    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        shutil.copytree(source, temporary)
+        os.rename(temporary, out)
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _log(how: How, folder: Path, name: str, settings: Settings):  # type: ignore[no-untyped-def]

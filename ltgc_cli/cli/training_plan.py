@@ -17,6 +17,8 @@ from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import ClassInfo, Source
 from ltgc_cli.learn.settings import Settings, checked, resolved
 from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Record, identify
+from ltgc_cli.stages import verdicts as by_hand
+from ltgc_cli.stages.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from ltgc_cli.learn.logs import LogName
@@ -57,10 +59,12 @@ def training(
     alone: bool = False,
     val: Source | None = None,
     how: How | None = None,
+    verdicts: Verdicts | None = None,
 ) -> Plan:
     """Returns mix-train: one more record, the checkpoint, behind the lines of the stream.
 
     val -- what val_every and gate look at; the data's own validation split where it is None
+    verdicts -- what a person said of drawings: those rejected are not trained on, those kept are, whatever filter said
     Raises InputError for settings that cannot be, and where there is nothing to look at.
     """
     how = how or How()
@@ -75,12 +79,17 @@ def training(
     }
     flags |= {"val": datasets.fingerprint(looked_at, "val")} if looked_at else {}
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
+    flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
         given = _Given(data_classes(data), [], {}, [])
+        there: set[by_hand.Drawing] = set()
         for group in records.by_class(lines):
-            given = _with(given, group, settings)
+            given = _with(given, group, settings, verdicts or {})
+            there |= by_hand.drawings(group.rows) if verdicts else set()
             yield from group.rows
+        if generated and verdicts is not None:
+            console.notice(f"mix-train: {by_hand.summary(verdicts, there)}")
         if not generated:
             given = given._replace(drawn=[])
         elif not given.drawn:
@@ -185,10 +194,10 @@ def _looked_at(data: Source, val: Source | None, settings: Settings) -> Source |
     return val or data
 
 
-def _with(given: _Given, group: Group, settings: Settings) -> _Given:
+def _with(given: _Given, group: Group, settings: Settings, verdicts: Verdicts) -> _Given:
     """Returns what is trained on, with what the lines of one more class say."""
     cls = group.cls
-    drawn = [row for row in group.rows if isinstance(row, Image) and row.origin == "generated"]
+    drawn = by_hand.accepted(group, verdicts)
     texts = dict(given.texts)
     if settings.head_init == "descriptions" and cls.label >= 0:
         found = [row.text for row in group.rows if isinstance(row, Description)]
@@ -199,8 +208,11 @@ def _with(given: _Given, group: Group, settings: Settings) -> _Given:
 
 
 def _identity(flags: dict[str, Any], given: _Given) -> str:
-    """Returns the sha256 (hex) of all that a checkpoint is made from; what it is called is no part of it."""
-    made_from = {key: value for key, value in flags.items() if key not in ("name", "generated")}
+    """Returns the sha256 (hex) of all that a checkpoint is made from; what it is called is no part of it.
+
+    Neither are verdicts themselves: what is trained on for their sake is.
+    """
+    made_from = {key: value for key, value in flags.items() if key not in ("name", "generated", "verdicts")}
     scored = flags["syn_by_score"]
     drawn = [[image.label, image.sha256, *([image.score] if scored else [])] for image in given.drawn]
     texts = [[label, given.texts[label]] for label in sorted(given.texts)]

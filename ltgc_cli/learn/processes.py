@@ -93,7 +93,7 @@ def device(wanted: str | None = None) -> str:
     """Returns where this process computes: the device wanted, else the best there is; of several GPUs its own one."""
     from ltgc_cli.providers import torch_setup
 
-    found = wanted or torch_setup.device()
+    found = torch_setup.device(wanted)
     return f"cuda:{os.environ.get('LOCAL_RANK', rank())}" if found == "cuda" and count() > 1 else found
 
 

@@ -17,16 +17,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Score
+from ltgc_cli.ports import REQUESTS, Ask, Compare, Drawing, Match, Paint, Picture, Question, Rival, Score
 from ltgc_cli.providers.identity import file_identity
 from ltgc_cli.store import Tally, key
 
-_TYPES: dict[str, tuple[type[msgspec.Struct], type[Any]]] = {
-    "Question": (Question, Answer),
-    "Drawing": (Drawing, Picture),
-    "Match": (Match, float),
-    "Rival": (Rival, Nearest),
-}
 _SHOWN = 200
 
 
@@ -143,7 +137,7 @@ def _append(path: Path, exchange: dict[str, Any]) -> None:
 def _parsed(line: str) -> tuple[str, Exchange]:
     data = msgspec.json.decode(line)
     request = dict(data["request"])
-    request_type, answer_type = _TYPES[request.pop("type")]
+    request_type, answer_type = REQUESTS[request.pop("type")]
     answer = msgspec.convert(data["answer"], answer_type)
     return _key(msgspec.convert(request, request_type)), Exchange(answer, data.get("data", ""))
 

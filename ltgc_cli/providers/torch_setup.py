@@ -12,6 +12,8 @@ import threading
 from importlib import import_module
 from typing import Any
 
+from ltgc_cli.errors import InputError
+
 _NMS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _held: list[Any] = []
 """The library below: torch takes its operators back once nothing refers to it."""
@@ -53,10 +55,20 @@ def _declared() -> Any:
     return library
 
 
-def device() -> str:
-    """Returns where models run: "cuda", else "mps", else "cpu"."""
+def device(wanted: str | None = None) -> str:
+    """Returns where models run: the device wanted, else "cuda", else "mps", else "cpu".
+
+    Raises InputError for a device that is not there.
+    """
     import torch
 
+    if wanted:
+        try:
+            torch.empty(0, device=wanted)
+        except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+            why = str(error).partition("\n")[0].rstrip(".")
+            raise InputError(f"--device {wanted}: {why}; leave it out to compute on the best there is") from None
+        return wanted
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

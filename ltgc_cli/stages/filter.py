@@ -43,6 +43,7 @@ from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.render import drawing, style_of
 from ltgc_cli.stages.rivals import Others, others
 from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -77,11 +78,12 @@ class Try(msgspec.Struct, kw_only=True):
 
 
 class Judge(msgspec.Struct, frozen=True):
-    """What a drawing is judged by: CLIP's scores, and the other classes where `--margin` asks for them."""
+    """What a drawing is judged by: CLIP's scores, the other classes where `--margin` asks for them, and a person."""
 
     scored: Scored
     settings: Judging
     others: Others | None
+    verdicts: Verdicts
 
 
 def evaluate(
@@ -97,6 +99,7 @@ def evaluate(
     style: Style,
     compare: Compare | None = None,
     keep: Callable[[bytes], str] | None = None,
+    verdicts: Verdicts = NONE,
     prompts: p.Prompts = p.PAPER,
     workers: int = 1,
     batch: int = 64,
@@ -105,7 +108,8 @@ def evaluate(
     """Returns the lines of every class with each drawing accepted (its score, bar and history on it) or rejected.
 
     Detection: S = cos(image, C_y), on the scale of the settings; S below the bar fails. Refinement: Prompt 5 on
-    the latest text. Regeneration: drawn and scored again, up to `rounds` drawings (paper section 3.3).
+    the latest text. Regeneration: drawn and scored again, up to `rounds` drawings (paper section 3.3). Where a person
+    has said what becomes of a drawing, in whatever round, the score decides nothing.
     The first round is over before anything is rewritten, so that its pass rate is known before money is spent;
     from then on some drawings are rewritten while others are redrawn and scored.
     Raises InputError where the calibrated scale has no original image to go by.
@@ -113,7 +117,7 @@ def evaluate(
     compare, keep -- needed for a margin in the settings: they find the nearest other class, and store the list of
         the classes' texts
     """
-    everything = list(groups)
+    everything = [restored(group, verdicts) for group in groups]
     mine = judged(everything)
     if mine and calibrated(settings) and not any(map(originals, mine)):
         raise InputError(NOTHING_TO_GO_BY)
@@ -121,7 +125,8 @@ def evaluate(
     scored = scoring(score, clip)
     limits = bars(mine, templates, scored, settings)
     margin = None if settings.mode == "score" else settings.margin
-    judge = Judge(scored, settings, others(everything, templates, margin, compare=compare, keep=keep, model=clip))
+    rivals = others(everything, templates, margin, compare=compare, keep=keep, model=clip)
+    judge = Judge(scored, settings, rivals, verdicts)
     tries = [_first(image, group.cls, templates, limits) for group in mine for image in generated(group)]
     for start in range(0, len(tries), AT_ONCE):
         _detect(tries[start : start + AT_ONCE], judge)
@@ -180,7 +185,10 @@ def _refine_and_redraw(
 
 
 def _detect(tries: Sequence[Try], judge: Judge) -> None:
-    """Scores the latest picture of each try. It passes when it reaches the bar and, with a margin, is its class's."""
+    """Scores the latest picture of each try. It passes when it reaches the bar and, with a margin, is its class's.
+
+    Where a person said what becomes of the picture, that decides.
+    """
     values = judge.scored([(t.sha256, aim(t.template, t.cls)) for t in tries])
     reached: list[tuple[Try, float]] = []
     for t, value in zip(tries, values, strict=True):
@@ -188,10 +196,11 @@ def _detect(tries: Sequence[Try], judge: Judge) -> None:
             t.trouble = f"could not be scored: {value}"
             continue
         score = round(scaled(value, judge.settings.scale), 6)
-        t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=score)]
+        said = judge.verdicts.get((t.cls.label, t.sha256))
+        t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=score, verdict=said or "")]
         t.drawn = [*t.drawn, (t.format, t.made)]
-        t.passed = t.bar is None or score >= t.bar
-        reached += [(t, value)] if t.passed else []
+        t.passed = said == "keep" if said else t.bar is None or score >= t.bar
+        reached += [(t, value)] if t.passed and not said else []
     if judge.others and judge.settings.margin is not None:
         _compare(reached, judge.others, judge.settings.margin)
 
@@ -253,7 +262,8 @@ def _redraw(tries: Sequence[Try], number: int, paint: Paint, model: str, style: 
 def _outcome(t: Try, settings: Judging) -> list[Record]:
     """Returns the image as accepted, or its rejection with its whole history, and a failure if there was one."""
     tried = list(zip(t.steps, t.drawn, strict=True))
-    best, (format, made) = max(tried, key=lambda one: one[0].score, default=(None, (t.format, t.made)))
+    open = [one for one in tried if one[0].verdict != "reject"] or tried
+    best, (format, made) = max(open, key=lambda one: one[0].score, default=(None, (t.format, t.made)))
     if t.passed:
         best, (format, made) = tried[-1]
     made = _with_usage(made, total(t.paid))
@@ -269,10 +279,10 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
             parents=(t.image.id,),
         )
         records.append(identify(failed, t.trouble))
-    if best and (t.passed or settings.never_pass == "best"):
+    if best and (t.passed or (settings.never_pass == "best" and best.verdict != "reject")):
         picture = {"sha256": best.sha256, "format": format, "text": best.text, "made": made, "score": best.score}
         return [evolve(t.image, **picture, bar=t.bar, scale=settings.scale, history=history), *records]
-    reason = t.trouble or _verdict(t.steps, best, settings.margin)
+    reason = _reason(t, best, settings.margin)
     rejected = Rejected(
         label=t.cls.label,
         class_=t.cls.class_,
@@ -280,8 +290,10 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
         reason=reason,
         text=best.text if best else t.text,
         sha256=best.sha256 if best else t.sha256,
+        format=format,
         score=best.score if best else None,
-        parents=(t.image.id,),
+        # An image that was judged before may have another text by now: only the ids lead back to its description.
+        parents=(t.image.id, *(t.image.parents if t.image.history else ())),
         made=made,
         rest=t.image.rest,
         bar=t.bar,
@@ -291,8 +303,21 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
     return [identify(rejected, reason, rejected.sha256), *records]
 
 
-def _verdict(steps: Sequence[Step], best: Step | None, least: float | None) -> str:
-    """Returns why nothing of a description passed: the margin where the best of its drawings reached the bar."""
+def _reason(t: Try, best: Step | None, least: float | None) -> str:
+    """Returns why nothing of a description passed: what a person said, what went wrong, or how the drawings scored."""
+    by_hand, others = sum(step.verdict == "reject" for step in t.steps), len(t.steps)
+    if not by_hand:
+        return t.trouble or _shortfall(t.steps, best, least)
+    others -= by_hand
+    if t.trouble:
+        return f"rejected by hand; {t.trouble}"
+    if others:
+        return f"rejected by hand, and {'its other drawing' if others == 1 else f'its {others} other drawings'} failed"
+    return "rejected by hand" if by_hand == 1 else f"rejected by hand in each of its {by_hand} drawings"
+
+
+def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) -> str:
+    """Returns how the drawings of a description fell short: by the margin where the best of them reached the bar."""
     drawings = len(steps)
     if best is None or best.margin is None or least is None:
         times = "its one drawing" if drawings == 1 else f"each of its {drawings} drawings"

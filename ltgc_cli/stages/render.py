@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 from msgspec import UNSET
@@ -13,30 +14,45 @@ from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Drawing, Paint, Picture
-from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, identify
+from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, Rejected, identify
 from ltgc_cli.stages.settings import Style
 
 
-def render(groups: Iterable[Group], *, paint: Paint, model: str, style: Style, batch: int) -> Iterator[list[Record]]:
+class Wanted(NamedTuple):
+    """A picture to draw."""
+
+    row: Description | Class
+    """What it is drawn from: a description, or the bare name of a class."""
+    text: str
+    id: str
+    """What its seed comes from, with `attempt`."""
+    attempt: int = 0
+
+
+def render(
+    groups: Iterable[Group], *, paint: Paint, model: str, style: Style, batch: int, plain: int = 0
+) -> Iterator[list[Record]]:
     """Returns, class by class, the lines and after them an image for every description of a tail class.
 
-    Batches are filled across classes, and two are under way, so that one is drawn while the other is written.
-    A picture depends on its own request alone.
+    What the lines have an image of already, or a rejected one, is not drawn again. Batches are filled across classes,
+    and two are under way, so that one is drawn while the other is written. A picture depends on its own request alone.
+
+    plain -- images per tail class that are drawn besides, from its bare name: to look at, and for nothing else
     """
-    waiting: deque[Group] = deque()
+    waiting: deque[tuple[Group, list[Wanted]]] = deque()
     made: dict[int, Record] = {}
 
-    def painted(pairs: list[tuple[Description, Drawing]]) -> list[tuple[int, Record]]:
-        able = [(row, request) for row, request in pairs if style.strength is None or request.original]
+    def painted(pairs: list[tuple[Wanted, Drawing]]) -> list[tuple[int, Record]]:
+        able = [pair for pair in pairs if style.strength is None or pair[1].original or isinstance(pair[0].row, Class)]
         drawn = paint([request for _, request in able]) if able else ()
-        pictures = {id(row): picture for (row, _), picture in zip(able, drawn, strict=True)}
-        return [(id(row), _result(row, request, pictures.get(id(row), _NO_ORIGINAL), model)) for row, request in pairs]
+        pictures = {id(one): picture for (one, _), picture in zip(able, drawn, strict=True)}
+        return [(id(one), _result(one, request, pictures.get(id(one), _NO_ORIGINAL), model)) for one, request in pairs]
 
-    for found in in_order(painted, _requests(groups, waiting, model, style, batch), workers=2):
+    for found in in_order(painted, _requests(groups, waiting, model, style, batch, plain), workers=2):
         made.update(found)
-        while waiting and all(id(row) in made for row in wanted(waiting[0])):
-            group = waiting.popleft()
-            yield [*group.rows, *(made.pop(id(row)) for row in wanted(group))]
+        while waiting and all(id(one) in made for one in waiting[0][1]):
+            group, wants = waiting.popleft()
+            yield [*group.rows, *(made.pop(id(one)) for one in wants)]
 
 
 _NO_ORIGINAL = Refused("its class has no original image to draw over; leave --from-original out")
@@ -45,15 +61,21 @@ _MOST_WAITING = 1000
 
 
 def _requests(
-    groups: Iterable[Group], waiting: deque[Group], model: str, style: Style, batch: int
-) -> Iterator[list[tuple[Description, Drawing]]]:
+    groups: Iterable[Group],
+    waiting: deque[tuple[Group, list[Wanted]]],
+    model: str,
+    style: Style,
+    batch: int,
+    plain: int,
+) -> Iterator[list[tuple[Wanted, Drawing]]]:
     """Returns what is drawn in lists of `batch`, and puts each class in line as it is read."""
-    pairs: list[tuple[Description, Drawing]] = []
+    pairs: list[tuple[Wanted, Drawing]] = []
     for group in groups:
-        waiting.append(group)
-        for row in wanted(group):
-            original = original_for(row, group.rows, style)
-            pairs.append((row, drawing(row.text, row.id, 0, group.cls, model, style, original)))
+        wants = wanted(group, plain)
+        waiting.append((group, wants))
+        for one in wants:
+            original = original_for(one.row, group.rows, style) if isinstance(one.row, Description) else None
+            pairs.append((one, drawing(one.text, one.id, one.attempt, group.cls, model, style, original)))
             if len(pairs) == batch:
                 yield pairs
                 pairs = []
@@ -112,32 +134,86 @@ def seed(id: str, attempt: int, base: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{id}:{attempt}:{base}".encode()).digest()[:4], "big") >> 1
 
 
-def wanted(group: Group) -> list[Description]:
-    """Returns the descriptions of a class that are drawn: all of a tail class, none of another."""
-    return [row for row in group.rows if isinstance(row, Description)] if group.cls.tail else []
+def wanted(group: Group, plain: int = 0) -> list[Wanted]:
+    """Returns what is drawn of a tail class: its descriptions, then its bare name `plain` times; of another nothing.
+
+    What the lines have an image of already, or a rejected one, is left out.
+    """
+    if not group.cls.tail:
+        return []
+    drawn = _drawn_from(group.rows)
+    texts = [row for row in group.rows if isinstance(row, Description) and not drawn(row)]
+    there = {image.made.attempt if image.made else 0 for image in group.rows if _is_plain(image)}
+    bare = p.fill(p.BARE, group.cls.class_)
+    id = _bare_id(group.cls)
+    return [Wanted(row, row.text, row.id) for row in texts] + [
+        Wanted(group.cls, bare, id, number) for number in range(plain) if number not in there
+    ]
 
 
-def _result(row: Description, request: Drawing, picture: Picture | Exception, model: str) -> Record:
+def source(rejected: Rejected, descriptions: Iterable[Description]) -> Description | None:
+    """Returns the description that a rejected image was drawn from. It names the image alone, whose id names it."""
+    first = rejected.history[0] if rejected.history else rejected
+    for row in descriptions:
+        same = row.text == first.text and _image_id(row, first.sha256) in rejected.parents
+        if same or (row.id and row.id in rejected.parents):
+            return row
+    return None
+
+
+def _drawn_from(rows: Sequence[Record]) -> Callable[[Description], bool]:
+    """Returns whether a description has an image among the rows, accepted or rejected."""
+    parents = {parent for row in rows if isinstance(row, Image) and row.origin == "generated" for parent in row.parents}
+    rejected: dict[str, list[Rejected]] = {}
+    for row in rows:
+        if isinstance(row, Rejected) and row.of == "image":
+            parents.update(row.parents)
+            rejected.setdefault((row.history[0] if row.history else row).text, []).append(row)
+    return lambda row: (
+        bool(row.id and row.id in parents) or any(source(one, [row]) for one in rejected.get(row.text, ()))
+    )
+
+
+def _is_plain(row: Record) -> TypeGuard[Image]:
+    return isinstance(row, Image) and row.origin == "plain"
+
+
+def _bare_id(cls: Class) -> str:
+    """Returns what the seeds of plain drawings come from: its label and name, whatever its count or its sense."""
+    return identify(Class(label=cls.label, class_=cls.class_, tail=True), "plain").id
+
+
+def _image_id(row: Description, sha256: str) -> str:
+    """Returns the id of the image that a description's first drawing became."""
+    image = Image(label=row.label, class_=row.class_, sha256=sha256, origin="generated", parents=(row.id,))
+    return identify(image, sha256).id
+
+
+def _result(one: Wanted, request: Drawing, picture: Picture | Exception, model: str) -> Record:
+    row = one.row
+    plain = isinstance(row, Class)
+    parents = (row.id,) if row.id or not plain else ()
+    number = (one.attempt,) if plain else ()  # tells apart what fails, or is drawn, alike
     if isinstance(picture, Exception):
         failed = Failure(
             label=row.label,
             class_=row.class_,
             stage="render",
             reason=str(picture),
-            text=row.text,
-            parents=(row.id,),
+            text=one.text,
+            parents=parents,
         )
-        return identify(failed, failed.reason)
+        return identify(failed, failed.reason, *number)
     image = Image(
         label=row.label,
         class_=row.class_,
         sha256=picture.sha256,
-        origin="generated",
+        origin="plain" if plain else "generated",
         format=picture.format,
-        text=row.text,
+        text=one.text,
         original=request.original or "",
         strength=request.strength or None,
-        parents=(row.id,),
+        parents=parents,
         made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=picture.usage),
     )
-    return identify(image, picture.sha256)
+    return identify(image, picture.sha256, *number)

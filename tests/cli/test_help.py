@@ -115,3 +115,10 @@ def test_the_flags_of_mix_train_stand_under_what_they_are_about():
     ]
     loss = text[text.index("The loss:") : text.index("The classifier:")]
     assert shown(loss) == {"--loss", "--tau", "--gamma", "--margin", "--lade-weight"}
+
+
+def test_the_list_of_commands_has_each_of_them_once_and_in_a_group():
+    from ltgc_cli.cli import GROUPS, app
+
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(typer.main.get_command(app).commands)

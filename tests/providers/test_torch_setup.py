@@ -3,6 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.providers import torch_setup
+
 
 def python(code: str) -> str:
     """Returns what a fresh interpreter prints."""
@@ -44,3 +49,10 @@ def test_the_device_is_one_that_torch_knows():
     from ltgc_cli.providers.torch_setup import device
 
     assert torch.zeros(1, device=device()).sum() == 0
+
+
+def test_a_device_that_is_not_there_is_named_and_the_best_one_is_the_default():
+    assert torch_setup.device("cpu") == "cpu"
+    assert torch_setup.device() in ("cpu", "cuda", "mps")
+    with pytest.raises(InputError, match=r"^--device warp9: .*; leave it out to compute on the best there is$"):
+        torch_setup.device("warp9")

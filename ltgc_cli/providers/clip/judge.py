@@ -136,7 +136,7 @@ def _eyes(spec: str, objects: Callable[[str], bytes], device: str | None, batch:
 def _opened(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
     @cache
     def model() -> Loaded:
-        return load(spec, device or torch_setup.device())
+        return load(spec, torch_setup.device(device))
 
     def read(texts: Sequence[str]) -> list[torch.Tensor]:
         # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.

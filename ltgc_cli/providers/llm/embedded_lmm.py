@@ -41,7 +41,7 @@ def ask_port(*, objects: Callable[[str], bytes], spec: str = "embedded", device:
         pixels = decode(objects(image), image)
         with lock:
             if not loaded:
-                loaded.append(clip.load(spec, device or torch_setup.device()))
+                loaded.append(clip.load(spec, torch_setup.device(device)))
             if key not in known:
                 known[key] = {name: clip.encode_texts(loaded[0], texts) for name, texts in banks().items()}
             (seen,) = clip.encode_images(loaded[0], [pixels])

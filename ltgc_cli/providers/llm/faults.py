@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -114,12 +114,16 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     return next((name for name, named in _PARAMETERS.items() if name in request and named.search(said)), None)
 
 
-def scrubbed(text: str) -> str:
-    """Returns a text without anything that is or looks like a key."""
-    values = [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
-    for value in sorted(values, key=len, reverse=True):
+def scrubbed(text: str, keys: Sequence[str] | None = None) -> str:
+    """Returns a text without anything that is or looks like a key. `keys` are `keys_set()`, for many texts."""
+    for value in sorted(keys_set() if keys is None else keys, key=len, reverse=True):
         text = text.replace(value, "…")
     return _SECRETS.sub("…", text)
+
+
+def keys_set() -> list[str]:
+    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
+    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
 
 
 def pause(fault: Passing, times: int) -> float:

@@ -62,7 +62,7 @@ def load(
         no_progress_bars()
         for library in (diffusers, transformers):
             library.utils.logging.disable_progress_bar()
-        where = _device(device or torch_setup.device())
+        where = _device(torch_setup.device(device))
         # Half of 32 bits is enough for a drawing; bfloat16 overflows in no model, as float16 does in some.
         kept = getattr(torch, dtype) if dtype else torch.bfloat16 if where.type == "cuda" else torch.float32
         try:

@@ -1,0 +1,375 @@
+"""`ltgc run`: the commands one after another, each from the file of the one before, with the settings of one file."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from ltgc_cli import console
+from ltgc_cli.cli import app, settings
+from ltgc_cli.cli import flags as f
+from ltgc_cli.cli import options as o
+from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
+from ltgc_cli.learn import processes
+
+if TYPE_CHECKING:
+    from ltgc_cli.cli.bill import Bill
+
+Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "report"]
+_ORDER = Stage.__args__  # type: ignore[attr-defined]
+_MODELS = ("lmm", "direct", "llm", "t2i", "clip")
+
+_NO_SETTINGS = """\
+ltgc run goes the whole road, from images to a trained classifier, by the settings in ltgc.toml; there is none here
+  ltgc init --data birds/    looks at your images and writes one: what is rare, which models, what it will cost
+  ltgc run --dry-run         says what would be asked, and at what price; then: ltgc run
+                             (stopped or killed at any point, it goes on when you start it again)
+  ltgc demo                  shows all of it first, on handwritten digits: offline, in a few minutes"""
+
+
+class Step(NamedTuple):
+    """One command of a run, and what its file in the run's folder is called."""
+
+    stage: str
+    file: str
+    args: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Settings that are meant for another step of the same command."""
+
+
+class Ready(NamedTuple):
+    """A step with its command line read."""
+
+    step: Step
+    context: Any
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return self.context.params
+
+
+class Job(NamedTuple):
+    """What a run is, besides its steps."""
+
+    root: Any
+    """The context of `ltgc` itself, with the defaults of each command."""
+    out: Path
+    test: str | None
+    cache_dir: Path | None
+    quiet: bool
+    again: str
+    """What a person types to go on."""
+
+
+def _read_settings(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Takes the defaults of all commands, run's own among them, from another file than ltgc.toml."""
+    root = ctx.parent
+    if path and root and not ctx.resilient_parsing:
+        root.default_map = settings(path, root.command, root)  # type: ignore[arg-type]
+        if root.default_map is None:
+            raise InputError(f"{path}: no such file; ltgc init --data birds/ -o {path} writes one")
+        ctx.default_map = root.default_map["run"]
+    return path
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Settings [ltgc.toml]. Paths in it start from the current folder, as those of flags do.",
+            is_eager=True,
+            callback=_read_settings,
+        ),
+    ] = None,
+    first: Annotated[
+        Stage | None, typer.Option("--from", help="Begin here, with what the stage before has left in --out.")
+    ] = None,
+    until: Annotated[Stage | None, typer.Option(help="Stop behind this stage.")] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where each stage's records go, as STAGE.jsonl, and the report.")
+    ] = Path("ltgc-run"),
+    test: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Test images for eval [the test split of the data itself].")
+    ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(help="Train twice more on the real images alone, by cross-entropy and with logit adjustment."),
+    ] = True,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            envvar="LTGC_MAX_COST",
+            min=0,
+            metavar="DOLLARS",
+            help="Stop (exit 4) before all stages of this run together have cost more than that.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask nothing; say what describe to filter would ask, at what cost.")
+    ] = False,
+    cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
+) -> f.Ran:
+    """Go the whole road, describe to eval, by the settings in ltgc.toml. Killed at any point, it goes on.
+
+    Each stage is the command of its name: a key at the top of ltgc.toml holds for all of them, a table for one.
+    `ltgc init` writes such a file.
+
+    \b
+    ltgc run --dry-run
+    ltgc run
+    ltgc run --until render
+    ltgc run --from filter                 # with ltgc-run/render.jsonl as it is, changed by hand too
+    """
+    console.configure(quiet=quiet)
+    root = ctx.parent
+    assert root is not None
+    if root.default_map is None:
+        head, *lines = _NO_SETTINGS.splitlines()
+        console.error(head)
+        for line in lines:
+            console.notice(line)
+        raise typer.Exit(InputError.exit_code)
+    if processes.count() > 1:
+        raise InputError("ltgc run is one process; to train with several: ltgc run --until filter, then mix-train")
+    job = Job(root, out, test, cache_dir, quiet, f"ltgc run {path}" if path else "ltgc run")
+    before, todo = chosen(steps(baselines, root.command.commands), first, until)  # type: ignore[attr-defined]
+    given = out / before.file if before else None
+    if given and not given.is_file():
+        raise InputError(f"{given} is not there; ltgc run --until {before.stage} makes it")  # type: ignore[union-attr]
+    ready = [_ready(job, step) for step in todo]
+    if dry_run:
+        return _rehearsed(job, ready, given)
+    _check(job, ready)
+    return _ran(job, ready, given, max_cost)
+
+
+def steps(baselines: bool, commands: Mapping[str, Any]) -> list[Step]:
+    """Returns the steps of a run, in order; those of stages that no command has are left out.
+
+    >>> [step.file for step in steps(True, {"filter": 0, "mix-train": 0, "eval": 0})]
+    ['filter.jsonl', 'fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'mix-train.jsonl', 'eval.jsonl']
+    """
+    plain = ("--no-generated", "--mix", "none")
+    own = ("out", "merge", "name")
+    found = []
+    for stage in _ORDER:
+        if stage == "mix-train" and baselines:  # all three checkpoints ride the one stream to eval
+            found += [
+                Step(stage, "fine-tuning.jsonl", (*plain, "--name", "fine-tuning"), own),
+                Step(
+                    stage,
+                    "fine-tuning-la.jsonl",
+                    (*plain, "--loss", "la", "--name", "fine-tuning + logit adjustment"),
+                    own,
+                ),
+            ]
+        # mix-train's copy of the checkpoint is made here: it would stop a run that goes on.
+        left_out = ("out", "merge") if stage == "mix-train" else ()
+        found.append(Step(stage, "report.html" if stage == "report" else f"{stage}.jsonl", (), left_out))
+    return [step for step in found if step.stage in commands]
+
+
+def chosen(every: Sequence[Step], first: str | None, until: str | None) -> tuple[Step | None, list[Step]]:
+    """Returns the step whose file is read first (None: the data), and the steps from `first` to `until`."""
+    start, end = _ORDER.index(first or _ORDER[0]), _ORDER.index(until or _ORDER[-1])
+    if start > end:
+        raise InputError(f"--from {first} comes behind --until {until}")
+    todo = [step for step in every if start <= _ORDER.index(step.stage) <= end]
+    if not todo:
+        raise InputError(f"there is no command {first}")
+    place = every.index(todo[0])
+    return (every[place - 1] if place else None), todo
+
+
+def _ready(job: Job, step: Step, *args: str) -> Ready:
+    """Returns a step with its command line read. Raises InputError where no data is named."""
+    command = job.root.command.commands[step.stage]
+    names = {param.name for param in command.params}
+    defaults = {key: value for key, value in job.root.default_map[step.stage].items() if key not in step.left_out}
+    line = [*step.args, *args]
+    if step.stage == "eval" and job.test:
+        line += ["--data", job.test]
+    elif "data" in names and not defaults.get("data"):
+        raise InputError('no data is named; write data = "birds/" at the top of the settings, or run ltgc init')
+    if job.cache_dir:
+        line += ["--cache-dir", str(job.cache_dir)]
+    if job.quiet:
+        line += ["--quiet"]
+    return Ready(step, command.make_context(step.stage, line, parent=job.root, default_map=defaults))
+
+
+def _check(job: Job, ready: Sequence[Ready]) -> None:
+    """Raises InputError for what would stop a run late, or overwrite what a person made."""
+    from ltgc_cli.cli.run_folder import made_here
+
+    for number, one in enumerate(ready):
+        own = job.root.default_map["mix-train"].get("out")
+        if one.step.stage == "mix-train" and own and Path(own).exists() and not Path(own, "done.json").exists():
+            raise InputError(f"{own} is there already, and no checkpoint; name a new folder under [mix-train], out")
+        if one.step.stage == "eval":
+            _check_test(one.params, job.root.default_map["mix-train"].get("data"))
+        path = job.out / one.step.file
+        artifacts = _store(one.params) / "artifacts" / one.step.stage
+        if path.suffix == ".jsonl" and path.exists() and not made_here(path, artifacts):
+            following = next((other.step.stage for other in ready[number + 1 :]), None)
+            there = following and following != one.step.stage and not one.step.args
+            go_on = f"go on from it with {job.again} --from {following}, or move it away" if there else "move it away"
+            raise InputError(f"{path} is not as a stage left it, and would be overwritten: {go_on}")
+
+
+def _check_test(params: Mapping[str, Any], trained_on: str | None) -> None:
+    """Raises InputError where eval would measure on the images that are trained on."""
+    from ltgc_cli.learn import datasets
+
+    root, classes = (Path(given) if given else None for given in (params["root"], params["classes"]))
+    source = f.source(params["data"], root, classes)
+    if params["data"] == trained_on and params["split"] not in datasets.splits(source):
+        raise InputError(
+            f"{source.spec} has no {params['split']} images beside those to train on: name others under [run], "
+            'test = "birds-test/", or stop before: --until mix-train'
+        )
+
+
+def _store(params: Mapping[str, Any]) -> Path:
+    from ltgc_cli.cli.session import default_folder
+
+    return Path(params.get("cache_dir") or default_folder())
+
+
+def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float | None) -> f.Ran:
+    """Runs the steps and returns what they did together."""
+    from ltgc_cli.cli.run_folder import mark
+
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{job.out}: {error.strerror}") from None
+    paid, exit_code, artifact = 0.0, DONE, None
+    for number, one in enumerate(ready, start=1):
+        console.notice(f"run: {number}/{len(ready)} {_named(one)}")
+        path = job.out / one.step.file
+        args = [*(["-i", str(given)] if given else []), "-o", str(path)]
+        if max_cost is not None and "max_cost" in one.params:
+            left = max(0.0, max_cost - paid)
+            own = job.root.default_map[one.step.stage].get("max_cost", left)
+            args += ["--max-cost", f"{min(left, float(own)):.10f}"]
+        spent = f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if max_cost and paid else ""
+        with _stopped(job, one, spent):
+            ran = _invoked(job, one.step, args)
+            if one.step.file == "mix-train.jsonl":
+                _copy_out(job, one, ran.artifact)
+        if path.suffix == ".jsonl":
+            mark(path)
+        paid += ran.dollars
+        exit_code = max(exit_code, ran.exit_code)
+        given, artifact = path, ran.artifact
+    _tell(job, ready, paid)
+    return f.Ran(artifact, exit_code, paid)
+
+
+def _invoked(job: Job, step: Step, args: Sequence[str]) -> f.Ran:
+    """Returns what a command did, run as its command line would be."""
+    context = _ready(job, step, *args).context
+    try:
+        with context:
+            ran = context.command.invoke(context)
+    finally:
+        console.configure(quiet=job.quiet)
+        if "device" in context.params:
+            gc.collect()  # the models of a stage make room for those of the next
+    return ran if isinstance(ran, f.Ran) else f.Ran(None)
+
+
+@contextmanager
+def _stopped(job: Job, one: Ready, spent: str) -> Iterator[None]:
+    """Says of an error or an interruption in which stage it came, and how to go on."""
+    try:
+        yield
+    except LtgcError as error:
+        more = spent if isinstance(error, BudgetError) else ""
+        raise type(error)(f"in {_title(one)}: {error}{more}; {job.again} goes on there") from None
+    except KeyboardInterrupt:
+        console.notice(f"run: stopped in {_title(one)}; {job.again} goes on there")
+        raise
+
+
+def _copy_out(job: Job, one: Ready, artifact: Path | None) -> None:
+    """Copies the checkpoint where [mix-train] `out` says; where it is from an earlier run of this one, it stays."""
+    defaults = job.root.default_map["mix-train"]
+    out, merge = defaults.get("out"), bool(defaults.get("merge"))
+    if artifact and (out or merge):
+        from ltgc_cli.cli.training import export
+
+        session = f.session(_store(one.params), None, job.quiet)
+        export(session, artifact, Path(out) if out else None, one.params["clip"], merge)
+
+
+def _title(one: Ready) -> str:
+    """Returns what a step is called: its stage, and of several trainings which."""
+    name = one.params.get("name") if one.step.stage == "mix-train" else ""
+    return f"{one.step.stage} of {name}" if name else one.step.stage
+
+
+def _named(one: Ready) -> str:
+    models = dict.fromkeys(str(one.params[name]) for name in _MODELS if one.params.get(name))
+    return f"{_title(one)} ({', '.join(models)})" if models else _title(one)
+
+
+def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
+    """Says what came out: the accuracies, what it cost, where everything lies."""
+    from ltgc_cli import records
+    from ltgc_cli.cli import view
+    from ltgc_cli.cli.bill import sums, total, worded
+    from ltgc_cli.engine import cents
+
+    *_, last = [job.out / one.step.file for one in ready if one.step.stage != "report"] or [job.out / "eval.jsonl"]
+    with last.open("rb") as lines:
+        cost = total(sums(records.read(lines, str(last)), ["stage"]).values())
+    if last.name == "eval.jsonl":
+        with last.open("rb") as lines:
+            view.accuracy(records.read(lines, str(last)))
+    now = f", ${cents(paid)} of it now" if cost.dollars else ""
+    console.notice(f"run: it cost {worded(cost)}{now}; every record is in {last}")
+    if ready[-1].step.stage == "report":
+        console.notice(f"run: the report is {job.out / ready[-1].step.file}")
+    elif ready[-1].step.stage != "eval":
+        console.notice(f"run: {job.again} goes on behind {ready[-1].step.stage}")
+
+
+def _rehearsed(job: Job, ready: Sequence[Ready], given: Path | None) -> f.Ran:
+    """Rehearses what can be, each stage on what the one before would write, and says what all of it would ask."""
+    from ltgc_cli.cli.rehearsal import COLUMNS, rows
+
+    can = [one for one in ready if "dry_run" in one.params and (one.step.stage != "eval" or one.params["direct"])]
+    would: dict[tuple[str, str], Bill] = {}
+    with TemporaryDirectory() as folder:
+        for one in can:
+            path = Path(folder) / one.step.file
+            with path.open("w", encoding="utf-8") as file, redirect_stdout(file):  # as into a pipe
+                args = ["--dry-run", *(["-i", str(given)] if given else [])]
+                asks = _invoked(job, one.step, args).would_ask
+            would |= {(_purpose(one, purpose), model): bill for (purpose, model), bill in asks.items()}
+            given = path
+    if would:
+        console.table("what the run would ask", COLUMNS, rows(would))
+    else:
+        console.notice("run: nothing would be asked")
+    rest = dict.fromkeys(one.step.stage for one in ready if one not in can)
+    if rest:
+        console.notice(f"run: {', '.join(rest)} cannot be rehearsed; no model is paid there")
+    return f.Ran(None, would_ask=would)
+
+
+def _purpose(one: Ready, purpose: str) -> str:
+    stage = one.step.stage
+    return stage if purpose == stage else f"{stage}: {purpose}"

@@ -1,0 +1,92 @@
+"""The file of verdicts: JSON lines, only ever added to, so that several tabs and programs may write it at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ltgc_cli import console, records
+from ltgc_cli.errors import InputError
+from ltgc_cli.records import Verdict
+from ltgc_cli.stages import verdicts
+from ltgc_cli.stages.verdicts import Verdicts
+from ltgc_cli.store import sync_folder
+
+
+class Read(NamedTuple):
+    """What was read of a file of verdicts."""
+
+    said: list[Verdict]
+    end: int
+    """The byte behind the last whole line: where what is said next begins."""
+    torn: int = 0
+    """Lines that stop in the middle: a crash while they were written. Nobody was told that these were kept."""
+
+
+def load(path: Path) -> Verdicts:
+    """Returns what holds of a file of verdicts. Raises InputError with file and line for anything else in it."""
+    found = read(path)
+    if found.torn:
+        lines = "a line that was" if found.torn == 1 else f"{found.torn} lines that were"
+        console.notice(f"{path}: {lines} never written to the end is passed over")
+    return verdicts.effective(found.said)
+
+
+def read(path: Path, since: int = 0) -> Read:
+    """Returns the verdicts of a file from a byte on. Raises InputError for a bad line, and where it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    first = data.count(b"\n", 0, since) + 1
+    said, torn, end = [], 0, since
+    for number, line in enumerate(data[since:].splitlines(keepends=True), start=first):
+        if _is_torn(line):
+            torn += 1
+            if not line.endswith(b"\n"):
+                break
+        elif line.strip():
+            said.append(_verdict(path, number, line))
+        end += len(line)
+    return Read(said, end, torn)
+
+
+def append(path: Path, verdict: Verdict) -> None:
+    """Adds one line, durable on return; below a torn last line it begins a new one. Raises InputError."""
+    line = (records.dump(verdict) + "\n").encode()
+    new = not path.exists()
+    try:
+        with path.open("a+b", buffering=0) as file:  # unbuffered and appending: lines of two writers never mix
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            if file.write(line) < len(line):
+                raise InputError(f"{path}: the disk is full")
+            os.fsync(file.fileno())
+        if new:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+
+
+def _is_torn(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line.strip())
+    except msgspec.DecodeError as error:
+        return bool(line.strip()) and "truncated" in str(error)
+    return False
+
+
+def _verdict(path: Path, number: int, line: bytes) -> Verdict:
+    try:
+        record = records.parse(line.decode())
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise InputError(f"{path}:{number}: {error}") from None
+    if not isinstance(record, Verdict):
+        raise InputError(
+            f"{path}:{number}: a {records.kind_of(record)} record in a file of verdicts; ltgc review writes such a file"
+        )
+    return record

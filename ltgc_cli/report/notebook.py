@@ -1,0 +1,97 @@
+"""Records as a notebook shows them: what was measured, then a few of each kind. Everything in it is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from ltgc_cli.records import (
+    Checkpoint,
+    Class,
+    Description,
+    Failure,
+    Image,
+    Metric,
+    Record,
+    Rejected,
+    Template,
+    Verdict,
+    kind_of,
+)
+from ltgc_cli.report import accuracy
+
+_SHOWN = 3
+"""Records of a kind."""
+_LONG = 120
+
+
+def table(rows: Iterable[Record]) -> str:
+    """Returns HTML: accuracy by method where there is any, and the first records of every kind."""
+    whole = list(rows)
+    return _accuracy(accuracy.lines(whole)) + _kinds(whole)
+
+
+def _accuracy(lines: Sequence[accuracy.Line]) -> str:
+    if not lines:
+        return ""
+    cells = [(line.title, *(_value(line, group) for group in accuracy.GROUPS)) for line in lines]
+    return _html(("accuracy, %", *accuracy.GROUPS), cells)
+
+
+def _value(line: accuracy.Line, group: str) -> str:
+    value, within = line.value(group), line.within(group)
+    return "–" if value is None else f"{value:.1f}" + ("" if within is None else f" ± {within:.1f}")
+
+
+def _kinds(rows: Sequence[Record]) -> str:
+    by_kind: dict[str, list[Record]] = {}
+    for row in rows:
+        by_kind.setdefault(kind_of(row), []).append(row)
+    return _html(("kind", "class", ""), list(_first(by_kind.items()))) if rows else "<p>no records</p>"
+
+
+def _first(kinds: Iterable[tuple[str, Sequence[Record]]]) -> Iterator[tuple[str, str, str]]:
+    for kind, own in kinds:
+        for place, row in enumerate(own[:_SHOWN]):
+            yield f"{kind} ({len(own):,})" if not place else "", row.class_, _said(row)
+        if len(own) > _SHOWN:
+            yield "", "", f"… {len(own) - _SHOWN:,} more"
+
+
+def _said(row: Record) -> str:
+    """Returns what a record says, in one line."""
+    match row:
+        case Class():
+            return f"{row.count} images" + (", tail" if row.tail else "") if row.count is not None else row.sense
+        case Description():
+            return f"{row.origin}: {row.text}"
+        case Template():
+            return row.text + (f" (bar {row.bar:.3f})" if row.bar is not None else "")
+        case Image():
+            return " ".join(part for part in (row.origin, _score(row.score), row.text or row.name) if part)
+        case Rejected():
+            return f"{row.of}: {row.reason} {_score(row.score)}".strip()
+        case Failure():
+            return f"{row.stage}: {row.reason}"
+        case Checkpoint():
+            return f"{row.method} ({row.sha256[:12]}…)"
+        case Metric():
+            value = "–" if row.value is None else f"{row.value:.4g}"
+            return f"{row.method} {row.name} {row.group}: {value}".strip()
+        case Verdict():
+            return row.verdict
+    return ""
+
+
+def _score(score: float | None) -> str:
+    return "" if score is None else f"(score {score:.3f})"
+
+
+def _html(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(_cut(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

@@ -1,0 +1,236 @@
+"""The report on a loopback address, for a person who keeps or rejects drawings in it.
+
+Whoever has the address (its token) on this machine may look and decide; another user, a web page that is open in the
+same browser, and a name that was made to point here (DNS rebinding) may not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from ltgc_cli.errors import LtgcError
+from ltgc_cli.records import Verdict, identify
+
+HOST = "127.0.0.1"
+_MOST_SAID = 4096
+"""Bytes of a decision."""
+_IDLE = 60
+"""Seconds that a connection may wait for its next request."""
+
+
+class Said(NamedTuple):
+    """Verdicts, where in their file these begin, and where the next one will."""
+
+    verdicts: list[Verdict]
+    start: int
+    end: int
+
+
+class Site(NamedTuple):
+    """What is served, and what is done with a decision."""
+
+    page: str
+    drawings: Mapping[tuple[int, str], str]
+    """The drawings that can be decided on, by label and sha256: the names of their classes."""
+    images: Callable[[str], bytes]
+    """The bytes of an image that the page shows. Raises LtgcError for any other."""
+    said: Callable[[int], Said]
+    """What was said from a place in the file of verdicts on."""
+    say: Callable[[Verdict], None]
+    """Keeps a verdict; it is safe on return. Raises LtgcError where it cannot be kept."""
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the page sends."""
+
+    label: int
+    sha256: str
+    verdict: Literal["keep", "reject", "none"]
+
+
+class Answer(NamedTuple):
+    """What goes back: a status, the bytes, their type, and for how long they may be kept."""
+
+    status: HTTPStatus
+    body: bytes
+    type: str = "application/json"
+    cache: str = "no-store"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a site to those who have its token. Raises OSError where the port is taken."""
+
+    def __init__(self, site: Site, token: str, port: int = 0) -> None:
+        self.site = site
+        self.token = token
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.server_port}/{self.token}/"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer's own asks a name server for a name that nobody needs
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a browser that goes elsewhere hangs up in the middle
+            super().handle_error(request, client_address)
+
+
+def answer(site: Site, method: str, path: str, body: bytes) -> Answer:
+    """Returns the answer to a request that may be made; `path` is what stands behind the token."""
+    place = urlsplit(path)
+    route = place.path
+    if route not in ("", "drawings", "verdicts", "verdict") and not route.startswith("image/"):
+        return _problem(HTTPStatus.NOT_FOUND, "there is nothing here")
+    if method != ("POST" if route == "verdict" else "GET"):
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not for this address")
+    if route == "":
+        return Answer(HTTPStatus.OK, site.page.encode(), "text/html; charset=utf-8")
+    if route == "drawings":
+        return _json(Counter(label for label, _ in site.drawings))
+    try:
+        if route == "verdict":
+            return _decided(site, body)
+        if route == "verdicts":
+            return _said(site, parse_qs(place.query).get("since", [""])[0])
+        return _image(site, route.removeprefix("image/"))
+    except LtgcError as error:
+        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
+def _decided(site: Site, body: bytes) -> Answer:
+    try:
+        decision = msgspec.json.decode(body, type=Decision)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _problem(HTTPStatus.BAD_REQUEST, f"not a decision: {error}")
+    name = site.drawings.get((decision.label, decision.sha256))
+    if name is None:
+        return _problem(HTTPStatus.NOT_FOUND, "there is no such drawing")
+    verdict = Verdict(label=decision.label, class_=name, sha256=decision.sha256, verdict=decision.verdict)
+    site.say(identify(verdict, decision.sha256, decision.verdict))
+    return _json({"kept": True})
+
+
+def _said(site: Site, since: str) -> Answer:
+    found = site.said(int(since) if since.isascii() and since.isdigit() else 0)
+    here = [one for one in found.verdicts if (one.label, one.sha256) in site.drawings]
+    verdicts = [[one.label, one.sha256, one.verdict] for one in here]
+    return _json({"start": found.start, "end": found.end, "verdicts": verdicts})
+
+
+def _image(site: Site, sha256: str) -> Answer:
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        return _problem(HTTPStatus.NOT_FOUND, "images are named by their sha256")
+    try:
+        data = site.images(sha256)
+    except LtgcError as error:
+        return _problem(HTTPStatus.NOT_FOUND, str(error))
+    return Answer(HTTPStatus.OK, data, media_type(data), "private, max-age=31536000, immutable")
+
+
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+
+
+def media_type(data: bytes) -> str:
+    """Returns what kind of picture some bytes are; what is none of these a browser must not make anything of.
+
+    >>> media_type(b"RIFF....WEBPVP8 "), media_type(b"<svg onload='...'>")
+    ('image/webp', 'application/octet-stream')
+    """
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((type for magic, type in _MAGIC.items() if data.startswith(magic)), "application/octet-stream")
+
+
+def _json(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    return Answer(status, json.dumps(content, separators=(",", ":")).encode())
+
+
+def _problem(status: HTTPStatus, text: str) -> Answer:
+    return _json({"error": text}, status)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Lets in who has the token, on this machine, from this page; all others get 403."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE
+
+    def _handle(self) -> None:
+        self._send(self._barred() or self._answered())
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
+
+    def _barred(self) -> Answer | None:
+        """Returns why a request is turned away: its token, its host, or for a decision where it comes from."""
+        token = self.path.split("/", 2)[1] if self.path.count("/") > 1 else ""
+        if not secrets.compare_digest(token.encode(), self.server.token.encode()):
+            return _problem(HTTPStatus.FORBIDDEN, "open the whole address that ltgc review said, with its token")
+        if self.headers.get("Host") not in self.server.hosts:
+            return _problem(HTTPStatus.FORBIDDEN, f"this is {self.server.hosts[0]}, and answers to no other name")
+        if self.command in ("GET", "HEAD"):
+            return None
+        if self.headers.get("Origin") != f"http://{self.headers['Host']}":
+            return _problem(HTTPStatus.FORBIDDEN, "decisions come from the page itself")
+        if self.headers.get_content_type() != "application/json":
+            return _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a decision is JSON (Content-Type: application/json)")
+        return None
+
+    def _answered(self) -> Answer:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isascii() or not length.isdigit() or int(length) > _MOST_SAID:
+            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {_MOST_SAID:,} bytes, with their number")
+        body = self.rfile.read(int(length))
+        method = "GET" if self.command == "HEAD" else self.command
+        return answer(self.server.site, method, self.path.split("/", 2)[2], body)
+
+    def _send(self, found: Answer) -> None:
+        if found.status >= HTTPStatus.BAD_REQUEST:
+            self.close_connection = True  # a body that nobody read must not be taken for the next request
+        self.send_response(found.status)
+        for name, value in {
+            "Content-Type": found.type,
+            "Content-Length": str(len(found.body)),
+            "Cache-Control": found.cache,
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+            **({"Connection": "close"} if self.close_connection else {}),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(found.body)
+
+    def version_string(self) -> str:
+        return "ltgc"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: only the console does, and the address has the token in it."""

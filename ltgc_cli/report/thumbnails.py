@@ -1,0 +1,108 @@
+"""Small pictures for a page: WebP in data: addresses, and a tile with the reason where there is no picture."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+
+from PIL import Image, ImageOps
+
+from ltgc_cli.errors import LtgcError
+
+SEEN = 112
+"""CSS pixels that a picture is shown at."""
+SHARP = 2 * SEEN
+"""The same on a screen with two pixels for one."""
+
+_SMALL = 64
+"""Up to here a picture is kept as it is: it is shown enlarged, pixel by pixel."""
+_QUALITY = 72
+_SAMPLE = 48
+_TILE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 112 112" width="112" height="112">'
+    '<rect width="112" height="112" fill="#8882"/>'
+    '<g font-family="system-ui,sans-serif" font-size="10" fill="#888" text-anchor="middle">{lines}</g></svg>'
+)
+
+
+def thumbnails(
+    shas: Sequence[str], read: Callable[[str], bytes], size: int = SHARP, on_each: Callable[[], object] = lambda: None
+) -> dict[str, str]:
+    """Returns a data: address for each image, at most `size` pixels on its longer side.
+
+    read -- an image's bytes by its sha256; what it raises as LtgcError or OSError is written on a tile instead
+    on_each -- called after each
+    """
+
+    def one(sha256: str) -> str:
+        try:
+            return webp_url(read(sha256), size)
+        except (LtgcError, OSError, ValueError) as error:
+            return tile_url(_reason(error))
+
+    found: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 2)) as pool:
+        for sha256, url in zip(shas, pool.map(one, shas), strict=True):
+            found[sha256] = url
+            on_each()
+    return found
+
+
+def webp_url(data: bytes, size: int = SHARP) -> str:
+    """Returns an image as a WebP in a data: address, nothing but its pixels. Raises ValueError for what is no image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = _reduced(data, size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"cannot be opened: {_first_line(error)}") from None
+    small = max(picture.size) <= _SMALL
+    file = io.BytesIO()
+    picture.save(file, "WEBP", lossless=small, quality=100 if small else _QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _reduced(data: bytes, size: int) -> Image.Image:
+    opened = Image.open(io.BytesIO(data))
+    opened.draft("RGB", (size, size))  # JPEG alone: decoded smaller at once
+    turned = ImageOps.exif_transpose(opened)
+    picture = turned.convert("RGBA" if "transparency" in turned.info or turned.mode in ("RGBA", "LA", "PA") else "RGB")
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return picture
+
+
+def tile_url(reason: str) -> str:
+    """Returns a grey tile with the reason why there is no picture, as a data: address."""
+    lines = textwrap.wrap(reason, 19)[:5] or ["no picture"]
+    top = 60 - 6 * len(lines)
+    texts = "".join(f'<text x="56" y="{top + 13 * n}">{escape(line)}</text>' for n, line in enumerate(lines))
+    svg = _TILE.format(lines=texts)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode(errors="replace")).decode()
+
+
+def is_tile(url: str) -> bool:
+    """Returns whether an address is of a tile in a picture's place."""
+    return url.startswith("data:image/svg+xml")
+
+
+def mean_length(shas: Sequence[str], read: Callable[[str], bytes], size: int) -> float:
+    """Returns about how many characters the address of one of these images has, from some of them."""
+    step = max(1, len(shas) // _SAMPLE)
+    urls: Iterable[str] = thumbnails(shas[::step], read, size).values()
+    lengths = [len(url) for url in urls]
+    return sum(lengths) / len(lengths) if lengths else 0.0
+
+
+def _reason(error: Exception) -> str:
+    text = _first_line(error)
+    return "not in the store" if "is not in the store" in text else text
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,107 @@
+"""What a person said of drawings (`ltgc review`), and what follows from it: it goes before what CLIP says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
+
+from ltgc_cli.records import Description, Group, Image, Record, Rejected, Verdict
+from ltgc_cli.stages.render import source
+
+Drawing = tuple[int, str]
+"""A picture of a class: its label and the picture's sha256."""
+
+Verdicts = Mapping[Drawing, Literal["keep", "reject"]]
+
+NONE: Verdicts = {}
+
+
+def effective(said: Iterable[Verdict]) -> dict[Drawing, Literal["keep", "reject"]]:
+    """Returns what holds of all that was said: of several verdicts on a drawing the last one; `none` takes it back."""
+    held = {(one.label, one.sha256): one.verdict for one in said}
+    return {drawing: verdict for drawing, verdict in held.items() if verdict != "none"}
+
+
+def fingerprint(verdicts: Verdicts) -> str:
+    """Returns a sha256 (hex) of what holds, whatever was said before and in whatever order."""
+    listed = sorted([*drawing, verdict] for drawing, verdict in verdicts.items())
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def restored(group: Group, verdicts: Verdicts) -> Group:
+    """Returns the class with its rejected drawings that a person keeps as images again."""
+    if not any(_is_kept(row, verdicts) for row in group.rows):
+        return group
+    descriptions = [row for row in group.rows if isinstance(row, Description)]
+    return Group(group.cls, [_image(row, descriptions) if _is_kept(row, verdicts) else row for row in group.rows])
+
+
+def accepted(group: Group, verdicts: Verdicts = NONE) -> list[Image]:
+    """Returns the drawings of a class to train on: not those that a person rejects, and those too that one keeps."""
+    return [
+        row
+        for row in restored(group, verdicts).rows
+        if isinstance(row, Image) and row.origin == "generated" and verdicts.get((row.label, row.sha256)) != "reject"
+    ]
+
+
+def drawings(rows: Iterable[Record], *, replaced: bool = False) -> set[Drawing]:
+    """Returns the drawings among the rows, accepted or rejected; `replaced`: with those that refinements replaced."""
+    found: set[Drawing] = set()
+    for row in rows:
+        if (isinstance(row, Image) and row.origin == "generated") or (isinstance(row, Rejected) and row.of == "image"):
+            found.update((row.label, sha256) for sha256 in [row.sha256, *_replaced(row, replaced)])
+    return found
+
+
+def summary(verdicts: Verdicts, there: Collection[Drawing]) -> str:
+    """Returns how many verdicts apply to the drawings that are there, in words.
+
+    >>> summary({(3, "a"): "keep", (3, "b"): "reject", (7, "a"): "reject"}, {(3, "a"), (3, "b"), (7, "b")})
+    '2 of 3 verdicts apply (1 kept, 1 rejected); 1 is on an image that is not in the stream'
+    """
+    found = [verdict for drawing, verdict in verdicts.items() if drawing in there]
+    kept, lost = found.count("keep"), len(verdicts) - len(found)
+    verb = "applies" if len(found) == 1 else "apply"
+    said = (
+        f"{len(found):,} of {_counted(len(verdicts), 'verdict')} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
+    )
+    if lost:
+        said += f"; {lost:,} {'is on an image that is' if lost == 1 else 'are on images that are'} not in the stream"
+    return said
+
+
+def _is_kept(row: Record, verdicts: Verdicts) -> bool:
+    return isinstance(row, Rejected) and row.of == "image" and verdicts.get((row.label, row.sha256)) == "keep"
+
+
+def _image(row: Record, descriptions: list[Description]) -> Image:
+    """Returns a rejected drawing as the image that it was: its own id is the first of the rejection's parents."""
+    assert isinstance(row, Rejected)
+    described = source(row, descriptions)
+    return Image(
+        id=row.parents[0] if row.parents else row.id,
+        label=row.label,
+        class_=row.class_,
+        parents=(described.id,) if described else row.parents[1:],
+        made=row.made,
+        rest=row.rest,
+        sha256=row.sha256,
+        origin="generated",
+        format=row.format,
+        text=row.text,
+        score=row.score,
+        bar=row.bar,
+        scale=row.scale,
+        history=row.history,
+    )
+
+
+def _replaced(row: Image | Rejected, wanted: bool) -> list[str]:
+    return [step.sha256 for step in row.history] if wanted else []
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,99 @@
+from small_run import crane, head, measured, run
+
+from ltgc_cli.ports import Usage
+from ltgc_cli.records import Class, Image, Made, Metric
+from ltgc_cli.report import telling
+from ltgc_cli.report.story import told
+
+
+def test_the_summary_says_what_was_gained_what_was_drawn_and_what_it_cost() -> None:
+    assert telling.summary(told(run())).replace("\u00a0", " ") == (
+        "LTGC takes accuracy on classes with few images from 40.0 to 55.0 % (+15.0) and over all classes from 70.0 to "
+        "75.5 % (+5.5), against fine-tune. Tail classes: 2 of 3. Of 5 descriptions drawn for them, 3 ended in a "
+        "drawing that reached its class’s bar, after 1 more drawing where the first did not. It cost $0.25."
+    )
+
+
+def test_the_summary_of_drawings_that_nobody_judged_claims_nothing() -> None:
+    rows = [*head(), Image(id="g", label=2, class_="pigeon", sha256="", origin="generated")]
+    assert telling.summary(told(rows)) == "Tail classes: 0 of 1. Drawn for them: 1 image."
+
+
+def test_the_summary_of_a_class_table_is_its_size() -> None:
+    assert telling.summary(told(head())) == "Tail classes: 0 of 1."
+    assert telling.summary(told([])) == ""
+
+
+def test_a_cost_that_is_not_known_is_not_called_nothing() -> None:
+    unknown = Made(model="my-model", usage=Usage(prompt_tokens=9))
+    known = Made(model="gpt-4o", usage=Usage(prompt_tokens=9, dollars=0.5))
+    one = Class(id="a", label=0, class_="crane", tail=True, made=unknown)
+    other = Class(id="b", label=1, class_="seal", tail=True, made=known)
+    assert telling.summary(told([one])).endswith("What it cost is not known.")
+    assert telling.summary(told([one, other])).endswith("It cost at least $0.50.")
+
+
+def test_the_numbers_at_the_top_are_those_that_the_stream_has() -> None:
+    assert [(stat.name, stat.value, stat.beside) for stat in telling.stats(told(run()))] == [
+        ("Accuracy, few-shot", "55.0\u00a0%", "+15.0"),
+        ("Accuracy, all classes", "75.5\u00a0%", "+5.5"),
+        ("Drawings accepted", "3", "of 5"),
+        ("Tail classes", "2", "of 3"),
+        ("Cost", "$0.25", ""),
+    ]
+    assert telling.stats(told([])) == []
+
+
+def test_gains_are_sorted_the_greatest_first() -> None:
+    found = telling.gains(told(run()))
+    assert [cls.gain for cls in found.rows if cls] == [20.0, 10.0, -2.0]
+    assert (found.between, found.most) == (0, 20.0)
+
+
+def test_of_many_gains_both_ends_are_shown() -> None:
+    rows = [
+        Metric(label=n, class_=str(n), name="accuracy", group="class", value=50.0 + n * gained, method=method)
+        for n in range(100)
+        for method, gained in (("fine-tune", 0), ("LTGC", 0.1))
+    ]
+    rows += [
+        Metric(name="accuracy", group="all", value=value, method=method)
+        for method, value in (("fine-tune", 50.0), ("LTGC", 55.0))
+    ]
+    classes = [Class(id=str(n), label=n, class_=str(n), tail=True) for n in range(100)]
+    found = telling.gains(told([*classes, *rows]))
+    assert len(found.rows) == 25 and found.rows[12] is None and found.between == 76
+    assert (found.rows[0] and found.rows[0].label, found.rows[-1] and found.rows[-1].label) == (99, 0)
+
+
+def test_the_contents_name_what_is_there() -> None:
+    assert [id for id, _ in telling.contents(told(head()), {})] == ["classes", "provenance"]
+    assert [id for id, _ in telling.contents(told(run()), {"scores": "<svg/>"})] == [
+        "accuracy",
+        "gains",
+        "scores",
+        "classes",
+        "provenance",
+    ]
+
+
+def test_the_meters_span_all_scores_and_bars() -> None:
+    assert telling.score_span(told(crane())) == (0.19, 0.3)
+    assert telling.score_span(told(head())) == (0.0, 1.0)
+
+
+def test_what_plus_minus_means_is_said_where_it_is_used() -> None:
+    assert telling.uncertainty(told(measured()).lines) == ", ± half a 95\u00a0% interval over test images"
+    assert telling.uncertainty([]) == ""
+
+
+def test_a_gain_that_the_intervals_do_not_allow_is_said_with_them() -> None:
+    def line(method: str, few: float, half: float, parents: tuple[str, ...] = ()) -> list[Metric]:
+        kept = {"method": method, "value": few, "low": few - half, "high": few + half, "parents": parents}
+        return [Metric(name="accuracy", group=group, **kept) for group in ("few", "all")]
+
+    def said(half: float) -> str:
+        return telling.summary(told([*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]))
+
+    assert said(3.0).endswith("(+3.0), against fine-tune. The intervals overlap.")
+    assert said(1.0).endswith("(+3.0), against fine-tune.")
