@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from typing import IO, Any, NamedTuple
 _quiet = False
 _PLAIN_EVERY = 15.0
 """Seconds between progress lines where there is no terminal to redraw."""
+_WINDOW, _TICK = 30.0, 0.25
+"""Seconds that a rate is taken over, and between the times that it is taken from."""
 _ROWS = 12
 """Of a table beside the progress line."""
 _lives: list[Any] = []
@@ -104,39 +107,52 @@ def printable(text: str) -> str:
 
 
 class Progress:
-    """What a long run has done so far; `advance` and `status` are all that its owner calls."""
+    """What a long run has done so far; `advance` and `status` are all that its owner calls, from any thread."""
 
     def __init__(self, title: str, total: int | None, show: Callable[[Progress], None]) -> None:
         self.title, self.total, self.done, self.status = title, total, 0, ""
-        self.started = time.monotonic()
-        self.before = 0
-        """What was done before this run began."""
         self.rows: deque[Mapping[str, str]] = deque(maxlen=_ROWS)
+        self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        """When how much was done, for the last _WINDOW seconds."""
+        self._lock = threading.Lock()
         self._show = show
 
     def advance(self, count: int = 1, status: str | None = None, row: Mapping[str, str] | None = None) -> None:
         """Counts what is done, and says beside it what it cost; a row is shown in a table above, on a terminal."""
-        self.done += count
-        self.status = self.status if status is None else status
-        if row:
-            self.rows.append(row)
-        self._show(self)
+        with self._lock:
+            self.done += count
+            self.status = self.status if status is None else status
+            if row:
+                self.rows.append(row)
+            self._note()
+            self._show(self)
 
     def go_on_from(self, done: int) -> None:
         """Takes what is done so far as done before: rate and time left go by what comes now."""
-        self.done = self.before = done
-        self.started = time.monotonic()
+        self.done = done
+        self._times = deque([(time.monotonic(), done)])
 
     def line(self) -> str:
         """Returns done / total, rate, time left and status in one line."""
-        seconds = max(time.monotonic() - self.started, 1e-6)
-        now = self.done - self.before
-        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{now / seconds:.1f}/s"]
-        if self.total and now > 0 and self.done < self.total:
-            parts.append(f"{duration(seconds / now * (self.total - self.done))} left")
+        started, before = self._times[0]
+        rate = (self.done - before) / max(time.monotonic() - started, 1e-6)
+        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{rate:.1f}/s"]
+        if self.total and rate > 0 and self.done < self.total:
+            parts.append(f"{duration((self.total - self.done) / rate)} left")
         if self.status:
             parts.append(self.status)
         return f"{self.title}: {', '.join(parts)}"
+
+    def _note(self) -> None:
+        """Notes the time, a few times a second, and forgets what is long past.
+
+        A run that begins with a thousand answers from the store goes on at the pace of those that it asks for.
+        """
+        now = time.monotonic()
+        if now - self._times[-1][0] >= _TICK:
+            self._times.append((now, self.done))
+        while len(self._times) > 2 and now - self._times[1][0] >= _WINDOW:
+            self._times.popleft()
 
 
 @contextmanager

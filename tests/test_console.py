@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 
 import pytest
 
@@ -190,6 +191,29 @@ def test_the_rate_goes_by_what_this_run_does(monkeypatch):
     state.advance(20)
 
     assert state.line() == "training: 80/100, 10.0/s, 2s left"
+
+
+def test_the_time_left_goes_by_the_last_half_minute(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    state = console.Progress("extend", 1000, lambda _: None)
+    state.advance(900)  # from the store, at once
+    for _ in range(60):
+        now[0] += 1
+        state.advance(1)
+
+    assert state.line() == "extend: 960/1,000, 1.0/s, 40s left"
+
+
+def test_what_many_threads_have_done_is_counted(monkeypatch):
+    state = console.Progress("extend", 4000, lambda _: None)
+    threads = [threading.Thread(target=lambda: [state.advance() for _ in range(1000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert state.done == 4000
 
 
 class Terminal(io.StringIO):

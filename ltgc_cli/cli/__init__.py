@@ -94,6 +94,7 @@ app = App(
     rich_markup_mode=None,  # rich help costs 150 ms at every start
     pretty_exceptions_enable=False,  # its traceback shows local variables, keys among them
     no_args_is_help=True,
+    add_completion=False,  # typer's own breaks names with spaces and models with colons
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="""Long-tail recognition with generated images: the LTGC method (CVPR 2024).
 
@@ -181,18 +182,66 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _install_completion(shell: str | None) -> None:
+    if shell:
+        from ltgc_cli.cli import completion_scripts
+
+        script, sourced_by = completion_scripts.install(completion_scripts.named(shell))
+        typer.echo(f"{script}: completion of ltgc in {shell}{f', sourced by {sourced_by}' if sourced_by else ''}")
+        typer.echo("It works in every shell that is started from now on.")
+        raise typer.Exit
+
+
+def _show_completion(shell: str | None) -> None:
+    if shell:
+        from ltgc_cli.cli import completion_scripts
+
+        typer.echo(completion_scripts.SCRIPTS[completion_scripts.named(shell)], nl=False)
+        raise typer.Exit
+
+
+_SHELLS = "bash|zsh|fish"
+
+
 @app.callback()
 def _main(
     version: bool = typer.Option(False, "--version", is_eager=True, callback=_version, help="Show the version."),
+    install_completion: str | None = typer.Option(
+        None,
+        "--install-completion",
+        is_eager=True,
+        callback=_install_completion,
+        metavar=_SHELLS,
+        help="Install completion for a shell: commands, flags, models, class names.",
+    ),
+    show_completion: str | None = typer.Option(
+        None,
+        "--show-completion",
+        is_eager=True,
+        callback=_show_completion,
+        metavar=_SHELLS,
+        help="Show the script that --install-completion installs.",
+    ),
 ) -> None:
     pass
 
 
 def main() -> None:
     """Runs the command line."""
+    if "_LTGC_COMPLETE" in os.environ:
+        _complete()
+        return
     # Records and questions are many small objects without cycles: looking for those less often gains a few percent.
     gc.set_threshold(50_000, 20, 20)
     app()
+
+
+def _complete() -> None:
+    from ltgc_cli.cli import completing
+
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    completing.answer(group, lambda: settings(SETTINGS_FILE, group, None))
 
 
 # Importing them registers the commands on `app`.

@@ -25,7 +25,9 @@ def cost(
     output: o.Output = None,
     json: o.Json = False,
 ) -> None:
-    """Sum up what the records of a stream cost, by stage, model and class. Works on a --dry-run's stream too.
+    """Sum up what the records of a stream cost, by stage, model and class.
+
+    Reads records of any kind, those of a --dry-run too. Writes metric records; on a terminal a table. Asks nobody.
 
     \b
     ltgc cost -i filtered.jsonl

@@ -62,6 +62,9 @@ def eval_(
 ) -> f.Ran:
     """Measure accuracy over many-, medium- and few-shot classes on a balanced test set.
 
+    Reads a test set (--data), and checkpoint records. Writes metric records; on a terminal a table. Asks nobody, but
+    with --lmm one question per test image.
+
     Many, medium and few go by real training images. Besides: means over classes, the worst class, macro-F1,
     calibration, confusions; 95% intervals by a bootstrap over test images, within each class. Checkpoints that differ
     by their seed alone are summed up as well: mean and standard deviation. Streams may follow one another.

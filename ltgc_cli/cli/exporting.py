@@ -29,6 +29,8 @@ def export(
 ) -> None:
     """Write the generated images of a stream to a new folder, with their class table (classes.csv).
 
+    Reads class and image records, and the pictures in the store. Asks nobody.
+
     Files are named by their hashes. Labels are those of the stream: a folder is called by its label, and there is one
     for every label from 0 on, so that the place of a folder in a listing is its label too.
 

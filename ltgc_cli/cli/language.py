@@ -53,6 +53,9 @@ def describe(
 ) -> f.Ran:
     """Describe the original images of the tail classes, with a vision-language model (Prompt 1).
 
+    Reads a data set (--data), or the class and image records of a stream. Writes class, image and description
+    records. Asks one question per image of a tail class, and one per doubtful name with --disambiguate.
+
     \b
     ltgc describe --data digits-lt
     ltgc describe --data birds/ --tail few --lmm gpt-4o --dry-run          # what it will cost
@@ -106,6 +109,9 @@ def extend(
     quiet: o.Quiet = False,
 ) -> f.Ran:
     """List what the images of a class do not show, with a language model (Prompt 2).
+
+    Reads class and description records, or takes names (--class). Writes more descriptions, and rejected records for
+    lines of the answer that are none. Asks one question per tail class.
 
     \b
     ltgc extend --class "Trogon rufus"
@@ -165,8 +171,13 @@ def reflect(
 ) -> f.Ran:
     """Drop repeated descriptions and ask again until each tail class has K_y of them (Prompt 3).
 
+    Reads class and description records. Writes new descriptions, and rejected records in place of repeats. Asks,
+    per tail class, for up to 40 descriptions at once and then which of them repeat others, until there are enough.
+
     \b
     ltgc reflect -k 300 -i extended.jsonl -o reflected.jsonl
+    ltgc reflect -k 100 -i extended.jsonl --llm gpt-4o --dry-run           # what it will cost
+    ltgc extend --class crane --llm gpt-4o | ltgc reflect -k 50 --llm gpt-4o --max-cost 1
     """
     from ltgc_cli.cli import plans
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
@@ -23,6 +24,7 @@ from ltgc_cli.learn.settings import (
     Tune,
     Where,
     can_merge,
+    without_effect,
 )
 
 _DEFAULTS = Settings()
@@ -157,12 +159,13 @@ def mix_train(
 ) -> f.Ran:
     """Fine-tune CLIP's vision encoder on mixes of original and generated images (BalanceMix).
 
-    A run that was stopped goes on where it was. On several GPUs:
-    accelerate launch -m ltgc_cli mix-train -i FILE (or torchrun -m ltgc_cli mix-train -i FILE).
+    Reads the original images (--data), and class, description and generated image records. Writes a checkpoint
+    record; the weights lie in the store, and in --out. Asks nobody. A run that was stopped goes on where it was.
 
     \b
     ltgc mix-train --data birds/ -i filtered.jsonl -o trained.jsonl
     ltgc mix-train --data birds/ --no-generated --loss la          # the baseline: fine-tuning, logit adjustment
+    accelerate launch -m ltgc_cli mix-train --data birds/ -i filtered.jsonl      # on several GPUs; torchrun does too
     """
     given = locals()
     from ltgc_cli.cli.training_plan import How, training
@@ -188,6 +191,9 @@ def mix_train(
         verdicts=f.verdicts(verdicts),
         how=How(device, precision, compile, log),
     )
+
+    for idle in without_effect(settings):
+        console.notice(f"mix-train: {idle}")
 
     def finished(artifact: Path) -> None:
         from ltgc_cli.cli.training import export

@@ -57,10 +57,15 @@ def render(
 ) -> f.Ran:
     """Draw one image per description, with a text-to-image model.
 
+    Reads description records. Writes an image record for each; the pictures themselves lie in the store. Models that
+    diffusers loads draw on this machine and cost time; an image API (litellm:MODEL) costs money by the picture.
+
     What the stream has an image of already, accepted or rejected, is not drawn again.
 
     \b
     ltgc render -i reflected.jsonl -o rendered.jsonl --t2i stabilityai/sdxl-turbo
+    ltgc render -i reflected.jsonl --t2i stabilityai/sd-turbo --dry-run    # how long it will take
+    ltgc render -i reflected.jsonl -o rendered.jsonl --t2i litellm:gpt-image-1 --max-cost 20
     ltgc render -i filtered.jsonl --plain 4 -o shown.jsonl     # what the bare template gives, for the report
     """
     from ltgc_cli.cli import plans
@@ -147,8 +152,13 @@ def filter_(
 ) -> f.Ran:
     """Reject drawings that do not look like their class, have them rewritten and redrawn (Prompts 4 and 5).
 
+    Reads image and description records. Writes each drawing with its score and history, or a rejected record with the
+    reason; and a template record per class. Asks one question per class for its most distinctive features, then one
+    for each drawing that fails and is redrawn. CLIP runs on this machine.
+
     \b
     ltgc filter -i rendered.jsonl -o filtered.jsonl
+    ltgc filter -i rendered.jsonl --preview                                # what each bar would pass
     ltgc filter -i rendered.jsonl -o filtered.jsonl --verdicts verdicts.jsonl     # after ltgc review
     ltgc filter --scale cosine --threshold 0.25 --mode exclude -i rendered.jsonl | jq -c 'select(.kind=="rejected")'
     """

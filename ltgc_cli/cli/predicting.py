@@ -45,7 +45,11 @@ def predict(
 ) -> None:
     """Classify images with a checkpoint: the likeliest classes of each, one line of JSON an image.
 
+    Reads image files and a checkpoint's folder. Writes a line for each image, or one with the reason why it cannot be
+    read. Asks nobody.
+
     \b
+    ltgc predict --checkpoint trained/ photo.jpg
     ltgc predict --checkpoint trained/ photo.jpg more-photos/ | jq -r '[.image, .top[0].class] | @tsv'
     """
     import json as jsonlib

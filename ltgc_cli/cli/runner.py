@@ -302,7 +302,11 @@ def _why(done: Done, folder: Path) -> str:
     for before in earlier:
         if before.input == done.input:
             changed = [name for name in done.flags if before.flags.get(name) != done.flags[name]]
-            return f" (asked because {', '.join('--' + name for name in changed)} changed)" if changed else ""
+            return (
+                f" (asked because {', '.join('--' + name.replace('_', '-') for name in changed)} changed)"
+                if changed
+                else ""
+            )
     return " (asked because the input is new)" if earlier else ""
 
 

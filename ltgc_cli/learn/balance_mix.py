@@ -104,7 +104,7 @@ def pool(
         main, side = _bag(real, classes, sampler), _bag(drawn, classes, sampler, chances)
     shares = _shares(_counts(classes[real], width), _counts(classes[drawn], width), settings)
     if not shares[0].any() and not settings.syn_weight:
-        raise InputError("syn_prob 1 draws generated images alone, and with syn_weight 0 they weigh nothing")
+        raise InputError("syn-prob 1 draws generated images alone, and with syn-weight 0 they weigh nothing")
     return Pool(classes, len(originals), width, main, side, *shares)
 
 

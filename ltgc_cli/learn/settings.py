@@ -117,7 +117,7 @@ def checked(settings: Settings) -> Settings:
     """Returns the settings. Raises InputError that names every one that cannot be."""
     s = settings
     wrong = [
-        f"{name} {getattr(s, name)!r} must be {rule}"
+        f"{name.replace('_', '-')} {getattr(s, name)!r} must be {rule}"
         for name, rule, holds in (
             *_one_of(s, mix=Mix, sampler=Sampler, loss=LossName, head=Head, head_init=HeadInit, tune=Tune),
             *_one_of(s, lora_on=Where, optimizer=Optimizer),
@@ -156,10 +156,10 @@ def checked(settings: Settings) -> Settings:
         if not holds
     ]
     if s.fixed_crops and s.mix not in (None, "none"):
-        wrong.append(f"fixed_crops keeps features of whole images, which cannot be mixed by pixels: mix {s.mix!r}")
+        wrong.append(f"fixed-crops keeps features of whole images, which cannot be mixed by pixels: mix {s.mix!r}")
     if s.syn_prob is not None and s.mix == "balancemix":
         wrong.append(
-            "syn_prob has no say under balancemix, whose partners are all generated; mix_prob says how many are"
+            "syn-prob has no say under balancemix, whose partners are all generated; mix-prob says how many are"
         )
     if wrong:
         raise InputError("; ".join(wrong))
@@ -220,6 +220,36 @@ def head_steps(settings: Settings, originals: int) -> int:
     32
     """
     return math.ceil(settings.real_head_epochs * originals / settings.batch)
+
+
+def without_effect(settings: Settings) -> list[str]:
+    """Returns what to say of settings that were changed from their defaults and change nothing.
+
+    >>> without_effect(Settings(tune="head", rank=4, loss="la", tau=2.0))
+    ['--rank has no effect with --tune head']
+    """
+    s, default = settings, Settings()
+    only = {
+        "tune_blocks": (("lora", "adaptformer", "bias", "full"), "tune"),
+        "rank": (("lora", "adaptformer"), "tune"),
+        "dropout": (("lora", "adaptformer"), "tune"),
+        "lora_on": (("lora",), "tune"),
+        "lora_alpha": (("lora",), "tune"),
+        "tau": (("la",), "loss"),
+        "gamma": (("focal",), "loss"),
+        "margin": (("ldam",), "loss"),
+        "lade_weight": (("lade",), "loss"),
+        "momentum": (("sgd",), "optimizer"),
+        "mix_alpha": ((None, "balancemix", "mixup", "cutmix"), "mix"),
+        "mix_prob": ((None, "balancemix", "mixup", "cutmix"), "mix"),
+    }
+    idle = [
+        f"--{name.replace('_', '-')} has no effect with --{of} {getattr(s, of)}"
+        for name, (where, of) in only.items()
+        if getattr(s, name) != getattr(default, name) and getattr(s, of) not in where
+    ]
+    by_steps = [name for name in ("epochs", "min_steps") if s.steps and getattr(s, name) != getattr(default, name)]
+    return idle + [f"--{name.replace('_', '-')} has no effect with --steps {s.steps}" for name in by_steps]
 
 
 def can_merge(settings: Settings) -> str | None:

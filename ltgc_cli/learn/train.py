@@ -131,7 +131,7 @@ def train(
     given, settings = settings, _settled(settings, clip, classes, generated)
     processes.check(settings.batch, settings.accumulate, here.size)
     if (settings.val_every or settings.gate) and not val:
-        raise InputError("val_every and gate look at validation images, and there are none")
+        raise InputError("val-every and gate look at validation images, and there are none")
     run = state.run_id(clip.identity, classes, real, generated, val, texts, settings)
     before = state.read(resume / STATE, run) if resume else None
     done = saved = before.about.step if before else 0

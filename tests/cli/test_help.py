@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from ltgc_cli.cli import app, help
+from ltgc_cli.cli import PIPELINE, app, help
 
 
 def walked(command, path=()):
@@ -29,7 +29,8 @@ def printed(*words):
 
 def flags(text):
     """The flags that a help page has a row for."""
-    rows = re.findall(r"^  (-.*?)(?:  |$)", text, re.MULTILINE)
+    options = re.split(r"^[A-Z].*:$", text, maxsplit=1, flags=re.MULTILINE)[1]
+    rows = re.findall(r"^  (-.*?)(?:  |$)", options, re.MULTILINE)
     return [set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", row)) for row in rows]
 
 
@@ -77,6 +78,13 @@ def test_a_command_says_what_it_does_in_a_sentence_and_gives_an_example(path, co
 
     assert sentence.endswith(".")
     assert f"ltgc {' '.join(path)} " in command.help + " "
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_a_stage_says_what_it_reads_and_writes_and_whom_it_asks(name):
+    text = " ".join(printed(name, "--help").split())
+    assert re.search(r"Reads .* records?[,.]|Reads image files", text) and "Writes " in text
+    assert re.search(r"Asks|costs? (time|money)", text)
 
 
 def test_the_tables_of_the_help_name_commands_and_flags_that_exist():

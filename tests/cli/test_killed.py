@@ -1,11 +1,20 @@
 """A run that is killed goes on where it was: nothing is asked twice, and the bytes are those of an undisturbed run."""
 
+import io
+import os
+import pty
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
+
+from ltgc_cli.cli.interruption import how_to_go_on
 
 COUNTED = Path(__file__).with_name("counted.py")
 NAMES = [part for number in range(6) for part in ("--class", f"bird {number}")]
@@ -67,13 +76,60 @@ def test_two_runs_at_once_on_one_store_give_the_same_bytes(environment, tmp_path
     assert first == second
 
 
-def test_interrupted_by_hand_it_says_how_to_go_on(environment, tmp_path):
-    process = start(environment, tmp_path, "log", 2, "extend", *NAMES, "--concurrency", 1)
+def interrupted(process, tmp_path, times=1):
     for _ in range(600):
         if (tmp_path / "log").exists() and (tmp_path / "log").read_text().count("\n") >= 3:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_by_hand_it_says_how_to_go_on(environment, tmp_path, times):
+    process = start(environment, tmp_path, "log", 2, "extend", *NAMES, "--concurrency", 1)
+    interrupted(process, tmp_path, times)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert b"run the same command again" in err and b"Traceback" not in err
+    said = b"ltgc: interrupted; what was asked and made so far is kept; run the same pipe again to go on\n"
+    assert err.endswith(said) and err.count(b"interrupted") == 1 and b"Traceback" not in err
+
+
+def test_interrupted_on_a_terminal_it_says_what_to_type(environment, tmp_path):
+    ours, theirs = pty.openpty()
+    arguments = ["extend", "--class", "Trogon rufus", *NAMES, "--concurrency", "1"]
+    process = subprocess.Popen(
+        [sys.executable, COUNTED, tmp_path / "log", "2", *arguments],
+        env=environment,
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    interrupted(process, tmp_path)
+    shown = b""
+    with suppress(OSError):  # Linux says so when the other side has closed
+        while block := os.read(ours, 4096):
+            shown += block
+    os.close(ours)
+    assert process.wait() == 130
+    assert shlex.join(arguments).encode() in shown.replace(b"\r\n", b"")
+    assert b"to go on: " in shown
+
+
+def test_what_to_type_is_not_said_where_the_arguments_are_not_all_of_it(monkeypatch):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return self is terminal
+
+    terminal, file = Stream(), Stream()
+    for stdin, stdout, said in (
+        (terminal, terminal, "to go on: ltgc extend -c 'Trogon rufus'"),
+        (terminal, file, "run the same command again to go on"),
+        (file, terminal, "run the same command again to go on"),
+    ):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert how_to_go_on("ltgc", ["extend", "-c", "Trogon rufus"]) == said

@@ -75,7 +75,7 @@ def test_another_name_is_another_record_of_the_same_checkpoint(inside, store):
     ("flags", "said"),
     [
         (("--lr", -1, "--gamma", -2), "gamma -2.0 must be 0 or more; lr -1.0 must be above 0"),
-        (("--fixed-crops", 2, "--mix", "mixup"), "fixed_crops keeps features of whole images"),
+        (("--fixed-crops", 2, "--mix", "mixup"), "fixed-crops keeps features of whole images"),
         (("--tune", "adaptformer", "--merge"), "--merge: AdaptFormer is a branch that open_clip has no place for"),
         (("--val", "digits-lt"), "--val is looked at by --val-every N and --gate"),
         (("--out", "."), ". is there already; name a new folder for --out"),

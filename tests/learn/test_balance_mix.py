@@ -284,7 +284,7 @@ def test_without_generated_images_what_is_said_of_them_changes_nothing() -> None
 
 
 def test_something_must_weigh_something() -> None:
-    with pytest.raises(InputError, match="^syn_prob 1 draws generated images alone, and with syn_weight 0"):
+    with pytest.raises(InputError, match="^syn-prob 1 draws generated images alone, and with syn-weight 0"):
         pool(ORIGINALS, GENERATED, WIDTH, settings(mix="none", syn_prob=1.0, syn_weight=0.0))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.settings import Settings, checked, head_steps, resolved, total_steps
+from ltgc_cli.learn.settings import Settings, checked, head_steps, resolved, total_steps, without_effect
 
 
 def test_the_defaults_can_be() -> None:
@@ -32,12 +32,12 @@ def test_a_word_is_among_those_that_there_are() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"syn_prob": 1.5}, "syn_prob 1.5 must be from 0 to 1"),
-        ({"syn_weight": -0.5}, "syn_weight -0.5 must be 0 or more"),
-        ({"syn_ratio": -1}, "syn_ratio -1 must be 0 or more"),
+        ({"syn_prob": 1.5}, "syn-prob 1.5 must be from 0 to 1"),
+        ({"syn_weight": -0.5}, "syn-weight -0.5 must be 0 or more"),
+        ({"syn_ratio": -1}, "syn-ratio -1 must be 0 or more"),
         ({"epochs": math.inf}, "epochs inf must be finite"),
         ({"tau": math.nan}, "tau nan must be finite"),
-        ({"mix_alpha": 0}, "mix_alpha 0 must be above 0"),
+        ({"mix_alpha": 0}, "mix-alpha 0 must be above 0"),
         ({"gamma": -1}, "gamma -1 must be 0 or more"),
         ({"margin": -1}, "margin -1 must be 0 or more"),
         ({"batch": 64, "accumulate": 3}, "accumulate 3 must be 1 or more, and divide batch"),
@@ -56,7 +56,7 @@ def test_no_epochs_are_needed_where_steps_are_given() -> None:
 
 
 def test_kept_features_of_fixed_crops_cannot_be_mixed_by_pixels() -> None:
-    with pytest.raises(InputError, match="fixed_crops keeps features of whole images"):
+    with pytest.raises(InputError, match="fixed-crops keeps features of whole images"):
         checked(Settings(fixed_crops=4, mix="mixup"))
     assert resolved(checked(Settings(fixed_crops=4)), generated=9, classes=10).mix == "none"
 
@@ -92,3 +92,24 @@ def test_the_heads_own_stage_passes_over_the_originals_and_is_left_out_by_defaul
 def test_defaults_are_read_without_torch() -> None:
     code = "import sys, ltgc_cli.learn.settings; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, []),
+        ({"tune": "head"}, []),
+        (
+            {"tune": "head", "rank": 4, "dropout": 0.1},
+            ["--rank has no effect with --tune head", "--dropout has no effect with --tune head"],
+        ),
+        ({"tune": "adaptformer", "rank": 4, "lora_on": "mlp"}, ["--lora-on has no effect with --tune adaptformer"]),
+        ({"gamma": 3.0}, ["--gamma has no effect with --loss ce"]),
+        ({"loss": "focal", "gamma": 3.0}, []),
+        ({"momentum": 0.5}, ["--momentum has no effect with --optimizer adamw"]),
+        ({"mix": "none", "mix_prob": 0.5}, ["--mix-prob has no effect with --mix none"]),
+        ({"steps": 10, "epochs": 3.0}, ["--epochs has no effect with --steps 10"]),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_said(given: dict[str, Any], said: list[str]) -> None:
+    assert without_effect(Settings(**given)) == said
