@@ -64,6 +64,10 @@ def device(wanted: str | None = None) -> str:
 
     if wanted:
         try:
+            torch.device(wanted)
+        except RuntimeError:
+            raise InputError(f"--device {wanted}: no device of torch; write cuda, cuda:1, mps or cpu") from None
+        try:
             torch.empty(0, device=wanted)
         except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
             why = str(error).partition("\n")[0].rstrip(".")

@@ -65,6 +65,7 @@ def test_it_says_what_is_rare_what_is_unclear_and_what_it_will_cost_and_writes_t
         "describe": {},
         "extend": {},
         "reflect": {"k": 8},
+        "render": {},
         "filter": {},
         "mix-train": {},
         "eval": {"zero-shot": True},

@@ -54,5 +54,10 @@ def test_the_device_is_one_that_torch_knows():
 def test_a_device_that_is_not_there_is_named_and_the_best_one_is_the_default():
     assert torch_setup.device("cpu") == "cpu"
     assert torch_setup.device() in ("cpu", "cuda", "mps")
-    with pytest.raises(InputError, match=r"^--device warp9: .*; leave it out to compute on the best there is$"):
+    with pytest.raises(InputError, match="^--device warp9: no device of torch; write cuda, cuda:1, mps or cpu$"):
         torch_setup.device("warp9")
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match=r"^--device cuda: .*; leave it out to compute on the best there is$"):
+            torch_setup.device("cuda")

@@ -62,7 +62,7 @@ def load(
         no_progress_bars()
         for library in (diffusers, transformers):
             library.utils.logging.disable_progress_bar()
-        where = _device(torch_setup.device(device))
+        where = torch.device(torch_setup.device(device))
         # Half of 32 bits is enough for a drawing; bfloat16 overflows in no model, as float16 does in some.
         kept = getattr(torch, dtype) if dtype else torch.bfloat16 if where.type == "cuda" else torch.float32
         try:
@@ -156,15 +156,6 @@ def _pretrained(where: str, dtype: Any) -> Any:
             with contextlib.suppress(OSError, ValueError):
                 return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, variant="fp16")
         raise
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise InputError(f"--device {name}: no device of torch; write cuda, cuda:1, mps or cpu") from None
 
 
 def _check(pipeline: Any, spec: str) -> None:
