@@ -40,7 +40,7 @@ def init(
     tail: Annotated[
         str, typer.Option(help="Classes with fewer training images than this are tail classes; or: few (20).")
     ] = _TAIL,
-    lmm: Annotated[str, typer.Option(envvar="LTGC_LMM", metavar="MODEL", help="Vision-language model.")] = "embedded",
+    lmm: o.Lmm = "embedded",
     llm: o.Llm = "embedded",
     t2i: o.T2i = "embedded",
     clip: o.Clip = "embedded",
