@@ -6,7 +6,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
-from ltgc_cli.records import Class
+from ltgc_cli.records import Class, identify
 
 
 def data_classes(data: datasets.Source) -> list[datasets.ClassInfo]:
@@ -38,3 +38,17 @@ def class_info(cls: Class) -> datasets.ClassInfo:
     return datasets.ClassInfo(
         label=cls.label, name=cls.class_, sense=cls.sense, synonyms=cls.synonyms, count=cls.count or 0
     )
+
+
+def class_record(info: datasets.ClassInfo, below: int) -> Class:
+    """Returns a row of the class table as a record; with fewer than `below` training images it is a tail class."""
+    cls = Class(
+        label=info.label,
+        class_=info.name,
+        count=info.count,
+        shot=datasets.shot(info.count),
+        tail=info.count < below,
+        sense=info.sense,
+        synonyms=info.synonyms,
+    )
+    return identify(cls, info.sense, info.count, below, *([list(info.synonyms)] if info.synonyms else []))

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from ltgc_cli.cli import plans
 from ltgc_cli.cli.bill import Bill, total
+from ltgc_cli.cli.class_table import class_record
 from ltgc_cli.cli.runner import Plan
 from ltgc_cli.cli.session import Asking, Limits, Session
-from ltgc_cli.learn import datasets
-from ltgc_cli.learn.datasets import ClassInfo, Dataset
+from ltgc_cli.learn.datasets import Dataset
 from ltgc_cli.prompts import PAPER
 from ltgc_cli.records import Class, Image, Record, identify
 from ltgc_cli.stages.settings import Judging, Style
@@ -45,22 +45,6 @@ class Line(NamedTuple):
     bill: Bill
 
 
-def class_records(classes: Sequence[ClassInfo], below: int) -> list[Class]:
-    """Returns the class table as records; a class with fewer than `below` training images is a tail class."""
-    return [
-        Class(
-            label=info.label,
-            class_=info.name,
-            count=info.count,
-            shot=datasets.shot(info.count),
-            tail=info.count < below,
-            sense=info.sense,
-            synonyms=info.synonyms,
-        )
-        for info in classes
-    ]
-
-
 def forecast(
     data: Dataset, below: int, models: Models, k: int, folder: Path, usual: Callable[[str, str], Any]
 ) -> list[Line]:
@@ -68,7 +52,7 @@ def forecast(
 
     usual -- the default of a command's flag: usual("extend", "n")
     """
-    tail = sorted((cls for cls in class_records(data.classes, below) if cls.tail and cls.count), key=_size)
+    tail = sorted((cls for info in data.classes if (cls := class_record(info, below)).tail and cls.count), key=_size)
     number = sampled(len(tail), k)
     some = [tail[place * len(tail) // number] for place in range(number)]
     if not some:

@@ -24,7 +24,7 @@ def describe(
         str,
         typer.Option(help="Classes with fewer training images than this are tail classes (our default); or: few (20)."),
     ] = "100",
-    lmm: o.Lmm = "embedded",
+    lmm: o.LmmAlone = "embedded",
     senses: o.Senses = None,
     disambiguate: Annotated[
         bool,

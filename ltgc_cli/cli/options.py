@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -71,17 +71,21 @@ Llm = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-Lmm = Annotated[
-    str,
-    typer.Option(
-        "--lmm",
-        "--llm",
+
+
+def _lmm(*names: str) -> Any:
+    return typer.Option(
+        *names,
         envvar="LTGC_LMM",
         metavar="MODEL",
         help="Vision-language model: any litellm model, replay:FILE, or embedded.",
         rich_help_panel=MODEL,
-    ),
-]
+    )
+
+
+Lmm = Annotated[str, _lmm("--lmm")]
+LmmAlone = Annotated[str, _lmm("--lmm", "--llm")]
+"""Of a command that asks no other language model."""
 T2i = Annotated[
     str,
     typer.Option(

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from ltgc_cli import console, records
 from ltgc_cli import prompts as p
 from ltgc_cli.cli import senses as naming
-from ltgc_cli.cli.class_table import class_info
+from ltgc_cli.cli.class_table import class_info, class_record
 from ltgc_cli.cli.runner import Plan
 from ltgc_cli.cli.session import Asking, Session
 from ltgc_cli.engine import in_order
@@ -217,16 +217,7 @@ def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -
     for item in dataset.items:
         items.setdefault(item.label, []).append(item)
     for info in dataset.classes:
-        cls = Class(
-            label=info.label,
-            class_=info.name,
-            count=info.count,
-            shot=datasets.shot(info.count),
-            tail=info.count < below,
-            sense=info.sense,
-            synonyms=info.synonyms,
-        )
-        cls = identify(cls, info.sense, info.count, below, *([list(info.synonyms)] if info.synonyms else []))
+        cls = class_record(info, below)
         rows: list[Record] = [cls]
         for item in items.get(info.label, []) if cls.tail else []:
             sha256 = keep(datasets.image_bytes(dataset, item))

@@ -40,7 +40,7 @@ def init(
     tail: Annotated[
         str, typer.Option(help="Classes with fewer training images than this are tail classes; or: few (20).")
     ] = _TAIL,
-    lmm: Annotated[str, typer.Option(envvar="LTGC_LMM", metavar="MODEL", help="Vision-language model.")] = "embedded",
+    lmm: o.Lmm = "embedded",
     llm: o.Llm = "embedded",
     t2i: o.T2i = "embedded",
     clip: o.Clip = "embedded",
@@ -63,6 +63,7 @@ def init(
       --clip ViT-B-32/laion2b_s34b_b79k
     """
     from ltgc_cli.cli import forecast, plans
+    from ltgc_cli.cli.class_table import class_record
     from ltgc_cli.cli.session import default_folder
     from ltgc_cli.learn import datasets
 
@@ -72,7 +73,7 @@ def init(
     source = f.source(data, root, classes)
     below = plans.tail_below(tail)
     train = datasets.open_data(source, "train")
-    table = forecast.class_records(train.classes, below)
+    table = [class_record(info, below) for info in train.classes]
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, test)]
     models = forecast.Models(lmm, llm, t2i, clip, price)
     lines = forecast.forecast(train, below, models, k, cache_dir or default_folder(), _usual(ctx))
