@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +21,85 @@ from ltgc_cli.cli.help import App
 from ltgc_cli.cli.interruption import interruptible
 from ltgc_cli.errors import InputError, LtgcError, nearest
 
-GROUPS = {
-    "All of it": ("demo", "init", "run"),
-    "Stage by stage": ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval"),
-    "What came of it": ("report", "review", "predict", "export", "cost"),
-    "Upkeep": ("cache", "doctor"),
+COMMANDS = {
+    "All of it": {
+        "demo": ("demo", "Run all seven stages on handwritten digits, offline, in minutes."),
+        "init": ("starting", "Look at a data set, and write ltgc.toml for `ltgc run`."),
+        "run": ("running", "Go the whole road, describe to eval, by what ltgc.toml says."),
+    },
+    "Stage by stage": {
+        "describe": ("language", "Describe the original images of the tail classes (Prompt 1)."),
+        "extend": ("language", "List what the images of a class do not show (Prompt 2)."),
+        "reflect": ("language", "Drop repeats, and ask until there are enough (Prompt 3)."),
+        "render": ("pictures", "Draw one image per description."),
+        "filter": ("pictures", "Reject drawings unlike their class, redraw them (Prompts 4, 5)."),
+        "mix-train": ("learning", "Fine-tune CLIP on originals and drawings, mixed (BalanceMix)."),
+        "eval": ("evaluating", "Measure accuracy over many-, medium- and few-shot classes."),
+    },
+    "What came of it": {
+        "report": ("reporting", "Show a run in one HTML file."),
+        "review": ("reviewing", "Keep or reject drawings by hand, in the browser."),
+        "predict": ("predicting", "Classify images with a checkpoint."),
+        "export": ("exporting", "Write the generated images to a new folder."),
+        "cost": ("cost", "Sum up what the records of a stream cost."),
+    },
+    "Upkeep": {
+        "cache": ("caching", "Look into the store of answers, check, share, prune it."),
+        "doctor": ("doctor", "Look whether everything is in place."),
+    },
 }
-"""The commands as `ltgc --help` lists them."""
+"""The commands as `ltgc --help` lists them, each with its module, which is imported when the command is wanted."""
 SETTINGS_FILE = Path("ltgc.toml")
 
 
-_SHORT = 90
-"""Characters that a command's line in the list may have."""
+class _Imported(Mapping[str, Any]):
+    """The commands by name. Importing them all, and reading their flags, takes longer than typer itself."""
+
+    def __init__(self) -> None:
+        self._modules = {name: module for names in COMMANDS.values() for name, (module, _) in names.items()}
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            import_module(f"ltgc_cli.cli.{self._modules[name]}")
+            self._made[name] = _registered(name)
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+def _registered(name: str) -> Any:
+    for group in app.registered_groups:
+        if group.name == name and group.typer_instance:
+            found = typer.main.get_group(group.typer_instance)
+            found.name = name
+            return found
+    command = next(command for command in app.registered_commands if command.name == name)
+    return typer.main.get_command_from_info(command, pretty_exceptions_short=True, rich_markup_mode=None)
 
 
 class Commands(TyperGroup):
     """The commands in groups; turns what a person can cause into one line and an exit status."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = _Imported()
+
     def list_commands(self, ctx: Any) -> list[str]:
-        named = [name for names in GROUPS.values() for name in names if name in self.commands]
-        return [*named, *(name for name in self.commands if name not in named)]
+        return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, self.commands))
-        for heading, names in GROUPS.items():
+        for heading, commands in COMMANDS.items():
             with formatter.section(heading):
-                own = [self.commands[name] for name in names if name in self.commands]
-                formatter.write_dl(
-                    [((command.name or "").ljust(width), command.get_short_help_str(_SHORT)) for command in own]
-                )
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _told():
@@ -242,22 +293,3 @@ def _complete() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     completing.answer(group, lambda: settings(SETTINGS_FILE, group, None))
-
-
-# Importing them registers the commands on `app`.
-from ltgc_cli.cli import (  # noqa: E402, F401
-    caching,
-    cost,
-    demo,
-    doctor,
-    evaluating,
-    exporting,
-    language,
-    learning,
-    pictures,
-    predicting,
-    reporting,
-    reviewing,
-    running,
-    starting,
-)

@@ -122,7 +122,8 @@ class App(typer.Typer):
 
             stand_in.__name__, stand_in.__doc__ = function.__name__, function.__doc__
             cls: Any = functools.partial(Command, function=function)
-            super(App, self).command(name, cls=cls, **settings)(stand_in)
+            named = name or function.__name__.replace("_", "-")
+            super(App, self).command(named, cls=cls, **settings)(stand_in)
             return function
 
         return register

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from ltgc_cli.cli import PIPELINE, app, help
+from ltgc_cli.cli import COMMANDS as COMMANDS_LISTED
+from ltgc_cli.cli import app, help
+
+STAGES = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "predict")
 
 
 def walked(command, path=()):
@@ -80,7 +85,7 @@ def test_a_command_says_what_it_does_in_a_sentence_and_gives_an_example(path, co
     assert f"ltgc {' '.join(path)} " in command.help + " "
 
 
-@pytest.mark.parametrize("name", PIPELINE)
+@pytest.mark.parametrize("name", STAGES)
 def test_a_stage_says_what_it_reads_and_writes_and_whom_it_asks(name):
     text = " ".join(printed(name, "--help").split())
     assert re.search(r"Reads .* records?[,.]|Reads image files", text) and "Writes " in text
@@ -117,8 +122,20 @@ def test_the_flags_of_mix_train_stand_under_what_they_are_about():
     assert shown(loss) == {"--loss", "--tau", "--gamma", "--margin", "--lade-weight"}
 
 
-def test_the_list_of_commands_has_each_of_them_once_and_in_a_group():
-    from ltgc_cli.cli import GROUPS, app
+def test_the_list_of_commands_has_each_of_them_once_in_a_line_of_its_own():
+    text = printed("--help")
+    names = [info.name for info in [*app.registered_commands, *app.registered_groups]]  # all are imported by now
 
-    grouped = [name for names in GROUPS.values() for name in names]
-    assert sorted(grouped) == sorted(typer.main.get_command(app).commands)
+    assert sorted(re.findall(r"^  ([a-z][a-z-]*) {2,}[A-Z].*\.$", text, re.MULTILINE)) == sorted(names)
+    assert max(len(line) for names in COMMANDS_LISTED.values() for _, line in names.values()) <= 65, "at 80 columns"
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    code = (
+        "import sys; sys.argv = ['ltgc', '--help']; from ltgc_cli.cli import main\n"
+        "try: main()\nfinally: print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    modules = {f"ltgc_cli.cli.{module}" for names in COMMANDS_LISTED.values() for module, _ in names.values()}
+
+    assert modules.isdisjoint(loaded) and "ltgc_cli.cli" in loaded
