@@ -177,7 +177,7 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path} is no settings file that can be read: {error}; `ltgc init` writes one") from None
     known = {name: _flags(command) for name, command in group.commands.items()}
     own_only = {"mix-train": set(Settings.__struct_fields__)}
     shared = {name: flags.keys() - own_only.get(name, set()) for name, flags in known.items()}

@@ -163,7 +163,7 @@ def scores_caption(story: Story) -> str:
         "the real images where their scores are still known. What fell below its class’s bar was turned down."
     )
     bars = {cls.bar for cls in story.classes if cls.bar is not None}
-    return f"{text} Each class has a bar of its own." if len(bars) > 1 else text
+    return f"{text} The line is the class’s bar." if len(bars) > 1 else text
 
 
 def signed(value: float | None) -> str:
