@@ -272,7 +272,7 @@ def lines_of(given: Iterable[Record]) -> str:
 
 def store_of(given: Given, cache_dir: Path | None) -> Store:
     """Returns the store that is named, or that the records lie in, or that the commands use."""
-    from ltgc_cli.cli.session import default_folder
+    from ltgc_cli.cli.flags import default_folder
     from ltgc_cli.store import Store
 
     if not cache_dir and isinstance(given, Records) and given.artifact:

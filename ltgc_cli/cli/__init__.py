@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from ltgc_cli import console
 from ltgc_cli.cli import usage
-from ltgc_cli.cli.help import App
+from ltgc_cli.cli.help import App, Group
 from ltgc_cli.cli.interruption import interruptible
 from ltgc_cli.errors import InputError, LtgcError, nearest
 
@@ -85,7 +85,7 @@ def _registered(name: str) -> Any:
     return typer.main.get_command_from_info(command, pretty_exceptions_short=True, rich_markup_mode=None)
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands in groups; turns what a person can cause into one line and an exit status."""
 
     def __init__(self, **settings: Any) -> None:
@@ -104,12 +104,6 @@ class Commands(TyperGroup):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _told():
             return super().make_context(info_name, args, parent, **extra)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0]
-        if name not in self.commands and not name.startswith("-") and not ctx.resilient_parsing:
-            raise InputError(usage.no_command(name, self.commands, ctx.command_path))
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         with interruptible(ctx.command_path), _told():

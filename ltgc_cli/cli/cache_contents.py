@@ -14,7 +14,7 @@ import msgspec
 from ltgc_cli import console
 from ltgc_cli.cli.bill import Bill
 from ltgc_cli.cli.cache_entries import ALL, Choice, Kept, answers
-from ltgc_cli.cli.runner import Done
+from ltgc_cli.cli.notes import Done
 from ltgc_cli.engine import cents
 from ltgc_cli.store import Store
 

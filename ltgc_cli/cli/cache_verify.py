@@ -12,7 +12,7 @@ import msgspec
 
 from ltgc_cli import console
 from ltgc_cli.cli.cache_contents import folders
-from ltgc_cli.cli.runner import Done
+from ltgc_cli.cli.notes import Done
 from ltgc_cli.ports import Picture
 from ltgc_cli.store import Row, Store, entry
 

@@ -13,7 +13,7 @@ from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
-from ltgc_cli.cli.help import App
+from ltgc_cli.cli.help import App, Group
 from ltgc_cli.errors import FELL_SHORT, InputError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
 cache = App(
+    cls=Group,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="""Look into the store of answers, check it, share it, and delete from it.
@@ -305,7 +306,8 @@ def import_(
 
     console.configure(quiet=quiet)
     if not file.is_file():
-        raise InputError(f"{file}: no such file")
+        wrong = "a folder; name the file that `ltgc cache export` wrote" if file.is_dir() else "no such file"
+        raise InputError(f"{file}: {wrong}")
     with closing(Store(_folder(cache_dir))) as store, console.progress("cache import") as progress:
         done = unpack(store, file, progress.advance)
         console.notice(f"cache import: {done.answers:,} answers and {done.pictures:,} pictures were new")
@@ -324,9 +326,7 @@ def dir_(cache_dir: o.CacheDir = None) -> None:
 
 
 def _folder(cache_dir: Path | None) -> Path:
-    from ltgc_cli.cli.session import default_folder
-
-    return cache_dir or default_folder()
+    return cache_dir or f.default_folder()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import typer
 
 from ltgc_cli import console
 from ltgc_cli.cli import app
+from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
 from ltgc_cli.errors import InputError
 
@@ -48,7 +49,6 @@ def demo(
     """
     from ltgc_cli import records
     from ltgc_cli.cli import reporting, view
-    from ltgc_cli.cli.session import default_folder
     from ltgc_cli.learn.settings import Settings
     from ltgc_cli.stages.settings import Judging
 
@@ -58,7 +58,7 @@ def demo(
         f"Ten classes of real handwriting, from 110 training images down to 4 ({data}). "
         "All models are embedded: no key, no network."
     )
-    folder = cache_dir or default_folder()
+    folder = cache_dir or f.default_folder()
     steps = [
         *generating(data, k, Judging(), plain=_PLAIN),
         # The baselines train on the real images alone; all three checkpoints ride the one stream to eval.

@@ -49,14 +49,13 @@ def doctor(
     LTGC_LLM=gpt-4o ltgc doctor --ask
     """
     from ltgc_cli.cli.doctor_models import configured
-    from ltgc_cli.cli.session import default_folder
 
     console.configure(quiet=quiet)
     specs: Any = {"lmm": lmm, "llm": llm, "t2i": t2i, "clip": clip}
     models = configured(specs, api_base, t2i_api_base, ctx.find_root().default_map or {})
     servers = {"--api-base": api_base, "--t2i-api-base": t2i_api_base}
     checks = list(
-        _checks(models, {flag: url for flag, url in servers.items() if url}, cache_dir or default_folder(), ask)
+        _checks(models, {flag: url for flag, url in servers.items() if url}, cache_dir or f.default_folder(), ask)
     )
     _show(checks, json)
     problems = [check for check in checks if check.state == "problem"]

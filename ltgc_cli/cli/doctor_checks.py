@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ltgc_cli.cli.cache_contents import megabytes
-from ltgc_cli.cli.runner import versions
+from ltgc_cli.cli.notes import versions
 from ltgc_cli.errors import FELL_SHORT, InputError
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.quiet import one_line, quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -47,10 +48,15 @@ def from_python() -> Iterator[None]:
         _from_python.reset(token)
 
 
+def default_folder() -> Path:
+    """Returns where the store lies unless --cache-dir, LTGC_CACHE_DIR or ltgc.toml says otherwise."""
+    return Path(os.path.expanduser("~")) / ".ltgc"
+
+
 def session(
     cache_dir: Path | None, record: Path | None, quiet: bool, limits: Limits | None = None, *, half_price: bool = False
 ) -> Session:
-    from ltgc_cli.cli.session import NO_LIMITS, Session, default_folder
+    from ltgc_cli.cli.session import NO_LIMITS, Session
 
     console.configure(quiet=quiet)
     return Session(cache_dir or default_folder(), record, limits or NO_LIMITS, half_price=half_price)

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from ltgc_cli.cli import usage
+from ltgc_cli.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,6 +114,16 @@ class Command(TyperCommand):
         more = f"{hidden} more options: {ctx.command_path} --help-all. " if hidden else ""
         formatter.write_paragraph()
         formatter.write_text(f"{more}Exit status: {ctx.find_root().command_path} --help.")
+
+
+class Group(TyperGroup):
+    """Commands under one name; of a name that none has it says which was meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-") and not ctx.resilient_parsing:
+            raise InputError(usage.no_command(name, self.commands, ctx.command_path))
+        return super().resolve_command(ctx, args)
 
 
 class App(typer.Typer):

@@ -11,7 +11,8 @@ import msgspec
 
 from ltgc_cli import records
 from ltgc_cli.cli.evaluating_plan import named
-from ltgc_cli.cli.runner import ALONE, Done
+from ltgc_cli.cli.notes import Done
+from ltgc_cli.cli.runner import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.providers.llm.faults import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template

@@ -68,7 +68,6 @@ def report(
     ltgc eval -i trained.jsonl --data birds-test/ | ltgc report --title "Birds, first run"
     """
     from ltgc_cli.cli import provenance
-    from ltgc_cli.cli.session import default_folder
     from ltgc_cli.report import page
     from ltgc_cli.report import story as telling
     from ltgc_cli.store import Store, write_atomically
@@ -79,7 +78,7 @@ def report(
     rows = telling.once(given)
     story = telling.told(rows, baseline)
     story = telling.only(story, only) if only else story
-    store = Store(cache_dir or default_folder())
+    store = Store(cache_dir or f.default_folder())
     road = provenance.road(digest, store.folder)
     story, pictures = _pictures(story, store, None if only else size)
     text = page.html(

@@ -22,10 +22,11 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from ltgc_cli import console, records
+from ltgc_cli.cli import notes
+from ltgc_cli.cli.notes import Done
 from ltgc_cli.cli.rehearsal import COLUMNS, IMAGINED, rows
 from ltgc_cli.cli.session import Session
-from ltgc_cli.engine import Meter
-from ltgc_cli.errors import DONE, FELL_SHORT, InputError, ProviderError
+from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.records import Group, Record
 from ltgc_cli.store import write_atomically
 
@@ -38,9 +39,6 @@ ALONE = "no input"
 
 _SHOWN = 20
 """Failures spelled out in the summary; the records have them all."""
-
-_COMPARED = 20
-"""Earlier runs looked through for the reason why this one asks."""
 
 
 class Plan(NamedTuple):
@@ -71,40 +69,6 @@ class Streams(NamedTuple):
     """Write nothing; the artifact is read by the next stage of the same process."""
 
 
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """How many answers were asked for anew, found in the store, and not to be had."""
-
-    asked: int = 0
-    found: int = 0
-    failed: int = 0
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run says of itself; kept beside its artifact."""
-
-    stage: str
-    flags: dict[str, Any]
-    input: str
-    kinds: dict[str, int]
-    """New lines by kind, those that merely passed through left out."""
-    shortfalls: list[str] = []
-    output: str = ""
-    """sha256 of the lines that were written: the next stage's `input`, by which a report finds the way back."""
-    answers: dict[str, Answers] = {}
-    """Where the answers came from, by what was asked: Question, Drawing, Match (scores), Rival (comparisons)."""
-    dollars: float = 0.0
-    tokens: int = 0
-    unpriced: int = 0
-    """Answers whose price is not known."""
-    seconds: float = 0.0
-    versions: dict[str, str] = {}
-    """Of Python and of the libraries that the stage's result may depend on."""
-
-    @property
-    def exit_code(self) -> int:
-        return FELL_SHORT if self.shortfalls else DONE
-
-
 class Result(NamedTuple):
     """A finished run: its artifact, and what is said of it."""
 
@@ -130,7 +94,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
                 path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
         digest = plan.source or (_sha256(path) if path else "")
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
-        if digest and (done := _note(artifact)):
+        if digest and (done := notes.read(artifact)):
             write = stack.enter_context(writing(streams))
             with artifact.open("rb") as lines:
                 while block := lines.read(1 << 20):
@@ -153,7 +117,7 @@ def follow(plan: Plan, streams: Streams, session: Session) -> None:
     """Runs the plan as a process beside the first one does: for its part of the work. It writes and says nothing."""
     path = None if plan.source else streams.input
     digest = plan.source or (_sha256(path) if path else "")
-    if not _note(session.store.folder / "artifacts" / plan.stage / f"{_hash(plan, digest)}.jsonl"):
+    if not notes.read(session.store.folder / "artifacts" / plan.stage / f"{_hash(plan, digest)}.jsonl"):
         _walk(plan, path)
 
 
@@ -238,14 +202,14 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
             kinds=dict(sorted(kinds.items())),
             shortfalls=shortfalls,
             output=written.hexdigest(),
-            answers=_answers(session.meter),
+            answers=notes.answers(session.meter),
             dollars=session.meter.dollars,
             tokens=session.meter.tokens,
             unpriced=session.meter.unpriced,
             seconds=round(time.monotonic() - started, 1),
-            versions=versions(),
+            versions=notes.versions(),
         )
-        why = _why(done, folder) if session.meter.asked else ""
+        why = notes.why(done, folder) if session.meter.asked else ""
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
         os.replace(temporary, artifact)
     # What was refused may be answered next time: without its note the artifact is not whole, and is made again.
@@ -256,58 +220,9 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
     return Result(artifact, done)
 
 
-def _answers(meter: Meter) -> dict[str, Answers]:
-    names = sorted({*meter.asked, *meter.found, *meter.failed})
-    return {
-        name: Answers(asked=meter.asked.get(name, 0), found=meter.found.get(name, 0), failed=meter.failed.get(name, 0))
-        for name in names
-    }
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that a result may depend on; none of them is imported."""
-    from importlib import metadata
-    from platform import python_version
-
-    found = {"python": python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-_LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transformers", "litellm")
-
-
 def _hash(plan: Plan, digest: str) -> str:
     what = json.dumps([SCHEMA, records.SCHEMA, plan.stage, plan.flags, digest], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(what.encode()).hexdigest()[:32]
-
-
-def _note(artifact: Path) -> Done | None:
-    """Returns what is known of a whole artifact, None for one that is not there or not whole."""
-    try:
-        note = msgspec.json.decode(artifact.with_suffix(".json").read_bytes(), type=Done)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-    return note if artifact.exists() else None
-
-
-def _why(done: Done, folder: Path) -> str:
-    """Returns why something was asked although the stage had run before: which setting, or the input, is new."""
-    notes = sorted(folder.glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)[:_COMPARED]
-    earlier = [msgspec.json.decode(note.read_bytes(), type=Done) for note in notes]
-    for before in earlier:
-        if before.input == done.input:
-            changed = [name for name in done.flags if before.flags.get(name) != done.flags[name]]
-            return (
-                f" (asked because {', '.join('--' + name.replace('_', '-') for name in changed)} changed)"
-                if changed
-                else ""
-            )
-    return " (asked because the input is new)" if earlier else ""
 
 
 def _said(done: Done) -> str:

@@ -241,9 +241,7 @@ def _check_test(params: Mapping[str, Any], trained_on: str | None) -> None:
 
 
 def _store(params: Mapping[str, Any]) -> Path:
-    from ltgc_cli.cli.session import default_folder
-
-    return Path(params.get("cache_dir") or default_folder())
+    return Path(params.get("cache_dir") or f.default_folder())
 
 
 def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float | None) -> f.Ran:

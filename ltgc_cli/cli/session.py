@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,11 +60,6 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     image_size: int | None = None
     """The longest side, in pixels, that images are shown with."""
-
-
-def default_folder() -> Path:
-    """Returns where the store lies unless --cache-dir, LTGC_CACHE_DIR or ltgc.toml says otherwise."""
-    return Path(os.path.expanduser("~")) / ".ltgc"
 
 
 class Session:

@@ -64,7 +64,6 @@ def init(
     """
     from ltgc_cli.cli import forecast, plans
     from ltgc_cli.cli.class_table import class_record
-    from ltgc_cli.cli.session import default_folder
     from ltgc_cli.learn import datasets
 
     console.configure(quiet=quiet)
@@ -76,7 +75,7 @@ def init(
     table = [class_record(info, below) for info in train.classes]
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, test)]
     models = forecast.Models(lmm, llm, t2i, clip, price)
-    lines = forecast.forecast(train, below, models, k, cache_dir or default_folder(), _usual(ctx))
+    lines = forecast.forecast(train, below, models, k, cache_dir or f.default_folder(), _usual(ctx))
     about += _priced(lines, models, sum(cls.tail for cls in table), k)
     for line in about:
         console.notice(line)

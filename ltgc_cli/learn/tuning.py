@@ -243,7 +243,7 @@ def _check(visual: nn.Module, settings: Settings) -> None:
     whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
     if not whole and settings.tune_blocks > len(plain_blocks(visual)):
         raise InputError(
-            f"tune_blocks {settings.tune_blocks}: the CLIP model's vision tower has {len(blocks(visual))} blocks"
+            f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {len(blocks(visual))} blocks"
         )
 
 

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import time
 from contextlib import closing
@@ -233,6 +235,16 @@ def test_ls_lists_artifacts_too(filled, inside, person):
 
 def test_dir_prints_the_folder_and_makes_none(store, inside):
     assert (inside("cache", "dir").out, store.exists()) == (f"{store}\n", False)
+
+
+def test_dir_imports_neither_models_nor_the_store():
+    code = (
+        "import sys; sys.argv = ['ltgc', 'cache', 'dir']; from ltgc_cli.cli import main\n"
+        "try: main()\nfinally: print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert "ltgc_cli.cli.caching" in loaded
+    assert {"ltgc_cli.providers", "ltgc_cli.store", "ltgc_cli.cli.session"}.isdisjoint(loaded)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from fakes import sha
 
 from ltgc_cli.cli import provenance
-from ltgc_cli.cli.runner import ALONE, Answers, Done
+from ltgc_cli.cli.notes import Answers, Done
+from ltgc_cli.cli.runner import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.store import Store, key

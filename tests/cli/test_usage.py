@@ -12,6 +12,8 @@ from ltgc_cli.errors import nearest
     [
         ("rendr", "there is no command 'rendr'; did you mean render? (ltgc --help)"),
         ("xyzzy", "there is no command 'xyzzy' (ltgc --help)"),
+        ("cache prun", "there is no command 'prun'; did you mean prune? (ltgc cache --help)"),
+        ("cache import .", ".: a folder; name the file that `ltgc cache export` wrote"),
         ("--vrsion", "ltgc has no flag --vrsion; did you mean --version? (ltgc --help)"),
         ("extend --clas x", "extend has no flag --clas; did you mean --class? (ltgc extend --help-all)"),
         ("extend -z", "extend has no flag -z (ltgc extend --help-all)"),

@@ -158,5 +158,5 @@ def test_what_is_frozen_on_the_way_is_in_no_group(clip: Loaded) -> None:
 
 
 def test_a_tower_that_cannot_be_tuned_so_is_refused_before_anything_is_trained(clip: Loaded) -> None:
-    with pytest.raises(InputError, match="tune_blocks 9"):
+    with pytest.raises(InputError, match="--tune-blocks 9"):
         start(clip, CLASSES, Settings(tune_blocks=9))

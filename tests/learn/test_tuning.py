@@ -121,7 +121,7 @@ def test_any_tower_can_be_tuned_as_a_whole_or_not_at_all_and_nothing_between(tow
 
 
 def test_more_blocks_than_there_are_cannot_be_tuned(clip: Loaded) -> None:
-    with pytest.raises(InputError, match="tune_blocks 3: the CLIP model's vision tower has 2 blocks"):
+    with pytest.raises(InputError, match="--tune-blocks 3: the CLIP model's vision tower has 2 blocks"):
         adapt(clip.model.visual, Settings(tune_blocks=3))
 
 
