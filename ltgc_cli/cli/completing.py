@@ -24,6 +24,8 @@ from ltgc_cli.cli.words import Line, quoted, split
 VARIABLE = "_LTGC_COMPLETE"
 _SECONDS = 0.4
 """Of the processor; then there is nothing to complete with."""
+_LONGEST = 2.0
+"""Seconds by the clock, for what waits and computes nothing: a pipe, a disk of the network."""
 _ABOUT = 60
 """Letters about a word."""
 VALUES: dict[str, Callable[[str, Mapping[str, Any]], Iterable[str]]] = {
@@ -56,7 +58,7 @@ def answer(group: TyperGroup, defaults: Callable[[], Mapping[str, Any] | None]) 
     shell = os.environ.get(VARIABLE, "")
     if shell not in _SAID:
         return
-    with suppress(Exception), open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+    with suppress(Exception, _TooLong), open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
         with _hurried():
             line = typed(shell, os.environ)
             lines = list(_SAID[shell](fitting(group, line, defaults), line))
@@ -176,19 +178,22 @@ def _open_ended(found: Found) -> bool:
 _SAID = {"bash": _bash, "zsh": _others, "fish": _others}
 
 
-class _TooLong(Exception):
-    pass
+class _TooLong(BaseException):
+    """Not an Exception, so that no library takes it for a file that cannot be read."""
 
 
 class _hurried:
-    """Within it what takes more than its share of the processor is given up."""
+    """Within it what takes more than its share of the processor, or of a person's patience, is given up."""
 
     def __enter__(self) -> None:
         def give_up(signum: int, frame: Any) -> None:
             raise _TooLong
 
         signal.signal(signal.SIGPROF, give_up)
+        signal.signal(signal.SIGALRM, give_up)
         signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, _LONGEST)
 
     def __exit__(self, *_: Any) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)

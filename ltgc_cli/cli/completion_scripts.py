@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,8 +12,12 @@ from ltgc_cli.errors import InputError, nearest
 
 Shell = Literal["bash", "zsh", "fish"]
 
+_MARK = "# written by ltgc --install-completion"
+"""In the first lines of a script: the file is ltgc's, and may be written anew. zsh wants #compdef above it."""
+
 # The first line of an answer is options of compopt; the rest are words. Word by word, so that no name is expanded.
 _BASH = """\
+# written by ltgc --install-completion
 _ltgc_completion() {
     local how line
     COMPREPLY=()
@@ -29,6 +34,7 @@ complete -o bashdefault -o default -F _ltgc_completion ltgc
 # (Q) takes the quotes away; compadd puts them back where a word needs them.
 _ZSH = """\
 #compdef ltgc
+# written by ltgc --install-completion
 _ltgc() {
     local -a answer words_ shown
     local how line
@@ -56,6 +62,7 @@ compdef _ltgc ltgc
 """
 
 _FISH = """\
+# written by ltgc --install-completion
 function __ltgc_complete
     set -l words (commandline -opc)
     set -l current (commandline -ct)
@@ -91,14 +98,19 @@ class Installed(NamedTuple):
 def install(shell: Shell, environment: Mapping[str, str] = os.environ) -> Installed:
     """Writes a shell's script where the shell finds it. What a person wrote stays: a line is added at the end at most.
 
-    Raises InputError where a file cannot be written.
+    Raises InputError where a file cannot be written, or where the script's is not one that ltgc wrote.
     """
+    from ltgc_cli.store import write_atomically
+
     places = _places(shell, Path.home(), environment)
+    script = places.script.resolve()  # a link to where somebody keeps such files stays one
     try:
-        places.script.parent.mkdir(parents=True, exist_ok=True)
-        places.script.write_text(SCRIPTS[shell], encoding="utf-8")
+        if script.exists() and not _is_ours(script):
+            raise InputError(f"{places.script} is there and not by ltgc; move it away, and run this again")
+        write_atomically(script, SCRIPTS[shell].encode())
         if places.sourced_by:
-            _add_line(places.sourced_by, f"[ -f '{places.script}' ] && source '{places.script}'  # ltgc: completion")
+            quoted = shlex.quote(str(places.script))
+            _add_line(places.sourced_by, f"[ -f {quoted} ] && source {quoted}  # ltgc: completion")
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from None
     return places
@@ -113,6 +125,10 @@ def _places(shell: Shell, home: Path, environment: Mapping[str, str]) -> Install
         return Installed(data / "ltgc" / "completion.zsh", Path(environment.get("ZDOTDIR") or home) / ".zshrc")
     config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
     return Installed(config / "fish" / "completions" / "ltgc.fish", None)
+
+
+def _is_ours(script: Path) -> bool:
+    return script.is_file() and _MARK.encode() in script.read_bytes().splitlines()[:2]
 
 
 def _add_line(path: Path, line: str) -> None:

@@ -62,7 +62,8 @@ def data_sets(start: str, _: Mapping[str, Any]) -> Iterable[str]:
 def class_names(start: str, given: Mapping[str, Any]) -> Iterable[str]:
     """Returns the classes of the data, or of the stream, that the command's other flags name."""
     if given.get("input"):
-        return dict.fromkeys(_of_stream(Path(given["input"])))
+        stream = Path(given["input"])  # a pipe would wait, and what is read from it is lost to the command
+        return dict.fromkeys(_of_stream(stream)) if stream.is_file() else []
     if given.get("classes"):
         from ltgc_cli.learn.datasets import class_table
 

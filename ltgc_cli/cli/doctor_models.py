@@ -16,6 +16,7 @@ from ltgc_cli.engine import cents
 from ltgc_cli.errors import LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question
 from ltgc_cli.providers import prices, torch_setup
+from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
 
@@ -114,15 +115,16 @@ def is_asked(model: Model) -> bool:
 
 def connected(flag: str, address: str) -> Check:
     """Returns whether something accepts a connection at the address of one's own server."""
+    shown = faults.shown(address)
     try:
         parts = urlsplit(address)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), TIMEOUT).close()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except (OSError, ValueError) as error:  # the text of a ValueError quotes the address
+        why = getattr(error, "strerror", None) or "no address of a server"
         mend = f"start the server, or correct {flag}; mostly it ends in /v1"
-        return Check(flag, "problem", f"{chat.scrubbed(address)}: {why}", mend, exit_code=_UNUSABLE)
-    return Check(flag, "ok", f"{chat.scrubbed(address)} accepts connections")
+        return Check(flag, "problem", f"{shown}: {why}", mend, exit_code=_UNUSABLE)
+    return Check(flag, "ok", f"{shown} accepts connections")
 
 
 # ---- by litellm
@@ -148,7 +150,7 @@ def _by_litellm(model: Model) -> Iterator[Check]:
             yield Check(model.name, "problem", said, f"write {chat.SPECS}; --api-base names a server of your own")
             return
         provider, missing = "openai", litellm.validate_environment(f"openai/{spec}")["missing_keys"]
-    server = f" at {chat.scrubbed(model.api_base)}" if model.api_base else ""
+    server = f" at {faults.shown(model.api_base)}" if model.api_base else ""
     if price is None:
         unit = "0.04, for a picture" if model.kind == "t2i" else "2.5,10, for a million tokens in and out"
         said = f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from ltgc_cli.cli import app, completion_values, settings
 from ltgc_cli.cli.completing import fitting
 from ltgc_cli.cli.completion_scripts import SCRIPTS, install
 from ltgc_cli.cli.words import split
+from ltgc_cli.errors import InputError
 
 GROUP = typer.main.get_command(app)
 NAMES = ["Trogon rufus", "O'Brien's gull", 'a$b "c" `d`', "crane", "re:d = x", "鶴 [1] *"]
@@ -129,6 +131,11 @@ def test_classes_are_those_of_the_stream(tmp_path):
     assert words(f"ltgc extend -i {file} --class ") == ["Trogon rufus", 'c"d']
 
 
+def test_a_pipe_is_not_read_for_its_classes(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert words(f"ltgc extend -i {tmp_path / 'pipe'} --class ") == []
+
+
 def test_classes_are_those_of_the_data_that_the_settings_file_names(birds):
     def found(line):
         return sorted(fitting(GROUP, split(line), lambda: settings(Path("ltgc.toml"), GROUP, None)).words)
@@ -201,13 +208,19 @@ def test_an_unknown_shell_is_told_nothing(environment, tmp_path):
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_what_takes_long_is_given_up(environment, tmp_path):
+@pytest.mark.parametrize("waits", ["pass", "import time; time.sleep(60)", "open('pipe')"])
+def test_what_takes_long_is_given_up(environment, tmp_path, waits):
+    os.mkfifo(tmp_path / "pipe")
     code = (
         "import os, sys\n"
         "os.environ |= {'_LTGC_COMPLETE': 'bash', '_LTGC_LINE': 'ltgc extend --llm g'}\n"
         "from ltgc_cli.cli import completing, main\n"
+        "completing._LONGEST = 0.5\n"
         "def forever(*_):\n"
-        "    while True: pass\n"
+        "    while True:\n"
+        "        try:\n"
+        f"            {waits}\n"
+        "        except Exception: pass\n"
         "completing.VALUES['--llm'] = forever\n"
         "main()"
     )
@@ -317,8 +330,42 @@ def test_what_a_person_wrote_into_a_shell_s_file_stays_and_the_line_is_added_onc
     assert installed.script.read_text() == SCRIPTS["bash"]
     assert (tmp_path / ".bashrc").read_text().splitlines() == [
         "alias ll='ls -l'",
-        f"[ -f '{installed.script}' ] && source '{installed.script}'  # ltgc: completion",
+        f"[ -f {installed.script} ] && source {installed.script}  # ltgc: completion",
     ]
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_a_script_that_a_person_wrote_is_left_and_one_of_ltgc_is_written_anew(tmp_path, monkeypatch, shell):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = install(shell, {}).script
+    script.write_text(SCRIPTS[shell] + "# of an earlier version\n")
+    assert install(shell, {}).script.read_text() == SCRIPTS[shell]
+
+    script.write_text("complete -c ltgc -a mine\n")
+    with pytest.raises(InputError, match="is there and not by ltgc; move it away"):
+        install(shell, {})
+    assert script.read_text() == "complete -c ltgc -a mine\n"
+    assert [path.name for path in script.parent.iterdir()] == [script.name]
+
+
+def test_a_link_to_where_a_person_keeps_such_files_stays_one(tmp_path):
+    kept, link = tmp_path / "kept" / "ltgc.fish", tmp_path / "fish" / "completions" / "ltgc.fish"
+    for path in (kept, link):
+        path.parent.mkdir(parents=True)
+    link.symlink_to(kept)
+    install("fish", {"XDG_CONFIG_HOME": str(tmp_path)})
+    assert (link.is_symlink(), kept.read_text()) == (True, SCRIPTS["fish"])
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_a_folder_of_any_name_can_be_sourced_from(tmp_path, monkeypatch):
+    home = tmp_path / "it's $HOME"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    install("bash", {})
+    code = f"source {shlex.quote(str(home / '.bashrc'))} && complete -p ltgc"
+    done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True)
+    assert (done.stderr, "_ltgc_completion ltgc" in done.stdout) == ("", True)
 
 
 def test_shells_find_the_script_where_the_person_keeps_such_files(tmp_path):

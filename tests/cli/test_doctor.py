@@ -155,6 +155,21 @@ def test_a_server_that_is_not_there_is_said_without_the_password_in_its_address(
 
 
 @pytest.mark.parametrize(
+    "server",
+    [
+        "https://me:p@ss/w:rd@127.0.0.1:9/v1",
+        "https://me:p/ss@127.0.0.1:9/v1",
+        "http://127.0.0.1:9/v1?token=p@ss&api-key=w:rd",
+        "http://me:p@ss@127.0.0.1:9/v1",
+    ],
+)
+def test_a_password_is_in_nothing_that_is_said_of_a_server(inside, no_keys, server):
+    for ask in ([], ["--ask"]):
+        ran = inside("doctor", *ask, "--llm", "openai/m", "--api-base", server)
+        assert not {part for part in ("p@ss", "w:rd", "/ss", "'p'", "@ss") if part in ran.out + ran.err}, ran.out
+
+
+@pytest.mark.parametrize(
     ("value", "state", "said"),
     [
         (KEY, "ok", "OPENAI_API_KEY is set"),

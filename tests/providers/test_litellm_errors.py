@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -11,7 +12,7 @@ import pytest
 from ports.openai_chat import PASSING, Reply, chat, fails, in_turn, says, seeded
 from server import serving
 
-from ltgc_cli.errors import ProviderError, Refused, TooLong
+from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.ports import Question, Usage
 from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as port
@@ -283,6 +284,41 @@ def test_no_secret_is_left_in_a_text(monkeypatch, secret):
     text = port.scrubbed(f"key {secret}, Bearer {secret} at https://me:{secret}@host/?key={secret}&model=gpt-4o")
 
     assert secret not in text and "gpt-4o" in text
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("https://me:p@ss@host:8000/v1/?token=hidden&api-key=hidden#hidden", "https://host:8000/v1"),
+        ("http://me@[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_of_a_server_s_address_neither_password_nor_query_is_shown(server, said):
+    assert faults.shown(server) == said
+    assert port.identity("openai/m", server) == f"openai/m@{said.partition('://')[2]}"
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("https://me:p@ss/w:rd@host/v1", "…"),
+        ("https://me:p/ss@host/v1", "…"),
+        ("https://me:p?ss@host/v1", "…"),
+        ("localhost:8000/v1?token=hidden", "…"),
+        ("localhost:8000/v1", "localhost:8000/v1"),
+        ("http://[::1", "http://[::1"),
+    ],
+)
+def test_an_address_that_is_not_clearly_one_is_refused_and_shown_only_where_it_can_hold_no_secret(server, said):
+    assert faults.shown(server) == said
+    with pytest.raises(InputError, match=f"--api-base {re.escape(said)}: no address of a server"):
+        port.identity("openai/m", server)
+
+
+@pytest.mark.parametrize("server", ["https://me:p@ss/w:rd@host", "https://host/v1?token=p@ss&api-key=w:rd&sig=p@ss"])
+def test_no_address_in_a_text_gives_a_secret_away(server):
+    text = port.scrubbed(f"Client error '404' for url {server}")
+    assert "ss" not in text and "w:rd" not in text and "host" in text
 
 
 def test_ordinary_words_are_no_secrets():

@@ -10,13 +10,13 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Answer, Ask, Question
 from ltgc_cli.providers.images import data_url
+from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm.faults import SPECS, scrubbed
 from ltgc_cli.providers.quiet import quiet
 
@@ -50,12 +50,12 @@ def identity(spec: str, api_base: str | None = None) -> str:
     if not server:
         return spec
     try:
-        address = urlsplit(server)
-    except ValueError:  # half an IPv6 address
-        address = urlsplit("")
-    if address.scheme not in ("http", "https") or not address.netloc:
-        raise InputError(f"--api-base {scrubbed(server)}: no address of a server; write http://localhost:8000/v1")
-    return f"{spec}@{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
+        return f"{spec}@{faults.address(server).partition('://')[2]}"
+    except ValueError:
+        raise InputError(
+            f"--api-base {faults.shown(server)}: no address of a server; write http://localhost:8000/v1, and in a "
+            "password %40 for @, %2F for /"
+        ) from None
 
 
 def ask_port(
