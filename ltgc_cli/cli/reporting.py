@@ -73,7 +73,7 @@ def report(
     from ltgc_cli.store import Store, write_atomically
 
     console.configure(quiet=quiet)
-    _check_ours(output)
+    check_ours(output)
     given, digest = _read(input)
     rows = telling.once(given)
     story = telling.told(rows, baseline)
@@ -110,7 +110,7 @@ def _tell(output: Path, size: int, story: Story, addresses: Iterable[str]) -> No
     console.notice(said)
 
 
-def _check_ours(output: Path) -> None:
+def check_ours(output: Path) -> None:
     """Raises InputError where a file would be overwritten that is no report."""
     from ltgc_cli.report.page import is_report
 
