@@ -37,7 +37,8 @@ def check_file(job: Job, ready: Sequence[Ready], number: int) -> None:
     one = ready[number]
     path = job.out / one.step.file
     if one.step.stage == "report":
-        check_ours(path)
+        if path.exists():  # its folder is made when the run begins
+            check_ours(path)
     elif is_theirs(path, store_folder(one.params) / "artifacts" / one.step.stage):
         following = next((other.step.stage for other in ready[number + 1 :]), "")
         there = path.is_file() and following not in ("", one.step.stage) and not one.step.args
