@@ -45,7 +45,11 @@ Ans = TypeVar("Ans")
 
 def key(request: msgspec.Struct) -> str:
     """Returns the sha256 (hex) of the canonical JSON of a frozen request, its type and the schema version."""
-    data = [SCHEMA, type(request).__name__, msgspec.to_builtins(request)]
+    return _key(type(request).__name__, msgspec.to_builtins(request))
+
+
+def _key(name: str, asked: Any) -> str:
+    data = [SCHEMA, name, asked]
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -229,18 +233,36 @@ class Entry(NamedTuple):
     answer: Any
 
 
+class OtherVersion(ValueError):
+    """An entry under its right key, of a kind or with fields of a question that this version of ltgc has not."""
+
+
 def entry(k: str, text: str | bytes) -> Entry:
-    """Returns what the JSON of an entry says. Raises ValueError, in a few words, for one of another key."""
+    """Returns what the JSON of an entry says. Raises ValueError, in a few words, for one of another key.
+
+    One that another version of ltgc wrote, rightly, is an OtherVersion.
+    """
     try:
         data = msgspec.json.decode(text, type=dict[str, Any])
-        request_type, answer_type = REQUESTS[data["request"].pop("type")]
-        request = msgspec.convert(data["request"], request_type)
-        answer = msgspec.convert(data["answer"], answer_type)
+        asked = data["request"]
+        name = asked.pop("type")
+        if name not in REQUESTS or (request := _request(name, asked)) is None or key(request) != k:
+            if _key(name, asked) == k:
+                raise OtherVersion("it is of another version of ltgc")
+            raise ValueError("the key is not the one of what was asked")
+        answer = msgspec.convert(data["answer"], REQUESTS[name][1])
+    except OtherVersion:
+        raise
     except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"no entry that this ltgc writes ({error})") from None
-    if key(request) != k:
-        raise ValueError("the key is not the one of what was asked")
     return Entry(request, answer)
+
+
+def _request(name: str, asked: Any) -> Question | Drawing | Match | Rival | None:
+    try:
+        return msgspec.convert(asked, REQUESTS[name][0])
+    except msgspec.ValidationError:
+        return None
 
 
 def _listed(folder: str | Path) -> list[os.DirEntry[str]]:

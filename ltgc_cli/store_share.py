@@ -22,7 +22,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Picture
-from ltgc_cli.store import Entry, Store, entry, entry_for
+from ltgc_cli.store import Entry, OtherVersion, Store, entry, entry_for
 
 ANSWERS = "answers.jsonl"
 _OBJECT = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
@@ -39,6 +39,8 @@ class Shared(NamedTuple):
 
     answers: int
     pictures: int
+    others: int = 0
+    """Answers of another version of ltgc, which were left out."""
 
 
 Told = Callable[[int], object]
@@ -52,13 +54,14 @@ def pack(store: Store, path: Path, wanted: Callable[[str, Entry], bool], told: T
     Raises InputError where the file is there already, where nothing is wanted, or where something is damaged.
     """
     pictures: set[bytes] = set()
-    answers = 0
+    answers = others = 0
     with _new(path) as file:
         with _member(file, ANSWERS):
             for k in store.sorted_keys():
                 held = store.get(k)
                 one = _understood(store, k, held)
-                if wanted(k, one):
+                others += one is None
+                if one and wanted(k, one):
                     file.write(_line({"key": k, **entry_for(*one)}))
                     answers += 1
                     if isinstance(one.answer, Picture):
@@ -71,7 +74,7 @@ def pack(store: Store, path: Path, wanted: Callable[[str, Entry], bool], told: T
                 file.write(store.get_object(sha256))
             told(1)
         file.write(bytes(2 * _BLOCK))
-    return Shared(answers, len(pictures))
+    return Shared(answers, len(pictures), others)
 
 
 def unpack(store: Store, path: Path, told: Told = lambda _: None) -> Shared:
@@ -167,9 +170,12 @@ class _Keyed(msgspec.Struct):
     key: str
 
 
-def _understood(store: Store, k: str, held: dict[str, Any] | None) -> Entry:
+def _understood(store: Store, k: str, held: dict[str, Any] | None) -> Entry | None:
+    """Returns an answer, None for one of another version of ltgc."""
     try:
         return entry(k, msgspec.json.encode(held))
+    except OtherVersion:
+        return None
     except ValueError as error:
         raise InputError(f"{store.folder}: answer {k[:12]}: {error}; ltgc cache verify says what to do") from None
 

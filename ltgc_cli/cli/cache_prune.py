@@ -6,26 +6,27 @@ only when no answer and no artifact names it, so nothing that is kept ever point
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ltgc_cli.cli.bill import Bill
 from ltgc_cli.cli.cache_contents import artifacts, folders, megabytes
-from ltgc_cli.cli.cache_entries import DAY, Choice, answers
+from ltgc_cli.cli.cache_entries import DAY, Choice, Kept, answers, read
 from ltgc_cli.cli.cache_verify import SHA256, named, verify
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Picture
-from ltgc_cli.store import Store
+from ltgc_cli.store import Row, Store
 
 What = Literal["answers", "artifacts", "checkpoints", "unused", "damaged"]
 _AT_ONCE = 1000
 """Answers that are deleted in one transaction."""
 _TEMPORARY = ".tmp-"
 """What files are called while they are written; a run that was killed leaves one."""
+_PICTURE = re.compile(r'"sha256":\s*"([0-9a-f]{64})"')
 _LINKS = ("answers", "objects", "artifacts", "checkpoints")
 
 
@@ -54,18 +55,22 @@ def doomed(store: Store, what: frozenset[What], choice: Choice) -> Doomed:
     for one in damages:
         if one.path:
             paths[one.kind].append(one.path)
-    bad_rows = {one.row[0]: one.row[1] for one in damages if one.row}
-    rows, worth = _meant(store, choice, "unused" in what) if "answers" in what else ({}, [])
-    bad = len(bad_rows.keys() - rows.keys())
-    rows |= bad_rows
+    bad = {one.row[0] for one in damages if one.row}
+    meant = _valued((one.row, one) for one in answers(store, choice)) if "answers" in what else _Valued()
+    damaged = (
+        _valued((row, read(row)) for row in store.rows() if row.number in bad - meant.rows.keys()) if bad else _Valued()
+    )
+    rows = meant.rows | damaged.rows
     weights = _old_checkpoints(store, choice) if "checkpoints" in what else []
     weights += paths["checkpoint"]
     lines = [one.path for one in artifacts(store, choice)] if "artifacts" in what else []
     lines += paths["artifact"] + _trained(store, weights)
-    files = paths["object"]
+    files = [*paths["object"]]
     files += _unused(store, rows, set(lines), choice) if "unused" in what else []
     unique = Doomed(rows, _unique(lines), _unique(weights), _unique(files), [])
-    return unique._replace(said=worth + _said(unique, bad))
+    kept = ["pictures stay until --unused"] if meant.computed["Drawing"] and "unused" not in what else []
+    said = [*_worth(meant, "answer", kept), *_worth(damaged, "damaged answer"), *_said(unique, set(paths["object"]))]
+    return unique._replace(said=said)
 
 
 def delete(store: Store, doom: Doomed) -> Iterator[int]:
@@ -113,8 +118,9 @@ def _unused(store: Store, rows: dict[int, str], lines: set[Path], choice: Choice
 
     What is younger than a day is left: a run stores a picture, or an original, before it has any answer to name it.
     """
-    kept = (one for one in answers(store) if one.row.number not in rows)
-    used = {one.answer.sha256 for one in kept if isinstance(one.answer, Picture)}
+    # Read as text, for an answer of another version of ltgc names its picture as well.
+    kept = (row.text for row in store.rows() if row.text and row.number not in rows)
+    used = {sha256 for text in kept for sha256 in _PICTURE.findall(text)}
     for one in artifacts(store):
         if one.path not in lines:
             used |= named(one.path).images
@@ -134,54 +140,66 @@ def _unique(paths: Sequence[Path]) -> list[Path]:
 # ---- saying
 
 
-def _said(doom: Doomed, bad: int) -> list[str]:
-    said = []
-    parts: list[tuple[str, int, Callable[[], int], str]] = [
-        ("damaged answer", bad, lambda: 0, "asked again when they are wanted"),
-        (
-            "artifact",
-            len(doom.artifacts),
-            lambda: _size(doom.artifacts),
-            "made again from the answers when a stage runs again",
-        ),
-        ("checkpoint", len(doom.checkpoints), lambda: _size(doom.checkpoints), "to be trained again, which takes time"),
-        (
-            "object",
-            len(doom.objects),
-            lambda: _size(doom.objects),
-            "named by no answer and no artifact of this store; records that you keep elsewhere may name them",
-        ),
-    ]
-    for name, count, size, what in parts:
-        if count:
-            said.append(f"{count:,} {name}{'' if count == 1 else 's'} ({megabytes(size())} MB): {what}")
-    return said
+class _Valued:
+    """Answers that are to be deleted, and what they are worth: what asking again costs, or takes."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, str] = {}
+        self.size = 0
+        self.bill = Bill()
+        self.computed: Counter[str] = Counter()
+        """By the kind of request, what is computed here, for nothing but time."""
+        self.unread = 0
 
 
-def _meant(store: Store, choice: Choice, unused: bool) -> tuple[dict[int, str], list[str]]:
-    """Returns the answers that are meant, and in a line what they are worth, if there are any.
-
-    That is what asking again costs, and what is computed here, for nothing but time.
-    """
-    rows: dict[int, str] = {}
-    size = 0
-    bill = Bill()
-    computed: Counter[str] = Counter()
-    for kept in answers(store, choice):
-        rows[kept.row.number] = kept.row.key
-        size += kept.row.size
-        if kept.usage.dollars == 0.0:
-            computed[type(kept.request).__name__] += 1
+def _valued(found: Iterable[tuple[Row, Kept | None]]) -> _Valued:
+    value = _Valued()
+    for row, kept in found:
+        value.rows[row.number] = row.key
+        value.size += row.size
+        if kept is None:
+            value.unread += 1
+        elif kept.usage.dollars == 0.0:
+            value.computed[type(kept.request).__name__] += 1
         else:
-            bill.add(kept.usage)
+            value.bill.add(kept.usage)
+    return value
+
+
+def _worth(value: _Valued, name: str, more: Sequence[str] = ()) -> list[str]:
+    """Returns in a line what answers are worth, if there are any."""
+    bill = value.bill
     worth = [f"{bill.new:,} to buy again, for US dollars: {bill.priced()}"] if bill.new else []
     worth += [f"{bill.unpriced:,} of unknown price"] if bill.unpriced else []
     words = {"Question": "answers", "Drawing": "drawings", "Match": "scores", "Rival": "comparisons"}
-    here = ", ".join(f"{count:,} {words[name]}" for name, count in computed.items())
+    here = ", ".join(f"{count:,} {words[kind]}" for kind, count in value.computed.items())
     worth += [f"{here} to compute again, for nothing but time"] if here else []
-    worth += ["pictures stay until --unused"] if computed["Drawing"] and not unused else []
-    said = f"{len(rows):,} answer{'' if len(rows) == 1 else 's'} ({megabytes(size)} MB): {'; '.join(worth)}"
-    return rows, [said] if rows else []
+    worth += [f"{value.unread:,} that cannot be read, whatever they cost"] if value.unread else []
+    return [_line(name, len(value.rows), value.size, "; ".join([*worth, *more]))] if value.rows else []
+
+
+def _said(doom: Doomed, damaged: set[Path]) -> list[str]:
+    """Returns in a line each what else is to be deleted.
+
+    damaged -- the objects that go for that, and not because nothing names them
+    """
+    broken = [path for path in doom.objects if path in damaged]
+    unused = [path for path in doom.objects if path not in damaged]
+    parts = [
+        ("artifact", doom.artifacts, "made again from the answers when a stage runs again"),
+        ("checkpoint", doom.checkpoints, "to be trained again, which takes time"),
+        ("damaged object", broken, "no longer what was stored; drawn, or read from the data, again when it is wanted"),
+        (
+            "object",
+            unused,
+            "named by no answer and no artifact of this store; records that you keep elsewhere may name them",
+        ),
+    ]
+    return [_line(name, len(paths), _size(paths), what) for name, paths, what in parts if paths]
+
+
+def _line(name: str, count: int, size: int, what: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'} ({megabytes(size)} MB): {what}"
 
 
 def _size(paths: Sequence[Path]) -> int:

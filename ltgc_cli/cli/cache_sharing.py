@@ -54,6 +54,8 @@ def export(
             f"cache export: {len(left_out):,} answers look as if they held a key, and were left out: "
             f"{', '.join(key[:12] for key in left_out[:_NAMED])}{more} (ltgc cache show)"
         )
+    if done.others:
+        console.notice(f"cache export: {done.others:,} answers of another version of ltgc were left out")
     return done
 
 

@@ -14,7 +14,7 @@ from ltgc_cli import console
 from ltgc_cli.cli.cache_contents import folders
 from ltgc_cli.cli.notes import Done
 from ltgc_cli.ports import Picture
-from ltgc_cli.store import Row, Store, entry
+from ltgc_cli.store import OtherVersion, Row, Store, entry
 
 Kind = Literal["database", "object", "answer", "artifact", "checkpoint"]
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -37,6 +37,8 @@ class Verified(NamedTuple):
 
     checked: dict[Kind, int]
     damages: list[Damage]
+    others: int
+    """Answers among them that another version of ltgc wrote: right ones, for all that this one can tell."""
 
 
 def verify(store: Store) -> Verified:
@@ -47,6 +49,7 @@ def verify(store: Store) -> Verified:
     """
     checked: dict[Kind, int] = {}
     damages: list[Damage] = []
+    others: set[str] = set()
     with console.progress("cache verify") as progress:
 
         def look(kind: Kind, found: Iterator[Damage | None]) -> None:
@@ -60,10 +63,10 @@ def verify(store: Store) -> Verified:
         if unsound := store.sound():
             damages.append(Damage("database", "answers/cache.db", unsound))
         else:
-            look("answer", _answers(store, broken))
+            look("answer", _answers(store, broken, others))
         look("artifact", _artifacts(store, broken))
         look("checkpoint", _checkpoints(store))
-    return Verified(checked, damages)
+    return Verified(checked, damages, len(others))
 
 
 def _objects(store: Store) -> Iterator[Damage | None]:
@@ -74,10 +77,17 @@ def _objects(store: Store) -> Iterator[Damage | None]:
             yield Damage("object", found.name, why, path) if why else None
 
 
-def _answers(store: Store, broken: set[str]) -> Iterator[Damage | None]:
-    """Returns what is wrong with each answer; pictures that are not there are added to what is broken."""
+def _answers(store: Store, broken: set[str], others: set[str]) -> Iterator[Damage | None]:
+    """Returns what is wrong with each answer; pictures that are not there are added to what is broken.
+
+    The keys of those of another version of ltgc are added to the others.
+    """
     for row in store.rows():
-        why = _wrong(store, row, broken)
+        try:
+            why = _wrong(store, row, broken)
+        except OtherVersion:
+            why = ""
+            others.add(row.key)
         yield Damage("answer", row.key[:12], why, row=(row.number, row.key)) if why else None
 
 
@@ -86,6 +96,8 @@ def _wrong(store: Store, row: Row, broken: set[str]) -> str:
         return "it holds what ltgc never writes (a pickle?)"
     try:
         answer = entry(row.key, row.text).answer
+    except OtherVersion:
+        raise
     except ValueError as error:
         return str(error)
     if not isinstance(answer, Picture):

@@ -148,7 +148,7 @@ def verify(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = 
     from ltgc_cli.cli import cache_verify
 
     with _opened(cache_dir, quiet) as store:
-        checked, damages = cache_verify.verify(store)
+        checked, damages, others = cache_verify.verify(store)
         folder = store.folder
     _write(({"kind": "damage", "what": one.kind, "name": one.name, "why": one.why} for one in damages), json)
     if _person(json) and damages:
@@ -156,6 +156,8 @@ def verify(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = 
         console.table("", ("damaged", "name", "why"), rows)
         if len(damages) > _ROWS:
             console.notice(f"… and {len(damages) - _ROWS:,} more; --json lists them all")
+    if others:
+        console.notice(f"cache verify: {others:,} answers are of another version of ltgc, and are left to it")
     counts = ", ".join(f"{count:,} {kind}s" for kind, count in checked.items()) or "nothing"
     if not damages:
         console.notice(f"cache verify: all is well in {folder}: {counts}")

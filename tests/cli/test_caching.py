@@ -663,3 +663,23 @@ def test_what_cannot_be_exported_or_imported_is_a_line(filled, inside, tmp_path)
     assert (tmp_path / "there.tar").read_text() == "mine"
     ran = inside("cache", "export", "a.tar", "--model", "nobody's")
     assert (ran.code, "nothing to write" in ran.err, (tmp_path / "a.tar").exists()) == (2, True, False)
+
+
+def test_an_answer_of_another_version_of_ltgc_is_no_damage_and_is_not_deleted_as_one(tmp_path):
+    asked = {"type": "Question", "model": "gpt-9", "text": "?", "mood": "kind"}
+    text = json.dumps(
+        [1, "Question", {k: v for k, v in asked.items() if k != "type"}], sort_keys=True, separators=(",", ":")
+    )
+    theirs = hashlib.sha256(text.encode()).hexdigest()
+    with closing(Store(tmp_path / "store")) as store:
+        store.add(theirs, {"request": asked, "answer": {"text": "Yes."}})
+        found = verify(store)
+        assert (found.damages, found.others) == ([], 1)
+        assert doomed(store, frozenset(("damaged",)), Choice()).answers == {}
+
+
+def test_pruning_a_damaged_picture_does_not_say_that_nothing_names_it(filled, inside):
+    path = next(path for path in (filled / "objects").rglob("*") if path.is_file())
+    path.write_bytes(b"rot")
+    said = inside("cache", "prune", "--damaged", "--dry-run").err
+    assert "1 damaged object" in said and "named by no answer" not in said
