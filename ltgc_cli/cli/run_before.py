@@ -43,6 +43,7 @@ def models(stages: Mapping[str, Mapping[str, Any]]) -> None:
 def images(stages: Mapping[str, Mapping[str, Any]]) -> None:
     """Returns nothing where no image would stop training or eval. Raises InputError as `data_check.before_a_run`."""
     from ltgc_cli.cli.data_check import before_a_run
+    from ltgc_cli.cli.session import Session
 
     trained, measured = stages.get("mix-train"), stages.get("eval")
     if not trained:
@@ -52,7 +53,7 @@ def images(stages: Mapping[str, Mapping[str, Any]]) -> None:
         others.append((_source(trained, "val"), "val"))
     if measured:
         others.append((_source(measured, "data"), measured["split"]))
-    session = f.session(trained.get("cache_dir"), None, quiet=bool(trained.get("quiet")))
+    session = Session(Path(trained.get("cache_dir") or f.default_folder()))
     before_a_run(session, _source(trained, "data"), others)
 
 

@@ -101,7 +101,7 @@ def run(
     first: Annotated[
         Stage | None, typer.Option("--from", help="Begin here, with what the stage before has left in --out.")
     ] = None,
-    until: Annotated[Stage | None, typer.Option(help="Stop behind this stage.")] = None,
+    until: Annotated[Stage | None, typer.Option(help="Stop after this stage.")] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where each stage's records go, as STAGE.jsonl, and the report.")
     ] = Path("ltgc-run"),
@@ -192,7 +192,7 @@ def chosen(every: Sequence[Step], first: str | None, until: str | None) -> tuple
     """Returns the step whose file is read first (None: the data), and the steps from `first` to `until`."""
     start, end = _ORDER.index(first or _ORDER[0]), _ORDER.index(until or _ORDER[-1])
     if start > end:
-        raise InputError(f"--from {first} comes behind --until {until}")
+        raise InputError(f"--from {first} comes after --until {until}")
     todo = [step for step in every if start <= _ORDER.index(step.stage) <= end]
     if not todo:
         raise InputError(f"there is no command {first}")
@@ -332,7 +332,7 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     if ready[-1].step.stage == "report":
         console.notice(f"run: the report is {job.out / ready[-1].step.file}")
     elif ready[-1].step.stage != "eval":
-        console.notice(f"run: {job.command(without=['--until'])} goes on behind {ready[-1].step.stage}")
+        console.notice(f"run: {job.command(without=['--until'])} goes on after {ready[-1].step.stage}")
 
 
 def _rehearsed(job: Job, ready: Sequence[Ready], given: Path | None) -> f.Ran:

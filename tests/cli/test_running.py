@@ -208,7 +208,7 @@ def test_what_a_person_changed_is_not_overwritten_but_gone_on_from(inside, folde
 def test_what_is_said_to_go_on_has_all_flags_that_were_typed(inside, folder, language):
     flags = ["--out", "the run", "--no-baselines"]
     ran = inside("run", *flags, "--until", "reflect")
-    assert ran.err.endswith("run: ltgc run --out 'the run' --no-baselines goes on behind reflect\n")
+    assert ran.err.endswith("run: ltgc run --out 'the run' --no-baselines goes on after reflect\n")
     (folder / "the run" / "extend.jsonl").write_text("{}")
     stopped = inside("run", *flags, "--from=describe", "--until", "reflect")
     assert (
@@ -380,11 +380,13 @@ def test_another_file_takes_the_place_of_ltgc_toml_with_runs_own_flags_too(insid
     [
         ("", [], 'no data is named; write data = "birds/" at the top of the settings'),
         ('data = "digits/train"', [], "digits/train has no test images beside those to train on: name others"),
-        ('data = "digits"', ["--from", "filter", "--until", "extend"], "--from filter comes behind --until extend"),
+        ('data = "digits"', ["--from", "filter", "--until", "extend"], "--from filter comes after --until extend"),
         ('data = "digits"', ["--from", "filter"], "ltgc-run/render.jsonl is not there; ltgc run --until render makes"),
         ('data = "digits"\n[mix-train]\nout = "digits"', [], "digits is there already, and no checkpoint; name a new"),
         ('data = "digits"\n[run]\nbaseline = true', [], "ltgc run has no flag --baseline; did you mean baselines?"),
         ('data = "digits"\n[reflect]\nk = "many"', [], "'many' is no whole number"),
+        ('data = "digits"\n[run]\ntest = "nosuch"', [], "nosuch: not a folder"),
+        ('data = "digits"\nclip = "ViT-B-33/openai"', [], "ViT-B-33"),
     ],
 )
 def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folder, settings, flags, message):
@@ -392,6 +394,13 @@ def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folde
     ran = inside("run", *flags)
     assert ran.code == 2 and message in flat(ran.err), ran.err
     assert not (folder / "ltgc-run").exists()
+
+
+def test_a_broken_image_that_training_would_stop_on_stops_the_run_before_anything_is_asked(inside, folder, language):
+    next((folder / "digits" / "train").rglob("*.png")).write_bytes(b"half an image")
+    ran = inside("run")
+    assert (ran.code, language) == (2, [])
+    assert "not a whole image" in ran.err and not (folder / "ltgc-run").exists()
 
 
 def test_other_test_images_are_measured_on_by_the_run_and_by_eval_alone(inside, folder):
