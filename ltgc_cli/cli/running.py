@@ -228,7 +228,6 @@ def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float |
         console.notice(f"run: {number + 1}/{len(ready)} {_named(one)}")
         check_file(job, ready, number)
         path = job.out / one.step.file
-        note(path)  # the stage may replace the artifact that shows whose it is
         args = ["-i", str(given)] if given else []
         spent, limit = "", 0.0
         if max_cost is not None and "max_cost" in one.params:
@@ -237,6 +236,8 @@ def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float |
             spent = f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if paid else ""
         if one.step.stage == "report":
             args += ["-o", str(path)]
+        else:
+            note(path)  # the stage may replace the artifact that shows whose it is
         with _stopped(job, one, spent, limit), f.from_python():
             ran = _invoked(job, one.step, args)
             if one.step.file == "mix-train.jsonl":
