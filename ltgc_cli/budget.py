@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any, TypeVar
 
@@ -16,6 +17,11 @@ Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
 
 
+_HAIR = 1e-9
+"""US dollars that a sum of floats may end above what it should be."""
+_AGAIN = "run the same command again and it goes on"
+
+
 class Budget:
     """Counts what was spent and what is set aside for questions under way. Safe to call from many threads."""
 
@@ -26,8 +32,8 @@ class Budget:
         self._under_way = 0
         self._repeats: dict[Any, float] = {}
         """Set aside for questions that are asked once more, because their answer was empty."""
-        self._over = ""
-        """What is said once a limit is reached."""
+        self._over: Callable[[], BudgetError] | None = None
+        """Makes what is raised once a limit is reached."""
         self._changed = threading.Condition()
 
     def reserve(self, *most: float) -> int:
@@ -39,12 +45,12 @@ class Budget:
         with self._changed:
             while not self._over and self._passes(most[0]):
                 if self._under_way == 0:
-                    self._over = self._said(most[0])
+                    self._over = self._reached(most[0])
                     self._changed.notify_all()
                 else:
                     self._changed.wait()
             if self._over:
-                raise BudgetError(self._over)
+                raise self._over()
             room = 0
             for bound in most:
                 if self._passes(bound):
@@ -74,22 +80,21 @@ class Budget:
             self._changed.notify_all()
 
     def _passes(self, most: float) -> bool:
-        # A sum of floats may end a hair above what it should be.
-        over = self.dollars is not None and self.spent + self._aside + most > self.dollars + 1e-9
+        over = self.dollars is not None and self.spent + self._aside + most > self.dollars + _HAIR
         return over or self._calls_used_up()
 
     def _calls_used_up(self) -> bool:
         return self.calls is not None and self.asked >= self.calls
 
-    def _said(self, most: float) -> str:
+    def _reached(self, most: float) -> Callable[[], BudgetError]:
         if self._calls_used_up():
-            then = "run the same command again and it goes on" if self.calls else "raise it"
-            return f"--max-calls {self.calls} is reached; {then}"
-        then = "run the same command again and it goes on" if self.spent else "raise it, or lower --max-tokens"
-        return (
-            f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent, and one more can cost up to "
-            f"${most:.2g}; {then}"
-        )
+            then = _AGAIN if self.calls else "raise it"
+            return partial(BudgetError, f"--max-calls {self.calls} is reached", then, again=bool(self.calls))
+        spent = f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent"
+        text = f"{spent}, and one more can cost up to ${most:.2g}"
+        again = self.dollars is not None and most <= self.dollars + _HAIR
+        then = _AGAIN if again else "raise it, or lower --max-tokens"
+        return partial(BudgetError, text, then, again=again, most=most)
 
 
 def guarded(port: Callable[[Req], Ans], budget: Budget, most: Callable[[Req], float]) -> Callable[[Req], Ans]:

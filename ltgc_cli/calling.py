@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import cache, cached_property, wraps
@@ -134,6 +135,10 @@ def line_writer(command: Callable[P, object]) -> Callable[P, list[dict[str, Any]
 # ---- how a command is called
 
 
+_one_at_a_time = threading.RLock()
+"""A call takes the process's stdout for itself, and sets how much is said."""
+
+
 class _Called(NamedTuple):
     ran: flags.Ran
     out: str
@@ -144,10 +149,15 @@ class _Called(NamedTuple):
 def _called(command: Callable[..., object], *args: Any, **given: Any) -> _Called:
     """Returns what a command did that was given these flags. The others are those of the command line.
 
-    Raises InputError for a value that the command line would not take.
+    Calls from several threads wait for each other. Raises InputError for a value that the command line would not take.
     """
-    context = _context(_name(command), _arguments(command, *args, **given))
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, redirect_stdout(out), flags.from_python(), context:
+    with (
+        _one_at_a_time,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+        redirect_stdout(out),
+        flags.from_python(),
+        _context(_name(command), _arguments(command, *args, **given)) as context,
+    ):
         try:
             ran = context.command.invoke(context)
         except typer.Exit:  # predict ends so where an image could not be read; the image's line says why

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ltgc_cli.ports import Usage
+from ltgc_cli.ports import Usage, unpriced
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -166,7 +166,7 @@ class Meter:
         self.tokens = 0
         self.dollars = 0.0
         self.unpriced = 0
-        """Answers that used tokens and whose price is not known."""
+        """Answers that were paid for and whose price is not known."""
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         """Counts one answer. What is found in the store cost nothing this time."""
@@ -176,7 +176,7 @@ class Meter:
             counts = self.found if hit else self.asked
             counts[name] = counts.get(name, 0) + 1
         if not hit:
-            self.paid(usage)
+            self._pay(request, usage)
         if self._on_change:
             self._on_change(self)
 
@@ -185,9 +185,9 @@ class Meter:
         name = type(request).__name__
         with self._lock:
             self.failed[name] = self.failed.get(name, 0) + 1
-        self.paid(usage)
+        self._pay(request, usage)
 
-    def paid(self, usage: Usage | None) -> None:
+    def _pay(self, request: msgspec.Struct, usage: Usage | None) -> None:
         """Counts what something cost: an answer, or a refusal (an empty answer is paid for too)."""
         if usage is None:
             return
@@ -195,7 +195,7 @@ class Meter:
             tokens = usage.prompt_tokens + usage.completion_tokens
             self.tokens += tokens
             self.dollars += usage.dollars or 0.0
-            self.unpriced += bool(tokens and usage.dollars is None)
+            self.unpriced += unpriced(getattr(request, "model", ""), usage)
 
     def summary(self) -> str:
         """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""

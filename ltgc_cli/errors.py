@@ -12,6 +12,7 @@ LtgcError
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 DONE = 0
@@ -41,6 +42,15 @@ class BudgetError(LtgcError):
     """The budget was reached; what was answered so far is stored."""
 
     exit_code = 4
+
+    def __init__(self, reached: str, then: str = "", *, again: bool = True, most: float = inf) -> None:
+        super().__init__(f"{reached}; {then}" if then else reached)
+        self.reached, self.then = reached, then
+        """Which limit it was, and what to do."""
+        self.again = again
+        """Whether the same command gets further when it is run again."""
+        self.most = most
+        """US dollars that the next question can cost, where too few of them were left."""
 
 
 class Refused(LtgcError):

@@ -2,7 +2,8 @@
 
 Each function *is* its command: the same flags as keywords, with the same defaults, checks, LTGC_* variables and
 ltgc.toml; the same store, so that what a command asked is not asked again, and the other way round. Records go in and
-come out; nothing is read from stdin or written to stdout, and errors are raised (LtgcError) instead of printed.
+come out; nothing is read from stdin or written to stdout, and errors are raised (LtgcError) instead of printed. Calls
+from several threads wait for each other: a stage asks many questions at once by itself (`concurrency=`).
 """
 
 from __future__ import annotations

@@ -28,6 +28,24 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dollars: float | None = None
 
 
+def used(usage: Usage) -> bool:
+    """Returns whether tokens or dollars were used."""
+    return bool(usage.prompt_tokens or usage.completion_tokens or usage.dollars)
+
+
+def unpriced(model: str, usage: Usage) -> bool:
+    """Returns whether something was paid for at a price that is not known: tokens, or a picture by an image API.
+
+    What used nothing and was made by a model on one's own machine cost nothing.
+
+    >>> unpriced("gpt-4o", Usage(prompt_tokens=9)), unpriced("litellm:my-images", Usage())
+    (True, True)
+    >>> unpriced("sd-turbo", Usage())
+    False
+    """
+    return usage.dollars is None and (used(usage) or model.startswith("litellm:"))
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A question to a language or vision-language model."""
 

@@ -160,6 +160,19 @@ def test_a_limit_in_calls_is_said_only_when_those_under_way_are_answered():
         assert set(pool.map(tried, range(40))) == {5}
 
 
+@pytest.mark.parametrize(
+    ("next_one", "says", "again"),
+    [(0.5, "run the same command again and it goes on", True), (1.5, "raise it, or lower --max-tokens", False)],
+)
+def test_running_again_is_advised_only_where_the_next_question_alone_is_within_the_limit(next_one, says, again):
+    bounds = iter([0.9, next_one])
+    ask = guarded(lambda _: costing(0.8), Budget(dollars=1.0), lambda _: next(bounds))
+    ask(QUESTION)
+    with pytest.raises(BudgetError, match=says) as caught:
+        ask(QUESTION)
+    assert (caught.value.again, caught.value.most) == (again, next_one)
+
+
 def test_a_limit_that_has_room_for_nothing_says_what_to_do():
     ask = guarded(lambda _: costing(0.0), Budget(dollars=0.02), lambda _: 0.025)
     with pytest.raises(BudgetError, match=r"one more can cost up to \$0.025; raise it, or lower --max-tokens"):

@@ -296,6 +296,13 @@ def test_tokens_and_dollars_sum_and_an_unknown_price_is_not_taken_for_nothing():
     assert (meter.tokens, meter.dollars, meter.unpriced) == (45, 0.75, 1)
 
 
+def test_a_picture_by_an_image_api_is_paid_for_though_it_tells_no_tokens():
+    meter = Meter()
+    meter(Drawing(model="litellm:my-images", text="a", seed=1), Picture(sha256="cd"), hit=False)
+
+    assert (meter.dollars, meter.unpriced) == (0.0, 1)
+
+
 def test_what_is_found_in_the_store_costs_nothing_this_time():
     meter = Meter()
     meter(QUESTION, Answer(text="a", usage=Usage(prompt_tokens=10, dollars=0.25)), hit=True)

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,14 @@ def test_nothing_is_written_to_stdout(extended: ltgc.Records, capfd: pytest.Capt
     said = capfd.readouterr()
     assert said.out == ""
     assert "reflect: " in said.err
+
+
+def test_calls_from_several_threads_wait_for_each_other_and_stdout_stays_what_it_was() -> None:
+    stdout = sys.stdout
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda n: ltgc.extend(class_=f"crane {n}", n=4, quiet=True), range(8)))
+    assert sys.stdout is stdout and not stdout.closed
+    assert [{row.class_ for row in rows} for rows in made] == [{f"crane {n}"} for n in range(8)]
 
 
 def test_an_output_file_is_written_too(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ wrong: int = extend(Group(crane, [crane]), ask=ask, model="mine", want=2)
 """
 
 
+@pytest.mark.slow
 def test_a_users_own_code_is_checked_against_our_types(installed, tmp_path):
     (tmp_path / "user.py").write_text(USER)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]

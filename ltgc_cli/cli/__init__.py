@@ -50,6 +50,8 @@ COMMANDS = {
 }
 """The commands as `ltgc --help` lists them, each with its module, which is imported when the command is wanted."""
 SETTINGS_FILE = Path("ltgc.toml")
+TYPED = "ltgc_cli.typed"
+"""Under this a context's `meta` has the arguments as they were typed."""
 
 
 class _Imported(Mapping[str, Any]):
@@ -102,11 +104,14 @@ class Commands(Group):
                 formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        typed = tuple(args)  # reading them uses them up
         with _told():
-            return super().make_context(info_name, args, parent, **extra)
+            ctx = super().make_context(info_name, args, parent, **extra)
+        ctx.meta[TYPED] = typed
+        return ctx
 
     def invoke(self, ctx: Any) -> Any:
-        with interruptible(ctx.command_path), _told():
+        with interruptible(ctx.command_path, ctx.meta[TYPED]), _told():
             ctx.default_map = settings(SETTINGS_FILE, self, ctx)
             ran = super().invoke(ctx)
             if code := getattr(ran, "exit_code", 0):
@@ -171,7 +176,7 @@ def settings(path: Path, group: TyperGroup, ctx: Any) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path} is no settings file that can be read: {error}; `ltgc init` writes one") from None
     known = {name: _flags(command) for name, command in group.commands.items()}
     own_only = {"mix-train": set(Settings.__struct_fields__)}
     shared = {name: flags.keys() - own_only.get(name, set()) for name, flags in known.items()}

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from ltgc_cli.engine import cents
-from ltgc_cli.ports import Usage
+from ltgc_cli.ports import Usage, unpriced, used
 from ltgc_cli.records import Made, Metric, Record, identify
-from ltgc_cli.stages.accounts import used
 
 
 class Bill(msgspec.Struct):
@@ -90,7 +89,7 @@ def sums(records: Iterable[Record], by: Sequence[str]) -> dict[tuple[str, ...], 
     found: dict[tuple[str, ...], Bill] = {}
     for record in records:
         made = record.made
-        if made is None or not used(made.usage):
+        if made is None or not (used(made.usage) or unpriced(made.model, made.usage)):
             continue
         group = {"stage": stage(made), "model": made.model, "class": record.class_}
         found.setdefault(tuple(group[name] for name in by), Bill()).add(made.usage)

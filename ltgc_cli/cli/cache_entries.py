@@ -13,9 +13,8 @@ import msgspec
 from ltgc_cli import store
 from ltgc_cli.cli.bill import stage as stage_of
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Drawing, Match, Question, Rival, Usage
+from ltgc_cli.ports import Drawing, Match, Question, Rival, Usage, unpriced
 from ltgc_cli.records import Made
-from ltgc_cli.stages.accounts import used
 from ltgc_cli.store import Store
 
 DAY = 86_400.0
@@ -50,8 +49,7 @@ class Kept(NamedTuple):
     def usage(self) -> Usage:
         """What it used. What runs on one's own machine costs nothing, so that only `None` is an unknown price."""
         usage: Usage = getattr(self.answer, "usage", None) or Usage(dollars=0.0)
-        by_api = isinstance(self.request, Drawing) and self.request.model.startswith("litellm:")
-        if usage.dollars is None and not used(usage) and not by_api:
+        if usage.dollars is None and not unpriced(self.request.model, usage):
             return msgspec.structs.replace(usage, dollars=0.0)
         return usage
 

@@ -16,9 +16,8 @@ from ltgc_cli.cli.cache_entries import Kept, read
 from ltgc_cli.console import Branch
 from ltgc_cli.engine import cents
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Picture, Usage
+from ltgc_cli.ports import Picture, Usage, unpriced
 from ltgc_cli.records import Made, Record
-from ltgc_cli.stages.accounts import used
 from ltgc_cli.store import Row, Store
 
 _ID = re.compile(rb'"id":\s*"([^"\\]{1,80})"')
@@ -242,15 +241,15 @@ def made(made: Made) -> str:
     parts += [f"prompt {made.prompt}"] if made.prompt else []
     parts += [] if made.seed is None else [f"seed {made.seed}"]
     parts += [f"attempt {made.attempt}"] if made.attempt else []
-    return ", ".join([*parts, *_paid(made.usage)])
+    return ", ".join([*parts, *_paid(made.model, made.usage)])
 
 
-def _paid(usage: Usage) -> list[str]:
+def _paid(model: str, usage: Usage) -> list[str]:
     tokens = usage.prompt_tokens + usage.completion_tokens
     said = [f"{tokens:,} tokens"] if tokens else []
     if usage.dollars:
         return [*said, f"${cents(usage.dollars)}"]
-    return [*said, "price unknown"] if used(usage) and usage.dollars is None else said
+    return [*said, "price unknown"] if unpriced(model, usage) else said
 
 
 def _round(number: int, step: Any) -> str:
@@ -263,7 +262,7 @@ def _answer(kept: Kept) -> Branch:
     said = msgspec.to_builtins(kept.answer)
     answer = _fields(said) if isinstance(said, dict) else [f"score: {said}"]
     asked = [type(kept.request).__name__.lower(), *_fields(msgspec.to_builtins(kept.request))]
-    head = ", ".join([f"answer {kept.row.key[:12]} of {kept.stage}", *_paid(kept.usage)])
+    head = ", ".join([f"answer {kept.row.key[:12]} of {kept.stage}", *_paid(kept.request.model, kept.usage)])
     return Branch([head], [Branch(asked, []), Branch(["answer", *answer], [])])
 
 

@@ -50,6 +50,8 @@ def cost(
     if output or json or not console.is_terminal():
         text = "".join(dump(metric) + "\n" for metric in metrics(found, groups))
         _write(text, output)
+    if not found:
+        console.notice("cost: nothing in the stream cost anything: what embedded and local models do is free")
     if not output and not json:
         columns = (*groups, "records", "tokens in", "tokens out", "US dollars")
         console.table("", columns, rows(found), stream=None if console.is_terminal() else sys.stderr)

@@ -64,6 +64,35 @@ def before_training(
     return Hashes(found["train"], found.get("val", ()))
 
 
+def before_a_run(session: Session, source: Source, others: Sequence[tuple[Source, Split]]) -> None:
+    """Returns nothing where no image would stop training or eval, which come when all the rest is paid.
+
+    What was looked at is kept in the store, so that it is not done again there.
+
+    others -- data sets of test and validation images besides the splits of the data itself
+
+    Raises InputError for a file that is no image, and for an image that is in training and in another split.
+    """
+    problems: list[str] = []
+    trained: tuple[bytes, ...] = ()
+    train = datasets.open_data(source, "train")
+    own = [(source, split) for split in datasets.splits(source)]
+    for its, split in dict.fromkeys([(source, "train"), *own, *others]):
+        dataset = train if (its, split) == (source, "train") else datasets.open_data(its, split)
+        try:
+            hashes = hashes_of(session, its, dataset)
+        except InputError as error:
+            problems += str(error).splitlines()
+            continue
+        if dataset is train:
+            trained = hashes
+        elif trained:
+            found = checks.overlap(trained, hashes, train.items, dataset.items)
+            problems += checks.some([f"the {split} image {text}" for text in found])
+    if problems:
+        _stop(problems, "nothing was asked")
+
+
 def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
     parts = [
         f"{shot} {members:,} classes, {images:,} images" + (f" (and {more:,} generated)" if more else "")
@@ -131,10 +160,10 @@ def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes
     return found
 
 
-def _stop(problems: Sequence[str]) -> None:
+def _stop(problems: Sequence[str], nothing: str = "nothing was trained") -> None:
     """Raises InputError. Several problems are said one a line before it: an error itself is one line."""
     if len(problems) == 1:
         raise InputError(problems[0])
     for problem in problems:
         console.error(problem)
-    raise InputError("nothing was trained: the data has the problems above")
+    raise InputError(f"{nothing}: the data has the problems above")

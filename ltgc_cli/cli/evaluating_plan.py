@@ -109,7 +109,8 @@ def evaluating(
         if compare and not session.rehearsal:
             yield from metric_records.published(compare, asked_directly=direct is not None)
 
-    return Plan("eval", flags, run, source=ALONE if alone else "", whole=True, by_class=False)
+    optional = bool(zero_shot or direct or compare)
+    return Plan("eval", flags, run, source=ALONE if alone else "", whole=True, optional=optional, by_class=False)
 
 
 def no_validation(error: InputError) -> InputError:

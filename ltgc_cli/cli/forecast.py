@@ -52,12 +52,12 @@ def forecast(
 
     usual -- the default of a command's flag: usual("extend", "n")
     """
-    tail = sorted((cls for info in data.classes if (cls := class_record(info, below)).tail and cls.count), key=_size)
+    tail = sorted((cls for info in data.classes if (cls := class_record(info, below)).tail), key=_size)
     number = sampled(len(tail), k)
     some = [tail[place * len(tail) // number] for place in range(number)]
     if not some:
         return []
-    images = sum(map(_size, tail)) / sum(map(_size, some))
+    images = sum(map(_size, tail)) / max(sum(map(_size, some)), 1)
     classes = len(tail) / len(some)
     rows: Iterator[Record] = iter(_rows(data, some))
     lines = []

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -16,10 +16,11 @@ from ltgc_cli.errors import INTERRUPTED
 
 
 @contextmanager
-def interruptible(program: str) -> Iterator[None]:
+def interruptible(program: str, arguments: Sequence[str]) -> Iterator[None]:
     """Within it the first Ctrl-C unwinds what runs, the second ends the process; both say how to go on.
 
     program -- what is typed before the arguments: `ltgc`
+    arguments -- what was typed behind it
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not _DEFAULT:
         yield  # within a program that has its own way with Ctrl-C
@@ -30,29 +31,44 @@ def interruptible(program: str) -> Iterator[None]:
         raise KeyboardInterrupt
 
     def second(signum: int, frame: Any) -> None:
-        _end(program)
+        _end(program, arguments)
 
     signal.signal(signal.SIGINT, first)
     try:
         yield
     except KeyboardInterrupt:
-        _end(program)
+        _end(program, arguments)
     finally:
         signal.signal(signal.SIGINT, _DEFAULT)
 
 
-def how_to_go_on(program: str, arguments: list[str]) -> str:
+def typed(program: str, arguments: Sequence[str], *, without: Collection[str] = ()) -> str:
+    """Returns a command line as it is typed, without some flags and the value behind each.
+
+    >>> typed("ltgc", ["run", "my sets.toml", "--until", "render", "--out=x"], without=["--until"])
+    "ltgc run 'my sets.toml' --out=x"
+    """
+    kept, rest = [], iter(arguments)
+    for word in rest:
+        if word in without:
+            next(rest, None)
+        elif word.partition("=")[0] not in without:
+            kept.append(word)
+    return f"{program} {shlex.join(kept)}"
+
+
+def how_to_go_on(program: str, arguments: Sequence[str]) -> str:
     """Returns what to type to go on, as far as this process can know it."""
     if console.is_pipe(sys.stdin) or console.is_pipe(sys.stdout):
         return "run the same pipe again to go on"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):  # something is redirected, and the arguments don't say so
         return "run the same command again to go on"
-    return f"to go on: {program} {shlex.join(arguments)}"
+    return f"to go on: {typed(program, arguments)}"
 
 
-def _end(program: str) -> NoReturn:
+def _end(program: str, arguments: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    console.error(f"interrupted; what was asked and made so far is kept; {how_to_go_on(program, sys.argv[1:])}")
+    console.error(f"interrupted; what was asked and made so far is kept; {how_to_go_on(program, arguments)}")
     os._exit(INTERRUPTED)  # a question under way may hang for minutes, and Python would wait for its thread
 
 

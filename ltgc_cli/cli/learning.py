@@ -102,7 +102,7 @@ def mix_train(
     # ---- the loop
     epochs: Annotated[float, _flag("Passes over the images, original and generated (ours).")] = _DEFAULTS.epochs,
     min_steps: Annotated[int, _flag("Steps at the least, for small data (ours).")] = _DEFAULTS.min_steps,
-    steps: Annotated[int, _flag("Steps, in place of epochs.")] = _DEFAULTS.steps,
+    steps: Annotated[int, _flag("Steps, in place of epochs; 0: by epochs.")] = _DEFAULTS.steps,
     real_head_epochs: Annotated[
         float, _flag("Then, passes over the originals that train the head alone, classes evenly (ours).")
     ] = _DEFAULTS.real_head_epochs,

@@ -78,9 +78,11 @@ def _notes(folder: Path) -> dict[str, list[Done]]:
 
 def shown(done: Done) -> Run:
     """Returns a run as the report shows it: its settings as text, nothing in them that looks like a key."""
+    # The style's own name of what the flag is called: both are in the flags, and both say the same.
+    hidden = {"strength"} if "from-original" in done.flags else set()
     return Run(
         stage=f"{done.stage}: {name}" if (name := done.flags.get("name")) else done.stage,
-        settings={flag: said(value) for flag, value in done.flags.items()},
+        settings={flag: said(value) for flag, value in done.flags.items() if flag not in hidden},
         answers={kind: (one.asked, one.found, one.failed) for kind, one in done.answers.items()},
         dollars=done.dollars,
         unpriced=done.unpriced,

@@ -73,7 +73,7 @@ def report(
     from ltgc_cli.store import Store, write_atomically
 
     console.configure(quiet=quiet)
-    _check_ours(output)
+    check_ours(output)
     given, digest = _read(input)
     rows = telling.once(given)
     story = telling.told(rows, baseline)
@@ -110,14 +110,18 @@ def _tell(output: Path, size: int, story: Story, addresses: Iterable[str]) -> No
     console.notice(said)
 
 
-def _check_ours(output: Path) -> None:
-    """Raises InputError where a file would be overwritten that is no report."""
+def check_ours(output: Path) -> None:
+    """Raises InputError where a file would be overwritten that is no report, or its folder is not there."""
     from ltgc_cli.report.page import is_report
 
     try:
         with output.open("rb") as file:
             start = file.read(_HEAD).decode(errors="replace")
     except FileNotFoundError:
+        if not output.parent.is_dir():
+            raise InputError(
+                f"{output}: there is no folder {output.parent}; make it, or name another with -o"
+            ) from None
         return
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}") from None
@@ -172,7 +176,7 @@ def _plots(rows: Sequence[Record], story: Story, store: Store, road: Road) -> di
 
     scored = provenance.with_real_scores(rows, store, road.runs)
     both = story.comparison
-    gains = (both.baseline.method, both.method.method) if both else ("", "")
+    gains = (both.baseline.title, both.method.title) if both else ("", "")
     made = {
         "accuracy": figures.accuracy(rows),
         "gains": figures.gains(rows, *gains),

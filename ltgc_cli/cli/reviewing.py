@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,7 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0: one that is free.")] = 0,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     cache_dir: o.CacheDir = None,
+    quiet: o.Quiet = False,
 ) -> f.Ran:
     """Keep or reject drawings by hand, in the browser: k keeps, r rejects, u takes it back, ? shows all keys.
 
@@ -47,7 +49,8 @@ def review(
     from ltgc_cli.cli.review_site import site
     from ltgc_cli.report.serving import HOST, Server
 
-    session = f.session(cache_dir, None, False)
+    opens = browser and _someone_sits_here()
+    session = f.session(cache_dir, None, quiet and opens)  # an address that nobody opens must be said
     token = secrets.token_urlsafe(24)
     served = site(session.store, f.streams(input, None, True), verdicts, token)
     try:
@@ -57,7 +60,7 @@ def review(
     with server:
         console.notice(f"review: {len(served.drawings):,} drawings at {server.address}")
         console.notice(f"review: decisions are added to {verdicts}; Ctrl-C ends it")
-        if browser and _someone_sits_here():
+        if opens:
             import webbrowser
 
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
@@ -81,9 +84,9 @@ def _say_how_to_go_on(input: Path | None, path: Path) -> None:
         console.notice("review: nothing was decided")
         return
     held = list(verdict_file.load(path).values())
-    stream = input or Path("filtered.jsonl")
+    file, stream = shlex.quote(str(path)), shlex.quote(str(input or "filtered.jsonl"))
     console.notice(
         f"review: {held.count('keep'):,} kept and {held.count('reject'):,} rejected by hand, in {path}; go on with"
     )
-    console.notice(f"  ltgc filter --verdicts {path} -i FILE      (what filter read: rejected ones are drawn again)")
-    console.notice(f"  ltgc mix-train --verdicts {path} -i {stream} --data DATA      (or train without them)")
+    console.notice(f"  ltgc filter --verdicts {file} -i FILE      (what filter read: rejected ones are drawn again)")
+    console.notice(f"  ltgc mix-train --verdicts {file} -i {stream} --data DATA      (or train without them)")

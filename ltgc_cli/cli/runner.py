@@ -55,6 +55,8 @@ class Plan(NamedTuple):
     """What a person must know about an estimate of this stage."""
     whole: bool = False
     """Whether the stage needs all of its input before it begins, so that nothing is lost by reading it first."""
+    optional: bool = False
+    """Whether the stage has something to do without any record: a plain fine-tune, CLIP itself."""
     by_class: bool = True
     """Whether the lines of a class must stay together; eval reads several streams behind one another."""
 
@@ -181,7 +183,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
         given: Iterator[Record] = iter(())
         if not plan.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = real(records.read(_hashed(source, running), str(path or "stdin")))
+            given = _some(real(records.read(_hashed(source, running), str(path or "stdin"))), plan)
         with temporary.open("wb") as kept, session.watching(plan.stage):
             for record in plan.run(given):
                 line = (records.dump(record) + "\n").encode()
@@ -252,7 +254,7 @@ def _sha256(path: Path) -> str:
 def _check(path: Path, name: str, plan: Plan) -> int:
     """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
-        given = real(records.read(file, name))
+        given = _some(real(records.read(file, name)), plan)
         if not plan.by_class:
             return sum(0 for _ in given)
         return sum(plan.work(group) if plan.work else 0 for group in records.by_class(given))
@@ -264,6 +266,19 @@ def real(given: Iterator[Record]) -> Iterator[Record]:
         if IMAGINED in record.rest:
             raise InputError(f"record {number} comes from a --dry-run and stands for an answer that was never asked")
         yield record
+
+
+def _some(given: Iterator[Record], plan: Plan) -> Iterator[Record]:
+    """Returns the records. Raises InputError where there are none and the stage needs some."""
+    none = True
+    for record in given:
+        none = False
+        yield record
+    if none and not plan.optional:
+        raise InputError(
+            f"{plan.stage} got no records: the command before it wrote none, or failed (in a script, "
+            "set -o pipefail tells)"
+        )
 
 
 @contextmanager

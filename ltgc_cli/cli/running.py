@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from ltgc_cli import console
-from ltgc_cli.cli import app, settings
+from ltgc_cli.cli import TYPED, app, settings
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
+from ltgc_cli.cli.interruption import typed
+from ltgc_cli.cli.run_checks import check, check_file, store_folder
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
 from ltgc_cli.learn import processes
 
@@ -63,8 +66,13 @@ class Job(NamedTuple):
     test: str | None
     cache_dir: Path | None
     quiet: bool
-    again: str
-    """What a person types to go on."""
+    arguments: tuple[str, ...]
+    """What was typed behind `ltgc`."""
+
+    def command(self, *more: str, without: Collection[str] = ()) -> str:
+        """Returns what a person types to go on: the same command, with more flags, and without some."""
+        arguments = [word for word in self.arguments if word != "--dry-run"]
+        return " ".join([typed(self.root.command_path, arguments, without={*more[:1], *without}), *more])
 
 
 def _read_settings(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -93,7 +101,7 @@ def run(
     first: Annotated[
         Stage | None, typer.Option("--from", help="Begin here, with what the stage before has left in --out.")
     ] = None,
-    until: Annotated[Stage | None, typer.Option(help="Stop behind this stage.")] = None,
+    until: Annotated[Stage | None, typer.Option(help="Stop after this stage.")] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where each stage's records go, as STAGE.jsonl, and the report.")
     ] = Path("ltgc-run"),
@@ -141,15 +149,16 @@ def run(
         raise typer.Exit(InputError.exit_code)
     if processes.count() > 1:
         raise InputError("ltgc run is one process; to train with several: ltgc run --until filter, then mix-train")
-    job = Job(root, out, test, cache_dir, quiet, f"ltgc run {path}" if path else "ltgc run")
+    job = Job(root, out, test, cache_dir, quiet, root.meta[TYPED])
     before, todo = chosen(steps(baselines, root.command.commands), first, until)  # type: ignore[attr-defined]
     given = out / before.file if before else None
     if given and not given.is_file():
-        raise InputError(f"{given} is not there; ltgc run --until {before.stage} makes it")  # type: ignore[union-attr]
+        makes_it = job.command("--until", before.stage, without=["--from"])  # type: ignore[union-attr]
+        raise InputError(f"{given} is not there; {makes_it} makes it")
     ready = [_ready(job, step) for step in todo]
     if dry_run:
         return _rehearsed(job, ready, given)
-    _check(job, ready)
+    check(job, ready)
     return _ran(job, ready, given, max_cost)
 
 
@@ -183,7 +192,7 @@ def chosen(every: Sequence[Step], first: str | None, until: str | None) -> tuple
     """Returns the step whose file is read first (None: the data), and the steps from `first` to `until`."""
     start, end = _ORDER.index(first or _ORDER[0]), _ORDER.index(until or _ORDER[-1])
     if start > end:
-        raise InputError(f"--from {first} comes behind --until {until}")
+        raise InputError(f"--from {first} comes after --until {until}")
     todo = [step for step in every if start <= _ORDER.index(step.stage) <= end]
     if not todo:
         raise InputError(f"there is no command {first}")
@@ -195,7 +204,8 @@ def _ready(job: Job, step: Step, *args: str) -> Ready:
     """Returns a step with its command line read. Raises InputError where no data is named."""
     command = job.root.command.commands[step.stage]
     names = {param.name for param in command.params}
-    defaults = {key: value for key, value in job.root.default_map[step.stage].items() if key not in step.left_out}
+    left_out = {"output", *step.left_out}  # where the records go is --out's to say
+    defaults = {key: value for key, value in job.root.default_map[step.stage].items() if key not in left_out}
     line = [*step.args, *args]
     if step.stage == "eval" and job.test:
         line += ["--data", job.test]
@@ -208,70 +218,38 @@ def _ready(job: Job, step: Step, *args: str) -> Ready:
     return Ready(step, command.make_context(step.stage, line, parent=job.root, default_map=defaults))
 
 
-def _check(job: Job, ready: Sequence[Ready]) -> None:
-    """Raises InputError for what would stop a run late, or overwrite what a person made."""
-    from ltgc_cli.cli.run_folder import made_here
-
-    for number, one in enumerate(ready):
-        own = job.root.default_map["mix-train"].get("out")
-        if one.step.stage == "mix-train" and own and Path(own).exists() and not Path(own, "done.json").exists():
-            raise InputError(f"{own} is there already, and no checkpoint; name a new folder under [mix-train], out")
-        if one.step.stage == "eval":
-            _check_test(one.params, job.root.default_map["mix-train"].get("data"))
-        path = job.out / one.step.file
-        artifacts = _store(one.params) / "artifacts" / one.step.stage
-        if path.suffix == ".jsonl" and path.exists() and not made_here(path, artifacts):
-            following = next((other.step.stage for other in ready[number + 1 :]), None)
-            there = following and following != one.step.stage and not one.step.args
-            go_on = f"go on from it with {job.again} --from {following}, or move it away" if there else "move it away"
-            raise InputError(f"{path} is not as a stage left it, and would be overwritten: {go_on}")
-
-
-def _check_test(params: Mapping[str, Any], trained_on: str | None) -> None:
-    """Raises InputError where eval would measure on the images that are trained on."""
-    from ltgc_cli.learn import datasets
-
-    root, classes = (Path(given) if given else None for given in (params["root"], params["classes"]))
-    source = f.source(params["data"], root, classes)
-    if params["data"] == trained_on and params["split"] not in datasets.splits(source):
-        raise InputError(
-            f"{source.spec} has no {params['split']} images beside those to train on: name others under [run], "
-            'test = "birds-test/", or stop before: --until mix-train'
-        )
-
-
-def _store(params: Mapping[str, Any]) -> Path:
-    return Path(params.get("cache_dir") or f.default_folder())
-
-
 def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float | None) -> f.Ran:
     """Runs the steps and returns what they did together."""
-    from ltgc_cli.cli.run_folder import mark
+    from ltgc_cli.cli.run_folder import begin, note, put
 
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{job.out}: {error.strerror}") from None
-    paid, exit_code, artifact = 0.0, DONE, None
-    for number, one in enumerate(ready, start=1):
-        console.notice(f"run: {number}/{len(ready)} {_named(one)}")
+    begin(job.out)
+    paid, exit_code, artifact, not_copied = 0.0, DONE, None, ""
+    for number, one in enumerate(ready):
+        console.notice(f"run: {number + 1}/{len(ready)} {_named(one)}")
+        check_file(job, ready, number)
         path = job.out / one.step.file
-        args = [*(["-i", str(given)] if given else []), "-o", str(path)]
+        args = ["-i", str(given)] if given else []
+        spent, limit = "", 0.0
         if max_cost is not None and "max_cost" in one.params:
-            left = max(0.0, max_cost - paid)
-            own = job.root.default_map[one.step.stage].get("max_cost", left)
-            args += ["--max-cost", f"{min(left, float(own)):.10f}"]
-        spent = f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if max_cost and paid else ""
-        with _stopped(job, one, spent):
+            limit = min(max_cost, float(job.root.default_map[one.step.stage].get("max_cost", max_cost)))
+            args += ["--max-cost", f"{max(0.0, min(max_cost - paid, limit)):.10f}"]
+            spent = f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if paid else ""
+        if one.step.stage == "report":
+            args += ["-o", str(path)]
+        else:
+            note(path)  # the stage may replace the artifact that shows whose it is
+        with _stopped(job, one, spent, limit), f.from_python():
             ran = _invoked(job, one.step, args)
             if one.step.file == "mix-train.jsonl":
-                _copy_out(job, one, ran.artifact)
-        if path.suffix == ".jsonl":
-            mark(path)
+                not_copied = _copied_out(job, one, ran.artifact)
+        if one.step.stage != "report":
+            put(ran.artifact, path, partial(check_file, job, ready, number))
         paid += ran.dollars
         exit_code = max(exit_code, ran.exit_code)
         given, artifact = path, ran.artifact
     _tell(job, ready, paid)
+    if not_copied:
+        raise InputError(f"all is done but [mix-train] out: {not_copied}; {job.command()} then copies it there")
     return f.Ran(artifact, exit_code, paid)
 
 
@@ -289,27 +267,41 @@ def _invoked(job: Job, step: Step, args: Sequence[str]) -> f.Ran:
 
 
 @contextmanager
-def _stopped(job: Job, one: Ready, spent: str) -> Iterator[None]:
-    """Says of an error or an interruption in which stage it came, and how to go on."""
+def _stopped(job: Job, one: Ready, spent: str, limit: float) -> Iterator[None]:
+    """Says of an error or an interruption in which stage it came, and of an error how to go on.
+
+    spent -- what is said of the stages before, where a limit is reached
+    limit -- US dollars that this stage could spend if those before it asked nothing, as when they are run again
+    """
     try:
         yield
+    except BudgetError as error:
+        again = error.again or error.most <= limit
+        then = f"{job.command()} goes on there" if again else error.then
+        raise BudgetError(f"in {_title(one)}: {error.reached}{spent}", then) from None
     except LtgcError as error:
-        more = spent if isinstance(error, BudgetError) else ""
-        raise type(error)(f"in {_title(one)}: {error}{more}; {job.again} goes on there") from None
+        raise type(error)(f"in {_title(one)}: {error}; {job.command()} goes on there") from None
     except KeyboardInterrupt:
-        console.notice(f"run: stopped in {_title(one)}; {job.again} goes on there")
+        console.notice(f"run: stopped in {_title(one)}")
         raise
 
 
-def _copy_out(job: Job, one: Ready, artifact: Path | None) -> None:
-    """Copies the checkpoint where [mix-train] `out` says; where it is from an earlier run of this one, it stays."""
+def _copied_out(job: Job, one: Ready, artifact: Path | None) -> str:
+    """Copies the checkpoint where [mix-train] `out` says; where it is from an earlier run of this one, it stays.
+
+    Returns what stood in the way: eval and report, which come behind, need no copy.
+    """
     defaults = job.root.default_map["mix-train"]
     out, merge = defaults.get("out"), bool(defaults.get("merge"))
     if artifact and (out or merge):
         from ltgc_cli.cli.training import export
 
-        session = f.session(_store(one.params), None, job.quiet)
-        export(session, artifact, Path(out) if out else None, one.params["clip"], merge)
+        session = f.session(store_folder(one.params), None, job.quiet)
+        try:
+            export(session, artifact, Path(out) if out else None, one.params["clip"], merge)
+        except InputError as error:
+            return str(error)
+    return ""
 
 
 def _title(one: Ready) -> str:
@@ -341,7 +333,7 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     if ready[-1].step.stage == "report":
         console.notice(f"run: the report is {job.out / ready[-1].step.file}")
     elif ready[-1].step.stage != "eval":
-        console.notice(f"run: {job.again} goes on behind {ready[-1].step.stage}")
+        console.notice(f"run: {job.command(without=['--until'])} goes on after {ready[-1].step.stage}")
 
 
 def _rehearsed(job: Job, ready: Sequence[Ready], given: Path | None) -> f.Ran:

@@ -76,7 +76,7 @@ def init(
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, test)]
     models = forecast.Models(lmm, llm, t2i, clip, price)
     lines = forecast.forecast(train, below, models, k, cache_dir or f.default_folder(), _usual(ctx))
-    about += _priced(lines, models, sum(cls.tail and bool(cls.count) for cls in table), k)
+    about += _priced(lines, models, sum(cls.tail for cls in table), k)
     for line in about:
         console.notice(line)
     _tables(train, lines)
@@ -140,7 +140,7 @@ def _remarks(train: Dataset, table: Sequence[Class]) -> list[str]:
         )
     empty = [cls for cls in table if not cls.count]
     if empty:
-        found.append(f"Classes without a training image, of which nothing can be described: {_named(empty)}.")
+        found.append(f"Classes without a training image, drawn from their names alone: {_named(empty)}.")
     return found
 
 

@@ -132,7 +132,7 @@ def training(
         )
         yield identify(trained, sha256, name)
 
-    return Plan("mix-train", flags, run, source=ALONE if alone else "", whole=True)
+    return Plan("mix-train", flags, run, source=ALONE if alone else "", whole=True, optional=not generated)
 
 
 def method(settings: Settings, generated: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -106,25 +107,28 @@ def _line(rows: Sequence[Metric], drawn: Mapping[str, bool]) -> Line:
     return Line(first.method, first.runs, first.source, any(known) if known else named, values, by_class)
 
 
-def comparison(found: Sequence[Line], baseline: str = "") -> Comparison | None:
+def comparison(found: Sequence[Line], baseline: str = "", method: str = "") -> Comparison | None:
     """Returns what to compare with what, None where only one kind of method was measured.
 
-    The method is the strongest by all with generated images; the baseline the one that is named, else the strongest
-    without any. Where methods were run several times, their means are compared and no lucky run.
-    Raises InputError for a baseline that was not measured.
+    The method is the one that is named, else the strongest by all with generated images; the baseline the one that is
+    named, else the strongest without any. Where methods were run several times, their means are compared and no lucky
+    run. Raises InputError for a name that was not measured.
     """
     here = [line for line in found if not line.source]
-    method = _strongest([line for line in here if line.generated])
-    if baseline:
-        named = next((line for line in here if baseline in (line.method, line.title)), None)
-        if named is None:
-            hint = nearest(baseline, [line.method for line in here])
-            raise InputError(f"--baseline {baseline}: nothing of that name was measured in the stream{hint}")
-        others = [line for line in here if line.generated and line is not named]
-        method = method if method is not named else _strongest(others)
-        return Comparison(method, named) if method else None
-    other = _strongest([line for line in here if not line.generated])
-    return Comparison(method, other) if method and other else None
+    one = _named(here, method, "method") if method else None
+    other = _named(here, baseline, "--baseline") if baseline else None
+    one = one or _strongest([line for line in here if line.generated and line is not other])
+    other = other or _strongest([line for line in here if not line.generated and line is not one])
+    return Comparison(one, other) if one and other else None
+
+
+def _named(here: Sequence[Line], name: str, what: str) -> Line:
+    """Returns the method of a name. Raises InputError where nothing was measured of it."""
+    named = next((line for line in here if name in (line.method, line.title)), None)
+    if named is None:
+        hint = nearest(name, [line.method for line in here])
+        raise InputError(f"{what} {name}: nothing of that name was measured in the stream{hint}")
+    return named
 
 
 def _strongest(found: Sequence[Line]) -> Line | None:
@@ -132,8 +136,14 @@ def _strongest(found: Sequence[Line]) -> Line | None:
     return max(several, key=lambda line: line.value("all") or -1.0, default=None)
 
 
-def confusions(rows: Iterable[Record], method: str, most: int = 8) -> list[Metric]:
-    """Returns a method's worst confusions, as the stream has them."""
-    return [
-        row for row in rows if isinstance(row, Metric) and row.group == "pair" and row.method == method and row.value
-    ][:most]
+def confusions(rows: Iterable[Record], line: Line, most: int = 8) -> list[Metric]:
+    """Returns a method's worst confusions, as the stream has them; of several runs those of the first one."""
+    pairs = [row for row in rows if isinstance(row, Metric) and row.group == "pair" and row.value]
+    runs = {parent for row in line.values.values() for parent in row.parents} if line.runs > 1 else set()
+    own = [row for row in pairs if row.method == line.method or (_bare(row) == _bare(line) and runs & {*row.parents})]
+    return [row for row in own if row.method == own[0].method][:most]
+
+
+def _bare(one: Metric | Line) -> str:
+    """Returns a method's name without what tells its runs apart: "LTGC (seed 1) + TTE" is a run of "LTGC + TTE"."""
+    return re.sub(r" \([^)]*\)", "", one.method)

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from ltgc_cli.errors import InputError
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report import accuracy as measured
 from ltgc_cli.report.numbers import binned
@@ -130,7 +129,7 @@ def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot 
     Raises InputError for a name that was not measured.
     """
     whole = list(rows)
-    pair = _pair(measured.lines(whole), baseline, method)
+    pair = measured.comparison(measured.lines(whole), baseline, method)
     found = _gains(whole, pair) if pair else []
     if not pair or not found:
         return None
@@ -154,21 +153,6 @@ def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot 
     ]
     legend(plot, handles, 3, f"{plain(pair.method.title, 36)} − {plain(pair.baseline.title, 36)}")
     return plot
-
-
-def _pair(lines: Sequence[measured.Line], baseline: str, method: str) -> measured.Comparison | None:
-    if not method:
-        return measured.comparison(lines, baseline)
-    here = {name: line for line in lines if not line.source for name in (line.method, line.title)}
-    if method not in here:
-        raise InputError(f"nothing was measured of a method named {method!r}; there are: {', '.join(here)}")
-    others = [line for line in lines if line.title != here[method].title]
-    if baseline:
-        if baseline not in here:
-            raise InputError(f"nothing was measured of a method named {baseline!r}; there are: {', '.join(here)}")
-        return measured.Comparison(here[method], here[baseline])
-    own = here[method]._replace(generated=True)
-    return measured.comparison([own, *(line._replace(generated=False) for line in others if not line.generated)])
 
 
 def _gains(rows: Sequence[Record], pair: measured.Comparison) -> list[_Gain]:

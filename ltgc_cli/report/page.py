@@ -113,9 +113,18 @@ def html(
         classes=sorted(story.shown, key=_rarity),
         shots=[shot for shot in ("many", "medium", "few") if any(cls.shot == shot for cls in story.shown)],
         scores_caption=telling.scores_caption(story),
-        versions={name: value for run in runs for name, value in run.versions.items()},
+        versions=_versions(runs),
         open=sum(cls.pictured for cls in story.shown) <= _OPEN,
     )
+
+
+def _versions(runs: Sequence[Run]) -> dict[str, str]:
+    """Returns the versions of what the runs used; where they differ, all of them."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, value in run.versions.items():
+            found.setdefault(name, {})[value] = None
+    return {name: " and ".join(values) for name, values in found.items()}
 
 
 _OPEN = 24

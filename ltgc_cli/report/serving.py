@@ -67,6 +67,8 @@ class Answer(NamedTuple):
     body: bytes
     type: str = "application/json"
     cache: str = "no-store"
+    location: str = ""
+    """Where a redirect leads."""
 
 
 class Server(ThreadingHTTPServer):
@@ -130,7 +132,7 @@ def _decided(site: Site, body: bytes) -> Answer:
 
 
 def _said(site: Site, since: str) -> Answer:
-    found = site.said(int(since) if since.isascii() and since.isdigit() else 0)
+    found = site.said(_whole(since) or 0)
     here = [one for one in found.verdicts if (one.label, one.sha256) in site.drawings]
     verdicts = [[one.label, one.sha256, one.verdict] for one in here]
     return _json({"start": found.start, "end": found.end, "verdicts": verdicts})
@@ -167,6 +169,11 @@ def media_type(data: bytes) -> str:
     return next((type for magic, type in _MAGIC.items() if data.startswith(magic)), "application/octet-stream")
 
 
+def _whole(text: str) -> int | None:
+    """Returns a whole number; None for what is none, and for one with more digits than any size here has."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
+
+
 def _json(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:
     return Answer(status, json.dumps(content, separators=(",", ":")).encode())
 
@@ -189,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _barred(self) -> Answer | None:
         """Returns why a request is turned away: its token, its host, or for a decision where it comes from."""
-        token = self.path.split("/", 2)[1] if self.path.count("/") > 1 else ""
+        _, _, rest = self.path.partition("/")
+        token = rest.partition("/")[0]
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
             return _problem(HTTPStatus.FORBIDDEN, "open the whole address that ltgc review said, with its token")
         if self.headers.get("Host") not in self.server.hosts:
@@ -203,10 +211,12 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _answered(self) -> Answer:
-        length = self.headers.get("Content-Length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > _MOST_SAID:
+        length = _whole(self.headers.get("Content-Length", "0"))
+        if length is None or length > _MOST_SAID:
             return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {_MOST_SAID:,} bytes, with their number")
-        body = self.rfile.read(int(length))
+        body = self.rfile.read(length)
+        if self.path.count("/") == 1:  # the address without its last slash, from which the page's images lead nowhere
+            return Answer(HTTPStatus.TEMPORARY_REDIRECT, b"", location=f"/{self.server.token}/")
         method = "GET" if self.command == "HEAD" else self.command
         return answer(self.server.site, method, self.path.split("/", 2)[2], body)
 
@@ -222,6 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Frame-Options": "DENY",
             "Cross-Origin-Resource-Policy": "same-origin",
             "Referrer-Policy": "no-referrer",
+            **({"Location": found.location} if found.location else {}),
             **({"Connection": "close"} if self.close_connection else {}),
         }.items():
             self.send_header(name, value)

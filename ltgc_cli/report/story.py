@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.ports import unpriced, used
 from ltgc_cli.records import (
     Class,
     Description,
@@ -38,12 +39,17 @@ class Drawing(NamedTuple):
     """Its rounds, where it was drawn more than once; the drawing itself is among them."""
     made: Made | None = None
     verdict: str = ""
-    """What a person said of it: keep or reject."""
+    """What a person said of it, keep or reject: in the stream, or when filter judged it."""
     id: str = ""
 
     @property
     def state(self) -> str:
         return "accepted" if self.accepted else "rejected"
+
+    @property
+    def below(self) -> bool:
+        """Whether it scored below its class's bar."""
+        return self.score is not None and self.bar is not None and self.score < self.bar
 
 
 class Original(NamedTuple):
@@ -83,6 +89,8 @@ class ClassStory(NamedTuple):
     """Pictures that there was no room for."""
     accepted: int = 0
     rejected: int = 0
+    below: int = 0
+    """Accepted ones that scored below their bar."""
     redrawn: int = 0
     """Drawings made over and above the first of each description."""
     all_originals: int = 0
@@ -135,6 +143,10 @@ class Story(NamedTuple):
         return sum(cls.rejected for cls in self.classes)
 
     @property
+    def below(self) -> int:
+        return sum(cls.below for cls in self.classes)
+
+    @property
     def redrawn(self) -> int:
         return sum(cls.redrawn for cls in self.classes)
 
@@ -155,17 +167,17 @@ def told(rows: Iterable[Record], baseline: str = "") -> Story:
     verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
     by_label = _by_label(whole)
     classes = tuple(_class(label, own, verdicts, compared) for label, own in sorted(by_label.items()))
-    best = compared.method.method if compared else found[0].method if found else ""
+    best = compared.method if compared else found[0] if found else None
     return Story(
         classes=classes,
         shown=classes,
         lines=tuple(found),
         comparison=compared,
-        confusions=tuple(accuracy.confusions(whole, best)),
+        confusions=tuple(accuracy.confusions(whole, best)) if best else (),
         failures=tuple(_failure(row) for row in whole if isinstance(row, Failure) and row.label < 0),
         made=_made(whole),
         dollars=sum(made.usage.dollars or 0.0 for made in _paid(whole)),
-        unpriced=sum(made.usage.dollars is None for made in _paid(whole)),
+        unpriced=sum(unpriced(made.model, made.usage) for made in _paid(whole)),
         judged=any(drawing.score is not None for cls in classes for drawing in cls.drawings),
     )
 
@@ -235,6 +247,7 @@ def _class(
         baseline=compared.baseline.by_class.get(label) if compared else None,
         accepted=sum(drawing.accepted for drawing in drawings),
         rejected=sum(not drawing.accepted for drawing in drawings),
+        below=sum(drawing.accepted and drawing.below for drawing in drawings),
         redrawn=sum(max(0, len(row.history) - 1) for row in ends),
         all_originals=len(originals),
     )
@@ -243,6 +256,7 @@ def _class(
 def _drawing(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> Drawing:
     accepted = isinstance(row, Image)
     said = verdicts.get((row.label, row.sha256), "none")
+    decided = next((step.verdict for step in reversed(row.history) if step.sha256 == row.sha256), "")
     return Drawing(
         sha256=row.sha256,
         text=row.text,
@@ -252,7 +266,7 @@ def _drawing(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> 
         reason="" if isinstance(row, Image) else row.reason,
         steps=row.history if len(row.history) > 1 else (),
         made=row.made,
-        verdict="" if said == "none" else said,
+        verdict=decided if said == "none" else said,
         id=row.id,
     )
 
@@ -263,7 +277,7 @@ def _failure(row: Failure) -> tuple[str, str, str]:
 
 def _paid(rows: Iterable[Record]) -> Iterator[Made]:
     for row in rows:
-        if row.made and (row.made.usage.prompt_tokens or row.made.usage.completion_tokens or row.made.usage.dollars):
+        if row.made and (used(row.made.usage) or unpriced(row.made.model, row.made.usage)):
             yield row.made
 
 

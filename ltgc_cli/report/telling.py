@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from ltgc_cli.engine import cents
-from ltgc_cli.report.accuracy import MEASURES, Line
+from ltgc_cli.report.accuracy import MEASURES, Comparison, Line
 from ltgc_cli.report.story import ClassStory, Story
 
 
@@ -45,12 +45,17 @@ def _gained(story: Story) -> str:
         for group, name in (("few", "on classes with few images"), ("all", "over all classes"))
         if (gain := both.gain(group)) is not None
     ]
-    unsure = [both.is_sure(group) is False for group in ("few", "all")]
-    doubt = " The intervals overlap" if any(unsure) else ""
-    if doubt and not all(unsure):
-        doubt += " over all classes" if unsure[1] else " on classes with few images"
     sentence = f"{after.title} takes accuracy {' and '.join(said)}, against {before.title}."
-    return sentence + (f"{doubt}." if doubt else "") if said else ""
+    return sentence + _doubt(both) if said else ""
+
+
+def _doubt(both: Comparison) -> str:
+    """Returns what to add of gains that the uncertainty of both values could make: an interval, or a deviation."""
+    few, all_ = (both.is_sure(group) is False for group in ("few", "all"))
+    if few and all_:
+        return " Both gains are within the uncertainty (±) of their values."
+    where = "over all classes" if all_ else "on classes with few images"
+    return f" The gain {where} is within the uncertainty (±) of its values." if few or all_ else ""
 
 
 def _drawn(story: Story) -> str:
@@ -62,11 +67,10 @@ def _drawn(story: Story) -> str:
         return tail
     if not story.judged:
         return f"{tail} Drawn for them: {counted(total, 'image')}."
-    more = f", after {counted(story.redrawn, 'more drawing')} where the first did not" if story.redrawn else ""
-    return (
-        f"{tail} Of {counted(total, 'description')} drawn for them, {story.accepted:,} ended in a drawing that "
-        f"reached its class’s bar{more}."
-    )
+    more = f", after {counted(story.redrawn, 'more drawing')} where the first was not" if story.redrawn else ""
+    below = f" ({story.below:,} of them below the class’s bar)" if story.below else ""
+    verb = "was" if story.accepted == 1 else "were"
+    return f"{tail} Of {counted(total, 'description')} drawn for them, {story.accepted:,} {verb} accepted{below}{more}."
 
 
 def _paid(story: Story) -> str:
@@ -163,7 +167,7 @@ def scores_caption(story: Story) -> str:
         "the real images where their scores are still known. What fell below its class’s bar was turned down."
     )
     bars = {cls.bar for cls in story.classes if cls.bar is not None}
-    return f"{text} Each class has a bar of its own." if len(bars) > 1 else text
+    return f"{text} The line is the class’s bar." if len(bars) > 1 else text
 
 
 def signed(value: float | None) -> str:

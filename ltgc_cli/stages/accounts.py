@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ltgc_cli.ports import Usage
+from ltgc_cli.ports import Usage, used
 from ltgc_cli.records import Class, Made, Metric, identify
 
 
@@ -42,8 +42,3 @@ def total(usages: Iterable[Usage]) -> Usage:
         completion_tokens=sum(usage.completion_tokens for usage in known),
         dollars=None if unknown or not dollars else sum(dollars),
     )
-
-
-def used(usage: Usage) -> bool:
-    """Returns whether tokens or dollars were used."""
-    return bool(usage.prompt_tokens or usage.completion_tokens or usage.dollars)

@@ -10,7 +10,7 @@ import msgspec
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Ask, Compare, Paint, Question, Score, Usage
+from ltgc_cli.ports import Ask, Compare, Paint, Question, Score, Usage, used
 from ltgc_cli.records import (
     Class,
     Failure,
@@ -25,7 +25,7 @@ from ltgc_cli.records import (
     identify,
 )
 from ltgc_cli.stages import answers
-from ltgc_cli.stages.accounts import accounted, total, used
+from ltgc_cli.stages.accounts import accounted, total
 from ltgc_cli.stages.bars import (
     AT_ONCE,
     NOTHING_TO_GO_BY,

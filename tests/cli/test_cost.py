@@ -25,6 +25,7 @@ RECORDS = [
     evolve(a_description(SEAL, "on ice"), made=made("gpt-4o-mini", "extend", 0.25, attempt=1)),
     evolve(a_description(SEAL, "in a zoo"), made=made("mine", "extend", None)),
     an_image(SEAL, "free", "generated", made=Made(model="sdxl", usage=Usage(dollars=0.0))),
+    an_image(SEAL, "unknown", "generated", made=Made(model="litellm:my-images")),
     an_image(SEAL, "paid", "generated", made=Made(model="litellm:dall-e-3", usage=Usage(dollars=0.04))),
 ]
 
@@ -35,16 +36,17 @@ def test_by_stage_and_model_with_the_total_last_and_an_unknown_price_said():
         ("extend", "gpt-4o-mini", "1", "100", "10", "0.50"),
         ("reflect", "gpt-4o-mini", "1", "100", "10", "0.25"),
         ("extend", "mine", "1", "100", "10", "unknown"),
+        ("render", "litellm:my-images", "1", "0", "0", "unknown"),
         ("render", "litellm:dall-e-3", "1", "0", "0", "0.04"),
-        ("all", "", "5", "400", "40", "at least 1.04"),
+        ("all", "", "6", "400", "40", "at least 1.04"),
     ]
 
 
 def test_by_class():
     assert rows(sums(RECORDS, ["class"])) == [
         ("crane", "2", "200", "20", "0.75"),
-        ("seal", "3", "200", "20", "at least 0.29"),
-        ("all", "5", "400", "40", "at least 1.04"),
+        ("seal", "4", "200", "20", "at least 0.29"),
+        ("all", "6", "400", "40", "at least 1.04"),
     ]
 
 
@@ -61,7 +63,13 @@ def test_the_command_writes_records_to_a_pipe_and_a_table_for_people(ltgc):
     lines = "".join(dump(record) + "\n" for record in RECORDS)
     ran = ltgc("cost", "--by", "model", input=lines)
     found = {metric["method"]: metric["value"] for metric in map(json.loads, ran.out.splitlines())}
-    assert found == {"gpt-4o": 0.25, "gpt-4o-mini": 0.75, "mine": None, "litellm:dall-e-3": 0.04}
+    assert found == {
+        "gpt-4o": 0.25,
+        "gpt-4o-mini": 0.75,
+        "mine": None,
+        "litellm:my-images": None,
+        "litellm:dall-e-3": 0.04,
+    }
     assert "at least 1.04" in ran.err
 
 

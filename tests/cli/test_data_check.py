@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from ltgc_cli.cli.data_check import before_training
+from ltgc_cli.cli.data_check import before_a_run, before_training
 from ltgc_cli.cli.session import Session
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks
@@ -128,3 +128,27 @@ def test_a_folder_without_splits_is_not_compared_with_itself(session, tmp_path):
 
 def test_digits_pass(session):
     assert len(before_training(session, Source("digits-lt"), [], []).train) == 347
+
+
+def test_before_a_run_broken_files_and_shared_images_of_every_split_and_of_other_test_data_are_said_at_once(
+    session, animals, capsys
+):
+    (animals / "images" / "3.png").write_bytes(b"no image")
+    (animals / "images" / "22.png").write_bytes((animals / "images" / "5.png").read_bytes())
+    other = animals / "other.txt"
+    other.write_text("images/23.png 1\nimages/4.png 1\n")
+    with pytest.raises(InputError, match="images/3.png: not a whole image"):
+        before_a_run(session, source(animals), [(Source(str(other)), "test")])
+    (animals / "images" / "3.png").unlink()
+    picture(animals / "images" / "3.png", 3)
+    with pytest.raises(InputError, match="^nothing was asked: the data has the problems above$"):
+        before_a_run(session, source(animals), [(Source(str(other)), "test")])
+    said = capsys.readouterr().err
+    assert "the val image images/22.png is the training image images/5.png" in said
+    assert "the test image images/4.png is the training image images/4.png" in said
+
+
+def test_before_a_run_data_that_is_whole_is_looked_at_once(session, animals, monkeypatch):
+    before_a_run(session, source(animals), [])
+    monkeypatch.setattr(checks, "check_images", lambda *_: pytest.fail("looked at again"))
+    before_a_run(session, source(animals), [])

@@ -88,7 +88,7 @@ def test_a_broken_image_is_a_failure_and_in_no_accuracy(ltgc, data):
 def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(ltgc, data, tmp_path):
     (tmp_path / "ltgc.toml").write_text('lmm = "gpt-4o"\n')
     done = ltgc("eval", "--data", data, LTGC_LMM="gpt-4o")
-    assert done.code == 2 and "eval found no checkpoint in its input" in done.err
+    assert done.code == 2 and "eval got no records" in done.err
 
 
 def test_the_embedded_model_chooses_as_zero_shot_clip_does(data, tmp_path):

@@ -133,3 +133,9 @@ def test_without_the_judges_name_no_score_is_looked_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert provenance.with_real_scores(CRANE, store, []) == CRANE
     store.close()
+
+
+def test_how_much_is_drawn_over_is_shown_once_by_the_flags_name() -> None:
+    flags = {"t2i": "sd-turbo", "strength": 0.6, "from-original": 0.6}
+    settings = provenance.shown(Done(stage="render", flags=flags, input="a", kinds={})).settings
+    assert settings == {"t2i": "sd-turbo", "from-original": "0.6"}

@@ -65,6 +65,7 @@ def test_one_class_alone_is_shown(inside: Ltgc, stream: Path, tmp_path: Path) ->
         (["--class", "cran"], "--class cran: no class of the stream; did you mean crane?"),
         (["--baseline", "fine tune"], "nothing of that name was measured in the stream; did you mean fine-tune?"),
         (["-o", "nowhere/else/"], "nowhere/else"),
+        (["-o", "new/a.html"], "new/a.html: there is no folder new; make it, or name another with -o"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(inside: Ltgc, stream: Path, flags: list[str], said: str) -> None:
@@ -72,6 +73,7 @@ def test_what_cannot_be_is_said_in_one_line(inside: Ltgc, stream: Path, flags: l
     done = inside("report", "-i", stream, *flags)
     assert done.code == 2
     assert said in done.err and done.err.count("\n") == 1
+    assert not (stream.parent / "new").exists()
 
 
 def test_an_empty_stream_makes_no_report(inside: Ltgc, tmp_path: Path) -> None:

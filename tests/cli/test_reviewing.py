@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import webbrowser
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import browser
 import pytest
 from PIL import Image as Pixels
 
+from ltgc_cli.cli import reviewing
 from ltgc_cli.cli.review_site import site
 from ltgc_cli.cli.runner import Streams
 from ltgc_cli.errors import InputError
@@ -396,10 +398,11 @@ def test_bad_input_stops_before_anything_is_served(files, stream, verdicts, text
 def test_the_command_says_its_address_survives_a_kill_and_at_the_end_how_to_go_on(files, environment, tmp_path):
     def start(*more: str) -> tuple[subprocess.Popen, str]:
         command = [sys.executable, "-m", "ltgc_cli", "review", "-i", "filtered.jsonl", "--no-open", *more]
+        command += ["--verdicts", "my verdicts.jsonl"]
         running = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
         line = running.stderr.readline()
         assert "review: 6 drawings at http://127.0.0.1:" in line, line + running.stderr.read()
-        assert running.stderr.readline() == "review: decisions are added to verdicts.jsonl; Ctrl-C ends it\n"
+        assert running.stderr.readline() == "review: decisions are added to my verdicts.jsonl; Ctrl-C ends it\n"
         return running, re.search(r"http://\S+", line)[0]
 
     def ask(address: str, method: str, path: str, body: str | None = None) -> dict:
@@ -420,14 +423,29 @@ def test_the_command_says_its_address_survives_a_kill_and_at_the_end_how_to_go_o
     running.kill()
     running.communicate()
 
-    running, another = start()
+    running, another = start("-q")  # no browser is opened, and nobody would know the address
     assert another.rpartition("/")[0].rpartition("/")[2] != address.rpartition("/")[0].rpartition("/")[2]
     assert ask(another, "GET", "verdicts")["verdicts"] == [[3, drawing["sha256"], "reject"]]
     running.send_signal(signal.SIGINT)
     out, err = running.communicate()
     assert (running.returncode, out) == (0, "")
     assert err.splitlines() == [
-        "review: 0 kept and 1 rejected by hand, in verdicts.jsonl; go on with",
-        "  ltgc filter --verdicts verdicts.jsonl -i FILE      (what filter read: rejected ones are drawn again)",
-        "  ltgc mix-train --verdicts verdicts.jsonl -i filtered.jsonl --data DATA      (or train without them)",
+        "review: 0 kept and 1 rejected by hand, in my verdicts.jsonl; go on with",
+        "  ltgc filter --verdicts 'my verdicts.jsonl' -i FILE      (what filter read: rejected ones are drawn again)",
+        "  ltgc mix-train --verdicts 'my verdicts.jsonl' -i filtered.jsonl --data DATA      (or train without them)",
     ]
+
+
+def test_where_a_browser_is_opened_quiet_says_nothing(files, inside, monkeypatch):
+    opened = []
+
+    def closed_at_once(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Server, "serve_forever", closed_at_once)
+    monkeypatch.setattr(reviewing, "_someone_sits_here", lambda: True)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    loud, quiet = inside("review", "-i", files.stream), inside("review", "-i", files.stream, "-q")
+
+    assert (loud.code, quiet.code, quiet.err) == (0, 0, "")
+    assert "review: nothing was decided" in loud.err and len(opened) == 2

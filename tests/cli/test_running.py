@@ -186,7 +186,7 @@ def test_interrupted_by_hand_it_says_in_which_stage_and_how_to_go_on(environment
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "Traceback" not in err
-    assert "run: stopped in extend; ltgc run goes on there" in err
+    assert "run: stopped in extend\n" in err and "run the same command again to go on" in err
 
 
 def test_what_a_person_changed_is_not_overwritten_but_gone_on_from(inside, folder, language):
@@ -198,11 +198,83 @@ def test_what_a_person_changed_is_not_overwritten_but_gone_on_from(inside, folde
     assert (stopped.code, stopped.err) == (
         2,
         "ltgc: ltgc-run/extend.jsonl is not as a stage left it, and would be overwritten: "
-        "go on from it with ltgc run --from reflect, or move it away\n",
+        "go on from it with ltgc run --until reflect --from reflect, or move it away\n",
     )
     assert extended.read_text() == changed
     assert inside("run", "--from", "reflect", "--until", "reflect").code == 0
     assert "A fine photo" in (folder / "ltgc-run" / "reflect.jsonl").read_text()
+
+
+def test_what_is_said_to_go_on_has_all_flags_that_were_typed(inside, folder, language):
+    flags = ["--out", "the run", "--no-baselines"]
+    ran = inside("run", *flags, "--until", "reflect")
+    assert ran.err.endswith("run: ltgc run --out 'the run' --no-baselines goes on after reflect\n")
+    (folder / "the run" / "extend.jsonl").write_text("{}")
+    stopped = inside("run", *flags, "--from=describe", "--until", "reflect")
+    assert (
+        "go on from it with ltgc run --out 'the run' --no-baselines --until reflect --from reflect, or" in stopped.err
+    )
+    early = inside("run", *flags, "--from", "filter", "--dry-run")
+    assert "ltgc run --out 'the run' --no-baselines --until render makes it" in early.err
+
+
+@pytest.mark.parametrize("name", ["describe.jsonl", "report.html", ".written.json"])
+def test_a_folder_in_the_place_of_a_file_is_left_alone(inside, folder, language, name):
+    (folder / "ltgc-run" / name).mkdir(parents=True)
+    ran = inside("run", "--from", "describe", *([] if name == "report.html" else ["--until", "describe"]))
+    assert (ran.code, len(ran.err.splitlines()), language) == (2, 1, [])
+    assert f"ltgc: ltgc-run/{name}" in ran.err and (folder / "ltgc-run" / name).is_dir()
+
+
+def test_a_report_of_ones_own_stops_it_before_anything_is_asked(inside, folder, language):
+    (folder / "ltgc-run").mkdir()
+    (folder / "ltgc-run" / "report.html").write_text("<p>mine")
+    ran = inside("run")
+    assert (ran.code, language) == (2, []) and "report.html is there already and is no report of ltgc" in ran.err
+    assert inside("run", "--until", "describe").code == 0
+
+
+@pytest.mark.parametrize("while_it_runs", ["describe", "extend"])
+def test_what_a_person_makes_while_a_run_goes_on_is_not_overwritten(inside, folder, monkeypatch, while_it_runs):
+    asked = []
+
+    def ask(question: Question) -> Answer:
+        asked.append(question.task)
+        if question.task == while_it_runs:
+            (folder / "ltgc-run" / "extend.jsonl").write_text("mine")
+        return Answer(text=f"A photo of the class {question.subject}, thin.")
+
+    monkeypatch.setattr(providers, "open_ask", lambda spec, **_: Opened("mine", ask))
+    (folder / "ltgc.toml").write_text(SETTINGS.replace("n = 4", "n = 1"))
+    ran = inside("run", "--until", "reflect")
+    assert ran.code == 2 and "extend.jsonl is not as a stage left it, and would be overwritten: go on" in flat(ran.err)
+    assert (folder / "ltgc-run" / "extend.jsonl").read_text() == "mine"
+    assert sorted(path.name for path in (folder / "ltgc-run").iterdir()) == [
+        ".written.json", "describe.jsonl", "extend.jsonl",
+    ]  # fmt: skip
+    assert set(asked) == ({"describe"} if while_it_runs == "describe" else {"describe", "extend"})
+
+
+def test_a_stage_that_is_killed_leaves_nothing_in_the_folder_but_what_was_there(inside, folder, monkeypatch):
+    child = started(lambda: _killed_in_extend(inside, monkeypatch))
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert sorted(path.name for path in (folder / "ltgc-run").iterdir()) == [".written.json", "describe.jsonl"]
+
+
+def _killed_in_extend(inside, monkeypatch):
+    def ask(question: Question) -> Answer:
+        if question.task == "extend":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Answer(text=f"A photo of the class {question.subject}, thin.")
+
+    monkeypatch.setattr(providers, "open_ask", lambda spec, **_: Opened("mine", ask))
+    inside("run", "--until", "extend")
+
+
+def test_a_stage_that_the_settings_keep_from_writing_is_an_error(inside, folder, language):
+    (folder / "ltgc.toml").write_text(SETTINGS + "[describe]\ndry-run = true\n")
+    ran = inside("run", "--until", "describe")
+    assert ran.code == 2 and "ltgc-run/describe.jsonl was not made: dry-run" in ran.err
 
 
 def test_a_file_that_the_command_alone_has_made_is_no_persons_work(inside, folder, language):
@@ -255,6 +327,16 @@ def test_the_limit_holds_for_all_stages_together_and_the_next_run_goes_on(inside
     assert "run: it cost $0.03, $0.01 of it now" in again.err
 
 
+def test_where_a_limit_is_too_low_for_one_question_running_again_is_not_advised(inside, folder, paid):
+    (folder / "ltgc.toml").write_text('lmm = "mine"\nllm = "mine"\ndata = "digits"\ntail = 3\n')
+    ran = inside("run", "--max-cost", "0.02")
+    assert (ran.code, paid) == (4, [])
+    assert ran.err.endswith("one more can cost up to $0.02; raise it, or lower --max-tokens\n")
+    some = inside("run", "--max-cost", "0.03")
+    assert (some.code, len(paid)) == (4, 1), some.err
+    assert flat(some.err).endswith("up to $0.02; ltgc run --max-cost 0.03 goes on there")
+
+
 def test_a_provider_that_cannot_be_used_stops_the_run_and_the_stage_is_named(inside, folder):
     (folder / "none.jsonl").write_text("")
     ran = inside("run", LTGC_LLM="replay:none.jsonl")
@@ -298,11 +380,13 @@ def test_another_file_takes_the_place_of_ltgc_toml_with_runs_own_flags_too(insid
     [
         ("", [], 'no data is named; write data = "birds/" at the top of the settings'),
         ('data = "digits/train"', [], "digits/train has no test images beside those to train on: name others"),
-        ('data = "digits"', ["--from", "filter", "--until", "extend"], "--from filter comes behind --until extend"),
+        ('data = "digits"', ["--from", "filter", "--until", "extend"], "--from filter comes after --until extend"),
         ('data = "digits"', ["--from", "filter"], "ltgc-run/render.jsonl is not there; ltgc run --until render makes"),
         ('data = "digits"\n[mix-train]\nout = "digits"', [], "digits is there already, and no checkpoint; name a new"),
         ('data = "digits"\n[run]\nbaseline = true', [], "ltgc run has no flag --baseline; did you mean baselines?"),
         ('data = "digits"\n[reflect]\nk = "many"', [], "'many' is no whole number"),
+        ('data = "digits"\n[run]\ntest = "nosuch"', [], "nosuch: not a folder"),
+        ('data = "digits"\nclip = "ViT-B-33/openai"', [], "ViT-B-33"),
     ],
 )
 def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folder, settings, flags, message):
@@ -310,6 +394,13 @@ def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folde
     ran = inside("run", *flags)
     assert ran.code == 2 and message in flat(ran.err), ran.err
     assert not (folder / "ltgc-run").exists()
+
+
+def test_a_broken_image_that_training_would_stop_on_stops_the_run_before_anything_is_asked(inside, folder, language):
+    next((folder / "digits" / "train").rglob("*.png")).write_bytes(b"half an image")
+    ran = inside("run")
+    assert (ran.code, language) == (2, [])
+    assert "not a whole image" in ran.err and not (folder / "ltgc-run").exists()
 
 
 def test_other_test_images_are_measured_on_by_the_run_and_by_eval_alone(inside, folder):
@@ -332,5 +423,10 @@ def test_a_checkpoint_of_ones_own_is_copied_once_and_a_run_that_goes_on_leaves_i
     assert inside("run", "--no-baselines", "--until", "mix-train").code == 0
     assert (folder / "mine").stat().st_ctime_ns == before
     (folder / "mine" / "done.json").write_text("{}")  # another checkpoint
-    other = inside("run", "--no-baselines", "--until", "mix-train")
-    assert other.code == 2 and "in mix-train: mine is there already; name a new folder" in other.err
+    other = inside("run", "--no-baselines")
+    assert other.code == 2 and "run: the report is ltgc-run/report.html" in other.err
+    assert other.err.endswith(
+        "ltgc: all is done but [mix-train] out: mine is there already; name a new folder; "
+        "ltgc run --no-baselines then copies it there\n"
+    )
+    assert (folder / "mine" / "done.json").read_text() == "{}"

@@ -56,9 +56,14 @@ def test_lines_that_a_stage_is_not_for_pass_through_byte_for_byte(ltgc):
     assert kinds(done.out)[2:] == ["description", "description"]
 
 
-def test_an_empty_stream_gives_an_empty_stream(ltgc):
-    done = ltgc("extend")
-    assert (done.code, done.out) == (0, "")
+@pytest.mark.parametrize("command", ["extend", "reflect", "render", "filter", "mix-train --data digits-lt"])
+def test_a_stage_that_gets_no_records_says_so_for_the_command_before_it_may_have_failed(ltgc, tmp_path, command):
+    (tmp_path / "empty.jsonl").touch()
+    for words in (command.split(), [*command.split(), "-i", "empty.jsonl"]):
+        done = ltgc(*words)
+        stage = words[0]
+        assert (done.code, done.out) == (2, "")
+        assert done.err.splitlines()[-1].startswith(f"ltgc: {stage} got no records: the command before it wrote none")
 
 
 @pytest.mark.parametrize(

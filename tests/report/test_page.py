@@ -4,7 +4,7 @@ import pytest
 from fakes import sha
 from small_run import HOSTILE, crane, head, run
 
-from ltgc_cli.records import Failure
+from ltgc_cli.records import Failure, Image, Rejected, Step
 from ltgc_cli.report import page
 from ltgc_cli.report.story import told
 
@@ -140,3 +140,26 @@ def test_a_description_that_begins_as_all_do_is_not_said_in_full_again() -> None
     made = page.html(told(crane()), pictures=str)
     assert "Accepted 2, each “A photo of the class crane, …”" in text(made)
     assert '<span class="stem">A photo of the class crane, </span>in flight.' in made
+
+
+def test_what_a_person_decided_is_shown_on_the_drawing_and_in_its_rounds() -> None:
+    of = {"label": 0, "class_": "crane", "score": 0.1, "bar": 0.25}
+    steps = (
+        Step(text="In mud.", sha256=sha("one"), score=0.3, verdict="reject"),
+        Step(text="At dawn.", sha256=sha("two"), score=0.1, verdict="keep"),
+    )
+    rows = [
+        Image(id="g", sha256=sha("two"), origin="generated", text="At dawn.", history=steps, **of),
+        Rejected(
+            id="r", of="image", reason="rejected by hand", sha256=sha("one"), text="In mud.", history=steps[:1], **of
+        ),
+    ]
+    shown = text(page.html(told(rows), pictures=lambda _: DOT))
+    assert "score 0.100 , below its bar kept by hand At dawn. 2 rounds" in shown
+    assert "score 0.300 rejected by hand In mud." in shown and "below its bar kept by hand At dawn." in shown
+    assert shown.count("rejected by hand") == 2, "the reason says it already"
+
+
+def test_versions_that_differ_between_runs_are_all_listed() -> None:
+    runs = [RUN._replace(versions={"python": "3.11.7", "torch": version}) for version in ("2.13.0", "2.14.0", "2.13.0")]
+    assert "Versions python 3.11.7 , torch 2.13.0 and 2.14.0" in text(html(runs=runs))

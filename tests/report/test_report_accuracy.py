@@ -75,5 +75,37 @@ def test_what_counts_questions_is_no_accuracy() -> None:
 
 
 def test_confusions_are_those_of_one_method() -> None:
-    assert [row.images for row in confusions(measured(), "LTGC")] == [6]
-    assert confusions(measured(), "fine-tune") == []
+    fine_tune, ltgc, _ = lines(measured())
+    assert [row.images for row in confusions(measured(), ltgc)] == [6]
+    assert confusions(measured(), fine_tune) == []
+
+
+def test_of_several_runs_the_first_ones_confusions_are_shown() -> None:
+    def pair(method: str, parent: str, images: int) -> Metric:
+        of = {"class_": "crane", "predicted": "seal", "value": 12.0, "images": images}
+        return Metric(name="confusion", group="pair", method=method, parents=(parent,), **of)
+
+    rows = [
+        pair("fine-tune", "k0", 1),
+        pair("LTGC (seed 1) + post-hoc LA", "k1", 2),
+        pair("LTGC (seed 1)", "k1", 3),
+        pair("LTGC (seed 1)", "k1", 4),
+        pair("LTGC (seed 2)", "k2", 5),
+    ]
+    for method in ("LTGC", "LTGC + post-hoc LA"):
+        rows.append(Metric(name="accuracy", group="all", value=70.0, runs=2, method=method, parents=("k1", "k2")))
+    alone, post_hoc = lines(rows)
+    assert [row.images for row in confusions(rows, alone)] == [3, 4]
+    assert [row.images for row in confusions(rows, post_hoc)] == [2]
+
+
+def test_a_method_can_be_named_too() -> None:
+    rows = [accuracy("zero-shot CLIP", 40), accuracy("fine-tune", 60), accuracy("LTGC", 70), accuracy("LTGC, sqrt", 69)]
+    both = comparison(lines(rows), method="LTGC, sqrt")
+    assert both and (both.method.method, both.baseline.method) == ("LTGC, sqrt", "fine-tune")
+    both = comparison(lines(rows), method="fine-tune")
+    assert both and (both.method.method, both.baseline.method) == ("fine-tune", "zero-shot CLIP")
+    with pytest.raises(
+        InputError, match="method LTGG: nothing of that name was measured in the stream; did you mean LT"
+    ):
+        comparison(lines(rows), method="LTGG")

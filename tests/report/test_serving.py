@@ -105,7 +105,8 @@ def test_with_the_token_the_page_is_there_and_its_address_is_of_this_machine(ser
     "path",
     [
         "/",
-        f"/{TOKEN}",
+        f"/{TOKEN[:-1]}",
+        f"/{TOKEN}?",
         f"/{TOKEN[:-1]}/",
         f"/{TOKEN}x/",
         f"/?{TOKEN}",
@@ -115,6 +116,14 @@ def test_with_the_token_the_page_is_there_and_its_address_is_of_this_machine(ser
 )
 def test_without_the_token_everything_is_forbidden(server, method, path):
     assert ask(server, method, path).status == 403
+
+
+def test_the_address_without_its_last_slash_leads_to_the_one_with_it(server):
+    got = ask(server, "GET", f"/{TOKEN}")
+
+    assert (got.status, got.headers["location"]) == (307, f"/{TOKEN}/")
+    assert ask(server, "GET", f"/{TOKEN}", Host="evil.example").status == 403
+    assert [ask(server, method, f"/{TOKEN}").status for method in ("POST", "PUT", "DELETE")] == [403] * 3
 
 
 @pytest.mark.parametrize("path", ["/ü/", "/%00/", "/" + "x" * 60_000 + "/"])
@@ -215,7 +224,8 @@ def test_a_decision_is_kept_with_the_name_of_its_class_and_can_be_read_back():
 def test_verdicts_on_what_the_page_does_not_show_are_not_told():
     other = Verdict(label=3, class_="crane", sha256=sha("another"), verdict="keep")
     with serving(a_site([other])) as server:
-        assert ask(server, "GET", "verdicts?since=x").json == {"start": 0, "end": 1, "verdicts": []}
+        for since in ("x", "-1", "%D9%A3", "9" * 5000):
+            assert ask(server, "GET", f"verdicts?since={since}").json == {"start": 0, "end": 1, "verdicts": []}
 
 
 def test_the_page_can_ask_how_many_drawings_each_class_has(server):
@@ -233,6 +243,7 @@ def test_the_page_can_ask_how_many_drawings_each_class_has(server):
         ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
         ({"Content_Length": "5000"}, 413),
         ({"Content_Length": "-1"}, 413),
+        ({"Content_Length": "9" * 5000}, 413),
     ],
 )
 def test_another_page_of_the_same_browser_decides_nothing(headers, status):

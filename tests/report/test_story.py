@@ -3,7 +3,7 @@ from fakes import sha
 from small_run import HOSTILE, crane, head, run
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.records import Class, Image
+from ltgc_cli.records import Class, Image, Rejected, Step
 from ltgc_cli.report.story import cut, only, pictures, shas, told
 
 
@@ -113,3 +113,15 @@ def test_the_drawings_that_stay_are_spread_over_all_of_them() -> None:
 
 def test_a_class_that_fits_is_not_cut() -> None:
     assert cut(told(crane()), 8).shown == told(crane()).classes
+
+
+def test_what_a_person_said_when_filter_judged_is_told_of_the_chosen_picture() -> None:
+    of = {"label": 0, "class_": "crane", "score": 0.1, "bar": 0.25}
+    steps = (
+        Step(text="", sha256=sha("one"), score=0.3, verdict="reject"),
+        Step(text="", sha256=sha("two"), score=0.1, verdict="keep"),
+    )
+    (kept,) = told([Image(id="g", sha256=sha("two"), origin="generated", history=steps, **of)]).classes[0].drawings
+    assert (kept.verdict, kept.below, [step.verdict for step in kept.steps]) == ("keep", True, ["reject", "keep"])
+    once = Rejected(id="r", of="image", reason="rejected by hand", sha256=sha("one"), history=steps[:1], **of)
+    assert [one.verdict for one in told([once]).classes[0].drawings] == ["reject"]

@@ -1,7 +1,7 @@
 from small_run import crane, head, measured, run
 
 from ltgc_cli.ports import Usage
-from ltgc_cli.records import Class, Image, Made, Metric
+from ltgc_cli.records import Class, Image, Made, Metric, Record, Rejected
 from ltgc_cli.report import telling
 from ltgc_cli.report.story import told
 
@@ -9,8 +9,8 @@ from ltgc_cli.report.story import told
 def test_the_summary_says_what_was_gained_what_was_drawn_and_what_it_cost() -> None:
     assert telling.summary(told(run())).replace("\u00a0", " ") == (
         "LTGC takes accuracy on classes with few images from 40.0 to 55.0 % (+15.0) and over all classes from 70.0 to "
-        "75.5 % (+5.5), against fine-tune. Tail classes: 2 of 3. Of 5 descriptions drawn for them, 3 ended in a "
-        "drawing that reached its class’s bar, after 1 more drawing where the first did not. It cost $0.25."
+        "75.5 % (+5.5), against fine-tune. Tail classes: 2 of 3. Of 5 descriptions drawn for them, 3 were "
+        "accepted, after 1 more drawing where the first was not. It cost $0.25."
     )
 
 
@@ -95,5 +95,38 @@ def test_a_gain_that_the_intervals_do_not_allow_is_said_with_them() -> None:
     def said(half: float) -> str:
         return telling.summary(told([*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]))
 
-    assert said(3.0).endswith("(+3.0), against fine-tune. The intervals overlap.")
+    assert said(3.0).endswith("against fine-tune. Both gains are within the uncertainty (±) of their values.")
     assert said(1.0).endswith("(+3.0), against fine-tune.")
+
+
+def test_of_several_runs_too_a_gain_within_their_deviation_is_said_and_where() -> None:
+    rows = [
+        Metric(name="accuracy", group=group, method=method, value=value, spread=spread, runs=3)
+        for group, spread in (("few", 0.5), ("all", 2.0))
+        for method, value in (("fine-tune", 90.0), ("LTGC", 93.0))
+    ]
+    assert telling.summary(told(rows)).endswith(
+        "The gain over all classes is within the uncertainty (±) of its values."
+    )
+
+
+def test_accepted_drawings_below_their_bar_are_not_said_to_have_reached_it() -> None:
+    def drawn(name: str, score: float) -> Record:
+        return Image(id=name, label=0, class_="crane", sha256=name, origin="generated", score=score, bar=0.25)
+
+    rows = [drawn("a", 0.3), drawn("b", 0.2), drawn("c", 0.25)]
+    rows.append(Rejected(id="d", label=0, class_="crane", of="image", sha256="d", reason="", score=0.1, bar=0.25))
+    assert telling.summary(told(rows)) == (
+        "Tail classes: 1 of 1. Of 4 descriptions drawn for them, 3 were accepted (1 of them below the class’s bar)."
+    )
+
+
+def test_pictures_by_an_image_api_without_a_price_are_not_free() -> None:
+    def drawn(model: str) -> Record:
+        made = Made(model=model, seed=1)
+        return Image(id="g", label=0, class_="crane", sha256="a", origin="generated", made=made)
+
+    story = told([drawn("litellm:my-images@localhost:8000/v1")])
+    assert telling.summary(story).endswith("What it cost is not known.")
+    assert telling.stats(story)[-1] == telling.Stat("Cost", "unknown")
+    assert telling.summary(told([drawn("sd-turbo")])).endswith("no model that was asked takes money.")

@@ -16,12 +16,13 @@ for (const wide of document.querySelectorAll(".wide")) {
   const AT_FIRST = 24; // pictures of one kind that are shown before one asks for all
   const PRINTED = 60; // classes that are opened for paper; of more, those that are open
 
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase(); // naive finds naïve
   const number = (text) => (text === "" ? NaN : Number(text));
   const known = new Map(
     sections.map((section) => {
       const name = section.querySelector("h3").textContent.trim();
       const { label, count, gain, rejection, shot, tail } = section.dataset;
-      return [section, { name, text: name.toLowerCase(), label, shot, tail: tail === "1",
+      return [section, { name, text: plain(name), label, shot, tail: tail === "1",
         count: number(count), gain: number(gain), rejection: number(rejection) }];
     }),
   );
@@ -103,7 +104,7 @@ for (const wide of document.querySelectorAll(".wide")) {
     list.append(...sections.sort(compared));
   };
   const show = () => {
-    const wanted = $("search").value.trim().toLowerCase();
+    const wanted = plain($("search").value.trim());
     const shot = $("shot").value;
     let found = 0;
     for (const section of sections) {
