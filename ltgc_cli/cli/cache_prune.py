@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from ltgc_cli.cli.bill import Bill
 from ltgc_cli.cli.cache_contents import artifacts, folders, megabytes
 from ltgc_cli.cli.cache_entries import DAY, Choice, Kept, answers, read
@@ -55,11 +57,9 @@ def doomed(store: Store, what: frozenset[What], choice: Choice) -> Doomed:
     for one in damages:
         if one.path:
             paths[one.kind].append(one.path)
-    bad = {one.row[0] for one in damages if one.row}
     meant = _valued((one.row, one) for one in answers(store, choice)) if "answers" in what else _Valued()
-    damaged = (
-        _valued((row, read(row)) for row in store.rows() if row.number in bad - meant.rows.keys()) if bad else _Valued()
-    )
+    bad = {one.row[0] for one in damages if one.row} - meant.rows.keys()
+    damaged = _valued((row, read(row)) for row in store.rows() if row.number in bad) if bad else _Valued()
     rows = meant.rows | damaged.rows
     weights = _old_checkpoints(store, choice) if "checkpoints" in what else []
     weights += paths["checkpoint"]
@@ -140,16 +140,17 @@ def _unique(paths: Sequence[Path]) -> list[Path]:
 # ---- saying
 
 
-class _Valued:
+class _Valued(msgspec.Struct):
     """Answers that are to be deleted, and what they are worth: what asking again costs, or takes."""
 
-    def __init__(self) -> None:
-        self.rows: dict[int, str] = {}
-        self.size = 0
-        self.bill = Bill()
-        self.computed: Counter[str] = Counter()
-        """By the kind of request, what is computed here, for nothing but time."""
-        self.unread = 0
+    rows: dict[int, str] = {}
+    """Keys by row number."""
+    size: int = 0
+    bill: Bill = msgspec.field(default_factory=Bill)
+    computed: Counter[str] = msgspec.field(default_factory=Counter)
+    """By the kind of request, what is computed here, for nothing but time."""
+    unread: int = 0
+    """What cannot be read, so that nobody knows what it cost."""
 
 
 def _valued(found: Iterable[tuple[Row, Kept | None]]) -> _Valued:

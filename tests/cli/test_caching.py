@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -438,7 +439,67 @@ def test_a_damaged_database_is_one_line_and_another_mend(filled, inside):
     assert (ran.code, ran.err.count("\n")) == (1, 1) and "ltgc cache import" in ran.err
 
 
+def of_another_version(folder: Path, request: dict, answer: dict) -> str:
+    """The key of an answer as a version would have stored it whose questions have these fields."""
+    name = request.pop("type")
+    text = json.dumps([1, name, request], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    k = hashlib.sha256(text.encode()).hexdigest()
+    entry = {"request": {"type": name, **request}, "answer": answer}
+    plant(folder, k, json.dumps(entry, separators=(",", ":")))
+    return k
+
+
+OTHERS = {
+    "more": {"type": "Drawing", "model": "sd-9", "text": "A crane.", "seed": 7, "light": "dusk"},
+    "fewer": {"type": "Drawing", "model": "sd-0"},
+    "unknown": {"type": "Film", "model": "f"},
+}
+
+
+@pytest.mark.parametrize("fields", OTHERS)
+def test_an_answer_of_another_version_is_no_damage_and_stays_with_its_picture(filled, inside, tmp_path, fields):
+    with closing(Store(filled)) as opened:
+        picture = opened.put_object(b"a picture of another version")
+    theirs = of_another_version(filled, dict(OTHERS[fields]), {"sha256": picture})
+    old(*(filled / "objects").glob("*/*"))
+
+    ran = inside("cache", "verify")
+    assert (ran.code, ran.out) == (0, "") and "1 answers are of another version of ltgc" in ran.err
+    damage("lost", filled)
+    assert inside("cache", "prune", "--damaged", "--unused", "--yes").code == 0
+    assert theirs in keys(filled) and (filled / "objects" / picture[:2] / picture).exists()
+
+    ran = inside("cache", "export", "a.tar")
+    assert ran.code == 0 and "1 answers of another version of ltgc were left out" in ran.err
+
+
 # --- prune
+
+
+def test_what_is_damaged_is_said_by_kind_and_has_its_price(filled, inside):
+    """A drawing that was bought lost its bytes, and an answer that was bought its question."""
+    seal = hashlib.sha256(b"a seal").hexdigest()
+    (filled / "objects" / seal[:2] / seal).write_bytes(b"a se")
+    damage("swapped", filled)
+    with closing(Store(filled)) as opened:
+        opened.put_object(b"named by nobody")
+    old(*(filled / "objects").glob("*/*"))
+    said = inside("cache", "prune", "--damaged", "--unused", "--dry-run").err
+    assert re.sub(r" \([\d.]+ MB\)|would delete: ", "", said).splitlines() == [
+        "2 damaged answers: 1 to buy again, for US dollars: unknown; 1 of unknown price; "
+        "1 that cannot be read, whatever they cost",
+        "1 damaged object: no longer what was stored; drawn, or read from the data, again when it is wanted",
+        "1 object: named by no answer and no artifact of this store; records that you keep elsewhere may name them",
+    ]
+
+
+def test_a_damaged_answer_that_was_paid_for_has_its_price(filled, inside):
+    with closing(Store(filled)) as opened:
+        bought = Picture(sha256=opened.put_object(b"lost"), usage=Usage(dollars=0.04))
+        put(opened, Drawing(model="litellm:gpt-image-1", text="A seal.", seed=1), bought)
+    (filled / "objects" / bought.sha256[:2] / bought.sha256).unlink()
+    ran = inside("cache", "prune", "--damaged", "--dry-run")
+    assert "1 damaged answer (0.000 MB): 1 to buy again, for US dollars: 0.04" in ran.err
 
 
 def test_nothing_is_deleted_where_nobody_can_be_asked(filled, inside):
