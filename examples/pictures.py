@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
-WIDTH, HEIGHT = 1120, 700
+WIDTH, HEIGHT, TOP = 1120, 760, 500
 CLASS = "nine"
 """Whose drawings are shown: one of few images, and of both fates."""
 
@@ -37,7 +37,7 @@ def shown(page: Page) -> None:
     """Takes the picture: the top of the report, and below it one class with its drawings."""
     from PIL import Image
 
-    page.screenshot(path=HERE / "report.png")
+    page.screenshot(path=HERE / "report.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": TOP})
     page.get_by_role("searchbox").fill(CLASS)
     section = page.locator("section.class", has_text=CLASS).first
     section.scroll_into_view_if_needed()
@@ -46,9 +46,9 @@ def shown(page: Page) -> None:
     page.wait_for_timeout(500)
     lower = HERE / "class.png"
     page.screenshot(path=lower)
-    both = Image.new("RGB", (WIDTH, 2 * HEIGHT), "white")
+    both = Image.new("RGB", (WIDTH, TOP + HEIGHT), "white")
     for place, path in enumerate((HERE / "report.png", lower)):
-        both.paste(Image.open(path), (0, place * HEIGHT))
+        both.paste(Image.open(path), (0, place * TOP))
     both.quantize(128).save(HERE / "report.png", optimize=True)
     lower.unlink()
 
