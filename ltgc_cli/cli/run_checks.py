@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltgc_cli import console
 from ltgc_cli.cli import flags as f
-from ltgc_cli.cli import run_before
 from ltgc_cli.errors import InputError
 
 if TYPE_CHECKING:
     from ltgc_cli.cli.running import Job, Ready
+    from ltgc_cli.learn.datasets import Source, Split
 
 
 def check(job: Job, ready: Sequence[Ready]) -> None:
@@ -25,8 +26,8 @@ def check(job: Job, ready: Sequence[Ready]) -> None:
             _check_test(one.params, training.get("data"))
         check_file(job, ready, number)
     stages = {one.step.stage: one.params for one in ready}
-    run_before.models(stages)
-    run_before.images(stages)
+    _check_models(stages)
+    _check_images(stages)
 
 
 def check_file(job: Job, ready: Sequence[Ready], number: int) -> None:
@@ -50,14 +51,62 @@ def _check_test(params: Mapping[str, Any], trained_on: str | None) -> None:
     """Raises InputError where eval would measure on the images that are trained on."""
     from ltgc_cli.learn import datasets
 
-    root, classes = (Path(given) if given else None for given in (params["root"], params["classes"]))
-    source = f.source(params["data"], root, classes)
+    source = _source(params, "data")
     if params["data"] == trained_on and params["split"] not in datasets.splits(source):
         raise InputError(
             f"{source.spec} has no {params['split']} images beside those to train on: name others under [run], "
             'test = "birds-test/", or stop before: --until mix-train'
         )
     datasets.open_data(source, params["split"])
+
+
+def _check_models(stages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says what is wrong with the models of the stages: a name that nobody knows, a key that is not set.
+
+    It is no error where a language model or an image API is meant: all of its answers may be in the store.
+    Raises InputError for a CLIP model that does not exist, which training and eval need.
+
+    stages -- each stage's parameters
+    """
+    from ltgc_cli.cli.doctor_models import KINDS, Model, look
+
+    found = {
+        (kind, params[kind]): Model(kind, params[kind], params.get("t2i_api_base" if kind == "t2i" else "api_base"))
+        for params in stages.values()
+        for kind in KINDS
+        if isinstance(params.get(kind), str) and params[kind] != "embedded"
+    }
+    for model in found.values():
+        for check in look(model):
+            if check.state != "problem":
+                continue
+            said = f"--{model.kind} {check.said}; {check.mend}"
+            if model.kind == "clip" and not stages.keys().isdisjoint(("mix-train", "eval")):
+                raise InputError(said)
+            console.notice(f"run: {said}")
+
+
+def _check_images(stages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Returns nothing where no image would stop training or eval. Raises InputError as `data_check.before_a_run`."""
+    from ltgc_cli.cli.data_check import before_a_run
+    from ltgc_cli.cli.session import Session
+
+    # Where a run stops before the training, describe names the same data.
+    trained, measured = stages.get("mix-train") or stages.get("describe"), stages.get("eval")
+    if not trained:
+        return
+    others: list[tuple[Source, Split]] = []
+    if trained.get("val"):
+        others.append((_source(trained, "val"), "val"))
+    if measured:
+        others.append((_source(measured, "data"), measured["split"]))
+    session = Session(store_folder(trained))
+    before_a_run(session, _source(trained, "data"), others)
+
+
+def _source(params: Mapping[str, Any], name: str) -> Source:
+    root, classes = (Path(given) if given else None for given in (params.get("root"), params.get("classes")))
+    return f.source(params[name], root, classes)
 
 
 def store_folder(params: Mapping[str, Any]) -> Path:

@@ -396,9 +396,12 @@ def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folde
     assert not (folder / "ltgc-run").exists()
 
 
-def test_a_broken_image_that_training_would_stop_on_stops_the_run_before_anything_is_asked(inside, folder, language):
+@pytest.mark.parametrize("flags", [(), ("--until", "extend")])
+def test_a_broken_image_that_training_would_stop_on_stops_the_run_before_anything_is_asked(
+    inside, folder, language, flags
+):
     next((folder / "digits" / "train").rglob("*.png")).write_bytes(b"half an image")
-    ran = inside("run")
+    ran = inside("run", *flags)
     assert (ran.code, language) == (2, [])
     assert "not a whole image" in ran.err and not (folder / "ltgc-run").exists()
 
