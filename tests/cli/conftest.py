@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import preloaded
 import pytest
 
 
@@ -32,22 +33,44 @@ def environment(store: Path) -> dict[str, str]:
     return {**kept, "LTGC_CACHE_DIR": str(store), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
 
-@pytest.fixture
-def ltgc(environment: dict[str, str], tmp_path: Path) -> Ltgc:
-    """`ltgc("extend", "--class", "crane", input="…")` in a process of its own, in an empty folder."""
-
+def _typed(program: list[str], environment: dict[str, str], folder: Path) -> Ltgc:
     def run(*args: object, input: str = "", **variables: str) -> Ran:
         done = subprocess.run(
-            [sys.executable, "-m", "ltgc_cli", *map(str, args)],
+            [*program, *map(str, args)],
             input=input.encode(),
             capture_output=True,
             env=environment | variables,
-            cwd=tmp_path,
+            cwd=folder,
             timeout=120,
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture
+def ltgc(environment: dict[str, str], tmp_path: Path) -> Ltgc:
+    """`ltgc("extend", "--class", "crane", input="…")` in a process of its own, in an empty folder."""
+    return _typed([sys.executable, "-m", "ltgc_cli"], environment, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with an `ltgc` that starts at once: forks of one process that has torch, open_clip and litellm."""
+    folder = tmp_path_factory.mktemp("bin")
+    socket = str(folder / "socket")
+    with subprocess.Popen([sys.executable, preloaded.__file__, socket], stdout=subprocess.PIPE) as server:
+        assert server.stdout and server.stdout.readline() == b"ready\n"
+        (folder / "ltgc").write_text(preloaded.client(socket))
+        (folder / "ltgc").chmod(0o755)
+        yield folder
+        server.terminate()
+
+
+@pytest.fixture
+def forked(programs: Path, environment: dict[str, str], tmp_path: Path) -> Ltgc:
+    """As `ltgc`, without the seconds that the libraries take to import."""
+    return _typed([str(programs / "ltgc")], environment, tmp_path)
 
 
 @pytest.fixture

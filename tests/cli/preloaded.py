@@ -1,14 +1,17 @@
-"""`ltgc` as forks of one process that has torch and open_clip imported: a script of many commands runs in seconds.
+"""`ltgc` as forks of one process that has torch, open_clip and litellm imported: many commands run in seconds.
 
 python preloaded.py SOCKET    serves; `client(SOCKET)` is the text of a program that stands for `ltgc`
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import socket
 import sys
+import threading
 
 CLIENT = """#!{python} -S
 import json, os, socket, sys
@@ -34,7 +37,10 @@ def serve(path: str) -> None:
     import open_clip  # noqa: F401
 
     from ltgc_cli.cli import main  # noqa: F401
+    from ltgc_cli.providers.llm.litellm import imported
 
+    imported()
+    gc.freeze()  # else each fork looks through all of it, and copies what it looks at
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
@@ -64,6 +70,9 @@ def _run(connection: socket.socket) -> None:
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(bool(done.code))
     finally:
+        # As any program it waits for what it has under way; to take the libraries down again would take seconds.
+        threading._shutdown()
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         connection.sendall(bytes([code]))
         os._exit(code)

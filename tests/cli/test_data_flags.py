@@ -23,8 +23,8 @@ def birds(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_senses_and_synonyms_of_the_class_table_reach_the_class_records(ltgc, birds):
-    done = ltgc("describe", "--data", "birds_train.txt", "--root", "images of birds", "--classes", "classes.csv")
+def test_senses_and_synonyms_of_the_class_table_reach_the_class_records(forked, birds):
+    done = forked("describe", "--data", "birds_train.txt", "--root", "images of birds", "--classes", "classes.csv")
     rows = [json.loads(line) for line in done.out.splitlines()]
     classes = [row for row in rows if row["kind"] == "class"]
     assert [(row["label"], row["class"], row["count"], row.get("sense"), row.get("synonyms")) for row in classes] == [
@@ -48,16 +48,16 @@ def test_senses_and_synonyms_of_the_class_table_reach_the_class_records(ltgc, bi
         (["--data", "digits-lt", "--classes", "classes.csv"], "leave out --root and --classes"),
     ],
 )
-def test_data_that_cannot_be_opened_is_exit_2_in_one_line(ltgc, birds, flags, message):
+def test_data_that_cannot_be_opened_is_exit_2_in_one_line(forked, birds, flags, message):
     (birds / "birds_train.txt").rename(birds / "birds_test.txt") if "birds_test.txt" in flags else None
-    done = ltgc("describe", *flags)
+    done = forked("describe", *flags)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err and done.out == ""
 
 
-def test_classes_of_one_name_are_told_before_anything_is_paid_unless_senses_tell_them_apart(ltgc, birds):
+def test_classes_of_one_name_are_told_before_anything_is_paid_unless_senses_tell_them_apart(forked, birds):
     flags = ("describe", "--data", "birds_train.txt", "--root", "images of birds", "--classes", "cranes.csv")
     (birds / "cranes.csv").write_text("label,name,sense\n3,crane,\n7,crane,\n")
     told = "describe: labels 3 and 7 are called 'crane'"
-    assert told in " ".join(ltgc(*flags, "--dry-run").err.split())
+    assert told in " ".join(forked(*flags, "--dry-run").err.split())
     (birds / "cranes.csv").write_text("label,name,sense\n3,crane,bird\n7,crane,machine\n")
-    assert told not in " ".join(ltgc(*flags, "--dry-run").err.split())
+    assert told not in " ".join(forked(*flags, "--dry-run").err.split())

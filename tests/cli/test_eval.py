@@ -255,10 +255,10 @@ def test_a_person_sees_how_sure_the_numbers_are(capsys):
     assert "mean over classes, % (the test set is not balanced)" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_command_reads_two_streams_from_a_pipe(ltgc, session, data):
+def test_the_command_reads_two_streams_from_a_pipe(forked, session, data):
     given = [*TABLE, checkpoint(session, data), *TABLE, checkpoint(session, data, "fine-tune", bias=[9, 0, 0])]
     stream = "".join(records.dump(row) + "\n" for row in given)
-    done = ltgc("eval", "--data", data, "--cache-dir", session.store.folder, input=stream)
+    done = forked("eval", "--data", data, "--cache-dir", session.store.folder, input=stream)
     assert done.code == 0, done.err
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["method"] for row in rows if row.get("name") == "accuracy" and row["group"] == "all"] == [

@@ -45,17 +45,17 @@ def rows(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_each_image_is_asked_for_once_and_an_answer_of_no_class_is_wrong(ltgc, data):
+def test_each_image_is_asked_for_once_and_an_answer_of_no_class_is_wrong(forked, data):
     routes = knowing(data)
     # One at a time, as the server looks at the image that came last.
     command = ("eval", "--data", data, "--lmm", "gpt-4o", "--concurrency", 1)
     with serving(routes) as address:
         flags = ("--api-base", f"{address}/v1")
-        dry = ltgc(*command, *flags, "--dry-run", **KEY)
+        dry = forked(*command, *flags, "--dry-run", **KEY)
         assert (dry.code, routes.seen, dry.out) == (0, [], "")
         assert re.search(r"recognize +gpt-4o@.* 0 +9 ", dry.err)
-        first = ltgc(*command, *flags, **KEY)
-        again = ltgc(*command, *flags, **KEY)
+        first = forked(*command, *flags, **KEY)
+        again = forked(*command, *flags, **KEY)
     assert (first.code, len(routes.seen), again.out) == (0, 9, first.out)
     assert {seen.text for seen in routes.seen} == {routes.seen[0].text}
     assert "- one\n- two\n- zero\n" in routes.seen[0].text
@@ -70,24 +70,24 @@ def test_each_image_is_asked_for_once_and_an_answer_of_no_class_is_wrong(ltgc, d
     assert "calibration_error" not in {name for name, *_ in measured}
     paid = [row for row in found if row["name"] == "questions"]
     assert sum(row["made"]["usage"]["prompt_tokens"] for row in paid) == 90
-    assert {row["group"] for row in rows(ltgc("cost", "--json", input=first.out).out)} == {"eval"}
+    assert {row["group"] for row in rows(forked("cost", "--json", input=first.out).out)} == {"eval"}
 
 
-def test_a_broken_image_is_a_failure_and_in_no_accuracy(ltgc, data):
+def test_a_broken_image_is_a_failure_and_in_no_accuracy(forked, data):
     (data / "test" / "one" / "broken.png").write_bytes(b"\x89PNG")
     routes = knowing(data)
     with serving(routes) as address:
         flags = ("--lmm", "gpt-4o", "--api-base", f"{address}/v1", "--concurrency", 1)
-        done = ltgc("eval", "--data", data, *flags, **KEY)
+        done = forked("eval", "--data", data, *flags, **KEY)
     (failure,) = [row for row in rows(done.out) if row["kind"] == "failure"]
     assert (done.code, len(routes.seen)) == (1, 9)
     assert failure["class"] == "one" and failure["reason"].startswith("test/one/broken.png: image")
     assert "1 images without an answer are in no accuracy" in done.err
 
 
-def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(ltgc, data, tmp_path):
+def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(forked, data, tmp_path):
     (tmp_path / "ltgc.toml").write_text('lmm = "gpt-4o"\n')
-    done = ltgc("eval", "--data", data, LTGC_LMM="gpt-4o")
+    done = forked("eval", "--data", data, LTGC_LMM="gpt-4o")
     assert done.code == 2 and "eval got no records" in done.err
 
 

@@ -1,14 +1,11 @@
-"""The scripts of the full runs, each on a small tree of the shape of its data set, with the embedded models."""
+"""The scripts of the full runs, each on a small tree of the shape of its data set, and the one for others' CI."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import preloaded
 import pytest
 
 from ltgc_cli.learn.datasets import image_bytes, open_data
@@ -23,19 +20,6 @@ def digits() -> dict[str, list[bytes]]:
     data = open_data("digits-lt", "test")
     names = [info.name for info in data.classes]
     return {name: [image_bytes(data, item) for item in data.items if names[item.label] == name][:12] for name in COUNTS}
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with an `ltgc` that starts at once."""
-    folder = tmp_path_factory.mktemp("bin")
-    socket = str(folder / "socket")
-    with subprocess.Popen([sys.executable, preloaded.__file__, socket], stdout=subprocess.PIPE) as server:
-        assert server.stdout and server.stdout.readline() == b"ready\n"
-        (folder / "ltgc").write_text(preloaded.client(socket))
-        (folder / "ltgc").chmod(0o755)
-        yield folder
-        server.terminate()
 
 
 def save(path: Path, data: bytes) -> None:
@@ -140,3 +124,24 @@ def test_a_script_without_its_data_says_which_folder_is_wanted(programs, environ
     for script, name in [("imagenet_lt.sh", "IMAGENET"), ("places_lt.sh", "PLACES"), ("inaturalist_2018.sh", "INAT")]:
         done = subprocess.run(["bash", str(EXAMPLES / script)], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode != 0 and f"{name}: the folder" in done.stderr
+
+
+def test_the_smoke_script_runs_the_whole_chain_from_its_recordings(programs, environment, tmp_path):
+    path = f"{programs}:{environment['PATH']}"
+    done = subprocess.run(
+        ["bash", str(EXAMPLES / "ci" / "smoke.sh")],
+        capture_output=True,
+        text=True,
+        env=environment | {"PATH": path},
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    count, metric = done.stdout.splitlines()
+    assert int(count) == 28
+    assert json.loads(metric)["group"] == "all"
+
+
+def test_the_recordings_hold_no_key_and_no_path():
+    text = (EXAMPLES / "ci" / "recordings.jsonl").read_text()
+    assert "api_key" not in text and "/home" not in text and "/tmp" not in text

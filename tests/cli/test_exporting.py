@@ -26,10 +26,10 @@ STREAM = [
 
 
 @pytest.fixture
-def drawn(ltgc, tmp_path) -> Path:
+def drawn(forked, tmp_path) -> Path:
     """A stream of four classes, of which two have drawings: labels 3 (two images) and 11 (one)."""
     text = "".join(json.dumps(row) + "\n" for row in STREAM)
-    done = ltgc("render", "--t2i", "blank", "-o", "drawn.jsonl", input=text)
+    done = forked("render", "--t2i", "blank", "-o", "drawn.jsonl", input=text)
     assert done.code == 0, done.err
     return tmp_path / "drawn.jsonl"
 
@@ -40,8 +40,8 @@ def labels(dataset) -> Counter[int]:
     return Counter(item.label for item in dataset.items)
 
 
-def test_an_imagefolder_has_a_folder_for_every_label_so_that_no_reader_can_shift_them(ltgc, drawn, tmp_path):
-    done = ltgc("export", "-i", drawn, "--out", "out")
+def test_an_imagefolder_has_a_folder_for_every_label_so_that_no_reader_can_shift_them(forked, drawn, tmp_path):
+    done = forked("export", "-i", drawn, "--out", "out")
     assert (done.code, done.out) == (0, "")
     assert "export: 3 images of 2 classes in out, with classes.csv" in done.err
     folders = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir())
@@ -62,13 +62,13 @@ def test_an_imagefolder_has_a_folder_for_every_label_so_that_no_reader_can_shift
     assert labels(open_data(source, "train")) == {3: 2, 11: 1}
 
 
-def test_without_its_table_an_imagefolders_labels_are_the_same(ltgc, drawn, tmp_path):
-    ltgc("export", "-i", drawn, "--out", "out")
+def test_without_its_table_an_imagefolders_labels_are_the_same(forked, drawn, tmp_path):
+    forked("export", "-i", drawn, "--out", "out")
     assert labels(open_data(str(tmp_path / "out"), "train")) == {3: 2, 11: 1}
 
 
-def test_a_list_is_read_back_with_its_labels_and_names(ltgc, drawn, tmp_path):
-    assert ltgc("export", "-i", drawn, "--out", "out", "--format", "list").code == 0
+def test_a_list_is_read_back_with_its_labels_and_names(forked, drawn, tmp_path):
+    assert forked("export", "-i", drawn, "--out", "out", "--format", "list").code == 0
     source = Source(str(tmp_path / "out" / "list.txt"), classes=tmp_path / "out" / "classes.csv")
     data = open_data(source, "train")
     assert labels(data) == {3: 2, 11: 1}
@@ -80,8 +80,8 @@ def test_a_list_is_read_back_with_its_labels_and_names(ltgc, drawn, tmp_path):
     ]
 
 
-def test_metadata_is_read_back_by_ltgc_and_by_hugging_face(ltgc, drawn, tmp_path):
-    assert ltgc("export", "--out", "out", "--format", "metadata", input=drawn.read_text()).code == 0
+def test_metadata_is_read_back_by_ltgc_and_by_hugging_face(forked, drawn, tmp_path):
+    assert forked("export", "--out", "out", "--format", "metadata", input=drawn.read_text()).code == 0
     assert labels(open_data(str(tmp_path / "out" / "metadata.jsonl"), "train")) == {3: 2, 11: 1}
     hf.disable_progress_bars()
     loaded = hf.load_dataset(
@@ -96,8 +96,8 @@ def test_metadata_is_read_back_by_ltgc_and_by_hugging_face(ltgc, drawn, tmp_path
     assert all(row["image"].size[0] > 0 and row["id"] for row in loaded)
 
 
-def test_the_class_table_has_counts_of_real_images_and_files_are_named_by_hashes(ltgc, drawn, tmp_path):
-    ltgc("export", "-i", drawn, "--out", "out", "--format", "list")
+def test_the_class_table_has_counts_of_real_images_and_files_are_named_by_hashes(forked, drawn, tmp_path):
+    forked("export", "-i", drawn, "--out", "out", "--format", "list")
     with (tmp_path / "out" / "classes.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["label", "name", "sense", "synonyms", "count"]
@@ -111,11 +111,11 @@ def image(label: int, sha256: str, **more) -> str:
     return json.dumps(row) + "\n"
 
 
-def test_one_picture_is_written_once_in_a_class_and_keeps_both_labels_in_two(ltgc, drawn, tmp_path):
+def test_one_picture_is_written_once_in_a_class_and_keeps_both_labels_in_two(forked, drawn, tmp_path):
     (sha, *_) = [row["sha256"] for row in map(json.loads, drawn.read_text().splitlines()) if row["kind"] == "image"]
     stream = image(0, sha) + image(0, sha) + image(1, sha)
     for format, name in [("list", "list.txt"), ("metadata", "metadata.jsonl"), ("imagefolder", "")]:
-        done = ltgc("export", "--out", format, "--format", format, input=stream)
+        done = forked("export", "--out", format, "--format", format, input=stream)
         assert "1 images were there twice in a class" in done.err
         data = open_data(str(tmp_path / format / name), "train")
         assert labels(data) == {0: 1, 1: 1} and len({item.path for item in data.items}) == 2
@@ -133,18 +133,18 @@ def test_one_picture_is_written_once_in_a_class_and_keeps_both_labels_in_two(ltg
         ("nonsense\n", "stdin:1: not JSON"),
     ],
 )
-def test_what_cannot_be_exported_leaves_nothing_behind(ltgc, tmp_path, store, line, message):
-    done = ltgc("export", "--out", "out", input=line)
+def test_what_cannot_be_exported_leaves_nothing_behind(forked, tmp_path, store, line, message):
+    done = forked("export", "--out", "out", input=line)
     assert done.code == 2 and message in done.err and done.err.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} <= {"store"}
 
 
-def test_a_folder_that_is_there_is_left_alone(ltgc, drawn, tmp_path):
+def test_a_folder_that_is_there_is_left_alone(forked, drawn, tmp_path):
     (tmp_path / "out").mkdir()
-    done = ltgc("export", "-i", drawn, "--out", "out")
+    done = forked("export", "-i", drawn, "--out", "out")
     assert done.code == 2 and "out is there already; name a new folder" in done.err
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_export_has_help_with_an_example(ltgc):
-    assert "ltgc export -i filtered.jsonl --out drawn/" in ltgc("export", "--help").out
+def test_export_has_help_with_an_example(forked):
+    assert "ltgc export -i filtered.jsonl --out drawn/" in forked("export", "--help").out

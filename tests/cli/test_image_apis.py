@@ -33,31 +33,31 @@ def picture() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_budget_holds_at_the_price_that_the_user_gives(ltgc):
+def test_a_budget_holds_at_the_price_that_the_user_gives(forked):
     routes = images(lambda body: drawn(picture()))
     with serving(routes) as address:
         flags = ("--t2i-api-base", f"{address}/v1", "--max-cost", 0.10)
-        first = ltgc(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
-        second = ltgc(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
+        first = forked(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
+        second = forked(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
     assert (first.code, second.code, len(routes.seen)) == (4, 0, 4)
     assert "--max-cost 0.1 is reached: $0.08 spent" in first.err
     assert "2 drawings asked, 2 drawings from the store, $0.08" in second.err
 
 
-def test_a_budget_wants_the_price_of_a_picture(ltgc):
-    ran = ltgc("render", "--t2i", "litellm:openai/mine", "--max-cost", 1, input=descriptions(1))
+def test_a_budget_wants_the_price_of_a_picture(forked):
+    ran = forked("render", "--t2i", "litellm:openai/mine", "--max-cost", 1, input=descriptions(1))
     assert (ran.code, "give it in US dollars per picture: --price 0.04" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("command", [("render",), ("render", "--dry-run"), ("filter", "--llm", "gpt-4o")])
-def test_a_setting_that_an_api_does_not_take_is_said_before_anything_is_asked(ltgc, command):
+def test_a_setting_that_an_api_does_not_take_is_said_before_anything_is_asked(forked, command):
     flags = ("--t2i", "litellm:gpt-image-1", "--steps", 4, "--from-original", 0.5)
-    ran = ltgc(*command, *flags, input=descriptions(1))
+    ran = forked(*command, *flags, input=descriptions(1))
     said = "ltgc: litellm:gpt-image-1 is an image API, which takes no --from-original, --steps; leave it out\n"
     assert (ran.code, ran.err) == (2, said)
 
 
-def test_a_run_that_is_killed_has_kept_every_picture_that_had_come(ltgc, environment, tmp_path):
+def test_a_run_that_is_killed_has_kept_every_picture_that_had_come(forked, environment, tmp_path):
     asked: list[Any] = []
     all_asked = threading.Event()
 
@@ -76,5 +76,5 @@ def test_a_run_that_is_killed_has_kept_every_picture_that_had_come(ltgc, environ
             assert all_asked.wait(60)
             time.sleep(0.5)  # for the third picture's way into the store
             run.kill()
-        again = ltgc(*MINE, *flags, "--dry-run")
+        again = forked(*MINE, *flags, "--dry-run")
     assert again.err.splitlines()[1].split()[2:4] == ["3", "3"]  # in the store, to ask

@@ -96,10 +96,10 @@ def test_a_clip_that_lay_in_a_folder_must_be_named(tmp_path):
         measuring.clip_of(tmp_path / "nowhere")
 
 
-def test_a_broken_image_is_one_line_and_the_rest_goes_on(ltgc, data, trained, tmp_path):
+def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     image = next((data / "test" / "zero").iterdir())
-    done = ltgc("predict", "--checkpoint", trained, "broken.png", image, "--top", 1)
+    done = forked("predict", "--checkpoint", trained, "broken.png", image, "--top", 1)
     first, second = map(json.loads, done.out.splitlines())
     assert done.code == 1
     assert first == {"kind": "failure", "image": "broken.png", "stage": "predict", "reason": first["reason"]}

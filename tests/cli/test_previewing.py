@@ -7,10 +7,10 @@ def lines(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(ltgc):
-    extended = ltgc("extend", "--class", "three", "--class", "crane", "-n", 3)
-    rendered = ltgc("render", "--t2i", "blank", input=extended.out)
-    ran = ltgc("filter", "--preview", "--scale", "cosine", "--t2i", "blank", input=rendered.out)
+def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(forked):
+    extended = forked("extend", "--class", "three", "--class", "crane", "-n", 3)
+    rendered = forked("render", "--t2i", "blank", input=extended.out)
+    ran = forked("filter", "--preview", "--scale", "cosine", "--t2i", "blank", input=rendered.out)
     assert ran.code == 0
     shares = [row for row in lines(ran.out) if row["name"] == "pass share"]
     assert {row.get("class", "all") for row in shares} == {"three", "crane", "all"}
@@ -22,18 +22,18 @@ def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(ltg
     assert "redrawn" not in ran.err
 
 
-def test_a_preview_goes_with_no_dry_run(ltgc):
-    ran = ltgc("filter", "--preview", "--dry-run", input="")
+def test_a_preview_goes_with_no_dry_run(forked):
+    ran = forked("filter", "--preview", "--dry-run", input="")
     assert (ran.code, ran.err) == (
         2, "ltgc: --preview shows what filter would do; it goes with neither --dry-run nor -o\n"
     )  # fmt: skip
 
 
-def test_a_whole_chain_is_rehearsed_and_leaves_nothing_behind(ltgc, store):
-    extended = ltgc("extend", "--class", "crane", "-n", 12, "--llm", "gpt-4o", "--dry-run")
-    reflected = ltgc("reflect", "-k", 30, "--llm", "gpt-4o", "--dry-run", input=extended.out)
-    rendered = ltgc("render", "--t2i", "litellm:gpt-image-1", "--dry-run", input=reflected.out)
-    bill = ltgc("cost", input=rendered.out)
+def test_a_whole_chain_is_rehearsed_and_leaves_nothing_behind(forked, store):
+    extended = forked("extend", "--class", "crane", "-n", 12, "--llm", "gpt-4o", "--dry-run")
+    reflected = forked("reflect", "-k", 30, "--llm", "gpt-4o", "--dry-run", input=extended.out)
+    rendered = forked("render", "--t2i", "litellm:gpt-image-1", "--dry-run", input=reflected.out)
+    bill = forked("cost", input=rendered.out)
     found = {row["group"]: row["value"] for row in lines(bill.out)}
     assert set(found) == {"extend", "reflect", "render"}
     assert all(value > 0 for value in found.values())

@@ -76,14 +76,14 @@ def answered_twice(routes: Chat) -> list[str]:
 
 
 def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_nothing_is_bought_twice(
-    ltgc, birds, tmp_path
+    forked, birds, tmp_path
 ):
     routes = chat(answer, seeded(4, 0.3, FAULTS))
     with serving(routes) as address:
         real = ("--api-base", f"{address}/v1", "--llm", "gpt-4o")
-        described = ltgc("describe", "--data", birds, *real, OPENAI_API_KEY=KEY)
-        extended = ltgc("extend", "-n", 6, *real, input=described.out, OPENAI_API_KEY=KEY)
-        reflected = ltgc("reflect", "-k", 12, *real, input=extended.out, OPENAI_API_KEY=KEY)
+        described = forked("describe", "--data", birds, *real, OPENAI_API_KEY=KEY)
+        extended = forked("extend", "-n", 6, *real, input=described.out, OPENAI_API_KEY=KEY)
+        reflected = forked("reflect", "-k", 12, *real, input=extended.out, OPENAI_API_KEY=KEY)
         rows = lines(reflected.out)
         for name in NAMES:
             texts = [row["text"] for row in rows if row["kind"] == "description" and row["class"] == name]
@@ -94,7 +94,7 @@ def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_n
         # Once more: only what was refused is asked again; what was said is there.
         before = len(routes.seen)
         for stage, given, flags in (("extend", described, ("-n", 6)), ("reflect", extended, ("-k", 12))):
-            ltgc(stage, *flags, *real, input=given.out, OPENAI_API_KEY=KEY)
+            forked(stage, *flags, *real, input=given.out, OPENAI_API_KEY=KEY)
         assert answered_twice(routes) == []
         assert len(routes.seen) - before < before / 3
 
@@ -105,11 +105,11 @@ def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_n
     assert described.code == 1, described.err
 
 
-def test_the_image_is_really_sent_upright_and_no_larger_than_asked_for(ltgc, birds):
+def test_the_image_is_really_sent_upright_and_no_larger_than_asked_for(forked, birds):
     routes = chat(answer)
     with serving(routes) as address:
         flags = ("--api-base", f"{address}/v1", "--image-size", 128)
-        ran = ltgc("describe", "--data", birds, "--lmm", "gpt-4o", *flags, OPENAI_API_KEY=KEY)
+        ran = forked("describe", "--data", birds, "--lmm", "gpt-4o", *flags, OPENAI_API_KEY=KEY)
     described = [row for row in lines(ran.out) if row["kind"] == "description"]
     assert len(described) == 12 + 5
     shown = {}
@@ -122,11 +122,11 @@ def test_the_image_is_really_sent_upright_and_no_larger_than_asked_for(ltgc, bir
     assert (96, 128) in shown.values(), "the photo that EXIF turns stands upright"
 
 
-def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(ltgc, birds, store):
+def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(forked, birds, store):
     routes = chat(answer)
     with serving(routes) as address:
         flags = ("--api-base", f"{address}/v1", "--llm", "gpt-4o", "--data", birds)
-        dry = ltgc("describe", *flags, "--dry-run")
+        dry = forked("describe", *flags, "--dry-run")
         assert routes.seen == []
         assert dry.code == 0
         (row,) = [line for line in dry.err.splitlines() if line.startswith("describe") and "gpt-4o" in line]
@@ -136,16 +136,16 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(ltgc, birds, store):
         assert all(line["imagined"] for line in lines(dry.out) if line["kind"] == "description")
         assert not list(store.glob("artifacts/describe/*.jsonl"))
 
-        real = ltgc("describe", *flags, OPENAI_API_KEY=KEY)
+        real = forked("describe", *flags, OPENAI_API_KEY=KEY)
         assert len(routes.seen) == 17
-        again = ltgc("describe", *flags, "--dry-run")
+        again = forked("describe", *flags, "--dry-run")
     assert "17" in again.err.splitlines()[-2].split()
     assert "$" in real.err
 
 
-def test_what_a_dry_run_imagined_is_no_input_for_a_real_one(ltgc):
-    dry = ltgc("extend", "--class", "crane", "--dry-run")
-    ran = ltgc("reflect", input=dry.out)
+def test_what_a_dry_run_imagined_is_no_input_for_a_real_one(forked):
+    dry = forked("extend", "--class", "crane", "--dry-run")
+    ran = forked("reflect", input=dry.out)
     assert (ran.code, ran.out) == (2, "")
     assert "record 1 comes from a --dry-run and stands for an answer that was never asked" in ran.err
 
@@ -160,68 +160,68 @@ def test_a_dry_run_keeps_nothing_and_knows_the_price_of_a_batch(ltgc, birds, sto
     assert dollars[1] == pytest.approx(dollars[0] / 2, rel=0.05)
 
 
-def test_a_stand_in_has_no_batch_api(ltgc, birds):
-    ran = ltgc("describe", "--data", birds, "--batch")
+def test_a_stand_in_has_no_batch_api(forked, birds):
+    ran = forked("describe", "--data", birds, "--batch")
     assert (ran.code, ran.err) == (2, "ltgc: --batch: embedded has no batch API; leave it out\n")
 
 
 @pytest.mark.parametrize("address", ["http://[::1", "localhost:8000/v1", "nonsense"])
-def test_an_api_base_that_is_no_address_is_said_at_once(ltgc, address):
-    ran = ltgc("extend", "--class", "crane", "--llm", "mine", "--api-base", address)
+def test_an_api_base_that_is_no_address_is_said_at_once(forked, address):
+    ran = forked("extend", "--class", "crane", "--llm", "mine", "--api-base", address)
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
     assert f"--api-base {address}: no address of a server; write http://localhost:8000/v1" in ran.err
 
 
-def test_a_budget_of_calls_ends_the_run_and_the_next_one_goes_on(ltgc):
+def test_a_budget_of_calls_ends_the_run_and_the_next_one_goes_on(forked):
     routes = chat(answer)
     command = ("extend", *(flag for name in NAMES for flag in ("--class", name)), "--llm", "gpt-4o", "--max-calls", 3)
     with serving(routes) as address:
         flags = ("--api-base", f"{address}/v1")
-        first = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
+        first = forked(*command, *flags, OPENAI_API_KEY=KEY)
         assert (first.code, len(routes.seen)) == (4, 3)
         assert "--max-calls 3 is reached; run the same command again and it goes on" in first.err
-        second = ltgc(*command, *flags, OPENAI_API_KEY=KEY)
+        second = forked(*command, *flags, OPENAI_API_KEY=KEY)
     assert (second.code, len(routes.seen)) == (0, 4)
     assert {row["class"] for row in lines(second.out)} == set(NAMES)
 
 
-def test_a_budget_of_dollars_is_never_passed(ltgc):
+def test_a_budget_of_dollars_is_never_passed(forked):
     usage = {"prompt_tokens": 400, "completion_tokens": 400, "total_tokens": 800}  # half a cent
     routes = chat(lambda body: says("1. A photo of the class crane, at dusk.", model=body["model"], usage=usage))
     names = [flag for number in range(40) for flag in ("--class", f"crane {number}")]
     with serving(routes) as address:
         flags = ("--llm", "gpt-4o", "--api-base", f"{address}/v1", "--max-cost", 0.05)
-        ran = ltgc("extend", *names, *flags, OPENAI_API_KEY=KEY)
+        ran = forked("extend", *names, *flags, OPENAI_API_KEY=KEY)
     assert ran.code == 4
     assert "--max-cost 0.05 is reached" in ran.err
     # An answer may cost two cents: after six of them, at three cents, another could pass the five.
     assert len(routes.seen) == 6
 
 
-def test_a_budget_of_dollars_wants_a_price(ltgc):
+def test_a_budget_of_dollars_wants_a_price(forked):
     command = ("extend", "--class", "crane", "--llm", "openai/mine", "--api-base", "http://127.0.0.1:9")
-    ran = ltgc(*command, "--max-cost", 1, OPENAI_API_KEY=KEY)
+    ran = forked(*command, "--max-cost", 1, OPENAI_API_KEY=KEY)
     assert ran.code == 2
     assert "the price of openai/mine is not known; give it in US dollars per million tokens" in ran.err
 
 
-def test_a_wrong_key_stops_at_once_and_says_which_variable(ltgc):
+def test_a_wrong_key_stops_at_once_and_says_which_variable(forked):
     routes = chat(answer, lambda times, body: "wrong key")
     with serving(routes) as address:
-        ran = ltgc("extend", "--class", "crane", "--llm", "gpt-4o", "--api-base", f"{address}/v1", OPENAI_API_KEY=KEY)
+        ran = forked("extend", "--class", "crane", "--llm", "gpt-4o", "--api-base", f"{address}/v1", OPENAI_API_KEY=KEY)
     assert (ran.code, len(routes.seen)) == (3, 1)
     assert "set OPENAI_API_KEY" in ran.err
     assert len(ran.err.splitlines()) == 1
 
 
-def test_an_ambiguous_name_is_asked_once_with_the_class_images_and_used_from_then_on(ltgc, birds):
+def test_an_ambiguous_name_is_asked_once_with_the_class_images_and_used_from_then_on(forked, birds):
     def knowing(body: dict[str, Any]) -> str:
         return "large wading bird" if "In which sense" in json.dumps(body["messages"]) else answer(body)
 
     routes = chat(knowing)
     with serving(routes) as address:
         flags = ("--api-base", f"{address}/v1", "--lmm", "gpt-4o", "--disambiguate")
-        ran = ltgc("describe", "--data", birds, *flags, OPENAI_API_KEY=KEY)
+        ran = forked("describe", "--data", birds, *flags, OPENAI_API_KEY=KEY)
     asked = [seen for seen in routes.seen if "In which sense" in seen.text]
     assert [len(seen.images) for seen in asked] == [4]
     assert "describe: crane (label 1) is taken as: large wading bird" in ran.err
@@ -231,7 +231,7 @@ def test_an_ambiguous_name_is_asked_once_with_the_class_images_and_used_from_the
                and "class crane" in seen.text)  # fmt: skip
 
 
-def test_half_price_through_a_batch_and_what_it_refused_is_asked_one_by_one(ltgc, birds):
+def test_half_price_through_a_batch_and_what_it_refused_is_asked_one_by_one(forked, birds):
     def in_batch(line: dict[str, Any]) -> Any:
         text = json.dumps(line["body"]["messages"])
         return None if "class Trogon rufus" in text else answer(line["body"])
@@ -239,8 +239,8 @@ def test_half_price_through_a_batch_and_what_it_refused_is_asked_one_by_one(ltgc
     sent, live = batches(in_batch, statuses=("completed",), tokens=(10, 5)), chat(answer)
     with serving({**sent, **live}) as address:
         flags = ("--api-base", f"{address}/v1", "--lmm", "gpt-4o")
-        ran = ltgc("describe", "--data", birds, "--batch", *flags, OPENAI_API_KEY=KEY)
-        again = ltgc("describe", "--data", birds, "--batch", *flags, OPENAI_API_KEY=KEY)
+        ran = forked("describe", "--data", birds, "--batch", *flags, OPENAI_API_KEY=KEY)
+        again = forked("describe", "--data", birds, "--batch", *flags, OPENAI_API_KEY=KEY)
     described = [row for row in lines(ran.out) if row["kind"] == "description"]
     assert len(described) == 17
     assert [len(batch["lines"]) for batch in sent.made] == [17]
@@ -250,12 +250,12 @@ def test_half_price_through_a_batch_and_what_it_refused_is_asked_one_by_one(ltgc
     assert lines(again.out) == lines(ran.out)
 
 
-def test_a_run_that_met_a_broken_file_is_whole_and_is_answered_by_its_artifact(ltgc, birds):
+def test_a_run_that_met_a_broken_file_is_whole_and_is_answered_by_its_artifact(forked, birds):
     routes = chat(answer)
     with serving(routes) as address:
         flags = ("--data", birds, "--lmm", "gpt-4o", "--api-base", f"{address}/v1")
-        first = ltgc("describe", *flags, OPENAI_API_KEY=KEY)
-        second = ltgc("describe", *flags)
+        first = forked("describe", *flags, OPENAI_API_KEY=KEY)
+        second = forked("describe", *flags)
     assert (first.code, second.code) == (1, 1)
     assert second.out == first.out
     assert "answered by" in second.err

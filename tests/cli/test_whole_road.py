@@ -36,7 +36,7 @@ def pipe(environment, tmp_path, loaded):
     return done
 
 
-def test_seven_commands_in_a_pipe_and_again_for_nothing(ltgc, environment, tmp_path):
+def test_seven_commands_in_a_pipe_and_again_for_nothing(forked, environment, tmp_path):
     first = pipe(environment, tmp_path, "first")
     rows = [json.loads(line) for line in first.stdout.splitlines()]
     kinds = Counter(row["kind"] for row in rows)
@@ -60,28 +60,28 @@ def test_seven_commands_in_a_pipe_and_again_for_nothing(ltgc, environment, tmp_p
     assert all(libraries == [] for libraries in loaded.values()), loaded
 
     # Stage by stage through files: the same bytes, from the same artifacts.
-    ltgc("describe", "--data", "digits-lt", "--tail", 7, "-o", "a.jsonl")
+    forked("describe", "--data", "digits-lt", "--tail", 7, "-o", "a.jsonl")
     stages = ("extend -n 6", "reflect -k 8", "render", "filter", "mix-train --data digits-lt --steps 10")
     for number, stage in enumerate([*stages, "eval --data digits-lt --zero-shot"]):
         before, after = "abcdefg"[number], "abcdefg"[number + 1]
-        assert "asked" not in ltgc(*stage.split(), "-i", f"{before}.jsonl", "-o", f"{after}.jsonl").err
+        assert "asked" not in forked(*stage.split(), "-i", f"{before}.jsonl", "-o", f"{after}.jsonl").err
     assert (tmp_path / "g.jsonl").read_bytes() == first.stdout
 
 
-def test_what_was_trained_is_copied_out_as_one_file_for_open_clip(ltgc, tmp_path):
-    done = ltgc("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 2, "--out", "checkpoint", "--merge")
+def test_what_was_trained_is_copied_out_as_one_file_for_open_clip(forked, tmp_path):
+    done = forked("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 2, "--out", "checkpoint", "--merge")
     assert done.code == 0, done.err
     names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
     assert {"adapter", "head.safetensors", "classes.json", "open_clip_merged.safetensors", "done.json"} <= names
 
 
-def test_a_stream_of_other_classes_than_the_data_is_stopped_before_training(ltgc):
+def test_a_stream_of_other_classes_than_the_data_is_stopped_before_training(forked):
     drawn = '{"kind":"class","label":3,"class":"crane","tail":true}\n'
-    done = ltgc("mix-train", "--data", "digits-lt", input=drawn)
+    done = forked("mix-train", "--data", "digits-lt", input=drawn)
     assert done.code == 2 and "label 3 is 'crane' in the stream and is 'three' in --data" in done.err
 
 
-def test_filter_without_originals_says_what_to_do_before_anything_is_redrawn(ltgc):
-    stream = ltgc("render", "--t2i", "blank", input=ltgc("extend", "--class", "crane", "-n", 3).out).out
-    done = ltgc("filter", "--t2i", "blank", input=stream)
+def test_filter_without_originals_says_what_to_do_before_anything_is_redrawn(forked):
+    stream = forked("render", "--t2i", "blank", input=ltgc("extend", "--class", "crane", "-n", 3).out).out
+    done = forked("filter", "--t2i", "blank", input=stream)
     assert done.code == 2 and "--scale cosine" in done.err and done.out == ""
