@@ -82,6 +82,6 @@ def test_a_stream_of_other_classes_than_the_data_is_stopped_before_training(fork
 
 
 def test_filter_without_originals_says_what_to_do_before_anything_is_redrawn(forked):
-    stream = forked("render", "--t2i", "blank", input=ltgc("extend", "--class", "crane", "-n", 3).out).out
+    stream = forked("render", "--t2i", "blank", input=forked("extend", "--class", "crane", "-n", 3).out).out
     done = forked("filter", "--t2i", "blank", input=stream)
     assert done.code == 2 and "--scale cosine" in done.err and done.out == ""
