@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ltgc_cli import prompts
-from ltgc_cli.cli import bill, plans
-from ltgc_cli.cli.bill import Bill
-from ltgc_cli.cli.runner import Plan
-from ltgc_cli.cli.session import Asking, Limits, Session
+from ltgc_cli.pipeline import generate as plans
+from ltgc_cli.pipeline import usage as bill
+from ltgc_cli.pipeline.session import Asking, Limits, Session
+from ltgc_cli.pipeline.stage import Plan
+from ltgc_cli.pipeline.usage import UsageSum
 from ltgc_cli.providers import prices
 from ltgc_cli.records import Class, Image, Record, identify
 from ltgc_cli.stages.settings import Judging, Style
@@ -115,7 +116,7 @@ class Row(NamedTuple):
 
 def costs(benchmark: Benchmark, model: str) -> list[Row]:
     """Returns a row for each stage. Dollars are None where litellm's list does not know the model."""
-    whole = {stage: Bill() for stage in STAGES}
+    whole = {stage: UsageSum() for stage in STAGES}
     for shot in (benchmark.few, benchmark.medium):
         each = round(shot.images / shot.classes)
         rehearsed = rehearse(benchmark.names, each, benchmark.k, model)
@@ -130,11 +131,11 @@ def costs(benchmark: Benchmark, model: str) -> list[Row]:
     return [_row(benchmark, model, stage, whole[stage]) for stage in STAGES]
 
 
-def rehearse(names: Sequence[str], images: int, k: int, model: str) -> dict[str, Bill]:
+def rehearse(names: Sequence[str], images: int, k: int, model: str) -> dict[str, UsageSum]:
     """Returns what each stage would ask for classes of so many images: a dry run of the whole road."""
     asking = Asking(image_size=IMAGE_SIZE)
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, Bill] = {}
+        found: dict[str, UsageSum] = {}
         rows: Iterable[Record] = list(stand_ins(names, images))
         for stage in ("describe", "extend", "reflect", "render", "filter"):
             session = Session(Path(folder), limits=Limits(dry_run=True))
@@ -181,8 +182,8 @@ def _plan(stage: str, session: Session, k: int, model: str, asking: Asking) -> P
     )
 
 
-def _times(one: Bill, factor: float) -> Bill:
-    return Bill(
+def _times(one: UsageSum, factor: float) -> UsageSum:
+    return UsageSum(
         new=round(one.new * factor),
         prompt_tokens=round(one.prompt_tokens * factor),
         completion_tokens=round(one.completion_tokens * factor),
@@ -191,7 +192,7 @@ def _times(one: Bill, factor: float) -> Bill:
     )
 
 
-def _row(benchmark: Benchmark, model: str, stage: str, one: Bill) -> Row:
+def _row(benchmark: Benchmark, model: str, stage: str, one: UsageSum) -> Row:
     price = prices.find(model)
     half = None
     if price and stage in IN_BATCHES and model.partition("/")[0] in WITH_BATCHES:

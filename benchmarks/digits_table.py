@@ -24,7 +24,7 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.cli import demo
-from ltgc_cli.cli.view import GROUPS
+from ltgc_cli.cli.show import GROUPS
 from ltgc_cli.learn.datasets import Split
 from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
 from ltgc_cli.records import Metric

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ltgc_cli import store
-from ltgc_cli.ports import Drawing, Picture
+from ltgc_cli.ports import GeneratedImage, ImageRequest
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import diffusers as t2i
@@ -40,17 +40,17 @@ def descriptions(count: int) -> list[Description]:
     ]
 
 
-def ours(rows: Sequence[Description], style: Style, batch: int, paint: Any, folder: Path) -> float:
+def ours(rows: Sequence[Description], style: Style, batch: int, generate: Any, folder: Path) -> float:
     """Returns the seconds that render takes with an empty store. The port is the one that the command opens."""
     kept = store.Store(folder)
-    painting = store.cached_batch(paint(kept.put_object), kept, Picture)
+    painting = store.cached_batch(generate(kept.put_object), kept, GeneratedImage)
     start = time.perf_counter()
-    for lines in render([Group(CLASS, [*rows])], paint=painting, model="benchmark", style=style, batch=batch):
+    for lines in render([Group(CLASS, [*rows])], generate=painting, model="benchmark", style=style, batch=batch):
         assert len(lines) == 2 * len(rows), lines
     return time.perf_counter() - start
 
 
-def bare(drawings: Sequence[Drawing], loaded: t2i.Loaded, batch: int, save: Path | None) -> float:
+def bare(drawings: Sequence[ImageRequest], loaded: t2i.Loaded, batch: int, save: Path | None) -> float:
     """Returns the seconds that the plain loop takes, as diffusers' documentation has it."""
     import torch
 
@@ -177,16 +177,16 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         t2i.load = lambda spec, **_: loaded  # one pipeline for both, loaded before the clock starts
 
-        def paint(keep: Callable[[bytes], str]) -> Any:
+        def generate(keep: Callable[[bytes], str]) -> Any:
             return t2i.paint_port(spec, keep=keep, batch=args.batch, device=device)
 
         saved = folder / "bare"
         saved.mkdir()
         bare(drawings[: args.batch], loaded, args.batch, None)
-        ours(rows[: args.batch], style, args.batch, paint, folder / "warm-up")
+        ours(rows[: args.batch], style, args.batch, generate, folder / "warm-up")
         seconds = in_turns(
             args.rounds,
-            lambda number: ours(rows, style, args.batch, paint, folder / f"store-{number}"),
+            lambda number: ours(rows, style, args.batch, generate, folder / f"store-{number}"),
             lambda number: bare(drawings, loaded, args.batch, saved if args.save else None),
         )
     rates = [[args.images / run for run in runs] for runs in seconds]

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ltgc_cli.ports import Usage, unpriced
+from ltgc_cli.ports import Usage, request_name, unpriced
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -170,7 +170,7 @@ class Meter:
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         """Counts one answer. What is found in the store cost nothing this time."""
-        name = type(request).__name__
+        name = request_name(request)
         usage: Usage = getattr(answer, "usage", None) or Usage()
         with self._lock:
             counts = self.found if hit else self.asked
@@ -182,7 +182,7 @@ class Meter:
 
     def fail(self, request: msgspec.Struct, usage: Usage | None) -> None:
         """Counts a request that has no answer, and what it cost all the same."""
-        name = type(request).__name__
+        name = request_name(request)
         with self._lock:
             self.failed[name] = self.failed.get(name, 0) + 1
         self._pay(request, usage)

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 from ltgc_cli.calling import Given, file_writer, line_writer, lines_of, rows_of, stage, store_of
 from ltgc_cli.cli import cost as costing
-from ltgc_cli.cli import evaluating, exporting, language, learning, pictures, predicting, reporting
+from ltgc_cli.cli import evaluating, language, learning, pictures
+from ltgc_cli.cli import export as exporting
+from ltgc_cli.cli import report as reporting
 from ltgc_cli.errors import InputError
+from ltgc_cli.pipeline.evaluation import predict as predicting
 from ltgc_cli.records import Checkpoint, Image, Record, Rejected
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) ->
 
 def curves(given: Given, cache_dir: Path | None = None) -> dict[str, list[dict[str, float]]]:
     """Returns the training curve of each checkpoint of a stream, by its method, as `figures.curves` takes them."""
-    from ltgc_cli.cli import provenance
+    from ltgc_cli.pipeline import lineage as provenance
 
     return provenance.curves(rows_of(given), store_of(given, cache_dir).folder)
 
@@ -103,7 +106,7 @@ def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[f
 
     Only the store has these scores, and it knows them by the run that wrote the stream: a changed one has none.
     """
-    from ltgc_cli.cli import provenance
+    from ltgc_cli.pipeline import lineage as provenance
 
     rows, store = rows_of(given), store_of(given, cache_dir)
     runs = provenance.road(hashlib.sha256(lines_of(rows).encode()).hexdigest(), store.folder).runs

@@ -8,13 +8,13 @@ A port is a plain function, so a test's fake is a lambda.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 
 Task = Literal["describe", "extend", "reflect", "template", "refine", "sense", "recognize"]
 Schema = Literal["descriptions", "description", "numbers", "sense", "name"]
-PictureFormat = Literal["png", "webp"]
+ImageFormat = Literal["png", "webp"]
 
 # A field that a request got after its first version is UNSET where it is not used: it is then in no JSON, and
 # the keys of all requests that do without it, and the answers paid for under them, stay what they were.
@@ -74,7 +74,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
-class Drawing(msgspec.Struct, frozen=True, kw_only=True):
+class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A picture to be drawn. `None` leaves the choice to the model's own default."""
 
     model: str
@@ -92,11 +92,11 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
     """sha256 of the image that the drawing starts from (image to image)."""
     strength: float | msgspec.UnsetType = msgspec.UNSET
     """How much of `original` is drawn over, in (0, 1]."""
-    format: PictureFormat | msgspec.UnsetType = msgspec.UNSET
+    format: ImageFormat | msgspec.UnsetType = msgspec.UNSET
     """What the picture is written as; UNSET is PNG."""
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     """A drawn picture: the sha256 of its bytes, which lie in the store's objects."""
 
     sha256: str
@@ -113,7 +113,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Rival(msgspec.Struct, frozen=True, kw_only=True):
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Which text of many an image is most alike, its own text left out, according to a CLIP model."""
 
     model: str
@@ -125,20 +125,29 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """sha256 of the texts, a JSON list that lies in the store's objects, as thousands of texts would in every key."""
 
 
-class Nearest(msgspec.Struct, frozen=True, kw_only=True):
+class NearestClass(msgspec.Struct, frozen=True, kw_only=True):
     """The text of a Rival that an image is most alike, and its raw cosine in [-1, 1]."""
 
     text: str
     cosine: float
 
 
-REQUESTS: dict[str, tuple[type[Question | Drawing | Match | Rival], type[Any]]] = {
+REQUESTS: dict[str, tuple[type[Question | ImageRequest | Match | Comparison], type[Any]]] = {
     "Question": (Question, Answer),
-    "Drawing": (Drawing, Picture),
+    "Drawing": (ImageRequest, GeneratedImage),
     "Match": (Match, float),
-    "Rival": (Rival, Nearest),
+    "Rival": (Comparison, NearestClass),
 }
-"""Each request and its answer, by the name that the store and recordings have it under."""
+"""Each request and its answer, by the name that the store and recordings have it under.
+
+The names are those of the first version: another name is another key, and every answer paid for again.
+"""
+_NAMES = {request: name for name, (request, _) in REQUESTS.items()}
+
+
+def request_name(request: msgspec.Struct) -> str:
+    """Returns the name that the store and recordings have a request's type under."""
+    return _NAMES.get(cast(Any, type(request))) or type(request).__name__
 
 
 class Ask(Protocol):
@@ -150,10 +159,10 @@ class Ask(Protocol):
     def __call__(self, question: Question, /) -> Answer: ...
 
 
-class Paint(Protocol):
+class Generate(Protocol):
     """Returns one picture per drawing, in order, or a Refused in the place of one that failed."""
 
-    def __call__(self, drawings: Sequence[Drawing], /) -> Sequence[Picture | Exception]: ...
+    def __call__(self, drawings: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
 
 
 class Score(Protocol):
@@ -165,4 +174,4 @@ class Score(Protocol):
 class Compare(Protocol):
     """Returns the nearest other text of each rival, in order, or a Refused in place of one that failed."""
 
-    def __call__(self, rivals: Sequence[Rival], /) -> Sequence[Nearest | Exception]: ...
+    def __call__(self, rivals: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...

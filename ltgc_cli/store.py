@@ -23,7 +23,7 @@ import msgspec
 from diskcache.core import MODE_PICKLE, MODE_RAW
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import REQUESTS, Drawing, Match, Question, Rival
+from ltgc_cli.ports import REQUESTS, Comparison, ImageRequest, Match, Question, request_name
 
 SCHEMA = 1
 """Part of every key. A change here makes every user pay again: say so in the CHANGELOG."""
@@ -45,7 +45,7 @@ Ans = TypeVar("Ans")
 
 def key(request: msgspec.Struct) -> str:
     """Returns the sha256 (hex) of the canonical JSON of a frozen request, its type and the schema version."""
-    return _key(type(request).__name__, msgspec.to_builtins(request))
+    return _key(request_name(request), msgspec.to_builtins(request))
 
 
 def _key(name: str, asked: Any) -> str:
@@ -229,7 +229,7 @@ class Store:
 class Entry(NamedTuple):
     """What was asked, and what was answered."""
 
-    request: Question | Drawing | Match | Rival
+    request: Question | ImageRequest | Match | Comparison
     answer: Any
 
 
@@ -258,7 +258,7 @@ def entry(k: str, text: str | bytes) -> Entry:
     return Entry(request, answer)
 
 
-def _request(name: str, asked: Any) -> Question | Drawing | Match | Rival | None:
+def _request(name: str, asked: Any) -> Question | ImageRequest | Match | Comparison | None:
     try:
         return msgspec.convert(asked, REQUESTS[name][0])
     except msgspec.ValidationError:
@@ -375,5 +375,5 @@ def _answer(entry: dict[str, Any], answer_type: type[Ans]) -> Ans:
 
 def entry_for(request: msgspec.Struct, answer: Any) -> dict[str, Any]:
     """Returns the entry that is kept of a request and its answer."""
-    asked = {"type": type(request).__name__, **msgspec.to_builtins(request)}
+    asked = {"type": request_name(request), **msgspec.to_builtins(request)}
     return {"request": asked, "answer": msgspec.to_builtins(answer)}

@@ -7,7 +7,20 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ltgc_cli.ports import Answer, Ask, Compare, Drawing, Match, Nearest, Paint, Picture, Question, Rival, Score, Usage
+from ltgc_cli.ports import (
+    Answer,
+    Ask,
+    Compare,
+    Comparison,
+    Generate,
+    GeneratedImage,
+    ImageRequest,
+    Match,
+    NearestClass,
+    Question,
+    Score,
+    Usage,
+)
 from ltgc_cli.records import Class, Description, Image, Record, identify
 
 FREE = Usage()
@@ -45,18 +58,18 @@ def by_task(**answers: Any) -> Ask:
     return ask
 
 
-def draws(failing: Callable[[Drawing], Exception | None] = lambda _: None) -> Paint:
+def draws(failing: Callable[[ImageRequest], Exception | None] = lambda _: None) -> Generate:
     """A Paint whose picture of a request is named by the request's text and seed, in any batch."""
 
-    def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
-        paint.seen.append(list(drawings))
-        return [failing(d) or Picture(sha256=picture_of(d)) for d in drawings]
+    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
+        generate.seen.append(list(drawings))
+        return [failing(d) or GeneratedImage(sha256=picture_of(d)) for d in drawings]
 
-    paint.seen = []
-    return paint
+    generate.seen = []
+    return generate
 
 
-def picture_of(drawing: Drawing) -> str:
+def picture_of(drawing: ImageRequest) -> str:
     return sha(f"{drawing.text} {drawing.seed}")
 
 
@@ -71,10 +84,10 @@ def rates(cosine: Callable[[Match], float | Exception]) -> Score:
     return score
 
 
-def points(nearest: Callable[[Rival], Nearest | Exception]) -> Compare:
+def points(nearest: Callable[[Comparison], NearestClass | Exception]) -> Compare:
     """A Compare that gives each rival what `nearest` says of it."""
 
-    def compare(rivals: Sequence[Rival]) -> list[Nearest | Exception]:
+    def compare(rivals: Sequence[Comparison]) -> list[NearestClass | Exception]:
         compare.seen.append(list(rivals))
         return [nearest(rival) for rival in rivals]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from fakes import a_class, an_image, by_task, of, rates, says, sha
 
-from ltgc_cli.ports import Picture
+from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Made, identify
 from ltgc_cli.stages.filter import evaluate
 from ltgc_cli.stages.settings import Judging, Style
@@ -49,14 +49,14 @@ def group(*features: str, cls=CRANE, originals: int = 0) -> Group:
 
 
 def paint_as_told(drawings):
-    return [Picture(sha256=sha(request.text)) for request in drawings]
+    return [GeneratedImage(sha256=sha(request.text)) for request in drawings]
 
 
-def run(groups, cosines, *, settings=COSINE, template=CAPPED, refine=None, paint=paint_as_told, **options) -> list:
+def run(groups, cosines, *, settings=COSINE, template=CAPPED, refine=None, generate=paint_as_told, **options) -> list:
     """Returns the rows of all the classes."""
     by_sha = {sha(name): cosine for name, cosine in cosines.items()}
     ask = by_task(template=template, refine=refine or says(lambda q: pytest.fail("nothing is to be refined")))
-    ports = {"ask": ask, "paint": paint, "score": rates(lambda match: by_sha[match.image])}
+    ports = {"ask": ask, "paint": generate, "score": rates(lambda match: by_sha[match.image])}
     ports |= {"llm": "m", "t2i": "sd", "clip": "clip", "settings": settings, "style": Style()}
     return [row for rows in evaluate(groups, **ports | options) for row in rows]
 

@@ -7,7 +7,7 @@ import pytest
 
 from ltgc_cli.budget import Budget, guarded, guarded_batch
 from ltgc_cli.errors import BudgetError, Refused
-from ltgc_cli.ports import Answer, Drawing, Picture, Question, Usage
+from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Question, Usage
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …")
 
@@ -16,8 +16,8 @@ def costing(dollars: float) -> Answer:
     return Answer(text="1. …", usage=Usage(dollars=dollars))
 
 
-def drawing(seed: int) -> Drawing:
-    return Drawing(model="api", text="A photo of crane.", seed=seed)
+def drawing(seed: int) -> ImageRequest:
+    return ImageRequest(model="api", text="A photo of crane.", seed=seed)
 
 
 def test_without_limits_everything_is_asked():
@@ -90,21 +90,21 @@ def test_what_a_refusal_cost_is_spent_too():
 def test_of_a_batch_what_fits_is_drawn_and_the_rest_get_the_error_in_their_place():
     seen = []
 
-    def paint(drawings):
+    def generate(drawings):
         seen.append([d.seed for d in drawings])
-        return [Picture(sha256=f"{d.seed}", usage=Usage(dollars=0.04)) for d in drawings]
+        return [GeneratedImage(sha256=f"{d.seed}", usage=Usage(dollars=0.04)) for d in drawings]
 
-    answers = guarded_batch(paint, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(5)])
+    answers = guarded_batch(generate, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(5)])
     assert [a.sha256 for a in answers[:2]] == ["0", "1"]
     assert all(isinstance(a, BudgetError) for a in answers[2:])
     assert seen == [[0, 1]]
 
 
 def test_a_batch_that_costs_less_than_was_set_aside_goes_on_to_the_end():
-    def paint(drawings):
-        return [Picture(sha256=f"{d.seed}", usage=Usage(dollars=0.01)) for d in drawings]
+    def generate(drawings):
+        return [GeneratedImage(sha256=f"{d.seed}", usage=Usage(dollars=0.01)) for d in drawings]
 
-    answers = guarded_batch(paint, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(6)])
+    answers = guarded_batch(generate, Budget(dollars=0.10), lambda _: 0.04)([drawing(n) for n in range(6)])
     assert [a.sha256 for a in answers] == ["0", "1", "2", "3", "4", "5"]
 
 

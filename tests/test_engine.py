@@ -10,12 +10,12 @@ import pytest
 
 from ltgc_cli.engine import Meter, in_order, in_rounds
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Picture, Question, Rival, Usage
+from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Match, NearestClass, Question, Usage
 
 QUESTION = Question(model="m", task="extend", subject="crane", text="a")
-DRAWING = Drawing(model="sd", text="a", seed=1)
+DRAWING = ImageRequest(model="sd", text="a", seed=1)
 MATCH = Match(model="clip", image="ab", text="a")
-RIVAL = Rival(model="clip", image="ab", own="a", among="cd")
+RIVAL = Comparison(model="clip", image="ab", own="a", among="cd")
 
 
 def soon(condition) -> bool:
@@ -277,9 +277,9 @@ def test_what_was_asked_and_what_was_found_are_counted_apart_and_by_kind():
     meter = Meter()
     meter(QUESTION, Answer(text="a"), hit=False)
     meter(QUESTION, Answer(text="a"), hit=True)
-    meter(DRAWING, Picture(sha256="ab"), hit=True)
+    meter(DRAWING, GeneratedImage(sha256="ab"), hit=True)
     meter(MATCH, 0.25, hit=False)
-    meter(RIVAL, Nearest(text="a heron", cosine=0.2), hit=False)
+    meter(RIVAL, NearestClass(text="a heron", cosine=0.2), hit=False)
 
     assert meter.asked == {"Question": 1, "Match": 1, "Rival": 1}
     assert meter.found == {"Question": 1, "Drawing": 1}
@@ -290,15 +290,15 @@ def test_tokens_and_dollars_sum_and_an_unknown_price_is_not_taken_for_nothing():
     meter(QUESTION, Answer(text="a", usage=Usage(prompt_tokens=10, completion_tokens=5, dollars=0.25)), hit=False)
     meter(QUESTION, Answer(text="b", usage=Usage(prompt_tokens=10, completion_tokens=5, dollars=0.0)), hit=False)
     meter(QUESTION, Answer(text="c", usage=Usage(prompt_tokens=10, completion_tokens=5)), hit=False)
-    meter(DRAWING, Picture(sha256="ab", usage=Usage(dollars=0.5)), hit=False)
-    meter(DRAWING, Picture(sha256="cd"), hit=False)
+    meter(DRAWING, GeneratedImage(sha256="ab", usage=Usage(dollars=0.5)), hit=False)
+    meter(DRAWING, GeneratedImage(sha256="cd"), hit=False)
 
     assert (meter.tokens, meter.dollars, meter.unpriced) == (45, 0.75, 1)
 
 
 def test_a_picture_by_an_image_api_is_paid_for_though_it_tells_no_tokens():
     meter = Meter()
-    meter(Drawing(model="litellm:my-images", text="a", seed=1), Picture(sha256="cd"), hit=False)
+    meter(ImageRequest(model="litellm:my-images", text="a", seed=1), GeneratedImage(sha256="cd"), hit=False)
 
     assert (meter.dollars, meter.unpriced) == (0.0, 1)
 
@@ -313,7 +313,7 @@ def test_what_is_found_in_the_store_costs_nothing_this_time():
 def test_a_summary_says_what_was_asked_found_used_and_paid():
     meter = Meter()
     for number in range(1200):
-        meter(DRAWING, Picture(sha256="ab"), hit=number > 0)
+        meter(DRAWING, GeneratedImage(sha256="ab"), hit=number > 0)
     meter(QUESTION, Answer(text="a", usage=Usage(prompt_tokens=1000, completion_tokens=234, dollars=0.306)), hit=False)
     meter(QUESTION, Answer(text="b", usage=Usage(prompt_tokens=1)), hit=False)
 

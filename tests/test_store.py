@@ -21,11 +21,11 @@ import diskcache
 import pytest
 
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Answer, Drawing, Match, Picture, Question, Usage
+from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Match, Question, Usage, request_name
 from ltgc_cli.store import Store, cached, cached_batch, key, write_atomically
 
 QUESTION = Question(model="gpt-4o", task="describe", subject="crane", text="Please describe.", images=("ab" * 32,))
-DRAWING = Drawing(model="sd", text="A photo of crane.", seed=7)
+DRAWING = ImageRequest(model="sd", text="A photo of crane.", seed=7)
 MATCH = Match(model="ViT-B-32/openai", image="ab" * 32, text="A photo of crane.")
 
 
@@ -95,13 +95,14 @@ def test_whatever_can_change_an_answer_changes_its_key(changed):
 
 
 def test_the_order_in_which_a_request_was_spelled_out_is_not_in_its_key():
-    assert key(Drawing(seed=7, text="A photo of crane.", model="sd")) == key(DRAWING)
+    assert key(ImageRequest(seed=7, text="A photo of crane.", model="sd")) == key(DRAWING)
 
 
 def test_another_process_with_another_hash_seed_and_folder_has_the_same_key(tmp_path):
     code = (
-        "import os, sys; os.chdir(sys.argv[1]); from ltgc_cli.ports import Drawing; from ltgc_cli.store import key;"
-        "print(key(Drawing(model='sd', text='A photo of crane.', seed=7)))"
+        "import os, sys; os.chdir(sys.argv[1]); from ltgc_cli.ports import ImageRequest;"
+        "from ltgc_cli.store import key;"
+        "print(key(ImageRequest(model='sd', text='A photo of crane.', seed=7)))"
     )
     one, two = (python(code, str(tmp_path), PYTHONHASHSEED=seed) for seed in ("1", "2"))
 
@@ -227,7 +228,7 @@ def test_memory_stays_flat_however_many_questions_pass(store):
 def test_every_answer_is_tallied_as_asked_or_found(store):
     tally = []
     ask = cached(
-        lambda _: Answer(text="a"), store, Answer, lambda q, a, *, hit: tally.append((type(q).__name__, a.text, hit))
+        lambda _: Answer(text="a"), store, Answer, lambda q, a, *, hit: tally.append((request_name(q), a.text, hit))
     )
     ask(QUESTION)
     ask(QUESTION)
@@ -239,55 +240,59 @@ def test_every_answer_is_tallied_as_asked_or_found(store):
 
 
 def pictures(drawings):
-    return [Picture(sha256=hashlib.sha256(drawing.text.encode()).hexdigest()) for drawing in drawings]
+    return [GeneratedImage(sha256=hashlib.sha256(drawing.text.encode()).hexdigest()) for drawing in drawings]
 
 
-def drawing(text: str) -> Drawing:
-    return Drawing(model="sd", text=text, seed=1)
+def drawing(text: str) -> ImageRequest:
+    return ImageRequest(model="sd", text=text, seed=1)
 
 
 def test_a_batch_passes_on_only_what_is_new_and_keeps_the_order(store):
     batches = []
-    paint = cached_batch(lambda batch: batches.append([d.text for d in batch]) or pictures(batch), store, Picture)
+    generate = cached_batch(
+        lambda batch: batches.append([d.text for d in batch]) or pictures(batch), store, GeneratedImage
+    )
 
-    paint([drawing("b"), drawing("d")])
-    assert paint([drawing(text) for text in "abcde"]) == pictures([drawing(text) for text in "abcde"])
+    generate([drawing("b"), drawing("d")])
+    assert generate([drawing(text) for text in "abcde"]) == pictures([drawing(text) for text in "abcde"])
     assert batches == [["b", "d"], ["a", "c", "e"]]
 
 
 def test_a_batch_that_is_all_there_asks_nothing(store):
-    cached_batch(pictures, store, Picture)([drawing("a")])
+    cached_batch(pictures, store, GeneratedImage)([drawing("a")])
 
-    assert cached_batch(lambda _: 1 / 0, store, Picture)([drawing("a")]) == pictures([drawing("a")])
-    assert cached_batch(lambda _: 1 / 0, store, Picture)([]) == []
+    assert cached_batch(lambda _: 1 / 0, store, GeneratedImage)([drawing("a")]) == pictures([drawing("a")])
+    assert cached_batch(lambda _: 1 / 0, store, GeneratedImage)([]) == []
 
 
 def test_what_stands_twice_in_a_batch_is_asked_once_and_answered_twice(store):
     batches = []
-    paint = cached_batch(lambda batch: batches.append([d.text for d in batch]) or pictures(batch), store, Picture)
+    generate = cached_batch(
+        lambda batch: batches.append([d.text for d in batch]) or pictures(batch), store, GeneratedImage
+    )
 
-    assert paint([drawing(text) for text in "abaab"]) == pictures([drawing(text) for text in "abaab"])
+    assert generate([drawing(text) for text in "abaab"]) == pictures([drawing(text) for text in "abaab"])
     assert batches == [["a", "b"]]
 
 
 def test_a_failure_in_a_batch_stands_in_its_place_and_is_not_kept(store):
     refused = Refused("not that one")
-    paint = cached_batch(
+    generate = cached_batch(
         lambda batch: [refused if d.text == "b" else p for d, p in zip(batch, pictures(batch), strict=True)],
         store,
-        Picture,
+        GeneratedImage,
     )
-    answers = paint([drawing(text) for text in "abb"])
+    answers = generate([drawing(text) for text in "abb"])
 
     assert answers == [*pictures([drawing("a")]), refused, refused]
     assert len(store) == 1
 
 
 def test_an_answer_too_few_is_an_error_and_nothing_is_mistaken_for_another(store):
-    paint = cached_batch(lambda batch: pictures(batch)[1:], store, Picture)
+    generate = cached_batch(lambda batch: pictures(batch)[1:], store, GeneratedImage)
 
     with pytest.raises(ValueError, match="shorter"):
-        paint([drawing("a"), drawing("b")])
+        generate([drawing("a"), drawing("b")])
 
 
 def test_the_answers_of_a_batch_are_kept_together_and_earlier_ones_hold(store):

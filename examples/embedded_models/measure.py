@@ -102,7 +102,7 @@ def pipeline(folder: Path) -> DiffusionPipeline:
     return pipe
 
 
-def paint(pipe: DiffusionPipeline, prompts: list[str], seed: int) -> Tensor:
+def generate(pipe: DiffusionPipeline, prompts: list[str], seed: int) -> Tensor:
     pictures = []
     for at in range(0, len(prompts), 50):
         some = prompts[at : at + 50]
@@ -151,7 +151,7 @@ def main() -> None:
 
     truth, prompts = asked(args.drawings, seed=7)
     pipe = pipeline(args.models / "t2i")
-    drawn = paint(pipe, prompts, seed=7)
+    drawn = generate(pipe, prompts, seed=7)
     net = reader()
     svc = SVC(gamma="scale", C=10).fit(vectors(hand), hand_digits)
 
@@ -178,7 +178,7 @@ def main() -> None:
         "taught_svc": percent(svc_reads(taught) == taught_digits),
         "fonts_net": percent(reads(net, fonts) == held["digit"]),
         "variety": (variety(drawn, truth["digit"]), variety(taught, taught_digits), variety(hand, hand_digits)),
-        "paint_seconds": timed(lambda: paint(pipe, prompts[:100], seed=0)),
+        "paint_seconds": timed(lambda: generate(pipe, prompts[:100], seed=0)),
         "encode_seconds": timed(lambda: score(hand[:500], ["three"])),
         "step_seconds": step_time(model),
         "megabytes": {kind: megabytes(args.models / kind) for kind in ("clip", "t2i")},

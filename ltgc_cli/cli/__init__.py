@@ -23,29 +23,29 @@ from ltgc_cli.errors import InputError, LtgcError, nearest
 
 COMMANDS = {
     "All of it": {
-        "demo": ("demo", "Run all seven stages on handwritten digits, offline, in minutes."),
-        "init": ("starting", "Look at a data set, and write ltgc.toml for `ltgc run`."),
-        "run": ("running", "Go the whole road, describe to eval, by what ltgc.toml says."),
+        "demo": ("cli.demo", "Run all seven stages on handwritten digits, offline, in minutes."),
+        "init": ("cli.init", "Look at a data set, and write ltgc.toml for `ltgc run`."),
+        "run": ("pipeline.run", "Go the whole road, describe to eval, by what ltgc.toml says."),
     },
     "Stage by stage": {
-        "describe": ("language", "Describe the original images of the tail classes (Prompt 1)."),
-        "extend": ("language", "List what the images of a class do not show (Prompt 2)."),
-        "reflect": ("language", "Drop repeats, and ask until there are enough (Prompt 3)."),
-        "render": ("pictures", "Draw one image per description."),
-        "filter": ("pictures", "Reject drawings unlike their class, redraw them (Prompts 4, 5)."),
-        "mix-train": ("learning", "Fine-tune CLIP on originals and drawings, mixed (BalanceMix)."),
-        "eval": ("evaluating", "Measure accuracy over many-, medium- and few-shot classes."),
+        "describe": ("cli.language", "Describe the original images of the tail classes (Prompt 1)."),
+        "extend": ("cli.language", "List what the images of a class do not show (Prompt 2)."),
+        "reflect": ("cli.language", "Drop repeats, and ask until there are enough (Prompt 3)."),
+        "render": ("cli.pictures", "Draw one image per description."),
+        "filter": ("cli.pictures", "Reject drawings unlike their class, redraw them (Prompts 4, 5)."),
+        "mix-train": ("cli.learning", "Fine-tune CLIP on originals and drawings, mixed (BalanceMix)."),
+        "eval": ("cli.evaluating", "Measure accuracy over many-, medium- and few-shot classes."),
     },
     "What came of it": {
-        "report": ("reporting", "Show a run in one HTML file."),
-        "review": ("reviewing", "Keep or reject drawings by hand, in the browser."),
-        "predict": ("predicting", "Classify images with a checkpoint."),
-        "export": ("exporting", "Write the generated images to a new folder."),
-        "cost": ("cost", "Sum up what the records of a stream cost."),
+        "report": ("cli.report", "Show a run in one HTML file."),
+        "review": ("cli.review", "Keep or reject drawings by hand, in the browser."),
+        "predict": ("pipeline.evaluation.predict", "Classify images with a checkpoint."),
+        "export": ("cli.export", "Write the generated images to a new folder."),
+        "cost": ("cli.cost", "Sum up what the records of a stream cost."),
     },
     "Upkeep": {
-        "cache": ("caching", "Look into the store of answers, check, share, prune it."),
-        "doctor": ("doctor", "Look whether everything is in place."),
+        "cache": ("cli.cache", "Look into the store of answers, check, share, prune it."),
+        "doctor": ("cli.doctor", "Look whether everything is in place."),
     },
 }
 """The commands as `ltgc --help` lists them, each with its module, which is imported when the command is wanted."""
@@ -63,7 +63,7 @@ class _Imported(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            import_module(f"ltgc_cli.cli.{self._modules[name]}")
+            import_module(f"ltgc_cli.{self._modules[name]}")
             self._made[name] = _registered(name)
         return self._made[name]
 
@@ -287,7 +287,7 @@ def main() -> None:
 
 
 def _complete() -> None:
-    from ltgc_cli.cli import completing
+    from ltgc_cli.cli import completion as completing
 
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)

@@ -36,7 +36,7 @@ def cost(
     """
     import sys
 
-    from ltgc_cli.cli.bill import metrics, rows, sums
+    from ltgc_cli.pipeline.usage import metrics, rows, sums
     from ltgc_cli.records import dump, read
 
     if not input and sys.stdin.isatty():

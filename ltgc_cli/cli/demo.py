@@ -15,10 +15,10 @@ from ltgc_cli.cli import options as o
 from ltgc_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from ltgc_cli.cli.runner import Plan
-    from ltgc_cli.cli.session import Session
     from ltgc_cli.learn.datasets import Split
     from ltgc_cli.learn.settings import Settings
+    from ltgc_cli.pipeline.session import Session
+    from ltgc_cli.pipeline.stage import Plan
     from ltgc_cli.records import Record
     from ltgc_cli.stages.settings import Judging
 
@@ -48,7 +48,8 @@ def demo(
     ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
     """
     from ltgc_cli import records
-    from ltgc_cli.cli import reporting, view
+    from ltgc_cli.cli import report as reporting
+    from ltgc_cli.cli import show as view
     from ltgc_cli.learn.settings import Settings
     from ltgc_cli.stages.settings import Judging
 
@@ -84,9 +85,9 @@ _PLAIN = 4
 
 def generating(data: str, k: int, judging: Judging, plain: int = 0) -> list[Step]:
     """Returns describe … filter over a data set with the embedded models and filter's settings."""
-    from ltgc_cli.cli import plans
-    from ltgc_cli.cli.session import Asking
     from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.pipeline import generate as plans
+    from ltgc_cli.pipeline.session import Asking
     from ltgc_cli.prompts import PAPER
     from ltgc_cli.stages.settings import Style
 
@@ -113,24 +114,24 @@ def generating(data: str, k: int, judging: Judging, plain: int = 0) -> list[Step
 
 def trained(data: str, settings: Settings, name: str = "", *, generated: bool = True) -> Step:
     """Returns one mix-train with the embedded CLIP."""
-    from ltgc_cli.cli.training_plan import training
     from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.pipeline.training.stage import training
 
     return lambda s: training(s, data=Source(data), clip="embedded", settings=settings, generated=generated, name=name)
 
 
 def evaluated(data: str, split: Split = "test") -> Step:
     """Returns eval over every checkpoint of the stream, with CLIP itself beside them."""
-    from ltgc_cli.cli.evaluating_plan import evaluating
     from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.pipeline.evaluation.stage import evaluating
 
     return lambda s: evaluating(s, data=Source(data), split=split, clip="embedded", zero_shot=True)
 
 
 def walked(steps: Iterable[Step], folder: Path, artifact: Path | None = None) -> Path:
     """Returns the artifact of the last of several stages, each of which read the one of the stage before."""
-    from ltgc_cli.cli.runner import Streams, execute
-    from ltgc_cli.cli.session import Session
+    from ltgc_cli.pipeline.session import Session
+    from ltgc_cli.pipeline.stage import Streams, execute
 
     for step in steps:
         session = Session(folder)  # one each, so that each counts its own questions

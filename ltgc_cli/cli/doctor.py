@@ -15,8 +15,8 @@ from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
 
 if TYPE_CHECKING:
-    from ltgc_cli.cli.doctor_checks import Check
-    from ltgc_cli.cli.doctor_models import Model
+    from ltgc_cli.doctor.checks import Check
+    from ltgc_cli.doctor.models import Model
 
 
 @app.command()
@@ -48,7 +48,7 @@ def doctor(
     ltgc doctor
     LTGC_LLM=gpt-4o ltgc doctor --ask
     """
-    from ltgc_cli.cli.doctor_models import configured
+    from ltgc_cli.doctor.models import configured
 
     console.configure(quiet=quiet)
     specs: Any = {"lmm": lmm, "llm": llm, "t2i": t2i, "clip": clip}
@@ -65,8 +65,8 @@ def doctor(
 
 def _checks(models: Iterable[Model], servers: dict[str, str], folder: Path, ask: bool) -> Iterator[Check]:
     """Returns what was found, scrubbed of what looks like a key: libraries and providers repeat them."""
-    from ltgc_cli.cli import doctor_checks as here
-    from ltgc_cli.cli import doctor_models as there
+    from ltgc_cli.doctor import checks as here
+    from ltgc_cli.doctor import models as there
     from ltgc_cli.providers.llm.faults import scrubbed
 
     models = list(models)
@@ -101,7 +101,7 @@ def _checks(models: Iterable[Model], servers: dict[str, str], folder: Path, ask:
 def _show(checks: Iterable[Check], json: bool) -> None:
     from json import dumps
 
-    from ltgc_cli.cli.runner import Streams, writing
+    from ltgc_cli.pipeline.stage import Streams, writing
 
     checks = list(checks)
     with writing(Streams(json=json)) as write:

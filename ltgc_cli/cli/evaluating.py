@@ -75,7 +75,7 @@ def eval_(
     ltgc eval --data digits-lt --zero-shot
     ltgc eval --data birds-test/ --lmm gpt-4o --dry-run                      # what asking directly would cost
     """
-    from ltgc_cli.cli.evaluating_plan import Direct, evaluating
+    from ltgc_cli.pipeline.evaluation.stage import Direct, evaluating
 
     session = f.session(cache_dir, None, quiet, f.limits(dry_run, max_cost, None, price))
     alone = bool(zero_shot or direct) and not input and f.nothing_piped()

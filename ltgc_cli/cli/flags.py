@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import PictureFormat
+from ltgc_cli.ports import ImageFormat
 from ltgc_cli.stages.settings import Style
 
 if TYPE_CHECKING:
-    from ltgc_cli.cli.bill import Bill
-    from ltgc_cli.cli.runner import Plan, Streams
-    from ltgc_cli.cli.session import Asking, Limits, Session
     from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.pipeline.session import Asking, Limits, Session
+    from ltgc_cli.pipeline.stage import Plan, Streams
+    from ltgc_cli.pipeline.usage import UsageSum
     from ltgc_cli.stages.verdicts import Verdicts
 
 
@@ -31,7 +31,7 @@ class Ran(NamedTuple):
     exit_code: int = 0
     dollars: float = 0.0
     """What this run paid."""
-    would_ask: Mapping[tuple[str, str], Bill] = {}
+    would_ask: Mapping[tuple[str, str], UsageSum] = {}
     """What a dry run found that it would ask, by purpose and model."""
 
 
@@ -56,14 +56,14 @@ def default_folder() -> Path:
 def session(
     cache_dir: Path | None, record: Path | None, quiet: bool, limits: Limits | None = None, *, half_price: bool = False
 ) -> Session:
-    from ltgc_cli.cli.session import NO_LIMITS, Session
+    from ltgc_cli.pipeline.session import NO_LIMITS, Session
 
     console.configure(quiet=quiet)
     return Session(cache_dir or default_folder(), record, limits or NO_LIMITS, half_price=half_price)
 
 
 def limits(dry_run: bool, max_cost: float | None, max_calls: int | None, price: str | None) -> Limits:
-    from ltgc_cli.cli.session import Limits
+    from ltgc_cli.pipeline.session import Limits
 
     if max_cost is not None and math.isnan(max_cost):  # typer's own check lets it pass
         raise InputError("--max-cost nan: a number of US dollars is wanted")
@@ -73,7 +73,7 @@ def limits(dry_run: bool, max_cost: float | None, max_calls: int | None, price: 
 def asking(
     workers: int, api_base: str | None, limit: float, max_tokens: int | None, image_size: int | None = None
 ) -> Asking:
-    from ltgc_cli.cli.session import Asking
+    from ltgc_cli.pipeline.session import Asking
 
     return Asking(workers=workers, api_base=api_base, limit=limit, max_tokens=max_tokens, image_size=image_size)
 
@@ -101,7 +101,7 @@ def style(
     seed: int,
     scheduler: str | None,
     from_original: float | None,
-    format: PictureFormat,
+    format: ImageFormat,
 ) -> Style:
     """Returns how pictures are drawn."""
     return Style(
@@ -119,7 +119,7 @@ def style(
 
 def streams(input: Path | None, output: Path | None, json: bool, *, own: bool = False) -> Streams:
     """Returns where lines come from and go to. `own`: the command makes its first records itself."""
-    from ltgc_cli.cli.runner import Streams
+    from ltgc_cli.pipeline.stage import Streams
 
     if own and input:
         raise InputError("give either -i FILE or the flag that names the classes or the data, not both")
@@ -136,7 +136,7 @@ def verdicts(path: Path | None) -> Verdicts | None:
     """Returns what a person said of drawings, None where no file is named."""
     if path is None:
         return None
-    from ltgc_cli.cli import verdict_file
+    from ltgc_cli.review import verdict_file
 
     return verdict_file.load(path)
 
@@ -160,8 +160,9 @@ def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path]
 
     then -- what is done with the artifact at the end
     """
-    from ltgc_cli.cli import runner, view
+    from ltgc_cli.cli import show as view
     from ltgc_cli.learn import processes
+    from ltgc_cli.pipeline import stage as runner
 
     if session.rehearsal:
         runner.rehearse(plan, streams, session)

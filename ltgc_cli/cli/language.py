@@ -62,7 +62,7 @@ def describe(
     ltgc describe --data birds/ --tail few --lmm gpt-4o -o described.jsonl
     ltgc describe --data ImageNet_LT_train.txt --root imagenet/ --classes classes.csv --tail few -o described.jsonl
     """
-    from ltgc_cli.cli import plans
+    from ltgc_cli.pipeline import generate as plans
 
     if not data and not input and f.nothing_piped():
         raise InputError("describe has nothing to look at: name a data set, --data birds/")
@@ -118,7 +118,7 @@ def extend(
     ltgc extend --class "Trogon rufus" --class crane -n 20 | jq -r .text
     ltgc extend -i described.jsonl -o extended.jsonl --llm gpt-4o
     """
-    from ltgc_cli.cli import plans
+    from ltgc_cli.pipeline import generate as plans
 
     if senses and not class_:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
@@ -179,7 +179,7 @@ def reflect(
     ltgc reflect -k 100 -i extended.jsonl --llm gpt-4o --dry-run           # what it will cost
     ltgc extend --class crane --llm gpt-4o | ltgc reflect -k 50 --llm gpt-4o --max-cost 1
     """
-    from ltgc_cli.cli import plans
+    from ltgc_cli.pipeline import generate as plans
 
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
     plan = plans.reflecting(

@@ -168,7 +168,7 @@ def mix_train(
     accelerate launch -m ltgc_cli mix-train --data birds/ -i filtered.jsonl      # on several GPUs; torchrun does too
     """
     given = locals()
-    from ltgc_cli.cli.training_plan import How, training
+    from ltgc_cli.pipeline.training.stage import How, training
 
     settings = Settings(**{field: given[field] for field in Settings.__struct_fields__})
     if merge and (reason := can_merge(settings)):
@@ -196,7 +196,7 @@ def mix_train(
         console.notice(f"mix-train: {idle}")
 
     def finished(artifact: Path) -> None:
-        from ltgc_cli.cli.training import export
+        from ltgc_cli.pipeline.training.fit import export
 
         export(session, artifact, out, clip, merge)
 

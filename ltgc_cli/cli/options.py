@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ltgc_cli.ports import PictureFormat
+from ltgc_cli.ports import ImageFormat
 
 # What flags stand under in --help.
 DATA = "The data"
@@ -248,7 +248,7 @@ FromOriginal = Annotated[
     ),
 ]
 Format = Annotated[
-    PictureFormat, typer.Option("--format", help="What pictures are written as.", rich_help_panel=DRAWINGS)
+    ImageFormat, typer.Option("--format", help="What pictures are written as.", rich_help_panel=DRAWINGS)
 ]
 Compile = Annotated[
     bool,

@@ -68,7 +68,7 @@ def render(
     ltgc render -i reflected.jsonl -o rendered.jsonl --t2i litellm:gpt-image-1 --max-cost 20
     ltgc render -i filtered.jsonl --plain 4 -o shown.jsonl     # what the bare template gives, for the report
     """
-    from ltgc_cli.cli import plans
+    from ltgc_cli.pipeline import generate as plans
 
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
     style = f.style(width, height, steps, guidance, negative, seed, scheduler, from_original, format)
@@ -162,7 +162,7 @@ def filter_(
     ltgc filter -i rendered.jsonl -o filtered.jsonl --verdicts verdicts.jsonl     # after ltgc review
     ltgc filter --scale cosine --threshold 0.25 --mode exclude -i rendered.jsonl | jq -c 'select(.kind=="rejected")'
     """
-    from ltgc_cli.cli import plans
+    from ltgc_cli.pipeline import generate as plans
 
     session = f.session(cache_dir, record, quiet, f.limits(dry_run, max_cost, max_calls, price))
     bar = THRESHOLDS[scale] if threshold is None else threshold
@@ -178,7 +178,7 @@ def filter_(
     judging = Judging(scale=scale, threshold=bar, mode=mode, rounds=rounds, never_pass=never_pass, margin=margin)
     asking = f.asking(concurrency, api_base, time_limit, max_tokens)
     if preview:
-        from ltgc_cli.cli import previewing
+        from ltgc_cli.pipeline import preview as previewing
 
         if dry_run or output:
             raise InputError("--preview shows what filter would do; it goes with neither --dry-run nor -o")

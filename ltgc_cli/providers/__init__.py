@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Ask, Compare, Paint, Question, Score
+from ltgc_cli.ports import Ask, Compare, Generate, Question, Score
 from ltgc_cli.providers import replay
 from ltgc_cli.providers.clip import judge, open_clip
 from ltgc_cli.providers.identity import file_identity, folder_identity
@@ -90,7 +90,7 @@ def open_ask(
     return _open(spec, {"embedded": embedded, "replay:": replayed}, anyone)
 
 
-def open_paint(
+def open_generate(
     spec: str,
     *,
     keep: Keep,
@@ -104,7 +104,7 @@ def open_paint(
     compile: bool = False,
     slicing: bool = False,
     price: str | None = None,
-) -> Opened[Paint]:
+) -> Opened[Generate]:
     """Returns a text-to-image model that draws up to `batch` at once; `keep` stores bytes and returns their sha256.
 
     `objects` gives the bytes of an original that is drawn over, `api_base` is the server of an image API
@@ -112,13 +112,13 @@ def open_paint(
     Raises InputError for a spec, or a LoRA, that names none.
     """
 
-    def blanks(_: str) -> Opened[Paint]:
+    def blanks(_: str) -> Opened[Generate]:
         return Opened(blank.MODEL, blank.paint_port(keep))
 
-    def replayed(path: str) -> Opened[Paint]:
+    def replayed(path: str) -> Opened[Generate]:
         return Opened(replay.identity(Path(path)), replay.paint_port(replay.read(Path(path)), keep))
 
-    def by_api(name: str) -> Opened[Paint]:
+    def by_api(name: str) -> Opened[Generate]:
         ours = {
             "--device": device,
             "--dtype": dtype,
@@ -131,14 +131,14 @@ def open_paint(
         drawing = image_api.paint_port(name, keep=keep, api_base=api_base, batch=batch, price=price)
         return Opened(image_api.identity(name, api_base), drawing)
 
-    def diffused(name: str) -> Opened[Paint]:
+    def diffused(name: str) -> Opened[Generate]:
         drawing = diffusers.paint_port(
             name, keep=keep, objects=objects, batch=batch, notice=notice,
             device=device, dtype=dtype, lora=lora, compile=compile, slicing=slicing,
         )  # fmt: skip
         return Opened(diffusers.identity(name, lora, dtype), drawing)
 
-    def embedded(name: str) -> Opened[Paint]:
+    def embedded(name: str) -> Opened[Generate]:
         return _telling(diffused(name), notice, diffusers.NOTICE)
 
     table = {"embedded": embedded, "blank": blanks, "replay:": replayed, "litellm:": by_api}

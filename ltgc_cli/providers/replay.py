@@ -17,7 +17,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.ports import REQUESTS, Ask, Compare, Drawing, Match, Paint, Picture, Question, Rival, Score
+from ltgc_cli.ports import (
+    REQUESTS,
+    Ask,
+    Compare,
+    Comparison,
+    Generate,
+    GeneratedImage,
+    ImageRequest,
+    Match,
+    Question,
+    Score,
+    request_name,
+)
 from ltgc_cli.providers.identity import file_identity
 from ltgc_cli.store import Tally, key
 
@@ -79,19 +91,19 @@ def compare_port(tape: Tape) -> Compare:
     return lambda rivals: [_found(tape, rival).answer for rival in rivals]
 
 
-def paint_port(tape: Tape, keep: Callable[[bytes], str]) -> Paint:
+def paint_port(tape: Tape, keep: Callable[[bytes], str]) -> Generate:
     """Returns the port that draws from a recording: the pictures' bytes go to `keep`."""
 
-    def drawn(drawing: Drawing) -> Picture:
+    def drawn(drawing: ImageRequest) -> GeneratedImage:
         picture, data = _found(tape, drawing)
         if keep(base64.b64decode(data)) != picture.sha256:
             raise ProviderError(f"{tape.path}: this is not the picture recorded for {_shown(drawing)}; record again")
         return picture
 
-    def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
         return [drawn(drawing) for drawing in drawings]
 
-    return paint
+    return generate
 
 
 def recorder(path: Path, objects: Callable[[str], bytes]) -> Tally:
@@ -118,10 +130,10 @@ def recorder(path: Path, objects: Callable[[str], bytes]) -> Tally:
 
 def _exchange(request: msgspec.Struct, answer: Any, objects: Callable[[str], bytes]) -> dict[str, Any]:
     exchange = {
-        "request": {"type": type(request).__name__, **msgspec.to_builtins(request)},
+        "request": {"type": request_name(request), **msgspec.to_builtins(request)},
         "answer": msgspec.to_builtins(answer),
     }
-    if isinstance(answer, Picture):
+    if isinstance(answer, GeneratedImage):
         exchange["data"] = base64.b64encode(objects(answer.sha256)).decode()
     return exchange
 
@@ -148,7 +160,7 @@ def _key(request: msgspec.Struct) -> str:
     return key(msgspec.structs.replace(request, model="", **how))
 
 
-def _found(tape: Tape, request: Question | Drawing | Match | Rival) -> Exchange:
+def _found(tape: Tape, request: Question | ImageRequest | Match | Comparison) -> Exchange:
     exchange = tape.exchanges.get(_key(request))
     if exchange is None:
         raise ProviderError(
@@ -157,7 +169,7 @@ def _found(tape: Tape, request: Question | Drawing | Match | Rival) -> Exchange:
     return exchange
 
 
-def _shown(request: Question | Drawing | Match | Rival) -> str:
+def _shown(request: Question | ImageRequest | Match | Comparison) -> str:
     data = {name: value for name, value in msgspec.to_builtins(request).items() if name != "model" and value}
     text = json.dumps(data, ensure_ascii=False)
-    return f"{type(request).__name__.lower()} {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"
+    return f"{request_name(request).lower()} {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"

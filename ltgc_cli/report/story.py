@@ -26,7 +26,7 @@ from ltgc_cli.report import accuracy
 T = TypeVar("T")
 
 
-class Drawing(NamedTuple):
+class JudgedImage(NamedTuple):
     """A drawing as it ended: accepted or rejected, with every round of it."""
 
     sha256: str
@@ -73,9 +73,9 @@ class ClassStory(NamedTuple):
     """C_y, what its drawings are judged by."""
     bar: float | None = None
     originals: tuple[Original, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
+    drawings: tuple[JudgedImage, ...] = ()
     """Accepted ones first, then the rejected; in the order of the stream."""
-    plain: tuple[Drawing, ...] = ()
+    plain: tuple[JudgedImage, ...] = ()
     """From the bare name of the class, to look at beside the others."""
     descriptions: int = 0
     turned_down: tuple[tuple[str, str], ...] = ()
@@ -253,11 +253,11 @@ def _class(
     )
 
 
-def _drawing(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> Drawing:
+def _drawing(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> JudgedImage:
     accepted = isinstance(row, Image)
     said = verdicts.get((row.label, row.sha256), "none")
     decided = next((step.verdict for step in reversed(row.history) if step.sha256 == row.sha256), "")
-    return Drawing(
+    return JudgedImage(
         sha256=row.sha256,
         text=row.text,
         accepted=accepted,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import answers
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Description, Group, Made, Template, identify
-from ltgc_cli.stages import answers
 from ltgc_cli.stages.extend import SHOWN
 
 

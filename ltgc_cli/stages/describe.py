@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import answers
+from ltgc_cli.answers.lint import lint
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
-from ltgc_cli.stages import answers
-from ltgc_cli.stages.lint import lint
 
 
 def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import answers
+from ltgc_cli.answers.lint import Mark, lint
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Made, Record, Rejected, identify, share
-from ltgc_cli.stages import answers
-from ltgc_cli.stages.lint import Mark, lint
 from ltgc_cli.stages.near import Words, words
 
 SHOWN = 20

@@ -8,9 +8,10 @@ from functools import partial
 import msgspec
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import answers
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Ask, Compare, Paint, Question, Score, Usage, used
+from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
 from ltgc_cli.records import (
     Class,
     Failure,
@@ -24,7 +25,6 @@ from ltgc_cli.records import (
     evolve,
     identify,
 )
-from ltgc_cli.stages import answers
 from ltgc_cli.stages.accounts import accounted, total
 from ltgc_cli.stages.bars import (
     AT_ONCE,
@@ -90,7 +90,7 @@ def evaluate(
     groups: Iterable[Group],
     *,
     ask: Ask,
-    paint: Paint,
+    generate: Generate,
     score: Score,
     llm: str,
     t2i: str,
@@ -139,7 +139,7 @@ def evaluate(
         numbers,
         judge,
         refine=partial(_refine, ask=ask, model=llm, prompts=prompts),
-        redraw=partial(_redraw, paint=paint, model=t2i, style=style),
+        redraw=partial(_redraw, generate=generate, model=t2i, style=style),
         workers=workers,
         batch=batch,
         on_round=on_round,
@@ -244,13 +244,13 @@ def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> No
     t.text = texts[0] if texts else t.text
 
 
-def _redraw(tries: Sequence[Try], number: int, paint: Paint, model: str, style: Style) -> None:
+def _redraw(tries: Sequence[Try], number: int, generate: Generate, model: str, style: Style) -> None:
     attempt = number - 1
     requests = [
         drawing(t.text, t.image.id, attempt, t.cls, model, style_of(style, t.image), t.image.original or None)
         for t in tries
     ]
-    for t, request, picture in zip(tries, requests, paint(requests), strict=True):
+    for t, request, picture in zip(tries, requests, generate(requests), strict=True):
         if isinstance(picture, Exception):
             t.trouble = f"could not be redrawn: {picture}"
         else:

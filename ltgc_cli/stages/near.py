@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ltgc_cli.stages.spelling import features
+from ltgc_cli.answers.spelling import features
 
 Words = frozenset[str]
 

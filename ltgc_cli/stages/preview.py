@@ -13,7 +13,7 @@ import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Ask, Compare, Nearest, Score
+from ltgc_cli.ports import Ask, Compare, NearestClass, Score
 from ltgc_cli.records import Group, Metric, identify
 from ltgc_cli.stages.bars import (
     AT_ONCE,
@@ -196,19 +196,19 @@ def histogram(values: Sequence[float], low: float, high: float, bins: int = _BIN
 
 def _scored_and_compared(
     pairs: Sequence[tuple[str, str]], scored: Scored, rivals: Others | None
-) -> list[tuple[float | Exception, Nearest | Exception | None]]:
+) -> list[tuple[float | Exception, NearestClass | Exception | None]]:
     """Returns each pair's cosine and nearest other class, part by part: the port still knows what it has just seen."""
-    found: list[tuple[float | Exception, Nearest | Exception | None]] = []
+    found: list[tuple[float | Exception, NearestClass | Exception | None]] = []
     for start in range(0, len(pairs), AT_ONCE):
         part = pairs[start : start + AT_ONCE]
         found += zip(scored(part), rivals.closest(part) if rivals else [None] * len(part), strict=True)
     return found
 
 
-def _seen(cosine: float, rival: Nearest | Exception | None, settings: Judging) -> tuple[float, bool]:
+def _seen(cosine: float, rival: NearestClass | Exception | None, settings: Judging) -> tuple[float, bool]:
     """Returns a drawing's score on the scale, and whether it is its own class's, as far as a margin asks for that."""
     own = rival is None or settings.margin is None
-    if isinstance(rival, Nearest) and settings.margin is not None:
+    if isinstance(rival, NearestClass) and settings.margin is not None:
         own = round(cosine - rival.cosine, 6) >= settings.margin
     return round(scaled(cosine, settings.scale), 6), own
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers.lines import said
+from ltgc_cli.answers.spelling import forms
 from ltgc_cli.errors import TooLong
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class
-from ltgc_cli.stages.lines import said
-from ltgc_cli.stages.spelling import forms
 
 LISTED = 40_000
 """Characters: a longer list of names (ImageNet's thousand are 20,000) is not sent; the name is asked for openly."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import answers
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
-from ltgc_cli.stages import answers
 from ltgc_cli.stages.accounts import accounted
 from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest, words

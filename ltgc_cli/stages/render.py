@@ -13,7 +13,7 @@ from msgspec import UNSET
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Drawing, Paint, Picture
+from ltgc_cli.ports import Generate, GeneratedImage, ImageRequest
 from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, Rejected, identify
 from ltgc_cli.stages.settings import Style
 
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 
 
 def render(
-    groups: Iterable[Group], *, paint: Paint, model: str, style: Style, batch: int, plain: int = 0
+    groups: Iterable[Group], *, generate: Generate, model: str, style: Style, batch: int, plain: int = 0
 ) -> Iterator[list[Record]]:
     """Returns, class by class, the lines and after them an image for every description of a tail class.
 
@@ -42,9 +42,9 @@ def render(
     waiting: deque[tuple[Group, list[Wanted]]] = deque()
     made: dict[int, Record] = {}
 
-    def painted(pairs: list[tuple[Wanted, Drawing]]) -> list[tuple[int, Record]]:
+    def painted(pairs: list[tuple[Wanted, ImageRequest]]) -> list[tuple[int, Record]]:
         able = [pair for pair in pairs if style.strength is None or pair[1].original or isinstance(pair[0].row, Class)]
-        drawn = paint([request for _, request in able]) if able else ()
+        drawn = generate([request for _, request in able]) if able else ()
         pictures = {id(one): picture for (one, _), picture in zip(able, drawn, strict=True)}
         return [(id(one), _result(one, request, pictures.get(id(one), _NO_ORIGINAL), model)) for one, request in pairs]
 
@@ -67,9 +67,9 @@ def _requests(
     style: Style,
     batch: int,
     plain: int,
-) -> Iterator[list[tuple[Wanted, Drawing]]]:
+) -> Iterator[list[tuple[Wanted, ImageRequest]]]:
     """Returns what is drawn in lists of `batch`, and puts each class in line as it is read."""
-    pairs: list[tuple[Wanted, Drawing]] = []
+    pairs: list[tuple[Wanted, ImageRequest]] = []
     for group in groups:
         wants = wanted(group, plain)
         waiting.append((group, wants))
@@ -87,12 +87,12 @@ def _requests(
 
 def drawing(
     text: str, id: str, attempt: int, cls: Class, model: str, style: Style, original: str | None = None
-) -> Drawing:
+) -> ImageRequest:
     """Returns the request for a description's picture. Its seed comes from the record's id and the attempt.
 
     original -- sha256 of the image that it is drawn over, None to draw from nothing
     """
-    return Drawing(
+    return ImageRequest(
         model=model,
         text=p.drawn(text, cls.class_, cls.subject),
         seed=seed(id, attempt, style.seed),
@@ -189,7 +189,7 @@ def _image_id(row: Description, sha256: str) -> str:
     return identify(image, sha256).id
 
 
-def _result(one: Wanted, request: Drawing, picture: Picture | Exception, model: str) -> Record:
+def _result(one: Wanted, request: ImageRequest, picture: GeneratedImage | Exception, model: str) -> Record:
     row = one.row
     plain = isinstance(row, Class)
     parents = (row.id,) if row.id or not plain else ()

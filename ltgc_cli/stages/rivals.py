@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ltgc_cli import prompts as p
-from ltgc_cli.ports import Compare, Nearest, Rival
+from ltgc_cli.ports import Compare, Comparison, NearestClass
 from ltgc_cli.records import Group, Template
 from ltgc_cli.stages.bars import aim
 from ltgc_cli.stages.class_template import given_template
@@ -17,7 +17,7 @@ from ltgc_cli.stages.class_template import given_template
 class Others(NamedTuple):
     """The classes that a drawing may look more like than its own."""
 
-    closest: Callable[[Sequence[tuple[str, str]]], Sequence[Nearest | Exception]]
+    closest: Callable[[Sequence[tuple[str, str]]], Sequence[NearestClass | Exception]]
     """The nearest other class's text of each pair of an image (its sha256) and its own class's text, in order."""
     names: Mapping[str, str]
     """The class of each text."""
@@ -64,5 +64,7 @@ def class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> d
 
 def _closest(
     pairs: Sequence[tuple[str, str]], compare: Compare, model: str, among: str
-) -> Sequence[Nearest | Exception]:
-    return compare([Rival(model=model, image=image, own=own, among=among) for image, own in pairs]) if pairs else []
+) -> Sequence[NearestClass | Exception]:
+    return (
+        compare([Comparison(model=model, image=image, own=own, among=among) for image, own in pairs]) if pairs else []
+    )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ltgc_cli.ports import PictureFormat
+from ltgc_cli.ports import ImageFormat
 
 Scale = Literal["calibrated", "cosine", "paper", "clipscore"]
 Mode = Literal["refine", "exclude", "score"]
@@ -46,4 +46,4 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """diffusers' class name of the scheduler."""
     strength: float | None = None
     """Draw over an original image of the class, changing so much of it, in (0, 1]; `None` draws from nothing."""
-    format: PictureFormat = "png"
+    format: ImageFormat = "png"

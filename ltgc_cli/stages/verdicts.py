@@ -10,15 +10,15 @@ from typing import Literal
 from ltgc_cli.records import Description, Group, Image, Record, Rejected, Verdict
 from ltgc_cli.stages.render import source
 
-Drawing = tuple[int, str]
+ImageKey = tuple[int, str]
 """A picture of a class: its label and the picture's sha256."""
 
-Verdicts = Mapping[Drawing, Literal["keep", "reject"]]
+Verdicts = Mapping[ImageKey, Literal["keep", "reject"]]
 
 NONE: Verdicts = {}
 
 
-def effective(said: Iterable[Verdict]) -> dict[Drawing, Literal["keep", "reject"]]:
+def effective(said: Iterable[Verdict]) -> dict[ImageKey, Literal["keep", "reject"]]:
     """Returns what holds of all that was said: of several verdicts on a drawing the last one; `none` takes it back."""
     held = {(one.label, one.sha256): one.verdict for one in said}
     return {drawing: verdict for drawing, verdict in held.items() if verdict != "none"}
@@ -47,16 +47,16 @@ def accepted(group: Group, verdicts: Verdicts = NONE) -> list[Image]:
     ]
 
 
-def drawings(rows: Iterable[Record], *, replaced: bool = False) -> set[Drawing]:
+def drawings(rows: Iterable[Record], *, replaced: bool = False) -> set[ImageKey]:
     """Returns the drawings among the rows, accepted or rejected; `replaced`: with those that refinements replaced."""
-    found: set[Drawing] = set()
+    found: set[ImageKey] = set()
     for row in rows:
         if (isinstance(row, Image) and row.origin == "generated") or (isinstance(row, Rejected) and row.of == "image"):
             found.update((row.label, sha256) for sha256 in [row.sha256, *_replaced(row, replaced)])
     return found
 
 
-def summary(verdicts: Verdicts, there: Collection[Drawing]) -> str:
+def summary(verdicts: Verdicts, there: Collection[ImageKey]) -> str:
     """Returns how many verdicts apply to the drawings that are there, in words.
 
     >>> summary({(3, "a"): "keep", (3, "b"): "reject", (7, "a"): "reject"}, {(3, "a"), (3, "b"), (7, "b")})

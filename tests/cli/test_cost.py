@@ -5,7 +5,7 @@ import json
 import pytest
 from fakes import a_class, a_description, an_image
 
-from ltgc_cli.cli.bill import rows, stage, sums
+from ltgc_cli.pipeline.usage import rows, stage, sums
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Made, dump, evolve
 

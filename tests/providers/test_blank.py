@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import io
 
-from ltgc_cli.ports import Drawing
+from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.t2i import blank
 
 
-def drawing(text: str = "A photo of a crane.", **options) -> Drawing:
-    return Drawing(model="blank", text=text, **{"seed": 1, **options})
+def drawing(text: str = "A photo of a crane.", **options) -> ImageRequest:
+    return ImageRequest(model="blank", text=text, **{"seed": 1, **options})
 
 
 def test_the_same_drawing_gives_the_same_bytes_and_any_other_others(keep):

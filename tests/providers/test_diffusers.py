@@ -13,19 +13,19 @@ from msgspec.structs import replace
 from PIL import Image
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.ports import Drawing, Picture
+from ltgc_cli.ports import GeneratedImage, ImageRequest
 from ltgc_cli.providers.t2i import diffusers as t2i
 from ltgc_cli.providers.t2i import own_settings, pipelines
 
-FOUR = [Drawing(model="t2i", text=f"A photo of {n} cranes.", seed=1000 + n) for n in range(4)]
+FOUR = [ImageRequest(model="t2i", text=f"A photo of {n} cranes.", seed=1000 + n) for n in range(4)]
 
 
 @pytest.fixture
 def pixels(kept):
     """A function from a picture to its pixels."""
 
-    def pixels(picture: Picture | Exception) -> np.ndarray:
-        assert isinstance(picture, Picture), picture
+    def pixels(picture: GeneratedImage | Exception) -> np.ndarray:
+        assert isinstance(picture, GeneratedImage), picture
         return np.asarray(Image.open(io.BytesIO(kept[picture.sha256])), dtype=int)
 
     return pixels
@@ -42,14 +42,14 @@ def heard():
 
 
 @pytest.fixture
-def paint(t2i_folder, loaded, keep, heard, monkeypatch):
+def generate(t2i_folder, loaded, keep, heard, monkeypatch):
     """The port, with the one pipeline that these tests share."""
     monkeypatch.setattr(t2i, "load", lambda spec, **_: loaded)
 
-    def paint(drawings, **options):
+    def generate(drawings, **options):
         return t2i.paint_port("tiny", keep=keep, notice=heard.append, **options)(drawings)
 
-    return paint
+    return generate
 
 
 class Fake:
@@ -73,26 +73,26 @@ class Fake:
 
 
 @pytest.fixture
-def faked(paint, loaded, monkeypatch):
+def faked(generate, loaded, monkeypatch):
     """A function that puts a fake in the pipeline's place and returns the port."""
 
     def faked(fake: Fake):
         own = loaded._replace(pipeline=fake, defaults=own_settings.Defaults(), scheduler=fake.scheduler)
         monkeypatch.setattr(t2i, "load", lambda spec, **_: own)
-        return paint
+        return generate
 
     return faked
 
 
-def test_a_picture_is_a_png_of_the_models_own_size(paint, kept, pixels):
-    (picture,) = paint(FOUR[:1])
+def test_a_picture_is_a_png_of_the_models_own_size(generate, kept, pixels):
+    (picture,) = generate(FOUR[:1])
 
     assert kept[picture.sha256].startswith(b"\x89PNG\r\n\x1a\n") and picture.format == "png"
     assert pixels(picture).shape == (32, 32, 3)
     assert picture.usage.dollars == 0
 
 
-def test_a_picture_is_what_plain_diffusers_draws(paint, pixels, t2i_folder):
+def test_a_picture_is_what_plain_diffusers_draws(generate, pixels, t2i_folder):
     import diffusers
     import torch
 
@@ -104,13 +104,13 @@ def test_a_picture_is_what_plain_diffusers_draws(paint, pixels, t2i_folder):
         generator = torch.Generator("cpu").manual_seed(FOUR[0].seed)
         plain = pipeline(FOUR[0].text, generator=generator, num_inference_steps=4, guidance_scale=2.0).images[0]
 
-    assert (pixels(paint(FOUR[:1])[0]) == np.asarray(plain)).all()
+    assert (pixels(generate(FOUR[:1])[0]) == np.asarray(plain)).all()
 
 
-def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(paint, pixels):
+def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(generate, pixels):
     mixed = [replace(drawing, steps=2 + n % 2) for n, drawing in enumerate(FOUR)]
-    together = paint(mixed)
-    alone = [paint([drawing])[0] for drawing in mixed]
+    together = generate(mixed)
+    alone = [generate([drawing])[0] for drawing in mixed]
 
     for one, other in zip(together, alone, strict=True):
         assert abs(pixels(one) - pixels(other)).max() <= 1
@@ -219,24 +219,24 @@ def test_one_list_is_written_while_another_is_drawn(keep, faked):
     (picture,) = port(FOUR[1:2])
     first.join()
 
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, GeneratedImage)
 
 
 def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
     pictures = faked(Fake(flags=True))(FOUR)
 
-    assert [type(picture) for picture in pictures] == [Picture, Picture, Refused, Picture]
+    assert [type(picture) for picture in pictures] == [GeneratedImage, GeneratedImage, Refused, GeneratedImage]
     assert "safety checker" in str(pictures[2])
 
 
 def test_a_picture_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
     pictures = faked(Fake(least=0))(FOUR)
 
-    assert [type(picture) for picture in pictures] == [Refused, Picture, Picture, Picture]
+    assert [type(picture) for picture in pictures] == [Refused, GeneratedImage, GeneratedImage, GeneratedImage]
     assert "nothing but black" in str(pictures[0]) and "--dtype" in str(pictures[0])
 
 
-def test_the_settings_in_use_are_told_once(keep, heard, paint):
+def test_the_settings_in_use_are_told_once(keep, heard, generate):
     port = t2i.paint_port("tiny", keep=keep, notice=heard.append)
     for _ in range(2):
         port(FOUR[:1])
@@ -256,15 +256,15 @@ def test_no_drawings_give_no_pictures_and_load_nothing(keep):
     assert t2i.paint_port("no/model", keep=keep)([]) == []
 
 
-def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_drawn(paint, keep, kept, png):
+def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_drawn(generate, keep, kept, png):
     over = [
         replace(FOUR[0], original=keep(png((1, 2, 3))), strength=0.5),
         replace(FOUR[1], original=keep(b"no image"), strength=0.5),
     ]
-    good, bad = paint(over, objects=kept.__getitem__)
+    good, bad = generate(over, objects=kept.__getitem__)
 
-    assert isinstance(good, Picture) and isinstance(bad, Refused)
-    (bad,) = paint(over[1:], objects=kept.__getitem__)
+    assert isinstance(good, GeneratedImage) and isinstance(bad, Refused)
+    (bad,) = generate(over[1:], objects=kept.__getitem__)
     assert isinstance(bad, Refused)
 
 
@@ -358,6 +358,6 @@ def test_a_pickled_lora_and_a_folder_of_many_are_input_errors(tmp_path):
 
 
 def test_loading_and_drawing_are_quiet(t2i_folder, keep, capfd):
-    t2i.paint_port(str(t2i_folder), keep=keep, device="cpu")([Drawing(model="t2i", text="long " * 300, seed=1)])
+    t2i.paint_port(str(t2i_folder), keep=keep, device="cpu")([ImageRequest(model="t2i", text="long " * 300, seed=1)])
 
     assert capfd.readouterr() == ("", "")

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from PIL import Image
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.ports import Drawing, Picture
+from ltgc_cli.ports import GeneratedImage, ImageRequest
 from ltgc_cli.providers.t2i import diffusers as t2i
 from ltgc_cli.providers.t2i import pipelines
 
 FOUR = [
-    Drawing(model="t2i", text=f"a photo of {n} cranes.", seed=1000 + n, width=32, height=48, steps=3) for n in range(4)
+    ImageRequest(model="t2i", text=f"a photo of {n} cranes.", seed=1000 + n, width=32, height=48, steps=3)
+    for n in range(4)
 ]
 ONE = FOUR[0]
 
@@ -32,22 +33,22 @@ def loaded(families, request):
 
 
 @pytest.fixture
-def paint(keep, kept, monkeypatch):
+def generate(keep, kept, monkeypatch):
     """A function that draws with a loaded pipeline, through the port."""
 
-    def paint(loaded, drawings, **options):
+    def generate(loaded, drawings, **options):
         monkeypatch.setattr(t2i, "load", lambda spec, **_: loaded)
         return t2i.paint_port("tiny", keep=keep, objects=kept.__getitem__, **options)(drawings)
 
-    return paint
+    return generate
 
 
 @pytest.fixture
-def pixels(paint, kept):
+def pixels(generate, kept):
     """A function that returns the pixels of drawings, as drawn with a loaded pipeline."""
 
     def pixels(loaded, drawings, **options):
-        pictures = paint(loaded, drawings, **options)
+        pictures = generate(loaded, drawings, **options)
         return [np.asarray(Image.open(io.BytesIO(kept[picture.sha256])), dtype=int) for picture in pictures]
 
     return pixels
@@ -85,16 +86,16 @@ def test_a_negative_prompt_changes_the_picture_and_not_those_beside_it(families,
     assert apart([plain, neighbour], pixels(families[family], FOUR[:2])) <= 1
 
 
-def test_flux_takes_no_negative_prompt_and_schnell_no_guidance(families, paint):
+def test_flux_takes_no_negative_prompt_and_schnell_no_guidance(families, generate):
     with pytest.raises(InputError, match="--negative: FluxPipeline takes no negative prompt; leave it out"):
-        paint(families["flux"], [replace(ONE, negative="blurred")])
+        generate(families["flux"], [replace(ONE, negative="blurred")])
     with pytest.raises(InputError, match=r"--guidance 3.5: this model draws without guidance; leave it out"):
-        paint(families["flux"], [replace(ONE, guidance=3.5)])
+        generate(families["flux"], [replace(ONE, guidance=3.5)])
 
 
-def test_a_negative_prompt_without_guidance_is_an_input_error(families, paint):
+def test_a_negative_prompt_without_guidance_is_an_input_error(families, generate):
     with pytest.raises(InputError, match="--negative does nothing at guidance 1, .* or set --guidance"):
-        paint(families["sdxl"], [replace(ONE, negative="blurred", guidance=1.0)])
+        generate(families["sdxl"], [replace(ONE, negative="blurred", guidance=1.0)])
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
@@ -108,12 +109,12 @@ def test_another_scheduler_draws_another_picture_and_the_next_has_the_models_own
     assert apart(swapped, pixels(loaded, other, batch=1)) <= 1
 
 
-def test_a_scheduler_that_does_not_fit_is_an_input_error_that_lists_those_that_do(families, paint):
+def test_a_scheduler_that_does_not_fit_is_an_input_error_that_lists_those_that_do(families, generate):
     for name in ("EulerScheduler", "FlowMatchEulerDiscreteScheduler", "DPMSolverSDEScheduler", "EDMEulerScheduler"):
         with pytest.raises(InputError, match=f"--scheduler {name} is not for this model; these are: DDIM.*, UniPC"):
-            paint(families["sd"], [replace(ONE, scheduler=name)])
+            generate(families["sd"], [replace(ONE, scheduler=name)])
     with pytest.raises(InputError, match="is not for this model; these are: FlowMatchEulerDiscreteScheduler$"):
-        paint(families["flux"], [replace(ONE, scheduler="DDIMScheduler")])
+        generate(families["flux"], [replace(ONE, scheduler="DDIMScheduler")])
 
 
 def test_over_an_original_the_strength_says_how_much_of_it_is_left(loaded, pixels, keep, png):
@@ -139,7 +140,7 @@ def test_an_original_is_cropped_to_the_drawings_shape_and_has_the_models_size_wh
     wide.paste((255, 0, 0), (100, 0, 200, 100))
     buffer = io.BytesIO()
     wide.save(buffer, "PNG")
-    drawing = Drawing(model="m", text="a", seed=1, original=keep(buffer.getvalue()))
+    drawing = ImageRequest(model="m", text="a", seed=1, original=keep(buffer.getvalue()))
 
     own = t2i._original(families["sdxl"], drawing, kept.__getitem__)
     asked = t2i._original(families["sdxl"], replace(drawing, width=64), kept.__getitem__)
@@ -152,7 +153,7 @@ def test_image_to_image_shares_the_weights(loaded):
     assert pipelines.image_to_image(loaded).vae is loaded.pipeline.vae
 
 
-def test_a_family_without_image_to_image_is_an_input_error(families, paint, keep, png):
+def test_a_family_without_image_to_image_is_an_input_error(families, generate, keep, png):
     class Plain:
         config, scheduler = {}, None
 
@@ -160,28 +161,28 @@ def test_a_family_without_image_to_image_is_an_input_error(families, paint, keep
 
     loaded = families["sd"]._replace(pipeline=Plain())
     with pytest.raises(InputError, match="--from-original: Plain cannot draw over an image; leave it out"):
-        paint(loaded, [Drawing(model="m", text="a", seed=1, original=keep(png((1, 2, 3))))])
+        generate(loaded, [ImageRequest(model="m", text="a", seed=1, original=keep(png((1, 2, 3))))])
 
 
-def test_strength_times_steps_must_leave_a_step(families, pixels, paint, keep, png):
-    over = Drawing(model="m", text="a", seed=1, original=keep(png((250, 20, 60))), strength=0.2)
+def test_strength_times_steps_must_leave_a_step(families, pixels, generate, keep, png):
+    over = ImageRequest(model="m", text="a", seed=1, original=keep(png((250, 20, 60))), strength=0.2)
     turbo = families["sdxl"]._replace(defaults=replace(families["sdxl"].defaults, steps=1, guidance=0.0))
 
     assert pixels(turbo, [over])[0].shape == (32, 32, 3)  # the model's one step became five
     with pytest.raises(InputError, match="--steps 4 with --from-original 0.2 draws nothing; set --steps 5 or more"):
-        paint(turbo, [replace(over, steps=4)])
+        generate(turbo, [replace(over, steps=4)])
     with pytest.raises(InputError, match="must be above 0 and at most 1"):
-        paint(turbo, [replace(over, strength=1.5)])
+        generate(turbo, [replace(over, strength=1.5)])
 
 
-def test_a_size_that_the_model_cannot_draw_is_an_input_error(families, paint):
+def test_a_size_that_the_model_cannot_draw_is_an_input_error(families, generate):
     for family, multiple in (("sd", 2), ("sdxl", 2), ("flux", 4)):
         with pytest.raises(InputError, match=f"--width 31: .*Pipeline draws multiples of {multiple}"):
-            paint(families[family], [replace(ONE, width=31)])
+            generate(families[family], [replace(ONE, width=31)])
 
 
-def test_a_webp_is_a_webp(loaded, paint, kept):
-    (picture,) = paint(loaded, [replace(ONE, format="webp")])
+def test_a_webp_is_a_webp(loaded, generate, kept):
+    (picture,) = generate(loaded, [replace(ONE, format="webp")])
 
     assert picture.format == "webp" and Image.open(io.BytesIO(kept[picture.sha256])).format == "WEBP"
 
@@ -262,7 +263,7 @@ def test_a_lora_of_another_model_is_an_error_and_not_ignored(lora, flux_folder, 
         assert "\n" not in str(raised.value)
 
 
-def test_what_stable_diffusions_safety_checker_flags_is_refused_and_no_black_square(families, paint, keep, png):
+def test_what_stable_diffusions_safety_checker_flags_is_refused_and_no_black_square(families, generate, keep, png):
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor
 
@@ -281,9 +282,9 @@ def test_what_stable_diffusions_safety_checker_flags_is_refused_and_no_black_squ
     over = replace(ONE, original=keep(png((1, 2, 3))), strength=0.5)
 
     checker.concept_embeds_weights.data.fill_(-2)  # every picture is nearer than that to the forbidden
-    refused = paint(checked, [*FOUR, over])
+    refused = generate(checked, [*FOUR, over])
     checker.concept_embeds_weights.data.fill_(2)
-    passed = paint(checked, [*FOUR, over])
+    passed = generate(checked, [*FOUR, over])
 
     assert [type(picture) for picture in refused] == [Refused] * 5
-    assert [type(picture) for picture in passed] == [Picture] * 5
+    assert [type(picture) for picture in passed] == [GeneratedImage] * 5

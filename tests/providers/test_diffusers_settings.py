@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Drawing
+from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.t2i.own_settings import (
     DEFAULTS,
     Defaults,
@@ -26,8 +26,8 @@ ZERO_SNR = {**TRAILING, "rescale_betas_zero_snr": True, "prediction_type": "v_pr
 FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": False}
 
 
-def drawing(**settings) -> Drawing:
-    return Drawing(model="m", text="a", seed=1, **settings)
+def drawing(**settings) -> ImageRequest:
+    return ImageRequest(model="m", text="a", seed=1, **settings)
 
 
 def pipeline(name: str, call, scheduler: dict | None = None, **parts):

@@ -11,12 +11,12 @@ from ports.openai_images import Body, Images, Reply, drawn, fails, images, linke
 from server import serving
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
-from ltgc_cli.ports import Drawing, Picture, Usage
-from ltgc_cli.providers import open_paint
+from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
+from ltgc_cli.providers import open_generate
 from ltgc_cli.providers.t2i import image_api
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"
-DRAWING = Drawing(model="litellm:gpt-image-1", text="A photo of a crane.", seed=7)
+DRAWING = ImageRequest(model="litellm:gpt-image-1", text="A photo of a crane.", seed=7)
 
 
 class Server:
@@ -54,20 +54,20 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def paint(server: Server, slept: list[float], keep: Callable[[bytes], str]) -> Callable[..., Any]:
+def generate(server: Server, slept: list[float], keep: Callable[[bytes], str]) -> Callable[..., Any]:
     """A function that draws while the server gives these replies, and returns the one picture (or all of them)."""
 
-    def paint(*replies: Reply, spec: str = "gpt-image-1", drawing: Drawing = DRAWING, **options: Any) -> Any:
+    def generate(*replies: Reply, spec: str = "gpt-image-1", drawing: ImageRequest = DRAWING, **options: Any) -> Any:
         server.replies[:] = replies
         options = {"api_base": f"{server.address}/v1", "keep": keep, "sleep": slept.append, **options}
         (picture,) = image_api.paint_port(spec, **options)([drawing])
         return picture
 
-    return paint
+    return generate
 
 
-def test_a_picture_in_base64_is_kept_as_it_came_with_what_it_cost(paint, server, kept, png):
-    picture = paint(drawn(png((1, 2, 3)), tokens=(10, 4160)))
+def test_a_picture_in_base64_is_kept_as_it_came_with_what_it_cost(generate, server, kept, png):
+    picture = generate(drawn(png((1, 2, 3)), tokens=(10, 4160)))
 
     assert kept[picture.sha256] == png((1, 2, 3)) and picture.format == "png"
     assert picture.usage == Usage(prompt_tokens=10, completion_tokens=4160, dollars=0.16645)
@@ -76,18 +76,18 @@ def test_a_picture_in_base64_is_kept_as_it_came_with_what_it_cost(paint, server,
     assert server.routes.keys == [f"Bearer {KEY}"]
 
 
-def test_a_picture_under_an_address_is_fetched(paint, server, kept, png):
+def test_a_picture_under_an_address_is_fetched(generate, server, kept, png):
     server.routes.files["a.png"] = [Reply(200, png((1, 2, 3)))]
-    picture = paint(linked(f"{server.address}/files/a.png?sig=secret"), spec="dall-e-3")
+    picture = generate(linked(f"{server.address}/files/a.png?sig=secret"), spec="dall-e-3")
 
     assert kept[picture.sha256] == png((1, 2, 3))
 
 
-def test_an_address_that_is_busy_is_read_again_and_nothing_is_drawn_twice(paint, server, png, slept):
+def test_an_address_that_is_busy_is_read_again_and_nothing_is_drawn_twice(generate, server, png, slept):
     server.routes.files["a.png"] = [Reply(503, b""), Reply(429, b""), Reply(200, png((1, 2, 3)))]
-    picture = paint(linked(f"{server.address}/files/a.png"), spec="dall-e-3")
+    picture = generate(linked(f"{server.address}/files/a.png"), spec="dall-e-3")
 
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, GeneratedImage)
     assert len(server.routes.fetched) == 3 and len(server.routes.seen) == 1 and len(slept) == 2
 
 
@@ -102,10 +102,10 @@ def test_an_address_that_is_busy_is_read_again_and_nothing_is_drawn_twice(paint,
         ("http://127.0.0.1:9/a.png?sig=secret", "did not answer in 2 tries"),
     ],
 )
-def test_an_address_that_gives_no_picture_is_refused(paint, server, monkeypatch, url, reason):
+def test_an_address_that_gives_no_picture_is_refused(generate, server, monkeypatch, url, reason):
     monkeypatch.setattr(image_api, "_MOST_BYTES", 1000)
     server.routes.files |= {"large": [Reply(200, b"\0" * 2000)], "text": [Reply(200, b"<html>")]}
-    refused = paint(linked(url.format(server.address)), tries=2)
+    refused = generate(linked(url.format(server.address)), tries=2)
 
     assert isinstance(refused, Refused) and reason in str(refused)
     assert "secret" not in str(refused)
@@ -114,11 +114,11 @@ def test_an_address_that_gives_no_picture_is_refused(paint, server, monkeypatch,
 @pytest.mark.parametrize("came", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize(("wanted", "start"), [("png", b"\x89PNG"), ("webp", b"RIFF")])
 def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_were(
-    paint, kept, png, came, wanted, start
+    generate, kept, png, came, wanted, start
 ):
     came_as = png((200, 100, 50), format=came)
-    drawing = Drawing(model="m", text="A crane.", seed=1, format="webp" if wanted == "webp" else "png")
-    picture = paint(drawn(came_as), drawing=drawing)
+    drawing = ImageRequest(model="m", text="A crane.", seed=1, format="webp" if wanted == "webp" else "png")
+    picture = generate(drawn(came_as), drawing=drawing)
 
     assert picture.format == wanted and kept[picture.sha256].startswith(start)
     assert (kept[picture.sha256] == came_as) == (came.lower() == wanted)
@@ -134,27 +134,27 @@ def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_wer
         (fails(400, "blocked by our content filters", "content_policy_violation"), "content filters"),
     ],
 )
-def test_a_picture_that_is_refused_or_broken_is_refused_alone_and_not_repeated(paint, server, kept, reply, reason):
-    refused = paint(reply)
+def test_a_picture_that_is_refused_or_broken_is_refused_alone_and_not_repeated(generate, server, kept, reply, reason):
+    refused = generate(reply)
 
     assert isinstance(refused, Refused) and len(server.routes.seen) == 1 and kept == {}
     with pytest.raises(Refused, match=reason):
         raise refused
 
 
-def test_a_busy_or_broken_server_is_asked_again_by_us_alone(paint, server, slept, png):
-    picture = paint(fails(429, Retry_After="7"), fails(500), fails(503), drawn(png((1, 2, 3))))
+def test_a_busy_or_broken_server_is_asked_again_by_us_alone(generate, server, slept, png):
+    picture = generate(fails(429, Retry_After="7"), fails(500), fails(503), drawn(png((1, 2, 3))))
 
-    assert isinstance(picture, Picture) and len(server.routes.seen) == 4
+    assert isinstance(picture, GeneratedImage) and len(server.routes.seen) == 4
     assert 7 <= slept[0] <= 8 and len(slept) == 3
 
 
-def test_an_account_of_a_few_pictures_a_minute_is_waited_for(paint, server, slept, png):
-    picture = paint(*[fails(429, Retry_After="12")] * 20, fails(500), drawn(png((1, 2, 3))), tries=2)
+def test_an_account_of_a_few_pictures_a_minute_is_waited_for(generate, server, slept, png):
+    picture = generate(*[fails(429, Retry_After="12")] * 20, fails(500), drawn(png((1, 2, 3))), tries=2)
 
-    assert isinstance(picture, Picture) and len(slept) == 21
+    assert isinstance(picture, GeneratedImage) and len(slept) == 21
     with pytest.raises(ProviderError, match=r"did not answer in 7[0-9] tries .*429"):  # a quarter of an hour later
-        paint(fails(429, Retry_After="12"))
+        generate(fails(429, Retry_After="12"))
 
 
 @pytest.mark.parametrize(
@@ -165,17 +165,17 @@ def test_an_account_of_a_few_pictures_a_minute_is_waited_for(paint, server, slep
         (fails(400, "Billing hard limit has been reached", "billing_hard_limit_reached"), "quota is used up"),
     ],
 )
-def test_an_api_that_cannot_be_used_is_a_provider_error_at_once(paint, server, slept, reply, message):
+def test_an_api_that_cannot_be_used_is_a_provider_error_at_once(generate, server, slept, reply, message):
     with pytest.raises(ProviderError, match=message) as raised:
-        paint(reply)
+        generate(reply)
     assert slept == [] and len(server.routes.seen) == 1 and KEY not in str(raised.value)
 
 
-def test_a_size_that_the_api_does_not_draw_ends_the_run_and_says_what_it_draws(paint, server):
-    drawing = Drawing(model="m", text="A crane.", seed=1, width=512)
+def test_a_size_that_the_api_does_not_draw_ends_the_run_and_says_what_it_draws(generate, server):
+    drawing = ImageRequest(model="m", text="A crane.", seed=1, width=512)
     sizes = "Invalid value: '512x512'. Supported values are: '1024x1024', '1024x1536', '1536x1024', and 'auto'."
     with pytest.raises(InputError, match="draws no 512x512 .--width, --height.: .*'1024x1536'"):
-        paint(fails(400, sizes, "invalid_value", param="size"), drawing=drawing)
+        generate(fails(400, sizes, "invalid_value", param="size"), drawing=drawing)
     assert server.routes.seen[0]["size"] == "512x512"
 
 
@@ -184,7 +184,7 @@ def test_what_was_drawn_before_the_api_failed_is_returned_and_the_next_call_rais
     port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{server.address}/v1", batch=1)
 
     first, *rest = port([DRAWING] * 3)
-    assert isinstance(first, Picture) and all("set OPENAI_API_KEY" in str(refused) for refused in rest)
+    assert isinstance(first, GeneratedImage) and all("set OPENAI_API_KEY" in str(refused) for refused in rest)
     assert len(server.routes.seen) == 2
     with pytest.raises(ProviderError, match="set OPENAI_API_KEY"):
         port([DRAWING])
@@ -200,10 +200,12 @@ def test_what_was_drawn_before_the_api_failed_is_returned_and_the_next_call_rais
         ({"original": "0" * 64, "strength": 0.6}, "--from-original"),
     ],
 )
-def test_a_setting_that_an_api_does_not_take_is_an_input_error_before_anything_is_asked(paint, server, setting, flag):
-    drawing = Drawing(model="m", text="A crane.", seed=1, **setting)
+def test_a_setting_that_an_api_does_not_take_is_an_input_error_before_anything_is_asked(
+    generate, server, setting, flag
+):
+    drawing = ImageRequest(model="m", text="A crane.", seed=1, **setting)
     with pytest.raises(InputError, match=f"is an image API, which takes no {flag}; leave it out"):
-        paint(drawn(b""), drawing=drawing)
+        generate(drawn(b""), drawing=drawing)
     assert server.routes.seen == []
 
 
@@ -211,17 +213,17 @@ def test_pictures_are_drawn_at_once_and_come_in_order(server, kept, keep, png):
     colours = {f"A crane {n}.": png((n, 0, 0)) for n in range(20)}
     with serving(images(lambda body: drawn(colours[body["prompt"]]))) as address:
         port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{address}/v1")
-        pictures = port([Drawing(model="m", text=text, seed=1) for text in colours])
+        pictures = port([ImageRequest(model="m", text=text, seed=1) for text in colours])
 
     assert [kept[picture.sha256] for picture in pictures] == list(colours.values())
 
 
-def test_azure_is_asked_at_its_own_address(paint, server, monkeypatch, png):
+def test_azure_is_asked_at_its_own_address(generate, server, monkeypatch, png):
     monkeypatch.setenv("AZURE_API_KEY", "azure-key-1234567890")
     monkeypatch.setenv("AZURE_API_VERSION", "2025-04-01-preview")
-    picture = paint(fails(429), drawn(png((1, 2, 3))), spec="azure/gpt-image-1", api_base=server.address)
+    picture = generate(fails(429), drawn(png((1, 2, 3))), spec="azure/gpt-image-1", api_base=server.address)
 
-    assert isinstance(picture, Picture) and len(server.routes.seen) == 2
+    assert isinstance(picture, GeneratedImage) and len(server.routes.seen) == 2
     assert server.routes.seen[0]["path"] == "/openai/deployments/gpt-image-1/images/generations"
 
 
@@ -234,39 +236,39 @@ def test_azure_is_asked_at_its_own_address(paint, server, monkeypatch, png):
         ("paintbrush", "litellm knows no such model; write litellm:gpt-image-1"),
     ],
 )
-def test_what_is_missing_is_said_at_once(paint, slept, monkeypatch, spec, message):
+def test_what_is_missing_is_said_at_once(generate, slept, monkeypatch, spec, message):
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ProviderError, match=message) as raised:
-        paint(drawn(b""), spec=spec, api_base=None)
+        generate(drawn(b""), spec=spec, api_base=None)
     assert slept == [] and "Traceback" not in str(raised.value)
 
 
-def test_a_price_that_nobody_lists_is_unknown_and_a_listed_one_is_per_picture(paint, png):
-    assert paint(drawn(png((1, 2, 3))), spec="openai/my-own").usage == Usage()
-    listed = paint(drawn(png((1, 2, 3))), spec="xai/grok-imagine-image")
+def test_a_price_that_nobody_lists_is_unknown_and_a_listed_one_is_per_picture(generate, png):
+    assert generate(drawn(png((1, 2, 3))), spec="openai/my-own").usage == Usage()
+    listed = generate(drawn(png((1, 2, 3))), spec="xai/grok-imagine-image")
     assert listed.usage == Usage(dollars=0.02)
 
 
-def test_a_price_that_the_user_gives_holds(paint, png):
-    assert paint(drawn(png((1, 2, 3))), spec="openai/my-own", price="0.04").usage == Usage(dollars=0.04)
+def test_a_price_that_the_user_gives_holds(generate, png):
+    assert generate(drawn(png((1, 2, 3))), spec="openai/my-own", price="0.04").usage == Usage(dollars=0.04)
 
 
-def test_a_picture_that_was_drawn_and_cannot_be_had_is_paid_for(paint):
-    refused = paint(drawn(b"no picture"), spec="openai/my-own", price="0.04")
+def test_a_picture_that_was_drawn_and_cannot_be_had_is_paid_for(generate):
+    refused = generate(drawn(b"no picture"), spec="openai/my-own", price="0.04")
     assert isinstance(refused, Refused) and refused.usage == Usage(dollars=0.04)
 
 
 def test_the_spec_opens_it_with_its_server_in_the_models_name(server, keep, png, kept):
     server.replies[:] = [drawn(png((1, 2, 3)))]
-    model, port = open_paint("litellm:gpt-image-1", keep=keep, notice=print, api_base=f"{server.address}/v1")
+    model, port = open_generate("litellm:gpt-image-1", keep=keep, notice=print, api_base=f"{server.address}/v1")
 
     assert model == f"litellm:gpt-image-1@{server.address.removeprefix('http://')}/v1"
-    assert open_paint("litellm:dall-e-3", keep=keep, notice=print).model == "litellm:dall-e-3"
+    assert open_generate("litellm:dall-e-3", keep=keep, notice=print).model == "litellm:dall-e-3"
     (picture,) = port([DRAWING])
     assert kept[picture.sha256] == png((1, 2, 3))
 
 
 def test_no_name_is_an_input_error(keep):
     with pytest.raises(LtgcError, match="names no image API; write litellm:gpt-image-1"):
-        open_paint("litellm:", keep=keep, notice=print)
+        open_generate("litellm:", keep=keep, notice=print)

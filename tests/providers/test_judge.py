@@ -13,7 +13,7 @@ import numpy
 import pytest
 
 from ltgc_cli.errors import InputError, Refused, Unreadable
-from ltgc_cli.ports import Match, Nearest, Rival
+from ltgc_cli.ports import Comparison, Match, NearestClass
 from ltgc_cli.providers.clip import judge
 from ltgc_cli.providers.clip import open_clip as clip
 from ltgc_cli.providers.images import decode
@@ -186,8 +186,8 @@ def listed(kept, texts=TEXTS, name="f" * 64):
     return name
 
 
-def rival(image: str, own: str, among: str) -> Rival:
-    return Rival(model="clip", image=image, own=own, among=among)
+def rival(image: str, own: str, among: str) -> Comparison:
+    return Comparison(model="clip", image=image, own=own, among=among)
 
 
 def test_the_nearest_other_text_is_that_of_a_loop_over_all(clip_folder, images):
@@ -267,10 +267,10 @@ def test_of_two_texts_that_are_equally_near_the_first_is_the_nearest():
     image = torch.tensor([0.6, 0.8])
 
     assert judge.nearest(texts, [image] * 4, ["none", "a", "b", "c"]) == [
-        Nearest(text="a", cosine=0.8),
-        Nearest(text="b", cosine=0.6),
-        Nearest(text="a", cosine=0.8),
-        Nearest(text="a", cosine=0.8),
+        NearestClass(text="a", cosine=0.8),
+        NearestClass(text="b", cosine=0.6),
+        NearestClass(text="a", cosine=0.8),
+        NearestClass(text="a", cosine=0.8),
     ]
 
 
@@ -283,7 +283,7 @@ def test_where_there_is_no_other_text_or_no_image_it_is_refused_in_its_place(cli
     *refused, good = compare(rivals)
     assert [type(answer) for answer in refused] == [Refused, Unreadable]
     assert "no other text" in str(refused[0]) and "image bbbbbbbbbbbb cannot be read" in str(refused[1])
-    assert isinstance(good, Nearest)
+    assert isinstance(good, NearestClass)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"[1]", b'{"a": 1}', b"\xff"])

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Drawing, Match, Nearest, Question, Rival
-from ltgc_cli.providers import open_ask, open_compare, open_paint, open_score
+from ltgc_cli.ports import Comparison, ImageRequest, Match, NearestClass, Question
+from ltgc_cli.providers import open_ask, open_compare, open_generate, open_score
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.providers.t2i import diffusers
 
@@ -39,19 +39,19 @@ def test_the_embedded_language_model_says_once_that_it_knows_nothing_and_what_to
 def test_every_embedded_model_says_that_it_knows_digits_only_once_it_is_asked(tiny, heard, png, kept, keep):
     image = keep(png((1, 200, 3)))
     see = open_ask("embedded", kind="lmm", objects=kept.__getitem__, notice=heard.append)
-    paint = open_paint("embedded", keep=keep, notice=heard.append)
+    generate = open_generate("embedded", keep=keep, notice=heard.append)
     score = open_score("embedded", objects=kept.__getitem__, notice=heard.append)
     assert heard == []
 
     see.port(Question(model="m", task="describe", subject="crane", text="…", images=(image,)))
-    paint.port([Drawing(model="m", text="A photo of a crane.", seed=1)])
+    generate.port([ImageRequest(model="m", text="A photo of a crane.", seed=1)])
     score.port([Match(model="m", image=image, text="A photo of a crane.")])
 
     compare = open_compare("embedded", objects=kept.__getitem__, notice=heard.append)
     assert compare.model == score.model and len(heard) == 3
     among = keep(b'["A photo of a crane.", "A photo of a seal."]')
-    (nearest,) = compare.port([Rival(model="m", image=image, own="A photo of a crane.", among=among)])
-    assert isinstance(nearest, Nearest) and nearest.text == "A photo of a seal."
+    (nearest,) = compare.port([Comparison(model="m", image=image, own="A photo of a crane.", among=among)])
+    assert isinstance(nearest, NearestClass) and nearest.text == "A photo of a seal."
     assert heard.pop() == heard[-1]  # the same notice: a session says it once
 
     for flag, notice in zip(("--lmm", "--t2i", "--clip"), heard, strict=True):
@@ -60,10 +60,10 @@ def test_every_embedded_model_says_that_it_knows_digits_only_once_it_is_asked(ti
 
 def test_embedded_models_are_named_by_what_their_files_hold(tiny, kept, keep, clip_folder):
     see = open_ask("embedded", kind="lmm", objects=kept.__getitem__, notice=print)
-    paint = open_paint("embedded", keep=keep, notice=print)
+    generate = open_generate("embedded", keep=keep, notice=print)
     score = open_score("embedded", objects=kept.__getitem__, notice=print)
 
-    for opened, start in zip((see, paint, score), ("lmm-1", "t2i", "clip"), strict=True):
+    for opened, start in zip((see, generate, score), ("lmm-1", "t2i", "clip"), strict=True):
         name, _, digest = opened.model.partition("@")
         assert name == f"embedded/{start}" and len(digest) == 12
         assert str(clip_folder.parent) not in opened.model
@@ -78,9 +78,9 @@ def test_a_spec_that_names_nothing_is_an_input_error_that_lists_what_can_be_writ
     with pytest.raises(InputError, match="embedded, replay:FILE, or a model as litellm names it"):
         open_ask(" ", kind="llm", objects=dict.__getitem__, notice=print)
     with pytest.raises(InputError, match="embedded, blank, replay:FILE, a diffusers model id"):
-        open_paint("paintbrush", keep=keep, notice=print)
+        open_generate("paintbrush", keep=keep, notice=print)
     with pytest.raises(InputError, match="names no image API; write litellm:gpt-image-1"):
-        open_paint("litellm:", keep=keep, notice=print)
+        open_generate("litellm:", keep=keep, notice=print)
     with pytest.raises(InputError, match="embedded, MODEL/PRETRAINED"):
         open_score("ViT-B-32", objects=dict.__getitem__, notice=print)
 

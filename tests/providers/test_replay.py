@@ -8,15 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.ports import Answer, Drawing, Match, Nearest, Picture, Question, Rival, Usage
-from ltgc_cli.providers import open_ask, open_compare, open_paint, open_score, replay
+from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Match, NearestClass, Question, Usage
+from ltgc_cli.providers import open_ask, open_compare, open_generate, open_score, replay
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane (bird)", text="Besides\u2028these …", temperature=0.5)
 ANSWER = Answer(text="1. A photo of the class crane, at dusk.", usage=Usage(prompt_tokens=7, dollars=0.01))
-DRAWING = Drawing(model="stabilityai/sd-turbo", text="A photo of crane (bird), at dusk.", seed=3, guidance=1.5)
+DRAWING = ImageRequest(model="stabilityai/sd-turbo", text="A photo of crane (bird), at dusk.", seed=3, guidance=1.5)
 MATCH = Match(model="ViT-B-32/openai", image="a" * 64, text="A photo of crane (bird).")
-RIVAL = Rival(model="ViT-B-32/openai", image="a" * 64, own="A photo of crane (bird).", among="c" * 64)
-NEAREST = Nearest(text="A photo of a heron.", cosine=0.2)
+RIVAL = Comparison(model="ViT-B-32/openai", image="a" * 64, own="A photo of crane (bird).", among="c" * 64)
+NEAREST = NearestClass(text="A photo of a heron.", cosine=0.2)
 DATA = b"\x89PNG as drawn"
 
 
@@ -26,7 +26,7 @@ def record(tmp_path, kept, keep):
     path = tmp_path / "record.jsonl"
     tally = replay.recorder(path, kept.__getitem__)
     tally(QUESTION, ANSWER, hit=False)
-    tally(DRAWING, Picture(sha256=keep(DATA)), hit=False)
+    tally(DRAWING, GeneratedImage(sha256=keep(DATA)), hit=False)
     tally(MATCH, 0.25, hit=True)
     tally(RIVAL, NEAREST, hit=False)
     return path
@@ -43,7 +43,7 @@ def open_llm(path):
 def test_what_was_recorded_is_replayed_on_every_port_whatever_model_said_it(record, kept, keep):
     kept.clear()
     llm = open_llm(record)
-    t2i = open_paint(f"replay:{record}", keep=keep, notice=nothing)
+    t2i = open_generate(f"replay:{record}", keep=keep, notice=nothing)
     clip = open_score(f"replay:{record}", objects=kept.__getitem__, notice=nothing)
 
     compare = open_compare(f"replay:{record}", objects=kept.__getitem__, notice=nothing)
@@ -158,4 +158,4 @@ def test_a_picture_whose_bytes_were_changed_is_an_error(record, keep):
     record.write_text(record.read_text(encoding="utf-8").replace("iVBORyBh", "iVBORyBi"), encoding="utf-8")
 
     with pytest.raises(ProviderError, match="not the picture recorded"):
-        open_paint(f"replay:{record}", keep=keep, notice=nothing).port([DRAWING])
+        open_generate(f"replay:{record}", keep=keep, notice=nothing).port([DRAWING])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltgc_cli.ports import Drawing
+from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.images import png
 from ltgc_cli.providers.t2i.writing import encoded, format_of
 
@@ -24,10 +24,10 @@ def picture():
 
 
 def test_a_drawing_says_what_it_is_written_as():
-    drawing = Drawing(model="m", text="a", seed=1)
+    drawing = ImageRequest(model="m", text="a", seed=1)
 
     assert format_of(drawing) == "png"
-    assert format_of(Drawing(model="m", text="a", seed=1, format="webp")) == "webp"
+    assert format_of(ImageRequest(model="m", text="a", seed=1, format="webp")) == "webp"
 
 
 @pytest.mark.parametrize("side", [32, 256])

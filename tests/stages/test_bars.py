@@ -58,7 +58,7 @@ def test_an_image_and_the_class_are_compared_as_clip_reads_them_without_the_word
     evaluate(
         [group("wet", cls=SEAL)],
         ask=template,
-        paint=paint_as_told,
+        generate=paint_as_told,
         score=scores,
         llm="m",
         t2i="sd",
@@ -118,7 +118,7 @@ def test_an_original_that_cannot_be_scored_is_left_out_of_the_bar():
 
 def test_without_an_original_image_there_is_nothing_to_calibrate_by_and_nothing_is_drawn_or_refined():
     with pytest.raises(InputError, match="filter has no original image .*ltgc describe --data.*--scale cosine"):
-        run([group("x")], {drawn("x"): 0.3}, settings=Judging(), paint=lambda _: 1 / 0)
+        run([group("x")], {drawn("x"): 0.3}, settings=Judging(), generate=lambda _: 1 / 0)
 
 
 def test_without_an_original_image_nothing_is_asked_at_all():

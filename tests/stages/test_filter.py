@@ -8,14 +8,14 @@ from judging import CRANE, RED_CAP, a_drawing, accepted, drawn, group, paint_as_
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Picture, Usage
+from ltgc_cli.ports import GeneratedImage, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, Metric, Rejected, Step, Template, dump, evolve, parse
 from ltgc_cli.stages.render import seed
 from ltgc_cli.stages.settings import Judging, Style
 
 
 def test_a_drawing_that_passes_at_once_is_neither_refined_nor_redrawn():
-    (image,) = of(Image, run([group("tall")], {drawn("tall"): 0.35}, paint=lambda _: 1 / 0))
+    (image,) = of(Image, run([group("tall")], {drawn("tall"): 0.35}, generate=lambda _: 1 / 0))
 
     assert image == evolve(
         a_drawing("tall"),
@@ -61,7 +61,7 @@ def test_rounds_count_the_first_drawing_and_the_redrawn_ones(rounds, redrawn):
         {drawn("dark"): 0.1},
         settings=Judging(scale="cosine", threshold=0.3, rounds=rounds),
         refine=says(sentence("dark")),
-        paint=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
+        generate=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
     )
 
     assert [(request.attempt, request.seed) for request in requests] == [
@@ -80,7 +80,7 @@ def test_only_what_fails_is_asked_again():
         [group("a", "b", "c")],
         cosines,
         refine=refine,
-        paint=lambda drawings: requests.append([request.text for request in drawings]) or paint_as_told(drawings),
+        generate=lambda drawings: requests.append([request.text for request in drawings]) or paint_as_told(drawings),
     )
 
     assert requests == [[drawn("b2"), drawn("c2")], [drawn("c3")]]
@@ -94,7 +94,7 @@ def test_where_a_refinement_is_of_no_use_the_old_text_is_drawn_with_another_seed
         [group("dark")],
         {drawn("dark"): 0.1},
         refine=says(answer),
-        paint=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
+        generate=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
     )
 
     assert [request.text for request in requests] == [drawn("dark")] * 2
@@ -147,7 +147,7 @@ def test_mode_exclude_detects_and_rejects_but_neither_refines_nor_redraws():
         [group("good", "bad")],
         {drawn("good"): 0.5, drawn("bad"): 0.1},
         settings=Judging(scale="cosine", threshold=0.3, mode="exclude"),
-        paint=lambda _: 1 / 0,
+        generate=lambda _: 1 / 0,
     )
 
     assert accepted(rows) == [sentence("good")]
@@ -159,7 +159,7 @@ def test_mode_score_keeps_everything_and_writes_the_score_beside_it():
         [group("good", "bad")],
         {drawn("good"): 0.5, drawn("bad"): 0.1},
         settings=Judging(scale="cosine", threshold=0.3, mode="score"),
-        paint=lambda _: 1 / 0,
+        generate=lambda _: 1 / 0,
     )
 
     assert [(image.text, image.score) for image in of(Image, rows)] == [(sentence("good"), 0.5), (sentence("bad"), 0.1)]
@@ -207,7 +207,7 @@ def test_a_redrawn_image_says_its_own_format():
             [group("dark")],
             {drawn("dark"): 0.1, drawn("red cap"): 0.4},
             refine=says(sentence("red cap")),
-            paint=lambda drawings: [Picture(sha256=sha(request.text), format="webp") for request in drawings],
+            generate=lambda drawings: [GeneratedImage(sha256=sha(request.text), format="webp") for request in drawings],
         ),
     )
 
@@ -235,7 +235,9 @@ def test_an_image_says_what_all_its_drawings_used_those_that_were_drawn_away_too
         [group("first")],
         {drawn("first"): 0.1, drawn("second"): 0.25, drawn("third"): 0.4},
         refine=says(sentence("second"), sentence("third")),
-        paint=lambda drawings: [Picture(sha256=sha(request.text), usage=next(prices)) for request in drawings],
+        generate=lambda drawings: [
+            GeneratedImage(sha256=sha(request.text), usage=next(prices)) for request in drawings
+        ],
     )
 
     (image,) = of(Image, rows)
@@ -251,7 +253,7 @@ def test_a_first_drawing_that_is_the_best_says_what_the_others_used(first, sum, 
         {drawn("first"): 0.2, drawn("second"): 0.1},
         settings=Judging(scale="cosine", threshold=0.3, never_pass=never_pass),
         refine=says(sentence("second")),
-        paint=lambda drawings: [Picture(sha256=sha(d.text), usage=Usage(dollars=0.25)) for d in drawings],
+        generate=lambda drawings: [GeneratedImage(sha256=sha(d.text), usage=Usage(dollars=0.25)) for d in drawings],
     )
 
     assert (rows[1].sha256, rows[1].made) == (image.sha256, Made(model="dall-e", usage=Usage(dollars=sum)))
@@ -265,7 +267,7 @@ def test_an_image_of_an_unknown_maker_stays_so_but_for_what_was_paid_to_redraw_i
         [Group(CRANE, [CRANE, evolve(a_drawing("first"), made=None)])],
         {drawn("first"): 0.2, drawn("second"): 0.1},
         refine=says(sentence("second")),
-        paint=lambda drawings: [Picture(sha256=sha(request.text), usage=usage) for request in drawings],
+        generate=lambda drawings: [GeneratedImage(sha256=sha(request.text), usage=usage) for request in drawings],
     )
 
     assert of(Rejected, rows)[0].made == made
@@ -305,7 +307,7 @@ def test_an_image_that_was_drawn_over_an_original_is_redrawn_over_it():
         {drawn("dark"): 0.1},
         refine=says(sentence("dark")),
         style=Style(strength=0.6),
-        paint=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
+        generate=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
     )
 
     assert [(request.original, request.strength) for request in requests] == [("ab" * 32, 0.6)] * 2
@@ -328,7 +330,7 @@ def test_a_redrawing_that_is_refused_is_rejected_with_what_was_known_of_it():
         [group("x")],
         {drawn("x"): 0.1},
         refine=says(sentence("y")),
-        paint=lambda drawings: [Refused("not safe") for _ in drawings],
+        generate=lambda drawings: [Refused("not safe") for _ in drawings],
     )
 
     (rejected,), (failure,) = of(Rejected, rows), of(Failure, rows)
@@ -343,7 +345,7 @@ def test_the_best_of_what_never_passed_is_taken_though_a_redrawing_was_refused()
         {drawn("x"): 0.1},
         settings=Judging(scale="cosine", threshold=0.3, never_pass="best"),
         refine=says(sentence("y")),
-        paint=lambda drawings: [Refused("not safe") for _ in drawings],
+        generate=lambda drawings: [Refused("not safe") for _ in drawings],
     )
 
     assert accepted(rows) == [sentence("x")]
@@ -369,7 +371,7 @@ def test_classes_with_nothing_to_judge_pass_untouched_and_nothing_is_asked():
     head = a_class("sparrow", 0, tail=False)
     unlabelled = Group(a_class("", -1, tail=False), [parse('{"kind": "checkpoint", "sha256": "ab"}')])
     groups = [group("x", cls=head, originals=2), group(originals=3), unlabelled]
-    rows = run(groups, {}, settings=Judging(), template=lambda _: 1 / 0, paint=lambda _: 1 / 0)
+    rows = run(groups, {}, settings=Judging(), template=lambda _: 1 / 0, generate=lambda _: 1 / 0)
 
     assert rows == [row for each in groups for row in each.rows]
 

@@ -9,13 +9,13 @@ from fakes import a_class, keeps, of, points, says, sha
 from judging import RED_CAP, SEAL, accepted, drawn, group, run, sentence
 
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Nearest, Rival
+from ltgc_cli.ports import Comparison, NearestClass
 from ltgc_cli.records import Failure, Group, Image, Rejected, Step, dump, parse
 from ltgc_cli.stages.settings import Judging
 
 HERON = a_class("heron", 1, tail=False)
 HERON_TEXT = "A photo of heron."
-TO_HERON = points(lambda rival: Nearest(text=HERON_TEXT, cosine=0.35))
+TO_HERON = points(lambda rival: NearestClass(text=HERON_TEXT, cosine=0.35))
 TEXTS = {"crane": RED_CAP, "seal (marine mammal)": "A photo of the class seal with whiskers."}
 MARGIN = Judging(scale="cosine", threshold=0.3, margin=0.02, mode="exclude")
 
@@ -82,7 +82,7 @@ def test_classes_are_known_by_their_template_and_those_without_one_by_their_name
     given = parse('{"kind":"template","label":9,"class":"wren","text":"A photo of the class wren with a short tail."}')
     wren = Group(a_class("wren", 9), [given])
     groups = [Group(HERON, [HERON]), group("x"), Group(owl, [owl]), group("y", cls=SEAL), wren]
-    nearest = points(lambda rival: Nearest(text=HERON_TEXT, cosine=0.1))
+    nearest = points(lambda rival: NearestClass(text=HERON_TEXT, cosine=0.1))
     rows, kept = compared(groups, {drawn("x"): 0.5, drawn("y", SEAL): 0.5}, nearest)
 
     ((among, texts),) = kept.items()
@@ -95,8 +95,8 @@ def test_classes_are_known_by_their_template_and_those_without_one_by_their_name
     ]
     assert nearest.seen == [
         [
-            Rival(model="clip", image=sha(drawn("x")), own="A photo of crane with a red cap.", among=among),
-            Rival(
+            Comparison(model="clip", image=sha(drawn("x")), own="A photo of crane with a red cap.", among=among),
+            Comparison(
                 model="clip",
                 image=sha(drawn("y", SEAL)),
                 own="A photo of seal (marine mammal) with whiskers.",
@@ -108,7 +108,7 @@ def test_classes_are_known_by_their_template_and_those_without_one_by_their_name
 
 
 def test_only_what_reaches_its_bar_is_compared():
-    nearest = points(lambda rival: Nearest(text=HERON_TEXT, cosine=0.1))
+    nearest = points(lambda rival: NearestClass(text=HERON_TEXT, cosine=0.1))
     compared(herons(group("good", "bad")), {drawn("good"): 0.4, drawn("bad"): 0.2}, nearest)
 
     assert [rival.image for part in nearest.seen for rival in part] == [sha(drawn("good"))]

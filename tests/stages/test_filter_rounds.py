@@ -63,7 +63,7 @@ def test_a_round_whose_drawings_are_all_refused_has_scored_none():
         [group("a")],
         {drawn("a"): 0.1},
         refine=says(sentence("b")),
-        paint=lambda drawings: [Refused("not safe") for _ in drawings],
+        generate=lambda drawings: [Refused("not safe") for _ in drawings],
         on_round=said.append,
     )
 
@@ -111,13 +111,13 @@ def test_an_error_of_the_language_model_ends_it_at_once():
 def test_no_more_is_drawn_at_once_than_wanted():
     drawn_at_once = []
 
-    def paint(drawings):
+    def generate(drawings):
         drawn_at_once.append(len(drawings))
         return paint_as_told(drawings)
 
     settings = Judging(scale="cosine", threshold=0.3, rounds=2)
     groups = [group(*"abcde"), group(*"fg", cls=SEAL)]
     refine = says(Refused("busy"))
-    run(groups, {}, settings=settings, refine=refine, paint=paint, score=lambda m: [0.1] * len(m), batch=3)
+    run(groups, {}, settings=settings, refine=refine, generate=generate, score=lambda m: [0.1] * len(m), batch=3)
 
     assert sorted(drawn_at_once) == [1, 3, 3]

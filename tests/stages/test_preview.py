@@ -8,7 +8,7 @@ from fakes import a_class, by_task, keeps, points, rates, says, sha
 from judging import CRANE, SEAL, drawn, group
 
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Nearest
+from ltgc_cli.ports import NearestClass
 from ltgc_cli.records import Group, dump
 from ltgc_cli.stages.preview import Spread, histogram, metrics, preview, table, thresholds
 from ltgc_cli.stages.settings import Judging
@@ -95,7 +95,7 @@ def test_what_is_asked_is_one_template_a_class_and_one_score_an_image():
 
 def test_with_a_margin_what_is_closer_to_another_class_passes_no_threshold():
     close = {sha(drawn("c0")): 0.29, sha(drawn("s1", SEAL)): 0.41}
-    nearest = points(lambda rival: Nearest(text="A photo of sparrow.", cosine=close.get(rival.image, -1.0)))
+    nearest = points(lambda rival: NearestClass(text="A photo of sparrow.", cosine=close.get(rival.image, -1.0)))
     settings = Judging(scale="cosine", threshold=0.3, margin=0.02)
     *_, everything = seen(settings, compare=nearest, keep=keeps())
 

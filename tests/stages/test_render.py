@@ -6,7 +6,7 @@ import pytest
 from fakes import a_class, a_description, an_image, draws, of, picture_of, sha
 
 from ltgc_cli.errors import ProviderError, Refused
-from ltgc_cli.ports import Drawing, Picture, Usage
+from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, dump, evolve, parse
 from ltgc_cli.stages.render import drawing, render, seed, style_of
 from ltgc_cli.stages.settings import Style
@@ -20,8 +20,8 @@ def group(cls, *features: str) -> Group:
     return Group(cls, [cls, *(a_description(cls, feature) for feature in features)])
 
 
-def run(*groups: Group, paint=None, batch=64) -> list[list]:
-    return list(render(groups, paint=paint or draws(), model="sd", style=Style(), batch=batch))
+def run(*groups: Group, generate=None, batch=64) -> list[list]:
+    return list(render(groups, generate=generate or draws(), model="sd", style=Style(), batch=batch))
 
 
 def test_every_description_of_a_tail_class_is_drawn_once_and_the_images_follow_its_lines():
@@ -36,19 +36,19 @@ def test_every_description_of_a_tail_class_is_drawn_once_and_the_images_follow_i
 
 
 def test_what_is_drawn_is_the_description_without_the_words_the_class_and_with_the_sense():
-    paint = draws()
-    run(group(SEAL, "wet"), paint=paint)
+    generate = draws()
+    run(group(SEAL, "wet"), generate=generate)
 
-    assert [request.text for request in paint.seen[0]] == ["A photo of seal (marine mammal), wet."]
+    assert [request.text for request in generate.seen[0]] == ["A photo of seal (marine mammal), wet."]
 
 
 def test_an_image_says_which_description_model_seed_and_cost_it_comes_from():
     description = a_description(CRANE, "tall")
 
-    def paint(drawings):
-        return [Picture(sha256=sha("tall"), format="webp", usage=Usage(dollars=0.04)) for _ in drawings]
+    def generate(drawings):
+        return [GeneratedImage(sha256=sha("tall"), format="webp", usage=Usage(dollars=0.04)) for _ in drawings]
 
-    ((*_, image),) = run(Group(CRANE, [description]), paint=paint)
+    ((*_, image),) = run(Group(CRANE, [description]), generate=generate)
     assert image == Image(
         id=image.id,
         label=3,
@@ -63,24 +63,24 @@ def test_an_image_says_which_description_model_seed_and_cost_it_comes_from():
 
 
 def test_drawings_of_several_classes_share_a_batch():
-    paint = draws()
-    run(group(CRANE, "a", "b"), group(SEAL, "c"), group(a_class("wren", 9), "d", "e"), paint=paint, batch=5)
+    generate = draws()
+    run(group(CRANE, "a", "b"), group(SEAL, "c"), group(a_class("wren", 9), "d", "e"), generate=generate, batch=5)
 
-    assert [len(drawings) for drawings in paint.seen] == [5]
+    assert [len(drawings) for drawings in generate.seen] == [5]
 
 
 def test_every_batch_is_full_across_classes_but_for_the_last():
-    paint = draws()
-    run(group(CRANE, *"abcdefghijk"), group(SEAL, *"lm"), paint=paint, batch=4)
+    generate = draws()
+    run(group(CRANE, *"abcdefghijk"), group(SEAL, *"lm"), generate=generate, batch=4)
 
-    assert [len(drawings) for drawings in paint.seen] == [4, 4, 4, 1]
+    assert [len(drawings) for drawings in generate.seen] == [4, 4, 4, 1]
 
 
 def test_a_long_stream_with_nothing_to_draw_is_not_held_in_memory():
     taken = []
     groups = (taken.append(number) or group(a_class("sparrow", number, tail=False)) for number in range(100_000))
 
-    next(render(groups, paint=draws(), model="sd", style=Style(), batch=64))
+    next(render(groups, generate=draws(), model="sd", style=Style(), batch=64))
     assert len(taken) < 10_000
 
 
@@ -103,24 +103,24 @@ def test_classes_come_out_in_the_order_they_came_in_each_with_its_own():
 
 def test_a_class_is_handed_out_before_the_stream_ends():
     stream = iter([group(CRANE, "a", "b"), group(SEAL, "c"), group(SEAL, "d")])
-    first = next(render(stream, paint=draws(), model="sd", style=Style(), batch=2))
+    first = next(render(stream, generate=draws(), model="sd", style=Style(), batch=2))
 
     assert len(of(Image, first)) == 2
     assert next(stream).cls is SEAL
 
 
 def test_a_class_that_is_not_in_the_tail_is_not_drawn():
-    assert run(group(SPARROW, "small"), paint=lambda _: 1 / 0) == [group(SPARROW, "small").rows]
+    assert run(group(SPARROW, "small"), generate=lambda _: 1 / 0) == [group(SPARROW, "small").rows]
 
 
 def test_a_stream_with_nothing_to_draw_asks_nothing():
-    assert run(group(CRANE), paint=lambda _: 1 / 0) == [[CRANE]]
+    assert run(group(CRANE), generate=lambda _: 1 / 0) == [[CRANE]]
     assert run() == []
 
 
 def test_a_picture_that_is_refused_becomes_a_failure_in_its_place():
-    paint = draws(failing=lambda request: Refused("not safe") if "nude" in request.text else None)
-    (rows,) = run(group(CRANE, "tall", "nude", "grey"), paint=paint)
+    generate = draws(failing=lambda request: Refused("not safe") if "nude" in request.text else None)
+    (rows,) = run(group(CRANE, "tall", "nude", "grey"), generate=generate)
 
     assert [type(row).__name__ for row in rows[4:]] == ["Image", "Failure", "Image"]
     assert rows[5] == Failure(
@@ -135,16 +135,16 @@ def test_a_picture_that_is_refused_becomes_a_failure_in_its_place():
 
 
 def test_a_provider_that_cannot_be_used_at_all_stops_the_run():
-    def paint(_):
+    def generate(_):
         raise ProviderError("no weights")
 
     with pytest.raises(ProviderError, match="no weights"):
-        run(group(CRANE, "tall"), paint=paint)
+        run(group(CRANE, "tall"), generate=generate)
 
 
 def test_a_picture_too_few_is_an_error_and_no_image_is_mistaken_for_another():
     with pytest.raises(ValueError, match="shorter"):
-        run(group(CRANE, "tall", "grey"), paint=lambda drawings: draws()(drawings)[1:])
+        run(group(CRANE, "tall", "grey"), generate=lambda drawings: draws()(drawings)[1:])
 
 
 def test_lines_of_other_kinds_pass_byte_for_byte():
@@ -159,7 +159,7 @@ def test_lines_of_other_kinds_pass_byte_for_byte():
 def test_settings_of_the_style_are_in_the_request_and_what_is_not_set_is_left_to_the_model():
     style = Style(width=64, height=32, steps=4, guidance=1.5, negative="text")
 
-    assert drawing("A photo of the class crane, tall.", "ab", 2, CRANE, "sd", style) == Drawing(
+    assert drawing("A photo of the class crane, tall.", "ab", 2, CRANE, "sd", style) == ImageRequest(
         model="sd",
         text="A photo of crane, tall.",
         seed=seed("ab", 2),
@@ -214,14 +214,14 @@ def test_lines_that_a_person_wrote_without_ids_are_told_apart():
 def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one():
     photo = an_image(CRANE, "birds/1.jpg")
     crane = Group(CRANE, [CRANE, photo, a_description(CRANE, "a")])
-    paint = draws()
-    found = list(render([crane, group(SEAL, "b")], paint=paint, model="sd", style=Style(strength=0.6), batch=4))
+    generate = draws()
+    found = list(render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(strength=0.6), batch=4))
 
     (drawn,) = of(Image, found[0][3:])
     assert (drawn.original, drawn.strength) == (photo.sha256, 0.6)
     (failure,) = of(Failure, found[1])
     assert failure.reason == "its class has no original image to draw over; leave --from-original out"
-    assert [len(drawings) for drawings in paint.seen] == [1]
+    assert [len(drawings) for drawings in generate.seen] == [1]
 
 
 def test_what_was_drawn_over_an_original_is_drawn_again_over_it_as_much():

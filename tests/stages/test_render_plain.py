@@ -7,8 +7,9 @@ import pytest
 from fakes import a_class, a_description, an_image, draws, of, sha
 from judging import CAPPED, COSINE, paint_as_told, rates, says
 
-from ltgc_cli.cli import bill, view
+from ltgc_cli.cli import show as view
 from ltgc_cli.errors import Refused
+from ltgc_cli.pipeline import usage as bill
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump, evolve, identify, parse
 from ltgc_cli.report.rows import sheet_rows
@@ -22,12 +23,12 @@ TALL, GREY = (a_description(CRANE, feature) for feature in ("tall", "grey"))
 STYLE = Style()
 
 
-def run(*groups: Group, paint=None, plain=0, style=STYLE) -> list[list]:
-    return list(render(groups, paint=paint or draws(), model="sd", style=style, batch=4, plain=plain))
+def run(*groups: Group, generate=None, plain=0, style=STYLE) -> list[list]:
+    return list(render(groups, generate=generate or draws(), model="sd", style=style, batch=4, plain=plain))
 
 
-def texts(paint) -> list[str]:
-    return [request.text for requests in paint.seen for request in requests]
+def texts(generate) -> list[str]:
+    return [request.text for requests in generate.seen for request in requests]
 
 
 def judged(rows, cosine, **settings) -> list:
@@ -57,11 +58,11 @@ def test_plain_images_stand_behind_the_others_and_say_which_class_they_are_of():
 
 
 def test_what_is_drawn_is_the_bare_name_with_the_sense_and_another_seed_each_time():
-    paint = draws()
-    run(Group(SEAL, [SEAL]), paint=paint, plain=3)
+    generate = draws()
+    run(Group(SEAL, [SEAL]), generate=generate, plain=3)
 
-    assert texts(paint) == ["A photo of seal (marine mammal)"] * 3
-    assert len({request.seed for requests in paint.seen for request in requests}) == 3
+    assert texts(generate) == ["A photo of seal (marine mammal)"] * 3
+    assert len({request.seed for requests in generate.seen for request in requests}) == 3
 
 
 def test_the_seed_of_a_plain_drawing_is_of_its_label_name_and_number_and_of_nothing_else():
@@ -75,19 +76,21 @@ def test_the_seed_of_a_plain_drawing_is_of_its_label_name_and_number_and_of_noth
 
 def test_a_class_that_is_not_in_the_tail_has_no_plain_images():
     sparrow = a_class("sparrow", 0, tail=False)
-    assert run(Group(sparrow, [sparrow]), plain=4, paint=lambda _: 1 / 0) == [[sparrow]]
+    assert run(Group(sparrow, [sparrow]), plain=4, generate=lambda _: 1 / 0) == [[sparrow]]
 
 
 def test_plain_images_are_drawn_from_nothing_where_the_others_are_drawn_over_an_original():
-    paint = draws()
-    (rows,) = run(Group(CRANE, [CRANE, TALL]), paint=paint, plain=1, style=Style(strength=0.6))
+    generate = draws()
+    (rows,) = run(Group(CRANE, [CRANE, TALL]), generate=generate, plain=1, style=Style(strength=0.6))
 
     assert [type(row).__name__ for row in rows[2:]] == ["Failure", "Image"]
-    assert [request.original for request in paint.seen[0]] == [paint.seen[0][0].original] and not rows[-1].original
+    assert [request.original for request in generate.seen[0]] == [generate.seen[0][0].original] and not rows[
+        -1
+    ].original
 
 
 def test_two_plain_drawings_that_are_refused_are_two_failures():
-    (rows,) = run(Group(CRANE, [CRANE]), paint=draws(failing=lambda _: Refused("busy")), plain=2)
+    (rows,) = run(Group(CRANE, [CRANE]), generate=draws(failing=lambda _: Refused("busy")), plain=2)
 
     assert [failure.parents for failure in of(Failure, rows)] == [(CRANE.id,)] * 2
     assert len({failure.id for failure in of(Failure, rows)}) == 2
@@ -105,31 +108,31 @@ def test_without_plain_the_lines_are_byte_for_byte_those_of_before_there_was_any
 
 def test_a_description_that_has_an_image_is_not_drawn_again():
     (first,) = run(Group(CRANE, [CRANE, TALL]))
-    paint = draws()
-    (rows,) = run(Group(CRANE, [*first, GREY]), paint=paint)
+    generate = draws()
+    (rows,) = run(Group(CRANE, [*first, GREY]), generate=generate)
 
-    assert texts(paint) == ["A photo of crane, grey."]
+    assert texts(generate) == ["A photo of crane, grey."]
     assert rows[:-1] == [*first, GREY]
 
 
 def test_plain_images_that_are_there_are_not_drawn_again_and_more_are_added():
     (first,) = run(Group(CRANE, [CRANE, TALL]), plain=2)
-    paint = draws()
-    (rows,) = run(Group(CRANE, first), paint=paint, plain=4)
+    generate = draws()
+    (rows,) = run(Group(CRANE, first), generate=generate, plain=4)
 
-    assert len(texts(paint)) == 2
+    assert len(texts(generate)) == 2
     (whole,) = run(Group(CRANE, [CRANE, TALL]), plain=4)
     assert rows == whole
-    assert run(Group(CRANE, rows), paint=lambda _: 1 / 0, plain=4) == [rows]
-    assert run(Group(CRANE, rows), paint=lambda _: 1 / 0, plain=1) == [rows]
+    assert run(Group(CRANE, rows), generate=lambda _: 1 / 0, plain=4) == [rows]
+    assert run(Group(CRANE, rows), generate=lambda _: 1 / 0, plain=1) == [rows]
 
 
 def test_a_plain_drawing_that_failed_is_tried_again_and_no_other():
     (whole,) = run(Group(CRANE, [CRANE]), plain=3)
-    paint = draws()
-    (rows,) = run(Group(CRANE, [row for row in whole if row is not whole[2]]), paint=paint, plain=3)
+    generate = draws()
+    (rows,) = run(Group(CRANE, [row for row in whole if row is not whole[2]]), generate=generate, plain=3)
 
-    assert [request.attempt for request in paint.seen[0]] == [1]
+    assert [request.attempt for request in generate.seen[0]] == [1]
     assert sorted(map(dump, rows)) == sorted(map(dump, whole))
 
 
@@ -139,7 +142,7 @@ def test_what_filter_accepted_or_rejected_is_not_drawn_again(cosine):
     rows = judged(drawn, cosine)
 
     assert len(of(Rejected if cosine < 0.3 else Image, rows)) == 2
-    assert run(Group(CRANE, rows), paint=lambda _: 1 / 0) == [rows]
+    assert run(Group(CRANE, rows), generate=lambda _: 1 / 0) == [rows]
 
 
 def test_what_filter_rejected_the_second_time_it_looked_is_not_drawn_again():
@@ -149,11 +152,11 @@ def test_what_filter_rejected_the_second_time_it_looked_is_not_drawn_again():
 
     (rejected,) = of(Rejected, rows)
     assert source(rejected, [GREY, TALL]) == TALL
-    assert run(Group(CRANE, rows), paint=lambda _: 1 / 0) == [rows]
+    assert run(Group(CRANE, rows), generate=lambda _: 1 / 0) == [rows]
 
 
 def test_a_description_that_drawing_failed_for_is_tried_again():
-    (failed,) = run(Group(CRANE, [CRANE, TALL]), paint=draws(failing=lambda _: Refused("busy")))
+    (failed,) = run(Group(CRANE, [CRANE, TALL]), generate=draws(failing=lambda _: Refused("busy")))
     (rows,) = run(Group(CRANE, failed))
 
     assert [type(row).__name__ for row in rows] == ["Class", "Description", "Failure", "Image"]
@@ -216,11 +219,11 @@ def test_the_contact_sheet_and_the_tables_leave_them_out(capsys):
 
 
 def test_what_they_cost_is_part_of_what_drawing_costs():
-    paint = draws()
+    generate = draws()
 
     def priced(drawings):
-        return [msgspec.structs.replace(picture, usage=Usage(dollars=0.25)) for picture in paint(drawings)]
+        return [msgspec.structs.replace(picture, usage=Usage(dollars=0.25)) for picture in generate(drawings)]
 
-    (rows,) = run(Group(CRANE, [CRANE, TALL]), paint=priced, plain=2)
+    (rows,) = run(Group(CRANE, [CRANE, TALL]), generate=priced, plain=2)
 
     assert {key: (one.new, one.dollars) for key, one in bill.sums(rows, ["stage"]).items()} == {("render",): (3, 0.75)}

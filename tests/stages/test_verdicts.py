@@ -7,7 +7,7 @@ from fakes import a_description, of, says, sha
 from judging import CRANE, SEAL, a_drawing, accepted, drawn, group, paint_as_told, run, sentence
 
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Picture
+from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Rejected, Step, Verdict, dump, evolve
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.render import render
@@ -57,7 +57,7 @@ def test_the_summary_says_what_applies_and_what_is_not_there():
 
 
 def test_what_a_person_keeps_passes_at_once_whatever_its_score():
-    rows = run([group("tall")], {drawn("tall"): 0.1}, verdicts=said("tall", "keep"), paint=lambda _: 1 / 0)
+    rows = run([group("tall")], {drawn("tall"): 0.1}, verdicts=said("tall", "keep"), generate=lambda _: 1 / 0)
 
     (image,) = of(Image, rows)
     assert (image.text, image.score, image.bar) == (sentence("tall"), 0.1, 0.3)
@@ -149,7 +149,7 @@ def test_what_a_person_rejected_and_nobody_could_redraw_says_both():
         {drawn("a"): 0.9},
         verdicts=said("a", "reject"),
         refine=says(sentence("b")),
-        paint=lambda drawings: [Refused("not safe") for _ in drawings],
+        generate=lambda drawings: [Refused("not safe") for _ in drawings],
     )
     assert of(Rejected, rows)[0].reason == "rejected by hand; could not be redrawn: not safe"
 
@@ -194,11 +194,11 @@ def test_a_rejection_says_the_format_of_its_picture_where_it_is_not_the_usual_on
     rows = run([Group(CRANE, [CRANE, webp])], {drawn("a"): 0.1}, settings=_EXCLUDE)
     assert of(Rejected, rows)[0].format == "webp"
 
-    def paint(drawings):
-        return [Picture(sha256=sha(drawing.text), format="jpeg") for drawing in drawings]
+    def generate(drawings):
+        return [GeneratedImage(sha256=sha(drawing.text), format="jpeg") for drawing in drawings]
 
     cosines = {drawn("a"): 0.1, drawn("b"): 0.2}
-    rows = run([group("a")], cosines, settings=_TWICE, refine=says(sentence("b")), paint=paint)
+    rows = run([group("a")], cosines, settings=_TWICE, refine=says(sentence("b")), generate=generate)
     assert of(Rejected, rows)[0].format == "jpeg"
 
 
@@ -212,7 +212,7 @@ _TWICE = Judging(scale="cosine", threshold=0.3, rounds=2)
 def filtered(*features: str, rejected: tuple[str, ...] = ()) -> list:
     """Returns the class as filter leaves it: drawings that pass, and drawings that do not."""
     descriptions = [a_description(CRANE, feature) for feature in (*features, *rejected)]
-    (rows,) = render([Group(CRANE, [CRANE, *descriptions])], paint=paint_as_told, model="sd", style=Style(), batch=8)
+    (rows,) = render([Group(CRANE, [CRANE, *descriptions])], generate=paint_as_told, model="sd", style=Style(), batch=8)
     cosines = dict.fromkeys(map(drawn, features), 0.5) | dict.fromkeys(map(drawn, rejected), 0.1)
     return run([Group(CRANE, rows)], cosines, settings=_EXCLUDE)
 
@@ -232,7 +232,7 @@ def test_what_a_person_rejects_is_not_trained_on_and_what_one_keeps_is():
 def test_a_drawing_that_a_person_keeps_is_the_image_that_it_was_but_for_what_filter_found():
     description = a_description(CRANE, "dark")
     drawn_from = [CRANE, description]
-    (rows,) = render([Group(CRANE, drawn_from)], paint=paint_as_told, model="sd", style=Style(), batch=8)
+    (rows,) = render([Group(CRANE, drawn_from)], generate=paint_as_told, model="sd", style=Style(), batch=8)
     (image,) = verdicts.accepted(Group(CRANE, filtered(rejected=("dark",))), said("dark", "keep"))
 
     assert image.parents == (description.id,)

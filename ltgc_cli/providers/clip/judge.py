@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Compare, Match, Nearest, Rival, Score
+from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import BATCH, Loaded, encode_texts, features, load
 from ltgc_cli.providers.images import decode
@@ -59,11 +59,11 @@ def compare_port(
     """
     eyes = _eyes(spec, objects, device, batch or BATCH)
 
-    def compare(rivals: Sequence[Rival]) -> list[Nearest | Exception]:
+    def compare(rivals: Sequence[Comparison]) -> list[NearestClass | Exception]:
         with eyes.lock:
             images = eyes.images([rival.image for rival in rivals])
             lists = eyes.lists(list(dict.fromkeys(rival.among for rival in rivals)))
-        answers: list[Nearest | Exception] = []
+        answers: list[NearestClass | Exception] = []
         for among, group in groupby(rivals, key=lambda rival: rival.among):
             together = list(group)
             for start in range(0, len(together), BATCH):
@@ -81,7 +81,9 @@ class Listed(NamedTuple):
     features: torch.Tensor
 
 
-def nearest(listed: Listed, images: Sequence[torch.Tensor | Refused], own: Sequence[str]) -> list[Nearest | Exception]:
+def nearest(
+    listed: Listed, images: Sequence[torch.Tensor | Refused], own: Sequence[str]
+) -> list[NearestClass | Exception]:
     """Returns for each image the text of the list with the largest cosine, its own left out; of equal ones the first.
 
     An image that was refused stays so; one whose own text is the only one of the list is refused.
@@ -103,7 +105,7 @@ def nearest(listed: Listed, images: Sequence[torch.Tensor | Refused], own: Seque
     highest = cosines.max(dim=1)
     for place, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
         if value > -torch.inf:
-            answers[place] = Nearest(text=listed.texts[column], cosine=round(value, 6))
+            answers[place] = NearestClass(text=listed.texts[column], cosine=round(value, 6))
     return answers
 
 

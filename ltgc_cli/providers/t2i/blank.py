@@ -5,26 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from ltgc_cli.ports import Drawing, Paint, Picture, Usage
+from ltgc_cli.ports import Generate, GeneratedImage, ImageRequest, Usage
 from ltgc_cli.providers.t2i.writing import encoded, format_of
 
 MODEL = "blank"
 _SIZE = 32
 
 
-def paint_port(keep: Callable[[bytes], str]) -> Paint:
+def paint_port(keep: Callable[[bytes], str]) -> Generate:
     """Returns the port that paints colour fields; `keep` stores the bytes and returns their sha256."""
 
-    def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
         return [
-            Picture(sha256=keep(painted(drawing)), format=format_of(drawing), usage=Usage(dollars=0.0))
+            GeneratedImage(sha256=keep(painted(drawing)), format=format_of(drawing), usage=Usage(dollars=0.0))
             for drawing in drawings
         ]
 
-    return paint
+    return generate
 
 
-def painted(drawing: Drawing) -> bytes:
+def painted(drawing: ImageRequest) -> bytes:
     """Returns a picture of eight colours: the hash of the description, the seed and the attempt."""
     from PIL import Image
 

@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 import ltgc_cli.embedded
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
-from ltgc_cli.ports import Drawing, Paint, Picture, PictureFormat, Usage
+from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, Usage
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.identity import file_identity, folder_identity
 from ltgc_cli.providers.images import decode
@@ -66,7 +66,7 @@ def load(spec: str, **options: Any) -> Loaded:
     return pipelines.load(spec, folder=Path(spec) if os.path.isdir(spec) else None, **options)
 
 
-def draw(loaded: Loaded, drawings: Sequence[Drawing], originals: Sequence[Image] = ()) -> list[Image | Refused]:
+def draw(loaded: Loaded, drawings: Sequence[ImageRequest], originals: Sequence[Image] = ()) -> list[Image | Refused]:
     """Returns the images of drawings that share their settings, in order, a Refused for each one held back.
 
     A generator for each image makes what it shows independent of the others; only rounding depends on them.
@@ -96,7 +96,7 @@ def draw(loaded: Loaded, drawings: Sequence[Drawing], originals: Sequence[Image]
     return [held if flag else image for image, flag in zip(result.images, flags, strict=True)]
 
 
-def ready(loaded: Loaded, drawing: Drawing) -> tuple[Any, dict[str, Any]]:
+def ready(loaded: Loaded, drawing: ImageRequest) -> tuple[Any, dict[str, Any]]:
     """Returns the pipeline for a drawing, with the scheduler that it asks for, and its arguments.
 
     Raises InputError for settings that the model cannot draw with.
@@ -116,7 +116,7 @@ def paint_port(
     batch: int | None = None,
     notice: Callable[[str], None] = lambda text: None,
     **options: Any,
-) -> Paint:
+) -> Generate:
     """Returns the port that draws with this model, which is loaded when it is first used.
 
     keep    -- stores a picture's bytes and returns their sha256; called from several threads
@@ -130,7 +130,7 @@ def paint_port(
     opened = functools.cache(lambda: load(spec, **options))
     tell = functools.cache(notice)
 
-    def checked(drawings: Sequence[Drawing]) -> None:
+    def checked(drawings: Sequence[ImageRequest]) -> None:
         """Raises InputError for a setting that the model cannot draw with, and shows the settings in use."""
         with lock:
             for drawing in reversed(drawings):  # the first comes last: its scheduler is in place when it is described
@@ -139,7 +139,7 @@ def paint_port(
         if spec != "embedded":
             tell(f"{spec}: {words}")
 
-    def drawn(drawings: Sequence[Drawing]) -> Iterator[list[Image | Refused]]:
+    def drawn(drawings: Sequence[ImageRequest]) -> Iterator[list[Image | Refused]]:
         """Returns the pictures of drawings with one setting, as many at once as the memory holds."""
         nonlocal at_once
         start = 0
@@ -159,11 +159,11 @@ def paint_port(
                     "--attention-slicing, --dtype float16, or --device cpu"
                 )
 
-    def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
         groups = _alike(drawings)
         if groups:
             checked([drawings[places[0]] for places in groups])
-        writing: dict[int, Future[Picture | Exception]] = {}
+        writing: dict[int, Future[GeneratedImage | Exception]] = {}
         with ThreadPoolExecutor(_WRITERS) as writers:  # left only when all that was drawn is kept, after errors too
             for places in groups:
                 left = iter(places)
@@ -173,11 +173,11 @@ def paint_port(
                         writing[place] = writers.submit(_picture, image, format_of(drawings[place]), keep)
         return [writing[place].result() for place in range(len(drawings))]
 
-    return paint
+    return generate
 
 
 def drawn_together(
-    spec: str, loaded: Loaded, drawings: Sequence[Drawing], objects: Objects | None
+    spec: str, loaded: Loaded, drawings: Sequence[ImageRequest], objects: Objects | None
 ) -> list[Image | Refused] | None:
     """Returns the images of drawings that share their settings, in order; None where the memory does not hold them.
 
@@ -224,7 +224,7 @@ def _free_memory() -> None:
             backend.empty_cache()
 
 
-def _alike(drawings: Sequence[Drawing]) -> list[list[int]]:
+def _alike(drawings: Sequence[ImageRequest]) -> list[list[int]]:
     """Returns the places of drawings that can be drawn together: one setting for all.
 
     With a negative prompt and without are two settings: SDXL takes an empty one for another thing than none.
@@ -238,7 +238,7 @@ def _alike(drawings: Sequence[Drawing]) -> list[list[int]]:
     return list(alike.values())
 
 
-def _original(loaded: Loaded, drawing: Drawing, objects: Objects | None) -> Image | Refused | None:
+def _original(loaded: Loaded, drawing: ImageRequest, objects: Objects | None) -> Image | Refused | None:
     """Returns what a drawing is drawn over, cropped to its shape and in its size; None to draw from nothing."""
     if drawing.original is UNSET:
         return None
@@ -255,12 +255,12 @@ def _original(loaded: Loaded, drawing: Drawing, objects: Objects | None) -> Imag
         return refused
 
 
-def _picture(image: Image | Refused, format: PictureFormat, keep: Callable[[bytes], str]) -> Picture | Exception:
+def _picture(image: Image | Refused, format: ImageFormat, keep: Callable[[bytes], str]) -> GeneratedImage | Exception:
     if isinstance(image, Refused):
         return image
     if image.getbbox() is None:  # every pixel is 0: what diffusers makes of numbers that are none
         return Refused("the model drew nothing but black: its numbers overflowed; --dtype bfloat16 or float32 helps")
-    return Picture(sha256=keep(encoded(image, format)), format=format, usage=_FREE)
+    return GeneratedImage(sha256=keep(encoded(image, format)), format=format, usage=_FREE)
 
 
 def _model(spec: str) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.ports import Drawing, Paint, Picture, PictureFormat, Usage
+from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, Usage
 from ltgc_cli.providers import prices, retries
 from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.llm import faults
@@ -66,7 +66,7 @@ def paint_port(
     timeout: float = TIMEOUT,
     tries: int = retries.TRIES,
     sleep: Callable[[float], None] = time.sleep,
-) -> Paint:
+) -> Generate:
     """Returns the port that has this model's API draw, up to `batch` pictures at once, and no more than eight.
 
     `keep` stores a picture's bytes and returns their sha256; `price` is the user's own, as for prices.find. Raises
@@ -77,7 +77,7 @@ def paint_port(
     broken: list[ProviderError | InputError] = []
     patiently = functools.partial(retries.patiently, specs=SPECS, tries=tries, sleep=sleep)
 
-    def one(drawing: Drawing, whom: dict[str, Any]) -> Picture | Exception:
+    def one(drawing: ImageRequest, whom: dict[str, Any]) -> GeneratedImage | Exception:
         if broken:
             return Refused(f"not drawn: {broken[0]}")
         paid: Usage | None = None
@@ -93,7 +93,7 @@ def paint_port(
             broken.append(error)
             return Refused(f"not drawn: {error}")
 
-    def paint(drawings: Sequence[Drawing]) -> list[Picture | Exception]:
+    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
         check(spec, drawings)
         if broken:
             raise broken[0]
@@ -104,14 +104,14 @@ def paint_port(
         finally:
             if "client" in whom:
                 whom["client"].close()
-        if broken and not any(isinstance(picture, Picture) for picture in pictures):
+        if broken and not any(isinstance(picture, GeneratedImage) for picture in pictures):
             raise broken[0]
         return pictures
 
-    return paint
+    return generate
 
 
-def check(spec: str, drawings: Sequence[Drawing]) -> None:
+def check(spec: str, drawings: Sequence[ImageRequest]) -> None:
     """Returns nothing. Raises InputError where a drawing has a setting that image APIs do not take."""
     used = {
         flag for drawing in drawings for name, flag in _FLAGS.items() if getattr(drawing, name) not in (None, "", UNSET)
@@ -120,7 +120,7 @@ def check(spec: str, drawings: Sequence[Drawing]) -> None:
         raise InputError(f"litellm:{spec} is an image API, which takes no {', '.join(sorted(used))}; leave it out")
 
 
-def _drawn(spec: str, drawing: Drawing, timeout: float, whom: dict[str, Any]) -> Any:
+def _drawn(spec: str, drawing: ImageRequest, timeout: float, whom: dict[str, Any]) -> Any:
     litellm = chat.imported()
     size = {}
     if drawing.width or drawing.height:
@@ -197,12 +197,12 @@ def _fetched(url: str, timeout: float) -> bytes:
         raise litellm.APIConnectionError(f"{where}: {type(error).__name__}", "", "") from None
 
 
-def _picture(data: bytes, drawing: Drawing, usage: Usage, keep: Callable[[bytes], str]) -> Picture:
+def _picture(data: bytes, drawing: ImageRequest, usage: Usage, keep: Callable[[bytes], str]) -> GeneratedImage:
     format = writing.format_of(drawing)
-    return Picture(sha256=keep(_encoded(data, format)), format=format, usage=usage)
+    return GeneratedImage(sha256=keep(_encoded(data, format)), format=format, usage=usage)
 
 
-def _encoded(data: bytes, format: PictureFormat) -> bytes:
+def _encoded(data: bytes, format: ImageFormat) -> bytes:
     """Returns the picture's bytes as they are where they are of this format, else its pixels written in it.
 
     Raises Refused for what cannot be read: cut bytes are no picture.
@@ -214,7 +214,7 @@ def _encoded(data: bytes, format: PictureFormat) -> bytes:
     return writing.encoded(image, format)
 
 
-def _usage(response: Any, drawing: Drawing, price: prices.Price | None) -> Usage:
+def _usage(response: Any, drawing: ImageRequest, price: prices.Price | None) -> Usage:
     used = getattr(response, "usage", None)
     prompt_tokens = getattr(used, "input_tokens", 0) or 0
     completion_tokens = getattr(used, "output_tokens", 0) or 0

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Drawing
+from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.quiet import one_line
 
 DEFAULTS = "ltgc_defaults.json"
@@ -84,7 +84,7 @@ def few_steps(pipeline: Any, name: str) -> Defaults:
     return Defaults()
 
 
-def arguments(pipeline: Any, drawing: Drawing, own: Defaults) -> dict[str, Any]:
+def arguments(pipeline: Any, drawing: ImageRequest, own: Defaults) -> dict[str, Any]:
     """Returns diffusers' arguments for a drawing, but for its prompts, generator and original.
 
     Raises InputError for a setting that the pipeline would ignore or cannot draw with.
@@ -105,13 +105,13 @@ def arguments(pipeline: Any, drawing: Drawing, own: Defaults) -> dict[str, Any]:
     return given
 
 
-def negatives(pipeline: Any, drawings: Sequence[Drawing]) -> list[str] | None:
+def negatives(pipeline: Any, drawings: Sequence[ImageRequest]) -> list[str] | None:
     """Returns the negative prompts of drawings; None where they have none and the pipeline guides without."""
     empty = " " if names(pipeline)["guidance"] == "true_cfg_scale" else ""  # without one there is no true guidance
     return [drawing.negative or empty for drawing in drawings] if empty or any(d.negative for d in drawings) else None
 
 
-def size(pipeline: Any, drawing: Drawing, own: Defaults) -> tuple[int, int] | None:
+def size(pipeline: Any, drawing: ImageRequest, own: Defaults) -> tuple[int, int] | None:
     """Returns width and height of a drawing; None where the model does not say how large it draws."""
     takes = parameters(pipeline)
     scale = getattr(pipeline, "vae_scale_factor", 1)
@@ -124,7 +124,7 @@ def size(pipeline: Any, drawing: Drawing, own: Defaults) -> tuple[int, int] | No
     return (width, height) if width and height else None
 
 
-def described(pipeline: Any, drawing: Drawing, own: Defaults) -> str:
+def described(pipeline: Any, drawing: ImageRequest, own: Defaults) -> str:
     """Returns the settings that a drawing is made with, in words: "4 steps, guidance 0, 512x512, …"."""
     takes, named = parameters(pipeline), names(pipeline)
     given = arguments(pipeline, drawing, own)
@@ -166,7 +166,7 @@ def kind(pipeline: Any) -> str:
     return type(pipeline).__name__
 
 
-def _over_original(pipeline: Any, drawing: Drawing, given: dict[str, Any]) -> dict[str, Any]:
+def _over_original(pipeline: Any, drawing: ImageRequest, given: dict[str, Any]) -> dict[str, Any]:
     """Returns the strength, and as many steps as leave at least one of them to be drawn.
 
     Of n steps diffusers draws the last int(n * strength): none of a turbo model's single one.
@@ -188,7 +188,7 @@ def _over_original(pipeline: Any, drawing: Drawing, given: dict[str, Any]) -> di
     return {"strength": strength, "num_inference_steps": enough}
 
 
-def _check_size(pipeline: Any, drawing: Drawing) -> None:
+def _check_size(pipeline: Any, drawing: ImageRequest) -> None:
     """A pipeline rounds other sizes down, or fails."""
     multiple = _config(getattr(pipeline, "image_processor", None)).get("vae_scale_factor", 1)
     for side in ("width", "height"):
@@ -197,7 +197,7 @@ def _check_size(pipeline: Any, drawing: Drawing) -> None:
             raise InputError(f"--{side} {asked}: {kind(pipeline)} draws multiples of {multiple}; set another --{side}")
 
 
-def _check_guidance(pipeline: Any, drawing: Drawing, guidance: float | None) -> None:
+def _check_guidance(pipeline: Any, drawing: ImageRequest, guidance: float | None) -> None:
     """Raises InputError for a guidance or a negative prompt that would change nothing."""
     takes = parameters(pipeline)
     if drawing.guidance and _flux(pipeline) and not _config(denoiser(pipeline)).get("guidance_embeds", True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from ltgc_cli.ports import Drawing, PictureFormat
+from ltgc_cli.ports import ImageFormat, ImageRequest
 from ltgc_cli.providers.images import png
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _SMALL = 128 * 128
 
 
-def format_of(drawing: Drawing) -> PictureFormat:
+def format_of(drawing: ImageRequest) -> ImageFormat:
     """Returns what a drawing's picture is written as."""
     return "png" if drawing.format is UNSET else drawing.format
 
 
-def encoded(image: Image, format: PictureFormat) -> bytes:
+def encoded(image: Image, format: ImageFormat) -> bytes:
     """Returns the picture, RGB, as a PNG (every pixel as drawn) or as a WebP (a fifth of the bytes).
 
     >>> from PIL import Image

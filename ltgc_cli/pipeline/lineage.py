@@ -1,0 +1,168 @@
+"""Where a stream came from: the runs that led to it, by their notes; the curves and scores that the store keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ltgc_cli import records
+from ltgc_cli.pipeline.evaluation.stage import named
+from ltgc_cli.pipeline.manifest import Done
+from ltgc_cli.pipeline.stage import ALONE
+from ltgc_cli.ports import Match
+from ltgc_cli.providers.llm.faults import scrubbed
+from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
+from ltgc_cli.report.page import Run
+from ltgc_cli.report.telling import counted
+from ltgc_cli.stages.bars import aim, scaled
+from ltgc_cli.stages.settings import Scale
+from ltgc_cli.store import Store, key
+
+_MOST = 400
+"""Characters of one setting that are shown."""
+
+
+class Lineage(NamedTuple):
+    """The runs that led to a stream, the first one first, and where the way back to them breaks off."""
+
+    runs: tuple[Done, ...]
+    gap: str = ""
+
+
+def road(digest: str, folder: Path) -> Lineage:
+    """Returns the way back from a stream: what a run read was written by the run before it.
+
+    digest -- sha256 of the stream's bytes
+    folder -- the store's
+    """
+    notes = _notes(folder)
+    runs: list[Done] = []
+    seen: set[str] = set()
+    while digest in notes and digest not in seen:
+        seen.add(digest)
+        # A run that changed nothing wrote what it read; of each stage the latest such run is told.
+        idle = {done.stage: done for done in notes[digest] if done.input == digest}
+        made = [done for done in notes[digest] if done.input != digest][-1:]
+        runs[:0] = [*made, *idle.values()]
+        digest = made[0].input if made else digest
+    if not runs:
+        return Lineage((), f"No run in the store wrote this stream as it is: {_WHY_NOT}.")
+    first = runs[0]
+    began = first.input == ALONE or first.stage in _FIRST
+    gap = "" if began else f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}."
+    return Lineage(tuple(runs), gap)
+
+
+_FIRST = ("describe", "extend")
+"""Stages that begin with data or with names: nothing need be before them."""
+_WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
+
+
+def _notes(folder: Path) -> dict[str, list[Done]]:
+    """Returns the notes of all whole runs by what they wrote, the latest last. What is no note is passed over."""
+    found: dict[str, list[Done]] = {}
+    paths = [path for path in folder.glob("artifacts/*/*.json") if path.is_file()]
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):
+        try:
+            done = msgspec.json.decode(path.read_bytes(), type=Done)
+        except (OSError, msgspec.DecodeError):
+            continue
+        if done.output:
+            found.setdefault(done.output, []).append(done)
+    return found
+
+
+def shown(done: Done) -> Run:
+    """Returns a run as the report shows it: its settings as text, nothing in them that looks like a key."""
+    # The style's own name of what the flag is called: both are in the flags, and both say the same.
+    hidden = {"strength"} if "from-original" in done.flags else set()
+    return Run(
+        stage=f"{done.stage}: {name}" if (name := done.flags.get("name")) else done.stage,
+        settings={flag: said(value) for flag, value in done.flags.items() if flag not in hidden},
+        answers={kind: (one.asked, one.found, one.failed) for kind, one in done.answers.items()},
+        dollars=done.dollars,
+        unpriced=done.unpriced,
+        tokens=done.tokens,
+        seconds=done.seconds,
+        versions=done.versions,
+        made=", ".join(counted(count, kind) for kind, count in done.kinds.items()),
+    )
+
+
+def said(value: Any) -> str:
+    """Returns a setting as text.
+
+    >>> said(None), said(True), said(0.4), said("http://me:secret@host/v1"), said("a1" * 32)
+    ('not set', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…')
+    """
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) == 64 and set(text) <= set("0123456789abcdef"):
+        return f"{text[:12]}…"
+    text = scrubbed(text)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+
+
+def curves(rows: Sequence[Record], folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Returns the training curve of each checkpoint of a stream, by its method; those without one are left out."""
+    found = {}
+    checkpoints = list({row.id: row for row in rows if isinstance(row, Checkpoint)}.values())
+    for one in named(checkpoints):
+        if len(one.checkpoint.sha256) == 64 and one.checkpoint.sha256.isalnum():
+            curve = _curve(folder / "checkpoints" / one.checkpoint.sha256 / "metrics.jsonl")
+            found.update({one.method: curve} if curve else {})
+    return found
+
+
+def _curve(path: Path) -> list[dict[str, float]]:
+    try:
+        reports = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+    return [
+        {name: float(value) for name, value in report.items() if isinstance(value, int | float)}
+        for report in reports
+        if isinstance(report, dict)
+    ]
+
+
+def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Done]) -> list[Record]:
+    """Returns the records, the original images with the scores that filter found for them, where the store has them.
+
+    A stream does not hold these: they set the bar, and are answers to the question that drawings were asked.
+    """
+    clip, scale = _judge(rows, runs)
+    templates = {row.label: row for row in rows if isinstance(row, Template)}
+    classes = {row.label: row for row in rows if isinstance(row, Class)}
+    texts = {label: aim(template, classes[label]) for label, template in templates.items() if label in classes}
+    if not clip or not scale:
+        return list(rows)
+    return [
+        _scored(row, texts[row.label], clip, scale, store)
+        if isinstance(row, Image) and row.origin == "original" and row.label in texts and row.score is None
+        else row
+        for row in rows
+    ]
+
+
+def _judge(rows: Sequence[Record], runs: Sequence[Done]) -> tuple[str, Any]:
+    """Returns the CLIP that judged the drawings and the scale, empty where neither runs nor records tell."""
+    scales = (row.scale for row in rows if isinstance(row, Image) and row.scale)
+    filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
+    trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
+    return next(iter([*filters, *trained]), ""), next(scales, "")
+
+
+def _scored(row: Image, text: str, clip: str, scale: Scale, store: Store) -> Image:
+    entry = store.get(key(Match(model=clip, image=row.sha256, text=text)))
+    cosine = entry.get("answer") if entry else None
+    if not isinstance(cosine, int | float):
+        return row
+    return records.evolve(row, score=round(scaled(float(cosine), scale), 6), scale=scale)

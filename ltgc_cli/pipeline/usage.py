@@ -1,0 +1,134 @@
+"""Sums of what was, or would be, asked: counts, tokens and US dollars, where a price may be unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from ltgc_cli.engine import cents
+from ltgc_cli.ports import Usage, unpriced, used
+from ltgc_cli.records import Made, Metric, Record, identify
+
+
+class UsageSum(msgspec.Struct):
+    """What some answers used and cost."""
+
+    found: int = 0
+    """Answers that the store has; they cost nothing again."""
+    new: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: float = 0.0
+    unpriced: int = 0
+    """New ones whose price is not known."""
+
+    def add(self, usage: Usage) -> None:
+        """Counts one new answer."""
+        self.new += 1
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.dollars += usage.dollars or 0.0
+        self.unpriced += usage.dollars is None
+
+    def priced(self) -> str:
+        """Returns what it costs: "0.31", "unknown", "at least 0.31" where some prices are not known; "" for nothing.
+
+        >>> Bill(new=2, dollars=0.5, unpriced=1).priced()
+        'at least 0.50'
+        """
+        if not self.new:
+            return ""
+        if self.unpriced and not self.dollars:
+            return "unknown"
+        return f"{'at least ' if self.unpriced else ''}{cents(self.dollars)}"
+
+
+def worded(bill: UsageSum) -> str:
+    """Returns what it costs as a sentence has it.
+
+    >>> worded(Bill(new=2, dollars=0.5, unpriced=1)), worded(Bill(new=1, unpriced=1)), worded(Bill(new=3))
+    ('at least $0.50', 'an unknown sum', 'nothing')
+    """
+    if not (bill.dollars or bill.unpriced):
+        return "nothing"
+    if not bill.dollars:
+        return "an unknown sum"
+    return f"{'at least ' if bill.unpriced else ''}${cents(bill.dollars)}"
+
+
+def total(bills: Iterable[UsageSum]) -> UsageSum:
+    """Returns the sum of bills.
+
+    >>> total([Bill(new=1, dollars=0.25), Bill(new=2, unpriced=1)])
+    Bill(found=0, new=3, prompt_tokens=0, completion_tokens=0, dollars=0.25, unpriced=1)
+    """
+    whole = UsageSum()
+    for bill in bills:
+        for name in UsageSum.__struct_fields__:
+            setattr(whole, name, getattr(whole, name) + getattr(bill, name))
+    return whole
+
+
+_STAGES = {
+    "sense": "describe",
+    "describe": "describe",
+    "extend": "extend",
+    "reflect": "reflect",
+    "template": "filter",
+    "refine": "filter",
+    "recognize": "eval",
+}
+
+
+def sums(records: Iterable[Record], by: Sequence[str]) -> dict[tuple[str, ...], UsageSum]:
+    """Returns what the records cost, by the values of `by`, in the order in which these first came.
+
+    Drawings count as render, those that filter had made again too. What was free and used no tokens is left out.
+    """
+    found: dict[tuple[str, ...], UsageSum] = {}
+    for record in records:
+        made = record.made
+        if made is None or not (used(made.usage) or unpriced(made.model, made.usage)):
+            continue
+        group = {"stage": stage(made), "model": made.model, "class": record.class_}
+        found.setdefault(tuple(group[name] for name in by), UsageSum()).add(made.usage)
+    return found
+
+
+def stage(made: Made) -> str:
+    """Returns the stage that asked.
+
+    >>> stage(Made(model="gpt-4o", prompt="extend@1a2b3c4d", attempt=2)), stage(Made(model="sdxl"))
+    ('reflect', 'render')
+    """
+    prompt = made.prompt.partition("@")[0]
+    if prompt == "extend" and made.attempt:
+        return "reflect"
+    return _STAGES.get(prompt, "render")
+
+
+def rows(found: Mapping[tuple[str, ...], UsageSum]) -> list[tuple[str, ...]]:
+    """Returns the sums as a table, the total last."""
+    width = len(next(iter(found), ("", "")))
+    named = [*found.items(), (("all", *[""] * (width - 1)), total(found.values()))]
+    return [
+        (*key, f"{bill.new:,}", f"{bill.prompt_tokens:,}", f"{bill.completion_tokens:,}", bill.priced())
+        for key, bill in named
+    ]
+
+
+def metrics(found: Mapping[tuple[str, ...], UsageSum], by: Sequence[str]) -> Iterator[Metric]:
+    """Returns the sums as records: `value` in US dollars, None where no price is known."""
+    for key, one in found.items():
+        group = dict(zip(by, key, strict=True))
+        known = None if one.unpriced == one.new else round(one.dollars, 10)
+        metric = Metric(
+            name="cost",
+            group=group.get("stage", ""),
+            method=group.get("model", ""),
+            class_=group.get("class", ""),
+            value=known,
+            rest={"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens},
+        )
+        yield identify(metric, *key)

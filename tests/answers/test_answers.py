@@ -1,0 +1,318 @@
+"""Answers in the shapes that real models give them: which lines are descriptions, and why the others are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from ltgc_cli.answers.answers import descriptions, excluded, features
+
+FORM = "is not in the form of Template 1"
+OTHER = "names another class"
+ECHO = "echoes the template's placeholders"
+EMPTY = "says nothing of the class"
+TALK = "is talk around the list"
+HEADING = "is a heading"
+UNNAMED = "does not name the class"
+
+TALL = "A photo of the class crane, tall."
+SMALL = "A photo of the class crane, small."
+GREY = "A photo of the class crane, grey."
+
+
+@pytest.mark.parametrize(
+    ("answer", "texts", "reasons"),
+    [
+        pytest.param(TALL, [TALL], [], id="one sentence"),
+        pytest.param(f"{TALL}\n{SMALL}", [TALL, SMALL], [], id="a line each"),
+        pytest.param(f"\r\n{TALL}\r\n\r\n{SMALL}\r\n", [TALL, SMALL], [], id="blank lines, the line ends of Windows"),
+        pytest.param(f"1. {TALL}\n2. {SMALL}", [TALL, SMALL], [], id="numbered"),
+        pytest.param(f"1) {TALL}\n(2) {SMALL}\n3: {GREY}", [TALL, SMALL, GREY], [], id="numbered otherwise"),
+        pytest.param(f"100. {TALL}", [TALL], [], id="a long list"),
+        pytest.param(f"- {TALL}\n* {SMALL}\n• {GREY}", [TALL, SMALL, GREY], [], id="bulleted"),
+        pytest.param(f"  - 1. {TALL}", [TALL], [], id="bulleted and numbered"),
+        pytest.param(f"1. **{TALL}**\n2. __{SMALL}__", [TALL, SMALL], [], id="bold lines"),
+        pytest.param("1. **A photo of the class crane**, tall.", [TALL], [], id="a bold beginning"),
+        pytest.param("A photo of the class **crane**, **tall**.", [TALL], [], id="bold words"),
+        pytest.param(f'"{TALL}"\n“{SMALL}”\n‘{GREY}’', [TALL, SMALL, GREY], [], id="quotes"),
+        pytest.param(f'1. "{TALL}"', [TALL], [], id="numbered quotes"),
+        pytest.param(f"`{TALL}`\n```\n{SMALL}\n```", [TALL, SMALL], [], id="code"),
+        pytest.param('A photo of the class "crane", tall.', [TALL], [], id="a quoted name"),
+        pytest.param("A photo of the class [crane], tall.", [TALL], [], id="a name in the template's brackets"),
+        pytest.param("A photo of the class {crane}, tall.", [TALL], [], id="a name in braces"),
+        pytest.param(
+            "A photo of the class crane, {with long legs}{in a marsh}.",
+            ["A photo of the class crane, with long legs in a marsh."],
+            [],
+            id="literal braces",
+        ),
+        pytest.param(
+            "A photo of the class crane, {with long legs}, {in a marsh}.",
+            ["A photo of the class crane, with long legs, in a marsh."],
+            [],
+            id="literal braces and commas",
+        ),
+        pytest.param(
+            "A photo of the class crane with {red cap}, {long neck}.",
+            ["A photo of the class crane with red cap, long neck."],
+            [],
+            id="Template 2 with its braces",
+        ),
+        pytest.param(f"Sure! Here are 2 descriptions:\n\n{TALL}", [TALL], [TALK], id="a preamble"),
+        pytest.param(f"{TALL}\n\nLet me know if you want more!", [TALL], [TALK], id="an afterword"),
+        pytest.param(f"### Descriptions\n{TALL}", [TALL], [HEADING], id="a heading"),
+        pytest.param(f"{TALL} {SMALL}", [TALL, SMALL], [], id="two in one paragraph"),
+        pytest.param(
+            f"{TALL} And more. {SMALL}", ["A photo of the class crane, tall. And more.", SMALL], [], id="three"
+        ),
+        pytest.param(
+            "A photo of the class crane, photographed like a photo of a king.",
+            ["A photo of the class crane, photographed like a photo of a king."],
+            [],
+            id="a photo within a sentence",
+        ),
+        pytest.param(f"<think>{SMALL}\nIs it?</think>\n{TALL}", [TALL], [], id="thoughts"),
+        pytest.param(f"<THINKING>\n{SMALL}\n</THINKING>{TALL}", [TALL], [], id="thoughts of another model"),
+        pytest.param(f"<think>{SMALL}\n{TALL}", [], [], id="thoughts that never end"),
+        pytest.param("A photo of the classy crane, tall.", [], [FORM], id="a name swallowed: classy"),
+        pytest.param("A photo of the classical crane, tall.", [], [FORM], id="a name swallowed: classical"),
+        pytest.param(
+            "A photo of the class crane, with distinctive features, in a specific scene.", [], [ECHO], id="an echo"
+        ),
+        pytest.param("A photo of the class crane, tall, in specific scenes.", [], [ECHO], id="half an echo"),
+        pytest.param("A photo of the class [y], tall.", [], [ECHO], id="the placeholder of the name"),
+        pytest.param("A photo of the class crane with {feature 1}{feature 2}.", [], [ECHO], id="an echo of Template 2"),
+        pytest.param("A photo of the class heron, tall.", [], [OTHER], id="another class"),
+        pytest.param("A photo of the class cranefly, tall.", [], [OTHER], id="a class that begins like it"),
+        pytest.param(f"A photo of the class heron, tall.\n{SMALL}", [SMALL], [OTHER], id="another class and this one"),
+        pytest.param("A photo of a heron, tall.", [], [UNNAMED], id="another thing"),
+        pytest.param("The image shows a crane that is tall.", [TALL], [], id="free prose"),
+        pytest.param("I'm sorry, I can't help with that.", [], ["is a refusal"], id="a refusal in words"),
+        pytest.param("", [], [], id="empty"),
+        pytest.param(" \n\t\n", [], [], id="blank"),
+        pytest.param("1.\n2.\n", [], [], id="numbers and nothing behind them"),
+        pytest.param("A photo of the class crane.", [], [EMPTY], id="no features"),
+        pytest.param("A photo of the class crane, ...", [], [EMPTY], id="dots for features"),
+        pytest.param("A photo of the class crane, tall", [TALL], [], id="no full stop"),
+        pytest.param(
+            "A photo of the class crane, tall!", ["A photo of the class crane, tall!"], [], id="an exclamation"
+        ),
+        pytest.param("a photo of the class Crane, tall.", [TALL], [], id="other capitals"),
+        pytest.param("A photo of crane, tall.\nA photo of a crane, small.", [TALL, SMALL], [], id="without the class"),
+        pytest.param(
+            "An image of the crane, tall.\nPhotograph of the class crane, small.", [TALL, SMALL], [], id="image"
+        ),
+        pytest.param("A photo of the class crane tall and grey.", [f"{TALL[:-1]} and grey."], [], id="no comma"),
+        pytest.param("A photo of  the class\tcrane ,  tall .", [TALL], [], id="odd spaces"),
+        pytest.param(
+            "A photo of the class crane, which appears to be tall.",
+            [TALL],
+            [],
+            id="hedging that is only a phrase is taken out",
+        ),
+        pytest.param("A photo of the class *crane*, tall.", [TALL], [], id="an italic name"),
+        pytest.param(f"Here is one: {TALL}", [TALL], [], id="a preamble on the line"),
+        pytest.param(f"Template 1: {TALL}", [TALL], [], id="the template's name"),
+        pytest.param(f"1. **Wading**: {TALL}", [TALL], [], id="a title before it"),
+        pytest.param(
+            f"1. {TALL} 2. {SMALL}",
+            [TALL, SMALL],
+            [],
+            id="a list on one line",
+        ),
+        pytest.param(f"Hm.\n{SMALL}\n</think>\n{TALL}", [TALL], [], id="thoughts without a beginning"),
+        pytest.param(f'[\n  "{TALL}",\n  "{SMALL}"\n]', [TALL, SMALL], [], id="a JSON list"),
+        pytest.param("A photo of the class crane, tall,", [TALL], [], id="a comma at the end"),
+        pytest.param("A photo of the class crane, tall;", [TALL], [], id="a semicolon at the end"),
+        pytest.param("A photo of the class crane: tall.", [TALL], [], id="a colon"),
+        pytest.param("A photo of the class crane – tall.", [TALL], [], id="a dash"),
+        pytest.param("A photo of the class crane's nest, tall.", [], [OTHER], id="a thing of the class"),
+        pytest.param(
+            f"1. {TALL}\n2. {SMALL}\n3. A photo of the class crane, standing in the mid",
+            [TALL, SMALL],
+            ["is cut off"],
+            id="a cut-off last sentence",
+        ),
+    ],
+)
+def test_an_answer_about_the_crane_is_read(answer, texts, reasons):
+    read = descriptions(answer, "crane", "crane")
+
+    assert (read.texts, [reason for _, reason in read.dropped]) == (texts, reasons)
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "answer", "text"),
+    [
+        ("Trogon_rufus", "Trogon_rufus", "A photo of the class Trogon rufus, perched.", "Trogon_rufus, perched."),
+        ("Trogon rufus", "Trogon rufus", "A photo of the class Trogon_rufus, perched.", "Trogon rufus, perched."),
+        ("great grey owl", "great grey owl", "A photo of the class Great-Grey Owl, asleep.", "great grey owl, asleep."),
+        ("seal", "seal (marine mammal)", "A photo of the class seal (marine mammal), wet.", "seal, wet."),
+        ("seal", "seal (marine mammal)", "A photo of the class seal, wet.", "seal, wet."),
+        ("crane (bird)", "crane (bird)", "A photo of the class crane (bird), wet.", "crane (bird), wet."),
+        ("C++ (a*)", "C++ (a*)", "A photo of the class C++ (a*), in bold.", "C++ (a*), in bold."),
+        ("{odd}", "{odd}", "A photo of the class {odd}, in bold.", "{odd}, in bold."),
+        ("\\1", "\\1", "A photo of the class \\1, in bold.", "\\1, in bold."),
+        ("3", "3 (digit)", "3. A photo of the class 3 (digit), upright.", "3, upright."),
+        (
+            "St. John's wort",
+            "St. John's wort",
+            "A photo of the class St. John’s wort, yellow.",
+            "St. John's wort, yellow.",
+        ),
+        ("עגור", "עגור", "A photo of the class עגור, גבוה.", "עגור, גבוה."),
+        (
+            "\N{GRINNING FACE}",
+            "\N{GRINNING FACE}",
+            "1. A photo of the class \N{GRINNING FACE}, round.",
+            "\N{GRINNING FACE}, round.",
+        ),
+        ("../../etc", "../../etc", "A photo of the class ../../etc, dark.", "../../etc, dark."),
+        ("<b>", "<b>", "A photo of the class <b>, dark.", "<b>, dark."),
+        ("n" * 300, "n" * 300, f"A photo of the class {'n' * 300}, long.", f"{'n' * 300}, long."),
+        pytest.param("鶴", "鶴", "A photo of the class 鶴, 湿地に立つ。", "鶴, 湿地に立つ。"),
+    ],
+)
+def test_a_name_comes_back_as_the_class_table_spells_it(name, subject, answer, text):
+    assert descriptions(answer, name, subject) == ([f"A photo of the class {text}"], [])
+
+
+def test_every_dropped_line_is_kept_word_for_word_with_its_reason():
+    answer = "Sure!\n1. A photo of the class crane.\n2. **A photo of the class heron**, tall."
+
+    assert descriptions(answer, "crane", "crane").dropped == [
+        ("Sure!", TALK),
+        ("A photo of the class crane.", EMPTY),
+        ("A photo of the class heron, tall.", OTHER),
+    ]
+
+
+def test_reading_what_was_read_changes_nothing():
+    (once,) = descriptions("2) **A photo of a Crane** {with a red cap}{in a marsh}", "crane", "crane").texts
+
+    assert once == "A photo of the class crane with a red cap in a marsh."
+    assert descriptions(once, "crane", "crane").texts == [once]
+
+
+def test_a_very_long_answer_is_read_in_no_time():
+    assert len(descriptions(f"1. {TALL}\n" * 2_000 + "a " * 50_000, "crane", "crane").texts) == 2_000
+
+
+# --- features
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("A photo of the class crane, standing in a marsh.", "crane", "standing in a marsh"),
+        ("A photo of the class crane with a red cap, tall.", "crane", "with a red cap, tall"),
+        ("A photo of the class C++ (a*), in bold.", "C++ (a*)", "in bold"),
+        ("something else", "crane", "something else"),
+    ],
+)
+def test_the_features_are_all_that_follows_the_name(text, name, said):
+    assert features(text, name) == said
+
+
+# --- the numbers of Prompt 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "numbers"),
+    [
+        ("2, 5", {2, 5}),
+        ("2,5,", {2, 5}),
+        ("2 and 5.", {2, 5}),
+        ("2, 5, and 7", {2, 5, 7}),
+        ("2\n5\n", {2, 5}),
+        ("- 2\n- 5", {2, 5}),
+        ("#2; #5", {2, 5}),
+        ("**2, 5**", {2, 5}),
+        ("[2, 5]", {2, 5}),
+        ("Exclude: 2, 5", {2, 5}),
+        ("Numbers to exclude: 2, 5", {2, 5}),
+        ("2, 2", {2}),
+        ("10", {10}),
+        ("none", set()),
+        ("None.", set()),
+        ("", set()),
+        ("0, 11, 99999999999999999999", set()),
+        ("None of the 10 repeats another.", set()),
+        ("The 3rd one is nice, I keep all 10.", set()),
+        ("1. A photo of the class crane, tall.\n2. A photo of the class crane, small.", set()),
+        ("<think>1, 2, 3?</think>5", {5}),
+        pytest.param("2-4", {2, 3, 4}),
+        pytest.param("2–4, 9", {2, 3, 4, 9}),
+        pytest.param("Descriptions 2 and 5", {2, 5}),
+        ('{"numbers": [2, 5]}', {2, 5}),
+        ('{"numbers": []}', set()),
+        ('```json\n{"numbers": [2, 5]}\n```', {2, 5}),
+        ('{"numbers": ["2", "#5"]}', {2, 5}),
+        ('Here is the answer:\n{"numbers": [2]}\nThese repeat others.', {2}),
+        ('{"numbers": [2, 5, 1', {2, 5}),
+        ('{"numbers": [2, 99, -1, 0]}', {2}),
+        ('{"numbers": [2.5, true, null]}', set()),
+        ("[2, 5]", {2, 5}),
+        ("2 (same as 1), 5 (same as 3)", {2, 5}),
+        ("The repetitive descriptions are 2, 5 and 7.", {2, 5, 7}),
+        ("I would exclude: 3", {3}),
+        ("The 10 descriptions are all different.", set()),
+        ("2 is a duplicate of 1.", set()),
+        ("9" * 5000, set()),
+    ],
+)
+def test_the_numbers_to_exclude_are_read_and_prose_excludes_nothing(answer, numbers):
+    assert excluded(answer, 10) == numbers
+
+
+# --- what no answer may do
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "!" * 1_000_000,
+        " " * 1_000_000,
+        "\n" * 1_000_000,
+        "a" * 1_000_000,
+        "a " * 500_000,
+        "[" * 1_000_000,
+        "{" * 1_000_000,
+        '["' * 500_000,
+        '{"a":' * 200_000,
+        "**" * 500_000,
+        "*a" * 500_000,
+        "_a" * 500_000,
+        "1. " * 300_000,
+        "(1) " * 250_000,
+        "- " * 500_000,
+        "|-" * 500_000,
+        "<think>" * 150_000,
+        "<b>" * 300_000,
+        ": " * 500_000,
+        "A photo of " * 90_000,
+        "A photo of the class crane, " * 35_000,
+        "A photo of the class crane, " + "and " * 250_000,
+        "crane " * 160_000,
+        "with " * 200_000,
+        "&amp;" * 200_000,
+        '"' * 1_000_000,
+        "\\" * 1_000_000,
+        "\ue000" * 500_000,
+        "appears to be " * 70_000,
+    ],
+    ids=lambda junk: repr(junk[:12]),
+)
+def test_a_megabyte_of_junk_is_read_to_its_end(junk):
+    read = descriptions(junk, "crane", "crane")
+
+    assert all(len(text) < 2_100 for text in read.texts)
+    assert excluded(junk, 10) <= set(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    "name", ["(a+)+$", "[", "\\", "a|b", "^", ".*", "%s", "{0}", "\\d", "crane (bird", "*" * 50, "é" * 40, "a" * 300]
+)
+def test_a_name_is_never_taken_for_a_pattern(name):
+    (text,) = descriptions(f"A photo of the class {name}, tall.", name, name).texts
+
+    assert text == f"A photo of the class {name}, tall."

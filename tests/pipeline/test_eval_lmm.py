@@ -1,0 +1,107 @@
+"""eval --lmm: a vision-language model is asked which class each test image shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ports.openai_chat import Chat, chat
+from server import serving
+from trained import by_group, digits
+
+from ltgc_cli import records
+from ltgc_cli.learn.datasets import Source
+from ltgc_cli.pipeline.evaluation.stage import Direct, evaluating
+from ltgc_cli.pipeline.session import Asking, Session
+from ltgc_cli.pipeline.stage import Streams, execute
+
+KEY = {"OPENAI_API_KEY": "sk-proj-abcdefghijklmnopqrstuvwxyz123456"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three test images of each of three digits."""
+    return digits(tmp_path / "digits", test=3)
+
+
+def knowing(data: Path) -> Chat:
+    """A server that knows every test image by its bytes, but calls each `two` an owl."""
+    names = {hashlib.sha256(path.read_bytes()).hexdigest(): path.parent.name for path in (data / "test").rglob("*.png")}
+
+    def answer(body: dict[str, Any]) -> str:
+        shown = routes.seen[-1].images[0]
+        name = names[hashlib.sha256(shown).hexdigest()]
+        return "an owl, 🦉" if name == "two" else f"**{name.title()}**."
+
+    routes = chat(answer)
+    return routes
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_each_image_is_asked_for_once_and_an_answer_of_no_class_is_wrong(forked, data):
+    routes = knowing(data)
+    # One at a time, as the server looks at the image that came last.
+    command = ("eval", "--data", data, "--lmm", "gpt-4o", "--concurrency", 1)
+    with serving(routes) as address:
+        flags = ("--api-base", f"{address}/v1")
+        dry = forked(*command, *flags, "--dry-run", **KEY)
+        assert (dry.code, routes.seen, dry.out) == (0, [], "")
+        assert re.search(r"recognize +gpt-4o@.* 0 +9 ", dry.err)
+        first = forked(*command, *flags, **KEY)
+        again = forked(*command, *flags, **KEY)
+    assert (first.code, len(routes.seen), again.out) == (0, 9, first.out)
+    assert {seen.text for seen in routes.seen} == {routes.seen[0].text}
+    assert "- one\n- two\n- zero\n" in routes.seen[0].text
+    assert "3 answers name no class of the table, or several, and are wrong: 'an owl, 🦉'" in first.err
+    found = rows(first.out)
+    measured = {(row["name"], row["group"], row.get("class")): row for row in found}
+    assert measured["accuracy", "all", None]["value"] == pytest.approx(66.6667)
+    assert re.fullmatch(r"gpt-4o@.*, asked directly", measured["accuracy", "all", None]["method"])
+    assert measured["accuracy", "class", "two"]["value"] == 0.0
+    assert measured["confusion", "pair", "two"]["predicted"] == "no class of the table"
+    assert measured["no_class", "all", None]["images"] == 3
+    assert "calibration_error" not in {name for name, *_ in measured}
+    paid = [row for row in found if row["name"] == "questions"]
+    assert sum(row["made"]["usage"]["prompt_tokens"] for row in paid) == 90
+    assert {row["group"] for row in rows(forked("cost", "--json", input=first.out).out)} == {"eval"}
+
+
+def test_a_broken_image_is_a_failure_and_in_no_accuracy(forked, data):
+    (data / "test" / "one" / "broken.png").write_bytes(b"\x89PNG")
+    routes = knowing(data)
+    with serving(routes) as address:
+        flags = ("--lmm", "gpt-4o", "--api-base", f"{address}/v1", "--concurrency", 1)
+        done = forked("eval", "--data", data, *flags, **KEY)
+    (failure,) = [row for row in rows(done.out) if row["kind"] == "failure"]
+    assert (done.code, len(routes.seen)) == (1, 9)
+    assert failure["class"] == "one" and failure["reason"].startswith("test/one/broken.png: image")
+    assert "1 images without an answer are in no accuracy" in done.err
+
+
+def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(forked, data, tmp_path):
+    (tmp_path / "ltgc.toml").write_text('lmm = "gpt-4o"\n')
+    done = forked("eval", "--data", data, LTGC_LMM="gpt-4o")
+    assert done.code == 2 and "eval got no records" in done.err
+
+
+def test_the_embedded_model_chooses_as_zero_shot_clip_does(data, tmp_path):
+    session = Session(tmp_path / "store")
+    plan = evaluating(
+        session,
+        data=Source(str(data)),
+        split="test",
+        clip="embedded",
+        zero_shot=True,
+        alone=True,
+        direct=Direct("embedded", Asking()),
+    )
+    with execute(plan, Streams(silent=True), session).artifact.open() as lines:
+        zero_shot, asked = by_group(list(records.read(lines))).values()
+    assert zero_shot == asked

@@ -1,0 +1,107 @@
+"""predict: images in, the likeliest classes out, and what is broken does not hold up the rest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from trained import checkpoint, digits
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import checkpoints, datasets, evaluate
+from ltgc_cli.pipeline.evaluation import measure as measuring
+from ltgc_cli.pipeline.evaluation.predict import found, predictions
+from ltgc_cli.pipeline.session import Session
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digits(tmp_path_factory.mktemp("digits") / "digits")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A checkpoint's folder."""
+    session = Session(tmp_path_factory.mktemp("store"))
+    return session.store.folder / "checkpoints" / checkpoint(session, data).sha256
+
+
+def test_the_likeliest_classes_come_first_with_the_probabilities_that_eval_measures(data, trained):
+    files = found([data / "test"])
+    rows = list(predictions(files, trained, None, None, top=2, tte=False))
+    clip = measuring.loaded_clip("embedded")
+    saved = checkpoints.load(trained, clip)
+    samples = datasets.samples(datasets.open_data(str(data), "test"))
+    logits = evaluate.predict(saved.classifier, clip, samples)
+    assert [row["image"] for row in rows] == [
+        str(data / "test" / sample.name.removeprefix("test/")) for sample in samples
+    ]
+    assert [row["top"][0]["label"] for row in rows] == evaluate.predicted_labels(logits, [0, 1, 2]).tolist()
+    sure = evaluate.confidences(logits)
+    assert [row["top"][0]["probability"] for row in rows] == pytest.approx(sure.tolist(), abs=1e-5)
+    assert all(len(row["top"]) == 2 and row["top"][0]["probability"] >= row["top"][1]["probability"] for row in rows)
+
+
+def test_five_crops_are_averaged_here_too(data, trained):
+    files = found([data / "test"])[:3]
+    one, five = (list(predictions(files, trained, None, None, top=3, tte=tte)) for tte in (False, True))
+    assert one != five and [row["image"] for row in one] == [row["image"] for row in five]
+
+
+def test_more_images_than_a_batch_stay_in_order(data, trained, tmp_path):
+    image = next((data / "test" / "zero").iterdir())
+    for number in range(130):
+        shutil.copy(image, tmp_path / f"{number:03}.png")
+    (tmp_path / "064.png").write_bytes(b"no image")
+    rows = list(predictions(found([tmp_path]), trained, None, None, top=1, tte=False))
+    assert [row["image"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(130)]
+    assert [row["kind"] for row in rows].index("failure") == 64
+
+
+def test_folders_give_their_images_sorted_and_each_file_once(tmp_path):
+    for name in ("b/2.png", "b/1.JPG", "a.webp", ".hidden/3.png", "b/.4.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    files = found([tmp_path / "b" / "2.png", tmp_path, tmp_path / "notes.txt"])
+    assert [str(file.relative_to(tmp_path)) for file in files] == ["b/2.png", "a.webp", "b/1.JPG", "notes.txt"]
+
+
+def test_a_path_that_is_not_there_and_a_folder_without_images_are_said_at_once(tmp_path):
+    with pytest.raises(InputError, match="birds: no such file or folder"):
+        found([tmp_path, tmp_path / "birds"][1:])
+    with pytest.raises(InputError, match="no image in it"):
+        found([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("identity", "spec"),
+    [
+        ("embedded/clip@0123456789ab", "embedded"),
+        ("ViT-B-32/laion2b_s34b_b79k", "ViT-B-32/laion2b_s34b_b79k"),
+        ("hf-hub:me/mine", "hf-hub:me/mine"),
+    ],
+)
+def test_a_checkpoint_names_its_clip(tmp_path, identity, spec):
+    (tmp_path / "done.json").write_text(json.dumps({"clip": identity, "files": {}}))
+    assert measuring.clip_of(tmp_path) == spec
+
+
+def test_a_clip_that_lay_in_a_folder_must_be_named(tmp_path):
+    (tmp_path / "done.json").write_text('{"clip": "clip@0123456789ab"}')
+    with pytest.raises(InputError, match=r"lay in a folder \(clip@0123456789ab\); pass that as --clip local-dir:PATH"):
+        measuring.clip_of(tmp_path)
+    with pytest.raises(InputError, match="no whole checkpoint is in it; name what mix-train --out wrote"):
+        measuring.clip_of(tmp_path / "nowhere")
+
+
+def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    image = next((data / "test" / "zero").iterdir())
+    done = forked("predict", "--checkpoint", trained, "broken.png", image, "--top", 1)
+    first, second = map(json.loads, done.out.splitlines())
+    assert done.code == 1
+    assert first == {"kind": "failure", "image": "broken.png", "stage": "predict", "reason": first["reason"]}
+    assert done.err == f"ltgc: {first['reason']}\n" and "broken.png: not a whole image" in done.err
+    assert second["image"] == str(image) and set(second["top"][0]) == {"label", "class", "probability"}

@@ -1,0 +1,78 @@
+"""What a session adds to a question before its key is made, and what it never does twice."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ltgc_cli import providers
+from ltgc_cli.engine import in_order
+from ltgc_cli.errors import BudgetError, InputError
+from ltgc_cli.pipeline.dry_run import DryRun, rows
+from ltgc_cli.pipeline.session import Asking, Limits, Session
+from ltgc_cli.ports import Answer, Question, Usage
+from ltgc_cli.providers import Opened, prices
+from ltgc_cli.providers.prices import Price
+
+QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the model was asked; each answer costs a cent."""
+    seen = []
+
+    def port(question):
+        seen.append(question)
+        return Answer(text="1. A photo of the class crane, tall.", usage=Usage(prompt_tokens=7, dollars=0.01))
+
+    monkeypatch.setattr(providers, "open_ask", lambda spec, **_: Opened(spec, port))
+    return seen
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_a_newer_price_list_knows_of_a_model_makes_nobody_pay_again(asked, monkeypatch, tmp_path, before):
+    for able in (before, not before):
+        monkeypatch.setattr(prices, "find", lambda *_, able=able: Price(supports_response_schema=able))
+        Session(tmp_path).ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    assert [question.schema == "descriptions" for question in asked] == [before]
+
+
+def test_flags_that_change_an_answer_are_in_the_question_and_images_alone_have_a_size(asked, tmp_path):
+    ask = Session(tmp_path).ask("openai/mine", "llm", Asking(max_tokens=900, image_size=256)).port
+    ask(QUESTION)
+    ask(Question(model="m", task="describe", subject="crane", text="?", images=("ab",)))
+    assert [question.max_tokens for question in asked] == [900, 900]
+    assert [getattr(question.image_size, "real", None) for question in asked] == [None, 256]
+
+
+def test_a_question_to_an_embedded_model_is_sent_as_the_stage_made_it(asked, tmp_path):
+    Session(tmp_path).ask("embedded", "llm", Asking(max_tokens=900)).port(QUESTION)
+    assert asked == [QUESTION]
+
+
+def test_a_limit_in_calls_holds_over_what_is_asked_and_not_over_what_is_there(asked, tmp_path):
+    Session(tmp_path).ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    ask = Session(tmp_path, limits=Limits(max_calls=0)).ask("gpt-4o", "llm", Asking()).port
+    ask(QUESTION)
+    with pytest.raises(BudgetError):
+        ask(Question(model="gpt-4o", task="extend", subject="seal", text="Besides these …"))
+    assert len(asked) == 1
+
+
+def test_one_price_where_two_are_wanted_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--price 5: two prices are wanted for openai/mine, IN,OUT"):
+        Session(tmp_path, limits=Limits(price="5")).ask("openai/mine", "llm", Asking())
+
+
+def test_a_rehearsal_counts_each_question_once_from_any_number_of_threads(tmp_path):
+    session = Session(tmp_path)
+    rehearsal = DryRun(session.store)
+    questions = [Question(model="m", task="extend", subject="crane", text=f"{n % 500}") for n in range(2000)]
+    usage = Usage(prompt_tokens=3, completion_tokens=2, dollars=0.25)
+    list(in_order(lambda question: rehearsal.ask(question, lambda _: usage), questions, workers=32))
+    assert rows(rehearsal.lines) == [("extend", "m", "0", "500", "1,500", "1,000", "125.00")]
+    assert len(rehearsal.questions) == 500
+    assert threading.active_count() < 64
+    assert not rehearsal.complete

@@ -1,0 +1,154 @@
+"""The check before any training: what it says, what it stops on, and that it looks once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import checks
+from ltgc_cli.learn.datasets import Source
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.training.check import before_a_run, before_training
+from ltgc_cli.records import Class, Image
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return Session(tmp_path / "store")
+
+
+def picture(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Pil.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    """Lists of 21 cats and one eel, a validation image and a test image."""
+    for seed in range(24):
+        picture(tmp_path / "images" / f"{seed}.png", seed)
+    train = [f"images/{n}.png 0" for n in range(21)] + ["images/21.png 1"]
+    (tmp_path / "a_train.txt").write_text("\n".join(train))
+    (tmp_path / "a_val.txt").write_text("images/22.png 0\n")
+    (tmp_path / "a_test.txt").write_text("images/23.png 1\n")
+    (tmp_path / "classes.csv").write_text("label,name\n0,cat\n1,eel\n2,newt\n")
+    return tmp_path
+
+
+def source(animals: Path) -> Source:
+    return Source(str(animals / "a_train.txt"), classes=animals / "classes.csv")
+
+
+def drawn(session: Session, label: int, data: bytes = b"a drawing") -> Image:
+    return Image(id="i1", label=label, class_="?", sha256=session.keep(data), origin="generated")
+
+
+CLASSES = [
+    Class(label=0, class_="cat", count=21, tail=False),
+    Class(label=1, class_="eel", count=1, tail=True),
+    Class(label=2, class_="newt", count=0, tail=True),
+]
+
+
+def test_counts_per_shot_are_said_and_the_hashes_of_the_training_images_come_back(session, animals, capsys):
+    hashes = before_training(session, source(animals), CLASSES, [drawn(session, 1), drawn(session, 2)]).train
+    assert len(hashes) == 22
+    assert hashes[0] == checks.content_hash((animals / "images" / "0.png").read_bytes())
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert (
+        "medium 1 classes, 21 images; few 2 classes, 1 images (and 2 generated); "
+        "all 3 classes, 22 images (and 2 generated)"
+    ) in said.err
+    assert "data: classes without a training image: 1 (newt)" in said.err
+
+
+def test_images_are_looked_at_once_and_again_when_a_list_changes(session, animals, monkeypatch):
+    looked: list[str] = []
+    real = checks.check_images
+    monkeypatch.setattr(checks, "check_images", lambda data, advance: looked.append(data.split) or real(data, advance))
+    first = before_training(session, source(animals), CLASSES, [])
+    assert before_training(session, source(animals), CLASSES, []) == first
+    assert looked == ["train", "val", "test"]
+    with (animals / "a_val.txt").open("a") as file:
+        file.write("images/22.png 0\n")
+    before_training(session, source(animals), CLASSES, [])
+    assert looked == ["train", "val", "test", "val"]
+
+
+def test_everything_that_is_wrong_is_said_at_once_one_a_line(session, animals, capsys):
+    (animals / "classes.csv").write_text("label,name\n0,cat\n1,eel\n2,Eel\n")
+    (animals / "a_test.txt").write_text("images/23.png 1\nimages/3.png 0\n")
+    (animals / "images" / "22.png").write_text("no image")
+    lost = Image(id="i2", label=1, class_="eel", sha256="0" * 64, origin="generated")
+    with pytest.raises(InputError, match="^nothing was trained: the data has the problems above$"):
+        before_training(session, source(animals), CLASSES, [drawn(session, 0), drawn(session, 9), lost])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ltgc: ")]
+    assert [line.removeprefix("ltgc: ") for line in lines] == [
+        "labels 1 and 2 are called 'eel'; give each a name of its own in a class table (--classes), "
+        "such as 'crane (bird)', or a sense there or with describe --senses",
+        "generated images (1) would change 'cat' (label 0), which is no tail class; leave them out of the stream",
+        f"label 9, of generated images (1), is not in the class table of {animals}/a_train.txt",
+        f"the generated image 000000000000… is not in the store {animals}/store",
+        f"{animals}/a_val.txt:1: {animals}/images/22.png: not a whole image (no image format that PIL knows)",
+        "the test image images/3.png is the training image images/3.png",
+    ]
+
+
+def test_one_problem_is_the_error_itself(session, animals):
+    (animals / "images" / "21.png").unlink()
+    with pytest.raises(InputError, match=r"a_train\.txt:22: .*21\.png: No such file or directory$"):
+        before_training(session, source(animals), CLASSES, [])
+
+
+def test_a_generated_image_that_is_a_test_image_is_found(session, animals):
+    copy = drawn(session, 1, (animals / "images" / "23.png").read_bytes())
+    with pytest.raises(InputError, match=r"^the test image images/23\.png is the generated image i1$"):
+        before_training(session, source(animals), CLASSES, [copy])
+
+
+def test_one_picture_under_two_labels_of_training_is_only_said(session, animals, capsys):
+    with (animals / "a_train.txt").open("a") as file:
+        file.write("\nimages/5.png 1\nimages/5.png 0\n")
+    assert len(before_training(session, source(animals), CLASSES, []).train) == 24
+    assert "one picture under two labels in training: 1 times: images/5.png (label 1) and images/5.png (label 0)" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_folder_without_splits_is_not_compared_with_itself(session, tmp_path):
+    picture(tmp_path / "data" / "cat" / "1.png", 0)
+    assert len(before_training(session, Source(str(tmp_path / "data")), [], []).train) == 1
+
+
+def test_digits_pass(session):
+    assert len(before_training(session, Source("digits-lt"), [], []).train) == 347
+
+
+def test_before_a_run_broken_files_and_shared_images_of_every_split_and_of_other_test_data_are_said_at_once(
+    session, animals, capsys
+):
+    (animals / "images" / "3.png").write_bytes(b"no image")
+    (animals / "images" / "22.png").write_bytes((animals / "images" / "5.png").read_bytes())
+    other = animals / "other.txt"
+    other.write_text("images/23.png 1\nimages/4.png 1\n")
+    with pytest.raises(InputError, match="images/3.png: not a whole image"):
+        before_a_run(session, source(animals), [(Source(str(other)), "test")])
+    (animals / "images" / "3.png").unlink()
+    picture(animals / "images" / "3.png", 3)
+    with pytest.raises(InputError, match="^nothing was asked: the data has the problems above$"):
+        before_a_run(session, source(animals), [(Source(str(other)), "test")])
+    said = capsys.readouterr().err
+    assert "the val image images/22.png is the training image images/5.png" in said
+    assert "the test image images/4.png is the training image images/4.png" in said
+
+
+def test_before_a_run_data_that_is_whole_is_looked_at_once(session, animals, monkeypatch):
+    before_a_run(session, source(animals), [])
+    monkeypatch.setattr(checks, "check_images", lambda *_: pytest.fail("looked at again"))
+    before_a_run(session, source(animals), [])
