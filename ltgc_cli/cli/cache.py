@@ -1,15 +1,16 @@
-"""The commands for the store itself: cache info, ls, show, verify, prune, export, import, dir."""
+"""The commands for the store itself: cache info, show, verify, prune, export, import, dir."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from ltgc_cli import console
+from ltgc_cli.cache.choice import Choice, Parts, Stage
 from ltgc_cli.cli import app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
@@ -17,20 +18,26 @@ from ltgc_cli.cli.help import App, Group
 from ltgc_cli.errors import FELL_SHORT, InputError
 
 if TYPE_CHECKING:
-    from ltgc_cli.cache.prune import What
     from ltgc_cli.store import Store
 
-Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval"]
 _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
+
+class _Commands(Group):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] == "ls":
+            raise InputError("`ltgc cache ls` is gone: `ltgc cache show`, without an ID, lists what is in the store")
+        return super().resolve_command(ctx, args)
+
+
 cache = App(
-    cls=Group,
+    cls=_Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="""Look into the store of answers, check it, share it, and delete from it.
 
-    The store has every answer that was paid for, the pictures, each stage's output and the checkpoints. Nothing in it
+    The store has every answer that was paid for, the images, each stage's output and the checkpoints. Nothing in it
     is ever deleted but by `ltgc cache prune`.
 
     \b
@@ -41,11 +48,18 @@ cache = App(
 )
 app.add_typer(cache, name="cache")
 
-OfStage = Annotated[Stage | None, typer.Option("--stage", help="Only what this stage asked for, or made.")]
-OfModel = Annotated[
-    str | None,
-    typer.Option("--model", metavar="MODEL", help="Only the answers of this model, whatever follows an @ in its name."),
-]
+
+def _flag(name: str, kind: type[Choice] | type[Parts] = Choice) -> Any:
+    """Returns the flag of a setting, as its struct describes it."""
+    hint = get_type_hints(kind, include_extras=True)[name]
+    (meta,) = next(one for one in (hint, *get_args(hint)) if hasattr(one, "__metadata__")).__metadata__
+    extra = meta.extra or {}
+    names = extra.get("names", (f"--{name.replace('_', '-')}",))
+    return typer.Option(*names, help=meta.description, metavar=extra.get("metavar"), min=meta.ge)
+
+
+OfStage = Annotated[Stage | None, _flag("stage")]
+OfModel = Annotated[str | None, _flag("model")]
 
 
 @cache.command()
@@ -58,204 +72,134 @@ def info(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = Fa
     """
     from msgspec import to_builtins
 
-    from ltgc_cli.cache.contents import show_sums, sums
+    from ltgc_cli.cache.info import sums
 
     with _opened(cache_dir, quiet) as store:
-        rows = sums(store)
-        _write(map(to_builtins, rows), json)
-        if _person(json):
-            show_sums(rows)
-            console.notice(f"the store is in {store.folder}")
+        rows = [to_builtins(row) for row in sums(store)]
+    _output(rows, json, "kind stage model entries bytes tokens dollars", len(rows))
+    if _person(json):
+        console.notice(f"the store is in {store.folder}")
 
 
-@cache.command("ls")
-def list_(
+@cache.command()
+def show(
+    id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A record's id, an answer's key or an image's sha256.")
+    ] = None,
+    children: Annotated[bool, typer.Option("--children", help="Show what was made from it as well.")] = False,
     stage: OfStage = None,
     model: OfModel = None,
-    class_: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="Only what names this class, in any case.")
-    ] = None,
+    class_: Annotated[str | None, _flag("class_")] = None,
     artifacts: Annotated[bool, typer.Option("--artifacts", help="List the outputs of stages, not answers.")] = False,
     json: o.Json = False,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """List the answers in the store, in the order in which they came, or the artifacts, newest first.
+    """List the answers or artifacts in the store; or show one record with all that it was made from, as a tree.
+
+    Answers are listed in the order in which they came, artifacts newest first. An ID is a record's, an answer's key or
+    an image's sha256; its beginning is enough where it is no other's. The artifacts are read from the newest on, as far
+    as needed, which can take a while where they are large. --json writes each record once, what was asked for first.
 
     \b
-    ltgc cache ls --stage extend --class crane
-    ltgc cache ls --model gpt-4o | jq -r .key
-    """
-    from ltgc_cli.cache import contents
-    from ltgc_cli.cache.entries import Choice, answers
-
-    if artifacts and (model or class_):
-        raise InputError("--artifacts: artifacts are chosen by --stage alone")
-    choice = Choice(stage, model, class_)
-    with _opened(cache_dir, quiet) as store:
-        if artifacts:
-            lines = map(contents.artifact_line, contents.artifacts(store, choice))
-            columns: tuple[str, ...] = ("artifact", "stage", "new lines", "MB", "made")
-            cells = contents.artifact_cells
-        else:
-            lines = map(contents.answer_line, answers(store, choice))
-            columns, cells = ("key", "stage", "model", "about", "tokens", "US dollars"), contents.answer_cells
-        shown: list[tuple[str, ...]] = []
-        count = _write(lines, json, lambda line: shown.append(cells(line)) if len(shown) < _ROWS else None)
-    if _person(json):
-        console.table("", columns, shown)
-        if count > len(shown):
-            console.notice(f"… and {count - len(shown):,} more; --json lists them all")
-
-
-@cache.command()
-def show(
-    id: Annotated[str, typer.Argument(metavar="ID", help="A record's id, an answer's key or an image's sha256.")],
-    children: Annotated[bool, typer.Option("--children", help="Show what was made from it as well.")] = False,
-    json: o.Json = False,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> None:
-    """Show a record with all that it was made from, as a tree; or an answer by its key, an image by its sha256.
-
-    The beginning of an id is enough where it is no other's. The artifacts are read from the newest on, as far as
-    needed, which can take a while where they are large. --json writes each record once, what was asked for first.
-
-    \b
+    ltgc cache show --stage extend --class crane
     ltgc cache show 6f0c2a91
-    ltgc cache ls --class crane | jq -r .key | head -1 | xargs ltgc cache show
+    ltgc cache show --model gpt-4o | jq -r .key | head -1 | xargs ltgc cache show
     """
-    from ltgc_cli.cache import show as cache_show
+    from ltgc_cli.cache import show as found
 
+    choice = Choice(stage=stage, model=model, class_=class_)
+    if id and (artifacts or choice != Choice()):
+        raise InputError("--stage, --model, --class and --artifacts choose what is listed; leave them out with an ID")
+    if children and not id:
+        raise InputError("--children: name the ID of a record, whose children are wanted")
     with _opened(cache_dir, quiet) as store:
-        found = cache_show.show(store, id, children=children)
-        if _person(json):
-            for tree in cache_show.trees(found):
-                console.tree(tree)
+        if not id and artifacts:
+            _output(found.artifacts(store, choice), json, "path stage kinds bytes made")
+        elif not id:
+            _output(found.answers(store, choice), json, "key stage model subject tokens dollars")
         else:
-            _write_texts(cache_show.lines(found), json)
+            shown = found.show(store, id, children=children)
+            if _person(json):
+                for tree in shown.trees:
+                    console.tree(tree)
+            else:
+                _write(shown.lines)
 
 
 @cache.command()
-def verify(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = False) -> f.Ran:
-    """Check every byte: pictures against their names, answers against their questions, artifacts, checkpoints.
+def verify(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = False) -> None:
+    """Check every byte: images against their names, answers against their questions, artifacts, checkpoints.
 
     Changes nothing. Exit status 1 where something is damaged.
 
     \b
     ltgc cache verify && ltgc cache export answers.tar
     """
-    from ltgc_cli.cache import verify as cache_verify
+    from ltgc_cli.cache import verify as check
 
     with _opened(cache_dir, quiet) as store:
-        checked, damages, others = cache_verify.verify(store)
-        folder = store.folder
-    _write(({"kind": "damage", "what": one.kind, "name": one.name, "why": one.why} for one in damages), json)
-    if _person(json) and damages:
-        rows = [(one.kind, one.name[:20], one.why) for one in damages[:_ROWS]]
-        console.table("", ("damaged", "name", "why"), rows)
-        if len(damages) > _ROWS:
-            console.notice(f"… and {len(damages) - _ROWS:,} more; --json lists them all")
+        checked, damages, others = check.verify(store)
+    lines = [
+        {"kind": "damage", "what": one.part.removesuffix("s"), "name": one.name, "why": why} for one, why in damages
+    ]
+    if damages or not _person(json):
+        _output(lines, json, "what name why")
     if others:
         console.notice(f"cache verify: {others:,} answers are of another version of ltgc, and are left to it")
-    counts = ", ".join(f"{count:,} {kind}s" for kind, count in checked.items()) or "nothing"
+    counts = ", ".join(f"{count:,} {part}" for part, count in checked.items()) or "nothing"
     if not damages:
-        console.notice(f"cache verify: all is well in {folder}: {counts}")
-        return f.Ran(None)
-    console.error(f"{len(damages):,} damaged in {folder} of {counts}; to mend it: {_mend(damages, cache_dir)}")
-    return f.Ran(None, FELL_SHORT)
-
-
-def _mend(damages: Iterable[Any], cache_dir: Path | None) -> str:
-    """Returns the command that mends a store."""
-    if any(one.kind == "database" for one in damages):
-        return (
-            "move its folder `answers` away, and `ltgc cache import` what was exported, or save what `sqlite3 cache.db "
-            ".recover` finds"
-        )
-    where = f" --cache-dir {cache_dir}" if cache_dir else ""
-    return f"ltgc cache prune --damaged{where} deletes it, and the next run asks for it again"
+        console.notice(f"cache verify: all is well in {store.folder}: {counts}")
+        return
+    mend = check.mend(damages, f" --cache-dir {cache_dir}" if cache_dir else "")
+    console.error(f"{len(damages):,} damaged in {store.folder} of {counts}; to mend it: {mend}")
+    raise typer.Exit(FELL_SHORT)
 
 
 @cache.command()
 def prune(
-    answers: Annotated[bool, typer.Option("--answers", help="Delete answers: what is meant unless told.")] = False,
-    artifacts: Annotated[bool, typer.Option("--artifacts", help="Delete the outputs of stages.")] = False,
-    checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="Delete trained models, and mix-train's outputs that name them.")
-    ] = False,
-    unused: Annotated[
-        bool, typer.Option("--unused", help="Delete pictures, older than a day, that no answer and no artifact names.")
-    ] = False,
-    damaged: Annotated[bool, typer.Option("--damaged", help="Delete what `ltgc cache verify` finds damaged.")] = False,
+    answers: Annotated[bool, _flag("answers", Parts)] = False,
+    artifacts: Annotated[bool, _flag("artifacts", Parts)] = False,
+    checkpoints: Annotated[bool, _flag("checkpoints", Parts)] = False,
+    unused: Annotated[bool, _flag("unused", Parts)] = False,
+    damaged: Annotated[bool, _flag("damaged", Parts)] = False,
     stage: OfStage = None,
     model: OfModel = None,
-    older_than: Annotated[
-        float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only what is at least so old.")
-    ] = None,
+    older_than: Annotated[float | None, _flag("older_than")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
-) -> f.Ran:
+) -> None:
     """Delete from the store, once a person agrees: says first what it is, and what it would cost to buy again.
 
     Name what goes, several together too (answers, where nothing is named), and narrow it down by stage, model and age.
-    A picture stays as long as an answer or an artifact names it, so deleting answers leaves every finished output
+    An image stays as long as an answer or an artifact names it, so deleting answers leaves every finished output
     whole. Let no other run use the store meanwhile.
 
     \b
     ltgc cache prune --stage extend --model gpt-4o --dry-run
-    ltgc cache prune --stage render --answers --artifacts --unused   # drawings, their stage's outputs, their pictures
+    ltgc cache prune --stage render --answers --artifacts --unused   # generated images, with their stage's outputs
     """
-    from ltgc_cli.cache.entries import Choice
-    from ltgc_cli.cache.prune import delete, doomed
+    from ltgc_cli.cache.prune import delete, to_delete
 
-    named = {
-        "answers": answers,
-        "artifacts": artifacts,
-        "checkpoints": checkpoints,
-        "unused": unused,
-        "damaged": damaged,
-    }
-    choice = Choice(stage, model, older_than=older_than)
-    what = _what({name for name, given in named.items() if given}, choice)
+    parts = Parts(answers=answers, artifacts=artifacts, checkpoints=checkpoints, unused=unused, damaged=damaged)
     with _opened(cache_dir, quiet) as store:
-        doom = doomed(store, what, choice)
-        if not doom.said:
+        deletions = to_delete(store, parts, Choice(stage=stage, model=model, older_than=older_than))
+        for one in deletions:
+            console.notice(f"{'would delete' if dry_run else 'to be deleted'}: {one.line()}")
+        if not deletions:
             console.notice("cache prune: nothing to delete")
-            return f.Ran(None)
-        for text in doom.said:
-            console.notice(f"{'would delete' if dry_run else 'to be deleted'}: {text}")
-        if dry_run:
-            return f.Ran(None)
+        if dry_run or not deletions:
+            return
         if not (yes or console.agreed(f"Delete this from {store.folder}, for good?")):
             console.error("nothing was deleted; --yes deletes without asking")
-            return f.Ran(None, FELL_SHORT)
-        total = len(doom.answers) + len(doom.artifacts) + len(doom.checkpoints) + len(doom.objects)
-        with console.progress("cache prune", total) as progress, _one_line(store.folder):
-            for count in delete(store, doom):
+            raise typer.Exit(FELL_SHORT)
+        total = sum(map(len, deletions))
+        with console.progress("cache prune", total) as progress:
+            for count in delete(store, deletions):
                 progress.advance(count)
         console.notice(f"cache prune: deleted {total:,} from {store.folder}")
-    return f.Ran(None)
-
-
-def _what(named: set[str], choice: Any) -> frozenset[What]:
-    """Returns what is to be deleted. Raises InputError where that is not said, or where a choice says nothing of it."""
-    narrowed = choice != type(choice)()
-    if not (named or narrowed):
-        raise InputError(
-            "say what to delete: answers by --stage, --model or --older-than, or --artifacts, --checkpoints, --unused, "
-            "--damaged"
-        )
-    what: Any = frozenset(named or {"answers"})
-    if choice.model and "answers" not in what:
-        raise InputError("--model chooses answers; name --answers too, or leave it out")
-    if choice.stage and not what & {"answers", "artifacts"}:
-        raise InputError("--stage chooses answers and artifacts; name --answers or --artifacts too, or leave it out")
-    if narrowed and what == {"damaged"}:
-        raise InputError("--damaged deletes all that is damaged; leave --older-than out")
-    return what
 
 
 @cache.command("export")
@@ -272,7 +216,7 @@ def export_(
     cache_dir: o.CacheDir = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Write answers, and the pictures drawn, to one file, with which a colleague's run asks nothing again.
+    """Write answers, and the generated images, to one file, with which a colleague's run asks nothing again.
 
     Your own images are not in it, nor are artifacts and checkpoints. An answer that looks as if it held a key is left
     out, and named. The same answers make the same bytes.
@@ -280,12 +224,20 @@ def export_(
     \b
     ltgc cache export answers.tar --artifact filtered.jsonl
     """
-    from ltgc_cli.cache import sharing as cache_sharing
+    from ltgc_cli.cache.archive import export
 
     with _opened(cache_dir, quiet) as store, console.progress("cache export") as progress:
-        done = cache_sharing.export(store, file, stage, model, artifact, progress.advance)
+        done = export(store, file, Choice(stage=stage, model=model), artifact, progress.advance)
+    if done.secret:
+        named = ", ".join(key[:12] for key in done.secret[:3]) + (", …" if len(done.secret) > 3 else "")
+        console.notice(
+            f"cache export: {len(done.secret):,} answers look as if they held a key, and were left out: {named} "
+            "(ltgc cache show)"
+        )
+    if done.others:
+        console.notice(f"cache export: {done.others:,} answers of another version of ltgc were left out")
     size = file.stat().st_size
-    console.notice(f"cache export: {done.answers:,} answers and {done.pictures:,} pictures in {file} ({size:,} bytes)")
+    console.notice(f"cache export: {done.answers:,} answers and {done.images:,} images in {file} ({size:,} bytes)")
     console.notice(f"cache export: they are taken in with: ltgc cache import {file}")
 
 
@@ -297,7 +249,7 @@ def import_(
 ) -> None:
     """Take in the answers that someone else exported: all of the file is checked first, and of two answers mine holds.
 
-    What is checked is that each answer belongs to its question, and each picture to its answer; whether the answers
+    What is checked is that each answer belongs to its question, and each image to its answer; whether the answers
     are good is up to who sent them.
 
     \b
@@ -311,8 +263,8 @@ def import_(
         wrong = "a folder; name the file that `ltgc cache export` wrote" if file.is_dir() else "no such file"
         raise InputError(f"{file}: {wrong}")
     with closing(Store(_folder(cache_dir))) as store, console.progress("cache import") as progress:
-        done = unpack(store, file, progress.advance)
-        console.notice(f"cache import: {done.answers:,} answers and {done.pictures:,} pictures were new")
+        new = unpack(store, file, progress.advance)
+    console.notice(f"cache import: {new.answers:,} answers and {new.images:,} images were new")
 
 
 @cache.command("dir")
@@ -322,9 +274,7 @@ def dir_(cache_dir: o.CacheDir = None) -> None:
     \b
     ltgc cache dir | xargs du -sh
     """
-    import sys
-
-    sys.stdout.write(f"{_folder(cache_dir)}\n")
+    typer.echo(_folder(cache_dir))
 
 
 def _folder(cache_dir: Path | None) -> Path:
@@ -333,44 +283,56 @@ def _folder(cache_dir: Path | None) -> Path:
 
 @contextmanager
 def _opened(cache_dir: Path | None, quiet: bool) -> Iterator[Store]:
-    from ltgc_cli.cache.entries import opened
+    from ltgc_cli.cache.walk import opened
 
     console.configure(quiet=quiet)
     with closing(opened(_folder(cache_dir))) as store:
         yield store
 
 
-@contextmanager
-def _one_line(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{error.filename or folder}: {error.strerror}; run again to go on") from None
-
-
 def _person(json: bool) -> bool:
     return console.is_terminal() and not json
 
 
-def _write(lines: Iterable[dict[str, Any]], json: bool, seen: Any = lambda line: None) -> int:
-    """Returns how many lines there were; programs get them, and `seen` is told of each."""
+def _output(lines: Iterable[dict[str, Any]], json: bool, columns: str, most: int = _ROWS) -> None:
+    """Writes lines for programs, and for a person a table of the first ones: their values under these keys."""
     from json import dumps
 
-    count = 0
+    if not _person(json):
+        _write(dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
+        return
+    count, rows = 0, []
+    for count, line in enumerate(lines, start=1):  # noqa: B007
+        if count <= most:
+            rows.append([_cell(line, key) for key in columns.split()])
+    console.table("", [_HEADINGS.get(key, key) for key in columns.split()], rows)
+    if count > most:
+        console.notice(f"… and {count - most:,} more; --json lists them all")
 
-    def texts() -> Iterator[str]:
-        nonlocal count
-        for count, line in enumerate(lines, start=1):  # noqa: B007
-            seen(line)
-            yield dumps(line, ensure_ascii=False, separators=(",", ":"))
 
-    _write_texts(texts(), json)
-    return count
+_HEADINGS = {"kind": "", "what": "damaged", "subject": "about", "path": "artifact", "kinds": "new lines"}
+_HEADINGS |= {"bytes": "MB", "dollars": "US dollars"}
 
 
-def _write_texts(texts: Iterable[str], json: bool) -> None:
-    from ltgc_cli.pipeline.stage import Streams, writing
+def _cell(line: dict[str, Any], key: str) -> str:
+    from ltgc_cli.cache.info import megabytes
+    from ltgc_cli.usage import UsageSum
 
-    with writing(Streams(json=json)) as write:
-        for text in texts:
-            write((text + "\n").encode(errors="replace"))
+    value = line[key]
+    if key == "dollars":
+        paid = line["kind"] in ("answer", "answers", "total")
+        return UsageSum(new=paid, dollars=value or 0.0, unpriced=line.get("unpriced", value is None)).priced()
+    if key == "kinds":
+        return ", ".join(f"{count:,} {kind}" for kind, count in value.items()) if line["whole"] else "not whole"
+    if key == "bytes":
+        return megabytes(value)
+    text = Path(value).stem if key == "path" else f"{value:,}" if isinstance(value, int) else str(value)
+    return text[: {"key": 12, "path": 12, "name": 20}.get(key)]
+
+
+def _write(lines: Iterable[str]) -> None:
+    import sys
+
+    for line in lines:
+        sys.stdout.buffer.write(f"{line}\n".encode(errors="replace"))
+    sys.stdout.buffer.flush()
