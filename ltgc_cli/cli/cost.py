@@ -36,8 +36,8 @@ def cost(
     """
     import sys
 
-    from ltgc_cli.pipeline.usage import metrics, rows, sums
     from ltgc_cli.records import dump, read
+    from ltgc_cli.usage import metrics, rows, sums
 
     if not input and sys.stdin.isatty():
         raise InputError("cost has nothing to read: pipe records into it, or give -i FILE")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ltgc_cli.learn.datasets import Source
     from ltgc_cli.pipeline.session import Asking, Limits, Session
     from ltgc_cli.pipeline.stage import Plan, Streams
-    from ltgc_cli.pipeline.usage import UsageSum
     from ltgc_cli.stages.verdicts import Verdicts
+    from ltgc_cli.usage import UsageSum
 
 
 class Ran(NamedTuple):

@@ -189,7 +189,7 @@ def _plots(rows: Sequence[Record], story: Story, store: Store, road: Lineage) ->
 
 def _costs(rows: Iterable[Record]) -> list[Cost]:
     """Returns what the records cost by stage and model, the total last; nothing where nothing was paid."""
-    from ltgc_cli.pipeline import usage as bill
+    from ltgc_cli import usage as bill
     from ltgc_cli.report.page import Cost
 
     found = bill.sums(rows, ("stage", "model"))

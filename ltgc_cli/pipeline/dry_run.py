@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from ltgc_cli.errors import LtgcError
-from ltgc_cli.pipeline.usage import UsageSum, total
 from ltgc_cli.ports import (
     Answer,
     Comparison,
@@ -28,6 +27,7 @@ from ltgc_cli.ports import (
 )
 from ltgc_cli.providers.llm import embedded
 from ltgc_cli.store import Store, key
+from ltgc_cli.usage import UsageSum, total
 
 IMAGINED = "imagined"
 """The key that marks a line which a rehearsal made: no command takes it for a real one."""

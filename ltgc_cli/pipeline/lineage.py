@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli import records
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline.evaluation.stage import named
-from ltgc_cli.pipeline.manifest import Done
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.providers.llm.faults import scrubbed
@@ -29,7 +29,7 @@ _MOST = 400
 class Lineage(NamedTuple):
     """The runs that led to a stream, the first one first, and where the way back to them breaks off."""
 
-    runs: tuple[Done, ...]
+    runs: tuple[Manifest, ...]
     gap: str = ""
 
 
@@ -40,7 +40,7 @@ def road(digest: str, folder: Path) -> Lineage:
     folder -- the store's
     """
     notes = _notes(folder)
-    runs: list[Done] = []
+    runs: list[Manifest] = []
     seen: set[str] = set()
     while digest in notes and digest not in seen:
         seen.add(digest)
@@ -62,13 +62,13 @@ _FIRST = ("describe", "extend")
 _WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
 
 
-def _notes(folder: Path) -> dict[str, list[Done]]:
+def _notes(folder: Path) -> dict[str, list[Manifest]]:
     """Returns the notes of all whole runs by what they wrote, the latest last. What is no note is passed over."""
-    found: dict[str, list[Done]] = {}
+    found: dict[str, list[Manifest]] = {}
     paths = [path for path in folder.glob("artifacts/*/*.json") if path.is_file()]
     for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):
         try:
-            done = msgspec.json.decode(path.read_bytes(), type=Done)
+            done = msgspec.json.decode(path.read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError):
             continue
         if done.output:
@@ -76,7 +76,7 @@ def _notes(folder: Path) -> dict[str, list[Done]]:
     return found
 
 
-def shown(done: Done) -> Run:
+def shown(done: Manifest) -> Run:
     """Returns a run as the report shows it: its settings as text, nothing in them that looks like a key."""
     # The style's own name of what the flag is called: both are in the flags, and both say the same.
     hidden = {"strength"} if "from-original" in done.flags else set()
@@ -133,7 +133,7 @@ def _curve(path: Path) -> list[dict[str, float]]:
     ]
 
 
-def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Done]) -> list[Record]:
+def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> list[Record]:
     """Returns the records, the original images with the scores that filter found for them, where the store has them.
 
     A stream does not hold these: they set the bar, and are answers to the question that drawings were asked.
@@ -152,7 +152,7 @@ def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Done])
     ]
 
 
-def _judge(rows: Sequence[Record], runs: Sequence[Done]) -> tuple[str, Any]:
+def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
     """Returns the CLIP that judged the drawings and the scale, empty where neither runs nor records tell."""
     scales = (row.scale for row in rows if isinstance(row, Image) and row.scale)
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]

@@ -22,10 +22,11 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from ltgc_cli import console, records
+from ltgc_cli import manifest as manifests
 from ltgc_cli.errors import InputError, ProviderError
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import manifest as notes
 from ltgc_cli.pipeline.dry_run import COLUMNS, IMAGINED, rows
-from ltgc_cli.pipeline.manifest import Done
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.records import Group, Record
 from ltgc_cli.store import write_atomically
@@ -75,7 +76,7 @@ class Result(NamedTuple):
     """A finished run: its artifact, and what is said of it."""
 
     artifact: Path
-    done: Done
+    done: Manifest
 
 
 def execute(plan: Plan, streams: Streams, session: Session) -> Result:
@@ -96,7 +97,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
                 path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
         digest = plan.source or (_sha256(path) if path else "")
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
-        if digest and (done := notes.read(artifact)):
+        if digest and (done := manifests.read(artifact)):
             write = stack.enter_context(writing(streams))
             with artifact.open("rb") as lines:
                 while block := lines.read(1 << 20):
@@ -119,7 +120,7 @@ def follow(plan: Plan, streams: Streams, session: Session) -> None:
     """Runs the plan as a process beside the first one does: for its part of the work. It writes and says nothing."""
     path = None if plan.source else streams.input
     digest = plan.source or (_sha256(path) if path else "")
-    if not notes.read(session.store.folder / "artifacts" / plan.stage / f"{_hash(plan, digest)}.jsonl"):
+    if not manifests.read(session.store.folder / "artifacts" / plan.stage / f"{_hash(plan, digest)}.jsonl"):
         _walk(plan, path)
 
 
@@ -197,7 +198,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
             kept.flush()
             os.fsync(kept.fileno())
         digest = digest or running.hexdigest()
-        done = Done(
+        done = Manifest(
             stage=plan.stage,
             flags=plan.flags,
             input=digest,
@@ -227,7 +228,7 @@ def _hash(plan: Plan, digest: str) -> str:
     return hashlib.sha256(what.encode()).hexdigest()[:32]
 
 
-def _said(done: Done) -> str:
+def _said(done: Manifest) -> str:
     return ", ".join(f"{count:,} {_plural(kind, count)}" for kind, count in done.kinds.items()) or "no new lines"
 
 

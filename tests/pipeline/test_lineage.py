@@ -6,16 +6,16 @@ import msgspec
 import pytest
 from fakes import sha
 
+from ltgc_cli.manifest import Answers, Manifest
 from ltgc_cli.pipeline import lineage as provenance
-from ltgc_cli.pipeline.manifest import Answers, Done
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.store import Store, key
 
 
-def note(folder: Path, stage: str, source: str, output: str, **more: Any) -> Done:
-    done = Done(stage=stage, flags=more.pop("flags", {}), input=source, kinds=more.pop("kinds", {}), output=output)
+def note(folder: Path, stage: str, source: str, output: str, **more: Any) -> Manifest:
+    done = Manifest(stage=stage, flags=more.pop("flags", {}), input=source, kinds=more.pop("kinds", {}), output=output)
     done = msgspec.structs.replace(done, **more)
     path = folder / "artifacts" / stage / f"{output}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def test_real_images_get_the_scores_that_filter_asked_for(tmp_path: Path) -> Non
     store = Store(tmp_path)
     match = Match(model="clip", image=sha("real"), text="A photo of crane (wading bird) with long legs.")
     store.add(key(match), {"request": {}, "answer": 0.25})
-    done = Done(stage="filter", flags={"clip": "clip"}, input="", kinds={})
+    done = Manifest(stage="filter", flags={"clip": "clip"}, input="", kinds={})
     found = provenance.with_real_scores(CRANE, store, [done])
     scores = [(row.score, row.scale) for row in found if isinstance(row, Image)]
     assert scores == [(0.75, "paper"), (None, ""), (0.8, "paper")]
@@ -137,5 +137,5 @@ def test_without_the_judges_name_no_score_is_looked_for(tmp_path: Path) -> None:
 
 def test_how_much_is_drawn_over_is_shown_once_by_the_flags_name() -> None:
     flags = {"t2i": "sd-turbo", "strength": 0.6, "from-original": 0.6}
-    settings = provenance.shown(Done(stage="render", flags=flags, input="a", kinds={})).settings
+    settings = provenance.shown(Manifest(stage="render", flags=flags, input="a", kinds={})).settings
     assert settings == {"t2i": "sd-turbo", "from-original": "0.6"}

@@ -7,9 +7,9 @@ import pytest
 from fakes import a_class, a_description, an_image, draws, of, sha
 from judging import CAPPED, COSINE, paint_as_told, rates, says
 
+from ltgc_cli import usage as bill
 from ltgc_cli.cli import show as view
 from ltgc_cli.errors import Refused
-from ltgc_cli.pipeline import usage as bill
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump, evolve, identify, parse
 from ltgc_cli.report.rows import sheet_rows
