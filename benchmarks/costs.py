@@ -34,7 +34,7 @@ from ltgc_cli.pipeline.session import Asking, Limits, Session
 from ltgc_cli.pipeline.stage import Plan
 from ltgc_cli.providers import prices
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.usage import UsageSum
 
 STAGES = ("describe", "extend", "reflect", "filter")

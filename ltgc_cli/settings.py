@@ -182,7 +182,7 @@ class Render(Settings, frozen=True, kw_only=True):
         "beside the others; nothing else uses them.", ge=0, metavar="N")] = 0
 
 
-class Drawing(Settings, frozen=True, kw_only=True):
+class Style(Settings, frozen=True, kw_only=True):
     """How images are generated; None leaves it to the model's own default. Sizes in pixels."""
 
     GROUP: ClassVar[str] = "The generated images"
@@ -566,8 +566,8 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "describe": (Data, Describe, Asking, Limits, Input, Output, Recording, Storage),
     "extend": (Extend, Asking, Limits, Input, Output, Recording, Storage),
     "reflect": (Reflect, Asking, Limits, Input, Output, Recording, Storage),
-    "render": (TextToImage, Render, Drawing, Computing, Limits, Input, Output, Recording, Storage),
-    "filter": (Judging, Filter, Asking, TextToImage, Drawing, Computing, Limits, Input, Output, Recording, Storage),
+    "render": (TextToImage, Render, Style, Computing, Limits, Input, Output, Recording, Storage),
+    "filter": (Judging, Filter, Asking, TextToImage, Style, Computing, Limits, Input, Output, Recording, Storage),
     "mix-train": (Data, Training, TrainingRun, Input, Output, Storage),
     "eval": (Data, Evaluation, Asking, Limits, Input, Output, Recording, Storage),
     "report": (Input, Report, Storage),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ltgc_cli.pipeline.session import Session
     from ltgc_cli.pipeline.stage import Plan
     from ltgc_cli.records import Record
-    from ltgc_cli.stages.settings import Judging
+    from ltgc_cli.settings import Judging
 
     Step = Callable[[Session], Plan]
 
@@ -51,7 +51,7 @@ def demo(
     from ltgc_cli.cli import report as reporting
     from ltgc_cli.cli import show as view
     from ltgc_cli.learn.settings import Settings
-    from ltgc_cli.stages.settings import Judging
+    from ltgc_cli.settings import Judging
 
     console.configure(quiet=quiet)
     data = f"digits-lt:{seed}"
@@ -89,7 +89,7 @@ def generating(data: str, k: int, judging: Judging, plain: int = 0) -> list[Step
     from ltgc_cli.pipeline import generate as plans
     from ltgc_cli.pipeline.session import Asking
     from ltgc_cli.prompts import PAPER
-    from ltgc_cli.stages.settings import Style
+    from ltgc_cli.settings import Style
 
     style = Style()
     small = "embedded"

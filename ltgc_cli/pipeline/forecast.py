@@ -17,7 +17,7 @@ from ltgc_cli.pipeline.session import Asking, Limits, Session
 from ltgc_cli.pipeline.stage import Plan
 from ltgc_cli.prompts import PAPER
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.usage import UsageSum, total
 
 _SAMPLED = 2000

@@ -19,7 +19,7 @@ from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import Run
 from ltgc_cli.report.telling import counted
 from ltgc_cli.stages.bars import aim, scaled
-from ltgc_cli.stages.settings import Scale
+from ltgc_cli.settings import Scale
 from ltgc_cli.store import Store, key
 
 _MOST = 400

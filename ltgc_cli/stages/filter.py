@@ -42,7 +42,7 @@ from ltgc_cli.stages.bars import (
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.render import drawing, style_of
 from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
 
