@@ -63,16 +63,13 @@ class Records(Sequence[Record]):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Returns the path of a JSONL file, which has them now, for the commands to read."""
-        from ltgc_cli.store import write_atomically
+        from ltgc_cli.files import write_atomically
 
-        try:
-            write_atomically(Path(path), lines_of(self).encode())
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from None
+        write_atomically(Path(path), lines_of(self).encode())
         return Path(path)
 
     def __repr__(self) -> str:
-        from ltgc_cli.report.telling import counted
+        from ltgc_cli.text import counted
 
         kinds = [records.kind_of(row) for row in self._rows]
         said = ", ".join(counted(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))

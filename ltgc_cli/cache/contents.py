@@ -13,10 +13,10 @@ import msgspec
 
 from ltgc_cli import console
 from ltgc_cli.cache.entries import ALL, Choice, Kept, answers
-from ltgc_cli.engine import cents
 from ltgc_cli.pipeline.manifest import Done
 from ltgc_cli.pipeline.usage import UsageSum
 from ltgc_cli.store import Store
+from ltgc_cli.text import cents
 
 PARTS = ("objects", "checkpoints", "batches", "checked")
 """Folders of the store beside the answers and the artifacts."""

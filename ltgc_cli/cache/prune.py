@@ -20,15 +20,15 @@ from ltgc_cli.cache.contents import artifacts, folders, megabytes
 from ltgc_cli.cache.entries import DAY, Choice, Kept, answers, read
 from ltgc_cli.cache.verify import SHA256, named, verify
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import TEMPORARY
 from ltgc_cli.pipeline.usage import UsageSum
 from ltgc_cli.ports import request_name
 from ltgc_cli.store import Row, Store
+from ltgc_cli.text import counted
 
 What = Literal["answers", "artifacts", "checkpoints", "unused", "damaged"]
 _AT_ONCE = 1000
 """Answers that are deleted in one transaction."""
-_TEMPORARY = ".tmp-"
-"""What files are called while they are written; a run that was killed leaves one."""
 _PICTURE = re.compile(r'"sha256":\s*"([0-9a-f]{64})"')
 _LINKS = ("answers", "objects", "artifacts", "checkpoints")
 
@@ -127,8 +127,9 @@ def _unused(store: Store, rows: dict[int, str], lines: set[Path], choice: Choice
             used |= named(one.path).images
     now = time.time()
     found = [Path(entry.path) for entry in store.objects() if entry.is_file(follow_symlinks=False)]
-    ours = [path for path in found if SHA256.fullmatch(path.name) or path.name.startswith(_TEMPORARY)]
-    left = [path for folder in folders(store.folder / "artifacts") for path in folder.glob(f"{_TEMPORARY}*")]
+    ours = [path for path in found if SHA256.fullmatch(path.name) or path.name.startswith(TEMPORARY)]
+    written = [*folders(store.folder / "artifacts"), *folders(store.folder / "checkpoints")]
+    left = [path for folder in written for path in folder.glob(f"{TEMPORARY}*")]
     free = [path for path in ours if path.name not in used] + left
     ages = ((path, path.lstat().st_mtime) for path in free)
     return [path for path, then in ages if now - then >= DAY and choice.is_old(then, now)]
@@ -201,7 +202,7 @@ def _said(doom: Doomed, damaged: set[Path]) -> list[str]:
 
 
 def _line(name: str, count: int, size: int, what: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'} ({megabytes(size)} MB): {what}"
+    return f"{counted(count, name)} ({megabytes(size)} MB): {what}"
 
 
 def _size(paths: Sequence[Path]) -> int:

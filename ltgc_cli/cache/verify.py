@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,8 @@ import msgspec
 
 from ltgc_cli import console
 from ltgc_cli.cache.contents import folders
+from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file
 from ltgc_cli.pipeline.manifest import Done
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.store import OtherVersion, Row, Store, entry
@@ -163,10 +164,9 @@ def _unlike(path: Path, sha256: str) -> str:
     if path.is_symlink() or not path.is_file():
         return f"{path.name[:12]} is missing or no plain file"
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"{path.name[:12]} cannot be read ({error.strerror})"
+        found = sha256_file(path)
+    except InputError as error:
+        return f"it cannot be read ({error})"
     return "" if found == sha256 else f"the bytes of {path.name[:20]} are not those that were stored"
 
 

@@ -19,7 +19,8 @@ from ltgc_cli import console
 from ltgc_cli.cli import usage
 from ltgc_cli.cli.help import App, Group
 from ltgc_cli.cli.interruption import interruptible
-from ltgc_cli.errors import InputError, LtgcError, nearest
+from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.text import nearest
 
 COMMANDS = {
     "All of it": {

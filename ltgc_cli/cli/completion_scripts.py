@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.errors import InputError
+from ltgc_cli.text import nearest
 
 Shell = Literal["bash", "zsh", "fish"]
 
@@ -100,7 +101,7 @@ def install(shell: Shell, environment: Mapping[str, str] = os.environ) -> Instal
 
     Raises InputError where a file cannot be written, or where the script's is not one that ltgc wrote.
     """
-    from ltgc_cli.store import write_atomically
+    from ltgc_cli.files import write_atomically
 
     places = _places(shell, Path.home(), environment)
     script = places.script.resolve()  # a link to where somebody keeps such files stays one

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ltgc_cli.errors import nearest
+from ltgc_cli.text import nearest
 
 _NOT_ONE_OF = re.compile(r"'(.*)' is not one of ")
 _NO_NUMBER = re.compile(r"is not a valid (int|float)( range)?")

@@ -319,8 +319,8 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     """Says what came out: the accuracies, what it cost, where everything lies."""
     from ltgc_cli import records
     from ltgc_cli.cli import show as view
-    from ltgc_cli.engine import cents
     from ltgc_cli.pipeline.usage import sums, total, worded
+    from ltgc_cli.text import cents
 
     *_, last = [job.out / one.step.file for one in ready if one.step.stage != "report"] or [job.out / "eval.jsonl"]
     with last.open("rb") as lines:

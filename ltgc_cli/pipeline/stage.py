@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,12 +21,13 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError, ProviderError
+from ltgc_cli.files import hashing, put_in_place, replacing, sha256_file, temporary, write_atomically
 from ltgc_cli.pipeline import manifest as notes
 from ltgc_cli.pipeline.dry_run import COLUMNS, IMAGINED, rows
 from ltgc_cli.pipeline.manifest import Done
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.records import Group, Record
-from ltgc_cli.store import write_atomically
+from ltgc_cli.text import counted
 
 SCHEMA = 1
 """Part of every artifact's hash: raise it when a stage's output changes for the same input and flags."""
@@ -94,7 +93,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
                 raise InputError(f"{plan.stage} has nothing to read: pipe records into it, or give -i FILE")
             if plan.whole or session.half_price:
                 path = stack.enter_context(_spooled(sys.stdin.buffer, folder))
-        digest = plan.source or (_sha256(path) if path else "")
+        digest = plan.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
         if digest and (done := notes.read(artifact)):
             write = stack.enter_context(writing(streams))
@@ -118,7 +117,7 @@ def execute(plan: Plan, streams: Streams, session: Session) -> Result:
 def follow(plan: Plan, streams: Streams, session: Session) -> None:
     """Runs the plan as a process beside the first one does: for its part of the work. It writes and says nothing."""
     path = None if plan.source else streams.input
-    digest = plan.source or (_sha256(path) if path else "")
+    digest = plan.source or (sha256_file(path) if path else "")
     if not notes.read(session.store.folder / "artifacts" / plan.stage / f"{_hash(plan, digest)}.jsonl"):
         _walk(plan, path)
 
@@ -178,13 +177,13 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
     kinds: Counter[str] = Counter()
     shortfalls: list[str] = []
     with ExitStack() as stack:
-        temporary = stack.enter_context(_temporary(folder))
+        unfinished = stack.enter_context(temporary(folder))
         write = stack.enter_context(writing(streams))
         given: Iterator[Record] = iter(())
         if not plan.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = _some(real(records.read(_hashed(source, running), str(path or "stdin"))), plan)
-        with temporary.open("wb") as kept, session.watching(plan.stage):
+            given = _some(real(records.read(hashing(source, running), str(path or "stdin"))), plan)
+        with unfinished.open("wb") as kept, session.watching(plan.stage):
             for record in plan.run(given):
                 line = (records.dump(record) + "\n").encode()
                 kept.write(line)
@@ -194,8 +193,6 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
                     kinds[records.kind_of(record)] += 1
                     if isinstance(record, records.Failure):
                         shortfalls.append(f"{record.class_}: {record.reason}" if record.class_ else record.reason)
-            kept.flush()
-            os.fsync(kept.fileno())
         digest = digest or running.hexdigest()
         done = Done(
             stage=plan.stage,
@@ -213,7 +210,7 @@ def _run(plan: Plan, streams: Streams, session: Session, path: Path | None, dige
         )
         why = notes.why(done, folder) if session.meter.asked else ""
         artifact = folder / f"{_hash(plan, digest)}.jsonl"
-        os.replace(temporary, artifact)
+        put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its note the artifact is not whole, and is made again.
     if not session.refused:
         write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))
@@ -228,27 +225,7 @@ def _hash(plan: Plan, digest: str) -> str:
 
 
 def _said(done: Done) -> str:
-    return ", ".join(f"{count:,} {_plural(kind, count)}" for kind, count in done.kinds.items()) or "no new lines"
-
-
-def _plural(kind: str, count: int) -> str:
-    if count == 1 or kind == "rejected":
-        return kind
-    return kind + ("es" if kind.endswith("s") else "s")
-
-
-def _hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[bytes]:
-    for line in stream:
-        running.update(line)
-        yield line
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+    return ", ".join(counted(count, kind) for kind, count in done.kinds.items()) or "no new lines"
 
 
 def _check(path: Path, name: str, plan: Plan) -> int:
@@ -283,37 +260,18 @@ def _some(given: Iterator[Record], plan: Plan) -> Iterator[Record]:
 
 @contextmanager
 def _spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
-    with _temporary(folder) as path:
+    with temporary(folder) as path:
         with path.open("wb") as file:
             shutil.copyfileobj(stream, file)
         yield path
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
-    """A file that is gone in the end, unless it was renamed."""
-    path = folder / f".tmp-{uuid.uuid4().hex}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
 def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
     """Where the lines go: a file that appears when it is complete, stdout, or nowhere (a person gets a table)."""
     if streams.output:
-        temporary = streams.output.with_name(f".{streams.output.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                yield file.write
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, streams.output)
-        except OSError as error:
-            raise InputError(f"{streams.output}: {error.strerror}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(streams.output) as file:
+            yield file.write
     elif not streams.silent and (streams.json or not console.is_terminal()):
         yield _prompt_writer(sys.stdout.buffer)
         sys.stdout.buffer.flush()
