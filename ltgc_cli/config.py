@@ -13,8 +13,9 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.errors import InputError
 from ltgc_cli.settings import COMMANDS, Setting, Settings, settings_of
+from ltgc_cli.text import nearest
 
 S = TypeVar("S", bound=Settings)
 

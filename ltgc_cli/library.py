@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from ltgc_cli import console, records, settings_file
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import write_atomically
 from ltgc_cli.pipeline import chain, lineage
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.records import Checkpoint, Image, Record, Rejected
 from ltgc_cli.settings import Cost, Export, Input, Output, Predict, Report, Storage
-from ltgc_cli.store import Store, write_atomically
+from ltgc_cli.store import Store
+from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
     from PIL import Image as PIL
@@ -69,15 +71,10 @@ class Records(Sequence[Record]):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Returns the path of a JSONL file, which has them now, for the commands to read."""
-        try:
-            write_atomically(Path(path), _lines(self).encode())
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from None
+        write_atomically(Path(path), _lines(self).encode())
         return Path(path)
 
     def __repr__(self) -> str:
-        from ltgc_cli.report.telling import counted
-
         kinds = [records.kind_of(row) for row in self._rows]
         listed = ", ".join(counted(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))
         return f"<Records: {listed or 'none'}>"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ltgc_cli.config import command_settings
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.errors import InputError
 from ltgc_cli.settings import COMMANDS, Setting, Training, settings_of
+from ltgc_cli.text import nearest
 
 PATH = Path("ltgc.toml")
 

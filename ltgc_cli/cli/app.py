@@ -1,4 +1,4 @@
-"""The `ltgc` command: its commands by name, and what a person or a provider can cause as one line and an exit status."""
+"""The `ltgc` command: its commands by name, and what goes wrong as one line and an exit status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typer.exceptions import TyperException
 
 from ltgc_cli import console
 from ltgc_cli.cli.interruption import interruptible
-from ltgc_cli.errors import LtgcError, nearest
+from ltgc_cli.errors import LtgcError
+from ltgc_cli.text import nearest
 
 COMMANDS = {
     "The whole method": {

@@ -142,14 +142,15 @@ def walked(steps: Iterable[Step], folder: Path, artifact: Path | None = None) ->
 
 def _write_sheet(out: Path, rows: Sequence[Record], folder: Path) -> Path:
     from ltgc_cli import records
+    from ltgc_cli.files import write_atomically
     from ltgc_cli.report.contact_sheet import contact_sheet
     from ltgc_cli.report.rows import sheet_rows
-    from ltgc_cli.store import Store, write_atomically
+    from ltgc_cli.store import Store
 
     path = out / "contact-sheet.png"
     try:
         write_atomically(path, contact_sheet(sheet_rows(rows), Store(folder).get_object))
         write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror}; choose another place with --out") from None
+    except InputError as error:
+        raise InputError(f"{error}; choose another place with --out") from None
     return path

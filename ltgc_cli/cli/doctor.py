@@ -13,6 +13,7 @@ from ltgc_cli import console
 from ltgc_cli.cli import SETTINGS_FILE, app
 from ltgc_cli.cli import flags as f
 from ltgc_cli.cli import options as o
+from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
     from ltgc_cli.doctor.checks import Check
@@ -59,7 +60,7 @@ def doctor(
     )
     _show(checks, json)
     problems = [check for check in checks if check.state == "problem"]
-    console.notice(f"doctor: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
+    console.notice(f"doctor: {counted(len(problems), 'problem') if problems else 'no problems'}")
     return f.Ran(None, max((check.exit_code for check in problems), default=0))
 
 

@@ -33,12 +33,12 @@ from ltgc_cli.settings import (
     Computing,
     Data,
     Describe,
-    Style,
     Extend,
     Filter,
     Judging,
     Reflect,
     Render,
+    Style,
     TextToImage,
 )
 from ltgc_cli.stages import describe as describing

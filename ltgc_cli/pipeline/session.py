@@ -262,7 +262,8 @@ class Session:
         price = prices.find(spec, self.limits.price)
         if price is None and self.limits.max_cost is not None:
             raise InputError(
-                f"--max-cost cannot hold: the price of {spec} is not known; give it in {wanted}{prices.nearest(spec)}"
+                f"--max-cost cannot hold: the price of {spec} is not known; give it in {wanted}"
+                f"{prices.nearest_model(spec)}"
             )
         return price
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ltgc_cli import console, manifest, records
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import hashing, put_in_place, sha256_file, temporary, write_atomically
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import manifest as making
 from ltgc_cli.pipeline.dry_run import DrySession, marked, real
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.streams import Streams, reading, spooled, temporary, writing
+from ltgc_cli.pipeline.streams import Streams, reading, spooled, writing
 from ltgc_cli.records import Group, Record
-from ltgc_cli.store import write_atomically
+from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
 
 SCHEMA = 1
@@ -86,7 +86,7 @@ def execute(
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         path = _input(stage, streams, folder, stack, whole=stage.whole or ask_first is not None)
-        digest = stage.source or (_sha256(path) if path else "")
+        digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
         if done:
@@ -113,7 +113,7 @@ def execute(
 def follow(stage: Stage, streams: Streams, session: Session) -> None:
     """Runs the stage as a process beside the first one does: for its part of the work. It writes and says nothing."""
     path = None if stage.source else streams.input
-    digest = stage.source or (_sha256(path) if path else "")
+    digest = stage.source or (sha256_file(path) if path else "")
     if not manifest.read(session.store.folder / "artifacts" / stage.name / f"{_hash(stage, digest)}.jsonl"):
         drain(stage, path)
 
@@ -161,7 +161,7 @@ def _run(
         given: Iterator[Record] = iter(())
         if not stage.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = _some(real(records.read(hashed(source, running), str(path or "stdin"))), stage)
+            given = _some(real(records.read(hashing(source, running), str(path or "stdin"))), stage)
         with unfinished.open("wb") as kept, session.watching(stage.name):
             for record in stage.run(session.watched(given)):
                 line = (records.dump(record) + "\n").encode()
@@ -172,8 +172,6 @@ def _run(
                     kinds[records.kind_of(record)] += 1
                     if isinstance(record, records.Failure):
                         shortfalls.append(f"{record.class_}: {record.reason}" if record.class_ else record.reason)
-            kept.flush()
-            os.fsync(kept.fileno())
         digest = digest or running.hexdigest()
         done = Manifest(
             stage=stage.name,
@@ -191,7 +189,7 @@ def _run(
         )
         why = making.why(done, folder) if session.meter.asked else ""
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
-        os.replace(unfinished, artifact)
+        put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its manifest the artifact is not whole, and is made again.
     if not session.refused:
         write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))
@@ -208,28 +206,7 @@ def _hash(stage: Stage, digest: str) -> str:
 
 
 def _counted(done: Manifest) -> str:
-    return ", ".join(f"{count:,} {_plural(kind, count)}" for kind, count in done.kinds.items()) or "no new lines"
-
-
-def _plural(kind: str, count: int) -> str:
-    if count == 1 or kind == "rejected":
-        return kind
-    return kind + ("es" if kind.endswith("s") else "s")
-
-
-def hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[bytes]:
-    """Returns the lines of a stream, and hashes what went by."""
-    for line in stream:
-        running.update(line)
-        yield line
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+    return ", ".join(counted(count, kind) for kind, count in done.kinds.items()) or "no new lines"
 
 
 def _check(path: Path, name: str, stage: Stage) -> int:

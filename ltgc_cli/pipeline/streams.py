@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import IO, NamedTuple
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import replacing, temporary
 from ltgc_cli.records import Record
 
 
@@ -57,17 +56,8 @@ def opened(streams: Streams, stage: str) -> Iterator[IO[bytes]]:
 def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
     """A function that writes to where the lines go: a file (whole or not at all), stdout, or nowhere."""
     if streams.output:
-        temporary = streams.output.with_name(f".{streams.output.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                yield file.write
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, streams.output)
-        except OSError as error:
-            raise InputError(f"{streams.output}: {error.strerror}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(streams.output) as file:
+            yield file.write
     elif not streams.called and (streams.json or not console.is_terminal()):
         yield prompt_writer(sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -96,13 +86,3 @@ def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
         with path.open("wb") as file:
             shutil.copyfileobj(stream, file)
         yield path
-
-
-@contextmanager
-def temporary(folder: Path) -> Iterator[Path]:
-    """A new file's path in a folder, for as long as it is needed."""
-    path = folder / f".tmp-{uuid.uuid4().hex}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

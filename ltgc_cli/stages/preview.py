@@ -15,6 +15,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score
 from ltgc_cli.records import Group, Metric, identify
+from ltgc_cli.settings import Judging, Scale
 from ltgc_cli.stages.bars import (
     AT_ONCE,
     NOTHING_TO_GO_BY,
@@ -31,7 +32,6 @@ from ltgc_cli.stages.bars import (
 )
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.settings import Judging, Scale
 
 QUANTILES = (0, 10, 50, 90, 100)
 """Percentiles of the scores that are shown: the lowest, 10, the median, 90 and the highest."""

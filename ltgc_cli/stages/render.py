@@ -43,7 +43,9 @@ def render(
     made: dict[int, Record] = {}
 
     def painted(pairs: list[tuple[Wanted, ImageRequest]]) -> list[tuple[int, Record]]:
-        able = [pair for pair in pairs if style.from_original is None or pair[1].original or isinstance(pair[0].row, Class)]
+        able = [
+            pair for pair in pairs if style.from_original is None or pair[1].original or isinstance(pair[0].row, Class)
+        ]
         drawn = generate([request for _, request in able]) if able else ()
         pictures = {id(one): picture for (one, _), picture in zip(able, drawn, strict=True)}
         return [(id(one), _result(one, request, pictures.get(id(one), _NO_ORIGINAL), model)) for one, request in pairs]
