@@ -17,9 +17,9 @@ from ltgc_cli.calling import Given, file_writer, line_writer, lines_of, rows_of,
 from ltgc_cli.cli import cost as costing
 from ltgc_cli.cli import evaluating, language, learning, pictures
 from ltgc_cli.cli import export as exporting
+from ltgc_cli.cli import predict as predicting
 from ltgc_cli.cli import report as reporting
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.evaluation import predict as predicting
 from ltgc_cli.records import Checkpoint, Image, Record, Rejected
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[f
     from ltgc_cli.pipeline import lineage as provenance
 
     rows, store = rows_of(given), store_of(given, cache_dir)
-    runs = provenance.road(hashlib.sha256(lines_of(rows).encode()).hexdigest(), store.folder).runs
+    runs = provenance.trace(hashlib.sha256(lines_of(rows).encode()).hexdigest(), store.folder).runs
     found: dict[int, list[float]] = {}
     for row in provenance.with_real_scores(rows, store, runs):
         if isinstance(row, Image) and row.origin == "original" and row.score is not None:

@@ -39,7 +39,7 @@ COMMANDS = {
     "What came of it": {
         "report": ("cli.report", "Show a run in one HTML file."),
         "review": ("cli.review", "Keep or reject drawings by hand, in the browser."),
-        "predict": ("pipeline.evaluation.predict", "Classify images with a checkpoint."),
+        "predict": ("cli.predict", "Classify images with a checkpoint."),
         "export": ("cli.export", "Write the generated images to a new folder."),
         "cost": ("cli.cost", "Sum up what the records of a stream cost."),
     },

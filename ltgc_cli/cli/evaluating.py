@@ -75,7 +75,8 @@ def eval_(
     ltgc eval --data digits-lt --zero-shot
     ltgc eval --data birds-test/ --lmm gpt-4o --dry-run                      # what asking directly would cost
     """
-    from ltgc_cli.pipeline.evaluation.stage import Direct, evaluating
+    from ltgc_cli.pipeline.evaluation.methods import DirectModel
+    from ltgc_cli.pipeline.evaluation.stage import evaluating
 
     session = f.session(cache_dir, None, quiet, f.limits(dry_run, max_cost, None, price))
     alone = bool(zero_shot or direct) and not input and f.nothing_piped()
@@ -90,7 +91,7 @@ def eval_(
         tte=tte,
         posthoc=posthoc,
         compare=compare,
-        direct=Direct(direct, f.asking(concurrency, api_base, 600.0, None, image_size)) if direct else None,
+        direct=DirectModel(direct, f.asking(concurrency, api_base, 600.0, None, image_size)) if direct else None,
         device=device,
     )
     return f.finish(plan, f.streams(input, output, json, own=alone), session)

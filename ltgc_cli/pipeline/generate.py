@@ -57,7 +57,7 @@ def describing(
 
     def named_groups(groups: list[Group]) -> list[Group]:
         if senses:
-            groups = meanings.told(groups, naming.laid_over([group.cls for group in groups], said, senses))
+            groups = meanings.told(groups, naming.senses_by_label([group.cls for group in groups], said, senses))
         if disambiguate:
             groups = meanings.asked(groups, ask=ask, model=model, prompts=prompts, workers=asking.workers)
             _tell_senses([group.cls for group in groups])
@@ -95,7 +95,7 @@ def extending(
     model, ask = session.ask(llm, "llm", asking)
     stage = partial(extend.extend, ask=ask, model=model, want=want, prompts=prompts)
     classes = list(named(names))
-    known = naming.laid_over(classes, naming.load(senses), senses) if senses else {}
+    known = naming.senses_by_label(classes, naming.load(senses), senses) if senses else {}
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         groups: Iterable[Group] = records.by_class(given)
