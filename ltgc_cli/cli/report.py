@@ -78,15 +78,15 @@ def report(
     story = telling.told(rows, baseline)
     story = telling.only(story, only) if only else story
     store = Store(cache_dir or f.default_folder())
-    road = provenance.road(digest, store.folder)
+    lineage = provenance.trace(digest, store.folder)
     story, pictures = _pictures(story, store, None if only else size)
     text = page.html(
         story,
         pictures=pictures.__getitem__,
-        figures=_plots(rows, story, store, road),
-        runs=[provenance.shown(done) for done in road.runs],
+        figures=_plots(rows, story, store, lineage),
+        runs=[provenance.page_run(done) for done in lineage.runs],
         costs=_costs(rows),
-        gap=road.gap,
+        gap=lineage.gap,
         title=title or page.TITLE,
     )
     write_atomically(output, text.encode(errors="replace"))
@@ -160,12 +160,12 @@ def _pictures(story: Story, store: Store, size: float | None) -> tuple[Story, di
     return fit.story, found
 
 
-def _plots(rows: Sequence[Record], story: Story, store: Store, road: Lineage) -> dict[str, str]:
+def _plots(rows: Sequence[Record], story: Story, store: Store, lineage: Lineage) -> dict[str, str]:
     """Returns the plots that the stream has something for, as SVG by name."""
     from ltgc_cli.pipeline import lineage as provenance
     from ltgc_cli.report import figures
 
-    scored = provenance.with_real_scores(rows, store, road.runs)
+    scored = provenance.with_real_scores(rows, store, lineage.runs)
     both = story.comparison
     gains = (both.baseline.title, both.method.title) if both else ("", "")
     made = {

@@ -70,7 +70,7 @@ def describe(session: Session, config: Config) -> Stage:
     def with_senses(groups: list[Group]) -> list[Group]:
         if settings.senses:
             classes = [group.cls for group in groups]
-            groups = senses.told(groups, senses_file.laid_over(classes, known, settings.senses))
+            groups = senses.told(groups, senses_file.senses_by_label(classes, known, settings.senses))
         if settings.disambiguate:
             groups = senses.asked(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
             _report_senses([group.cls for group in groups])
@@ -104,7 +104,7 @@ def extend(session: Session, config: Config) -> Stage:
     stage = partial(extending.extend, ask=ask, model=model, want=settings.n, prompts=texts)
     classes = list(named(settings.class_))
     known = (
-        senses_file.laid_over(classes, senses_file.load(settings.senses), settings.senses) if settings.senses else {}
+        senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses) if settings.senses else {}
     )
 
     def run(given: Iterator[Record]) -> Iterator[Record]:

@@ -29,8 +29,8 @@ def load(path: Path) -> dict[str, Named]:
     return {name: _named(path, name, value) for name, value in given.items()}
 
 
-def laid_over(classes: Sequence[Class], senses: Mapping[str, Named], path: Path) -> dict[int, Named]:
-    """Returns by label what is known of each class, found by its label or else by its name.
+def senses_by_label(classes: Sequence[Class], senses: Mapping[str, Named], path: Path) -> dict[int, Named]:
+    """Returns what is known of each class, by its label; the file names a class by its label or its name.
 
     Raises InputError for a name that no class has: it is mistyped, or belongs to other data.
     """
