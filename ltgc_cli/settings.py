@@ -76,6 +76,10 @@ Device = Annotated[str, about(
 ApiBase = Annotated[str, about(
     "Address of an OpenAI-compatible server (vLLM, …).",
     hashed=False, env="LTGC_API_BASE", metavar="URL", example="http://localhost:8000/v1")] | None
+T2iApiBase = Annotated[str, more(
+    "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
+    hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None
+Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, typed=True)]
 Prompts = Annotated[Path, more(
     "TOML file whose texts replace any of the prompts: the paper's seven, and sense.", metavar="FILE")] | None
 HalfPrice = Annotated[bool, about(
@@ -211,9 +215,7 @@ class TextToImage(Settings, frozen=True, kw_only=True):
     compile: Annotated[bool, more("Compile the model: slow to begin, faster over many images.", hashed=False)] = False
     attention_slicing: Annotated[bool, more(
         "Use less GPU memory, and more time, for each image.", hashed=False)] = False
-    t2i_api_base: Annotated[str, more(
-        "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
-        hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None = None
+    t2i_api_base: T2iApiBase = None
 
 
 class Computing(Settings, frozen=True, kw_only=True):
@@ -449,7 +451,7 @@ class Output(Settings, frozen=True, kw_only=True):
     output: Annotated[Path, about(
         "Write records to FILE, which appears when it is complete.",
         "--output", "-o", hashed=False, metavar="FILE", typed=True)] | None = None
-    json: Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, typed=True)] = False
+    json: Json = False
 
 
 RunStage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "report"]
@@ -557,6 +559,11 @@ class Doctor(Settings, frozen=True, kw_only=True):
     llm: Llm = EMBEDDED
     t2i: T2i = EMBEDDED
     clip: Clip = EMBEDDED
+    ask: Annotated[bool, about(
+        "Ask each language model for one token, and connect to --api-base. Costs next to 0.")] = False
+    api_base: ApiBase = None
+    t2i_api_base: T2iApiBase = None
+    json: Json = False
 
 
 COMMANDS: dict[str, tuple[type[Settings], ...]] = {

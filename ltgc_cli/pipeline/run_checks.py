@@ -80,7 +80,7 @@ def _check_models(stages: Mapping[str, Mapping[str, Any]]) -> None:
         for check in look(model):
             if check.state != "problem":
                 continue
-            said = f"--{model.kind} {check.said}; {check.mend}"
+            said = f"--{model.kind} {check.found}; {check.fix}"
             if model.kind == "clip" and not stages.keys().isdisjoint(("mix-train", "eval")):
                 raise InputError(said)
             console.notice(f"run: {said}")
