@@ -28,14 +28,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ltgc_cli import prompts
+from ltgc_cli import usage as bill
 from ltgc_cli.pipeline import generate as plans
-from ltgc_cli.pipeline import usage as bill
 from ltgc_cli.pipeline.session import Asking, Limits, Session
 from ltgc_cli.pipeline.stage import Plan
-from ltgc_cli.pipeline.usage import UsageSum
 from ltgc_cli.providers import prices
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
+from ltgc_cli.usage import UsageSum
 
 STAGES = ("describe", "extend", "reflect", "filter")
 IN_BATCHES = ("describe", "extend")

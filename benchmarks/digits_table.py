@@ -28,7 +28,7 @@ from ltgc_cli.cli.show import GROUPS
 from ltgc_cli.learn.datasets import Split
 from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
 from ltgc_cli.records import Metric
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import Judging
 
 ZERO_SHOT = "zero-shot CLIP"
 LOSSES: dict[LossName, str] = {"ce": "cross-entropy", "la": "logit adjustment"}

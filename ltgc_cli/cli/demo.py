@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ltgc_cli.pipeline.session import Session
     from ltgc_cli.pipeline.stage import Plan
     from ltgc_cli.records import Record
-    from ltgc_cli.stages.settings import Judging
+    from ltgc_cli.settings import Judging
 
     Step = Callable[[Session], Plan]
 
@@ -51,7 +51,7 @@ def demo(
     from ltgc_cli.cli import report as reporting
     from ltgc_cli.cli import show as view
     from ltgc_cli.learn.settings import Settings
-    from ltgc_cli.stages.settings import Judging
+    from ltgc_cli.settings import Judging
 
     console.configure(quiet=quiet)
     data = f"digits-lt:{seed}"
@@ -89,7 +89,7 @@ def generating(data: str, k: int, judging: Judging, plain: int = 0) -> list[Step
     from ltgc_cli.pipeline import generate as plans
     from ltgc_cli.pipeline.session import Asking
     from ltgc_cli.prompts import PAPER
-    from ltgc_cli.stages.settings import Style
+    from ltgc_cli.settings import Style
 
     style = Style()
     small = "embedded"
@@ -142,14 +142,15 @@ def walked(steps: Iterable[Step], folder: Path, artifact: Path | None = None) ->
 
 def _write_sheet(out: Path, rows: Sequence[Record], folder: Path) -> Path:
     from ltgc_cli import records
+    from ltgc_cli.files import write_atomically
     from ltgc_cli.report.contact_sheet import contact_sheet
     from ltgc_cli.report.rows import sheet_rows
-    from ltgc_cli.store import Store, write_atomically
+    from ltgc_cli.store import Store
 
     path = out / "contact-sheet.png"
     try:
         write_atomically(path, contact_sheet(sheet_rows(rows), Store(folder).get_object))
         write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror}; choose another place with --out") from None
+    except InputError as error:
+        raise InputError(f"{error}; choose another place with --out") from None
     return path

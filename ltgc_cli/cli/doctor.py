@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ltgc_cli import console
-from ltgc_cli.cli import SETTINGS_FILE, app
-from ltgc_cli.cli import flags as f
-from ltgc_cli.cli import options as o
+from ltgc_cli import console, settings_file
+from ltgc_cli.cli.app import app
+from ltgc_cli.cli.flags import command
+from ltgc_cli.config import Config
+from ltgc_cli.pipeline.stage import Ran
+from ltgc_cli.settings import Doctor
+from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
     from ltgc_cli.doctor.checks import Check
@@ -21,25 +22,8 @@ if TYPE_CHECKING:
     Step = tuple[str, Callable[[], Check | Iterable[Check]]]
 
 
-@app.command()
-def doctor(
-    ctx: typer.Context,
-    ask: Annotated[
-        bool,
-        typer.Option(
-            "--ask", help="Ask each language model for one token, and connect to --api-base. Costs next to 0."
-        ),
-    ] = False,
-    lmm: o.Lmm = "embedded",
-    llm: o.Llm = "embedded",
-    t2i: o.T2i = "embedded",
-    clip: o.Clip = "embedded",
-    api_base: o.ApiBase = None,
-    t2i_api_base: o.T2iApiBase = None,
-    json: o.Json = False,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> f.Ran:
+@command(app)
+def doctor(config: Config) -> Ran:
     """Check whether everything is in place: Python, torch, the models configured, keys, disk, store.
 
     Each line says ok, note or problem, and each problem how to fix it. Of keys it says which variables are set, and
@@ -51,17 +35,18 @@ def doctor(
     LTGC_LLM=gpt-4o ltgc doctor --ask
     """
     from ltgc_cli.doctor.models import configured
+    from ltgc_cli.pipeline.chain import folder_of
 
-    console.configure(quiet=quiet)
-    specs: Any = {"lmm": lmm, "llm": llm, "t2i": t2i, "clip": clip}
-    models = configured(specs, api_base, t2i_api_base, ctx.find_root().default_map or {})
-    servers = {"--api-base": api_base, "--t2i-api-base": t2i_api_base} if ask else {}
+    s = config[Doctor]
+    specs: Any = {"lmm": s.lmm, "llm": s.llm, "t2i": s.t2i, "clip": s.clip}
+    models = configured(specs, s.api_base, s.t2i_api_base, settings_file.load() or {})
+    servers = {"--api-base": s.api_base, "--t2i-api-base": s.t2i_api_base} if s.ask else {}
     addresses = {flag: url for flag, url in servers.items() if url}
-    found = _run(_steps(models, addresses, cache_dir or f.default_folder(), ask))
-    _show(found, json)
+    found = _run(_steps(models, addresses, folder_of(config), s.ask))
+    _show(found, s.json)
     problems = [check for check in found if check.state == "problem"]
-    console.notice(f"doctor: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
-    return f.Ran(None, max((check.exit_code for check in problems), default=0))
+    console.notice(f"doctor: {counted(len(problems), 'problem') if problems else 'no problems'}")
+    return Ran(None, max((check.exit_code for check in problems), default=0))
 
 
 def _steps(models: Iterable[Model], servers: Mapping[str, str], folder: Path, ask: bool) -> list[Step]:
@@ -71,7 +56,7 @@ def _steps(models: Iterable[Model], servers: Mapping[str, str], folder: Path, as
 
     return [
         ("Python", checks.python),
-        ("the settings", partial(checks.settings, SETTINGS_FILE)),
+        ("the settings", partial(checks.settings, settings_file.PATH)),
         ("the libraries", checks.libraries),
         ("the extras", checks.extras),
         ("torch, which takes seconds to import", checks.torch),
@@ -104,7 +89,7 @@ def _show(checks: Sequence[Check], json: bool) -> None:
     """Prints a line of JSON for each check, or to a person a table."""
     from json import dumps
 
-    from ltgc_cli.pipeline.stage import Streams, writing
+    from ltgc_cli.pipeline.streams import Streams, writing
 
     with writing(Streams(json=json)) as write:
         for name, state, found, fix, _ in checks:

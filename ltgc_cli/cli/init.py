@@ -165,7 +165,7 @@ def _tested(source: Source, test: str | None) -> list[str]:
 def _priced(lines: Sequence[Line], models: Models, tail: int, k: int) -> list[str]:
     """Returns what the run costs, in words."""
     from ltgc_cli.pipeline.forecast import bill, sampled
-    from ltgc_cli.pipeline.usage import worded
+    from ltgc_cli.usage import worded
 
     if not lines:
         return []

@@ -16,8 +16,9 @@ import psutil
 
 from ltgc_cli.errors import FELL_SHORT, InputError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.quiet import one_line, quiet
+from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.store import Store
+from ltgc_cli.text import one_line
 
 State = Literal["ok", "note", "problem"]
 

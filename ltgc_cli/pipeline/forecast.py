@@ -15,10 +15,10 @@ from ltgc_cli.pipeline import generate as plans
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.session import Asking, Limits, Session
 from ltgc_cli.pipeline.stage import Plan
-from ltgc_cli.pipeline.usage import UsageSum, total
 from ltgc_cli.prompts import PAPER
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
+from ltgc_cli.usage import UsageSum, total
 
 _SAMPLED = 2000
 """Descriptions of the tail classes that are rehearsed, some classes of each size; the others are taken to be alike."""

@@ -9,8 +9,8 @@ from ltgc_cli import console, records
 from ltgc_cli import prompts as p
 from ltgc_cli.pipeline.session import Asking, Session
 from ltgc_cli.pipeline.stage import Streams, reading, real
+from ltgc_cli.settings import Judging
 from ltgc_cli.stages import preview
-from ltgc_cli.stages.settings import Judging
 
 _WIDE = 110
 """Columns of a terminal from which on there is room for quantiles beside the histograms."""

@@ -22,7 +22,7 @@ from ltgc_cli.learn import processes
 from ltgc_cli.pipeline.run_checks import check, check_file, store_folder
 
 if TYPE_CHECKING:
-    from ltgc_cli.pipeline.usage import UsageSum
+    from ltgc_cli.usage import UsageSum
 
 Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "report"]
 _ORDER = Stage.__args__  # type: ignore[attr-defined]
@@ -320,7 +320,7 @@ def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
     from ltgc_cli import records
     from ltgc_cli.cli import show as view
     from ltgc_cli.engine import cents
-    from ltgc_cli.pipeline.usage import sums, total, worded
+    from ltgc_cli.usage import sums, total, worded
 
     *_, last = [job.out / one.step.file for one in ready if one.step.stage != "report"] or [job.out / "eval.jsonl"]
     with last.open("rb") as lines:

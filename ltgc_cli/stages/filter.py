@@ -25,6 +25,7 @@ from ltgc_cli.records import (
     evolve,
     identify,
 )
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.accounts import accounted, total
 from ltgc_cli.stages.bars import (
     AT_ONCE,
@@ -42,7 +43,6 @@ from ltgc_cli.stages.bars import (
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.render import drawing, style_of
 from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.stages.settings import Judging, Style
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
 
