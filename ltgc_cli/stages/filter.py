@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
@@ -240,7 +240,7 @@ def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> No
         t.asked = [*t.asked, error.usage or Usage()]
         return
     t.asked = [*t.asked, answer.usage]
-    texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
+    texts = read(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
     t.text = texts[0] if texts else t.text
 
 

@@ -34,7 +34,7 @@ def texts(generate) -> list[str]:
 def judged(rows, cosine, **settings) -> list:
     """Returns the rows of one class as filter leaves them, where every drawing scores the same."""
     judging = Judging(scale="cosine", threshold=0.3, **settings)
-    ports = {"ask": _ask, "paint": paint_as_told, "score": rates(lambda _: cosine)}
+    ports = {"ask": _ask, "generate": paint_as_told, "score": rates(lambda _: cosine)}
     models = {"llm": "m", "t2i": "sd", "clip": "clip"}
     (found,) = filter.evaluate([Group(CRANE, list(rows))], **ports, **models, settings=judging, style=STYLE)
     return found
@@ -195,7 +195,7 @@ def with_plain() -> list:
 
 def test_filter_neither_scores_nor_changes_them():
     scored = rates(lambda _: 0.5)
-    ports = {"ask": CAPPED, "paint": lambda _: 1 / 0, "score": scored, "llm": "m", "t2i": "sd", "clip": "clip"}
+    ports = {"ask": CAPPED, "generate": lambda _: 1 / 0, "score": scored, "llm": "m", "t2i": "sd", "clip": "clip"}
     given = with_plain()
     (rows,) = filter.evaluate([Group(CRANE, given)], **ports, settings=COSINE, style=STYLE)
 
