@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from ltgc_cli.engine import cents
 from ltgc_cli.ports import Usage, unpriced, used
 from ltgc_cli.records import Made, Metric, Record, identify
+from ltgc_cli.text import cents
 
 
 class UsageSum(msgspec.Struct):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-
+from ltgc_cli import manifest
 from ltgc_cli.engine import Meter
 from ltgc_cli.manifest import Answers, Manifest
 
@@ -40,15 +40,22 @@ _LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transfor
 
 
 def why(done: Manifest, folder: Path) -> str:
-    """Returns why something was asked although the stage had run before: which setting, or the input, is new."""
-    notes = sorted(folder.glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)[:_COMPARED]
-    earlier = [msgspec.json.decode(note.read_bytes(), type=Manifest) for note in notes]
+    """Returns why something was asked although the stage had run before: which setting, or the input, is new.
+
+    A manifest that is damaged, or gone by now, explains nothing, and ends no run that was paid for.
+    """
+    earlier = [found for artifact in _latest(folder) if (found := manifest.read(artifact))]
     for before in earlier:
         if before.input == done.input:
             changed = [name for name in done.flags if before.flags.get(name) != done.flags[name]]
-            return (
-                f" (asked because {', '.join('--' + name.replace('_', '-') for name in changed)} changed)"
-                if changed
-                else ""
-            )
+            flags = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
+            return f" (asked because {flags} changed)" if changed else ""
     return " (asked because the input is new)" if earlier else ""
+
+
+def _latest(folder: Path) -> list[Path]:
+    ages = {}
+    for path in folder.glob("*.jsonl"):
+        with suppress(OSError):  # deleted by another process meanwhile
+            ages[path] = path.stat().st_mtime
+    return sorted(ages, key=lambda path: ages[path], reverse=True)[:_COMPARED]
