@@ -24,13 +24,13 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from ltgc_cli import records
-from ltgc_cli.cache.choice import Choice
-from ltgc_cli.cache.walk import SHA256, answer, named_in
+from ltgc_cli.cache.walk import SHA256, answer, fits, named_in
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import replacing
 from ltgc_cli.ports import Comparison, GeneratedImage, Match, Question
 from ltgc_cli.providers.llm.faults import keys_set, scrubbed
 from ltgc_cli.records import Class
+from ltgc_cli.settings import Choice
 from ltgc_cli.store import Entry, OtherVersion, Store, entry, entry_for
 
 _ANSWERS = "answers.jsonl"
@@ -75,7 +75,7 @@ def export(
             others += isinstance(one.error, OtherVersion)
             if one.error and not isinstance(one.error, OtherVersion):
                 raise InputError(f"{store.folder}: answer {one.name[:12]}: {one.error}; see ltgc cache verify")
-            if not one.entry or not choice.fits(one) or (topics and not _belongs(one.entry, topics)):
+            if not one.entry or not fits(choice, one) or (topics and not _belongs(one.entry, topics)):
                 continue
             if _holds_a_key(one.entry, keys):
                 secret.append(one.name)

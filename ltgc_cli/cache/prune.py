@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from ltgc_cli.cache.choice import DAY, Choice, Parts
 from ltgc_cli.cache.info import megabytes
 from ltgc_cli.cache.verify import verify
-from ltgc_cli.cache.walk import NAMED, Part, Stored, named_in, walk
+from ltgc_cli.cache.walk import DAY, NAMED, Part, Stored, fits, named_in, walk
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import request_name
+from ltgc_cli.settings import CachePrune, Choice
 from ltgc_cli.store import Store
 from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
@@ -85,7 +85,7 @@ class Deletion(msgspec.Struct):
         return f"{counted(len(self), self.name.removesuffix('s'))} ({megabytes(self.size)} MB): {texts}"
 
 
-def to_delete(store: Store, wanted: Parts, choice: Choice) -> list[Deletion]:
+def to_delete(store: Store, wanted: CachePrune, choice: Choice) -> list[Deletion]:
     """Returns what is to be deleted, in the order in which it goes. Deletes nothing.
 
     Raises InputError where nothing is named, and where a part of the store is a link: nothing outside of the store's
@@ -106,7 +106,7 @@ def to_delete(store: Store, wanted: Parts, choice: Choice) -> list[Deletion]:
 
     parts: list[Part] = ["answers", "artifacts", "checkpoints"]
     for one in walk(store, *(part for part in parts if part in named)):
-        if choice.fits(one) and not _in_training(one):
+        if fits(choice, one) and not _in_training(one):
             add(one.part, one)
     for one, _ in verify(store).damages if "damaged" in named else ():
         name = f"damaged {one.part}"
@@ -121,7 +121,7 @@ def to_delete(store: Store, wanted: Parts, choice: Choice) -> list[Deletion]:
         images = _images(store, going)
         for one in walk(store, "objects", "temporary"):
             # A run stores an image, or an original, before it has any answer to name it.
-            if one.name not in images and time.time() - one.time >= DAY and choice.fits(one):
+            if one.name not in images and time.time() - one.time >= DAY and fits(choice, one):
                 add("objects", one)
     elif found["answers"].computed["Drawing"]:
         found["answers"].remark = "images stay until --unused"
@@ -152,9 +152,9 @@ def delete(store: Store, deletions: Sequence[Deletion]) -> Iterator[int]:
         raise InputError(f"{error.filename or store.folder}: {error.strerror}; run again to go on") from None
 
 
-def _named(wanted: Parts, choice: Choice) -> set[str]:
+def _named(wanted: CachePrune, choice: Choice) -> set[str]:
     """Returns what is to be deleted: answers, where only a choice is given. Raises InputError for a useless choice."""
-    named = {name for name in wanted.__struct_fields__ if getattr(wanted, name)}
+    named = {name for name in ("answers", "artifacts", "checkpoints", "unused", "damaged") if getattr(wanted, name)}
     if not named and choice == Choice():
         raise InputError(
             "say what to delete: answers by --stage, --model or --older-than, or --artifacts, --checkpoints, --unused, "

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli import manifest, records
-from ltgc_cli.cache.choice import Choice
-from ltgc_cli.cache.walk import Stored, answer, walk
+from ltgc_cli.cache.walk import Stored, answer, fits, walk
 from ltgc_cli.console import Branch
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import GeneratedImage, Usage, unpriced
 from ltgc_cli.records import Made, Record
+from ltgc_cli.settings import Choice
 from ltgc_cli.store import Store
 from ltgc_cli.text import cents
 
@@ -35,7 +35,7 @@ _NAMED = 5
 
 def answers(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
     """Returns the answers that are meant, in the order stored; dollars are None where the price is not known."""
-    for one in filter(choice.fits, walk(store, "answers")):
+    for one in (one for one in walk(store, "answers") if fits(choice, one)):
         yield {
             "kind": "answer",
             "key": one.name,
@@ -51,7 +51,7 @@ def answers(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
 
 def artifacts(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
     """Returns the artifacts that are meant, the newest first."""
-    for one in filter(choice.fits, _newest(store)):
+    for one in (one for one in _newest(store) if fits(choice, one)):
         known = manifest.read(one.path)
         yield {
             "kind": "artifact",

@@ -24,6 +24,10 @@ class Damage(NamedTuple):
     found: Stored
     why: str
 
+    def line(self) -> dict[str, str]:
+        """Returns it as a line of `ltgc cache verify`."""
+        return {"kind": "damage", "what": self.found.part.removesuffix("s"), "name": self.found.name, "why": self.why}
+
 
 class Verified(NamedTuple):
     """How much was checked, by kind, and what is damaged."""
@@ -134,11 +138,12 @@ def _unlike(path: Path, sha256: str) -> str:
         return f"it cannot be read ({error})"
 
 
-def mend(damages: Sequence[Damage], where: str) -> str:
-    """Returns what mends a store; `where` is the flag that names it."""
+def mend(damages: Sequence[Damage], cache_dir: Path | None) -> str:
+    """Returns what mends a store."""
     if any(one.part == "database" for one, _ in damages):
         return (
             "move its folder `answers` away, and `ltgc cache import` what was exported, or save what `sqlite3 cache.db "
             ".recover` finds"
         )
-    return f"`ltgc cache prune --damaged{where}` deletes it, and the next run asks for it again"
+    where = f" --cache-dir {cache_dir}" if cache_dir else ""
+    return f"ltgc cache prune --damaged{where} deletes it, and the next run asks for it again"

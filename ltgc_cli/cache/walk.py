@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +14,13 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import TEMPORARY
 from ltgc_cli.ports import Comparison, ImageRequest, Question, Usage, unpriced
 from ltgc_cli.records import Made
+from ltgc_cli.settings import Choice
 from ltgc_cli.store import Entry, Row, Store, entry
 from ltgc_cli.usage import stage
 
 Part = Literal["answers", "artifacts", "objects", "checkpoints", "batches", "checked", "temporary", "database"]
 """Folders of the store; and files that a run is writing, wherever they are, or that one which was killed left."""
+DAY = 86_400.0
 FREE = Usage(dollars=0.0)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAMED = re.compile(rb'"(?:sha256|original)":\s*"([0-9a-f]{64})"')
@@ -62,6 +65,26 @@ def walk(store: Store, *parts: Part) -> Iterator[Stored]:
     """
     for part in parts:
         yield from _WALKS[part](store)
+
+
+def fits(choice: Choice, one: Stored) -> bool:
+    """Returns whether it is meant: an answer that can be read by all of the choice, the rest by its stage and age."""
+    if choice.older_than is not None and time.time() - one.time < choice.older_than * DAY:
+        return False
+    if one.part == "answers":
+        named = choice.class_ is None or mentions(one.subject, choice.class_)
+        model = choice.model in (None, one.model, one.model.partition("@")[0])
+        return named and model and choice.stage in (None, one.stage) and not one.error
+    return one.part != "artifacts" or choice.stage in (None, one.stage)
+
+
+def mentions(text: str, name: str) -> bool:
+    """Returns whether a text names a class, as whole words.
+
+    >>> mentions("Crane (bird)", "crane"), mentions("A photo of the class cranefly.", "crane")
+    (True, False)
+    """
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def answer(row: Row) -> Stored:

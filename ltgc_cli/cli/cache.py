@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ltgc_cli import console
-from ltgc_cli.cache.choice import Choice, Parts, Stage
-from ltgc_cli.cli import app
-from ltgc_cli.cli import flags as f
-from ltgc_cli.cli import options as o
-from ltgc_cli.cli.help import App, Group
+from ltgc_cli.cli.app import app
+from ltgc_cli.cli.flags import command
+from ltgc_cli.config import Config
 from ltgc_cli.errors import FELL_SHORT, InputError
+from ltgc_cli.settings import CacheExport, CachePrune, CacheShow, Choice, JsonLines, Storage
 
 if TYPE_CHECKING:
     from ltgc_cli.store import Store
@@ -24,14 +24,14 @@ _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
 
-class _Commands(Group):
+class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] == "ls":
             raise InputError("`ltgc cache ls` is gone: `ltgc cache show`, without an ID, lists what is in the store")
         return super().resolve_command(ctx, args)
 
 
-cache = App(
+cache = typer.Typer(
     cls=_Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -49,21 +49,8 @@ cache = App(
 app.add_typer(cache, name="cache")
 
 
-def _flag(name: str, kind: type[Choice] | type[Parts] = Choice) -> Any:
-    """Returns the flag of a setting, as its struct describes it."""
-    hint = get_type_hints(kind, include_extras=True)[name]
-    (meta,) = next(one for one in (hint, *get_args(hint)) if hasattr(one, "__metadata__")).__metadata__
-    extra = meta.extra or {}
-    names = extra.get("names", (f"--{name.replace('_', '-')}",))
-    return typer.Option(*names, help=meta.description, metavar=extra.get("metavar"), min=meta.ge)
-
-
-OfStage = Annotated[Stage | None, _flag("stage")]
-OfModel = Annotated[str | None, _flag("model")]
-
-
-@cache.command()
-def info(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = False) -> None:
+@command(cache, settings="cache info")
+def info(config: Config) -> None:
     """Sum up the store by stage and model: entries, bytes, and the dollars that they stand for.
 
     \b
@@ -74,61 +61,56 @@ def info(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = Fa
 
     from ltgc_cli.cache.info import sums
 
-    with _opened(cache_dir, quiet) as store:
+    with _opened(config) as store:
         rows = [to_builtins(row) for row in sums(store)]
-    _output(rows, json, "kind stage model entries bytes tokens dollars", len(rows))
-    if _person(json):
+    _output(rows, config, "kind stage model entries bytes tokens dollars", len(rows))
+    if _person(config):
         console.notice(f"the store is in {store.folder}")
 
 
-@cache.command()
+@command(cache, settings="cache show")
 def show(
+    config: Config,
     id: Annotated[
         str | None, typer.Argument(metavar="ID", help="A record's id, an answer's key or an image's sha256.")
     ] = None,
-    children: Annotated[bool, typer.Option("--children", help="Show what was made from it as well.")] = False,
-    stage: OfStage = None,
-    model: OfModel = None,
-    class_: Annotated[str | None, _flag("class_")] = None,
-    artifacts: Annotated[bool, typer.Option("--artifacts", help="List the outputs of stages, not answers.")] = False,
-    json: o.Json = False,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
 ) -> None:
     """List the answers or artifacts in the store; or show one record with all that it was made from, as a tree.
 
-    Answers are listed in the order in which they came, artifacts newest first. An ID is a record's, an answer's key or
-    an image's sha256; its beginning is enough where it is no other's. The artifacts are read from the newest on, as far
-    as needed, which can take a while where they are large. --json writes each record once, what was asked for first.
+    Answers are listed in the order in which they came, artifacts newest first. The beginning of an id is enough where
+    it is no other's. The artifacts are read from the newest on, as far as needed, which can take a while where they
+    are large. --json writes each record once, what was asked for first.
 
     \b
     ltgc cache show --stage extend --class crane
     ltgc cache show 6f0c2a91
     ltgc cache show --model gpt-4o | jq -r .key | head -1 | xargs ltgc cache show
     """
-    from ltgc_cli.cache import show as found
+    from ltgc_cli.cache import show as shows
 
-    choice = Choice(stage=stage, model=model, class_=class_)
-    if id and (artifacts or choice != Choice()):
-        raise InputError("--stage, --model, --class and --artifacts choose what is listed; leave them out with an ID")
-    if children and not id:
+    what, choice = config[CacheShow], config[Choice]
+    if id and (what.artifacts or choice != Choice()):
+        raise InputError("an ID is shown whole; leave out what chooses from the list (--stage, --artifacts and so on)")
+    if what.children and not id:
         raise InputError("--children: name the ID of a record, whose children are wanted")
-    with _opened(cache_dir, quiet) as store:
-        if not id and artifacts:
-            _output(found.artifacts(store, choice), json, "path stage kinds bytes made")
+    if what.artifacts and (choice.model or choice.class_):
+        raise InputError("--artifacts: artifacts are chosen by --stage and --older-than alone")
+    with _opened(config) as store:
+        if what.artifacts:
+            _output(shows.artifacts(store, choice), config, "path stage kinds bytes made")
         elif not id:
-            _output(found.answers(store, choice), json, "key stage model subject tokens dollars")
+            _output(shows.answers(store, choice), config, "key stage model subject tokens dollars")
         else:
-            shown = found.show(store, id, children=children)
-            if _person(json):
-                for tree in shown.trees:
+            lines, trees = shows.show(store, id, children=what.children)
+            if _person(config):
+                for tree in trees:
                     console.tree(tree)
             else:
-                _write(shown.lines)
+                _write(lines)
 
 
-@cache.command()
-def verify(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = False) -> None:
+@command(cache, settings="cache verify")
+def verify(config: Config) -> None:
     """Check every byte: images against their names, answers against their questions, artifacts, checkpoints.
 
     Changes nothing. Exit status 1 where something is damaged.
@@ -138,39 +120,22 @@ def verify(json: o.Json = False, cache_dir: o.CacheDir = None, quiet: o.Quiet = 
     """
     from ltgc_cli.cache import verify as check
 
-    with _opened(cache_dir, quiet) as store:
+    with _opened(config) as store:
         checked, damages, others = check.verify(store)
-    lines = [
-        {"kind": "damage", "what": one.part.removesuffix("s"), "name": one.name, "why": why} for one, why in damages
-    ]
-    if damages or not _person(json):
-        _output(lines, json, "what name why")
+    if damages or not _person(config):
+        _output((damage.line() for damage in damages), config, "what name why")
     if others:
         console.notice(f"cache verify: {others:,} answers are of another version of ltgc, and are left to it")
     counts = ", ".join(f"{count:,} {part}" for part, count in checked.items()) or "nothing"
-    if not damages:
-        console.notice(f"cache verify: all is well in {store.folder}: {counts}")
-        return
-    mend = check.mend(damages, f" --cache-dir {cache_dir}" if cache_dir else "")
-    console.error(f"{len(damages):,} damaged in {store.folder} of {counts}; to mend it: {mend}")
-    raise typer.Exit(FELL_SHORT)
+    if damages:
+        mend = check.mend(damages, config[Storage].cache_dir)
+        console.error(f"{len(damages):,} damaged in {store.folder} of {counts}; to mend it: {mend}")
+        raise typer.Exit(FELL_SHORT)
+    console.notice(f"cache verify: all is well in {store.folder}: {counts}")
 
 
-@cache.command()
-def prune(
-    answers: Annotated[bool, _flag("answers", Parts)] = False,
-    artifacts: Annotated[bool, _flag("artifacts", Parts)] = False,
-    checkpoints: Annotated[bool, _flag("checkpoints", Parts)] = False,
-    unused: Annotated[bool, _flag("unused", Parts)] = False,
-    damaged: Annotated[bool, _flag("damaged", Parts)] = False,
-    stage: OfStage = None,
-    model: OfModel = None,
-    older_than: Annotated[float | None, _flag("older_than")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> None:
+@command(cache, settings="cache prune")
+def prune(config: Config) -> None:
     """Delete from the store, once a person agrees: says first what it is, and what it would cost to buy again.
 
     Name what goes, several together too (answers, where nothing is named), and narrow it down by stage, model and age.
@@ -183,38 +148,29 @@ def prune(
     """
     from ltgc_cli.cache.prune import delete, to_delete
 
-    parts = Parts(answers=answers, artifacts=artifacts, checkpoints=checkpoints, unused=unused, damaged=damaged)
-    with _opened(cache_dir, quiet) as store:
-        deletions = to_delete(store, parts, Choice(stage=stage, model=model, older_than=older_than))
+    wanted = config[CachePrune]
+    with _opened(config) as store:
+        deletions = to_delete(store, wanted, config[Choice])
         for one in deletions:
-            console.notice(f"{'would delete' if dry_run else 'to be deleted'}: {one.line()}")
+            console.notice(f"{'would delete' if wanted.dry_run else 'to be deleted'}: {one.line()}")
         if not deletions:
             console.notice("cache prune: nothing to delete")
-        if dry_run or not deletions:
+        if wanted.dry_run or not deletions:
             return
-        if not (yes or console.agreed(f"Delete this from {store.folder}, for good?")):
+        if not (wanted.yes or console.agreed(f"Delete this from {store.folder}, for good?")):
             console.error("nothing was deleted; --yes deletes without asking")
             raise typer.Exit(FELL_SHORT)
         total = sum(map(len, deletions))
         with console.progress("cache prune", total) as progress:
             for count in delete(store, deletions):
                 progress.advance(count)
-        console.notice(f"cache prune: deleted {total:,} from {store.folder}")
+    console.notice(f"cache prune: deleted {total:,} from {store.folder}")
 
 
-@cache.command("export")
+@command(cache, settings="cache export")
 def export_(
+    config: Config,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, a plain tar.", show_default=False)],
-    stage: OfStage = None,
-    model: OfModel = None,
-    artifact: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.jsonl", help="Only answers on the classes and images of these records.", exists=True
-        ),
-    ] = None,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
 ) -> None:
     """Write answers, and the generated images, to one file, with which a colleague's run asks nothing again.
 
@@ -226,14 +182,12 @@ def export_(
     """
     from ltgc_cli.cache.archive import export
 
-    with _opened(cache_dir, quiet) as store, console.progress("cache export") as progress:
-        done = export(store, file, Choice(stage=stage, model=model), artifact, progress.advance)
+    with _opened(config) as store, console.progress("cache export") as progress:
+        done = export(store, file, config[Choice], config[CacheExport].artifact, progress.advance)
     if done.secret:
         named = ", ".join(key[:12] for key in done.secret[:3]) + (", …" if len(done.secret) > 3 else "")
-        console.notice(
-            f"cache export: {len(done.secret):,} answers look as if they held a key, and were left out: {named} "
-            "(ltgc cache show)"
-        )
+        left_out = f"{len(done.secret):,} answers look as if they held a key, and were left out: {named}"
+        console.notice(f"cache export: {left_out} (ltgc cache show)")
     if done.others:
         console.notice(f"cache export: {done.others:,} answers of another version of ltgc were left out")
     size = file.stat().st_size
@@ -241,11 +195,10 @@ def export_(
     console.notice(f"cache export: they are taken in with: ltgc cache import {file}")
 
 
-@cache.command("import")
+@command(cache, settings="cache")
 def import_(
+    config: Config,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `ltgc cache export` wrote.", show_default=False)],
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
 ) -> None:
     """Take in the answers that someone else exported: all of the file is checked first, and of two answers mine holds.
 
@@ -258,47 +211,41 @@ def import_(
     from ltgc_cli.cache.archive import unpack
     from ltgc_cli.store import Store
 
-    console.configure(quiet=quiet)
     if not file.is_file():
         wrong = "a folder; name the file that `ltgc cache export` wrote" if file.is_dir() else "no such file"
         raise InputError(f"{file}: {wrong}")
-    with closing(Store(_folder(cache_dir))) as store, console.progress("cache import") as progress:
+    with closing(Store(config[Storage].folder)) as store, console.progress("cache import") as progress:
         new = unpack(store, file, progress.advance)
     console.notice(f"cache import: {new.answers:,} answers and {new.images:,} images were new")
 
 
-@cache.command("dir")
-def dir_(cache_dir: o.CacheDir = None) -> None:
+@command(cache, settings="cache")
+def dir_(config: Config) -> None:
     """Print the store's folder.
 
     \b
     ltgc cache dir | xargs du -sh
     """
-    typer.echo(_folder(cache_dir))
-
-
-def _folder(cache_dir: Path | None) -> Path:
-    return cache_dir or f.default_folder()
+    typer.echo(config[Storage].folder)
 
 
 @contextmanager
-def _opened(cache_dir: Path | None, quiet: bool) -> Iterator[Store]:
+def _opened(config: Config) -> Iterator[Store]:
     from ltgc_cli.cache.walk import opened
 
-    console.configure(quiet=quiet)
-    with closing(opened(_folder(cache_dir))) as store:
+    with closing(opened(config[Storage].folder)) as store:
         yield store
 
 
-def _person(json: bool) -> bool:
-    return console.is_terminal() and not json
+def _person(config: Config) -> bool:
+    return console.is_terminal() and not config[JsonLines].json
 
 
-def _output(lines: Iterable[dict[str, Any]], json: bool, columns: str, most: int = _ROWS) -> None:
+def _output(lines: Iterable[dict[str, Any]], config: Config, columns: str, most: int = _ROWS) -> None:
     """Writes lines for programs, and for a person a table of the first ones: their values under these keys."""
     from json import dumps
 
-    if not _person(json):
+    if not _person(config):
         _write(dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
         return
     count, rows = 0, []
@@ -310,8 +257,14 @@ def _output(lines: Iterable[dict[str, Any]], json: bool, columns: str, most: int
         console.notice(f"… and {count - most:,} more; --json lists them all")
 
 
-_HEADINGS = {"kind": "", "what": "damaged", "subject": "about", "path": "artifact", "kinds": "new lines"}
-_HEADINGS |= {"bytes": "MB", "dollars": "US dollars"}
+_HEADINGS = {
+    "kind": "",
+    "subject": "about",
+    "path": "artifact",
+    "kinds": "new lines",
+    "bytes": "MB",
+    "dollars": "US dollars",
+}
 
 
 def _cell(line: dict[str, Any], key: str) -> str:
@@ -326,8 +279,8 @@ def _cell(line: dict[str, Any], key: str) -> str:
         return ", ".join(f"{count:,} {kind}" for kind, count in value.items()) if line["whole"] else "not whole"
     if key == "bytes":
         return megabytes(value)
-    text = Path(value).stem if key == "path" else f"{value:,}" if isinstance(value, int) else str(value)
-    return text[: {"key": 12, "path": 12, "name": 20}.get(key)]
+    text = Path(value).stem if key == "path" else f"{value:,}" if isinstance(value, int) else value
+    return text[:12] if key in ("key", "path") else text
 
 
 def _write(lines: Iterable[str]) -> None:
