@@ -92,12 +92,7 @@ VARIANTS: dict[str, Settings] = {
     "--head-init descriptions": Settings(head_init="descriptions"),
     "--head-init means": Settings(head_init="means"),
     "--mix-prob 0.5": Settings(mix_prob=0.5),
-    "--syn-weight 0.5": Settings(syn_weight=0.5),
-    "--syn-by-score": Settings(syn_by_score=True),
-    "--syn-ratio 5": Settings(syn_ratio=5),
-    "--real-head-epochs 10": Settings(real_head_epochs=10),
     "--ema 0.99": Settings(ema=0.99),
-    "--gate (which looks at the validation images itself)": Settings(gate=True),
 }
 """LTGC with one setting changed each."""
 

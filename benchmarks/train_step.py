@@ -109,7 +109,8 @@ def ours(trained: Classifier, data: Data, settings: Settings, *, pixels: bool = 
 
     def seen() -> Tensor:
         first, second = (
-            images.augment(each, rng, crop=0.7, rotate=0.0, flip=True) for each in (data.first, data.second)
+            images.seen(each, images.views(rng, len(each), crop=0.7, rotate=0.0, flip=True))
+            for each in (data.first, data.second)
         )
         return images.normalized(mix(first, second, data.lam), data.frame)
 

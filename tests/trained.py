@@ -48,7 +48,7 @@ def checkpoint(
     bias: Sequence[float] = (),
     prior: Sequence[float] | None = None,
     images: Sequence[bytes] = (),
-    looked_at: Sequence[bytes] = (),
+    val_images: Sequence[bytes] = (),
     clip: str = "embedded",
     **settings: Any,
 ) -> Checkpoint:
@@ -64,7 +64,7 @@ def checkpoint(
     sha256 = hashlib.sha256(repr(about).encode()).hexdigest()
     folder = session.store.folder / "checkpoints" / sha256
     kept = None if prior is None else torch.tensor(prior)
-    checkpoints.save(folder, classifier, classes, used, loaded, prior=kept, images=images, looked_at=looked_at)
+    checkpoints.save(folder, classifier, classes, used, loaded, prior=kept, images=images, val_images=val_images)
     return identify(Checkpoint(sha256=sha256, method=method, settings=msgspec.to_builtins(used)), sha256)
 
 

@@ -41,8 +41,7 @@ def mix_train(
     root: o.Root = None,
     classes: o.Classes = None,
     val: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", help="Validation images, for --val-every and --gate [the data's own split]."),
+        str | None, typer.Option(metavar="DATA", help="Validation images, for --val-every [the data's own split].")
     ] = None,
     generated: Annotated[
         bool, typer.Option(help="Train on the generated images of the stream; without them it is a plain fine-tune.")
@@ -62,19 +61,6 @@ def mix_train(
     syn_prob: Annotated[
         float | None, _flag("Chance that an image is a generated one, but under balancemix [by their numbers] (ours).")
     ] = _DEFAULTS.syn_prob,
-    syn_weight: Annotated[
-        float, _flag("Weight of a generated image in the loss, beside 1 for a real one (ours).")
-    ] = _DEFAULTS.syn_weight,
-    syn_ratio: Annotated[
-        float, _flag("At most so many generated images for each original of their class; 0: all (ours).")
-    ] = _DEFAULTS.syn_ratio,
-    syn_by_score: Annotated[
-        bool, typer.Option("--syn-by-score", help="Draw generated images by their CLIP score (ours).")
-    ] = _DEFAULTS.syn_by_score,
-    gate: Annotated[
-        bool,
-        typer.Option("--gate", help="Drop generated images of classes whose validation accuracy they lower (ours)."),
-    ] = _DEFAULTS.gate,
     # ---- the loss
     loss: Annotated[
         LossName,
@@ -103,9 +89,6 @@ def mix_train(
     epochs: Annotated[float, _flag("Passes over the images, original and generated (ours).")] = _DEFAULTS.epochs,
     min_steps: Annotated[int, _flag("Steps at the least, for small data (ours).")] = _DEFAULTS.min_steps,
     steps: Annotated[int, _flag("Steps, in place of epochs; 0: by epochs.")] = _DEFAULTS.steps,
-    real_head_epochs: Annotated[
-        float, _flag("Then, passes over the originals that train the head alone, classes evenly (ours).")
-    ] = _DEFAULTS.real_head_epochs,
     batch: Annotated[int, _flag("Images a step, of all processes together (ours).")] = _DEFAULTS.batch,
     accumulate: Annotated[
         int, _flag("Parts that a batch is cut into so that it fits the memory; trains the same.")
@@ -168,7 +151,8 @@ def mix_train(
     accelerate launch -m ltgc_cli mix-train --data birds/ -i filtered.jsonl      # on several GPUs; torchrun does too
     """
     given = locals()
-    from ltgc_cli.pipeline.training.stage import How, training
+    from ltgc_cli.pipeline.training.inputs import Runtime
+    from ltgc_cli.pipeline.training.stage import training
 
     settings = Settings(**{field: given[field] for field in Settings.__struct_fields__})
     if merge and (reason := can_merge(settings)):
@@ -189,7 +173,7 @@ def mix_train(
         alone=alone,
         val=f.source(val, root, classes) if val else None,
         verdicts=f.verdicts(verdicts),
-        how=How(device, precision, compile, log),
+        runtime=Runtime(device, precision, compile, log),
     )
 
     for idle in without_effect(settings):

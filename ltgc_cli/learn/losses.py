@@ -1,9 +1,7 @@
 """The losses of mix-train, all on soft targets; a new one is one function and one entry in LOSSES.
 
-`prior` is the label marginal of the stream that is really trained on, generated images, sampling and weights
-included (balance_mix.label_marginal): what is adjusted is the imbalance that the model sees. Targets hold the
-weight of each part too, so a row need not sum to 1; over the stream rows sum to 1 on average, which keeps the loss
-of a part of a batch, or of one process of several, comparable with the whole.
+`prior` is the label marginal of the stream that is really trained on, generated images and sampling included
+(balance_mix.MixSampler): what is adjusted is the imbalance that the model sees.
 
 Below, z are the logits and t the targets of a row, p its softmax, π the prior.
 """

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltgc_cli.learn import evaluate, heads, tuning
 from ltgc_cli.learn.attention import blocks
-from ltgc_cli.learn.datasets import ClassInfo, Sample
+from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
 from ltgc_cli.learn.heads import CosineHead
 from ltgc_cli.learn.settings import Settings
 from ltgc_cli.providers.clip.open_clip import Loaded
@@ -106,7 +106,7 @@ def first_rows(
         return names
     tower = Classifier(clip.model.visual, nn.Identity())
     features = evaluate.predict(tower, clip, real)
-    return heads.from_means(features, [sample.label for sample in real], classes, otherwise=names)
+    return heads.from_means(features, class_indices(real, classes), otherwise=names)
 
 
 def groups(classifier: Classifier, settings: Settings) -> list[dict[str, Any]]:

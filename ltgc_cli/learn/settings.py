@@ -36,12 +36,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     syn_prob: float | None = None
     """The chance that an image of the stream is a generated one, not an original; under balancemix all partners are.
     None: by their numbers."""
-    syn_weight: float = 1.0
-    """What the generated share of a soft target weighs in the loss, beside 1 for the real share."""
-    syn_ratio: float = 0.0
-    """At most so many generated images for each original of their class, the first of the stream; 0: all."""
-    syn_by_score: bool = False
-    """Generated images of a class are drawn in proportion to their CLIP score, not evenly; classes keep their share."""
 
     # ---- the loss
     loss: LossName = "ce"
@@ -77,8 +71,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Small data gets this many steps, however few its epochs are: mixes take longer to learn than bare images."""
     steps: int = 0
     """The number of steps itself, in place of epochs; 0: by epochs."""
-    real_head_epochs: float = 0.0
-    """After them, passes over the originals alone, class-balanced, that train the head and nothing else."""
     batch: int = 64
     """Images a step, of all processes and parts together."""
     accumulate: int = 1
@@ -97,8 +89,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Decay of the moving average of the trained weights, which is what is kept; 0: none."""
     val_every: int = 0
     """Steps between looks at the validation set; the best weights are kept. 0: the last weights."""
-    gate: bool = False
-    """Drop the generated images of a class whose validation accuracy they lower in a probe of the head."""
 
     # ---- the images
     crop: float = 0.7
@@ -125,8 +115,6 @@ def checked(settings: Settings) -> Settings:
             ("mix_alpha", "above 0", s.mix_alpha > 0),
             ("mix_prob", "from 0 to 1", 0 <= s.mix_prob <= 1),
             ("syn_prob", "from 0 to 1", s.syn_prob is None or 0 <= s.syn_prob <= 1),
-            ("syn_weight", "0 or more", s.syn_weight >= 0),
-            ("syn_ratio", "0 or more", s.syn_ratio >= 0),
             ("gamma", "0 or more", s.gamma >= 0),
             ("margin", "0 or more", s.margin >= 0),
             ("lade_weight", "0 or more", s.lade_weight >= 0),
@@ -138,7 +126,6 @@ def checked(settings: Settings) -> Settings:
             ("epochs", "above 0", s.epochs > 0 or s.steps > 0),
             ("min_steps", "0 or more", s.min_steps >= 0),
             ("steps", "0 or more", s.steps >= 0),
-            ("real_head_epochs", "0 or more", s.real_head_epochs >= 0),
             ("batch", "1 or more", s.batch >= 1),
             ("accumulate", "1 or more, and divide batch", s.accumulate >= 1 and s.batch % s.accumulate == 0),
             ("lr", "above 0", s.lr > 0),
@@ -211,15 +198,6 @@ def total_steps(settings: Settings, images: int) -> int:
     if settings.steps:
         return settings.steps
     return max(settings.min_steps, math.ceil(settings.epochs * images / settings.batch))
-
-
-def head_steps(settings: Settings, originals: int) -> int:
-    """Returns the number of steps of the head's own stage.
-
-    >>> head_steps(Settings(real_head_epochs=2, batch=64), 1_000)
-    32
-    """
-    return math.ceil(settings.real_head_epochs * originals / settings.batch)
 
 
 def without_effect(settings: Settings) -> list[str]:

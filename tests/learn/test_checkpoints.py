@@ -56,7 +56,7 @@ def plain_open_clip(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any, clip: Loaded) -> None:
     settings = Settings(tune=tune, head=head, tune_blocks=1, rank=3, scale=20.0)
     classifier = of(clip, settings)
-    save(tmp_path, classifier, CLASSES, settings, clip, CURVE, prior=PRIOR, images=HASHES, looked_at=HASHES[:1])
+    save(tmp_path, classifier, CLASSES, settings, clip, CURVE, prior=PRIOR, images=HASHES, val_images=HASHES[:1])
     saved = load(tmp_path, clip)
     assert torch.equal(saved.classifier(images()), classifier(images()))
     assert saved.classifier.below == classifier.below
@@ -64,7 +64,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any,
     assert (saved.classes, saved.settings, list(saved.curve)) == (CLASSES, settings, CURVE)
     assert saved.prior is not None and torch.equal(saved.prior, PRIOR)
     assert saved.images == {b"sixteen bytes 01", b"sixteen bytes 02"}
-    assert saved.looked_at == {b"sixteen bytes 02"}
+    assert saved.val_images == {b"sixteen bytes 02"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 5, (6, 5))
 TARGETS = RNG.dirichlet(np.ones(5), 6) * RNG.uniform(0.2, 2, (6, 1))
 TARGETS[:, 4] = 0
-"""Rows do not sum to 1: parts have weights. The last class has no image."""
+"""Rows need not sum to 1. The last class has no image."""
 PRIOR = [0.7, 0.2, 0.06, 0.04, 0.0]
 LEAST = 1e-12
 
@@ -165,9 +165,9 @@ def test_an_even_prior_adjusts_nothing() -> None:
 
 def test_a_class_balanced_stream_is_not_adjusted_a_second_time_however_long_its_tail_is() -> None:
     s = Settings(mix="none", sampler="balanced")
-    pool = balance_mix.pool([0] * 900 + [1] * 90 + [2] * 9 + [3], [], 4, s)
-    prior = balance_mix.label_marginal(pool, s)
-    targets = balance_mix.soft_targets(balance_mix.plan(0, pool, s, frame=(1, 1)), pool, s)
+    sampler = balance_mix.mix_sampler([0] * 900 + [1] * 90 + [2] * 9 + [3], [], 4, s)
+    prior = sampler.prior
+    targets = balance_mix.soft_targets(balance_mix.plan_batch(0, sampler, s, frame=(1, 1)), sampler)
     logits = np.random.default_rng(1).normal(0, 5, targets.shape)
     assert float(loss("la", logits, targets, prior)) == pytest.approx(float(loss("ce", logits, targets, prior)))
     assert slope("la", logits, targets=targets, prior=prior).numpy() == pytest.approx(

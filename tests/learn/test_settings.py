@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.settings import Settings, checked, head_steps, resolved, total_steps, without_effect
+from ltgc_cli.learn.settings import Settings, checked, resolved, total_steps, without_effect
 
 
 def test_the_defaults_can_be() -> None:
@@ -33,8 +33,6 @@ def test_a_word_is_among_those_that_there_are() -> None:
     ("setting", "message"),
     [
         ({"syn_prob": 1.5}, "syn-prob 1.5 must be from 0 to 1"),
-        ({"syn_weight": -0.5}, "syn-weight -0.5 must be 0 or more"),
-        ({"syn_ratio": -1}, "syn-ratio -1 must be 0 or more"),
         ({"epochs": math.inf}, "epochs inf must be finite"),
         ({"tau": math.nan}, "tau nan must be finite"),
         ({"mix_alpha": 0}, "mix-alpha 0 must be above 0"),
@@ -82,11 +80,6 @@ def test_steps_follow_from_epochs_over_all_images_with_a_floor_for_small_data() 
     assert total_steps(Settings(epochs=10, batch=64, min_steps=200), 64_000) == 10_000
     assert total_steps(Settings(epochs=10, batch=64, min_steps=200), 347) == 200
     assert total_steps(Settings(steps=3), 64_000) == 3
-
-
-def test_the_heads_own_stage_passes_over_the_originals_and_is_left_out_by_default() -> None:
-    assert head_steps(Settings(real_head_epochs=2, batch=64), 100) == 4
-    assert head_steps(Settings(), 100) == 0
 
 
 def test_defaults_are_read_without_torch() -> None:
