@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ltgc_cli import console, records
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
-from ltgc_cli.pipeline import chain, run_folder, training
+from ltgc_cli.pipeline import chain, run_folder
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams
@@ -193,10 +193,12 @@ def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | Non
 
     Returns what stood in the way: eval and report, which come behind, need no copy.
     """
+    from ltgc_cli.pipeline.training.fit import copy_out
+
     merge = bool(job.settings.get("mix-train", {}).get("merge"))
     if artifact and (out or merge):
         try:
-            training.copy_out(chain.folder_of(config), artifact, out, config.get("clip"), merge)
+            copy_out(chain.folder_of(config), artifact, out, config.get("clip"), merge)
         except InputError as error:
             return str(error)
     return ""

@@ -151,9 +151,9 @@ def test_training_images_are_no_test_set(session, data, tmp_path):
 
 
 def test_images_that_chose_a_checkpoint_flatter_it_and_a_notice_says_so(session, data, tmp_path, capsys):
-    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), looked_at=hashes(data / "test"))
+    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), val_images=hashes(data / "test"))
     measured(session, data, [trained], tmp_path)
-    assert "chose what was kept of chosen (--val-every, --gate)" in capsys.readouterr().err
+    assert "chose what was kept of chosen (--val-every)" in capsys.readouterr().err
 
 
 def test_files_that_are_no_image_are_all_named_before_anything_is_measured(session, data, tmp_path):

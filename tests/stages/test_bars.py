@@ -9,9 +9,9 @@ from judging import COSINE, CRANE, RED_CAP, SEAL, accepted, drawn, group, paint_
 
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.records import Image, Rejected, Template
+from ltgc_cli.settings import THRESHOLDS, Judging, Style
 from ltgc_cli.stages.bars import percentile, scaled
 from ltgc_cli.stages.filter import evaluate
-from ltgc_cli.settings import THRESHOLDS, Judging, Style
 
 
 @pytest.mark.parametrize("cosine", [-1.0, -0.25, 0.0, 0.1, 0.3, 0.333333333333, 1.0])

@@ -10,8 +10,8 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import GeneratedImage, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, Metric, Rejected, Step, Template, dump, evolve, parse
-from ltgc_cli.stages.render import seed
 from ltgc_cli.settings import Judging, Style
+from ltgc_cli.stages.render import seed
 
 
 def test_a_drawing_that_passes_at_once_is_neither_refined_nor_redrawn():

@@ -9,9 +9,9 @@ from judging import CRANE, SEAL, a_drawing, accepted, drawn, group, paint_as_tol
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Rejected, Step, Verdict, dump, evolve
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.render import render
-from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.verdicts import effective, fingerprint, summary
 
 
