@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -190,12 +189,6 @@ class Store:
                 "was exported, or save what sqlite3's .recover finds"
             ) from None
 
-    def objects(self) -> Iterator[os.DirEntry[str]]:
-        """Returns what lies among the objects, folder by folder, sorted by name. Links are not followed."""
-        for folder in _listed(self.folder / "objects"):
-            if folder.is_dir(follow_symlinks=False):
-                yield from _listed(folder.path)
-
     def __contains__(self, key: str) -> bool:
         return key in self._answers
 
@@ -271,14 +264,6 @@ def _request(name: str, asked: Any) -> Question | ImageRequest | Match | Compari
         return msgspec.convert(asked, REQUESTS[name][0])
     except msgspec.ValidationError:
         return None
-
-
-def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 class Tally(Protocol):
