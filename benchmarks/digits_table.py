@@ -24,10 +24,10 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.cli import demo
-from ltgc_cli.cli.show import GROUPS
 from ltgc_cli.learn.datasets import Split
 from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
 from ltgc_cli.records import Metric
+from ltgc_cli.report.accuracy import GROUPS
 from ltgc_cli.stages.settings import Judging
 
 ZERO_SHOT = "zero-shot CLIP"

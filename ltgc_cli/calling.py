@@ -72,7 +72,7 @@ class Records(Sequence[Record]):
         return Path(path)
 
     def __repr__(self) -> str:
-        from ltgc_cli.report.telling import counted
+        from ltgc_cli.report.format import counted
 
         kinds = [records.kind_of(row) for row in self._rows]
         said = ", ".join(counted(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))

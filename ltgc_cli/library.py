@@ -76,10 +76,9 @@ def contact_sheet(given: Given, cache_dir: Path | None = None) -> PIL.Image:
     """
     from PIL import Image as PIL
 
-    from ltgc_cli.report import contact_sheet as drawing
-    from ltgc_cli.report.rows import sheet_rows
+    from ltgc_cli.report import contact_sheet as sheets
 
-    sheet = drawing.contact_sheet(sheet_rows(rows_of(given)), store_of(given, cache_dir).get_object)
+    sheet = sheets.contact_sheet(rows_of(given), store_of(given, cache_dir).get_object)
     return PIL.open(io.BytesIO(sheet))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,36 +35,22 @@ def cost(
     """
     import sys
 
+    from ltgc_cli.pipeline.stage import Streams, reading, writing
     from ltgc_cli.pipeline.usage import metrics, rows, sums
-    from ltgc_cli.records import dump, read
+    from ltgc_cli.records import dump
 
-    if not input and sys.stdin.isatty():
-        raise InputError("cost has nothing to read: pipe records into it, or give -i FILE")
     groups = by or ["stage", "model"]
     for name in groups:
         if name not in BY:
             raise InputError(f"--by {name}: one of {', '.join(BY)} is wanted{nearest(name, BY)}")
-    with input.open("rb") if input else sys.stdin.buffer as stream:
-        found = sums(read(stream, str(input or "stdin")), groups)
-    if output or json or not console.is_terminal():
-        text = "".join(dump(metric) + "\n" for metric in metrics(found, groups))
-        _write(text, output)
+    streams = Streams(input, output, json)
+    with reading(streams, "cost") as given:
+        found = sums(given, groups)
+    with writing(streams) as write:
+        for metric in metrics(found, groups):
+            write(f"{dump(metric)}\n".encode())
     if not found:
         console.notice("cost: nothing in the stream cost anything: what embedded and local models do is free")
     if not output and not json:
         columns = (*groups, "records", "tokens in", "tokens out", "US dollars")
         console.table("", columns, rows(found), stream=None if console.is_terminal() else sys.stderr)
-
-
-def _write(text: str, output: Path | None) -> None:
-    import sys
-
-    from ltgc_cli.store import write_atomically
-
-    if output:
-        try:
-            write_atomically(output, text.encode())
-        except OSError as error:
-            raise InputError(f"{output}: {error.strerror}") from None
-    else:
-        sys.stdout.write(text)

@@ -48,10 +48,12 @@ def demo(
     ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
     """
     from ltgc_cli import records
-    from ltgc_cli.cli import report as reporting
     from ltgc_cli.cli import show as view
     from ltgc_cli.learn.settings import Settings
+    from ltgc_cli.pipeline.report import write_report
+    from ltgc_cli.report.settings_draft import Report
     from ltgc_cli.stages.settings import Judging
+    from ltgc_cli.store import Store
 
     console.configure(quiet=quiet)
     data = f"digits-lt:{seed}"
@@ -74,7 +76,7 @@ def demo(
     sheet = _write_sheet(out, rows, folder)
     view.totals(rows)
     view.accuracy(rows)
-    reporting.report(artifact, out / "report.html", cache_dir=folder, title=_TITLE, quiet=quiet)
+    write_report(rows, Store(folder), Report(output=out / "report.html", title=_TITLE))
     console.notice(f"Contact sheet (real, accepted and rejected drawings): {sheet}")
     console.notice(f"Every record of the run: {artifact}")
 
@@ -143,12 +145,11 @@ def walked(steps: Iterable[Step], folder: Path, artifact: Path | None = None) ->
 def _write_sheet(out: Path, rows: Sequence[Record], folder: Path) -> Path:
     from ltgc_cli import records
     from ltgc_cli.report.contact_sheet import contact_sheet
-    from ltgc_cli.report.rows import sheet_rows
     from ltgc_cli.store import Store, write_atomically
 
     path = out / "contact-sheet.png"
     try:
-        write_atomically(path, contact_sheet(sheet_rows(rows), Store(folder).get_object))
+        write_atomically(path, contact_sheet(rows, Store(folder).get_object))
         write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
     except OSError as error:
         raise InputError(f"{out}: {error.strerror}; choose another place with --out") from None

@@ -29,21 +29,21 @@ def export(
 ) -> None:
     """Write the generated images of a stream to a new folder, with their class table (classes.csv).
 
-    Reads class and image records, and the pictures in the store. Asks nobody.
+    Reads class and image records, and the images in the store. Asks nobody.
 
-    Files are named by their hashes. Labels are those of the stream: a folder is called by its label, and there is one
-    for every label from 0 on, so that the place of a folder in a listing is its label too.
+    Files are named by their hashes. Labels are those of the stream: a folder is named by its label, and there is one
+    for every label from 0 on, so that the position of a folder in a listing is its label too.
 
     \b
-    ltgc export -i filtered.jsonl --out drawn/
-    ltgc export -i filtered.jsonl --out drawn/ --format list   # for --data drawn/list.txt --classes drawn/classes.csv
+    ltgc export -i filtered.jsonl --out new/
+    ltgc export -i filtered.jsonl --out new/ --format list   # for --data new/list.txt --classes new/classes.csv
     """
-    from ltgc_cli.pipeline import export as writing_out
-    from ltgc_cli.pipeline import stage as runner
+    from ltgc_cli.pipeline import export as exporting
+    from ltgc_cli.pipeline.stage import reading, real
 
     session = f.session(cache_dir, None, quiet)
-    with runner.reading(f.streams(input, None, True), "export") as given:
-        done = writing_out.write_out(runner.real(given), session.store, out, format)
+    with reading(f.streams(input, None, True), "export") as given:
+        done = exporting.export(real(given), session.store, out, format)
     console.notice(f"export: {done.images:,} images of {done.classes:,} classes in {out}, with classes.csv")
     if done.repeated:
         console.notice(f"export: {done.repeated:,} images were there twice in a class, and are written once")

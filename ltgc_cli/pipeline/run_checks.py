@@ -32,14 +32,14 @@ def check(job: Job, ready: Sequence[Ready]) -> None:
 
 def check_file(job: Job, ready: Sequence[Ready], number: int) -> None:
     """Raises InputError where what a step writes would take the place of what a person made."""
-    from ltgc_cli.cli.report import check_ours
     from ltgc_cli.pipeline.run_folder import is_theirs
+    from ltgc_cli.report.page import check_output
 
     one = ready[number]
     path = job.out / one.step.file
     if one.step.stage == "report":
         if path.exists():  # its folder is made when the run begins
-            check_ours(path)
+            check_output(path)
     elif is_theirs(path, store_folder(one.params) / "artifacts" / one.step.stage):
         following = next((other.step.stage for other in ready[number + 1 :]), "")
         there = path.is_file() and following not in ("", one.step.stage) and not one.step.args
