@@ -66,7 +66,7 @@ def _is_typed(ctx: typer.Context, name: str) -> bool:
 
 def _configured(command: str, given: dict[str, Any]) -> Config:
     """Returns the settings; `run` reads the settings file itself, for it may be another one."""
-    return configure(command, given, {} if command == "run" else (settings_file.load() or {}).get(command))
+    return configure(command, given, {} if command == "run" else (settings_file.load() or {}).get(command.split()[0]))
 
 
 def flag(one: Setting) -> inspect.Parameter:
