@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +24,10 @@ from ltgc_cli import console, records, settings_file
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
-from ltgc_cli.pipeline import chain, lineage
+from ltgc_cli.pipeline import chain, dry_run, lineage
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.records import Checkpoint, Image, Record, Rejected
-from ltgc_cli.settings import Cost, Export, Input, Output, Predict, Report, Storage
+from ltgc_cli.settings import Cost, Export, Input, Output, Predict, Report, Storage, settings_of
 from ltgc_cli.store import Store
 from ltgc_cli.text import counted
 
@@ -97,7 +98,7 @@ class StageFunction(Protocol):
 
 def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """Returns a decorator that gives a function of records and settings the name, signature and help of a command."""
-    not_here = {one.name for kind in (Input, Output) for one in command_settings_of(kind)} - {"output"}
+    not_here = {one.name for kind in (Input, Output) for one in settings_of(kind)} - {"output"}
     name = command.replace("-", "_")
     settings = [one for one in command_settings(command).values() if one.name not in not_here]
     if command in chain.STAGES or command in ("cost", "predict"):  # their records are returned
@@ -115,12 +116,6 @@ def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[C
     return decorate
 
 
-def command_settings_of(kind: Any) -> list[Any]:
-    from ltgc_cli.settings import settings_of
-
-    return settings_of(kind)
-
-
 def _stage(command: str, doc: str) -> StageFunction:
     @_function(command, doc)
     def run(given: Given = None, /, **settings: Any) -> Records:
@@ -134,7 +129,7 @@ def _stage(command: str, doc: str) -> StageFunction:
             if config.get("dry_run"):
                 session, stage, made = chain.try_out(config, streams)
                 rows = list(made)
-                chain.summarise(session, stage)
+                dry_run.summary(stage.name, session, stage.caveats, stream=sys.stderr)
                 return Records(rows)
             ran = chain.run(config, streams)
             return Records((), ran.artifact, ran.exit_code, ran.dollars)
@@ -166,7 +161,8 @@ def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], *
     config = _configured("predict", settings)
     paths = [images] if isinstance(images, str | os.PathLike) else images
     with console.quietly(config[Storage].quiet):
-        return list(predicting.predictions(predicting.found([Path(path) for path in paths]), config[Predict]))
+        files = predicting.image_files([Path(path) for path in paths])
+        return list(predicting.predict(files, config[Predict]))
 
 
 @_function("report", "Returns the path of the report of a stream, one HTML file.")
@@ -256,7 +252,7 @@ def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[f
     Only the store has these scores, and it knows them by the run that wrote the stream: a changed one has none.
     """
     rows, store = rows_of(given), store_of(given, cache_dir)
-    runs = lineage.lineage(hashlib.sha256(_lines(rows).encode()).hexdigest(), store.folder).runs
+    runs = lineage.trace(hashlib.sha256(_lines(rows).encode()).hexdigest(), store.folder).runs
     found: dict[int, list[float]] = {}
     for row in lineage.with_real_scores(rows, store, runs):
         if isinstance(row, Image) and row.origin == "original" and row.score is not None:

@@ -37,7 +37,7 @@ def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable
             console.configure(quiet=bool(config.get("quiet")))
             return function(config, **({"ctx": ctx} if "ctx" in own else {}), **values)
 
-        _, *params = inspect.signature(function, eval_str=True).parameters.values()
+        _, *params = map(_evaluated(function), inspect.signature(function).parameters.values())
         own = {param.name: param for param in params}
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         others = [param.replace(kind=param.KEYWORD_ONLY) for param in params if param.name != "ctx"]
@@ -47,6 +47,17 @@ def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable
         return function
 
     return register
+
+
+def _evaluated(function: Callable[..., Any]) -> Callable[[inspect.Parameter], inspect.Parameter]:
+    """Returns what gives a parameter its type for the text of it; the Config's is for type checkers."""
+
+    def evaluated(param: inspect.Parameter) -> inspect.Parameter:
+        text = param.annotation
+        typed = isinstance(text, str) and text != "Config"
+        return param.replace(annotation=eval(text, function.__globals__)) if typed else param
+
+    return evaluated
 
 
 def _is_typed(ctx: typer.Context, name: str) -> bool:

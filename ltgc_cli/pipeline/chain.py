@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -78,17 +79,14 @@ def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list
 
 
 def configured(
-    commands: Sequence[str], values: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]] | None = None
+    commands: Sequence[str], values: Mapping[str, Any], environment: Mapping[str, str] = os.environ
 ) -> list[Config]:
-    """Returns the settings of several stages: each takes those of the values that it has a setting for.
-
-    values -- by name; settings -- what a settings file says, by command
-    """
+    """Returns the settings of several stages: each takes those of the values that it has a setting for, by name."""
     return [
         configure(
             command,
             {name: value for name, value in values.items() if name in command_settings(command)},
-            (settings or {}).get(command),
+            environment=environment,
         )
         for command in commands
     ]

@@ -104,7 +104,9 @@ def extend(session: Session, config: Config) -> Stage:
     stage = partial(extending.extend, ask=ask, model=model, want=settings.n, prompts=texts)
     classes = list(named(settings.class_))
     known = (
-        senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses) if settings.senses else {}
+        senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
+        if settings.senses
+        else {}
     )
 
     def run(given: Iterator[Record]) -> Iterator[Record]:

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli import records
-from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.manifest import Manifest
+from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.providers.llm.faults import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import Run
 from ltgc_cli.report.telling import counted
+from ltgc_cli.settings import Scale
 from ltgc_cli.stages.bars import aim, scaled
-from ltgc_cli.stages.settings import Scale
 from ltgc_cli.store import Store, key
 
 _MOST = 400

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import ClassInfo, Source, Split
-from ltgc_cli.pipeline.session import Asking
 from ltgc_cli.records import Checkpoint
 
 _SEED = "seed"
@@ -30,13 +29,6 @@ class TestSetup(NamedTuple):
     def suffixed(self, method: str) -> str:
         """Returns a method's name with what is done to it at test time."""
         return f"{method} + TTE" if self.tte else method
-
-
-class DirectModel(NamedTuple):
-    """A vision-language model that is asked directly."""
-
-    lmm: str
-    asking: Asking
 
 
 class ClassTable(NamedTuple):

@@ -16,6 +16,7 @@ from ltgc_cli.learn import evaluate
 from ltgc_cli.learn.datasets import IMAGE_SUFFIXES, ClassInfo, Sample
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.settings import Predict
 
 if TYPE_CHECKING:
     import torch
@@ -47,27 +48,21 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def predict(
-    files: Sequence[Path],
-    checkpoint: Path,
-    *,
-    top: int = 5,
-    tte: bool = False,
-    clip: str | None = None,
-    device: str | None = None,
-) -> Iterator[dict[str, Any]]:
+def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]]:
     """Returns a row for each file, in order: its likeliest classes, or why it could not be read.
 
-    clip -- the spec of the CLIP model, by default the one that the checkpoint names
     Raises InputError where the checkpoint is not whole or belongs to another CLIP model.
     """
+    checkpoint, top = settings.checkpoint, settings.top
+    if checkpoint is None:
+        raise InputError("predict needs --checkpoint")
     import torch
 
     from ltgc_cli.learn import checkpoints, images
 
-    loaded = open_clip.load(clip or clip_of(checkpoint), torch_setup.device(device))
+    loaded = open_clip.load(settings.clip or clip_of(checkpoint), torch_setup.device(settings.device))
     saved = checkpoints.load(checkpoint, loaded)
-    frame = evaluate.looking(loaded, tte=tte)
+    frame = evaluate.looking(loaded, tte=settings.tte)
 
     def decoded(path: Path) -> torch.Tensor | str:
         """Returns what the model sees of an image, or in one line why it cannot be read."""

@@ -6,47 +6,51 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ltgc_cli import console
+from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline.class_table import class_info
-from ltgc_cli.pipeline.evaluation.methods import ClassTable, DirectModel, TestSetup, distinct_names, no_validation
+from ltgc_cli.pipeline.evaluation.methods import ClassTable, TestSetup, distinct_names, no_validation
+from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.stage import ALONE, Plan
+from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.records import Checkpoint, Class, Metric, Record
+from ltgc_cli.settings import Asking, Evaluation
 
 if TYPE_CHECKING:
-    from ltgc_cli.pipeline.evaluation.metric_records import Compared, Predictions
+    from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 
 MEASURES = 2
 """Part of every artifact's hash: raise it when what is measured changes."""
 
 
-def evaluating(
-    session: Session,
-    *,
-    data: Source,
-    split: datasets.Split,
-    clip: str,
-    zero_shot: bool,
-    alone: bool = False,
-    val: Source | None = None,
-    tte: bool = False,
-    posthoc: bool = False,
-    compare: Compared | None = None,
-    direct: DirectModel | None = None,
-    device: str | None = None,
-) -> Plan:
+def evaluate(session: Session, config: Config) -> Stage:
     """Returns eval: metric records for every checkpoint of the stream, and for whatever else is to be measured."""
-    if val and not posthoc:
+    settings, asking = config[Evaluation], config[Asking]
+    data, split = source_of(config), settings.split
+    if data is None:
+        raise InputError("eval needs --data")
+    val = source_of(config, settings.val) if settings.val else None
+    if val and not settings.posthoc:
         raise InputError("--val is what --posthoc chooses τ on; add --posthoc, or leave it out")
-    test = TestSetup(data, split, clip, val, tte, posthoc, device)
-    opened = session.ask(direct.lmm, "lmm", direct.asking) if direct else None
-    identity = session.score(clip).model
-    flags = {"data": datasets.fingerprint(data, split), "split": split, "clip": identity, "zero_shot": zero_shot}
-    flags |= {"measures": MEASURES, "tte": tte, "posthoc": posthoc, "compare": compare}
-    flags |= {"val": _validation(val or data)} if posthoc else {}
-    flags |= {"lmm": opened.model, "image_size": direct.asking.image_size} if direct and opened else {}
+    test = TestSetup(data, split, settings.clip, val, settings.tte, settings.posthoc, settings.device)
+    direct = settings.direct
+    opened = session.ask(direct, "lmm", asking, settings.image_size) if direct else None
+    identity = session.score(settings.clip).model
+    hashed = config.hashed(
+        Evaluation,
+        clip=identity,
+        device=None,
+        data=datasets.fingerprint(data, split),
+        measures=MEASURES,
+        val=_validation(val or data) if settings.posthoc else None,
+        direct=opened.model if opened else None,
+        image_size=settings.image_size if opened else None,
+        max_tokens=asking.max_tokens if opened else None,
+    )
+
+    optional = bool(settings.zero_shot or direct or settings.compare)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.pipeline.evaluation import ask_directly, metric_records
@@ -59,24 +63,23 @@ def evaluating(
             elif isinstance(record, Class):
                 _add(classes, record)
             yield record
-        if not (checkpoints or zero_shot or direct or compare):
+        if not (checkpoints or optional):
             raise InputError("eval found no checkpoint in its input; pipe mix-train into it, or use --zero-shot")
-        dry_run = session.rehearsal is not None  # it asks, to say what that would cost, and measures nothing
-        table = _class_table(classes.values(), data, split) if zero_shot or direct else None
-        if not dry_run and (checkpoints or zero_shot):
+        # A dry run asks, to say what that would cost, and measures nothing.
+        table = _class_table(classes.values(), data, split) if settings.zero_shot or direct else None
+        if not session.dry and (checkpoints or settings.zero_shot):
             from ltgc_cli.pipeline.evaluation.measure import measure
 
             names = distinct_names(list(checkpoints.values()))
-            yield from _metrics(measure(session, test, names, table if zero_shot else None), split)
+            yield from _metrics(measure(session, test, names, table if settings.zero_shot else None), split)
         if direct and opened and table:
-            replies = ask_directly.ask(session, data, split, table, opened, direct.asking.workers)
-            if not dry_run:
+            replies = ask_directly.ask(session, data, split, table, opened, asking.concurrency)
+            if not session.dry:
                 yield from _metrics(ask_directly.measured(replies, table, opened.model), split)
-        if compare and not dry_run:
-            yield from metric_records.published(compare, asked_directly=direct is not None)
+        if settings.compare and not session.dry:
+            yield from metric_records.published(settings.compare, asked_directly=bool(direct))
 
-    optional = bool(zero_shot or direct or compare)
-    return Plan("eval", flags, run, source=ALONE if alone else "", whole=True, optional=optional, by_class=False)
+    return Stage("eval", hashed, run, whole=True, optional=optional, by_class=False)
 
 
 def _validation(source: Source) -> str:
