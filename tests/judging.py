@@ -11,8 +11,8 @@ from fakes import a_class, an_image, by_task, of, rates, says, sha
 
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Made, identify
-from ltgc_cli.stages.filter import evaluate
 from ltgc_cli.settings import Judging, Style
+from ltgc_cli.stages.filter import evaluate
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")

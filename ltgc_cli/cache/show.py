@@ -216,9 +216,9 @@ _TEXTS = ("sense", "text", "reason")
 def _said(record: Record) -> list[str]:
     """Returns what a record says, in lines: what it is, its text, who made it."""
     facts = [f"{name} {value}" for name in _FACTS if (value := getattr(record, name, None)) not in (None, "")]
-    score, bar = getattr(record, "score", None), getattr(record, "bar", None)
+    score, threshold = getattr(record, "score", None), getattr(record, "threshold", None)
     facts += [] if score is None else [f"score {score:.4g}"]
-    facts += [] if bar is None else [f"bar {bar:.4g}"]
+    facts += [] if threshold is None else [f"threshold {threshold:.4g}"]
     name = f"class {record.class_}" if record.class_ else ""
     head = ", ".join(part for part in (f"{records.kind_of(record)} {record.id}", name, *facts) if part)
     texts = [f"{name}: {value}" for name in _TEXTS if (value := getattr(record, name, ""))]
@@ -253,8 +253,8 @@ def _paid(model: str, usage: Usage) -> list[str]:
 
 
 def _round(number: int, step: Any) -> str:
-    rival = f", nearest other class {step.rival} (margin {step.margin:.3g})" if step.margin is not None else ""
-    return f"drawing {number}: score {step.score:.4g}{rival}, {step.sha256[:12]}: {step.text}"
+    nearest = f", nearest other class {step.nearest} (margin {step.margin:.3g})" if step.margin is not None else ""
+    return f"drawing {number}: score {step.score:.4g}{nearest}, {step.sha256[:12]}: {step.text}"
 
 
 def _answer(kept: Kept) -> Branch:

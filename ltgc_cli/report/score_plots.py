@@ -83,8 +83,8 @@ def _judged(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tup
     for row in rows:
         if isinstance(row, Class):
             names[row.label], counts[row.label] = row.class_, row.count or 0
-        elif isinstance(row, Template) and row.bar is not None:
-            bars[row.label] = row.bar
+        elif isinstance(row, Template) and row.threshold is not None:
+            bars[row.label] = row.threshold
         elif isinstance(row, Image | Rejected) and row.score is not None and math.isfinite(row.score):
             names.setdefault(row.label, row.class_)
             if isinstance(row, Image) and row.origin == "original" and row.label not in given:
@@ -92,7 +92,7 @@ def _judged(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tup
             elif isinstance(row, Rejected) or row.origin == "generated":
                 fate = by_fate["rejected" if isinstance(row, Rejected) else "accepted"]
                 fate.setdefault(row.label, []).append(row.score)
-                bars.setdefault(row.label, row.bar)
+                bars.setdefault(row.label, row.threshold)
                 scale = row.scale or scale
     accepted, rejected = by_fate["accepted"], by_fate["rejected"]
     labels = sorted({*real, *accepted, *rejected}, key=lambda label: (-counts.get(label, 0), label))

@@ -73,7 +73,7 @@ DRAWING = identify(
         text=TEXT.text,
         parents=(TEXT.id, "0123456789abcdef"),
         score=0.75,
-        bar=0.5,
+        threshold=0.5,
         made=Made(model="sd-turbo", seed=7, attempt=1),
         history=(Step(text="first", sha256="dd" * 32, score=0.25), Step(text="second", sha256=SHA, score=0.75)),
     ),
@@ -272,7 +272,7 @@ def test_the_settings_file_names_the_store_of_these_commands_as_well(tmp_path, l
 def test_a_record_is_shown_with_all_that_it_was_made_from(filled, inside, person):
     out = inside("cache", "show", DRAWING.id[:6]).out
     lines = [line.strip("│├└─ ") for line in out.splitlines()]
-    assert lines[0] == f"image {DRAWING.id}, class crane, origin generated, score 0.75, bar 0.5"
+    assert lines[0] == f"image {DRAWING.id}, class crane, origin generated, score 0.75, threshold 0.5"
     assert "made by sd-turbo, seed 7, attempt 1" in lines
     assert "drawing 0: score 0.25, dddddddddddd: first" in lines
     assert f"description {TEXT.id}, class crane, origin described" in lines

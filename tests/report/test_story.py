@@ -116,7 +116,7 @@ def test_a_class_that_fits_is_not_cut() -> None:
 
 
 def test_what_a_person_said_when_filter_judged_is_told_of_the_chosen_picture() -> None:
-    of = {"label": 0, "class_": "crane", "score": 0.1, "bar": 0.25}
+    of = {"label": 0, "class_": "crane", "score": 0.1, "threshold": 0.25}
     steps = (
         Step(text="", sha256=sha("one"), score=0.3, verdict="reject"),
         Step(text="", sha256=sha("two"), score=0.1, verdict="keep"),

@@ -112,10 +112,10 @@ def test_of_several_runs_too_a_gain_within_their_deviation_is_said_and_where() -
 
 def test_accepted_drawings_below_their_bar_are_not_said_to_have_reached_it() -> None:
     def drawn(name: str, score: float) -> Record:
-        return Image(id=name, label=0, class_="crane", sha256=name, origin="generated", score=score, bar=0.25)
+        return Image(id=name, label=0, class_="crane", sha256=name, origin="generated", score=score, threshold=0.25)
 
     rows = [drawn("a", 0.3), drawn("b", 0.2), drawn("c", 0.25)]
-    rows.append(Rejected(id="d", label=0, class_="crane", of="image", sha256="d", reason="", score=0.1, bar=0.25))
+    rows.append(Rejected(id="d", label=0, class_="crane", of="image", sha256="d", reason="", score=0.1, threshold=0.25))
     assert telling.summary(told(rows)) == (
         "Tail classes: 1 of 1. Of 4 descriptions drawn for them, 3 were accepted (1 of them below the class’s bar)."
     )

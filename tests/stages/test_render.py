@@ -8,8 +8,8 @@ from fakes import a_class, a_description, an_image, draws, of, picture_of, sha
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, dump, evolve, parse
-from ltgc_cli.stages.render import drawing, render, seed, style_of
 from ltgc_cli.settings import Style
+from ltgc_cli.stages.render import drawing, render, seed, style_of
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")
@@ -215,7 +215,9 @@ def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one()
     photo = an_image(CRANE, "birds/1.jpg")
     crane = Group(CRANE, [CRANE, photo, a_description(CRANE, "a")])
     generate = draws()
-    found = list(render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(from_original=0.6), batch=4))
+    found = list(
+        render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(from_original=0.6), batch=4)
+    )
 
     (drawn,) = of(Image, found[0][3:])
     assert (drawn.original, drawn.strength) == (photo.sha256, 0.6)

@@ -13,9 +13,9 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump, evolve, identify, parse
 from ltgc_cli.report.rows import sheet_rows
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import filter, preview
 from ltgc_cli.stages.render import render, source, wanted
-from ltgc_cli.settings import Judging, Style
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")
