@@ -19,7 +19,6 @@ from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.store import Store
 from ltgc_cli.text import one_line
-from ltgc_cli.text import one_line
 
 State = Literal["ok", "note", "problem"]
 
