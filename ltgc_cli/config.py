@@ -118,8 +118,8 @@ def _checked(command: str, values: Mapping[str, Any], given: Mapping[str, Any]) 
 def _converted(one: Setting, value: Any) -> Any:
     """Returns a value as the setting's type has it. Raises ValueError (msgspec's ValidationError is one)."""
     base = one.base
-    if value is None or value == one.default:
-        return value
+    if value is None or value == one.default or (one.choices and isinstance(value, str)):
+        return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
     if base is Path:
         return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
     if get_origin(base) is tuple:
@@ -128,9 +128,8 @@ def _converted(one: Setting, value: Any) -> Any:
 
 
 def _wanted(one: Setting) -> str:
-    choices = get_args(one.base) if one.choices else ()
-    if choices:
-        return f"one of {', '.join(choices)} is wanted"
+    if one.choices:
+        return f"one of {', '.join(one.choices)} is wanted"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     return f"{words.get(one.base, 'something else')} is wanted"
 

@@ -29,7 +29,7 @@ def about(
     metavar: str = "",
     example: Any = None,
     must_exist: bool = False,
-    typed: bool = False,
+    offered: bool | None = None,
     **bounds: Any,
 ) -> msgspec.Meta:
     """Returns what is known of a setting.
@@ -40,11 +40,12 @@ def about(
     env -- the LTGC_* variable that sets it
     example -- what one might write in ltgc.toml where the default is none
     must_exist -- whether the file or folder that it names must be there
-    typed -- whether it is typed for one run: `ltgc init` does not write it into ltgc.toml
+    offered -- whether `ltgc init` writes it into ltgc.toml [where it is not advanced]
     bounds -- ge, gt, le, lt
     """
     extra = {"names": names, "advanced": advanced, "hashed": hashed, "env": env, "metavar": metavar}
-    extra |= {"example": example, "must_exist": must_exist, "typed": typed}
+    extra |= {"example": example, "must_exist": must_exist}
+    extra["offered"] = not advanced if offered is None else offered
     return msgspec.Meta(description=help, extra=extra, **bounds)
 
 
@@ -71,31 +72,32 @@ T2i = Annotated[str, about(
 Clip = Annotated[str, about(
     "CLIP: an open_clip MODEL/PRETRAINED, hf-hub:ID, local-dir:PATH, or embedded.", env="LTGC_CLIP", metavar="MODEL")]
 K = Annotated[int, about("Descriptions per tail class, K_y (paper: 100, 300 or 800).", "-k", ge=1)]
-Device = Annotated[str, about(
-    "Where models run: cuda, cuda:1, mps or cpu [the best there is].", hashed=False, example="cuda")] | None
-ApiBase = Annotated[str, about(
+Device = Annotated[str, more(
+    "Where models run: cuda, cuda:1, mps or cpu [the best there is].",
+    hashed=False, example="cuda", offered=True)] | None
+ApiBase = Annotated[str, more(
     "Address of an OpenAI-compatible server (vLLM, …).",
-    hashed=False, env="LTGC_API_BASE", metavar="URL", example="http://localhost:8000/v1")] | None
+    hashed=False, env="LTGC_API_BASE", metavar="URL", example="http://localhost:8000/v1", offered=True)] | None
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
     hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None
-Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, typed=True)]
+Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, offered=False)]
 Prompts = Annotated[Path, more(
     "TOML file whose texts replace any of the prompts: the paper's seven, and sense.", metavar="FILE")] | None
-HalfPrice = Annotated[bool, about(
-    "Ask through the provider's batch API: half the price, within a day.", "--batch", hashed=False)]
-ImageSize = Annotated[int, about(
+HalfPrice = Annotated[bool, more(
+    "Ask through the provider's batch API: half the price, within a day.", "--batch", hashed=False, offered=True)]
+ImageSize = Annotated[int, more(
     "Longest side that images are shown with (ours: one tile for models that charge by tiles).",
-    ge=64, metavar="PIXELS")]
+    ge=64, metavar="PIXELS", offered=True)]
 Verdicts = Annotated[Path, about(
     "A person's verdicts on generated images (ltgc review); they go before scores.",
     metavar="FILE", example="verdicts.jsonl")] | None
-Price = Annotated[str, about(
+Price = Annotated[str, more(
     "Price of a model that litellm does not know: US dollars per million tokens, in and out (or per "
-    "image).", hashed=False, metavar="IN,OUT", example="2.5,10")] | None
+    "image).", hashed=False, metavar="IN,OUT", example="2.5,10", offered=True)] | None
 MaxCost = Annotated[float, about(
     "Stop (exit 4) before this run has cost more.",
-    ge=0, hashed=False, env="LTGC_MAX_COST", metavar="DOLLARS", typed=True)] | None
+    ge=0, hashed=False, env="LTGC_MAX_COST", metavar="DOLLARS", offered=False)] | None
 TestData = Annotated[str, about(
     "Test images [the test split of the data itself].", hashed=False, metavar="DATA", example="birds-test/")] | None
 Classes = Annotated[Path, about(
@@ -142,12 +144,12 @@ class Extend(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "What to write"
     class_: Annotated[tuple[str, ...], about(
         "Extend a class that is only named; stdin is not read. Repeatable.",
-        "--class", "-c", metavar="NAME", typed=True)] = ()
+        "--class", "-c", metavar="NAME", offered=False)] = ()
     n: Annotated[int, about("New descriptions asked for per class.", "-n", ge=1)] = 20
     llm: Llm = EMBEDDED
     senses: Annotated[Path, about(
         'TOML file that says which meaning a name of --class has: seal = "marine mammal".',
-        metavar="FILE", typed=True)] | None = None
+        metavar="FILE", offered=False)] | None = None
     prompts: Prompts = None
     half_price: HalfPrice = False
 
@@ -193,8 +195,9 @@ class Style(Settings, frozen=True, kw_only=True):
     width: Annotated[int, about("Width in pixels [the model's own].", ge=8, example=512)] | None = None
     height: Annotated[int, about("Height in pixels [the model's own].", ge=8, example=512)] | None = None
     steps: Annotated[int, about("Denoising steps [the model's own].", ge=1, example=20)] | None = None
-    guidance: Annotated[float, about("Classifier-free guidance [the model's own].", ge=0, example=7.5)] | None = None
-    negative: Annotated[str, about("What the images should not show.")] = ""
+    guidance: Annotated[float, more(
+        "Classifier-free guidance [the model's own].", ge=0, example=7.5, offered=True)] | None = None
+    negative: Annotated[str, more("What the images should not show.", offered=True)] = ""
     seed: Annotated[int, about("Another seed gives other images of the same descriptions.", ge=0)] = 0
     scheduler: Annotated[str, more(
         "Scheduler by its name in diffusers (EulerDiscreteScheduler) [the model's own].")] | None = None
@@ -252,9 +255,9 @@ class Judging(Settings, frozen=True, kw_only=True):
         "refine: rewrite and regenerate what fails; exclude: drop it; score: keep all (Table 4).")] = "refine"
     rounds: Annotated[int, about("Images per description, the first one included.", ge=1)] = 3
     never_pass: Annotated[NeverPass, more("What becomes of a description of which no image ever passes.")] = "reject"
-    margin: Annotated[float, about(
+    margin: Annotated[float, more(
         "Class margin: reject also what is not this much (raw cosine) closer to its own class than to the "
-        "nearest other class (ours).", example=0.02)] | None = None
+        "nearest other class (ours).", example=0.02, offered=True)] | None = None
 
     @property
     def level(self) -> float:
@@ -269,7 +272,7 @@ class Filter(Settings, frozen=True, kw_only=True):
     verdicts: Verdicts = None
     preview: Annotated[bool, about(
         "Show scores, real against generated, and what each threshold would pass; regenerate nothing.",
-        hashed=False, typed=True)] = False
+        hashed=False, offered=False)] = False
     clip: Clip = EMBEDDED
     llm: Llm = EMBEDDED
     prompts: Prompts = None
@@ -281,11 +284,11 @@ class Limits(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "The cost"
     dry_run: Annotated[bool, about(
         "Ask nothing and keep nothing; say what would be asked, at what cost. One batch of images is "
-        "generated to measure the time, where that is done on this machine.", hashed=False, typed=True)] = False
+        "generated to measure the time, where that is done on this machine.", hashed=False, offered=False)] = False
     max_cost: MaxCost = None
     max_calls: Annotated[int, more(
         "Stop (exit 4) before this run has asked more: questions, and images of an image API.",
-        hashed=False, ge=0, typed=True)] | None = None
+        hashed=False, ge=0, offered=False)] | None = None
     price: Price = None
 
 
@@ -309,9 +312,9 @@ class Training(Settings, frozen=True, kw_only=True):
     mix: Annotated[Mix, about(
         "balancemix: a class-balanced original with a generated image; mixup, cutmix: any two; none (Table "
         "5) [balancemix where there are generated images].", example="balancemix")] | None = None
-    sampler: Annotated[Sampler, about(
+    sampler: Annotated[Sampler, more(
         "How classes are sampled: by their images, evenly, or by the square root [balanced under "
-        "balancemix].", example="balanced")] | None = None
+        "balancemix].", example="balanced", offered=True)] | None = None
     mix_alpha: Annotated[float, more("λ ~ Beta(alpha, alpha), one per pair (ours).", gt=0)] = 1.0
     mix_prob: Annotated[float, more("Chance that an image is mixed with another at all (ours).", ge=0, le=1)] = 1.0
     syn_prob: Annotated[float, more(
@@ -320,33 +323,37 @@ class Training(Settings, frozen=True, kw_only=True):
     # ---- the loss, on soft labels
     loss: Annotated[LossName, about(
         "Cross-entropy, logit adjustment, balanced softmax, LDAM, focal or LADE, on soft labels (ours).")] = "ce"
-    tau: Annotated[float, about("Strength of the logit adjustment.")] = 1.0
+    tau: Annotated[float, more("Strength of the logit adjustment.", offered=True)] = 1.0
     gamma: Annotated[float, more("Focusing of the focal loss.", ge=0)] = 2.0
     margin: Annotated[float, more("Largest margin of LDAM, before the scale.", ge=0)] = 0.5
     lade_weight: Annotated[float, more("Weight of LADE's regulariser beside its cross-entropy.", ge=0)] = 0.1
     # ---- the classifier
     head: Annotated[Head, more("Kind of the head (ours).")] = "cosine"
-    head_init: Annotated[HeadInit, about(
-        "What the head starts from: text features of names or descriptions, class means, random (ours).")] = "name"
+    head_init: Annotated[HeadInit, more(
+        "What the head starts from: text features of names or descriptions, class means, random (ours).",
+        offered=True)] = "name"
     scale: Annotated[float, more("What the cosine head multiplies cosines with (ours).", gt=0)] = 25.0
     tune: Annotated[Tune, about("What is tuned of the vision encoder.")] = "lora"
     tune_blocks: Annotated[int, more("Tune the last so many blocks alone; 0: all (ours).", ge=0)] = 0
     lora_on: Annotated[Where, more(
         "What of a block LoRA adapts: attention (q, k, v, out), MLP or both (ours).")] = "both"
-    rank: Annotated[int, about(
-        "Rank of LoRA, or width of AdaptFormer; 0: by the number of classes, as LIFT does (ours).", ge=0)] = 8
+    rank: Annotated[int, more(
+        "Rank of LoRA, or width of AdaptFormer; 0: by the number of classes, as LIFT does (ours).",
+        ge=0, offered=True)] = 8
     lora_alpha: Annotated[float, more("LoRA's update is scaled by lora-alpha / rank (ours).", gt=0)] = 16.0
     dropout: Annotated[float, more("Dropout before LoRA, or inside AdaptFormer (ours).", ge=0, lt=1)] = 0.0
     # ---- the loop. lr and min_steps were chosen on digits-lt's validation set with a tiny CLIP.
     epochs: Annotated[float, about("Passes over the images, original and generated (ours).", gt=0)] = 10.0
-    min_steps: Annotated[int, about(
-        "Steps at the least: mixes take longer to learn than bare images, so small data wants more.", ge=0)] = 400
+    min_steps: Annotated[int, more(
+        "Steps at the least: mixes take longer to learn than bare images, so small data wants more.",
+        ge=0, offered=True)] = 400
     steps: Annotated[int, more("Steps, in place of epochs; 0: by epochs.", ge=0)] = 0
     batch: Annotated[int, more("Images a step, of all processes and parts together (ours).", ge=1)] = 64
     accumulate: Annotated[int, more(
         "Parts that a batch is cut into so that it fits the memory; trains the same.", ge=1)] = 1
     optimizer: Annotated[Optimizer, more("Optimiser (ours).")] = "adamw"
-    lr: Annotated[float, about("Learning rate: it rises, then falls as a cosine to 0 (ours).", gt=0)] = 0.003
+    lr: Annotated[float, more(
+        "Learning rate: it rises, then falls as a cosine to 0 (ours).", gt=0, offered=True)] = 0.003
     warmup: Annotated[float, more("Share of the steps in which it rises (ours).", ge=0, le=1)] = 0.05
     weight_decay: Annotated[float, more("Weight decay of what is tuned of the tower (ours).", ge=0)] = 0.01
     momentum: Annotated[float, more("Momentum of SGD.", ge=0, lt=1)] = 0.9
@@ -357,21 +364,22 @@ class Training(Settings, frozen=True, kw_only=True):
     val_every: Annotated[int, more(
         "Keep the weights that do best on the validation images, measured every so many steps.", ge=0)] = 0
     # ---- the images
-    crop: Annotated[float, about("Smallest share of an image that a crop keeps; 1: no crop (ours).", gt=0, le=1)] = 0.7
+    crop: Annotated[float, more(
+        "Smallest share of an image that a crop keeps; 1: no crop (ours).", gt=0, le=1, offered=True)] = 0.7
     rotate: Annotated[float, more("Largest turn of an image, in degrees (ours).", ge=0, le=180)] = 0.0
-    flip: Annotated[bool, about("Mirror half of the images; never for writing.")] = False
+    flip: Annotated[bool, more("Mirror half of the images; never for writing.", offered=True)] = False
     fixed_crops: Annotated[int, more(
         "Crops of an image whose features are kept: fast where few blocks are tuned; 0: new crops.", ge=0)] = 0
-    seed: Annotated[int, about("Seed of batches, λ, crops, dropout and new weights.", ge=0)] = 0
+    seed: Annotated[int, more("Seed of batches, λ, crops, dropout and new weights.", ge=0, offered=True)] = 0
 
 
 class TrainingRun(Settings, frozen=True, kw_only=True):
     """What is trained on besides the originals, how the training is carried out, and where the checkpoint goes."""
 
     GROUP: ClassVar[str] = "The run"
-    val: Annotated[str, about(
+    val: Annotated[str, more(
         "Validation images, for --val-every [the data's own split].",
-        metavar="DATA", example="birds-val/")] | None = None
+        metavar="DATA", example="birds-val/", offered=True)] | None = None
     generated: Annotated[bool, about(
         "Train on the generated images of the stream; without them it is a plain fine-tune.")] = True
     verdicts: Verdicts = None
@@ -409,7 +417,7 @@ class Evaluation(Settings, frozen=True, kw_only=True):
         "Ask a vision-language model which class each test image shows (Table 3): any litellm model, "
         "replay:FILE, or embedded. All names are listed where they fit (40,000 characters: ImageNet's do); "
         "of more classes the name is asked for openly. Names and synonyms count however they are written.",
-        "--lmm", metavar="MODEL", example="gpt-4o", typed=True)] | None = None
+        "--lmm", metavar="MODEL", example="gpt-4o", offered=False)] | None = None
     image_size: ImageSize = 512
     clip: Clip = EMBEDDED
     device: Device = None
@@ -419,11 +427,11 @@ class Storage(Settings, frozen=True, kw_only=True):
     """Where answers and images are kept, and how much is said."""
 
     GROUP: ClassVar[str] = "Input and output"
-    cache_dir: Annotated[Path, about(
+    cache_dir: Annotated[Path, more(
         "Where answers and images are kept [~/.ltgc].",
-        hashed=False, env="LTGC_CACHE_DIR", metavar="DIR", example="~/.ltgc")] | None = None
+        hashed=False, env="LTGC_CACHE_DIR", metavar="DIR", example="~/.ltgc", offered=True)] | None = None
     quiet: Annotated[bool, more(
-        "Say nothing on stderr but errors.", "--quiet", "-q", hashed=False, typed=True)] = False
+        "Say nothing on stderr but errors.", "--quiet", "-q", hashed=False, offered=False)] = False
 
 
 class Recording(Settings, frozen=True, kw_only=True):
@@ -432,7 +440,7 @@ class Recording(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "Input and output"
     record: Annotated[Path, more(
         "Add every answer to FILE, for `replay:FILE` to give again.",
-        hashed=False, metavar="FILE", typed=True)] | None = None
+        hashed=False, metavar="FILE", offered=False)] | None = None
 
 
 class Input(Settings, frozen=True, kw_only=True):
@@ -441,7 +449,7 @@ class Input(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "Input and output"
     input: Annotated[Path, about(
         "Read records from FILE instead of stdin.",
-        "--input", "-i", hashed=False, metavar="FILE", must_exist=True, typed=True)] | None = None
+        "--input", "-i", hashed=False, metavar="FILE", must_exist=True, offered=False)] | None = None
 
 
 class Output(Settings, frozen=True, kw_only=True):
@@ -450,7 +458,7 @@ class Output(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "Input and output"
     output: Annotated[Path, about(
         "Write records to FILE, which appears when it is complete.",
-        "--output", "-o", hashed=False, metavar="FILE", typed=True)] | None = None
+        "--output", "-o", hashed=False, metavar="FILE", offered=False)] | None = None
     json: Json = False
 
 
@@ -461,8 +469,9 @@ class Run(Settings, frozen=True, kw_only=True):
     """What `ltgc run` does as a whole."""
 
     first: Annotated[RunStage, about(
-        "Begin here, with what the stage before has left in --out.", "--from", hashed=False, typed=True)] | None = None
-    until: Annotated[RunStage, about("Stop after this stage.", hashed=False, typed=True)] | None = None
+        "Begin here, with what the stage before has left in --out.",
+        "--from", hashed=False, offered=False)] | None = None
+    until: Annotated[RunStage, about("Stop after this stage.", hashed=False, offered=False)] | None = None
     out: Annotated[Path, about(
         "Where each stage's records go, as STAGE.jsonl, and the report.", metavar="DIR")] = Path("ltgc-run")
     test: TestData = None
@@ -472,7 +481,7 @@ class Run(Settings, frozen=True, kw_only=True):
         "Stop (exit 4) before all stages of this run together have cost more.",
         ge=0, env="LTGC_MAX_COST", metavar="DOLLARS", example=20.0)] | None = None
     dry_run: Annotated[bool, about(
-        "Ask nothing; say what describe to filter would ask, at what cost.", typed=True)] = False
+        "Ask nothing; say what describe to filter would ask, at what cost.", offered=False)] = False
 
 
 class Init(Settings, frozen=True, kw_only=True):

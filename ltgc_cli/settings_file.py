@@ -126,7 +126,7 @@ def text(chosen: Mapping[tuple[str, str], Any], about: Sequence[str]) -> str:
 
 def _offered(command: str) -> list[Setting]:
     settings = command_settings(command).values()
-    return [one for one in settings if not (one.known("advanced") or one.known("typed"))]
+    return [one for one in settings if one.known("offered")]
 
 
 def _common() -> dict[str, Setting]:

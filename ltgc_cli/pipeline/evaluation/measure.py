@@ -28,7 +28,7 @@ _SHOWN = 3
 
 
 class _Images(NamedTuple):
-    """A split whose images were all looked at: each is one, and what its bytes are."""
+    """A split of which every file is an image, and the hashes of their bytes."""
 
     dataset: Dataset
     hashes: tuple[bytes, ...]
@@ -44,7 +44,7 @@ def measure(
     would be tested, or adjusted, on.
     """
     clip = open_clip.load(test.clip, torch_setup.device(test.device))
-    images = _looked_at(session, test.data, test.split)
+    images = _checked_images(session, test.data, test.split)
     val = _validation(session, test, images) if test.posthoc else None
     if table:
         # With CLIP's own scale, so that its confidences are its own; what it predicts is the same with any.
@@ -108,7 +108,7 @@ def _validation(session: Session, test: TestSetup, images: _Images) -> _Images:
     """Returns the validation split that τ is chosen on. Raises InputError where it is missing, or the test set."""
     source = test.val or test.data
     try:
-        val = _looked_at(session, source, "val")
+        val = _checked_images(session, source, "val")
     except InputError as error:
         raise no_validation(error) from None
     both = set(val.hashes) & set(images.hashes)
@@ -144,7 +144,7 @@ def _share(images: _Images, some: set[bytes]) -> str:
     return f"{len(names):,} of {len(images.hashes):,} images ({shown})"
 
 
-def _looked_at(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
+def _checked_images(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
     """Returns a split, each image decoded once; what was found is kept in the store, by the data's fingerprint.
 
     Raises InputError that names the first files that are no image.

@@ -12,7 +12,6 @@ import numpy as np
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import evaluate
 from ltgc_cli.learn.datasets import IMAGE_SUFFIXES, ClassInfo, Sample
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
@@ -58,7 +57,7 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
         raise InputError("predict needs --checkpoint")
     import torch
 
-    from ltgc_cli.learn import checkpoints, images
+    from ltgc_cli.learn import checkpoints, evaluate, images
 
     loaded = open_clip.load(settings.clip or clip_of(checkpoint), torch_setup.device(settings.device))
     saved = checkpoints.load(checkpoint, loaded)

@@ -71,11 +71,11 @@ def evaluate(session: Session, config: Config) -> Stage:
             from ltgc_cli.pipeline.evaluation.measure import measure
 
             names = distinct_names(list(checkpoints.values()))
-            yield from _metrics(measure(session, test, names, table if settings.zero_shot else None), split)
+            yield from _metrics(session, measure(session, test, names, table if settings.zero_shot else None), split)
         if direct and opened and table:
             replies = ask_directly.ask(session, data, split, table, opened, asking.concurrency)
             if not session.dry:
-                yield from _metrics(ask_directly.measured(replies, table, opened.model), split)
+                yield from _metrics(session, ask_directly.measured(replies, table, opened.model), split)
         if settings.compare and not session.dry:
             yield from metric_records.published(settings.compare, asked_directly=bool(direct))
 
@@ -90,7 +90,7 @@ def _validation(source: Source) -> str:
         raise no_validation(error) from None
 
 
-def _metrics(found: Iterable[Predictions | Record], split: str) -> Iterator[Record]:
+def _metrics(session: Session, found: Iterable[Predictions | Record], split: str) -> Iterator[Record]:
     """Returns the metrics of each method's predictions, then those of several runs of one method together.
 
     Other records stay what they are.
@@ -98,15 +98,12 @@ def _metrics(found: Iterable[Predictions | Record], split: str) -> Iterator[Reco
     from ltgc_cli.pipeline.evaluation import metric_records
 
     runs: dict[str, list[list[Metric]]] = {}
-    noted = set()
     for one in found:
         if isinstance(one, Record):
             yield one
             continue
-        text = metric_records.check_present(list(one.names), one.labels)
-        if text and text not in noted:
-            noted.add(text)
-            console.notice(f"eval: {text}")
+        if absent := metric_records.check_present(list(one.names), one.labels):
+            session.notice_once(f"eval: {absent}")
         rows = metric_records.rows(one, split)
         yield from rows
         if one.run_of:
