@@ -60,7 +60,7 @@ def _class(cls: Class, rows: Sequence[Record]) -> tuple[str, ...]:
         str(len(images)),
         str(_regenerated([*images, *rejected])),
         str(len(rejected)),
-        f"{template.bar:.3f}" if template and template.bar is not None else "",
+        f"{template.threshold:.3f}" if template and template.threshold is not None else "",
         f"{sum(scores) / len(scores):.3f}" if scores else "",
     )
 

@@ -57,7 +57,7 @@ def _in_one_line(row: Record) -> str:
         case Description():
             return f"{row.origin}: {row.text}"
         case Template():
-            return row.text + (f" (threshold {row.bar:.3f})" if row.bar is not None else "")
+            return row.text + (f" (threshold {row.threshold:.3f})" if row.threshold is not None else "")
         case Image():
             return " ".join(part for part in (row.origin, _score(row.score), row.text or row.name) if part)
         case Rejected():

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ltgc_cli import text
 from ltgc_cli.errors import InputError
 from ltgc_cli.providers.llm.faults import scrubbed
 from ltgc_cli.report import format, summary
@@ -155,7 +156,7 @@ def _template() -> Any:
         "stem": format.stem,
         "clean": scrubbed,
         "count": "{:,}".format,
-        "counted": format.counted,
+        "counted": text.counted,
         "requests": lambda name: _REQUESTS.get(name, name),
         "paid": lambda run: format.dollars(run.dollars, run.unpriced) or "–",
         "duration": format.duration,

@@ -85,15 +85,15 @@ def _by_class(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> t
     for row in rows:
         if isinstance(row, Class):
             names[row.label], counts[row.label] = row.class_, row.count or 0
-        elif isinstance(row, Template) and row.bar is not None:
-            thresholds[row.label] = row.bar
+        elif isinstance(row, Template) and row.threshold is not None:
+            thresholds[row.label] = row.threshold
         elif isinstance(row, Image | Rejected) and row.score is not None and math.isfinite(row.score):
             names.setdefault(row.label, row.class_)
             if isinstance(row, Image) and row.origin == "original" and row.label not in given:
                 real.setdefault(row.label, []).append(row.score)
             elif isinstance(row, Rejected) or row.origin == "generated":
                 (rejected if isinstance(row, Rejected) else accepted).setdefault(row.label, []).append(row.score)
-                thresholds.setdefault(row.label, row.bar)
+                thresholds.setdefault(row.label, row.threshold)
                 scale = row.scale or scale
     labels = sorted({*real, *accepted, *rejected}, key=lambda label: (-counts.get(label, 0), label))
     found = []

@@ -86,7 +86,7 @@ def test_an_unknown_class_suggests_the_nearest() -> None:
 
 
 def test_what_a_person_decided_when_filter_judged_is_shown_of_the_chosen_image() -> None:
-    of = {"label": 0, "class_": "crane", "score": 0.1, "bar": 0.25}
+    of = {"label": 0, "class_": "crane", "score": 0.1, "threshold": 0.25}
     steps = (
         Step(text="", sha256=sha("one"), score=0.3, verdict="reject"),
         Step(text="", sha256=sha("two"), score=0.1, verdict="keep"),

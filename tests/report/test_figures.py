@@ -25,11 +25,11 @@ def cls(label: int, count: int | None, name: str = "", *, tail: bool | None = No
 
 
 def image(label: int, score: float | None = None, bar: float | None = None) -> Image:
-    return Image(label=label, class_=f"c{label}", sha256="0" * 64, origin="generated", score=score, bar=bar)
+    return Image(label=label, class_=f"c{label}", sha256="0" * 64, origin="generated", score=score, threshold=bar)
 
 
 def turned_down(label: int, score: float, bar: float) -> Rejected:
-    return Rejected(label=label, class_=f"c{label}", of="image", reason="low", score=score, bar=bar)
+    return Rejected(label=label, class_=f"c{label}", of="image", reason="low", score=score, threshold=bar)
 
 
 def measured(method: str, few: float, by_class: Sequence[float] = (), **more: object) -> list[Metric]:
@@ -108,7 +108,7 @@ def test_a_class_without_an_image_is_shown_at_the_floor() -> None:
 def test_few_classes_show_their_scores_one_by_one_with_their_own_thresholds() -> None:
     rows = [
         cls(0, 4, "crane"),
-        Template(label=0, class_="crane", text="", bar=0.5),
+        Template(label=0, class_="crane", text="", threshold=0.5),
         image(0, 0.7),
         turned_down(0, 0.3, 0.5),
     ]

@@ -146,7 +146,7 @@ def test_a_description_that_begins_as_all_do_is_not_said_in_full_again() -> None
 
 
 def test_what_a_person_decided_is_shown_on_the_image_and_in_its_rounds() -> None:
-    of = {"label": 0, "class_": "crane", "score": 0.1, "bar": 0.25}
+    of = {"label": 0, "class_": "crane", "score": 0.1, "threshold": 0.25}
     steps = (
         Step(text="In mud.", sha256=sha("one"), score=0.3, verdict="reject"),
         Step(text="At dawn.", sha256=sha("two"), score=0.1, verdict="keep"),

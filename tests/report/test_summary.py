@@ -112,10 +112,10 @@ def test_of_several_runs_too_a_gain_within_their_deviation_is_said_and_where() -
 
 def test_accepted_images_below_their_threshold_are_not_said_to_have_reached_it() -> None:
     def generated(name: str, score: float) -> Record:
-        return Image(id=name, label=0, class_="crane", sha256=name, origin="generated", score=score, bar=0.25)
+        return Image(id=name, label=0, class_="crane", sha256=name, origin="generated", score=score, threshold=0.25)
 
     rows = [generated("a", 0.3), generated("b", 0.2), generated("c", 0.25)]
-    rows.append(Rejected(id="d", label=0, class_="crane", of="image", sha256="d", reason="", score=0.1, bar=0.25))
+    rows.append(Rejected(id="d", label=0, class_="crane", of="image", sha256="d", reason="", score=0.1, threshold=0.25))
     assert summary.summary(content_of(rows)) == (
         "Tail classes: 1 of 1. Images were generated from 4 descriptions; 3 were accepted (1 of them below the class’s "
         "threshold)."

@@ -39,7 +39,8 @@ def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
         cls = identify(Class(label=label, class_=name, tail=True, count=label, shot="few"), name)
         rows += [cls, _image(store, cls, 0, "original")]
         rows += [
-            _image(store, cls, number, "generated", text=_text(cls, number), score=0.5, bar=0.3) for number in (1, 2)
+            _image(store, cls, number, "generated", text=_text(cls, number), score=0.5, threshold=0.3)
+            for number in (1, 2)
         ]
         lost = _image(store, cls, 3, "generated")
         rows.append(
@@ -52,7 +53,7 @@ def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
                     text=_text(cls, 3),
                     sha256=lost.sha256,
                     score=0.1,
-                    bar=0.3,
+                    threshold=0.3,
                     parents=(lost.id,),
                     history=(Step(text=_text(cls, 3), sha256=lost.sha256, score=0.1),),
                 ),
@@ -60,7 +61,7 @@ def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
             )
         )
         rows.append(_image(store, cls, 4, "plain", text=f"A photo of the class {name}"))
-        rows.append(identify(Template(label=label, class_=name, text=_text(cls, 0), bar=0.3), "t"))
+        rows.append(identify(Template(label=label, class_=name, text=_text(cls, 0), threshold=0.3), "t"))
     return "".join(dump(row) + "\n" for row in rows)
 
 
