@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("examples/*.md")))
+PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n(.*?)<!-- end -->", PAGES, re.DOTALL))
 
 
