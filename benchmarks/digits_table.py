@@ -1,14 +1,14 @@
-"""The demonstration's tables over several seeds: means and spread, on the test set or the validation set.
+"""Measure the demonstration over several seeds: means and spread, on the test set or the validation set.
 
     python benchmarks/digits_table.py                                       # five seeds, the test set
     python benchmarks/digits_table.py --split val --seeds 10 11 12 13       # what settings are chosen on
     python benchmarks/digits_table.py --split val --seeds 10 11 12 13 --variants     # LTGC with other settings
 
 The grid: real images alone or with generated ones, by cross-entropy or logit adjustment, sampled by instance or
-balanced, mixed or not; then what each way gains by the generated images, seed by seed.
+balanced, mixed or not; then what each way of training gains by the generated images, seed by seed.
 
 A seed decides which digit gets how many training images, which images those are, and the training's own draws.
-Everything comes through the commands' own stages and store, so a run that was stopped goes on where it was.
+Everything goes through the commands' own stages and store, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ltgc_cli.cli.show import GROUPS
 from ltgc_cli.learn.datasets import Split
 from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
 from ltgc_cli.records import Metric
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import Judging
 
 ZERO_SHOT = "zero-shot CLIP"
 LOSSES: dict[LossName, str] = {"ce": "cross-entropy", "la": "logit adjustment"}
@@ -92,12 +92,7 @@ VARIANTS: dict[str, Settings] = {
     "--head-init descriptions": Settings(head_init="descriptions"),
     "--head-init means": Settings(head_init="means"),
     "--mix-prob 0.5": Settings(mix_prob=0.5),
-    "--syn-weight 0.5": Settings(syn_weight=0.5),
-    "--syn-by-score": Settings(syn_by_score=True),
-    "--syn-ratio 5": Settings(syn_ratio=5),
-    "--real-head-epochs 10": Settings(real_head_epochs=10),
     "--ema 0.99": Settings(ema=0.99),
-    "--gate (which looks at the validation images itself)": Settings(gate=True),
 }
 """LTGC with one setting changed each."""
 
@@ -108,16 +103,16 @@ Accuracies = dict[str, dict[str, float]]
 def one_seed(seed: int, k: int, split: Split, folder: Path) -> Accuracies:
     """Returns the accuracies of every method for one seed."""
     data = f"digits-lt:{seed}"
-    *drawing, judging = demo.generating(data, k, Judging())
-    drawn = demo.walked(drawing, folder)
-    judged = demo.walked([judging], folder, drawn)
+    *until_render, filtering = demo.generating(data, k, Judging())
+    rendered = demo.walked(until_render, folder)
+    filtered = demo.walked([filtering], folder, rendered)
     ways = [demo.trained(data, way.settings(seed), way.name, generated=way.generated) for way in GRID]
     mixup = demo.trained(data, Settings(seed=seed, mix="mixup"), MIXUP)
-    found = accuracies(demo.walked([*ways, mixup, demo.evaluated(data, split)], folder, judged))
+    found = accuracies(demo.walked([*ways, mixup, demo.evaluated(data, split)], folder, filtered))
     for mode, name in (("score", WITHOUT), ("exclude", EXCLUDED)):
-        lenient = demo.generating(data, k, Judging(mode=mode))[-1]
-        steps = [lenient, demo.trained(data, LTGC.settings(seed), name), demo.evaluated(data, split)]
-        found |= accuracies(demo.walked(steps, folder, drawn))
+        filtering = demo.generating(data, k, Judging(mode=mode))[-1]
+        steps = [filtering, demo.trained(data, LTGC.settings(seed), name), demo.evaluated(data, split)]
+        found |= accuracies(demo.walked(steps, folder, rendered))
     return found
 
 

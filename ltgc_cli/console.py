@@ -10,9 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import IO, Any, NamedTuple
 
 _quiet = False
+_quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
 _PLAIN_EVERY = 15.0
 """Seconds between progress lines where there is no terminal to redraw."""
 _WINDOW, _TICK = 30.0, 0.25
@@ -29,9 +31,23 @@ def configure(*, quiet: bool) -> None:
     _quiet = quiet
 
 
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Within it, in this thread, nothing but errors is said where `quiet` holds."""
+    token = _quiet_here.set(quiet)
+    try:
+        yield
+    finally:
+        _quiet_here.reset(token)
+
+
+def _is_quiet() -> bool:
+    return _quiet or _quiet_here.get()
+
+
 def notice(text: str) -> None:
     """Says one line on stderr, but not with -q."""
-    if not _quiet:
+    if not _is_quiet():
         _say(text)
 
 
@@ -50,7 +66,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
 
     On stderr it is talk, which -q silences.
     """
-    if _quiet and stream is sys.stderr:
+    if _is_quiet() and stream is sys.stderr:
         return
     from rich.console import Console
     from rich.table import Table
@@ -158,7 +174,7 @@ class Progress:
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Progress]:
     """Shows how far a long run is: one line redrawn on a terminal, a plain line now and then elsewhere."""
-    if _quiet:
+    if _is_quiet():
         yield Progress(title, total, lambda _: None)
     elif _live():
         yield from _live_progress(title, total)

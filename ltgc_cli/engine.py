@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ltgc_cli.ports import Usage, request_name, unpriced
+from ltgc_cli.text import cents, counted
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -153,6 +154,9 @@ def _tell(ready: SimpleQueue[tuple[_Batch[T], Future[None]]], one: _Batch[T], fu
     ready.put((one, future))
 
 
+_WORDS = {"Question": "question", "Drawing": "drawing", "Match": "score", "Rival": "comparison"}
+
+
 class Meter:
     """Counts answers: asked and found in the store, tokens, US dollars. Safe to call from many threads."""
 
@@ -200,26 +204,12 @@ class Meter:
     def summary(self) -> str:
         """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""
         with self._lock:
-            parts = [f"{_counted(n, name)} asked" for name, n in self.asked.items()]
-            parts += [f"{_counted(n, name)} from the store" for name, n in self.found.items()]
+            parts = [f"{counted(n, _WORDS[name])} asked" for name, n in self.asked.items()]
+            parts += [f"{counted(n, _WORDS[name])} from the store" for name, n in self.found.items()]
         if self.tokens:
             parts.append(f"{self.tokens:,} tokens")
         if self.dollars:
             parts.append(f"${cents(self.dollars)}")
         if self.unpriced:
-            parts.append(f"{self.unpriced} answers of unknown price")
+            parts.append(f"{counted(self.unpriced, 'answer')} of unknown price")
         return ", ".join(parts)
-
-
-def _counted(count: int, request: str) -> str:
-    word = {"Question": "question", "Drawing": "drawing", "Match": "score", "Rival": "comparison"}[request]
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def cents(dollars: float) -> str:
-    """Returns US dollars with as many digits as say something.
-
-    >>> cents(0.0), cents(12.345), cents(0.00123)
-    ('0', '12.35', '0.0012')
-    """
-    return f"{dollars:,.2f}" if dollars >= 0.1 else f"{dollars:.2g}"

@@ -11,7 +11,6 @@ LtgcError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import inf
 from typing import Any
 
@@ -70,16 +69,3 @@ class TooLong(Refused):
 
 class Unreadable(Refused):
     """The image itself cannot be read. Unlike other refusals this is final, and a run that met it is whole."""
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns the end of an error about a name that does not exist: which one was meant, where one is close.
-
-    >>> nearest("gpt4o", ["gpt-4o", "gpt-5"]), nearest("gpt4o", ["flux"])
-    ('; did you mean gpt-4o?', '')
-    """
-    import difflib
-
-    folded = {known.casefold(): known for known in names}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"; did you mean {folded[close[0]]}?" if close else ""

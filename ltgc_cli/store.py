@@ -12,7 +12,6 @@ import json
 import os
 import sqlite3
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -23,6 +22,7 @@ import msgspec
 from diskcache.core import MODE_PICKLE, MODE_RAW
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import write_atomically
 from ltgc_cli.ports import REQUESTS, Comparison, ImageRequest, Match, Question, request_name
 
 SCHEMA = 1
@@ -271,31 +271,6 @@ def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
             return sorted(found, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name, syncs it and renames it: it is whole or it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename durable: after a power failure the name is there, not only the bytes."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 class Tally(Protocol):

@@ -319,7 +319,7 @@ def test_a_summary_says_what_was_asked_found_used_and_paid():
 
     assert meter.summary() == (
         "1 drawing asked, 2 questions asked, 1,199 drawings from the store, 1,235 tokens, $0.31, "
-        "1 answers of unknown price"
+        "1 answer of unknown price"
     )
 
 

@@ -7,12 +7,10 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from ltgc_cli.answers import clip_tokens, school, unseen
 from ltgc_cli.answers import phrases as p
-from ltgc_cli.answers import school, unseen
-from ltgc_cli.answers.spelling import MASK, features, masked, names, stems
+from ltgc_cli.answers.spelling import MASK, Words, features, masked, names, stems, words
 from ltgc_cli.prompts import drawn
-from ltgc_cli.stages import tokens
-from ltgc_cli.stages.near import Words, words
 
 Mark = Literal[
     "wrong class",
@@ -66,7 +64,7 @@ def lint(
 ) -> tuple[Mark, ...]:
     """Returns the marks of a Template-1 sentence about the class `name`, in the order of the table.
 
-    `others` are the words (`near.words`) of descriptions that it must not repeat.
+    `others` are the words (`spelling.words`) of descriptions that it must not repeat.
 
     >>> lint("A photo of the class crane, perhaps in a marsh.", "crane", "crane")
     ('hedging',)
@@ -90,7 +88,7 @@ def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tup
         "non-visual": bool(visible) and unseen.names_unseen(said, name),
         "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(said) is not None,
         # what is drawn has no other words than these
-        "over 77 tokens": tokens.may_be_over(f"{text} {subject}") and tokens.over(drawn(text, name, subject)),
+        "over 77 tokens": clip_tokens.may_be_over(f"{text} {subject}") and clip_tokens.over(drawn(text, name, subject)),
     }
     return tuple(mark for mark in RULES if found.get(mark))
 

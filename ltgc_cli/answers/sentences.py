@@ -17,7 +17,7 @@ DENIED = "says that the class is not there"
 DOUBT = "is not sure of the class"
 EMPTY = "says nothing of the class"
 
-Found = tuple[str, str] | None
+Reading = tuple[str, str] | None
 """What is said of the class and no reason, or nothing and the reason why; None where a sentence has another form."""
 
 _MARKS = r"[^\w\ue000-\uf8ff]{0,8}_?"
@@ -140,7 +140,7 @@ def _view(lead: re.Match[str] | None) -> str:
     return "".join(f", {word.lower()}" for word in found)
 
 
-def _named(body: _Body) -> Found:
+def _named(body: _Body) -> Reading:
     """The name comes first: "a photo of a crane, tall", "Crane: tall"."""
     named = _NAMED.match(body.text)
     if not named:
@@ -151,7 +151,7 @@ def _named(body: _Body) -> Found:
     return "", FORM if re.search(r"\w", rest) else EMPTY
 
 
-def _explicit(body: _Body) -> Found:
+def _explicit(body: _Body) -> Reading:
     """It speaks of "the class", with something else before its name or in its place: "the class Crane Bird (crane)"."""
     explicit = _EXPLICIT.match(body.text) if body.led else None
     if not explicit:
@@ -172,7 +172,7 @@ def _explicit(body: _Body) -> Found:
     return (f", {before.strip(' ,-')}" if re.search(r"\w", before) else "") + _joined(rest), ""
 
 
-def _described(body: _Body) -> Found:
+def _described(body: _Body) -> Reading:
     """Words that describe come before the name: "a tall grey crane in a marsh"."""
     found = _DESCRIBED.match(body.text)
     if not found or not _describe(found["adjectives"]) or not (body.led or found["article"] or body.listed):
@@ -185,7 +185,7 @@ def _described(body: _Body) -> Found:
     return f", {words}" + _joined(rest), ""
 
 
-def _somewhere(body: _Body) -> Found:
+def _somewhere(body: _Body) -> Reading:
     """The name comes later: "a man playing an accordion" describes the class all the same."""
     name = re.search(MASK, body.text)
     if not name:

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import tarfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import replacing
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.store import Entry, OtherVersion, Store, entry, entry_for
 
@@ -55,7 +55,9 @@ def pack(store: Store, path: Path, wanted: Callable[[str, Entry], bool], told: T
     """
     pictures: set[bytes] = set()
     answers = others = 0
-    with _new(path) as file:
+    if os.path.lexists(path):
+        raise InputError(f"{path} is there already; name a new file")
+    with replacing(path) as file:
         with _member(file, ANSWERS):
             for k in store.sorted_keys():
                 held = store.get(k)
@@ -181,24 +183,6 @@ def _understood(store: Store, k: str, held: dict[str, Any] | None) -> Entry | No
 
 
 # ---- tar
-
-
-@contextmanager
-def _new(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears when it is complete; one that is there is left alone."""
-    if os.path.lexists(path):
-        raise InputError(f"{path} is there already; name a new file")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ import msgspec
 from ltgc_cli import console
 from ltgc_cli.cache.entries import ALL, Choice, Kept, answers
 from ltgc_cli.engine import cents
-from ltgc_cli.pipeline.manifest import Done
-from ltgc_cli.pipeline.usage import UsageSum
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.store import Store
+from ltgc_cli.usage import UsageSum
 
 PARTS = ("objects", "checkpoints", "batches", "checked")
 """Folders of the store beside the answers and the artifacts."""
@@ -42,7 +42,7 @@ class Artifact(NamedTuple):
 
     stage: str
     path: Path
-    done: Done | None
+    done: Manifest | None
 
     @property
     def time(self) -> float:
@@ -163,9 +163,9 @@ def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _note(path: Path) -> Done | None:
+def _note(path: Path) -> Manifest | None:
     try:
-        return msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Done)
+        return msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -12,10 +12,10 @@ import msgspec
 
 from ltgc_cli import store
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.usage import stage as stage_of
 from ltgc_cli.ports import Comparison, ImageRequest, Match, Question, Usage, unpriced
 from ltgc_cli.records import Made
 from ltgc_cli.store import Store
+from ltgc_cli.usage import stage as stage_of
 
 DAY = 86_400.0
 

@@ -20,9 +20,9 @@ from ltgc_cli.cache.contents import artifacts, folders, megabytes
 from ltgc_cli.cache.entries import DAY, Choice, Kept, answers, read
 from ltgc_cli.cache.verify import SHA256, named, verify
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.usage import UsageSum
 from ltgc_cli.ports import request_name
 from ltgc_cli.store import Row, Store
+from ltgc_cli.usage import UsageSum
 
 What = Literal["answers", "artifacts", "checkpoints", "unused", "damaged"]
 _AT_ONCE = 1000

@@ -14,11 +14,11 @@ from ltgc_cli import records
 from ltgc_cli.cache.contents import artifacts
 from ltgc_cli.cache.entries import Kept, read
 from ltgc_cli.console import Branch
-from ltgc_cli.engine import cents
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import GeneratedImage, Usage, request_name, unpriced
 from ltgc_cli.records import Made, Record
 from ltgc_cli.store import Row, Store
+from ltgc_cli.text import cents
 
 _ID = re.compile(rb'"id":\s*"([^"\\]{1,80})"')
 _SHORTEST = 4

@@ -12,7 +12,7 @@ import msgspec
 
 from ltgc_cli import console
 from ltgc_cli.cache.contents import folders
-from ltgc_cli.pipeline.manifest import Done
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.store import OtherVersion, Row, Store, entry
 
@@ -121,7 +121,7 @@ def _artifacts(store: Store, broken: set[str]) -> Iterator[Damage | None]:
 def _wrong_lines(path: Path, broken: set[str]) -> str:
     note = path.with_suffix(".json")
     try:
-        done = msgspec.json.decode(note.read_bytes(), type=Done) if note.is_file() else None
+        done = msgspec.json.decode(note.read_bytes(), type=Manifest) if note.is_file() else None
     except msgspec.DecodeError as error:
         return f"its note cannot be read ({error})"
     if path.is_symlink() or not path.is_file():

@@ -10,7 +10,8 @@ import typer
 from ltgc_cli import console
 from ltgc_cli.cli import app
 from ltgc_cli.cli import options as o
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.errors import InputError
+from ltgc_cli.text import nearest
 
 BY = ("stage", "model", "class")
 
@@ -36,8 +37,8 @@ def cost(
     """
     import sys
 
-    from ltgc_cli.pipeline.usage import metrics, rows, sums
     from ltgc_cli.records import dump, read
+    from ltgc_cli.usage import metrics, rows, sums
 
     if not input and sys.stdin.isatty():
         raise InputError("cost has nothing to read: pipe records into it, or give -i FILE")
@@ -60,12 +61,9 @@ def cost(
 def _write(text: str, output: Path | None) -> None:
     import sys
 
-    from ltgc_cli.store import write_atomically
+    from ltgc_cli.files import write_atomically
 
     if output:
-        try:
-            write_atomically(output, text.encode())
-        except OSError as error:
-            raise InputError(f"{output}: {error.strerror}") from None
+        write_atomically(output, text.encode())
     else:
         sys.stdout.write(text)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,6 @@ from ltgc_cli.cli import options as o
 from ltgc_cli.errors import InputError
 
 if TYPE_CHECKING:
-    import hashlib
-
     from ltgc_cli.pipeline.lineage import Lineage
     from ltgc_cli.records import Record
     from ltgc_cli.report.page import Cost
@@ -67,10 +65,11 @@ def report(
     ltgc report -i eval.jsonl -o report.html
     ltgc eval -i trained.jsonl --data birds-test/ | ltgc report --title "Birds, first run"
     """
+    from ltgc_cli.files import write_atomically
     from ltgc_cli.pipeline import lineage as provenance
     from ltgc_cli.report import page
     from ltgc_cli.report import story as telling
-    from ltgc_cli.store import Store, write_atomically
+    from ltgc_cli.store import Store
 
     console.configure(quiet=quiet)
     check_ours(output)
@@ -79,21 +78,18 @@ def report(
     story = telling.told(rows, baseline)
     story = telling.only(story, only) if only else story
     store = Store(cache_dir or f.default_folder())
-    road = provenance.road(digest, store.folder)
+    lineage = provenance.trace(digest, store.folder)
     story, pictures = _pictures(story, store, None if only else size)
     text = page.html(
         story,
         pictures=pictures.__getitem__,
-        figures=_plots(rows, story, store, road),
-        runs=[provenance.shown(done) for done in road.runs],
+        figures=_plots(rows, story, store, lineage),
+        runs=[provenance.page_run(done) for done in lineage.runs],
         costs=_costs(rows),
-        gap=road.gap,
+        gap=lineage.gap,
         title=title or page.TITLE,
     )
-    try:
-        write_atomically(output, text.encode(errors="replace"))
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror}") from None
+    write_atomically(output, text.encode(errors="replace"))
     _tell(output, len(text), story, pictures.values())
 
 
@@ -136,23 +132,18 @@ def _read(input: Path | None) -> tuple[list[Record], str]:
     from contextlib import nullcontext
 
     from ltgc_cli import records
+    from ltgc_cli.files import hashing
     from ltgc_cli.pipeline import stage as runner
 
     if not input and f.nothing_piped():
         raise InputError("report has nothing to read: pipe records into it, or give -i FILE")
     running = hashlib.sha256()
     with input.open("rb") if input else nullcontext(sys.stdin.buffer) as stream:
-        lines = _hashed(stream, running)
+        lines = hashing(stream, running)
         rows = list(runner.real(records.read(lines, str(input or "stdin"))))
     if not rows:
         raise InputError(f"{input or 'stdin'} holds no records; a report shows what eval, filter or any stage wrote")
     return rows, running.hexdigest()
-
-
-def _hashed(stream: IO[bytes], running: hashlib._Hash) -> Iterator[bytes]:
-    for line in stream:
-        running.update(line)
-        yield line
 
 
 def _pictures(story: Story, store: Store, size: float | None) -> tuple[Story, dict[str, str]]:
@@ -169,12 +160,12 @@ def _pictures(story: Story, store: Store, size: float | None) -> tuple[Story, di
     return fit.story, found
 
 
-def _plots(rows: Sequence[Record], story: Story, store: Store, road: Lineage) -> dict[str, str]:
+def _plots(rows: Sequence[Record], story: Story, store: Store, lineage: Lineage) -> dict[str, str]:
     """Returns the plots that the stream has something for, as SVG by name."""
     from ltgc_cli.pipeline import lineage as provenance
     from ltgc_cli.report import figures
 
-    scored = provenance.with_real_scores(rows, store, road.runs)
+    scored = provenance.with_real_scores(rows, store, lineage.runs)
     both = story.comparison
     gains = (both.baseline.title, both.method.title) if both else ("", "")
     made = {
@@ -189,7 +180,7 @@ def _plots(rows: Sequence[Record], story: Story, store: Store, road: Lineage) ->
 
 def _costs(rows: Iterable[Record]) -> list[Cost]:
     """Returns what the records cost by stage and model, the total last; nothing where nothing was paid."""
-    from ltgc_cli.pipeline import usage as bill
+    from ltgc_cli import usage as bill
     from ltgc_cli.report.page import Cost
 
     found = bill.sums(rows, ("stage", "model"))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file, write_atomically
 from ltgc_cli.learn import heads, tuning
 from ltgc_cli.learn.attention import fuse
 from ltgc_cli.learn.datasets import ClassInfo
@@ -23,7 +24,6 @@ from ltgc_cli.learn.settings import Settings, can_merge
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.store import write_atomically
 
 ADAPTER = "adapter"
 """A folder in peft's format: LoRA."""
@@ -120,7 +120,7 @@ def load(folder: Path, clip: Loaded) -> Saved:
     if done.clip != clip.identity:
         raise InputError(f"{folder}: trained on the CLIP model {done.clip}, not {clip.identity}; pass that as --clip")
     for name, sha256 in done.files.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+        if not (folder / name).is_file() or sha256_file(folder / name) != sha256:
             raise InputError(f"{folder}: {name} is missing or was changed since training; train again")
     settings = _read(folder / "settings.json", Settings)
     classes = _read(folder / "classes.json", tuple[ClassInfo, ...])
@@ -209,11 +209,6 @@ def _as_rows(hashes: Sequence[bytes]) -> Tensor:
 
 def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:
     write_atomically(folder / "done.json", _json(_Done(clip, dict(sorted(hashes.items())))))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(value: Any) -> bytes:

@@ -6,7 +6,6 @@ What is drawn at random is a function of the seed and the step, so a step's numb
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.settings import Settings
 
@@ -70,11 +70,9 @@ def save(path: Path, run: str, about: About, tensors: Mapping[str, Mapping[str, 
         for name, tensor in named.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    safetensors.torch.save_file(flat, temporary, {"run": run, "about": msgspec.json.encode(about).decode()})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with temporary(path.parent) as unfinished:
+        safetensors.torch.save_file(flat, unfinished, {"run": run, "about": msgspec.json.encode(about).decode()})
+        put_in_place(unfinished, path)
 
 
 def read(path: Path, run: str) -> State | None:

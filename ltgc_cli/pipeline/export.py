@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import new_folder
 from ltgc_cli.learn.datasets.class_table import COLUMNS
 from ltgc_cli.ports import ImageFormat
 from ltgc_cli.records import Class, Image, Record
@@ -53,7 +50,7 @@ def write_out(given: Iterable[Record], store: Store, out: Path, format: str) -> 
     format -- imagefolder, list or metadata
     Raises InputError where the folder is there already or holds no place, a class has no label, or nothing is drawn.
     """
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         classes, images, repeated = _read(given)
         name, finish = _FORMATS[format]
         if format == "imagefolder" and max(classes) > _MOST_FOLDERS:
@@ -148,19 +145,3 @@ def _write_classes(path: Path, classes: dict[int, Class]) -> None:
         for label, cls in sorted(classes.items()):
             count = "" if cls.count is None else cls.count
             rows.writerow((label, cls.class_, cls.sense, ";".join(cls.synonyms), count))
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder under a temporary name beside the wanted one, renamed to it in the end. What is there is left alone."""
-    if os.path.lexists(out):
-        raise InputError(f"{out} is there already; name a new folder")
-    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.rename(temporary, out)
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

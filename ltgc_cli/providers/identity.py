@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 
 from ltgc_cli.errors import ProviderError
+from ltgc_cli.files import sha256_file
 
 
 def file_identity(name: str, path: Path) -> str:
     """Returns `name@` and the first 12 digits of the sha256 of a file's bytes."""
-    return f"{name}@{_sha256(path)[:12]}"
+    return f"{name}@{sha256_file(path)[:12]}"
 
 
 def folder_identity(name: str, folder: Path) -> str:
@@ -26,10 +27,5 @@ def folder_identity(name: str, folder: Path) -> str:
     }
     if not counted:
         raise ProviderError(f"{folder}: no model is in this folder")
-    lines = (f"{relative}\n{_sha256(counted[relative])}\n" for relative in sorted(counted))
+    lines = (f"{relative}\n{sha256_file(counted[relative])}\n" for relative in sorted(counted))
     return f"{name}@{hashlib.sha256(''.join(lines).encode()).hexdigest()[:12]}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

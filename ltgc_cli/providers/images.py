@@ -7,7 +7,8 @@ import io
 from typing import TYPE_CHECKING
 
 from ltgc_cli.errors import Unreadable
-from ltgc_cli.providers.quiet import one_line, quiet
+from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image

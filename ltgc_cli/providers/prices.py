@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from ltgc_cli import errors
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Task
+from ltgc_cli.text import nearest
 
 _LIST = "model_prices_and_context_window_backup.json"
 _LOCAL = frozenset({"lemonade", "llamafile", "lm_studio", "ollama", "ollama_chat"})
@@ -89,14 +89,14 @@ def names(what: Literal["text", "picture"], *, sees: bool = False) -> list[str]:
     return list(found)
 
 
-def nearest(spec: str, what: Literal["text", "picture"] = "text") -> str:
+def nearest_model(spec: str, what: Literal["text", "picture"] = "text") -> str:
     """Returns the end of an error about a model that nobody knows: which one was meant, where one is close.
 
-    >>> nearest("gpt4o"), nearest("my-own-model")
+    >>> nearest_model("gpt4o"), nearest_model("my-own-model")
     ('; did you mean gpt-4o?', '')
     """
     known = names(what)
-    return "" if spec in known else errors.nearest(spec, known)
+    return "" if spec in known else nearest(spec, known)
 
 
 def dollars(price: Price, prompt_tokens: int, completion_tokens: int) -> float:

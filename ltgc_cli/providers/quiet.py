@@ -55,9 +55,3 @@ def no_progress_bars() -> None:
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-
-
-def one_line(said: object, length: int = 200) -> str:
-    """Returns what an error (or a text) says, in one line of at most `length` characters."""
-    text = " ".join(str(said).split()) or type(said).__name__
-    return text if len(text) <= length else text[: length - 1] + "…"

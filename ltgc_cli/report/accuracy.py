@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.errors import InputError
 from ltgc_cli.records import Checkpoint, Metric, Record
+from ltgc_cli.text import nearest
 
 GROUPS = ("many", "medium", "few", "all")
 MEASURES = {

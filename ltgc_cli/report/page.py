@@ -17,6 +17,7 @@ from ltgc_cli.providers.llm.faults import scrubbed
 from ltgc_cli.report import telling
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
 from ltgc_cli.report.story import ClassStory, Story
+from ltgc_cli.text import counted
 
 GENERATOR = "ltgc"
 """What the generator's name of a report begins with: a file without it is somebody else's."""
@@ -170,7 +171,7 @@ def _page() -> Any:
         "stem": telling.stem,
         "clean": scrubbed,
         "count": "{:,}".format,
-        "counted": telling.counted,
+        "counted": counted,
         "kind": telling.kind,
         "paid": telling.paid,
         "duration": telling.duration,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.errors import InputError
 from ltgc_cli.ports import unpriced, used
 from ltgc_cli.records import (
     Class,
@@ -22,6 +22,7 @@ from ltgc_cli.records import (
     kind_of,
 )
 from ltgc_cli.report import accuracy
+from ltgc_cli.text import nearest
 
 T = TypeVar("T")
 

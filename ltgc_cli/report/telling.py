@@ -6,9 +6,9 @@ import re
 from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
-from ltgc_cli.engine import cents
 from ltgc_cli.report.accuracy import MEASURES, Comparison, Line
 from ltgc_cli.report.story import ClassStory, Story
+from ltgc_cli.text import cents, counted
 
 
 class Stat(NamedTuple):
@@ -221,10 +221,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def counted(count: int, name: str) -> str:
-    """Returns a number of things: "1 class", "2 classes", "3 rejected"."""
-    if count == 1 or name == "rejected":
-        return f"{count:,} {name}"
-    return f"{count:,} {name}{'es' if name.endswith('s') else 's'}"

@@ -10,10 +10,10 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sync_folder
 from ltgc_cli.records import Verdict
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.verdicts import Verdicts
-from ltgc_cli.store import sync_folder
 
 
 class Read(NamedTuple):

@@ -11,7 +11,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Match, Score
 from ltgc_cli.records import Class, Group, Image, Template
-from ltgc_cli.stages.settings import Judging, Scale
+from ltgc_cli.settings import Judging, Scale
 
 T = TypeVar("T")
 
@@ -111,11 +111,11 @@ def bars(
     Where everything is kept (`--mode score`) there is none.
     """
     if not calibrated(settings):
-        bar = None if settings.mode == "score" else settings.threshold
+        bar = None if settings.mode == "score" else settings.level
         return {group.cls.label: bar for group in groups}
     real = original_scores(groups, templates, scored)
     labels = [group.cls.label for group in groups]
-    return {**calibrated_bars(dict(zip(labels, real, strict=True)), settings.threshold)}
+    return {**calibrated_bars(dict(zip(labels, real, strict=True)), settings.level)}
 
 
 def calibrated(settings: Judging) -> bool:

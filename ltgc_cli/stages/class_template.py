@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Ask, Question, Usage
@@ -57,7 +57,7 @@ def _asked(group: Group, known: Sequence[Description], ask: Ask, model: str, pro
         raise
     except Refused as error:
         return _template(group, known, "", Made(model=model, prompt=prompt, usage=error.usage or Usage()))
-    texts = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms).texts
+    texts = read(answer.text, cls.class_, cls.subject, cls.synonyms).texts
     return _template(group, known, texts[0] if texts else "", Made(model=model, prompt=prompt, usage=answer.usage))
 
 

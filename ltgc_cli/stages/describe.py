@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
-from ltgc_cli.answers.lint import lint
+from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
@@ -28,16 +27,16 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
         return [image, failure(cls, image, f"{image.name}: {error}" if image.name else str(error), made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
-    read = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms)
-    if not read.texts:
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in read.dropped)) or "the answer was empty"
+    found = read(answer.text, cls.class_, cls.subject, cls.synonyms)
+    if not found.texts:
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
         return [image, failure(cls, image, f"no usable description: {reasons}", made, answer.text)]
     described = Description(
         label=cls.label,
         class_=cls.class_,
-        text=read.texts[0],
+        text=found.texts[0],
         origin="described",
-        marks=lint(read.texts[0], cls.class_, cls.subject, cls.synonyms),
+        marks=found.marks[0],
         parents=(image.id,),
         made=made,
     )

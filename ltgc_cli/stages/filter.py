@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
@@ -25,6 +25,7 @@ from ltgc_cli.records import (
     evolve,
     identify,
 )
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.accounts import accounted, total
 from ltgc_cli.stages.bars import (
     AT_ONCE,
@@ -42,7 +43,6 @@ from ltgc_cli.stages.bars import (
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.render import drawing, style_of
 from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.stages.settings import Judging, Style
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
 
@@ -240,7 +240,7 @@ def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> No
         t.asked = [*t.asked, error.usage or Usage()]
         return
     t.asked = [*t.asked, answer.usage]
-    texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
+    texts = read(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
     t.text = texts[0] if texts else t.text
 
 

@@ -15,6 +15,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score
 from ltgc_cli.records import Group, Metric, identify
+from ltgc_cli.settings import Judging, Scale
 from ltgc_cli.stages.bars import (
     AT_ONCE,
     NOTHING_TO_GO_BY,
@@ -31,7 +32,6 @@ from ltgc_cli.stages.bars import (
 )
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.stages.settings import Judging, Scale
 
 QUANTILES = (0, 10, 50, 90, 100)
 """Percentiles of the scores that are shown: the lowest, 10, the median, 90 and the highest."""
@@ -125,13 +125,13 @@ def thresholds(settings: Judging, scores: Sequence[float]) -> list[float]:
     [0.22, 0.23, 0.24, 0.25, 0.26, 0.3]
     """
     if settings.scale == "calibrated":
-        return sorted({*PERCENTILES, settings.threshold})
+        return sorted({*PERCENTILES, settings.level})
     if not scores:
-        return [settings.threshold]
+        return [settings.level]
     low, high = min(scores), max(scores)
     step = next((step for step in _STEPS if (high - low) / step <= _MOST_THRESHOLDS), _STEPS[-1])
     grid = (round(number * step, 3) for number in range(math.ceil(low / step), math.floor(high / step) + 1))
-    return sorted({*grid, settings.threshold})
+    return sorted({*grid, settings.level})
 
 
 def metrics(spreads: Sequence[Spread], settings: Judging) -> list[Metric]:
@@ -163,7 +163,7 @@ def table(spreads: Sequence[Spread], settings: Judging, *, narrow: bool = False)
     low, high = min(everything, default=0.0), max(everything, default=0.0)
     grid = [passing.threshold for passing in spreads[0].passing] if spreads else []
     sign = "%" if settings.scale == "calibrated" else ""
-    named = [f"{threshold:g}{sign}{'*' if threshold == settings.threshold else ''}" for threshold in grid]
+    named = [f"{threshold:g}{sign}{'*' if threshold == settings.level else ''}" for threshold in grid]
     span = f"{low:.2f}…{high:.2f}"
     beside, bins = ([], _BINS * 2 // 3) if narrow else (["10/50/90"], _BINS)
     columns = ["class", "real", span, *beside, "drawn", span, *beside, *named]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.lines import said
+from ltgc_cli.answers.lines import plain_text
 from ltgc_cli.answers.spelling import forms
 from ltgc_cli.errors import TooLong
 from ltgc_cli.ports import Ask, Question, Usage
@@ -111,7 +111,7 @@ def label_of(answer: str, known: Table) -> int | None:
 
 def _told(answer: str) -> str:
     """Returns the text of an answer: without thoughts, of JSON the name."""
-    text = said(answer).strip()
+    text = plain_text(answer).strip()
     held = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         value: Any = json.loads(held[0]) if held else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import numbers
+from ltgc_cli.answers.spelling import words
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
 from ltgc_cli.stages.accounts import accounted
 from ltgc_cli.stages.extend import more
-from ltgc_cli.stages.near import closest, words
+from ltgc_cli.stages.near import closest
 
 _MOST_AT_ONCE = 40
 """Descriptions asked for in one question; longer answers get cut off."""
@@ -120,9 +121,9 @@ def _excluded(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p
         return first + [half + number for number in _excluded(cls, texts[half:], ask, model, prompts)]
     except Refused:
         return []
-    numbers = sorted(answers.excluded(answer.text, len(texts)))
+    excluded = sorted(numbers(answer.text, len(texts)))
     # A model that excludes everything has misread the question.
-    return [number - 1 for number in numbers] if len(numbers) < len(texts) else []
+    return [number - 1 for number in excluded] if len(excluded) < len(texts) else []
 
 
 def _described(rows: Sequence[Description]) -> int:

@@ -15,7 +15,7 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Generate, GeneratedImage, ImageRequest
 from ltgc_cli.records import Class, Description, Failure, Group, Image, Made, Record, Rejected, identify
-from ltgc_cli.stages.settings import Style
+from ltgc_cli.settings import Style
 
 
 class Wanted(NamedTuple):
@@ -43,7 +43,9 @@ def render(
     made: dict[int, Record] = {}
 
     def painted(pairs: list[tuple[Wanted, ImageRequest]]) -> list[tuple[int, Record]]:
-        able = [pair for pair in pairs if style.strength is None or pair[1].original or isinstance(pair[0].row, Class)]
+        able = [
+            pair for pair in pairs if style.from_original is None or pair[1].original or isinstance(pair[0].row, Class)
+        ]
         drawn = generate([request for _, request in able]) if able else ()
         pictures = {id(one): picture for (one, _), picture in zip(able, drawn, strict=True)}
         return [(id(one), _result(one, request, pictures.get(id(one), _NO_ORIGINAL), model)) for one, request in pairs]
@@ -104,16 +106,16 @@ def drawing(
         negative=style.negative,
         scheduler=style.scheduler or UNSET,
         original=original or UNSET,
-        strength=UNSET if original is None or style.strength is None else style.strength,
+        strength=UNSET if original is None or style.from_original is None else style.from_original,
         format=UNSET if style.format == "png" else style.format,
     )
 
 
 def style_of(style: Style, image: Image) -> Style:
     """Returns the style that an image is drawn again in: over its original, as much as it was the first time."""
-    if not image.original or style.strength is not None:
+    if not image.original or style.from_original is not None:
         return style
-    return msgspec.structs.replace(style, strength=image.strength)
+    return msgspec.structs.replace(style, from_original=image.strength)
 
 
 def original_for(row: Description, rows: Sequence[Record], style: Style) -> str | None:
@@ -121,7 +123,7 @@ def original_for(row: Description, rows: Sequence[Record], style: Style) -> str 
 
     None where the style draws from nothing, or the class has no original.
     """
-    if style.strength is None:
+    if style.from_original is None:
         return None
     originals = [image for image in rows if isinstance(image, Image) and image.origin == "original"]
     own = [image for image in originals if image.id in row.parents]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ltgc_cli.records import Description, Group, Image, Record, Rejected, Verdict
 from ltgc_cli.stages.render import source
+from ltgc_cli.text import counted
 
 ImageKey = tuple[int, str]
 """A picture of a class: its label and the picture's sha256."""
@@ -66,7 +67,7 @@ def summary(verdicts: Verdicts, there: Collection[ImageKey]) -> str:
     kept, lost = found.count("keep"), len(verdicts) - len(found)
     verb = "applies" if len(found) == 1 else "apply"
     said = (
-        f"{len(found):,} of {_counted(len(verdicts), 'verdict')} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
+        f"{len(found):,} of {counted(len(verdicts), 'verdict')} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
     )
     if lost:
         said += f"; {lost:,} {'is on an image that is' if lost == 1 else 'are on images that are'} not in the stream"
@@ -101,7 +102,3 @@ def _image(row: Record, descriptions: list[Description]) -> Image:
 
 def _replaced(row: Image | Rejected, wanted: bool) -> list[str]:
     return [step.sha256 for step in row.history] if wanted else []
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from ltgc_cli.errors import nearest
-
 
 @pytest.mark.parametrize(
     ("typed", "said"),
@@ -53,8 +51,3 @@ def test_what_a_mistyped_flag_holds_cannot_move_the_cursor(inside):
 def test_a_command_given_nothing_at_all_shows_its_help(inside):
     ran = inside()
     assert "Usage: ltgc [OPTIONS] COMMAND" in ran.err + ran.out
-
-
-def test_the_nearest_name_is_found_whatever_its_case():
-    assert nearest("VIT-b-32", ["ViT-B-32", "RN50"]) == "; did you mean ViT-B-32?"
-    assert nearest("trogon", []) == ""

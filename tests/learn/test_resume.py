@@ -112,7 +112,7 @@ def test_a_score_that_nothing_draws_by_is_no_part_of_a_run(clip: Loaded) -> None
 def test_a_state_that_was_half_written_is_never_read(tmp_path: Path) -> None:
     about = state.About(stage="mix", step=10, curve=[{"step": 10}])
     state.save(tmp_path / STATE, "run", about, {"weight": {"a": torch.ones(2)}})
-    (tmp_path / f".{STATE}.tmp").write_bytes(b"half")
+    (tmp_path / ".tmp-1").write_bytes(b"half")
     found = state.read(tmp_path / STATE, "run")
     assert found and found.about == about and torch.equal(found.tensors["weight"]["a"], torch.ones(2))
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:40])

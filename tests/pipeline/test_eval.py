@@ -14,6 +14,7 @@ from ltgc_cli import records
 from ltgc_cli.cli import show as view
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Source
+from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.evaluation.stage import evaluating
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Streams, execute
@@ -90,7 +91,7 @@ def test_classes_without_counts_have_no_many_medium_and_few(session, data, tmp_p
     assert "the input has no training counts" in capsys.readouterr().err
 
 
-def test_classes_that_the_test_set_lacks_are_said_and_are_in_no_mean(session, data, tmp_path, capsys):
+def test_classes_that_the_test_set_lacks_are_named_and_are_in_no_mean(session, data, tmp_path, capsys):
     shutil.copytree(data, tmp_path / "digits")
     shutil.rmtree(tmp_path / "digits" / "test" / "one")
     whole = measured(session, data, [checkpoint(session, data)], tmp_path)
@@ -132,13 +133,11 @@ def test_runs_that_differ_by_their_seed_are_summed_up(session, data, tmp_path):
     assert (mean.runs, mean.low, mean.parents) == (3, None, tuple(run.id for run in runs))
 
 
-def test_checkpoints_of_one_name_are_told_apart_by_what_differs(session, data, tmp_path):
+def test_checkpoints_of_one_name_are_distinguished_by_what_differs(session, data, tmp_path):
     two = [checkpoint(session, data, lr=lr) for lr in (0.001, 0.01)]
     assert list(by_group(measured(session, data, two, tmp_path))) == ["LTGC (lr 0.001)", "LTGC (lr 0.01)"]
     same = [records.evolve(two[0], sha256=sha * 64, id=sha) for sha in "ab"]
-    from ltgc_cli.pipeline.evaluation.stage import named
-
-    assert [one.method for one in named(same)] == ["LTGC (aaaaaaaa)", "LTGC (bbbbbbbb)"]
+    assert [one.method for one in distinct_names(same)] == ["LTGC (aaaaaaaa)", "LTGC (bbbbbbbb)"]
 
 
 # ---- what must not be measured on
@@ -151,7 +150,7 @@ def test_training_images_are_no_test_set(session, data, tmp_path):
         measured(session, data / "train", [trained], tmp_path)
 
 
-def test_images_that_chose_a_checkpoint_are_said_to_flatter_it(session, data, tmp_path, capsys):
+def test_images_that_chose_a_checkpoint_flatter_it_and_a_notice_says_so(session, data, tmp_path, capsys):
     trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), looked_at=hashes(data / "test"))
     measured(session, data, [trained], tmp_path)
     assert "chose what was kept of chosen (--val-every, --gate)" in capsys.readouterr().err
@@ -161,12 +160,12 @@ def test_files_that_are_no_image_are_all_named_before_anything_is_measured(sessi
     shutil.copytree(data / "test", tmp_path / "test")
     for name in ("one", "two"):
         (tmp_path / "test" / name / "broken.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(InputError, match=r"one/broken\.png.*; .*two/broken\.png") as told:
+    with pytest.raises(InputError, match=r"one/broken\.png.*; .*two/broken\.png") as raised:
         measured(session, tmp_path / "test", [checkpoint(session, data)], tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_stream_without_a_checkpoint_is_said(session, data, tmp_path):
+def test_a_stream_without_a_checkpoint_is_refused(session, data, tmp_path):
     with pytest.raises(InputError, match="no checkpoint in its input; pipe mix-train into it, or use --zero-shot"):
         measured(session, data, [*TABLE], tmp_path)
 
@@ -212,7 +211,7 @@ def test_other_validation_images_are_another_measurement(session, data, tmp_path
     assert flags(posthoc=True) != before and flags() == plain
 
 
-def test_validation_images_that_nothing_looks_at_are_said(session, data, tmp_path):
+def test_validation_images_that_nothing_looks_at_are_refused(session, data, tmp_path):
     with pytest.raises(InputError, match="--val is what --posthoc chooses τ on; add --posthoc, or leave it out"):
         measured(session, data, [checkpoint(session, data)], tmp_path, val=Source(str(data / "val")))
 

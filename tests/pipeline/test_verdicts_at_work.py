@@ -11,7 +11,7 @@ from ltgc_cli.pipeline import generate as plans
 from ltgc_cli.pipeline import stage as runner
 from ltgc_cli.pipeline.session import Asking, Session
 from ltgc_cli.prompts import PAPER
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 
 CLASSES = "".join(
     f'{{"kind":"class","label":{label},"class":"{name}","tail":true,"sense":"written digit"}}\n'

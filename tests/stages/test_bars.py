@@ -11,7 +11,7 @@ from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.records import Image, Rejected, Template
 from ltgc_cli.stages.bars import percentile, scaled
 from ltgc_cli.stages.filter import evaluate
-from ltgc_cli.stages.settings import THRESHOLDS, Judging, Style
+from ltgc_cli.settings import THRESHOLDS, Judging, Style
 
 
 @pytest.mark.parametrize("cosine", [-1.0, -0.25, 0.0, 0.1, 0.3, 0.333333333333, 1.0])

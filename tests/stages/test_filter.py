@@ -11,7 +11,7 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import GeneratedImage, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, Metric, Rejected, Step, Template, dump, evolve, parse
 from ltgc_cli.stages.render import seed
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 
 
 def test_a_drawing_that_passes_at_once_is_neither_refined_nor_redrawn():
@@ -306,7 +306,7 @@ def test_an_image_that_was_drawn_over_an_original_is_redrawn_over_it():
         [Group(CRANE, [CRANE, image])],
         {drawn("dark"): 0.1},
         refine=says(sentence("dark")),
-        style=Style(strength=0.6),
+        style=Style(from_original=0.6),
         generate=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
     )
 

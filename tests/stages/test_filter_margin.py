@@ -11,7 +11,7 @@ from judging import RED_CAP, SEAL, accepted, drawn, group, run, sentence
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Comparison, NearestClass
 from ltgc_cli.records import Failure, Group, Image, Rejected, Step, dump, parse
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import Judging
 
 HERON = a_class("heron", 1, tail=False)
 HERON_TEXT = "A photo of heron."

@@ -11,7 +11,7 @@ from judging import SEAL, accepted, drawn, group, paint_as_told, run, sentence
 from ltgc_cli.errors import BudgetError, Refused
 from ltgc_cli.records import dump
 from ltgc_cli.stages.filter import Round
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import Judging
 
 
 def test_the_output_is_the_same_whatever_the_workers_and_the_batch():

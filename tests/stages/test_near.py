@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from ltgc_cli.answers.spelling import words
 from ltgc_cli.stages import near
-from ltgc_cli.stages.near import closest, jaccard, words
+from ltgc_cli.stages.near import closest, jaccard
 
 
 def test_the_words_of_the_template_make_no_two_descriptions_alike():

@@ -11,7 +11,7 @@ from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import NearestClass
 from ltgc_cli.records import Group, dump
 from ltgc_cli.stages.preview import Spread, histogram, metrics, preview, table, thresholds
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import Judging
 
 CALIBRATED = Judging()
 COSINE = Judging(scale="cosine", threshold=0.3)

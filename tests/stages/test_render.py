@@ -9,7 +9,7 @@ from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, dump, evolve, parse
 from ltgc_cli.stages.render import drawing, render, seed, style_of
-from ltgc_cli.stages.settings import Style
+from ltgc_cli.settings import Style
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")
@@ -215,7 +215,7 @@ def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one()
     photo = an_image(CRANE, "birds/1.jpg")
     crane = Group(CRANE, [CRANE, photo, a_description(CRANE, "a")])
     generate = draws()
-    found = list(render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(strength=0.6), batch=4))
+    found = list(render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(from_original=0.6), batch=4))
 
     (drawn,) = of(Image, found[0][3:])
     assert (drawn.original, drawn.strength) == (photo.sha256, 0.6)
@@ -226,6 +226,6 @@ def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one()
 
 def test_what_was_drawn_over_an_original_is_drawn_again_over_it_as_much():
     image = an_image(CRANE, "1", "generated", original=sha("photo"), strength=0.6)
-    assert style_of(Style(steps=4), image) == Style(steps=4, strength=0.6)
-    assert style_of(Style(strength=0.3), image) == Style(strength=0.3)
+    assert style_of(Style(steps=4), image) == Style(steps=4, from_original=0.6)
+    assert style_of(Style(from_original=0.3), image) == Style(from_original=0.3)
     assert style_of(Style(), an_image(CRANE, "2", "generated")) == Style()

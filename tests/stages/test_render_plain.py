@@ -7,15 +7,15 @@ import pytest
 from fakes import a_class, a_description, an_image, draws, of, sha
 from judging import CAPPED, COSINE, paint_as_told, rates, says
 
+from ltgc_cli import usage as bill
 from ltgc_cli.cli import show as view
 from ltgc_cli.errors import Refused
-from ltgc_cli.pipeline import usage as bill
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump, evolve, identify, parse
 from ltgc_cli.report.rows import sheet_rows
 from ltgc_cli.stages import filter, preview
 from ltgc_cli.stages.render import render, source, wanted
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")
@@ -34,7 +34,7 @@ def texts(generate) -> list[str]:
 def judged(rows, cosine, **settings) -> list:
     """Returns the rows of one class as filter leaves them, where every drawing scores the same."""
     judging = Judging(scale="cosine", threshold=0.3, **settings)
-    ports = {"ask": _ask, "paint": paint_as_told, "score": rates(lambda _: cosine)}
+    ports = {"ask": _ask, "generate": paint_as_told, "score": rates(lambda _: cosine)}
     models = {"llm": "m", "t2i": "sd", "clip": "clip"}
     (found,) = filter.evaluate([Group(CRANE, list(rows))], **ports, **models, settings=judging, style=STYLE)
     return found
@@ -81,7 +81,7 @@ def test_a_class_that_is_not_in_the_tail_has_no_plain_images():
 
 def test_plain_images_are_drawn_from_nothing_where_the_others_are_drawn_over_an_original():
     generate = draws()
-    (rows,) = run(Group(CRANE, [CRANE, TALL]), generate=generate, plain=1, style=Style(strength=0.6))
+    (rows,) = run(Group(CRANE, [CRANE, TALL]), generate=generate, plain=1, style=Style(from_original=0.6))
 
     assert [type(row).__name__ for row in rows[2:]] == ["Failure", "Image"]
     assert [request.original for request in generate.seen[0]] == [generate.seen[0][0].original] and not rows[
@@ -195,7 +195,7 @@ def with_plain() -> list:
 
 def test_filter_neither_scores_nor_changes_them():
     scored = rates(lambda _: 0.5)
-    ports = {"ask": CAPPED, "paint": lambda _: 1 / 0, "score": scored, "llm": "m", "t2i": "sd", "clip": "clip"}
+    ports = {"ask": CAPPED, "generate": lambda _: 1 / 0, "score": scored, "llm": "m", "t2i": "sd", "clip": "clip"}
     given = with_plain()
     (rows,) = filter.evaluate([Group(CRANE, given)], **ports, settings=COSINE, style=STYLE)
 

@@ -11,7 +11,7 @@ from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Rejected, Step, Verdict, dump, evolve
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.render import render
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.verdicts import effective, fingerprint, summary
 
 

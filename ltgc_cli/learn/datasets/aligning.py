@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset
+from ltgc_cli.text import nearest
 
 
 def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:
@@ -25,12 +25,6 @@ def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:
     )
     named = dataset.named or any(info.name != str(info.label) for info in classes)
     return msgspec.structs.replace(dataset, classes=tuple(classes), items=items, named=named)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns a question for the end of a message, where one of the names is much like this one."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _agree(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> bool:
@@ -66,6 +60,7 @@ def _by_name(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
     for info in dataset.classes:
         if info.name not in labels:
             unnamed = all(other.name == str(other.label) for other in classes)
-            hint = " (it has labels only; it was made without --classes)" if unnamed else nearest(info.name, labels)
+            hint = " (it has labels only; it was made without --classes)"
+            hint = hint if unnamed else nearest(info.name, labels, quoted=True)
             raise InputError(f"{dataset.spec}: the class table has no class {info.name!r}{hint}")
     return {info.label: labels[info.name] for info in dataset.classes}

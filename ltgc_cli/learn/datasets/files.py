@@ -43,15 +43,6 @@ def place(dataset: Dataset, item: Item) -> str:
     return f"{dataset.file}:{item.line}: " if dataset.file and item.line else ""
 
 
-def file_sha256(file: Path) -> str:
-    """Returns the sha256 (hex) of a file. Raises InputError where it cannot be read."""
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
-
-
 def sha256(lines: Sequence[str]) -> str:
     """Returns the sha256 (hex) of some texts, in order. File names may hold newlines but never a NUL."""
     return hashlib.sha256("\0".join(lines).encode()).hexdigest()

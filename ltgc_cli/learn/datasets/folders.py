@@ -13,10 +13,12 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file
 from ltgc_cli.learn.datasets import class_table
-from ltgc_cli.learn.datasets.aligning import align, nearest
-from ltgc_cli.learn.datasets.files import file_sha256, read_image, sha256
+from ltgc_cli.learn.datasets.aligning import align
+from ltgc_cli.learn.datasets.files import read_image, sha256
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
+from ltgc_cli.text import nearest
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -63,8 +65,9 @@ def _matched(names: Sequence[str], classes: Sequence[ClassInfo], source: Source)
     for name in names:
         found = called.get(name, set()) | ({int(name)} & known.keys() if name.isascii() and name.isdigit() else set())
         if not found:
+            meant = nearest(name, called, quoted=True)
             raise InputError(
-                f"{source.spec}: the class table {source.classes} has no class {name!r}{nearest(name, called)}; "
+                f"{source.spec}: the class table {source.classes} has no class {name!r}{meant}; "
                 "a class's folder is called by its name, a synonym or its label"
             )
         if len(found) > 1:
@@ -84,7 +87,7 @@ def _fingerprint(source: Source, split: Split) -> str:
                 stat = path.stat()
                 lines.append(f"{_posix(path, root)}\t{stat.st_size}\t{stat.st_mtime_ns}")
     if source.classes:
-        lines.append(file_sha256(source.classes))
+        lines.append(sha256_file(source.classes))
     return sha256(lines)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file
 from ltgc_cli.learn.datasets import class_table
 from ltgc_cli.learn.datasets.class_table import name_of
-from ltgc_cli.learn.datasets.files import file_sha256, sha256
+from ltgc_cli.learn.datasets.files import sha256
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 
 _DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
@@ -85,12 +86,12 @@ def _fingerprint(source: Source, split: Split) -> str:
     folder, training = _folder(source, split), _training(source, split)
     lines = ["huggingface", split]
     for part in dict.fromkeys((training, folder)):
-        lines += [file_sha256(part / _STATE), file_sha256(part / _INFO)]
+        lines += [sha256_file(part / _STATE), sha256_file(part / _INFO)]
         for path in sorted(part.glob("*.arrow")):
             stat = path.stat()
             lines.append(f"{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}")
     if source.classes:
-        lines.append(file_sha256(source.classes))
+        lines.append(sha256_file(source.classes))
     return sha256(lines)
 
 

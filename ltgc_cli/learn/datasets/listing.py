@@ -17,8 +17,9 @@ from typing import NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file
 from ltgc_cli.learn.datasets import class_table
-from ltgc_cli.learn.datasets.files import file_sha256, read_image, sha256
+from ltgc_cli.learn.datasets.files import read_image, sha256
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 
 
@@ -136,7 +137,7 @@ def _fingerprint(source: Source, split: Split) -> str:
     own, train = _files(source, split)
     root = os.path.abspath((source.root or own.parent).expanduser())
     files = [own, train, *([source.classes] if source.classes else [])]
-    return sha256(["listing", split, root, *map(file_sha256, files)])
+    return sha256(["listing", split, root, *map(sha256_file, files)])
 
 
 def _splits(read: Read, source: Source) -> tuple[Split, ...]:

@@ -1,15 +1,11 @@
-"""eval, between records and tensors. Imported only where a classifier is really measured.
-
-Checkpoints are loaded here, for `predict` too, and nowhere else outside of training.
-"""
+"""eval, between records and tensors. Imported only where a classifier is really measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,108 +15,72 @@ from ltgc_cli.learn import datasets, evaluate
 from ltgc_cli.learn.checkpoints import Saved, load
 from ltgc_cli.learn.datasets import ClassInfo, Dataset
 from ltgc_cli.learn.model import zero_shot
-from ltgc_cli.pipeline.evaluation.metric_records import Measured
-from ltgc_cli.pipeline.evaluation.stage import Named, Test, no_validation
+from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, TestSetup, no_validation
+from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import hashes_of
 from ltgc_cli.pipeline.training.fit import folder_of
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
 
-__all__ = ["Saved", "clip_of", "load", "loaded_clip", "measure"]
-
 ZERO_SHOT = "zero-shot CLIP"
 _SHOWN = 3
 
 
 class _Images(NamedTuple):
-    """A split whose images were all looked at: each is one, and what its bytes are."""
+    """A split of which every file is an image, and the hashes of their bytes."""
 
     dataset: Dataset
     hashes: tuple[bytes, ...]
 
 
 def measure(
-    session: Session,
-    test: Test,
-    checkpoints: Sequence[Named],
-    table: Sequence[ClassInfo],
-    counts: Mapping[int, int] | None,
-) -> Iterator[Measured]:
-    """Returns what each checkpoint makes of the test images, and before it CLIP itself where a class table is given.
+    session: Session, test: TestSetup, checkpoints: Sequence[NamedCheckpoint], table: ClassTable | None
+) -> Iterator[Predictions]:
+    """Returns each checkpoint's predictions of the test images, and before them those of CLIP itself.
 
-    table, counts -- of zero-shot CLIP; its counts are None where the classes' training images are not known
+    table -- of zero-shot CLIP, None where it is not measured
     Raises InputError for files that are no image, all at once, and where a checkpoint was trained on images that it
     would be tested, or adjusted, on.
     """
-    clip = loaded_clip(test.clip, test.device)
-    images = _looked_at(session, test.data, test.split)
+    clip = open_clip.load(test.clip, torch_setup.device(test.device))
+    images = _checked_images(session, test.data, test.split)
     val = _validation(session, test, images) if test.posthoc else None
     if table:
         # With CLIP's own scale, so that its confidences are its own; what it predicts is the same with any.
-        classifier = zero_shot(clip, table, float(clip.model.logit_scale.exp()))
-        logits, labels = _logits(classifier, clip, images, table, test.tte, ZERO_SHOT)
-        yield _measured(_named(ZERO_SHOT, test), logits, labels, table, counts)
+        classifier = zero_shot(clip, table.classes, float(clip.model.logit_scale.exp()))
+        logits, labels = _logits(classifier, clip, images, table.classes, test.tte, ZERO_SHOT)
+        yield _predictions(test.suffixed(ZERO_SHOT), logits, labels, table)
     for named in checkpoints:
         saved = load(folder_of(session, named.checkpoint), clip)
+        known = ClassTable(saved.classes, {info.label: info.count for info in saved.classes})
+        parents = (named.checkpoint.id,)
+        method, run_of = test.suffixed(named.method), named.run_of and test.suffixed(named.run_of)
         _check_unseen(saved, named.method, images, session)
         logits, labels = _logits(saved.classifier, clip, images, saved.classes, test.tte, named.method)
-        run_of = _named(named.run_of, test) if named.run_of else ""
-        about: dict[str, Any] = {"parents": (named.checkpoint.id,), "run_of": run_of}
-        yield _measured(_named(named.method, test), logits, labels, saved.classes, _counts(saved), **about)
+        yield _predictions(method, logits, labels, known, parents, run_of)
         if val:
             _check_unseen(saved, named.method, val, session)
             prior = _prior(saved)
             on_val, true = _logits(saved.classifier, clip, val, saved.classes, test.tte, f"{named.method}, validation")
             best = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior)
             logits = evaluate.adjusted(logits, prior, best.tau)
-            method = f"{_named(named.method, test)} + post-hoc LA"
-            about["run_of"] = f"{run_of} + post-hoc LA" if run_of else ""
-            yield _measured(f"{method} (τ={best.tau})", logits, labels, saved.classes, _counts(saved), **about)
+            method, run_of = f"{method} + post-hoc LA (τ={best.tau})", run_of and f"{run_of} + post-hoc LA"
+            yield _predictions(method, logits, labels, known, parents, run_of)
 
 
-def loaded_clip(spec: str, device: str | None = None) -> open_clip.Loaded:
-    """Returns a CLIP model where models run here, or on the device that was asked for."""
-    return open_clip.load(spec, torch_setup.device(device))
-
-
-def clip_of(folder: Path) -> str:
-    """Returns the spec of the CLIP model that a checkpoint was trained on.
-
-    Raises InputError where there is no whole checkpoint, or the model lay in a folder: only its hash is known then.
-    """
-    try:
-        done: Any = msgspec.json.decode((folder / "done.json").read_bytes())
-        identity = str(done["clip"])
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
-        raise InputError(f"{folder}: no whole checkpoint is in it; name what mix-train --out wrote") from None
-    if identity.startswith("embedded/"):
-        return "embedded"
-    if identity.startswith("clip@"):
-        raise InputError(f"{folder}: its CLIP model lay in a folder ({identity}); pass that as --clip local-dir:PATH")
-    return identity
-
-
-def _measured(
+def _predictions(
     method: str,
     logits: evaluate.Logits,
     labels: Sequence[int],
-    classes: Sequence[ClassInfo],
-    counts: Mapping[int, int] | None,
-    *,
+    known: ClassTable,
     parents: tuple[str, ...] = (),
     run_of: str = "",
-) -> Measured:
-    return Measured(
-        method,
-        labels,
-        evaluate.predicted_labels(logits, [info.label for info in classes]),
-        {info.label: info.name for info in classes},
-        counts,
-        evaluate.confidences(logits),
-        parents,
-        run_of,
-    )
+) -> Predictions:
+    predicted = evaluate.predicted_labels(logits, [info.label for info in known.classes])
+    names = {info.label: info.name for info in known.classes}
+    sure = evaluate.confidences(logits)
+    return Predictions(method, labels, predicted, names, known.counts, sure, parents, run_of)
 
 
 def _logits(
@@ -134,14 +94,6 @@ def _logits(
     return found, [item.label for item in dataset.items]
 
 
-def _named(method: str, test: Test) -> str:
-    return f"{method} + TTE" if test.tte else method
-
-
-def _counts(saved: Saved) -> dict[int, int]:
-    return {info.label: info.count for info in saved.classes}
-
-
 def _prior(saved: Saved) -> NDArray[np.float64]:
     """Returns the label marginal of what a checkpoint was trained on, its real images where it keeps none."""
     if saved.prior is None:
@@ -152,11 +104,11 @@ def _prior(saved: Saved) -> NDArray[np.float64]:
 # ---- images that must not be measured on
 
 
-def _validation(session: Session, test: Test, images: _Images) -> _Images:
+def _validation(session: Session, test: TestSetup, images: _Images) -> _Images:
     """Returns the validation split that τ is chosen on. Raises InputError where it is missing, or the test set."""
     source = test.val or test.data
     try:
-        val = _looked_at(session, source, "val")
+        val = _checked_images(session, source, "val")
     except InputError as error:
         raise no_validation(error) from None
     both = set(val.hashes) & set(images.hashes)
@@ -192,7 +144,7 @@ def _share(images: _Images, some: set[bytes]) -> str:
     return f"{len(names):,} of {len(images.hashes):,} images ({shown})"
 
 
-def _looked_at(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
+def _checked_images(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
     """Returns a split, each image decoded once; what was found is kept in the store, by the data's fingerprint.
 
     Raises InputError that names the first files that are no image.

@@ -24,8 +24,8 @@ PAIRS = 10
 _PUBLISHED = Path(ltgc_cli.embedded.__file__).parent / "published_results.json"
 
 
-class Measured(NamedTuple):
-    """What one classifier made of the test images."""
+class Predictions(NamedTuple):
+    """What one method takes the test images for."""
 
     method: str
     labels: Sequence[int]
@@ -41,7 +41,7 @@ class Measured(NamedTuple):
     """What several runs that differ by their seed alone have in common; empty where there is one run."""
 
 
-def rows(found: Measured, split: str) -> list[Metric]:
+def rows(found: Predictions, split: str) -> list[Metric]:
     """Returns the metric records of one classifier: measures by group, by class, and the worst confusions."""
     counted = metrics.tally(found.labels, found.predicted)
     intervals = metrics.intervals(found.labels, found.predicted, found.counts)
@@ -67,13 +67,13 @@ def rows(found: Measured, split: str) -> list[Metric]:
     return [_identified(metric, found, split) for metric in made]
 
 
-def _by_class(found: Measured, counted: metrics.Tally) -> Iterator[Metric]:
+def _by_class(found: Predictions, counted: metrics.Tally) -> Iterator[Metric]:
     for label, images, right in zip(*(part.tolist() for part in counted[:3]), strict=True):
         value = _rounded(100 * right / images)
         yield Metric(label=label, class_=found.names[label], name="accuracy", group="class", value=value, images=images)
 
 
-def _confusions(found: Measured) -> Iterator[Metric]:
+def _confusions(found: Predictions) -> Iterator[Metric]:
     for pair in metrics.worst_pairs(found.labels, found.predicted, PAIRS):
         yield Metric(
             label=pair.label,
@@ -135,7 +135,7 @@ def check_present(classes: Sequence[int], labels: Sequence[int]) -> str:
     return f"{absent} of {len(classes)} classes have no test image: they are in no mean" if absent else ""
 
 
-def _identified(metric: Metric, found: Measured, split: str) -> Metric:
+def _identified(metric: Metric, found: Predictions, split: str) -> Metric:
     metric = records.evolve(metric, method=found.method, parents=found.parents)
     return identify(metric, metric.name, metric.group, metric.predicted, found.method, split)
 

@@ -10,11 +10,11 @@ import msgspec
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import write_atomically
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets import Dataset, Source, Split
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.records import Class, Image
-from ltgc_cli.store import write_atomically
 
 
 class Hashes(NamedTuple):

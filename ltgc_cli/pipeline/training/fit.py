@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -13,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli import console, records
-from ltgc_cli.errors import InputError
+from ltgc_cli.files import copy_folder
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.datasets import ClassInfo, Sample, Source
 from ltgc_cli.learn.settings import Settings
@@ -115,7 +112,7 @@ def export(session: Session, artifact: Path, out: Path | None, clip: str, merge:
     source = folder_of(session, found[-1])
     where = out or source
     if out and not _is_copy(out, source):
-        _copy(source, out)
+        copy_folder(source, out)
     if merge and not (where / checkpoints.MERGED).exists():
         checkpoints.add_merged(where, open_clip.load(clip))
     said = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
@@ -129,20 +126,6 @@ def _is_copy(out: Path, source: Path) -> bool:
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
     return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
-
-
-def _copy(source: Path, out: Path) -> None:
-    """Copies a folder under a temporary name and renames it: it is whole or it is not there."""
-    if os.path.lexists(out):
-        raise InputError(f"{out} is there already; name a new folder")
-    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        shutil.copytree(source, temporary)
-        os.rename(temporary, out)
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _log(how: How, folder: Path, name: str, settings: Settings):  # type: ignore[no-untyped-def]

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ltgc_cli import console, prompts, records
+from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import ClassInfo, Source
 from ltgc_cli.learn.settings import Settings, checked, resolved
 from ltgc_cli.pipeline.class_table import agreed, data_classes
+from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.stage import ALONE, Plan
+from ltgc_cli.pipeline.stage import ALONE
+from ltgc_cli.pipeline.stage import Stage as Plan
 from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Record, identify
+from ltgc_cli.review import verdict_file
+from ltgc_cli.settings import Training, TrainingRun
 from ltgc_cli.stages import verdicts as by_hand
 from ltgc_cli.stages.verdicts import Verdicts
 
@@ -218,3 +223,24 @@ def _identity(flags: dict[str, Any], given: _Given) -> str:
     texts = [[label, given.texts[label]] for label in sorted(given.texts)]
     content = [VERSION, made_from, drawn, msgspec.to_builtins(given.classes), texts]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+def mix_train(session: Session, config: Config) -> Plan:
+    """Returns mix-train."""
+    settings, run = config[Training], config[TrainingRun]
+    data = source_of(config)
+    if data is None:
+        raise InputError("mix-train needs --data")
+    old = Settings(**{name: getattr(settings, name) for name in settings.__struct_fields__})
+    plan = training(
+        session,
+        data=data,
+        clip=run.clip,
+        settings=old,
+        generated=run.generated,
+        name=run.name,
+        val=source_of(config, run.val) if run.val else None,
+        how=How(run.device, run.precision, run.compile, run.log),
+        verdicts=verdict_file.load(run.verdicts) if run.verdicts else None,
+    )
+    return plan

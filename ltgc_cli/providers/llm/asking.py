@@ -17,7 +17,7 @@ from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm.faults import Passing
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
-from ltgc_cli.providers.quiet import one_line
+from ltgc_cli.text import counted, one_line
 
 Content = str | list[dict[str, Any]]
 
@@ -184,7 +184,7 @@ class Asking:
         if fault.kind == "empty":
             return Refused(f"{fault.why}, {tries.counts['empty']} times", _total(tries.used))
         times = tries.counts["busy"] + tries.counts["broken"]
-        said = f"{self._spec} did not answer in {times} {'try' if times == 1 else 'tries'} ({fault.why})"
+        said = f"{self._spec} did not answer in {counted(times, 'try')} ({fault.why})"
         if self._answered_at is not None and tries.began is not None and self._answered_at > tries.began:
             return Refused(f"{said}, though it answered others meanwhile")
         return ProviderError(f"{said}; check the network, or try again later")

@@ -15,7 +15,7 @@ from ltgc_cli.providers import prices
 from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
-from ltgc_cli.providers.quiet import one_line
+from ltgc_cli.text import one_line
 
 ENDPOINT = "/v1/chat/completions"
 MOST_QUESTIONS = 50_000

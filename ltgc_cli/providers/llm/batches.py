@@ -21,13 +21,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
+from ltgc_cli.files import write_atomically
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import prices, retries
 from ltgc_cli.providers.llm import batch_files, faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.llm.asking import whom as asked_of
-from ltgc_cli.providers.quiet import one_line
-from ltgc_cli.store import key, write_atomically
+from ltgc_cli.store import key
+from ltgc_cli.text import one_line
 
 _POLL, _LONGEST_POLL = 30.0, 600.0
 _PATIENCE = 20
@@ -143,7 +144,8 @@ def _service(spec: str, api_base: str | None, sleep: Callable[[float], None]) ->
     try:
         model, provider, *_ = litellm.get_llm_provider(whom["model"])
     except Exception:  # litellm raises several kinds for "unknown"
-        raise InputError(f"{spec}: litellm knows no such model; write {faults.SPECS}{prices.nearest(spec)}") from None
+        hint = prices.nearest_model(spec)
+        raise InputError(f"{spec}: litellm knows no such model; write {faults.SPECS}{hint}") from None
     if provider not in _PROVIDERS:
         raise InputError(f"{spec}: litellm has no batch API for {provider}; leave --batch out")
     if provider == "mistral":  # whose batches have one model each

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.providers import prices
-from ltgc_cli.providers.quiet import one_line
+from ltgc_cli.text import one_line
 
 SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
 
@@ -87,7 +87,7 @@ def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Ex
     if _NO_PROVIDER in said:
         return ProviderError(
             f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
-            f"{prices.nearest(spec, 'text' if specs == SPECS else 'picture')}"
+            f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'picture')}"
         )
     if status == 404 and "model" not in why.lower():
         return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")

@@ -21,10 +21,11 @@ from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, 
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.identity import file_identity, folder_identity
 from ltgc_cli.providers.images import decode
-from ltgc_cli.providers.quiet import one_line, quiet
+from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import own_settings, pipelines
 from ltgc_cli.providers.t2i.pipelines import Dtype, Loaded
 from ltgc_cli.providers.t2i.writing import encoded, format_of
+from ltgc_cli.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image

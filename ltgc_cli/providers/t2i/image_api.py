@@ -23,8 +23,8 @@ from ltgc_cli.providers import prices, retries
 from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
-from ltgc_cli.providers.quiet import one_line
 from ltgc_cli.providers.t2i import writing
+from ltgc_cli.text import one_line
 
 SPECS = (
     "litellm:gpt-image-1, litellm:azure/DEPLOYMENT, litellm:vertex_ai/imagen-4.0-generate-001, litellm:stability/sd3"

@@ -19,7 +19,7 @@ from msgspec import UNSET
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import ImageRequest
-from ltgc_cli.providers.quiet import one_line
+from ltgc_cli.text import counted, one_line
 
 DEFAULTS = "ltgc_defaults.json"
 """In a model's folder: the steps, guidance, width and height to draw with where a drawing leaves them open."""
@@ -134,7 +134,7 @@ def described(pipeline: Any, drawing: ImageRequest, own: Defaults) -> str:
     if isinstance(guidance, int | float):
         words.insert(0, f"guidance {guidance:g}")
     if isinstance(steps, int):
-        words.insert(0, f"{steps} step{'' if steps == 1 else 's'}")
+        words.insert(0, counted(steps, "step"))
     if getattr(pipeline, "scheduler", None):
         words.append(type(pipeline.scheduler).__name__)
     if drawing.original is not UNSET:

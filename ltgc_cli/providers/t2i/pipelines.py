@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.quiet import no_progress_bars, one_line, quiet
+from ltgc_cli.providers.quiet import no_progress_bars, quiet
 from ltgc_cli.providers.t2i.own_settings import Defaults, defaults, denoiser, kind, parameters
+from ltgc_cli.text import one_line
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 

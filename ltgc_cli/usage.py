@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from ltgc_cli.engine import cents
 from ltgc_cli.ports import Usage, unpriced, used
 from ltgc_cli.records import Made, Metric, Record, identify
+from ltgc_cli.text import cents
 
 
 class UsageSum(msgspec.Struct):
@@ -34,7 +34,7 @@ class UsageSum(msgspec.Struct):
     def priced(self) -> str:
         """Returns what it costs: "0.31", "unknown", "at least 0.31" where some prices are not known; "" for nothing.
 
-        >>> Bill(new=2, dollars=0.5, unpriced=1).priced()
+        >>> UsageSum(new=2, dollars=0.5, unpriced=1).priced()
         'at least 0.50'
         """
         if not self.new:
@@ -44,29 +44,29 @@ class UsageSum(msgspec.Struct):
         return f"{'at least ' if self.unpriced else ''}{cents(self.dollars)}"
 
 
-def worded(bill: UsageSum) -> str:
+def worded(usage: UsageSum) -> str:
     """Returns what it costs as a sentence has it.
 
-    >>> worded(Bill(new=2, dollars=0.5, unpriced=1)), worded(Bill(new=1, unpriced=1)), worded(Bill(new=3))
+    >>> worded(UsageSum(new=2, dollars=0.5, unpriced=1)), worded(UsageSum(new=1, unpriced=1)), worded(UsageSum(new=3))
     ('at least $0.50', 'an unknown sum', 'nothing')
     """
-    if not (bill.dollars or bill.unpriced):
+    if not (usage.dollars or usage.unpriced):
         return "nothing"
-    if not bill.dollars:
+    if not usage.dollars:
         return "an unknown sum"
-    return f"{'at least ' if bill.unpriced else ''}${cents(bill.dollars)}"
+    return f"{'at least ' if usage.unpriced else ''}${cents(usage.dollars)}"
 
 
-def total(bills: Iterable[UsageSum]) -> UsageSum:
-    """Returns the sum of bills.
+def total(usages: Iterable[UsageSum]) -> UsageSum:
+    """Returns the sum of usages.
 
-    >>> total([Bill(new=1, dollars=0.25), Bill(new=2, unpriced=1)])
-    Bill(found=0, new=3, prompt_tokens=0, completion_tokens=0, dollars=0.25, unpriced=1)
+    >>> total([UsageSum(new=1, dollars=0.25), UsageSum(new=2, unpriced=1)])
+    UsageSum(found=0, new=3, prompt_tokens=0, completion_tokens=0, dollars=0.25, unpriced=1)
     """
     whole = UsageSum()
-    for bill in bills:
+    for one in usages:
         for name in UsageSum.__struct_fields__:
-            setattr(whole, name, getattr(whole, name) + getattr(bill, name))
+            setattr(whole, name, getattr(whole, name) + getattr(one, name))
     return whole
 
 
@@ -84,7 +84,7 @@ _STAGES = {
 def sums(records: Iterable[Record], by: Sequence[str]) -> dict[tuple[str, ...], UsageSum]:
     """Returns what the records cost, by the values of `by`, in the order in which these first came.
 
-    Drawings count as render, those that filter had made again too. What was free and used no tokens is left out.
+    Generated images count as render, also where filter had them made again. What was free is left out.
     """
     found: dict[tuple[str, ...], UsageSum] = {}
     for record in records:
@@ -113,8 +113,8 @@ def rows(found: Mapping[tuple[str, ...], UsageSum]) -> list[tuple[str, ...]]:
     width = len(next(iter(found), ("", "")))
     named = [*found.items(), (("all", *[""] * (width - 1)), total(found.values()))]
     return [
-        (*key, f"{bill.new:,}", f"{bill.prompt_tokens:,}", f"{bill.completion_tokens:,}", bill.priced())
-        for key, bill in named
+        (*key, f"{one.new:,}", f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}", one.priced())
+        for key, one in named
     ]
 
 

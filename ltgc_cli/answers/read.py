@@ -1,4 +1,4 @@
-"""Reads the answers of language models: which lines are descriptions, and of every other line why not.
+"""Reads an answer of a language model: which lines are descriptions, and of every other line why not.
 
 What plainly describes the class in another form ("The image shows a crane standing in a marsh") is put into
 Template 1; what lint.py calls fatal is dropped.
@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 from ltgc_cli.answers import lint, tidy, unseen
 from ltgc_cli.answers import phrases as p
-from ltgc_cli.answers.lines import Line, cut, lines, said, value_at
+from ltgc_cli.answers.lines import AnswerLine, cut, lines, plain_text, value_at
 from ltgc_cli.answers.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
-from ltgc_cli.answers.spelling import features, masked, names, stems
-
-__all__ = ["Read", "descriptions", "excluded", "features"]
+from ltgc_cli.answers.spelling import Words, masked, names, stems, words
 
 
 class _Class(NamedTuple):
@@ -28,11 +26,13 @@ class _Class(NamedTuple):
     names: re.Pattern[str]
 
 
-class Read(NamedTuple):
+class Parsed(NamedTuple):
     """What was found in an answer: Template-1 sentences, and each dropped line with its reason."""
 
     texts: list[str]
     dropped: list[tuple[str, str]]
+    marks: list[tuple[lint.Mark, ...]]
+    """What is to be said against each text, which is kept all the same: that it repeats an earlier one, say."""
 
 
 HEADING = "is a heading"
@@ -47,7 +47,7 @@ _LONGEST = 2_000
 _LONGEST_LINE = 20_000
 
 
-def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> Read:
+def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> Parsed:
     """Returns the Template-1 sentences of an answer about the class `name`, normalised, in order.
 
     Every sentence comes back as `A photo of the class NAME, …`: list marks, bold, quotes and literal braces are
@@ -62,7 +62,7 @@ def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] =
     for piece, line, under in _pieces(answer, cls):
         last, reason = _plain(piece, cls), ""
         if not last or line.cut:
-            last, reason = _read(piece, line, under, cls)
+            last, reason = _sentence(piece, line, under, cls)
         if reason:
             dropped.append((piece, reason))
         else:
@@ -70,7 +70,17 @@ def descriptions(answer: str, name: str, subject: str, synonyms: Sequence[str] =
             ended.append(line.whole or piece.endswith(p.ENDS))
     if len(texts) > 2 and all(ended[:-1]) and not ended[-1] and last == texts[-1]:
         dropped.append((texts.pop().rstrip("."), CUT))
-    return Read(texts, dropped)
+    return Parsed(texts, dropped, _marks(texts, cls))
+
+
+def _marks(texts: Sequence[str], cls: _Class) -> list[tuple[lint.Mark, ...]]:
+    """Returns what the linter says of each text; the earlier ones are those that it must not repeat."""
+    earlier: set[Words] = set()
+    marks = []
+    for text in texts:
+        marks.append(lint.lint(text, cls.name, cls.subject, cls.synonyms, earlier))
+        earlier.add(words(text, cls.name))
+    return marks
 
 
 _CLEAN = re.compile(r", [a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
@@ -100,11 +110,11 @@ def _plain(text: str, cls: _Class) -> str:
     return "" if lint.broken_off(rest) or tidy.empty(rest, cls.name) else f"A photo of the class {cls.name}{rest}"
 
 
-def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, Line, str]]:
+def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, AnswerLine, str]]:
     """Returns each sentence that may be a description, its line, and what the heading above it is of."""
     under = ""
     if _plain(answer, cls):
-        yield answer, Line(answer), under
+        yield answer, AnswerLine(answer), under
         return
     for line in lines(answer, cls.name, cls.names):
         bare = _bare(line.text)
@@ -115,7 +125,7 @@ def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, Line, str]]:
             continue
         heading = _is_heading(bare, line, cls)
         if heading:
-            under = "features" if p.FEATURES.search(bare) else "scenes" if p.SCENES.search(bare) else ""
+            under = _of(bare)
         for piece in [bare] if heading or len(bare) > _LONGEST_LINE else cut(bare):
             for one in captions(piece, cls.names):
                 yield one.strip(p.QUOTES), line._replace(heading=heading), under
@@ -135,13 +145,13 @@ _BRACES = re.compile(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|an
 _COUNTED = re.compile(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$", re.IGNORECASE)
 
 
-def _is_heading(bare: str, line: Line, cls: _Class) -> bool:
+def _is_heading(bare: str, line: AnswerLine, cls: _Class) -> bool:
     if bare.endswith(":"):
         return True
     return line.heading and not (p.LEAD.match(bare) and cls.names.search(bare))
 
 
-def _read(piece: str, line: Line, under: str, cls: _Class) -> tuple[str, str]:
+def _sentence(piece: str, line: AnswerLine, under: str, cls: _Class) -> tuple[str, str]:
     """Returns a piece as a Template-1 sentence, or the reason why it is none."""
     if len(piece) > _LONGEST:
         return "", LONG
@@ -227,27 +237,27 @@ _ANNOUNCING = re.compile(
 _WORD = re.compile(r"[a-z]{3,}", re.IGNORECASE)
 
 
-def excluded(answer: str, count: int) -> set[int]:
+def numbers(answer: str, count: int) -> set[int]:
     """Returns the numbers from 1 to `count` that an answer to Prompt 3 lists; empty for "none".
 
     A list is a JSON value, or numbers with nothing before them but words that announce them. A sentence of prose that
     happens to hold a number is no list.
 
-    >>> sorted(excluded("2, 5 and 7.", 6)), sorted(excluded('{"numbers": [3]}', 6))
+    >>> sorted(numbers("2, 5 and 7.", 6)), sorted(numbers('{"numbers": [3]}', 6))
     ([2, 5], [3])
     """
-    text = said(answer).strip()
+    text = plain_text(answer).strip()
     opened = re.search(r"[\[{]\s*[\"\[{\d\]]", text)
     if opened and not _WORD.search(_ANNOUNCING.sub("", text[: opened.start()])):
         value, end = value_at(text, opened.start())
         # Of a list that was broken off the last number may be half of one.
-        numbers = _numbers(value) if end >= 0 else re.findall(r"(?<![\w.])\d{1,9}(?=\s*[,\]}])", text)
-        return {int(number) for number in numbers} & set(range(1, count + 1))
+        listed = _numbers(value) if end >= 0 else re.findall(r"(?<![\w.])\d{1,9}(?=\s*[,\]}])", text)
+        return {int(number) for number in listed} & set(range(1, count + 1))
     text = re.sub(r"\([^()]*\)", "", text)
     if _WORD.search(_ANNOUNCING.sub("", text)) or re.search(r"\d[ \n]+(?!and|or|to)[a-z]", text, re.IGNORECASE):
         return set()
-    listed = re.findall(r"(?<!\d)(\d{1,9})(?!\d)(?: ?[-–—] ?(\d{1,9})(?!\d))?", text)
-    ends = [(int(first), int(last or first)) for first, last in listed]
+    ranges = re.findall(r"(?<!\d)(\d{1,9})(?!\d)(?: ?[-–—] ?(\d{1,9})(?!\d))?", text)
+    ends = [(int(first), int(last or first)) for first, last in ranges]
     return {number for number in range(1, count + 1) if any(first <= number <= last for first, last in ends)}
 
 
