@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ltgc_cli.cli import app
+from ltgc_cli.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,8 +23,9 @@ OTHERS = [
     "ltgc_cli/embedded/MODEL_CARD.md",
 ]
 """Pages whose links are looked at too."""
-COMMANDS = [["cache", name] for name in typer.main.get_command(app).commands["cache"].commands] + [
-    [name] for name in typer.main.get_command(app).commands if name != "cache"
+GROUP = typer.main.get_command(app)
+COMMANDS = [["cache", name] for name in GROUP.get_command(None, "cache").commands] + [
+    [name] for name in GROUP.list_commands(None) if name != "cache"
 ]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 SLOW = ("ltgc demo", "ltgc run")
