@@ -74,11 +74,15 @@ class Description(Record, frozen=True, kw_only=True):
     """What the linter says of it, where it is kept all the same: `over 77 tokens`."""
 
 
+_THRESHOLD: float | None = msgspec.field(default=None, name="bar")
+"""Records have the names of their first version."""
+
+
 class Template(Record, frozen=True, kw_only=True):
-    """C_y, the sentence with the class's most distinctive features, and the bar that its images must reach."""
+    """C_y, the sentence with the class's most distinctive features, and the threshold that its images must reach."""
 
     text: str
-    bar: float | None = None
+    threshold: float | None = _THRESHOLD
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +91,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     sha256: str
     score: float
-    rival: str = ""
+    nearest: str = msgspec.field(default="", name="rival")
     """The other class that it is closest to, where that was asked (`--margin`)."""
     margin: float | None = None
     """How much closer it is to its own class than to that one: the difference of their raw cosines."""
@@ -114,7 +118,7 @@ class Image(Record, frozen=True, kw_only=True):
     name: str = ""
     """Where an original came from, relative to its data set."""
     score: float | None = None
-    bar: float | None = None
+    threshold: float | None = _THRESHOLD
     scale: str = ""
     history: tuple[Step, ...] = ()
 
@@ -128,7 +132,7 @@ class Rejected(Record, frozen=True, kw_only=True):
     sha256: str = ""
     format: str = "png"
     score: float | None = None
-    bar: float | None = None
+    threshold: float | None = _THRESHOLD
     scale: str = ""
     history: tuple[Step, ...] = ()
 

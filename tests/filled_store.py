@@ -61,7 +61,7 @@ GENERATED = identify(
         text=TEXT.text,
         parents=(TEXT.id, "0123456789abcdef"),
         score=0.75,
-        bar=0.5,
+        threshold=0.5,
         made=Made(model="sd-turbo", seed=7, attempt=1),
         history=(Step(text="first", sha256="dd" * 32, score=0.25), Step(text="second", sha256=SHA, score=0.75)),
     ),

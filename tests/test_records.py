@@ -144,7 +144,7 @@ def test_keys_are_written_in_one_order_what_it_says_then_where_it_is_from_then_u
     [
         Class(id="1", label=0, class_="crane", count=0, shot="few", tail=False, sense="bird", data="birds"),
         Description(id="1", label=0, class_="crane", text="a", origin="described"),
-        Template(id="1", label=0, class_="crane", text="a", bar=0.25),
+        Template(id="1", label=0, class_="crane", text="a", threshold=0.25),
         Image(id="1", origin="original", sha256="ab", history=(Step(text="a", sha256="ab", score=-0.5),)),
         Rejected(id="1", label=0, class_="crane", of="image", reason="below the bar"),
         Failure(id="1", stage="render", reason="refused"),
@@ -164,7 +164,7 @@ def test_every_kind_reads_what_it_wrote(record):
 def test_changing_a_record_keeps_the_keys_that_ltgc_does_not_know():
     line = '{"kind":"template","id":"7","label":3,"class":"crane","text":"a","mine":{"deep":[1]},"licence":"CC0"}'
 
-    assert dump(evolve(parse(line), bar=0.25)) == (
+    assert dump(evolve(parse(line), threshold=0.25)) == (
         '{"kind":"template","id":"7","label":3,"class":"crane","text":"a","bar":0.25,"mine":{"deep":[1]},"licence":"CC0"}'
     )
 

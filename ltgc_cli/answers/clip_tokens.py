@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-MOST = 77
+_MOST = 77
 """What CLIP's text encoder takes, the tokens of the start and the end included; what is over it is cut off."""
 
 _PIECE = re.compile(r"[a-z]+|\d|[^\sa-z\d]", re.IGNORECASE)
@@ -26,12 +26,12 @@ def may_be_over(text: str) -> bool:
     CLIP's vocabulary has nearly every pair of letters, so a word hardly ever has more tokens than half its letters.
     """
     letters = len(text) - text.count(" ")
-    return not text.isascii() or (letters + len(_PIECE.findall(text))) // 2 + 2 > MOST
+    return not text.isascii() or (letters + len(_PIECE.findall(text))) // 2 + 2 > _MOST
 
 
 def over(text: str) -> bool:
     """Returns whether CLIP would cut a text off."""
-    return may_be_over(text) and count(text) > MOST
+    return may_be_over(text) and count(text) > _MOST
 
 
 def count(text: str) -> int:

@@ -27,8 +27,8 @@ class AnswerLine(NamedTuple):
     """What it stood in was not closed: it is cut off."""
 
 
-SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot|view|close-? ?up|portrait)s?"
-_PHOTO = rf"(?:(?:an?|the|one|another)\s)?(?:[\w-]+\s){{0,3}}?{SHOT} (?:of|showing|depicting|featuring)\b"
+_SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot|view|close-? ?up|portrait)s?"
+_PHOTO = rf"(?:(?:an?|the|one|another)\s)?(?:[\w-]+\s){{0,3}}?{_SHOT} (?:of|showing|depicting|featuring)\b"
 _BEGINS = re.compile(rf"[\W_]*{_PHOTO}", re.IGNORECASE)
 _LEAD = r"\b(?:(?:an?|the) )?(?:photo(?:graph)?|picture|image) of "
 

@@ -39,8 +39,8 @@ HEADING = "is a heading"
 REFUSAL = "is a refusal"
 OLD = "is the description that was to be refined"
 LONG = "is too long for a description"
-CUT = lint.RULES["truncated"].says
-ECHO = lint.RULES["placeholder echo"].says
+CUT = lint.RULES["truncated"].reason
+ECHO = lint.RULES["placeholder echo"].reason
 
 _LONGEST = 2_000
 """Characters of one description. What is longer is none, and is not looked at any closer."""

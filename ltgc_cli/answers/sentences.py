@@ -11,7 +11,7 @@ from ltgc_cli.answers.spelling import MASK, masked, stems, unmasked
 
 FORM = "is not in the form of Template 1"
 TALK = "is talk around the list"
-OTHER = lint.RULES["wrong class"].says
+OTHER = lint.RULES["wrong class"].reason
 UNNAMED = "does not name the class"
 DENIED = "says that the class is not there"
 DOUBT = "is not sure of the class"

@@ -105,10 +105,9 @@ _NOTHING = (
     "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
     " different many several unique distinct distinctive specific typical characteristic etc so on feature features"
     " characteristics scene scenes setting settings appearance image photo picture class interesting beautiful"
-    " attractive"
-    " stunning striking remarkable notable special amazing wonderful impressive look looks condition"
-    " conditions environment environments background backgrounds location locations context contexts place places angle"
-    " angles pose poses lighting"
+    " attractive stunning striking remarkable notable special amazing wonderful impressive look looks condition"
+    " conditions environment environments background backgrounds location locations context contexts place places"
+    " angle angles pose poses lighting"
 )
 _SAY_NOTHING = frozenset(_NOTHING.split())
 

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
-from ltgc_cli.engine import cents
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question
 from ltgc_cli.providers import prices, torch_setup
 from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.text import cents
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
 KINDS: tuple[Kind, ...] = ("lmm", "llm", "t2i", "clip")

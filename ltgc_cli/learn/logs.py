@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.settings import LogName
 
-LogName = Literal["tensorboard", "wandb"]
 Log = Callable[[int, Mapping[str, float]], object]
 """Logs a report: its step, and its values by name."""
 

@@ -26,13 +26,12 @@ from ltgc_cli.learn.losses import LOSSES
 from ltgc_cli.learn.settings import checked, resolved, total_steps
 from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, run_id, swap_weights
 from ltgc_cli.providers.clip.open_clip import Loaded
-from ltgc_cli.settings import Training
+from ltgc_cli.settings import Precision, Training
 
 REPORT_EVERY = 10
 """Steps. The loss is read from the device only then: reading it makes the device wait."""
 METRICS = "metrics.jsonl"
 
-Precision = Literal["auto", "float32", "bfloat16"]
 Row = dict[str, Any]
 """A report: the step, the mean `loss` since the last one, `lr`, `images_per_second`, and `val` where it was measured:
 the class-mean accuracy on the validation set in percent."""
@@ -149,7 +148,7 @@ def train(
             torch.autograd.backward(loss)
             losses.append(loss.detach())
         here.average([weight.grad for weight in weights.values() if weight.grad is not None])
-        torch.nn.utils.clip_grad_norm_(weights.values(), settings.clip_norm)
+        torch.nn.utils.clip_grad_norm_(weights.values(), settings.clip_norm or torch.inf)
         optimizer.step()
         optimizer.zero_grad()
         ema_update(now.ema, weights, now.step, settings.ema)

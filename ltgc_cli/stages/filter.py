@@ -61,7 +61,7 @@ class Try(msgspec.Struct, kw_only=True):
     image: Image
     cls: Class
     template: Template
-    bar: float | None
+    threshold: float | None
     text: str
     sha256: str
     format: str
@@ -199,7 +199,7 @@ def _detect(tries: Sequence[Try], judge: Judge) -> None:
         said = judge.verdicts.get((t.cls.label, t.sha256))
         t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=score, verdict=said or "")]
         t.drawn = [*t.drawn, (t.format, t.made)]
-        t.passed = said == "keep" if said else t.bar is None or score >= t.bar
+        t.passed = said == "keep" if said else t.threshold is None or score >= t.threshold
         reached += [(t, value)] if t.passed and not said else []
     if judge.others and judge.settings.margin is not None:
         _compare(reached, judge.others, judge.settings.margin)
@@ -212,7 +212,7 @@ def _compare(reached: Sequence[tuple[Try, float]], others: Others, least: float)
             t.passed, t.trouble = False, f"could not be compared with other classes: {other}"
             continue
         margin = round(own - other.cosine, 6)
-        t.steps[-1] = msgspec.structs.replace(t.steps[-1], rival=others.names[other.text], margin=margin)
+        t.steps[-1] = msgspec.structs.replace(t.steps[-1], nearest=others.names[other.text], margin=margin)
         t.passed = margin >= least
 
 
@@ -221,7 +221,7 @@ def _first(image: Image, cls: Class, templates: Mapping[int, Template], limits: 
         image=image,
         cls=cls,
         template=templates[cls.label],
-        bar=limits[cls.label],
+        threshold=limits[cls.label],
         text=image.text,
         sha256=image.sha256,
         format=image.format,
@@ -281,7 +281,7 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
         records.append(identify(failed, t.trouble))
     if best and (t.passed or (settings.never_pass == "best" and best.verdict != "reject")):
         picture = {"sha256": best.sha256, "format": format, "text": best.text, "made": made, "score": best.score}
-        return [evolve(t.image, **picture, bar=t.bar, scale=settings.scale, history=history), *records]
+        return [evolve(t.image, **picture, threshold=t.threshold, scale=settings.scale, history=history), *records]
     reason = _reason(t, best, settings.margin)
     rejected = Rejected(
         label=t.cls.label,
@@ -296,7 +296,7 @@ def _outcome(t: Try, settings: Judging) -> list[Record]:
         parents=(t.image.id, *(t.image.parents if t.image.history else ())),
         made=made,
         rest=t.image.rest,
-        bar=t.bar,
+        threshold=t.threshold,
         scale=settings.scale,
         history=history,
     )
@@ -323,9 +323,9 @@ def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) ->
         times = "its one drawing" if drawings == 1 else f"each of its {drawings} drawings"
         return f"scored below the class's bar in {times}"
     if best.margin < 0:
-        verdict = f"closer to class {best.rival} than to its own, by {-best.margin:.6g}"
+        verdict = f"closer to class {best.nearest} than to its own, by {-best.margin:.6g}"
     else:
-        verdict = f"only {best.margin:.6g} closer to its own class than to {best.rival}; {least:.6g} is wanted"
+        verdict = f"only {best.margin:.6g} closer to its own class than to {best.nearest}; {least:.6g} is wanted"
     return verdict if drawings == 1 else f"{verdict}; none of its {drawings} drawings passed"
 
 
@@ -355,4 +355,4 @@ def _rows(
             continue
         rows += outcomes.get(id(row), [row])
     template = templates.get(group.cls.label)
-    return [*rows, evolve(template, bar=limits[group.cls.label])] if template else rows
+    return [*rows, evolve(template, threshold=limits[group.cls.label])] if template else rows

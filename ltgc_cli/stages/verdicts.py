@@ -94,7 +94,7 @@ def _image(row: Record, descriptions: list[Description]) -> Image:
         format=row.format,
         text=row.text,
         score=row.score,
-        bar=row.bar,
+        threshold=row.threshold,
         scale=row.scale,
         history=row.history,
     )

@@ -114,7 +114,7 @@ CRANE: list[Record] = [
     Image(label=0, class_="crane", sha256=sha("real"), origin="original"),
     Image(label=0, class_="crane", sha256=sha("not asked"), origin="original"),
     Image(label=0, class_="crane", sha256=sha("drawn"), origin="generated", score=0.8, scale="paper"),
-    Template(label=0, class_="crane", text="A photo of the class crane with long legs.", bar=0.7),
+    Template(label=0, class_="crane", text="A photo of the class crane with long legs.", threshold=0.7),
 ]
 
 

@@ -46,7 +46,7 @@ def test_a_drawing_passes_when_it_reaches_the_bar_and_fails_below_it(scale, thre
 
     assert accepted(rows) == [sentence("good")]
     (image,), (rejected,), (template,) = of(Image, rows), of(Rejected, rows), of(Template, rows)
-    assert image.bar == rejected.bar == template.bar == threshold
+    assert image.threshold == rejected.threshold == template.threshold == threshold
     assert (image.scale, rejected.scale) == (scale, scale)
     assert image.score == round(scaled(reaching, scale), 6)
     assert rejected.score == round(scaled(missing, scale), 6)
@@ -83,7 +83,7 @@ def test_the_calibrated_bar_is_what_nine_in_ten_of_the_class_s_own_images_reach(
     }
     rows = run([group("good", "bad", originals=5)], cosines, settings=CALIBRATED)
 
-    assert of(Template, rows)[0].bar == 0.228 == round(numpy.percentile(own, 10), 6)
+    assert of(Template, rows)[0].threshold == 0.228 == round(numpy.percentile(own, 10), 6)
     assert accepted(rows) == [sentence("good")]
 
 
@@ -102,7 +102,7 @@ def test_a_class_of_few_images_takes_the_bar_that_is_common_to_the_tail():
     )
 
     common = round(numpy.percentile(own["crane"] + own["seal"], 10), 6)
-    assert [(t.class_, t.bar) for t in of(Template, rows)] == [
+    assert [(t.class_, t.threshold) for t in of(Template, rows)] == [
         ("crane", round(numpy.percentile(own["crane"], 10), 6)),
         ("seal", common),
         ("wren", common),
@@ -113,7 +113,7 @@ def test_an_original_that_cannot_be_scored_is_left_out_of_the_bar():
     cosines = {f"crane {number}": 0.2 for number in range(5)} | {"crane 5": Refused("broken"), drawn("x"): 0.3}
     rows = run([group("x", originals=6)], cosines, settings=CALIBRATED)
 
-    assert of(Template, rows)[0].bar == 0.2
+    assert of(Template, rows)[0].threshold == 0.2
 
 
 def test_without_an_original_image_there_is_nothing_to_calibrate_by_and_nothing_is_drawn_or_refined():

@@ -20,7 +20,7 @@ def test_a_drawing_that_passes_at_once_is_neither_refined_nor_redrawn():
     assert image == evolve(
         a_drawing("tall"),
         score=0.35,
-        bar=0.3,
+        threshold=0.3,
         scale="cosine",
         history=(Step(text=sentence("tall"), sha256=sha(drawn("tall")), score=0.35),),
     )
@@ -115,7 +115,7 @@ def test_what_never_passes_is_rejected_with_its_whole_history():
         text=sentence("second"),
         sha256=sha(drawn("second")),
         score=0.25,
-        bar=0.3,
+        threshold=0.3,
         scale="cosine",
         history=(
             Step(text=sentence("first"), sha256=sha(drawn("first")), score=0.1),
@@ -133,7 +133,7 @@ def test_a_person_who_wants_every_description_drawn_gets_the_best_of_what_never_
     settings = Judging(scale="cosine", threshold=0.3, never_pass="best")
     (image,) = of(Image, run([group("first")], cosines, refine=refine, settings=settings))
 
-    assert (image.text, image.sha256, image.score, image.bar) == (
+    assert (image.text, image.sha256, image.score, image.threshold) == (
         sentence("second"),
         sha(drawn("second")),
         0.25,
@@ -174,7 +174,7 @@ def test_mode_score_needs_no_original_image():
 def test_mode_score_on_the_calibrated_scale_has_no_bar():
     rows = run([group("x")], {drawn("x"): 0.1}, settings=Judging(mode="score"))
 
-    assert (of(Image, rows)[0].bar, of(Template, rows)[0].bar) == (None, None)
+    assert (of(Image, rows)[0].threshold, of(Template, rows)[0].threshold) == (None, None)
 
 
 # --- provenance

@@ -46,9 +46,9 @@ def test_the_history_says_which_class_is_the_nearest_and_how_far_it_is():
         for kind, cosine in [(Image, 0.4), (Rejected, 0.32)]
     )
 
-    step = Step(text=sentence("x"), sha256=sha(drawn("x")), score=0.4, rival="heron", margin=0.05)
+    step = Step(text=sentence("x"), sha256=sha(drawn("x")), score=0.4, nearest="heron", margin=0.05)
     assert image.history == (step,)
-    assert (rejected.history[0].rival, rejected.history[0].margin) == ("heron", -0.03)
+    assert (rejected.history[0].nearest, rejected.history[0].margin) == ("heron", -0.03)
     assert '"score":0.32,"rival":"heron","margin":-0.03}]' in dump(rejected)
 
 

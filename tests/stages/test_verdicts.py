@@ -60,7 +60,7 @@ def test_what_a_person_keeps_passes_at_once_whatever_its_score():
     rows = run([group("tall")], {drawn("tall"): 0.1}, verdicts=said("tall", "keep"), generate=lambda _: 1 / 0)
 
     (image,) = of(Image, rows)
-    assert (image.text, image.score, image.bar) == (sentence("tall"), 0.1, 0.3)
+    assert (image.text, image.score, image.threshold) == (sentence("tall"), 0.1, 0.3)
     assert image.history == (Step(text=sentence("tall"), sha256=image.sha256, score=0.1, verdict="keep"),)
 
 
@@ -236,8 +236,8 @@ def test_a_drawing_that_a_person_keeps_is_the_image_that_it_was_but_for_what_fil
     (image,) = verdicts.accepted(Group(CRANE, filtered(rejected=("dark",))), said("dark", "keep"))
 
     assert image.parents == (description.id,)
-    assert evolve(image, score=None, bar=None, scale="", history=()) == rows[-1]
-    assert (image.score, image.bar, image.scale, len(image.history)) == (0.1, 0.3, "cosine", 1)
+    assert evolve(image, score=None, threshold=None, scale="", history=()) == rows[-1]
+    assert (image.score, image.threshold, image.scale, len(image.history)) == (0.1, 0.3, "cosine", 1)
 
 
 def test_a_class_that_nothing_is_kept_of_stays_the_very_lines_that_it_was():
