@@ -120,6 +120,8 @@ def _converted(one: Setting, value: Any) -> Any:
     base = one.base
     if value is None or value == one.default or (one.choices and isinstance(value, str)):
         return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
+    if base is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
     if base is Path:
         return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
     if get_origin(base) is tuple:

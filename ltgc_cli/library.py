@@ -311,4 +311,4 @@ def store_of(given: Given, cache_dir: Path | None) -> Store:
     """Returns the store that is named, or that the records lie in, or that the commands use."""
     if not cache_dir and isinstance(given, Records) and given.artifact:
         return Store(given.artifact.parents[2])
-    return Store(cache_dir or chain.folder_of(_configured("report", {})))
+    return Store(cache_dir or _configured("report", {})[Storage].folder)

@@ -32,7 +32,7 @@ COMMANDS = {
         "reflect": ("stages", "Drop repeats, and ask until there are enough (Prompt 3)."),
         "render": ("stages", "Generate one image per description."),
         "filter": ("stages", "Reject images unlike their class, regenerate them (Prompts 4, 5)."),
-        "mix-train": ("stages", "Fine-tune CLIP on original and generated images, mixed (BalanceMix)."),
+        "mix-train": ("stages", "Fine-tune CLIP on mixes of original and generated images."),
         "eval": ("stages", "Measure accuracy over many-, medium- and few-shot classes."),
     },
     "Results": {

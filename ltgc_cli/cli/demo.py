@@ -10,7 +10,7 @@ from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config, configure
-from ltgc_cli.settings import Demo, Report
+from ltgc_cli.settings import Demo, Report, Storage
 
 if TYPE_CHECKING:
     from ltgc_cli.records import Record
@@ -38,7 +38,7 @@ def demo(config: Config) -> None:
     from ltgc_cli.store import Store
 
     settings = config[Demo]
-    folder = chain.folder_of(config)
+    folder = config[Storage].folder
     data = f"digits-lt:{settings.seed}"
     console.notice(
         f"Ten classes of real handwriting, from 110 training images down to 4 ({data}). "

@@ -12,7 +12,7 @@ from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.pipeline.stage import Ran
-from ltgc_cli.settings import Doctor
+from ltgc_cli.settings import Doctor, Storage
 from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
@@ -35,14 +35,13 @@ def doctor(config: Config) -> Ran:
     LTGC_LLM=gpt-4o ltgc doctor --ask
     """
     from ltgc_cli.doctor.models import configured
-    from ltgc_cli.pipeline.chain import folder_of
 
     s = config[Doctor]
     specs: Any = {"lmm": s.lmm, "llm": s.llm, "t2i": s.t2i, "clip": s.clip}
     models = configured(specs, s.api_base, s.t2i_api_base, settings_file.load() or {})
     servers = {"--api-base": s.api_base, "--t2i-api-base": s.t2i_api_base} if s.ask else {}
     addresses = {flag: url for flag, url in servers.items() if url}
-    found = _run(_steps(models, addresses, folder_of(config), s.ask))
+    found = _run(_steps(models, addresses, config[Storage].folder, s.ask))
     _show(found, s.json)
     problems = [check for check in found if check.state == "problem"]
     console.notice(f"doctor: {counted(len(problems), 'problem') if problems else 'no problems'}")

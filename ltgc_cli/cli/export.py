@@ -6,7 +6,7 @@ from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.settings import Export, Input
+from ltgc_cli.settings import Export, Input, Storage
 
 
 @command(app)
@@ -23,13 +23,12 @@ def export(config: Config) -> None:
     ltgc export -i filtered.jsonl --out new/ --format list   # for --data new/list.txt --classes new/classes.csv
     """
     from ltgc_cli.pipeline import export as exporting
-    from ltgc_cli.pipeline.chain import folder_of
     from ltgc_cli.pipeline.dry_run import real
     from ltgc_cli.pipeline.streams import Streams, reading
     from ltgc_cli.store import Store
 
     with reading(Streams(config[Input].input), "export") as given:
-        done = exporting.export(real(given), Store(folder_of(config)), config[Export])
+        done = exporting.export(real(given), Store(config[Storage].folder), config[Export])
     console.notice(
         f"export: {done.images:,} images of {done.classes:,} classes in {config[Export].out}, with classes.csv"
     )

@@ -14,7 +14,7 @@ from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.settings import Data, Init
+from ltgc_cli.settings import Data, Init, Storage
 
 if TYPE_CHECKING:
     from ltgc_cli.learn.datasets import Dataset, Source
@@ -38,7 +38,6 @@ def init(config: Config, ctx: typer.Context) -> None:
     """
     from ltgc_cli.learn import datasets
     from ltgc_cli.pipeline import forecast, generate
-    from ltgc_cli.pipeline.chain import folder_of
     from ltgc_cli.pipeline.class_table import class_record
 
     settings = config[Init]
@@ -52,7 +51,7 @@ def init(config: Config, ctx: typer.Context) -> None:
     table = [class_record(info, below) for info in train.classes]
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
     models = {"lmm": settings.lmm, "llm": settings.llm, "t2i": settings.t2i, "clip": settings.clip}
-    values = {**models, "k": settings.k, "price": settings.price, "cache_dir": folder_of(config)}
+    values = {**models, "k": settings.k, "price": settings.price, "cache_dir": config[Storage].folder}
     found = forecast.forecast(train, below, values)
     about += _priced(found, models, sum(cls.tail for cls in table), settings.k)
     for line in about:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.settings import Input, Report
+from ltgc_cli.settings import Input, Report, Storage
 
 
 @command(app)
@@ -18,10 +18,9 @@ def report(config: Config) -> None:
     ltgc report -i eval.jsonl -o report.html
     ltgc eval -i trained.jsonl --data birds-test/ | ltgc report --title "Birds, first run"
     """
-    from ltgc_cli.pipeline.chain import folder_of
     from ltgc_cli.pipeline.report import write_report
     from ltgc_cli.pipeline.streams import Streams, reading
     from ltgc_cli.store import Store
 
     with reading(Streams(config[Input].input), "report") as given:
-        write_report(given, Store(folder_of(config)), config[Report])
+        write_report(given, Store(config[Storage].folder), config[Report])

@@ -24,7 +24,6 @@ def review(config: Config) -> None:
     ltgc filter -i rendered.jsonl --verdicts verdicts.jsonl        # what is rejected is rewritten and generated again
     ltgc mix-train -i filtered.jsonl --verdicts verdicts.jsonl --data birds/    # or: is not trained on
     """
-    from ltgc_cli.pipeline.chain import folder_of
     from ltgc_cli.pipeline.dry_run import real
     from ltgc_cli.pipeline.streams import Streams, reading
     from ltgc_cli.review.site import serve
@@ -36,7 +35,7 @@ def review(config: Config) -> None:
     with reading(Streams(stream), "review") as given:
         rows = list(real(given))
     name = str(stream or "filtered.jsonl")
-    serve(Store(folder_of(config)), rows, settings.verdicts, port=settings.port, browser=opens, stream=name)
+    serve(Store(config[Storage].folder), rows, settings.verdicts, port=settings.port, browser=opens, stream=name)
 
 
 def _someone_sits_here() -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ltgc_cli import providers
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
@@ -36,14 +37,10 @@ GENERATING = ("describe", "extend", "reflect", "render", "filter")
 """The stages that make the generated images."""
 
 
-def folder_of(config: Config) -> Path:
-    """Returns the folder of the store that a command uses."""
-    return config[Storage].folder
-
-
 def run(config: Config, streams: Streams) -> Ran:
     """Returns what a stage did: its lines are written, its artifact is in the store."""
-    session = Session(folder_of(config), _limits(config), config.get("record"))
+    _check_batch(config)
+    session = Session(config[Storage].folder, _limits(config), config.get("record"))
     stage = _built(session, config, streams)
     if processes.rank():
         follow(stage, streams, session)
@@ -107,12 +104,21 @@ def _limits(config: Config) -> Limits:
 
 def _dry_session(config: Config, *, for_batch: bool = False) -> DrySession:
     half_price = bool(config.get("half_price"))
-    return DrySession(folder_of(config), _limits(config), half_price=half_price, for_batch=for_batch)
+    return DrySession(config[Storage].folder, _limits(config), half_price=half_price, for_batch=for_batch)
+
+
+def _check_batch(config: Config) -> None:
+    """Raises InputError for a model that has no batch API, where its answers are there already too."""
+    if config.get("half_price") and not providers.is_real(spec := _asked(config)):
+        raise InputError(f"--batch: {spec} has no batch API; leave it out")
+
+
+def _asked(config: Config) -> str:
+    return str(config.get("lmm") or config.get("llm"))
 
 
 def _ask_in_batch(session: Session, config: Config, path: Path | None) -> None:
     """Asks a provider's batch API what a stage will ask, which a dry run of it finds out."""
     dry = _dry_session(config, for_batch=True)
     drain(STAGES[config.command](dry, config), path)
-    spec = config.get("lmm") or config.get("llm")
-    session.ask_in_batch(str(spec), config[Asking].api_base, dry.questions)
+    session.ask_in_batch(_asked(config), config[Asking].api_base, dry.questions)

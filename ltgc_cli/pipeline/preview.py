@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 from ltgc_cli import console, prompts, records
 from ltgc_cli.config import Config
-from ltgc_cli.pipeline.chain import folder_of
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.records import Metric
-from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits
+from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits, Storage
 from ltgc_cli.stages import preview
 
 _WIDE = 110
@@ -31,7 +30,7 @@ class Preview(NamedTuple):
 def measure(config: Config, streams: Streams) -> Preview:
     """Returns how the images of a stream score. Nothing is rewritten or regenerated."""
     settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
-    session = Session(folder_of(config), config[Limits], config.get("record"))
+    session = Session(config[Storage].folder, config[Limits], config.get("record"))
     seeing = {"batch": computing.batch, "device": computing.device}
     llm, ask = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, **seeing)

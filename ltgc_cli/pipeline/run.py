@@ -16,7 +16,7 @@ from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
-from ltgc_cli.settings import Report, Run, RunStage
+from ltgc_cli.settings import Report, Run, RunStage, Storage
 from ltgc_cli.store import Store
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
@@ -116,7 +116,7 @@ def _run(job: Job, configs: Sequence[tuple[Step, Config]], given: Path | None, o
         path = job.run.out / step.file
         if step.command == "report":
             with reading(Streams(input=given, called=True), "report") as rows:
-                write_report(rows, Store(chain.folder_of(config)), config.changed(output=path)[Report])
+                write_report(rows, Store(config[Storage].folder), config.changed(output=path)[Report])
             continue
         run_folder.note(path)  # the stage may replace the artifact that shows whose it is
         limited, limit = _limited(config, job.run.max_cost, paid)
@@ -174,7 +174,7 @@ def _check_file(job: Job, configs: Sequence[tuple[Step, Config]], index: int) ->
     if step.command == "report":
         if path.exists():  # its folder is made when the run begins
             check_output(path)
-    elif run_folder.is_theirs(path, chain.folder_of(config) / "artifacts" / step.command):
+    elif run_folder.is_theirs(path, config[Storage].folder / "artifacts" / step.command):
         following = next((other.command for other, _ in configs[index + 1 :]), "")
         there = path.is_file() and following not in ("", step.command) and "name" not in step.own
         go_on = f"go on from it with {job.again('--from', following)}, or move it away" if there else "move it away"
@@ -191,7 +191,7 @@ def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | Non
     merge = bool(job.settings.get("mix-train", {}).get("merge"))
     if artifact and (out or merge):
         try:
-            copy_out(chain.folder_of(config), artifact, out, config.get("clip"), merge)
+            copy_out(config[Storage].folder, artifact, out, config.get("clip"), merge)
         except InputError as error:
             return str(error)
     return ""

@@ -10,11 +10,10 @@ from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source, Split
-from ltgc_cli.pipeline.chain import folder_of
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import before_a_run
-from ltgc_cli.settings import Evaluation, TrainingRun
+from ltgc_cli.settings import Evaluation, Storage, TrainingRun
 
 
 def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None) -> None:
@@ -80,4 +79,4 @@ def _check_images(stages: Mapping[str, Config]) -> None:
         others.append((other, "val"))
     if measured and (test := source_of(measured)):
         others.append((test, measured[Evaluation].split))
-    before_a_run(Session(folder_of(trained)), source, others)
+    before_a_run(Session(trained[Storage].folder), source, others)

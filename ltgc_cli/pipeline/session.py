@@ -107,13 +107,10 @@ class Session:
     def ask_in_batch(self, spec: str, api_base: str | None, questions: Sequence[Question]) -> None:
         """Asks questions through the provider's batch API, so that a run finds their answers in the store.
 
-        What was refused in the batch is asked again by the run, one by one. Raises BudgetError, and InputError for a
-        model without such an API.
+        What was refused in the batch is asked again by the run, one by one. Raises BudgetError.
         """
         from ltgc_cli.providers.llm import batches
 
-        if not providers.is_real(spec):
-            raise InputError(f"--batch: {spec} has no batch API; leave it out")
         price = self._price(spec)
         send = partial(
             batches.answer,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
+import sys
 
 import pytest
 import typer
@@ -34,7 +34,7 @@ def completed(environment, folder, words, shell="bash"):
     """What Typer answers the shell's script, a word a line."""
     asked = {"_LTGC_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
     done = subprocess.run(
-        [shutil.which("python3", path=environment["PATH"]) or "python3", "-m", "ltgc_cli"],
+        [sys.executable, "-c", "import sys; sys.argv[0] = 'ltgc'; from ltgc_cli.cli import main; main()"],
         env=environment | asked, cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
     return done.stdout.splitlines()

@@ -24,7 +24,7 @@ import pytest
         ("extend crane", "got unexpected extra argument(s) (crane) (ltgc extend --help)"),
         ("extend -i none.jsonl", "--input none.jsonl: no such file or folder"),
         ("mix-train", "mix-train needs --data"),
-        ("predict --checkpoint .", "missing argument images (ltgc predict --help)"),
+        ("predict --checkpoint .", "missing argument 'images' (ltgc predict --help)"),
         ("cost --by sage", "--by sage: one of stage, model, class is wanted; did you mean stage?"),
     ],
 )  # fmt: skip
