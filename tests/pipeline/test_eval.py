@@ -150,7 +150,7 @@ def test_training_images_are_no_test_set(session, data, tmp_path):
         measured(session, data / "train", [trained], tmp_path)
 
 
-def test_images_that_chose_a_checkpoint_flatter_it_and_a_notice_says_so(session, data, tmp_path, capsys):
+def test_images_that_chose_a_checkpoint_are_said_to_flatter_it(session, data, tmp_path, capsys):
     trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), looked_at=hashes(data / "test"))
     measured(session, data, [trained], tmp_path)
     assert "chose what was kept of chosen (--val-every, --gate)" in capsys.readouterr().err
