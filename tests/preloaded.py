@@ -9,9 +9,11 @@ import atexit
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 CLIENT = """#!{python} -S
 import json, os, socket, sys
@@ -41,6 +43,7 @@ def serve(path: str) -> None:
 
     imported()
     gc.freeze()  # else each fork looks through all of it, and copies what it looks at
+    signal.signal(signal.SIGCHLD, _reap)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
@@ -48,8 +51,15 @@ def serve(path: str) -> None:
     while True:
         connection, _ = server.accept()
         if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _run(connection)
         connection.close()
+
+
+def _reap(signum: int, frame: object) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _run(connection: socket.socket) -> None:

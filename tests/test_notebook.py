@@ -1,14 +1,19 @@
-"""The notebook of the examples runs from top to bottom: in small for every change, as it stands when time allows."""
+"""The notebook of the examples runs from top to bottom, in small and as it stands: both when time allows."""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
+from operator import attrgetter
 from pathlib import Path
 
 import nbclient
 import nbformat
 import pytest
 from nbformat import NotebookNode
+
+import ltgc_cli
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo.ipynb"
 SMALL = 'DATA, TAIL, K, STEPS = "digits-lt", "few", 3, 5'
@@ -51,6 +56,16 @@ def test_the_demo_is_ten_cells_without_their_outputs(demo: NotebookNode) -> None
     assert all(not cell.outputs and cell.execution_count is None for cell in code_of(demo))
 
 
+def test_the_demo_calls_only_what_the_package_has(demo: NotebookNode) -> None:
+    code = "\n".join(cell.source for cell in code_of(demo))
+    ast.parse(code)
+    named = set(re.findall(r"\bltgc\.((?:figures\.)?\w+)", code))
+    assert len(named) > 8
+    for name in named:
+        assert attrgetter(name)(ltgc_cli), name
+
+
+@pytest.mark.slow
 def test_the_demo_runs(demo: NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = code_of(demo)[0]
     assert first.metadata.tags == ["parameters"]

@@ -4,7 +4,8 @@
 
 Compared: exit status, bytes of stdout, every file written, and in the end the store: its keys and answers, its images
 and the records of its artifacts. stderr is shown where the exit status differs, and compared nowhere. Each checkout
-has a home, a store and a folder of its own. Ends with 1 where anything differs that `IGNORED` does not name.
+has a home, a store and a folder of its own; each section begins where the first one, the chain, has ended. Ends with 1
+where anything differs that `IGNORED` and `CHANGED_COMMANDS` do not name.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ class Ignored(NamedTuple):
 
     name: str
     reason: str
-    apply: Callable[[str, Side], str]
+    apply: Callable[[str, Came], str]
 
 
 REMOVED_SETTINGS = ("gate", "syn_by_score", "syn_ratio", "syn_weight", "real_head_epochs")
 
 
-def _without_removed_settings(text: str, _: Side) -> str:
+def _without_removed_settings(text: str, _: Came) -> str:
     return _json_mapped(text, lambda key, value: key in REMOVED_SETTINGS)
 
 
-def _with_numbered_checkpoints(text: str, side: Side) -> str:
+def _with_numbered_checkpoints(text: str, side: Came) -> str:
     return re.sub(r"\b[0-9a-f]{16,64}\b", lambda found: side.names.get(found[0], found[0]), text)
 
 
-def _without_hashes_of_settings(text: str, _: Side) -> str:
+def _without_hashes_of_settings(text: str, _: Came) -> str:
     return _json_mapped(text, lambda key, value: key == "settings.json")
 
 
@@ -122,13 +123,14 @@ def sections() -> dict[str, list[Case]]:
     return found
 
 
-def cases(quick: bool, only: Sequence[str]) -> list[Case]:
-    """Returns what is run: the chain first, for all else reads what it leaves."""
+def chosen(quick: bool, only: Sequence[str]) -> dict[str, list[Case]]:
+    """Returns what is run."""
     there = sections()
-    chosen = only or (QUICK if quick else list(there))
-    chain = there.pop("chain")
-    found = [case for name in there if name in chosen for case in there[name]]
-    return chain + [case for case in found if not (quick and TRAINS.search(case.line))]
+    names = ("chain", *(only or (QUICK if quick else list(there)[1:])))
+    return {
+        name: [case for case in there[name] if name == "chain" or not (quick and TRAINS.search(case.line))]
+        for name in names
+    }
 
 
 def given(folder: Path) -> None:
@@ -177,8 +179,8 @@ class Kept(NamedTuple):
     """By stage, their names left out."""
 
 
-class Side(NamedTuple):
-    """One checkout: what all its commands came to."""
+class Came(NamedTuple):
+    """What a section came to in one checkout."""
 
     done: list[Done]
     stores: dict[str, Kept]
@@ -268,37 +270,76 @@ def serve(socket: str) -> None:
     preloaded.serve(socket)
 
 
-def run(checkout: Path, python: Path, folder: Path, wanted: Sequence[Case], data: Path, name: str) -> Side:
-    """Returns what the commands came to, one after the other, in a folder of their own."""
+class Side(NamedTuple):
+    """A checkout, and where its commands run."""
+
+    name: str
+    checkout: Path
+    python: Path
+    folder: Path
+    results: Path | None = None
+    """Where what its sections came to is kept and read again."""
+
+    def file(self, wanted: dict[str, list[Case]], section: str) -> Path | None:
+        """Returns where the section is kept, under a hash of all that it depends on."""
+        if not self.results:
+            return None
+        commit = subprocess.run(["git", "-C", self.checkout, "rev-parse", "HEAD"], capture_output=True, check=True)
+        about = (commit.stdout, HELPERS, VARIABLES, wanted["chain"], wanted[section])
+        return self.results / f"{section.replace(' ', '-')}-{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}"
+
+
+def run(side: Side, wanted: dict[str, list[Case]], data: Path, jobs: int) -> dict[str, Came]:
+    """Returns what each section came to: those after the first begin with copies of what it leaves."""
+    files = {section: side.file(wanted, section) for section in wanted}
+    found = {section: pickle.loads(file.read_bytes()) for section, file in files.items() if file and file.exists()}
+
+    def keep(section: str, came: Came) -> None:
+        found[section] = came
+        if file := files[section]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.with_suffix(".tmp").write_bytes(pickle.dumps(came))
+            file.with_suffix(".tmp").replace(file)
+
+    missing = [section for section in wanted if section not in found]
+    if missing:
+        first = side.folder / "chain"
+        shutil.copytree(data, first / "work")
+        (first / "home").mkdir()
+        with programs(side.checkout, side.python, side.folder) as bin_, ThreadPoolExecutor(jobs) as pool:
+            keep("chain", _section(side.name, wanted["chain"], first, bin_))
+
+            def one(section: str) -> None:
+                shutil.copytree(first, side.folder / section)
+                keep(section, _section(f"{side.name} {section}", wanted[section], side.folder / section, bin_))
+
+            list(pool.map(one, [section for section in missing if section != "chain"]))
+    return found
+
+
+def _section(name: str, cases: Sequence[Case], folder: Path, bin_: Path) -> Came:
     work = folder / "work"
-    shutil.copytree(data, work)
-    (folder / "home").mkdir()
     environment = {
         "HOME": str(folder / "home"), "LTGC_CACHE_DIR": str(folder / "store"), "OMP_NUM_THREADS": "1", "COLUMNS": "100",
-        "LANG": "C.UTF-8", "HF_HUB_OFFLINE": "1", "TZ": "UTC", **VARIABLES,
+        "LANG": "C.UTF-8", "HF_HUB_OFFLINE": "1", "TZ": "UTC", "PATH": f"{bin_}:/usr/local/bin:/usr/bin:/bin",
+        **VARIABLES,
     }  # fmt: skip
     found = []
-    with programs(checkout, python, folder) as bin_:
-        environment["PATH"] = f"{bin_}:/usr/local/bin:/usr/bin:/bin"
-        before = _stamps(work)
-        for number, case in enumerate(wanted, start=1):
-            started = time.monotonic()
-            ran = _shell(case.line, environment, work)
-            after = _stamps(work)
-            written = {
-                path: _plain((work / path).read_bytes(), folder) for path in after if after[path] != before.get(path)
-            }
-            out, err = _plain(ran.stdout, folder), _plain(ran.stderr, folder)
-            seconds = time.monotonic() - started
-            found.append(Done(ran.returncode, out, err, written, frozenset(before.keys() - after.keys()), seconds))
-            before = after
-            print(
-                f"{name} {number}/{len(wanted)} {seconds:.1f} s, {ran.returncode}: {_short(case.line)}", file=sys.stderr
-            )
-    stores = {
-        str(path.parents[1].relative_to(folder)): kept(path.parents[1], folder) for path in folder.rglob("cache.db")
-    }
-    return Side(found, stores, _names(found, stores))
+    before = _stamps(work)
+    for number, case in enumerate(cases, start=1):
+        started = time.monotonic()
+        ran = _shell(case.line, environment, work)
+        seconds = time.monotonic() - started
+        after = _stamps(work)
+        changed = [path for path in after if after[path] != before.get(path)]
+        written = {path: _plain((work / path).read_bytes(), folder) for path in changed}
+        out, err = _plain(ran.stdout, folder), _plain(ran.stderr, folder)
+        found.append(Done(ran.returncode, out, err, written, frozenset(before.keys() - after.keys()), seconds))
+        before = after
+        print(f"{name} {number}/{len(cases)} {seconds:.1f} s, {ran.returncode}: {_short(case.line)}", file=sys.stderr)
+    databases = list(folder.rglob("answers/cache.db"))
+    stores = {str(path.parents[1].relative_to(folder)): kept(path.parents[1], folder) for path in databases}
+    return Came(found, stores, _names(found, stores))
 
 
 def _shell(line: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[bytes]:
@@ -322,7 +363,8 @@ def _stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 def _plain(data: bytes, folder: Path) -> bytes:
     """Returns the bytes with what differs by nature named alike: the folder, how fast it was."""
-    data = data.replace(str(folder).encode(), b"FOLDER")
+    for path in (folder, folder.parent / "chain"):
+        data = data.replace(str(path).encode(), b"FOLDER")
     data = re.sub(rb'("images_per_second": ?)[0-9.]+', rb"\g<1>0", data)
     return re.sub(rb'("metrics.jsonl": ?)"[0-9a-f]{64}"', rb'\g<1>""', data)
 
@@ -355,7 +397,16 @@ def _names(done: Sequence[Done], stores: dict[str, Kept]) -> dict[str, str]:
 # ---- comparing
 
 
-def differences(case: Case, old: Done, new: Done, sides: tuple[Side, Side], ignored: Counter[str]) -> Iterator[str]:
+def of_section(cases: Sequence[Case], old: Came, new: Came, ignored: Counter[str]) -> Iterator[str]:
+    """Returns a text for each thing that a section came to differently."""
+    for case, was, now in zip(cases, old.done, new.done, strict=True):
+        for text in differences(case, was, now, (old, new), ignored):
+            yield f"{_short(case.line, 160)}\n  {text}"
+    for text in of_stores(old, new, ignored):
+        yield f"in the end\n  {text}"
+
+
+def differences(case: Case, old: Done, new: Done, sides: tuple[Came, Came], ignored: Counter[str]) -> Iterator[str]:
     """Returns a line for each thing that a command came to differently."""
     for pattern, reason in CHANGED_COMMANDS.items():
         if re.search(pattern, case.line) and (old.status, old.out, old.files) != (new.status, new.out, new.files):
@@ -376,7 +427,7 @@ def differences(case: Case, old: Done, new: Done, sides: tuple[Side, Side], igno
         yield f"deleted: {sorted(old.gone ^ new.gone)}"
 
 
-def _unequal(what: str, old: bytes, new: bytes, sides: tuple[Side, Side], ignored: Counter[str]) -> Iterator[str]:
+def _unequal(what: str, old: bytes, new: bytes, sides: tuple[Came, Came], ignored: Counter[str]) -> Iterator[str]:
     if old == new:
         return
     if what.endswith(".toml") and (_toml_of(old) == _toml_of(new)):  # comments tell a person
@@ -479,7 +530,7 @@ def _first_unequal(old: Sequence[str], new: Sequence[str]) -> str:
     return f"{len(old)}, now {len(new)}" if len(old) != len(new) else ""
 
 
-def of_stores(old: Side, new: Side, ignored: Counter[str]) -> Iterator[str]:
+def of_stores(old: Came, new: Came, ignored: Counter[str]) -> Iterator[str]:
     """Returns a line for each thing in which the stores differ."""
     for name in sorted(old.stores.keys() | new.stores.keys()):
         if name not in old.stores or name not in new.stores:
@@ -505,7 +556,7 @@ def of_stores(old: Side, new: Side, ignored: Counter[str]) -> Iterator[str]:
 
 
 def _of_artifacts(
-    stage: str, old: list[bytes], new: list[bytes], sides: tuple[Side, Side], ignored: Counter[str]
+    stage: str, old: list[bytes], new: list[bytes], sides: tuple[Came, Came], ignored: Counter[str]
 ) -> Iterator[str]:
     both = Counter(old) & Counter(new)
     left = [sorted((Counter(side) - both).elements(), key=_same_order) for side in (old, new)]
@@ -532,11 +583,11 @@ def _last(err: bytes) -> str:
 # ---- the demonstration
 
 
-def demo(checkout: Path, python: Path, folder: Path) -> Path:
+def demo(side: Side, folder: Path) -> Path:
     """Returns a folder with what `ltgc demo` leaves: `out/` and `store/`."""
     folder.mkdir()
-    environment = os.environ | {"HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(checkout)}
-    command = [python, "-m", "ltgc_cli", "demo", "--out", "out", "--cache-dir", "store"]
+    environment = os.environ | {"HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(side.checkout)}
+    command = [side.python, "-m", "ltgc_cli", "demo", "--out", "out", "--cache-dir", "store"]
     with (folder / "demo.log").open("wb") as log:
         subprocess.run(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True)
     return folder
@@ -546,12 +597,12 @@ def of_demo(old: Path, new: Path, ignored: Counter[str]) -> Iterator[str]:
     """Returns a line for each thing in which two demonstrations differ."""
     was, now = ({path.name for path in (side / "out").iterdir()} for side in (old, new))
     if was != now:
-        yield f"files in out/: {sorted(was)}, now {sorted(now)}"
+        yield f"ltgc demo\n  files in out/: {sorted(was)}, now {sorted(now)}"
     sides = []
     for folder in (old, new):
         stores = {"store": kept(folder / "store", folder)}
-        sides.append(Side([], stores, _names([], stores)))
-    yield from of_stores(sides[0], sides[1], ignored)
+        sides.append(Came([], stores, _names([], stores)))
+    yield from (f"ltgc demo\n  {text}" for text in of_stores(sides[0], sides[1], ignored))
 
 
 # ---- the command
@@ -559,63 +610,47 @@ def of_demo(old: Path, new: Path, ignored: Counter[str]) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = list(sections())[1:]
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--python-old", type=Path, help="[OLD/.venv/bin/python]")
     parser.add_argument("--python-new", type=Path, help="[NEW/.venv/bin/python]")
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}, without training; no demo")
-    parser.add_argument("--only", action="append", default=[], choices=list(sections()), help="this section; no demo")
+    parser.add_argument("--only", action="append", default=[], choices=names, help="this section; no demo; repeatable")
     parser.add_argument("--old-results", type=Path, help="folder where the old side's results are kept and read again")
     parser.add_argument("--demo-old", type=Path, help="folder with out/ and store/ of the old side's demo")
     parser.add_argument("--no-demo", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1, help="sections run at once, after the chain [1]")
     parser.add_argument("--together", action="store_true", help="run both sides at once")
     parser.add_argument("--keep", action="store_true", help="leave the temporary folder")
     said = parser.parse_args()
-    old, new = said.old.resolve(), said.new.resolve()
-    pythons = (said.python_old or old / ".venv/bin/python", said.python_new or new / ".venv/bin/python")
-    wanted = cases(said.quick, said.only)
+    pythons = [
+        given or side / ".venv/bin/python" for given, side in ((said.python_old, said.old), (said.python_new, said.new))
+    ]
+    wanted = chosen(said.quick, said.only)
     folder = Path(tempfile.mkdtemp(prefix="same-"))
     began = time.monotonic()
     given(folder / "given")
-
-    def one(number: int) -> Side:
-        name, checkout = (("old", old), ("new", new))[number]
-        (folder / name).mkdir()
-        work = lambda: run(checkout, pythons[number], folder / name, wanted, folder / "given", name)  # noqa: E731
-        return work() if number or not said.old_results else _remembered(said.old_results, old, wanted, work)
-
+    old = Side("old", said.old.resolve(), pythons[0].absolute(), folder / "old", said.old_results)
+    new = Side("new", said.new.resolve(), pythons[1].absolute(), folder / "new")
+    for side in (old, new):
+        side.folder.mkdir()
     with ThreadPoolExecutor(2 if said.together else 1) as pool:
-        sides = tuple(pool.map(one, (0, 1)))
+        was, now = pool.map(lambda side: run(side, wanted, folder / "given", said.jobs), (old, new))
     ignored: Counter[str] = Counter()
-    found = [
-        f"{_short(case.line, 160)}\n  {text}"
-        for case, was, now in zip(wanted, sides[0].done, sides[1].done, strict=True)
-        for text in differences(case, was, now, sides, ignored)
-    ]
-    found += [f"the store\n  {text}" for text in of_stores(sides[0], sides[1], ignored)]
+    found: dict[str, None] = {}  # what the chain leaves is in each section's store: each text once
+    for section, cases in wanted.items():
+        found |= dict.fromkeys(of_section(cases, was[section], now[section], ignored))
     if not (said.quick or said.only or said.no_demo):
-        other = said.demo_old or demo(old, pythons[0], folder / "demo-old")
-        found += [
-            f"ltgc demo\n  {text}" for text in of_demo(other, demo(new, pythons[1], folder / "demo-new"), ignored)
-        ]
-    print(*found, sep="\n")
+        before = said.demo_old or demo(old, folder / "demo-old")
+        found |= dict.fromkeys(of_demo(before, demo(new, folder / "demo-new"), ignored))
+    for text in found:
+        print(text)
     for name, count in ignored.items():
         print(f"ignored {count} times: {name}")
-    print(f"{len(wanted)} command lines, {len(found)} differences; {time.monotonic() - began:.0f} s")
+    print(f"{sum(map(len, wanted.values()))} command lines, {len(found)} differences; {time.monotonic() - began:.0f} s")
     print(folder) if said.keep else shutil.rmtree(folder, ignore_errors=True)
     return int(bool(found))
-
-
-def _remembered(folder: Path, checkout: Path, wanted: Sequence[Case], work: Callable[[], Side]) -> Side:
-    commit = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, check=True).stdout
-    name = hashlib.sha256(repr((commit, HELPERS, list(wanted))).encode()).hexdigest()[:16]
-    file = folder / f"{name}.pickle"
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        side = work()
-        file.with_suffix(".tmp").write_bytes(pickle.dumps(side))
-        file.with_suffix(".tmp").replace(file)
-    return pickle.loads(file.read_bytes())  # our own, just written
 
 
 if __name__ == "__main__":

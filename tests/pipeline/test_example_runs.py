@@ -1,13 +1,19 @@
-"""The scripts of the full runs, each on a small tree of the shape of its data set, and the one for others' CI."""
+"""The scripts of the full runs, each on a small tree of the shape of its data set, and the one for others' CI.
+
+They run whole when time allows; for every change their command lines are read as `ltgc` reads them.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
+from ltgc_cli.cli import app
 from ltgc_cli.learn.datasets import image_bytes, open_data
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -71,6 +77,7 @@ def check(found: list[dict], folder: Path) -> None:
     assert {(row["label"], row["class"]) for row in rows if row.get("label", -1) >= 0} == set(enumerate(COUNTS))
 
 
+@pytest.mark.slow
 def test_imagenet_lt(programs, environment, tmp_path, digits):
     root = tmp_path / "ILSVRC 2012"
     lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
@@ -86,6 +93,7 @@ def test_imagenet_lt(programs, environment, tmp_path, digits):
     check(run("imagenet_lt.sh", programs, environment, tmp_path, IMAGENET=root), tmp_path)
 
 
+@pytest.mark.slow
 def test_places_lt(programs, environment, tmp_path, digits):
     root, lists = tmp_path / "Places 365", tmp_path / "lists"
     for label, (name, count) in enumerate(COUNTS.items()):
@@ -102,6 +110,7 @@ def test_places_lt(programs, environment, tmp_path, digits):
     check(run("places_lt.sh", programs, environment, tmp_path, **variables), tmp_path)
 
 
+@pytest.mark.slow
 def test_inaturalist_2018(programs, environment, tmp_path, digits):
     root = tmp_path / "iNat 2018"
     named = [{"id": n, "name": name, "supercategory": "Digits"} for n, name in enumerate(COUNTS)]
@@ -120,12 +129,48 @@ def test_inaturalist_2018(programs, environment, tmp_path, digits):
     check(run("inaturalist_2018.sh", programs, environment, tmp_path, INAT=root), tmp_path)
 
 
-def test_a_script_without_its_data_says_which_folder_is_wanted(programs, environment, tmp_path):
+FILES = (".jsonl", ".json", ".txt", ".csv")
+
+WRITES_DOWN = f"""#!{sys.executable}
+import json, sys
+with open("commands.jsonl", "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+if "-o" in sys.argv:
+    with open(sys.argv[sys.argv.index("-o") + 1], "w") as file:
+        file.write('{{"kind":"description","name":"accuracy","group":"all"}}\\n')
+"""
+
+
+@pytest.mark.parametrize("script", ["imagenet_lt.sh", "places_lt.sh", "inaturalist_2018.sh", "ci/smoke.sh"])
+def test_every_command_of_a_script_has_the_flags_that_it_is_given(environment, tmp_path, monkeypatch, script):
+    program = tmp_path / "bin" / "ltgc"
+    program.parent.mkdir()
+    program.write_text(WRITES_DOWN)
+    program.chmod(0o755)
+    folders = dict.fromkeys(("IMAGENET", "PLACES", "INAT", "LISTS", "WORK"), str(tmp_path))
+    path = {"PATH": f"{program.parent}:{environment['PATH']}", "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", str(EXAMPLES / script)], capture_output=True, text=True, env=environment | folders | path, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+    monkeypatch.chdir(tmp_path)
+    group = typer.main.get_command(app)
+    commands = [json.loads(line) for line in (tmp_path / "commands.jsonl").read_text().splitlines()]
+    for name, *arguments in commands:
+        arguments = ["/dev/null" if word.endswith(FILES) else word for word in arguments]  # files must be there
+        group.commands[name].make_context(name, arguments)  # raises where it does not take them
+    stages = {"describe", "extend", "reflect", "render", "filter", "mix-train", "eval"}
+    assert {name for name, *_ in commands} == stages
+
+
+def test_a_script_without_its_data_says_which_folder_is_wanted(tmp_path):
     for script, name in [("imagenet_lt.sh", "IMAGENET"), ("places_lt.sh", "PLACES"), ("inaturalist_2018.sh", "INAT")]:
         done = subprocess.run(["bash", str(EXAMPLES / script)], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode != 0 and f"{name}: the folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_smoke_script_runs_the_whole_chain_from_its_recordings(programs, environment, tmp_path):
     path = f"{programs}:{environment['PATH']}"
     done = subprocess.run(

@@ -10,20 +10,25 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from commands import COUNTED, heeds_ctrl_c
 
 from ltgc_cli.cli.interruption import how_to_go_on
 
-COUNTED = Path(__file__).with_name("counted.py")
 NAMES = [part for number in range(6) for part in ("--class", f"bird {number}")]
 
 
 def start(environment, tmp_path, log, hold_after, *arguments):
     command = [sys.executable, str(COUNTED), str(tmp_path / log), str(hold_after), *map(str, arguments)]
     return subprocess.Popen(
-        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        command,
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heeds_ctrl_c,
     )
 
 
@@ -106,6 +111,7 @@ def test_interrupted_on_a_terminal_it_says_what_to_type(environment, tmp_path):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
+        preexec_fn=heeds_ctrl_c,
     )
     os.close(theirs)
     interrupted(process, tmp_path)

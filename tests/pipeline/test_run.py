@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import COUNTED, heeds_ctrl_c
 from fakes import says
 from forked import started
 from trained import digits
@@ -176,8 +177,10 @@ def test_a_run_killed_in_each_stage_goes_on_there(environment, folder, store):
 
 
 def test_interrupted_by_hand_it_says_in_which_stage_and_how_to_go_on(environment, folder):
-    command = [sys.executable, str(Path(__file__).with_name("counted.py")), "log", "2", "run"]
-    process = subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, str(COUNTED), "log", "2", "run"]
+    process = subprocess.Popen(
+        command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
+    )
     for line in process.stderr:
         if line.startswith("run: 2/"):
             break

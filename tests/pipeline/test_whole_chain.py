@@ -1,10 +1,12 @@
-"""The seven commands in one pipe, with the embedded models: the same road that the large models take."""
+"""The seven commands in one pipe, with the embedded models: the same code that large models are used by."""
 
 import json
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 PIPE = """set -o pipefail
 ltgc describe --data digits-lt --tail 7 | ltgc extend -n 6 | ltgc reflect -k 8 | ltgc render | ltgc filter \
@@ -20,24 +22,27 @@ atexit.register(look)
 """
 
 
-def pipe(environment, tmp_path, loaded):
-    """Runs the pipe; each command writes down which heavy libraries it had loaded in the end."""
-    (tmp_path / "look").mkdir(exist_ok=True)
-    (tmp_path / "look" / "sitecustomize.py").write_text(LOOK)
-    variables = {
-        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-        "PYTHONPATH": f"{tmp_path / 'look'}:{environment.get('PYTHONPATH', '')}",
-        "LOADED": str(tmp_path / loaded),
-    }
-    done = subprocess.run(
-        ["bash", "-c", PIPE], capture_output=True, env=environment | variables, cwd=tmp_path, timeout=300
-    )
+def pipe(environment, tmp_path, programs):
+    """Runs the pipe with the `ltgc` of a folder."""
+    path = {"PATH": f"{programs}:{environment['PATH']}"}
+    done = subprocess.run(["bash", "-c", PIPE], capture_output=True, env=environment | path, cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr.decode()
     return done
 
 
-def test_seven_commands_in_a_pipe_and_again_for_nothing(forked, environment, tmp_path):
-    first = pipe(environment, tmp_path, "first")
+def pipe_that_looks(environment, tmp_path):
+    """Runs the pipe with processes of their own; returns besides which heavy libraries each had loaded in the end."""
+    (tmp_path / "look").mkdir()
+    (tmp_path / "look" / "sitecustomize.py").write_text(LOOK)
+    path = f"{tmp_path / 'look'}:{environment.get('PYTHONPATH', '')}"
+    variables = {"PYTHONPATH": path, "LOADED": str(tmp_path / "loaded")}
+    done = pipe(environment | variables, tmp_path, Path(sys.executable).parent)
+    return done, dict(json.loads(line) for line in (tmp_path / "loaded").read_text().splitlines())
+
+
+@pytest.mark.timeout(300)
+def test_seven_commands_in_a_pipe_and_again_for_nothing(forked, programs, environment, tmp_path):
+    first = pipe(environment, tmp_path, programs)
     rows = [json.loads(line) for line in first.stdout.splitlines()]
     kinds = Counter(row["kind"] for row in rows)
     assert kinds["class"] == 10
@@ -52,10 +57,9 @@ def test_seven_commands_in_a_pipe_and_again_for_nothing(forked, environment, tmp
     # Each label has one name from end to end.
     assert len({(row["label"], row["class"]) for row in rows if row.get("label", -1) >= 0}) == 10
 
-    second = pipe(environment, tmp_path, "second")
+    second, loaded = pipe_that_looks(environment, tmp_path)
     assert second.stdout == first.stdout
     assert b"asked" not in second.stderr
-    loaded = dict(json.loads(line) for line in (tmp_path / "second").read_text().splitlines())
     assert set(loaded) == {"describe", "extend", "reflect", "render", "filter", "mix-train", "eval"}
     assert all(libraries == [] for libraries in loaded.values()), loaded
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
+from commands import heeds_ctrl_c
 from ports.openai_chat import FAULTS, chat, fails, in_turn, says
 from server import serving
 
@@ -160,7 +161,8 @@ def run(code: str, address: str, **options) -> subprocess.Popen:
         "question = Question(model='m', task='extend', subject='crane', text='…')\n"
     )
     command = [sys.executable, "-c", start + code]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, preexec_fn=heeds_ctrl_c, **pipes, **options)
 
 
 def test_a_program_that_asked_is_quiet_reads_no_env_file_and_ends(tmp_path, asking):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Ltgc
+from commands import Ltgc
 from small_run import crane, run
 
 from ltgc_cli import records

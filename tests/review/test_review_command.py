@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import browser
 import pytest
+from commands import heeds_ctrl_c
 from PIL import Image as Pixels
 
 from ltgc_cli.cli import review as reviewing
@@ -404,7 +405,8 @@ def test_the_command_prints_its_address_survives_a_kill_and_at_the_end_how_to_go
     def start(*more: str) -> tuple[subprocess.Popen, str]:
         command = [sys.executable, "-m", "ltgc_cli", "review", "-i", "filtered.jsonl", "--no-open", *more]
         command += ["--verdicts", "my verdicts.jsonl"]
-        running = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        running = subprocess.Popen(command, env=environment, cwd=tmp_path, preexec_fn=heeds_ctrl_c, **pipes)
         line = running.stderr.readline()
         assert "review: 6 generated images at http://127.0.0.1:" in line, line + running.stderr.read()
         assert running.stderr.readline() == "review: decisions are added to my verdicts.jsonl; Ctrl-C ends it\n"
@@ -432,7 +434,7 @@ def test_the_command_prints_its_address_survives_a_kill_and_at_the_end_how_to_go
     assert another.rpartition("/")[0].rpartition("/")[2] != address.rpartition("/")[0].rpartition("/")[2]
     assert ask(another, "GET", "verdicts")["verdicts"] == [[3, drawing["sha256"], "reject"]]
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate()
+    out, err = running.communicate(timeout=30)
     assert (running.returncode, out) == (0, "")
     assert err.splitlines() == [
         "review: 0 kept and 1 rejected by hand, in my verdicts.jsonl; go on with",
