@@ -91,7 +91,7 @@ def training(
         there: set[by_hand.ImageKey] = set()
         for group in records.by_class(lines):
             given = _with(given, group, settings, verdicts or {})
-            there |= by_hand.drawings(group.rows) if verdicts else set()
+            there |= by_hand.image_keys(group.rows) if verdicts else set()
             yield from group.rows
         if generated and verdicts is not None:
             console.notice(f"mix-train: {by_hand.summary(verdicts, there)}")
