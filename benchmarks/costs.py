@@ -27,15 +27,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ltgc_cli import prompts
-from ltgc_cli.pipeline import generate as plans
-from ltgc_cli.pipeline import usage
-from ltgc_cli.pipeline.session import Asking, Limits, Session
-from ltgc_cli.pipeline.stage import Plan
-from ltgc_cli.pipeline.usage import UsageSum
+from ltgc_cli import usage
+from ltgc_cli.pipeline import chain
 from ltgc_cli.providers import prices
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.usage import UsageSum
 
 STAGES = ("describe", "extend", "reflect", "filter")
 IN_BATCHES = ("describe", "extend")
@@ -52,6 +48,7 @@ MODELS = (
     "vertex_ai/gemini-2.5-flash-lite",
 )
 ROUNDS = 3
+JUDGING = {"scale": "paper", "threshold": 0.8}
 IMAGE_SIZE = 512
 """The default of describe's --image-size."""
 
@@ -136,18 +133,16 @@ def costs(benchmark: Benchmark, model: str) -> list[Row]:
 
 def dry_run(names: Sequence[str], images: int, k: int, model: str) -> dict[str, UsageSum]:
     """Returns what each stage would ask for classes of so many images, by stage."""
-    asking = Asking(image_size=IMAGE_SIZE)
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, UsageSum] = {}
-        rows: Iterable[Record] = list(placeholders(names, images))
-        for stage in ("describe", "extend", "reflect", "render", "filter"):
-            session = Session(Path(folder), limits=Limits(dry_run=True))
-            rows = list(_plan(stage, session, k, model, asking).run(iter(rows)))
-            assert session.rehearsal is not None
-            asked = [one for (purpose, _), one in session.rehearsal.lines.items() if purpose not in ("draw", "score")]
-            if stage in STAGES:
-                found[stage] = usage.total(asked)
-    return found
+        values = {"lmm": model, "llm": model, "k": k, "image_size": IMAGE_SIZE, "cache_dir": folder, **JUDGING}
+        configs = chain.configured(chain.GENERATING, values, environment={})
+        return {
+            config.command: usage.total(
+                one for (purpose, _), one in session.sums.items() if purpose not in ("draw", "score")
+            )
+            for config, session in chain.try_out_all(configs, placeholders(names, images))
+            if config.command in STAGES
+        }
 
 
 def placeholders(names: Sequence[str], images: int) -> Iterable[Record]:
@@ -158,31 +153,6 @@ def placeholders(names: Sequence[str], images: int) -> Iterable[Record]:
         for number in range(images):
             image = Image(label=label, class_=name, sha256=f"{label:032x}{number:032x}", origin="original")
             yield identify(image, number)
-
-
-def _plan(stage: str, session: Session, k: int, model: str, asking: Asking) -> Plan:
-    paper = prompts.PAPER
-    judging = Judging(scale="paper", threshold=0.8, rounds=ROUNDS)
-    match stage:
-        case "describe":
-            return plans.describing(session, data=None, tail="100", lmm=model, prompts=paper, asking=asking)
-        case "extend":
-            return plans.extending(session, names=(), llm=model, want=20, prompts=paper, asking=asking)
-        case "reflect":
-            return plans.reflecting(session, llm=model, k=k, rounds=3, near=0.8, prompts=paper, asking=asking)
-        case "render":
-            return plans.rendering(session, t2i="embedded", style=Style(), batch=32)
-    return plans.filtering(
-        session,
-        llm=model,
-        t2i="embedded",
-        clip="embedded",
-        settings=judging,
-        style=Style(),
-        prompts=paper,
-        asking=asking,
-        batch=32,
-    )
 
 
 def _times(one: UsageSum, factor: float) -> UsageSum:

@@ -134,7 +134,7 @@ def _stage(command: str, doc: str) -> StageFunction:
             ran = chain.run(config, streams)
             return Records((), ran.artifact, ran.exit_code, ran.dollars)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 describe = _stage("describe", "Returns descriptions of the original images of the tail classes (Prompt 1).")
@@ -167,13 +167,12 @@ def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], *
 
 @_function("report", "Returns the path of the report of a stream, one HTML file.")
 def write_report(given: Given, /, **settings: Any) -> Path:
-    from ltgc_cli.pipeline import reporting
+    from ltgc_cli.pipeline.report import write_report
 
     config = _configured("report", settings)
-    with console.quietly(config[Storage].quiet), _needed(given, "report") as path:
-        return reporting.write(
-            config[Report], Streams(input=path, called=True), store_of(given, config[Storage].cache_dir)
-        )
+    with console.quietly(config[Storage].quiet):
+        write_report(rows_of(given), store_of(given, config[Storage].cache_dir), config[Report])
+    return config[Report].output
 
 
 @_function("export", "Returns the folder with the generated images of a stream and their class table.")
@@ -182,7 +181,7 @@ def export(given: Given, /, **settings: Any) -> Path:
 
     config = _configured("export", settings)
     with console.quietly(config[Storage].quiet):
-        exporting.write(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export])
+        exporting.export(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export])
     return config[Export].out  # type: ignore[return-value]
 
 
@@ -224,10 +223,9 @@ def contact_sheet(given: Given, cache_dir: Path | None = None) -> PIL.Image:
     """
     from PIL import Image as PIL
 
-    from ltgc_cli.report.contact_sheet import contact_sheet
-    from ltgc_cli.report.rows import sheet_rows
+    from ltgc_cli.report import contact_sheet as sheets
 
-    return PIL.open(io.BytesIO(contact_sheet(sheet_rows(rows_of(given)), store_of(given, cache_dir).get_object)))
+    return PIL.open(io.BytesIO(sheets.contact_sheet(rows_of(given), store_of(given, cache_dir).get_object)))
 
 
 def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) -> Path:

@@ -433,6 +433,11 @@ class Storage(Settings, frozen=True, kw_only=True):
     quiet: Annotated[bool, more(
         "Say nothing on stderr but errors.", "--quiet", "-q", hashed=False, offered=False)] = False
 
+    @property
+    def folder(self) -> Path:
+        """The store's folder."""
+        return self.cache_dir or Path("~/.ltgc").expanduser()
+
 
 class Recording(Settings, frozen=True, kw_only=True):
     """Where every answer is written besides."""
@@ -575,6 +580,52 @@ class Doctor(Settings, frozen=True, kw_only=True):
     json: Json = False
 
 
+class Choice(Settings, frozen=True, kw_only=True):
+    """Which of the store's answers and artifacts are meant."""
+
+    GROUP: ClassVar[str] = "Which ones"
+    stage: Annotated[Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval"], about(
+        "Only what this stage asked for, or made.")] | None = None
+    model: Annotated[str, about(
+        "Only the answers of this model, whatever follows an @ in its name.", metavar="MODEL")] | None = None
+    class_: Annotated[str, about("Only the answers that name this class, in any case.", metavar="NAME")] | None = None
+    older_than: Annotated[float, about("Only what is at least so old.", ge=0, metavar="DAYS")] | None = None
+
+
+class CacheShow(Settings, frozen=True, kw_only=True):
+    """What is shown of the store."""
+
+    artifacts: Annotated[bool, about("List the outputs of stages, not answers.")] = False
+    children: Annotated[bool, about("Show what was made from a record as well.")] = False
+
+
+class CachePrune(Settings, frozen=True, kw_only=True):
+    """What is deleted from the store."""
+
+    answers: Annotated[bool, about("Delete answers: what is meant where nothing is named.")] = False
+    artifacts: Annotated[bool, about("Delete the outputs of stages.")] = False
+    checkpoints: Annotated[bool, about("Delete trained models, and mix-train's outputs that name them.")] = False
+    unused: Annotated[bool, about("Delete images, older than a day, that no answer and no artifact names.")] = False
+    damaged: Annotated[bool, about("Delete what `ltgc cache verify` finds damaged.")] = False
+    dry_run: Annotated[bool, about("Say what would be deleted, and delete nothing.")] = False
+    yes: Annotated[bool, about("Do not ask.", "--yes", "-y")] = False
+
+
+class CacheExport(Settings, frozen=True, kw_only=True):
+    """Which answers are shared."""
+
+    artifact: Annotated[Path, about(
+        "Only answers on the classes and images of these records.",
+        metavar="FILE.jsonl", must_exist=True)] | None = None
+
+
+class JsonLines(Settings, frozen=True, kw_only=True):
+    """How it is written."""
+
+    GROUP: ClassVar[str] = "Input and output"
+    json: Json = False
+
+
 COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "demo": (Demo, Storage),
     "init": (Data, Init, Storage),
@@ -592,9 +643,14 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "export": (Input, Export, Storage),
     "cost": (Cost, Input, Output),
     "cache": (Storage,),
+    "cache info": (JsonLines, Storage),
+    "cache show": (CacheShow, Choice, JsonLines, Storage),
+    "cache verify": (JsonLines, Storage),
+    "cache prune": (CachePrune, Choice, Storage),
+    "cache export": (CacheExport, Choice, Storage),
     "doctor": (Doctor, Storage),
 }
-"""Each command's settings. `cache` has here what all of its commands have."""
+"""Each command's settings. `cache` has here what all of its commands have, and what ltgc.toml can say for them."""
 # fmt: on
 
 

@@ -25,6 +25,7 @@ GONE = {
 }
 """Settings of the first version, and why they are gone."""
 
+_TABLES = [name for name in COMMANDS if " " not in name]
 _OWN = {one.name for one in settings_of(Training)}
 """What stands in mix-train's table alone: its steps and batch are others than render's."""
 
@@ -44,11 +45,11 @@ def load(path: Path = PATH) -> dict[str, dict[str, Any]] | None:
     tables = {name: value for name, value in given.items() if isinstance(value, dict)}
     top = {_key(name): value for name, value in given.items() if name not in tables}
     for name in tables:
-        if name not in COMMANDS:
-            raise InputError(f"{path}: [{name}] is no command{nearest(name, COMMANDS)}")
+        if name not in _TABLES:
+            raise InputError(f"{path}: [{name}] is no command{nearest(name, _TABLES)}")
     _check_top(path, top)
     found = {}
-    for command in COMMANDS:
+    for command in _TABLES:
         names = _names(command)
         own = {_key(key): value for key, value in tables.get(command, {}).items()}
         for key in own:
@@ -80,7 +81,7 @@ def _shared(command: str) -> set[str]:
 
 
 def _check_top(path: Path, top: Mapping[str, Any]) -> None:
-    known: set[str] = set().union(*map(_shared, COMMANDS))
+    known: set[str] = set().union(*map(_shared, _TABLES))
     for key in top:
         if key in known:
             continue

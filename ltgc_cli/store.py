@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -143,24 +142,32 @@ class Store:
         Raises InputError where the database itself is damaged.
         """
         last = -(2**63)
-        while page := self._sql(
-            "SELECT rowid, key, raw, store_time, mode, value, length(CAST(value AS BLOB)) FROM Cache"
-            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
-            (last, _PAGE),
-        ):
-            for last, key, raw, stored, mode, value, size in page:  # noqa: B007 (the last one is where it goes on)
-                ours = raw == 1 and mode == MODE_RAW and isinstance(key, str) and isinstance(value, str)
-                yield Row(last, key if isinstance(key, str) else "", stored or 0.0, value if ours else None, size or 0)
+        while page := self._rows("rowid > ? ORDER BY rowid", last):
+            yield from page
+            last = page[-1].number
 
-    def sorted_keys(self, prefix: str = "") -> Iterator[str]:
-        """Returns the keys of all answers that begin so, sorted. Raises InputError where the database is damaged."""
-        last = ""
-        while page := self._sql(
-            "SELECT key FROM Cache WHERE raw = 1 AND key > ? AND substr(key, 1, ?) = ? ORDER BY key LIMIT ?",
-            (last, len(prefix), prefix, _PAGE),
-        ):
-            for (last,) in page:
-                yield last
+    def sorted_rows(self, prefix: str = "") -> Iterator[Row]:
+        """Returns the rows whose keys begin so, sorted by key, found by the database's index and not by a scan.
+
+        Raises InputError where the database is damaged.
+        """
+        first = prefix
+        while page := self._rows("raw = 1 AND key >= ? AND key < ? ORDER BY key", first, f"{prefix}\U0010ffff"):
+            yield from page
+            first = f"{page[-1].key}\0"  # the next text that there can be
+
+    def _rows(self, where: str, *values: Any) -> list[Row]:
+        rows = self._sql(
+            "SELECT rowid, key, raw, store_time, mode, value, length(CAST(value AS BLOB)) FROM Cache"
+            f" WHERE {where} LIMIT {_PAGE}",
+            values,
+        )
+        found = []
+        for number, key, raw, stored, mode, value, size in rows:
+            ours = raw == 1 and mode == MODE_RAW and isinstance(key, str) and isinstance(value, str)
+            text = value if ours else None
+            found.append(Row(number, key if isinstance(key, str) else "", stored or 0.0, text, size or 0))
+        return found
 
     def discard(self, rows: Iterable[tuple[int, str]]) -> None:
         """Deletes answers by row number and key, for good; a row that is another's by now is left."""
@@ -181,12 +188,6 @@ class Store:
                 f"{self.folder / 'answers'}: the database is damaged ({error}); move the folder away, and import what "
                 "was exported, or save what sqlite3's .recover finds"
             ) from None
-
-    def objects(self) -> Iterator[os.DirEntry[str]]:
-        """Returns what lies among the objects, folder by folder, sorted by name. Links are not followed."""
-        for folder in _listed(self.folder / "objects"):
-            if folder.is_dir(follow_symlinks=False):
-                yield from _listed(folder.path)
 
     def __contains__(self, key: str) -> bool:
         return key in self._answers
@@ -263,14 +264,6 @@ def _request(name: str, asked: Any) -> Question | ImageRequest | Match | Compari
         return msgspec.convert(asked, REQUESTS[name][0])
     except msgspec.ValidationError:
         return None
-
-
-def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 class Tally(Protocol):

@@ -23,7 +23,7 @@ PAID = Made(model="gpt-4o", prompt="describe", usage=Usage(prompt_tokens=100, co
 
 
 def crane() -> list[Record]:
-    """A tail class: three drawings, one after a refinement, one rejected; one from the bare name."""
+    """A tail class: three generated images, one after a refinement, one rejected; one from the bare name."""
     of = {"label": 0, "class_": "crane"}
     judged = {"threshold": 0.25, "scale": "cosine"}
     first = Step(text="A photo of the class crane, blurred.", sha256=sha("blurred"), score=0.2)
@@ -90,7 +90,7 @@ def head() -> list[Record]:
 
 
 def measured() -> list[Record]:
-    """Two checkpoints: without drawings, and with them; and what was published."""
+    """Two checkpoints: without generated images, and with them; and what was published."""
     rows: list[Record] = [
         Checkpoint(id="k1", sha256="a" * 64, method="fine-tune", settings={"images": 0}),
         Checkpoint(id="k2", sha256="b" * 64, method="LTGC", settings={"images": 3}),
@@ -118,7 +118,7 @@ def measured() -> list[Record]:
 
 
 def run() -> list[Record]:
-    """All of it, with a person's verdict on one drawing."""
+    """All of it, with a person's verdicts on two images."""
     said = [
         Verdict(label=0, class_="crane", sha256=sha("dawn"), verdict="reject"),
         Verdict(label=0, class_="crane", sha256=sha("mud"), verdict="keep"),

@@ -13,6 +13,8 @@ from typing import Any
 
 import typer
 
+from ltgc_cli.settings import Setting
+
 _LINES = 20_000
 """Of a stream, looked through for class names."""
 _OURS = ("embedded", "replay:")
@@ -26,9 +28,9 @@ _DIFFUSERS = (
 """Models of the hub that people begin with; those that were downloaded are found besides."""
 
 
-def values_of(setting: str) -> Callable[..., Any] | None:
+def values_of(setting: Setting) -> Callable[..., Any] | None:
     """Returns what Typer asks for the values of a setting, None where there are none to offer."""
-    listed = _VALUES.get(setting)
+    listed = _VALUES.get(setting.name) if not setting.choices else lambda start, given: setting.choices
     if listed is None:
         return None
 

@@ -10,7 +10,7 @@ from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config, configure
-from ltgc_cli.settings import Demo
+from ltgc_cli.settings import Demo, Report
 
 if TYPE_CHECKING:
     from ltgc_cli.records import Record
@@ -32,8 +32,9 @@ def demo(config: Config) -> None:
     ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
     """
     from ltgc_cli import records
-    from ltgc_cli.cli import report, show
+    from ltgc_cli.cli import show
     from ltgc_cli.pipeline import chain
+    from ltgc_cli.pipeline.report import write_report
     from ltgc_cli.store import Store
 
     settings = config[Demo]
@@ -50,8 +51,7 @@ def demo(config: Config) -> None:
     sheet = _write_sheet(settings.out, rows, Store(folder))
     show.totals(rows)
     show.accuracy(rows)
-    about = configure("report", {"title": _TITLE, "cache_dir": folder}, environment={})
-    report.write(about, artifact, settings.out / "report.html")
+    write_report(rows, Store(folder), Report(output=settings.out / "report.html", title=_TITLE))
     console.notice(f"Contact sheet (real, accepted and rejected images): {sheet}")
     console.notice(f"Every record of the run: {artifact}")
 
@@ -78,9 +78,8 @@ def _write_sheet(out: Path, rows: Sequence[Record], store: Store) -> Path:
     from ltgc_cli import records
     from ltgc_cli.files import write_atomically
     from ltgc_cli.report.contact_sheet import contact_sheet
-    from ltgc_cli.report.rows import sheet_rows
 
     path = out / "contact-sheet.png"
-    write_atomically(path, contact_sheet(sheet_rows(rows), store.get_object))
+    write_atomically(path, contact_sheet(rows, store.get_object))
     write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
     return path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 import typer
@@ -17,7 +17,6 @@ from ltgc_cli.settings import Setting
 
 _ALL = "ltgc.help_all"
 """Said of a context whose help shows everything."""
-_METAVARS = {"int": "N", "float": "NUMBER", "str": "TEXT"}
 
 
 def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable[[Callable[..., Any]], Any]:
@@ -67,31 +66,34 @@ def _is_typed(ctx: typer.Context, name: str) -> bool:
 
 def _configured(command: str, given: dict[str, Any]) -> Config:
     """Returns the settings; `run` reads the settings file itself, for it may be another one."""
-    return configure(command, given, {} if command == "run" else (settings_file.load() or {}).get(command))
+    return configure(command, given, {} if command == "run" else (settings_file.load() or {}).get(command.split()[0]))
 
 
 def flag(one: Setting) -> inspect.Parameter:
-    """Returns a setting as a Typer parameter."""
+    """Returns a setting as a Typer parameter. What is typed stays text: `configure` reads it, as it does ltgc.toml."""
     several = get_origin(one.base) is tuple
-    kind = list[str] if several else one.base
-    names = [name for name in one.flags if one.base is not bool or one.default or "/" in name] or [one.flag]
-    if one.base is bool and not one.default:
-        names = list(one.flags)  # without a --no-… beside it
-    elif one.base is bool:
-        names = [name if "/" in name else f"{name}/--no-{name.lstrip('-')}" for name in one.flags]
+    kind: Any = list[str] if several else one.base if one.base in (bool, Path) else str
+    shown = "|".join(one.choices) or {int: "N", float: "NUMBER"}.get(one.base, "TEXT")
     option = typer.Option(
-        *names,
+        *_names(one),
         help=one.help,
-        metavar=one.known("metavar") or None,
+        metavar=None if one.base is bool else one.known("metavar") or shown,
         envvar=one.known("env") or None,
         show_envvar=False,
         rich_help_panel=one.kind.GROUP,
-        autocompletion=completion.values_of(one.name),
+        autocompletion=completion.values_of(one),
     )
-    default = None if several else one.default
+    default = None if several or one.default is None else one.default if one.base is bool else str(one.default)
     return inspect.Parameter(
-        one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind | None, option]
+        one.name, inspect.Parameter.KEYWORD_ONLY, default=default or None, annotation=Annotated[kind | None, option]
     )
+
+
+def _names(one: Setting) -> list[str]:
+    """Returns the flags as typer wants them: one that is on by default can be turned off, no other one has a --no-…"""
+    if one.base is bool and one.default:
+        return [name if "/" in name else f"{name}/--no-{name.lstrip('-')}" for name in one.flags]
+    return list(one.flags)
 
 
 class Command(TyperCommand):
@@ -105,10 +107,9 @@ class Command(TyperCommand):
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if param.name not in advanced and (record := param.get_help_record(ctx)):
-                name = re.sub(r"<(int|float|str)(?: range)?>", lambda found: _METAVARS[found[1]], record[0])
                 argument = param.param_type_name == "argument"
                 heading = "Arguments" if argument else getattr(param, "rich_help_panel", None) or "Options"
-                groups.setdefault(heading, []).append((name, record[1]))
+                groups.setdefault(heading, []).append(record)
         for heading, rows in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)

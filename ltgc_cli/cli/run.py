@@ -49,7 +49,7 @@ def run(
     ltgc run --until render
     ltgc run --from filter                 # with ltgc-run/render.jsonl as it is, changed by hand too
     """
-    from ltgc_cli.cli import report, show
+    from ltgc_cli.cli import show
     from ltgc_cli.learn import processes
     from ltgc_cli.pipeline import dry_run
     from ltgc_cli.pipeline import run as running
@@ -69,7 +69,7 @@ def run(
 
     kept = {"cache_dir": config.get("cache_dir"), "quiet": config.get("quiet") or None}
     job = running.Job(settings, config[Run], kept, again)
-    ran = running.run(job, report.write)
+    ran = running.run(job)
     if config[Run].dry_run:
         if ran.would_ask:
             console.table("what the run would ask", dry_run.COLUMNS, dry_run.rows(ran.would_ask))
@@ -78,7 +78,7 @@ def run(
         return ran._replace(would_ask={})
     last = running.last_file(job)
     if last.name == "eval.jsonl":
-        show.accuracy(show.read(last))
+        show.show(last, "run")
     console.notice(running.outcome(job, ran.dollars))
     _notify_end(config[Run], again)
     return ran

@@ -14,7 +14,7 @@ from ltgc_cli.learn import processes
 from ltgc_cli.pipeline import generate
 from ltgc_cli.pipeline.dry_run import DrySession, marked
 from ltgc_cli.pipeline.evaluation import stage as evaluation
-from ltgc_cli.pipeline.session import Session, default_folder
+from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, execute, follow, rehearse
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.pipeline.training import stage as training
@@ -38,7 +38,7 @@ GENERATING = ("describe", "extend", "reflect", "render", "filter")
 
 def folder_of(config: Config) -> Path:
     """Returns the folder of the store that a command uses."""
-    return config[Storage].cache_dir or default_folder()
+    return config[Storage].folder
 
 
 def run(config: Config, streams: Streams) -> Ran:

@@ -1,6 +1,6 @@
 """Generated images as other programs read them: ImageFolder, a list file, Hugging Face's metadata.jsonl.
 
-Labels cannot shift: a folder is called by its label, padded so that names sort as labels do, and there is one for every
+Labels cannot shift: a folder is named by its label, padded so that names sort as labels do, and there is one for every
 label from 0 to the largest; a line has its label written in it.
 """
 
@@ -10,7 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
@@ -18,6 +18,7 @@ from ltgc_cli.files import new_folder
 from ltgc_cli.learn.datasets.class_table import COLUMNS
 from ltgc_cli.ports import ImageFormat
 from ltgc_cli.records import Class, Image, Record
+from ltgc_cli.settings import Export
 from ltgc_cli.store import Store
 
 WIDTH = 4
@@ -28,7 +29,7 @@ _MOST_FOLDERS = 100_000
 _SUFFIXES = get_args(ImageFormat)
 
 
-class Done(NamedTuple):
+class Exported(NamedTuple):
     """What was written."""
 
     images: int
@@ -37,39 +38,37 @@ class Done(NamedTuple):
     """Images whose bytes were there already, in the same class."""
 
 
-class _Copy(NamedTuple):
-    """An image and the file that it becomes, relative to the folder."""
-
-    image: Image
-    name: str
-
-
-def write_out(given: Iterable[Record], store: Store, out: Path, format: str) -> Done:
+def export(given: Iterable[Record], store: Store, settings: Export) -> Exported:
     """Writes the generated images of a stream to a new folder, which appears when it is complete.
 
-    format -- imagefolder, list or metadata
-    Raises InputError where the folder is there already or holds no place, a class has no label, or nothing is drawn.
+    Raises InputError where the folder is there already or cannot be made, a class has no label, or no image is there.
     """
+    out, format = settings.out, settings.format
+    if out is None:
+        raise InputError("export needs --out")
     with new_folder(out) as folder:
         classes, images, repeated = _read(given)
-        name, finish = _FORMATS[format]
-        if format == "imagefolder" and max(classes) > _MOST_FOLDERS:
-            raise InputError(
-                f"labels go up to {max(classes):,}: a folder for each would be too many; --format list or metadata"
-            )
-        width = max(WIDTH, len(str(max(classes))))
-        owners: dict[str, int] = {}
-        copies = [_Copy(image, name(image, owners, width)) for image in images]
-        with console.progress("export", len(copies)) as progress:
-            for copy in copies:
-                data = store.get_object(copy.image.sha256)  # first: it refuses a name that is no hash
-                path = folder / copy.name
+        largest = max(classes)
+        if format == "imagefolder" and largest > _MOST_FOLDERS:
+            raise InputError(f"labels go up to {largest:,}: too many for a folder each; use --format list or metadata")
+        width = max(WIDTH, len(str(largest)))
+        named = _in_folders(images, width) if format == "imagefolder" else _in_one_folder(images, width)
+        with console.progress("export", len(named)) as progress:
+            for name, image in named.items():
+                data = store.get_object(image.sha256)  # first: it refuses a name that is no hash
+                path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
                 progress.advance()
-        finish(folder, copies, max(classes), width)
+        if format == "imagefolder":
+            for label in range(largest + 1):
+                (folder / f"{label:0{width}}").mkdir(exist_ok=True)
+        else:
+            file, line = _LISTS[format]
+            text = "".join(f"{line(name, image)}\n" for name, image in named.items())
+            (folder / file).write_text(text, encoding="utf-8")
         _write_classes(folder / "classes.csv", classes)
-    return Done(len(copies), len({image.label for image in images}), repeated)
+    return Exported(len(images), len({image.label for image in images}), repeated)
 
 
 def _read(given: Iterable[Record]) -> tuple[dict[int, Class], list[Image], int]:
@@ -92,50 +91,39 @@ def _read(given: Iterable[Record]) -> tuple[dict[int, Class], list[Image], int]:
     return classes, list(images.values()), total - len(images)
 
 
-def _folder_name(image: Image, _: dict[str, int], width: int) -> str:
-    return f"{image.label:0{width}}/{image.sha256}.{image.format}"
+def _in_folders(images: Iterable[Image], width: int) -> dict[str, Image]:
+    """Returns each image by its file, relative to the folder: in a folder of its label."""
+    return {f"{image.label:0{width}}/{image.sha256}.{image.format}": image for image in images}
 
 
-def _flat_name(image: Image, owners: dict[str, int], width: int) -> str:
-    """Returns a name in one folder. The same bytes drawn for another label get a name of their own."""
-    owner = owners.setdefault(image.sha256, image.label)
-    of_label = "" if owner == image.label else f"-{image.label:0{width}}"
-    return f"images/{image.sha256}{of_label}.{image.format}"
+def _in_one_folder(images: Iterable[Image], width: int) -> dict[str, Image]:
+    """Returns the same in one folder. The same bytes made for another label get a name of their own."""
+    owners: dict[str, int] = {}
+    named = {}
+    for image in images:
+        is_first = owners.setdefault(image.sha256, image.label) == image.label
+        of_label = "" if is_first else f"-{image.label:0{width}}"
+        named[f"images/{image.sha256}{of_label}.{image.format}"] = image
+    return named
 
 
-def _finish_folders(folder: Path, copies: list[_Copy], largest: int, width: int) -> None:
-    for label in range(largest + 1):
-        (folder / f"{label:0{width}}").mkdir(exist_ok=True)
-
-
-def _finish_list(folder: Path, copies: list[_Copy], largest: int, width: int) -> None:
-    lines = "".join(f"{copy.name} {copy.image.label}\n" for copy in copies)
-    (folder / "list.txt").write_text(lines, encoding="utf-8")
-
-
-def _finish_metadata(folder: Path, copies: list[_Copy], largest: int, width: int) -> None:
-    lines = "".join(json.dumps(_metadata(copy), ensure_ascii=False) + "\n" for copy in copies)
-    (folder / "metadata.jsonl").write_text(lines, encoding="utf-8")
-
-
-def _metadata(copy: _Copy) -> dict[str, Any]:
-    image = copy.image
-    return {
-        "file_name": copy.name,
+def _metadata(name: str, image: Image) -> str:
+    row = {
+        "file_name": name,
         "label": image.label,
         "class": image.class_,
         "text": image.text,
         "score": image.score,
         "id": image.id,
     }
+    return json.dumps(row, ensure_ascii=False)
 
 
-_FORMATS: dict[str, tuple[Callable[[Image, dict[str, int], int], str], Callable[[Path, list[_Copy], int, int], None]]]
-_FORMATS = {
-    "imagefolder": (_folder_name, _finish_folders),
-    "list": (_flat_name, _finish_list),
-    "metadata": (_flat_name, _finish_metadata),
+_LISTS: dict[str, tuple[str, Callable[[str, Image], str]]] = {
+    "list": ("list.txt", lambda name, image: f"{name} {image.label}"),
+    "metadata": ("metadata.jsonl", _metadata),
 }
+"""The file that names the images, and its lines."""
 
 
 def _write_classes(path: Path, classes: dict[int, Class]) -> None:

@@ -17,10 +17,10 @@ from ltgc_cli.ports import Match
 from ltgc_cli.providers.llm.faults import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import Run
-from ltgc_cli.report.telling import counted
 from ltgc_cli.settings import Scale
 from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
+from ltgc_cli.text import counted
 
 _MOST = 400
 """Characters of one setting that are shown."""

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from ltgc_cli import console, records
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
-from ltgc_cli.pipeline import chain, run_folder, training
+from ltgc_cli.pipeline import chain, run_folder
+from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
-from ltgc_cli.pipeline.streams import Streams
-from ltgc_cli.settings import Run, RunStage
+from ltgc_cli.pipeline.streams import Streams, reading
+from ltgc_cli.settings import Report, Run, RunStage
+from ltgc_cli.store import Store
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
 
@@ -43,11 +45,8 @@ class Job(NamedTuple):
     """Returns what a person types to go on: the same command, with more flags, and `without` some."""
 
 
-def run(job: Job, write_report: Callable[[Config, Path, Path], None]) -> Ran:
-    """Returns what all steps did together. Killed at any point, the same run goes on.
-
-    write_report -- writes the report of a stream: its settings, the stream, the file that it goes to
-    """
+def run(job: Job) -> Ran:
+    """Returns what all steps did together. Killed at any point, the same run goes on."""
     before, todo = chosen(steps(job.run.baselines), job.run.first, job.run.until)
     given = job.run.out / before.file if before else None
     if before and given and not given.is_file():
@@ -60,7 +59,7 @@ def run(job: Job, write_report: Callable[[Config, Path, Path], None]) -> Ran:
     check({step.command: config for step, config in configs}, own.get("data"), out)
     for index in range(len(configs)):
         _check_file(job, configs, index)
-    return _run(job, configs, given, out, write_report)
+    return _run(job, configs, given, out)
 
 
 def steps(baselines: bool) -> list[Step]:
@@ -108,13 +107,7 @@ def _config(job: Job, step: Step) -> Config:
     return config.changed(**step.own) if step.own else config
 
 
-def _run(
-    job: Job,
-    configs: Sequence[tuple[Step, Config]],
-    given: Path | None,
-    out: Path | None,
-    write_report: Callable[[Config, Path, Path], None],
-) -> Ran:
+def _run(job: Job, configs: Sequence[tuple[Step, Config]], given: Path | None, out: Path | None) -> Ran:
     run_folder.begin(job.run.out)
     paid, exit_code, ran, not_copied = 0.0, DONE, Ran(), ""
     for index, (step, config) in enumerate(configs):
@@ -122,8 +115,8 @@ def _run(
         _check_file(job, configs, index)
         path = job.run.out / step.file
         if step.command == "report":
-            assert given is not None
-            write_report(config, given, path)
+            with reading(Streams(input=given, called=True), "report") as rows:
+                write_report(rows, Store(chain.folder_of(config)), config.changed(output=path)[Report])
             continue
         run_folder.note(path)  # the stage may replace the artifact that shows whose it is
         limited, limit = _limited(config, job.run.max_cost, paid)
@@ -174,13 +167,13 @@ def _named_errors(job: Job, config: Config, paid: float, limit: float) -> Iterat
 
 def _check_file(job: Job, configs: Sequence[tuple[Step, Config]], index: int) -> None:
     """Raises InputError where what a step writes would take the place of what a person made."""
-    from ltgc_cli.report.page import check_ours
+    from ltgc_cli.report.page import check_output
 
     step, config = configs[index]
     path = job.run.out / step.file
     if step.command == "report":
         if path.exists():  # its folder is made when the run begins
-            check_ours(path)
+            check_output(path)
     elif run_folder.is_theirs(path, chain.folder_of(config) / "artifacts" / step.command):
         following = next((other.command for other, _ in configs[index + 1 :]), "")
         there = path.is_file() and following not in ("", step.command) and "name" not in step.own
@@ -193,10 +186,12 @@ def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | Non
 
     Returns what stood in the way: eval and report, which come behind, need no copy.
     """
+    from ltgc_cli.pipeline.training.fit import copy_out
+
     merge = bool(job.settings.get("mix-train", {}).get("merge"))
     if artifact and (out or merge):
         try:
-            training.copy_out(chain.folder_of(config), artifact, out, config.get("clip"), merge)
+            copy_out(chain.folder_of(config), artifact, out, config.get("clip"), merge)
         except InputError as error:
             return str(error)
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,11 +51,6 @@ SCHEMAS: dict[Task, Schema] = {
 
 
 NO_LIMITS = Limits()
-
-
-def default_folder() -> Path:
-    """Returns where the store lies unless --cache-dir, LTGC_CACHE_DIR or ltgc.toml says otherwise."""
-    return Path(os.path.expanduser("~")) / ".ltgc"
 
 
 class Session:

@@ -19,6 +19,7 @@ from ltgc_cli.pipeline.evaluation.stage import evaluating
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Streams, execute
 from ltgc_cli.records import Class, Metric, Record
+from ltgc_cli.report.accuracy import GROUPS
 
 TABLE = [
     Class(id=str(label), label=label, class_=name, count=count, tail=True, data="digits")
@@ -151,9 +152,9 @@ def test_training_images_are_no_test_set(session, data, tmp_path):
 
 
 def test_images_that_chose_a_checkpoint_flatter_it_and_a_notice_says_so(session, data, tmp_path, capsys):
-    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), looked_at=hashes(data / "test"))
+    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), val_images=hashes(data / "test"))
     measured(session, data, [trained], tmp_path)
-    assert "chose what was kept of chosen (--val-every, --gate)" in capsys.readouterr().err
+    assert "chose what was kept of chosen (--val-every)" in capsys.readouterr().err
 
 
 def test_files_that_are_no_image_are_all_named_before_anything_is_measured(session, data, tmp_path):
@@ -239,8 +240,8 @@ def test_a_person_sees_how_sure_the_numbers_are(capsys):
     def metric(name, group, value, **more):
         return Metric(name=name, group=group, value=value, method="LTGC", **more)
 
-    shared = [metric("class_mean", group, 80.0) for group in view.GROUPS]
-    one = [metric("accuracy", group, 80.0, low=76.0, high=83.0) for group in view.GROUPS]
+    shared = [metric("class_mean", group, 80.0) for group in GROUPS]
+    one = [metric("accuracy", group, 80.0, low=76.0, high=83.0) for group in GROUPS]
     rows = [*one, *shared, metric("macro_f1", "all", 79.25)]
     rows += [metric("confusion", "pair", 25.0, class_="seven", predicted="one", images=15)]
     rows += [metric("accuracy", "all", 81.0, spread=1.5, runs=3)]

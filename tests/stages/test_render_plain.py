@@ -12,7 +12,7 @@ from ltgc_cli.cli import show as view
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump, evolve, identify, parse
-from ltgc_cli.report.rows import sheet_rows
+from ltgc_cli.report.contact_sheet import sheet_rows
 from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import filter, preview
 from ltgc_cli.stages.render import render, source, wanted
@@ -213,9 +213,9 @@ def test_the_preview_does_not_count_them():
 def test_the_contact_sheet_and_the_tables_leave_them_out(capsys):
     rows = with_plain()
     assert [(len(row.real), len(row.accepted), len(row.rejected)) for row in sheet_rows(rows)] == [(1, 1, 0)]
-    view.drawings(rows)
+    view.generated_images(rows)
     (_, line) = capsys.readouterr().out.splitlines()
-    assert line.split() == ["crane", "1", "1", "0", "0"]  # descriptions, images, redrawn, rejected
+    assert line.split() == ["crane", "1", "1", "0", "0"]  # descriptions, images, regenerated, rejected
 
 
 def test_what_they_cost_is_part_of_what_generating_costs():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, tables
-from ltgc_cli.learn.datasets.aligning import align
+from ltgc_cli.learn.datasets.aligning import align, class_indices
 from ltgc_cli.learn.datasets.digits import DIGIT_NAMES, digit_counts
 from ltgc_cli.learn.datasets.folders import IMAGE_SUFFIXES
 from ltgc_cli.learn.datasets.types import (
@@ -46,6 +46,7 @@ __all__ = [
     "Split",
     "align",
     "as_source",
+    "class_indices",
     "digit_counts",
     "fingerprint",
     "image_bytes",

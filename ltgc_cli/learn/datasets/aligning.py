@@ -1,4 +1,4 @@
-"""One data set under another's class table."""
+"""One data set under another's class table, and samples by their class indices in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets.types import ClassInfo, Dataset
+from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Sample
 from ltgc_cli.text import nearest
 
 
@@ -25,6 +25,15 @@ def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:
     )
     named = dataset.named or any(info.name != str(info.label) for info in classes)
     return msgspec.structs.replace(dataset, classes=tuple(classes), items=items, named=named)
+
+
+def class_indices(samples: Sequence[Sample], classes: Sequence[ClassInfo]) -> list[int]:
+    """Returns the index of each sample's class in the class table. Raises InputError for a label it does not have."""
+    indices = {info.label: index for index, info in enumerate(classes)}
+    for sample in samples:
+        if sample.label not in indices:
+            raise InputError(f"{sample.name}: the class table has no label {sample.label}")
+    return [indices[sample.label] for sample in samples]
 
 
 def _agree(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> bool:

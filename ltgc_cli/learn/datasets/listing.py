@@ -23,7 +23,7 @@ from ltgc_cli.learn.datasets.files import read_image, sha256
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 
 
-class Row(NamedTuple):
+class ListedImage(NamedTuple):
     """One image of a list: its path, its label, and the line that names it (0: no line does)."""
 
     path: str
@@ -36,14 +36,14 @@ class Listing(NamedTuple):
     """What a file says: its images, and the names that it has for labels."""
 
     file: Path
-    rows: list[Row]
+    rows: list[ListedImage]
     names: Mapping[int, str]
 
 
-Read = Callable[[Path], Listing]
+ListReader = Callable[[Path], Listing]
 
 
-def format_of(suffix: str, read: Read) -> Format:
+def format_of(suffix: str, read: ListReader) -> Format:
     """Returns the format of files with a suffix, of which `read` returns the rows."""
     return Format(
         takes=lambda spec: spec.lower().endswith(suffix) and not Path(spec).expanduser().is_dir(),
@@ -62,7 +62,7 @@ def split_of(where: str, word: str) -> Split:
     raise InputError(f"{where}: {word!r} is no split; one of train, val, test is wanted")
 
 
-def _open(read: Read, source: Source, split: Split) -> Dataset:
+def _open(read: ListReader, source: Source, split: Split) -> Dataset:
     own_file, train_file = _files(source, split)
     listing = read(own_file)
     own = _of_split(listing, split)
@@ -140,7 +140,7 @@ def _fingerprint(source: Source, split: Split) -> str:
     return sha256(["listing", split, root, *map(sha256_file, files)])
 
 
-def _splits(read: Read, source: Source) -> tuple[Split, ...]:
+def _splits(read: ListReader, source: Source) -> tuple[Split, ...]:
     file = _file(source)
     if not _word(file):
         return _held(read(file)) or ("train",)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.class_table import is_label
 from ltgc_cli.learn.datasets.files import numbered, read_text
-from ltgc_cli.learn.datasets.listing import Listing, Row, format_of
+from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of
 
 
 def _read(file: Path) -> Listing:
@@ -17,7 +17,7 @@ def _read(file: Path) -> Listing:
         path, label = ("", *line.rsplit(None, 1))[-2:]
         if not path or not is_label(label):
             raise InputError(f"{file}:{number}: {line[:80]!r} is no path and label; a line is: relative/path.jpg 17")
-        rows.append(Row(path, int(label), number))
+        rows.append(ListedImage(path, int(label), number))
     return Listing(file, rows, {})
 
 

@@ -13,7 +13,7 @@ import msgspec
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.class_table import label_of, name_of
 from ltgc_cli.learn.datasets.files import numbered, read_text
-from ltgc_cli.learn.datasets.listing import Listing, Row, format_of, split_of
+from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of, split_of
 
 
 def _csv(file: Path) -> Listing:
@@ -48,7 +48,7 @@ def _jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing:
     """Returns the rows. `file_name`, as Hugging Face's metadata.jsonl has it, stands for `path`."""
-    rows: list[Row] = []
+    rows: list[ListedImage] = []
     names: dict[int, str] = {}
     for number, row in given:
         where = f"{file}:{number}"
@@ -63,7 +63,7 @@ def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing
         split = split_of(where, str(row["split"])) if row.get("split") else None
         if rows and (split is None) != (rows[0].split is None):
             raise InputError(f"{where}: some rows name their split, and some do not")
-        rows.append(Row(path, label, number, split))
+        rows.append(ListedImage(path, label, number, split))
     unnamed = next((row for row in rows if names and row.label not in names), None)
     if unnamed:
         raise InputError(f"{file}:{unnamed.line}: label {unnamed.label} has no class name, as others have")

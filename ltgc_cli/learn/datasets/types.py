@@ -71,8 +71,6 @@ class Sample(NamedTuple):
     label: int
     read: Callable[[], bytes]
     name: str = ""
-    score: float | None = None
-    """CLIP's score of a generated image."""
 
 
 class Format(NamedTuple):

@@ -130,10 +130,10 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
         raise InputError(
             f"{where}: {_share(images, seen)} are training images of {method}; leave them out, or name another set"
         )
-    chose = set(images.hashes) & saved.looked_at
+    chose = set(images.hashes) & saved.val_images
     if chose:
         session.notice_once(
-            f"eval: {_share(images, chose)} chose what was kept of {method} (--val-every, --gate): "
+            f"eval: {_share(images, chose)} chose what was kept of {method} (--val-every): "
             "its accuracy on them flatters it"
         )
 

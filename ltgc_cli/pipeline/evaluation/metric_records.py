@@ -67,7 +67,7 @@ def rows(found: Predictions, split: str) -> list[Metric]:
     return [_identified(metric, found, split) for metric in made]
 
 
-def _by_class(found: Predictions, counted: metrics.Tally) -> Iterator[Metric]:
+def _by_class(found: Predictions, counted: metrics.ClassCounts) -> Iterator[Metric]:
     for label, images, right in zip(*(part.tolist() for part in counted[:3]), strict=True):
         value = _rounded(100 * right / images)
         yield Metric(label=label, class_=found.names[label], name="accuracy", group="class", value=value, images=images)

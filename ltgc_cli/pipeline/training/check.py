@@ -26,25 +26,25 @@ class Hashes(NamedTuple):
 
 
 def before_training(
-    session: Session, source: Source, classes: Sequence[Class], drawn: Sequence[Image], val: Source | None = None
+    session: Session, source: Source, classes: Sequence[Class], generated: Sequence[Image], val: Source | None = None
 ) -> Hashes:
     """Returns the content hashes of the images when the data can be trained on.
 
-    Prints the counts per shot. What was looked at is kept in the store under the data's fingerprint, so that it is
-    done once.
+    Prints the counts per shot. The hashes are kept in the store under the data's fingerprint, so that each
+    image is checked once.
 
-    classes -- the class records of the stream, which say what a tail class is; drawn -- its generated images
+    classes -- the class records of the stream, which say what a tail class is; generated -- its images
     val -- validation images that are another data set
 
     Raises InputError for two classes with one name and no senses, a label outside the table, a file that is no image,
     an image that is in training and in another split, or generated images of a class that is no tail class. All
-    problems are said, some ten of each kind.
+    problems are listed, some ten of each kind.
     """
     train = datasets.open_data(source, "train")
-    _tell_counts(train, Counter(image.label for image in drawn))
-    told = {cls.label: cls.sense for cls in classes if cls.sense}
-    table = [msgspec.structs.replace(info, sense=told.get(info.label, info.sense)) for info in train.classes]
-    problems = [*checks.check_table(table), *_out_of_place(session, train, classes, drawn)]
+    _notify_counts(train, Counter(image.label for image in generated))
+    senses = {cls.label: cls.sense for cls in classes if cls.sense}
+    table = [msgspec.structs.replace(info, sense=senses.get(info.label, info.sense)) for info in train.classes]
+    problems = [*checks.check_table(table), *_misplaced(session, train, classes, generated)]
     opened: dict[Split, Dataset] = {"train": train}
     found: dict[Split, tuple[bytes, ...]] = {}
     sources: dict[Split, Source] = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
@@ -55,19 +55,19 @@ def before_training(
         except InputError as error:
             problems += str(error).splitlines()
     for split in [split for split in found if split != "train"]:
-        problems += checks.some(_leaks(split, opened, found, drawn))
+        problems += checks.some(_leaks(split, opened, found, generated))
     if problems:
         _stop(problems)
     twice = checks.two_labels(found["train"], train.items)
     if twice:
-        console.notice(f"data: one picture under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
+        console.notice(f"data: one image under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
     return Hashes(found["train"], found.get("val", ()))
 
 
 def before_a_run(session: Session, source: Source, others: Sequence[tuple[Source, Split]]) -> None:
     """Returns nothing where no image would stop training or eval, which come when all the rest is paid.
 
-    What was looked at is kept in the store, so that it is not done again there.
+    The hashes are kept in the store, so that no image is checked again there.
 
     others -- data sets of test and validation images besides the splits of the data itself
 
@@ -93,10 +93,10 @@ def before_a_run(session: Session, source: Source, others: Sequence[tuple[Source
         _stop(problems, "nothing was asked")
 
 
-def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
+def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
     parts = [
         f"{shot} {members:,} classes, {images:,} images" + (f" (and {more:,} generated)" if more else "")
-        for shot, members, images, more in checks.counts_by_shot(train.classes, drawn)
+        for shot, members, images, more in checks.counts_by_shot(train.classes, generated)
     ]
     console.notice(f"data: {train.spec}: {'; '.join(parts)}")
     empty = [info for info in train.classes if not info.count]
@@ -107,11 +107,11 @@ def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
         )
 
 
-def _out_of_place(session: Session, train: Dataset, classes: Sequence[Class], drawn: Sequence[Image]) -> list[str]:
+def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], generated: Sequence[Image]) -> list[str]:
     """Returns what is wrong with the generated images: their label, a class that is no tail class, lost bytes."""
     table = {info.label: info.name for info in train.classes}
     heads = {cls.label for cls in classes if not cls.tail}
-    counts = Counter(image.label for image in drawn)
+    counts = Counter(image.label for image in generated)
     problems = []
     for label, count in sorted(counts.items()):
         if label not in table:
@@ -125,24 +125,24 @@ def _out_of_place(session: Session, train: Dataset, classes: Sequence[Class], dr
             )
     lost = [
         f"the generated image {image.sha256[:12]}… is not in the store {session.store.folder}"
-        for image in drawn
+        for image in generated
         if not session.store.object_path(image.sha256).is_file()
     ]
     return checks.some(problems) + checks.some(lost)
 
 
 def _leaks(
-    split: Split, opened: dict[Split, Dataset], hashes: dict[Split, tuple[bytes, ...]], drawn: Sequence[Image]
+    split: Split, opened: dict[Split, Dataset], hashes: dict[Split, tuple[bytes, ...]], generated: Sequence[Image]
 ) -> list[str]:
     """Returns the images of another split that are trained on as well, generated ones among them."""
     leaks = []
     if "train" in hashes:
         leaks = checks.overlap(hashes["train"], hashes[split], opened["train"].items, opened[split].items)
-    generated = {bytes.fromhex(image.sha256)[: checks.HASH]: image for image in drawn}
+    known = {bytes.fromhex(image.sha256)[: checks.HASH]: image for image in generated}
     leaks += [
-        f"{item.name} is the generated image {generated[hash].id}"
+        f"{item.name} is the generated image {known[hash].id}"
         for hash, item in zip(hashes[split], opened[split].items, strict=True)
-        if hash in generated
+        if hash in known
     ]
     return [f"the {split} image {text}" for text in leaks]
 
@@ -161,7 +161,7 @@ def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes
 
 
 def _stop(problems: Sequence[str], nothing: str = "nothing was trained") -> None:
-    """Raises InputError. Several problems are said one a line before it: an error itself is one line."""
+    """Raises InputError. Several problems are printed before it, one a line: an error itself is one line."""
     if len(problems) == 1:
         raise InputError(problems[0])
     for problem in problems:
