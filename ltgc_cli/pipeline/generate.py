@@ -304,7 +304,7 @@ def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -
 
 
 def _originals(group: Group) -> int:
-    return group.cls.tail * sum(isinstance(row, Image) and row.origin == "original" for row in group.rows)
+    return group.cls.tail * len(group.originals)
 
 
 def _report_senses(classes: Sequence[Class]) -> None:

@@ -64,12 +64,11 @@ def summary(verdicts: Verdicts, there: Collection[ImageKey]) -> str:
     found = [verdict for image, verdict in verdicts.items() if image in there]
     kept, lost = found.count("keep"), len(verdicts) - len(found)
     verb = "applies" if len(found) == 1 else "apply"
-    said = (
-        f"{len(found):,} of {counted(len(verdicts), 'verdict')} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
-    )
+    of = counted(len(verdicts), "verdict")
+    text = f"{len(found):,} of {of} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
     if lost:
-        said += f"; {lost:,} {'is on an image that is' if lost == 1 else 'are on images that are'} not in the stream"
-    return said
+        text += f"; {lost:,} {'is on an image that is' if lost == 1 else 'are on images that are'} not in the stream"
+    return text
 
 
 def _is_kept(row: Record, verdicts: Verdicts) -> bool:
