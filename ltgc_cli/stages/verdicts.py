@@ -18,6 +18,11 @@ Verdicts = Mapping[ImageKey, Literal["keep", "reject"]]
 
 NONE: Verdicts = {}
 
+_SHARED = (
+    "label", "class_", "made", "rest", "sha256", "format", "text", "score", "threshold", "scale", "history",
+)  # fmt: skip
+"""What a rejected image and an accepted one have in common."""
+
 
 def effective(given: Iterable[Verdict]) -> dict[ImageKey, Literal["keep", "reject"]]:
     """Returns what holds of all verdicts: of several on one image the last; `none` takes it back."""
@@ -79,19 +84,6 @@ def _image(row: Record, descriptions: list[Description]) -> Image:
     """Returns a rejected image as the image that it was: its own id is the first of the rejection's parents."""
     assert isinstance(row, Rejected)
     described = source(row, descriptions)
-    return Image(
-        id=row.parents[0] if row.parents else row.id,
-        label=row.label,
-        class_=row.class_,
-        parents=(described.id,) if described else row.parents[1:],
-        made=row.made,
-        rest=row.rest,
-        sha256=row.sha256,
-        origin="generated",
-        format=row.format,
-        text=row.text,
-        score=row.score,
-        threshold=row.threshold,
-        scale=row.scale,
-        history=row.history,
-    )
+    shared = {name: getattr(row, name) for name in _SHARED}
+    parents = (described.id,) if described else row.parents[1:]
+    return Image(id=row.parents[0] if row.parents else row.id, origin="generated", parents=parents, **shared)
