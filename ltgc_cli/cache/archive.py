@@ -26,7 +26,7 @@ import msgspec
 from ltgc_cli import records
 from ltgc_cli.cache.walk import SHA256, answer, fits, named_in
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import replacing
+from ltgc_cli.files import named_errors, replacing
 from ltgc_cli.ports import Comparison, GeneratedImage, Match, Question
 from ltgc_cli.providers.llm.faults import keys_set, scrubbed
 from ltgc_cli.records import Class
@@ -72,10 +72,11 @@ def export(
     with replacing(path) as file, tempfile.TemporaryFile(dir=path.parent) as lines:
         for one in map(answer, store.sorted_rows()):
             notify(1)
-            others += isinstance(one.error, OtherVersion)
-            if one.error and not isinstance(one.error, OtherVersion):
+            if isinstance(one.error, OtherVersion):
+                others += 1
+            elif one.error:
                 raise InputError(f"{store.folder}: answer {one.name[:12]}: {one.error}; see ltgc cache verify")
-            if not one.entry or not fits(choice, one) or (topics and not _belongs(one.entry, topics)):
+            if not one.entry or not fits(choice, one) or not (topics is None or _belongs(one.entry, topics)):
                 continue
             if _holds_a_key(one.entry, keys):
                 secret.append(one.name)
@@ -105,7 +106,7 @@ def _add(tar: tarfile.TarFile, name: str, data: IO[bytes]) -> None:
 def _topics(artifact: Path) -> set[str]:
     """Returns the classes of a file's records, as questions name them, and the sha256 of their images."""
     found = named_in(artifact)
-    with artifact.open("rb") as lines:
+    with named_errors(artifact), artifact.open("rb") as lines:
         for record in records.read(lines, str(artifact)):
             found |= {record.class_, record.subject} if isinstance(record, Class) else {record.class_}
     return found - {""}

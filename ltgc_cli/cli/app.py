@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,12 +119,11 @@ def _usage(error: Any) -> str:
     params = context.command.get_params(context)
     known = [opt for param in params for opt in (*param.opts, *param.secondary_opts)]
     page = "--help-all" if flag and "--help-all" in known else "--help"
-    wrong = error.format_message().rstrip(".").replace("'", "")
+    wrong = error.format_message().rstrip(".")
     if flag and hasattr(error, "possibilities"):
         wrong = f"{context.info_name} has no flag {flag}{nearest(flag, known)}"
-    elif wrong.startswith("No such command"):
-        name = wrong.split()[-1]
-        wrong = f"there is no command {name!r}{nearest(name, context.command.list_commands(context))}"
+    elif found := re.match("No such command '(.*?)'", wrong):
+        wrong = f"there is no command {found[1]!r}{nearest(found[1], context.command.list_commands(context))}"
     return f"{wrong[:1].lower()}{wrong[1:]} ({context.command_path} {page})"
 
 

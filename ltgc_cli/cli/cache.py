@@ -51,7 +51,7 @@ app.add_typer(cache, name="cache")
 
 @command(cache, settings="cache info")
 def info(config: Config) -> None:
-    """Sum up the store by stage and model: entries, bytes, and the dollars that they stand for.
+    """Sum up entries, bytes and dollars by stage and model.
 
     \b
     ltgc cache info
@@ -75,11 +75,11 @@ def show(
         str | None, typer.Argument(metavar="ID", help="A record's id, an answer's key or an image's sha256.")
     ] = None,
 ) -> None:
-    """List the answers or artifacts in the store; or show one record with all that it was made from, as a tree.
+    """List answers or artifacts; or show one record and its ancestry.
 
-    Answers are listed in the order in which they came, artifacts newest first. The beginning of an id is enough where
-    it is no other's. The artifacts are read from the newest on, as far as needed, which can take a while where they
-    are large. --json writes each record once, what was asked for first.
+    Answers are listed in the order in which they came, artifacts newest first. A record is shown as a tree, with all
+    that it was made from. The beginning of an ID is enough where it is no other's. The artifacts are read from the
+    newest on, as far as needed, which can take a while. --json writes each record once, what was asked for first.
 
     \b
     ltgc cache show --stage extend --class crane
@@ -111,9 +111,10 @@ def show(
 
 @command(cache, settings="cache verify")
 def verify(config: Config) -> None:
-    """Check every byte: images against their names, answers against their questions, artifacts, checkpoints.
+    """Check every byte: images, answers, artifacts, checkpoints.
 
-    Changes nothing. Exit status 1 where something is damaged.
+    Images are checked against their names, answers against their questions. Changes nothing. Exit status 1 where
+    something is damaged.
 
     \b
     ltgc cache verify && ltgc cache export answers.tar
@@ -136,11 +137,11 @@ def verify(config: Config) -> None:
 
 @command(cache, settings="cache prune")
 def prune(config: Config) -> None:
-    """Delete from the store, once a person agrees: says first what it is, and what it would cost to buy again.
+    """Delete from the store, once a person agrees.
 
-    Name what goes, several together too (answers, where nothing is named), and narrow it down by stage, model and age.
-    An image stays as long as an answer or an artifact names it, so deleting answers leaves every finished output
-    whole. Let no other run use the store meanwhile.
+    It says first what goes, and what it would cost to buy again. Name what goes, several together too (answers, where
+    nothing is named), and narrow it down by stage, model, class and age. An image stays as long as an answer or an
+    artifact names it, so deleting answers leaves every finished output whole. Let no other run use the store meanwhile.
 
     \b
     ltgc cache prune --stage extend --model gpt-4o --dry-run
@@ -172,10 +173,10 @@ def export_(
     config: Config,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, a plain tar.", show_default=False)],
 ) -> None:
-    """Write answers, and the generated images, to one file, with which a colleague's run asks nothing again.
+    """Write answers and generated images to one file, to share.
 
-    Your own images are not in it, nor are artifacts and checkpoints. An answer that looks as if it held a key is left
-    out, and named. The same answers make the same bytes.
+    A colleague's run asks none of it again. Your own images are not in it, nor are artifacts and checkpoints. An
+    answer that looks as if it held a key is left out, and named. The same answers make the same bytes.
 
     \b
     ltgc cache export answers.tar --artifact filtered.jsonl
@@ -185,9 +186,9 @@ def export_(
     with _opened(config) as store, console.progress("cache export") as progress:
         done = export(store, file, config[Choice], config[CacheExport].artifact, progress.advance)
     if done.secret:
-        named = ", ".join(key[:12] for key in done.secret[:3]) + (", …" if len(done.secret) > 3 else "")
-        left_out = f"{len(done.secret):,} answers look as if they held a key, and were left out: {named}"
-        console.notice(f"cache export: {left_out} (ltgc cache show)")
+        named = ", ".join([key[:12] for key in done.secret[:3]] + ["…"] * (len(done.secret) > 3))
+        left_out = f"{len(done.secret):,} answers look as if they held a key, and were left out"
+        console.notice(f"cache export: {left_out}: {named} (ltgc cache show)")
     if done.others:
         console.notice(f"cache export: {done.others:,} answers of another version of ltgc were left out")
     size = file.stat().st_size
@@ -200,10 +201,10 @@ def import_(
     config: Config,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `ltgc cache export` wrote.", show_default=False)],
 ) -> None:
-    """Take in the answers that someone else exported: all of the file is checked first, and of two answers mine holds.
+    """Take in the answers that someone else exported.
 
-    What is checked is that each answer belongs to its question, and each image to its answer; whether the answers
-    are good is up to who sent them.
+    All of the file is checked before anything is taken in: that each answer belongs to its question, and each image
+    to its answer. Whether the answers are good is up to who sent them. Of two answers mine holds.
 
     \b
     ltgc cache import answers.tar
@@ -279,8 +280,9 @@ def _cell(line: dict[str, Any], key: str) -> str:
         return ", ".join(f"{count:,} {kind}" for kind, count in value.items()) if line["whole"] else "not whole"
     if key == "bytes":
         return megabytes(value)
-    text = Path(value).stem if key == "path" else f"{value:,}" if isinstance(value, int) else value
-    return text[:12] if key in ("key", "path") else text
+    if key in ("key", "path"):
+        return Path(value).stem[:12]
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _write(lines: Iterable[str]) -> None:

@@ -70,6 +70,10 @@ def test_an_export_is_of_a_stage_a_model_or_what_a_stream_is_about(filled, insid
     assert exported("--artifact", "records.jsonl") == {key(GENERATE)}
     (tmp_path / "records.jsonl").write_text(dump(evolve(CRANE, sense="bird")) + "\n")
     assert exported("--artifact", "records.jsonl") == {key(PAID)}
+    (tmp_path / "records.jsonl").write_text("")
+    assert "nothing to write" in inside("cache", "export", "b.tar", "--artifact", "records.jsonl").err
+    ran = inside("cache", "export", "b.tar", "--artifact", ".")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
 
 
 def test_an_answer_that_holds_a_key_is_left_out_and_named(filled, inside, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ import pytest
         ("extend --clas x", "extend has no flag --clas; did you mean --class? (ltgc extend --help-all)"),
         ("extend -z", "extend has no flag -z (ltgc extend --help-all)"),
         ("eval --zeroshot", "eval has no flag --zeroshot; did you mean --zero-shot? (ltgc eval --help-all)"),
-        ("extend --class", "option --class requires an argument (ltgc extend --help-all)"),
+        ("extend --class", "Option '--class' requires an argument."),
         ("extend --class a -n x", "-n x: a whole number is wanted"),
         ("extend --class a -n 0", "-n 0: 1 or more is wanted"),
         ("filter --threshold high", "--threshold high: a number is wanted"),
@@ -24,7 +24,7 @@ import pytest
         ("extend crane", "got unexpected extra argument(s) (crane) (ltgc extend --help)"),
         ("extend -i none.jsonl", "--input none.jsonl: no such file or folder"),
         ("mix-train", "mix-train needs --data"),
-        ("predict --checkpoint .", "missing argument IMAGES... (ltgc predict --help)"),
+        ("predict --checkpoint .", "missing argument images (ltgc predict --help)"),
         ("cost --by sage", "--by sage: one of stage, model, class is wanted; did you mean stage?"),
     ],
 )  # fmt: skip

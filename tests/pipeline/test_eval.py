@@ -12,12 +12,13 @@ from trained import by_group, checkpoint, digits, hashes
 
 from ltgc_cli import records
 from ltgc_cli.cli import show as view
+from ltgc_cli.config import configure
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline.evaluation.methods import distinct_names
-from ltgc_cli.pipeline.evaluation.stage import evaluating
+from ltgc_cli.pipeline.evaluation.stage import evaluate
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.stage import Streams, execute
+from ltgc_cli.pipeline.stage import execute
+from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS
 
@@ -42,10 +43,8 @@ def measured(session: Session, data: Path | str, given: list[Record], tmp_path: 
     """The records that eval writes behind those that it reads."""
     stream = tmp_path / "stream.jsonl"
     stream.write_text("".join(records.dump(row) + "\n" for row in given))
-    settings = {"split": "test", "clip": "embedded", "zero_shot": False} | options
-    result = execute(
-        evaluating(session, data=Source(str(data)), **settings), Streams(input=stream, silent=True), session
-    )
+    config = configure("eval", {"data": data, **options}, environment={})
+    result = execute(evaluate(session, config), Streams(input=stream, called=True), session)
     with result.artifact.open() as lines:
         return list(records.read(lines))[len(given) :]
 
@@ -191,7 +190,7 @@ def test_tau_is_not_chosen_on_the_images_that_are_measured(session, data, tmp_pa
         InputError, match=r"18 of 18 images \(.*\) are validation images too, and τ must not be chosen on"
     ):
         measured(session, data / "test", given, tmp_path, posthoc=True)
-    found = measured(session, data / "test", given, tmp_path, posthoc=True, val=Source(str(data / "val")))
+    found = measured(session, data / "test", given, tmp_path, posthoc=True, val=data / "val")
     assert len(by_group(found)) == 2
     (tmp_path / "split").mkdir()
     shutil.copytree(data / "test", tmp_path / "split" / "test")
@@ -204,8 +203,8 @@ def test_other_validation_images_are_another_measurement(session, data, tmp_path
     shutil.copytree(data, tmp_path / "digits")
 
     def flags(**options):
-        source = Source(str(tmp_path / "digits"))
-        return evaluating(session, data=source, split="test", clip="embedded", zero_shot=False, **options).flags
+        config = configure("eval", {"data": tmp_path / "digits", **options}, environment={})
+        return evaluate(session, config).settings
 
     before, plain = flags(posthoc=True), flags()
     next((tmp_path / "digits" / "val").rglob("*.png")).unlink()
@@ -214,7 +213,7 @@ def test_other_validation_images_are_another_measurement(session, data, tmp_path
 
 def test_validation_images_that_nothing_looks_at_are_refused(session, data, tmp_path):
     with pytest.raises(InputError, match="--val is what --posthoc chooses τ on; add --posthoc, or leave it out"):
-        measured(session, data, [checkpoint(session, data)], tmp_path, val=Source(str(data / "val")))
+        measured(session, data, [checkpoint(session, data)], tmp_path, val=data / "val")
 
 
 def test_test_time_ensembling_is_in_the_name_of_what_it_measured(session, data, tmp_path):

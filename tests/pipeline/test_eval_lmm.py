@@ -15,12 +15,14 @@ from server import serving
 from trained import by_group, digits
 
 from ltgc_cli import records
-from ltgc_cli.learn.datasets import ClassInfo, Item, Source
+from ltgc_cli.config import configure
+from ltgc_cli.learn.datasets import ClassInfo, Item
 from ltgc_cli.pipeline.evaluation.ask_directly import Reply, measured
-from ltgc_cli.pipeline.evaluation.methods import ClassTable, DirectModel
-from ltgc_cli.pipeline.evaluation.stage import evaluating
-from ltgc_cli.pipeline.session import Asking, Session
-from ltgc_cli.pipeline.stage import Streams, execute
+from ltgc_cli.pipeline.evaluation.methods import ClassTable
+from ltgc_cli.pipeline.evaluation.stage import evaluate
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.stage import ALONE, execute
+from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.ports import Answer, Usage
 from ltgc_cli.records import Class
 from ltgc_cli.stages.recognize import recognize, table
@@ -99,16 +101,9 @@ def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(forked, dat
 
 def test_the_embedded_model_chooses_as_zero_shot_clip_does(data, tmp_path):
     session = Session(tmp_path / "store")
-    plan = evaluating(
-        session,
-        data=Source(str(data)),
-        split="test",
-        clip="embedded",
-        zero_shot=True,
-        alone=True,
-        direct=DirectModel("embedded", Asking()),
-    )
-    with execute(plan, Streams(silent=True), session).artifact.open() as lines:
+    config = configure("eval", {"data": data, "zero_shot": True, "direct": "embedded"}, environment={})
+    stage = evaluate(session, config)._replace(source=ALONE)
+    with execute(stage, Streams(called=True), session).artifact.open() as lines:
         zero_shot, asked = by_group(list(records.read(lines))).values()
     assert zero_shot == asked
 

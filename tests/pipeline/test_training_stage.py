@@ -1,4 +1,4 @@
-"""mix-train as a plan: what tells checkpoints apart, and how much work a large class table is."""
+"""mix-train as a stage: what tells checkpoints apart, and how much work a large class table is."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from ltgc_cli import records
+from ltgc_cli.config import configure
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import ClassInfo, Source
+from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training import check, fit
 from ltgc_cli.pipeline.training.inputs import TrainingInputs
-from ltgc_cli.pipeline.training.stage import method, training
+from ltgc_cli.pipeline.training.stage import method, mix_train
 from ltgc_cli.records import Checkpoint, Class, Group, Image
 from ltgc_cli.settings import Training
 
@@ -44,10 +45,9 @@ def test_a_checkpoint_is_told_apart_by_the_hash_it_always_had(
     """Another hash would train anew what people have trained already: say so in the CHANGELOG."""
     monkeypatch.setattr(check, "before_training", lambda *_: check.Hashes((), ()))
     monkeypatch.setattr(fit, "fit", lambda *_, **__: settings)
-    plan = training(
-        Session(tmp_path), data=Source("digits-lt"), clip="embedded", settings=settings, generated=True, name=""
-    )
-    *_, last = plan.run(records.read(STREAM))
+    given = {"data": "digits-lt", **{name: getattr(settings, name) for name in settings.__struct_fields__}}
+    stage = mix_train(Session(tmp_path), configure("mix-train", given, environment={}))
+    *_, last = stage.run(records.read(STREAM))
     assert isinstance(last, Checkpoint) and last.sha256 == sha256
 
 
