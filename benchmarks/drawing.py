@@ -26,7 +26,7 @@ from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import diffusers as t2i
 from ltgc_cli.records import Class, Description, Group
 from ltgc_cli.settings import Style
-from ltgc_cli.stages.render import drawing, render
+from ltgc_cli.stages.render import image_request, render
 
 CLASS = Class(label=0, class_="seven", tail=True)
 VIEWS = ("slanted to the left", "with thin strokes", "with a bar through it", "written by a hurried hand")
@@ -166,7 +166,7 @@ def main() -> None:
     device = args.device or torch_setup.device()
     style = Style(width=args.size, height=args.size, steps=args.steps, format=args.format)
     rows = descriptions(args.images)
-    requests = [drawing(row.text, row.id, 0, CLASS, "benchmark", style) for row in rows]
+    requests = [image_request(row.text, row.id, 0, CLASS, "benchmark", style) for row in rows]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spec = args.model

@@ -163,12 +163,12 @@ def recognize_openly(examples: Sequence[str]) -> str:
     )
 
 
-def drawn(text: str, name: str, subject: str) -> str:
-    """Returns a description as it is drawn and scored: without the words "the class", with the class's sense.
+def image_text(text: str, name: str, subject: str) -> str:
+    """Returns a description as image models and CLIP get it: without the words "the class", with the sense.
 
     Image models and CLIP take "the class" for a school class.
 
-    >>> drawn("A photo of the class seal, on a rock.", "seal", "seal (marine mammal)")
+    >>> image_text("A photo of the class seal, on a rock.", "seal", "seal (marine mammal)")
     'A photo of seal (marine mammal), on a rock.'
     """
     named = rf"{re.escape(name)}(?!\w)"

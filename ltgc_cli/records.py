@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import IO, Any, Literal, TypeVar, cast
 
@@ -287,6 +287,15 @@ def identify(record: R, *content: object) -> R:
     return evolve(record, id=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
+def failed(of: Record, stage: str, reason: str, content: Sequence[object] | None = None, **fields: Any) -> Failure:
+    """Returns the record of what could not be done for the class of a record.
+
+    content -- what its id is made of, where that is not the reason alone
+    """
+    failure = Failure(label=of.label, class_=of.class_, stage=stage, reason=reason, **fields)
+    return identify(failure, *(content or (reason,)))
+
+
 def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:
     """Returns the records of a stream of lines, blank lines skipped. Raises InputError with file and line."""
     try:
@@ -316,6 +325,16 @@ class Group(msgspec.Struct, frozen=True):
 
     cls: Class
     rows: list[Record]
+
+    @property
+    def originals(self) -> list[Image]:
+        """The original images of the class."""
+        return [row for row in self.rows if isinstance(row, Image) and row.origin == "original"]
+
+    @property
+    def generated(self) -> list[Image]:
+        """The generated images of the class, those from its bare name left out."""
+        return [row for row in self.rows if isinstance(row, Image) and row.origin == "generated"]
 
 
 def by_class(records: Iterable[Record]) -> Iterator[Group]:

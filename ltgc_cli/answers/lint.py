@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from ltgc_cli.answers import clip_tokens, school, unseen
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.spelling import MASK, Words, features, masked, names, stems, words
-from ltgc_cli.prompts import drawn
+from ltgc_cli.prompts import image_text
 
 Mark = Literal[
     "wrong class",
@@ -36,7 +36,7 @@ class Rule(NamedTuple):
 
 
 RULES: dict[Mark, Rule] = {
-    # An image drawn from it would be of something else.
+    # An image generated from it would be of something else.
     "wrong class": Rule(True, "names another class"),
     # It says what a description should say, and describes nothing.
     "placeholder echo": Rule(True, "echoes the template's placeholders"),
@@ -88,7 +88,8 @@ def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tup
         "non-visual": bool(visible) and unseen.names_unseen(about, name),
         "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(about) is not None,
         # an image is generated from these words alone
-        "over 77 tokens": clip_tokens.may_be_over(f"{text} {subject}") and clip_tokens.over(drawn(text, name, subject)),
+        "over 77 tokens": clip_tokens.may_be_over(f"{text} {subject}")
+        and clip_tokens.over(image_text(text, name, subject)),
     }
     return tuple(mark for mark in RULES if found.get(mark))
 

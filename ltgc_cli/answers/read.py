@@ -32,7 +32,7 @@ class Parsed(NamedTuple):
     texts: list[str]
     dropped: list[tuple[str, str]]
     marks: list[tuple[lint.Mark, ...]]
-    """What is to be said against each text, which is kept all the same: that it repeats an earlier one, say."""
+    """What the linter finds wrong with each text, which is kept all the same: it repeats an earlier one, say."""
 
 
 HEADING = "is a heading"
@@ -178,7 +178,7 @@ def _of(text: str) -> str:
 
 
 def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
-    """Returns what is said of the class as a Template-1 sentence, or the reason why it will not do."""
+    """Returns what a sentence says of the class in Template 1, or the reason why it will not do."""
     rest = tidy.tidy(rest)
     if lint.broken_off(rest):
         return "", CUT
@@ -217,7 +217,7 @@ def _named(text: str, cls: _Class) -> bool:
 
 
 def _without_talk(piece: str) -> str:
-    """Returns a piece without what is said to the reader behind its last sentence ("I hope this helps!")."""
+    """Returns a piece without what it says to the reader behind its last sentence ("I hope this helps!")."""
     ends = [found.start() for found in re.finditer(r"(?<=[.!?])[\"”’')]{0,2} (?=[\"'“(]?[A-Z])", piece)]
     while ends:
         tail = piece[ends[-1] :].lstrip(" (*_\"'”’)")

@@ -82,7 +82,7 @@ MAY_TEACH = p.gate(
     " trainees apprentices participants seniors member members lunch studies assignment assignments raised"
 )
 
-# --- the names that make a school class part of the picture
+# --- the names that make a school class part of the image
 
 _WITH_PUPILS = re.compile(
     # places, vehicles and clothes that have pupils in them, and people, who may be pupils

@@ -72,9 +72,9 @@ def forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
         found |= set(re.split(r"\s*[,;]\s+", form))
     for form in [*found]:
         found.add(re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", form))
-        place = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
-        if len(place) > 1 or "/" in form:  # church/indoor
-            found |= {*place[:1], " ".join(reversed(place))}
+        parts = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
+        if len(parts) > 1 or "/" in form:  # church/indoor
+            found |= {*parts[:1], " ".join(reversed(parts))}
         if re.fullmatch(r"[^\W_]+_[^\W_]+", form):  # mountain_snowy
             found.add(" ".join(reversed(form.split("_"))))
         if re.fullmatch(r"[A-Z][a-z]{2,}[ _][a-z]{3,}", form):  # T. rufus

@@ -1,4 +1,4 @@
-"""Takes out of a description what no picture can show: sounds, smells, tastes, and what the class is known for."""
+"""Takes out of a description what no image can show: sounds, smells, tastes, and what the class is known for."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _CLAUSE = re.compile(r"([,;.!?] )")
 
 
 def seen(text: str, name: str) -> str:
-    """Returns what a picture can show of a description, empty where it is nothing. Clauses between commas stay or go.
+    """Returns what an image can show of a description, empty where it is nothing. Clauses between commas stay or go.
 
     >>> seen("with a red cap and a varied call, in a marsh", "crane")
     'with a red cap, in a marsh'
@@ -76,7 +76,7 @@ def seen(text: str, name: str) -> str:
 
 
 def names_unseen(text: str, name: str) -> bool:
-    """Returns whether a description names something that no picture shows, other than the class itself."""
+    """Returns whether a description names something that no image shows, other than the class itself."""
     may = not MAY_UNSEE.isdisjoint(stems(text))
     return may and _UNSEEN.search(text) is not None and not _UNSEEN.search(name)
 

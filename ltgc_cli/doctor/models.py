@@ -59,7 +59,7 @@ def configured(
 
 
 def look(model: Model) -> Iterator[Check]:
-    """Returns what can be said of a model without asking it, and of its provider's keys."""
+    """Returns what can be known of a model without asking it, and of its provider's keys."""
     try:
         yield from _look(model)
     except (LtgcError, OSError) as error:

@@ -70,9 +70,9 @@ def describe(session: Session, config: Config) -> Stage:
     def with_senses(groups: list[Group]) -> list[Group]:
         if settings.senses:
             classes = [group.cls for group in groups]
-            groups = senses.told(groups, senses_file.senses_by_label(classes, known, settings.senses))
+            groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
         if settings.disambiguate:
-            groups = senses.asked(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
+            groups = senses.with_senses(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
             _report_senses([group.cls for group in groups])
         return groups
 
@@ -112,7 +112,7 @@ def extend(session: Session, config: Config) -> Stage:
     def run(given: Iterator[Record]) -> Iterator[Record]:
         groups: Iterable[Group] = records.by_class(given)
         if classes:
-            groups = senses.told([Group(cls, []) for cls in classes], known)
+            groups = senses.with_names([Group(cls, []) for cls in classes], known)
         return _flat(in_order(stage, groups, asking.concurrency))
 
     source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
@@ -197,7 +197,7 @@ def filter(session: Session, config: Config) -> Stage:
             on_round=lambda done: _report_round(session, done),
         )
         if by_hand is not None:
-            there = verdicts.drawings((row for rows in found for row in rows), replaced=True)
+            there = verdicts.image_keys((row for rows in found for row in rows), replaced=True)
             console.notice(f"filter: {verdicts.summary(by_hand, there)}")
         return _flat(found)
 
@@ -304,7 +304,7 @@ def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -
 
 
 def _originals(group: Group) -> int:
-    return group.cls.tail * sum(isinstance(row, Image) and row.origin == "original" for row in group.rows)
+    return group.cls.tail * len(group.originals)
 
 
 def _report_senses(classes: Sequence[Class]) -> None:
@@ -321,7 +321,7 @@ def _report_round(session: Session, done: filtering.Round) -> None:
     if not done.scored:
         return
     share = done.passed / done.scored
-    then = f"; {done.redrawn:,} are rewritten and regenerated" if done.redrawn else ""
+    then = f"; {done.regenerated:,} are rewritten and regenerated" if done.regenerated else ""
     session.report(
         f"filter: round {done.number}: {done.passed:,} of {done.scored:,} generated images pass ({share:.0%}){then}"
     )

@@ -18,7 +18,7 @@ from ltgc_cli.providers.llm.faults import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import Run
 from ltgc_cli.settings import Scale
-from ltgc_cli.stages.bars import aim, scaled
+from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
 from ltgc_cli.text import counted
 
@@ -141,7 +141,7 @@ def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manife
     clip, scale = _judge(rows, runs)
     templates = {row.label: row for row in rows if isinstance(row, Template)}
     classes = {row.label: row for row in rows if isinstance(row, Class)}
-    texts = {label: aim(template, classes[label]) for label, template in templates.items() if label in classes}
+    texts = {label: clip_text(template, classes[label]) for label, template in templates.items() if label in classes}
     if not clip or not scale:
         return list(rows)
     return [

@@ -11,11 +11,11 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.records import Class
-from ltgc_cli.stages.senses import Named
+from ltgc_cli.stages.senses import NameInfo
 from ltgc_cli.text import nearest
 
 
-def load(path: Path) -> dict[str, Named]:
+def load(path: Path) -> dict[str, NameInfo]:
     """Returns what a TOML file says of names (or labels): a sense, or a table with sense and synonyms.
 
     Raises InputError for a file that says anything else.
@@ -29,7 +29,7 @@ def load(path: Path) -> dict[str, Named]:
     return {name: _named(path, name, value) for name, value in given.items()}
 
 
-def senses_by_label(classes: Sequence[Class], senses: Mapping[str, Named], path: Path) -> dict[int, Named]:
+def senses_by_label(classes: Sequence[Class], senses: Mapping[str, NameInfo], path: Path) -> dict[int, NameInfo]:
     """Returns what is known of each class, by its label; the file names a class by its label or its name.
 
     Raises InputError for a name that no class has: it is mistyped, or belongs to other data.
@@ -42,9 +42,9 @@ def senses_by_label(classes: Sequence[Class], senses: Mapping[str, Named], path:
     return {label: named for label, named in found.items() if named}
 
 
-def _named(path: Path, name: str, value: Any) -> Named:
+def _named(path: Path, name: str, value: Any) -> NameInfo:
     try:
-        named = msgspec.convert({"sense": value} if isinstance(value, str) else value, Named)
+        named = msgspec.convert({"sense": value} if isinstance(value, str) else value, NameInfo)
     except msgspec.ValidationError as error:
         raise InputError(
             f'{path}: {name}: {error}; write {name} = "marine mammal", or {{ sense = "…", synonyms = ["…"] }}'

@@ -8,7 +8,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
+from ltgc_cli.records import Class, Description, Image, Made, Record, failed, identify
 
 
 def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
@@ -25,12 +25,14 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         answer = ask(question)
     except Refused as error:
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
-        return [image, failure(cls, image, f"{image.name}: {error}" if image.name else str(error), made)]
+        reason = f"{image.name}: {error}" if image.name else str(error)
+        return [image, failed(cls, "describe", reason, parents=(image.id,), made=made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
     found = read(answer.text, cls.class_, cls.subject, cls.synonyms)
     if not found.texts:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
-        return [image, failure(cls, image, f"no usable description: {reasons}", made, answer.text)]
+        reason = f"no usable description: {reasons}"
+        return [image, failed(cls, "describe", reason, text=answer.text, parents=(image.id,), made=made)]
     described = Description(
         label=cls.label,
         class_=cls.class_,
@@ -41,17 +43,3 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         made=made,
     )
     return [image, identify(described, described.text)]
-
-
-def failure(cls: Class, image: Image, reason: str, made: Made, text: str = "") -> Failure:
-    """Returns the record of an image that could not be described."""
-    failed = Failure(
-        label=cls.label,
-        class_=cls.class_,
-        stage="describe",
-        reason=reason,
-        text=text,
-        parents=(image.id,),
-        made=made,
-    )
-    return identify(failed, reason)

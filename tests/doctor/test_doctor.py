@@ -84,7 +84,7 @@ def test_a_person_gets_a_line_a_check_and_below_a_problem_its_fix(inside, monkey
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     problem = lines.index("problem keys of openai OPENAI_API_KEY is not set")
     assert lines[problem + 1] == "fix: export OPENAI_API_KEY=…"
-    assert (ran.code, ran.err) == (1, "doctor: 1 problem\n")
+    assert (ran.code, ran.err.splitlines()[-1]) == (1, "doctor: 1 problem")
 
 
 def test_models_come_from_flags_variables_and_the_settings_file(inside, tmp_path, no_keys):

@@ -34,7 +34,7 @@ def herons(*groups) -> list[Group]:
 @pytest.mark.parametrize(
     ("cosine", "passes"), [(0.4, True), (0.37, True), (0.369999, False), (0.36, False), (0.3, False)]
 )
-def test_a_drawing_passes_when_it_is_as_much_closer_to_its_class_as_the_margin_says(cosine, passes):
+def test_a_generated_image_passes_when_it_is_as_much_closer_to_its_class_as_the_margin_says(cosine, passes):
     rows, _ = compared(herons(group("x")), {drawn("x"): cosine})
 
     assert bool(accepted(rows)) == passes
@@ -66,7 +66,7 @@ def test_the_reason_says_which_class_it_is_closer_to(cosine, reason):
     assert of(Rejected, rows)[0].reason == reason
 
 
-def test_what_is_closer_to_another_class_is_refined_and_redrawn_like_any_other_failure():
+def test_what_is_closer_to_another_class_is_refined_and_regenerated_like_any_other_failure():
     refine = says(sentence("second"), sentence("third"))
     cosines = {drawn("first"): 0.33, drawn("second"): 0.2, drawn("third"): 0.34}
     settings = Judging(scale="cosine", threshold=0.3, margin=0.0)
@@ -107,7 +107,7 @@ def test_classes_are_known_by_their_template_and_those_without_one_by_their_name
     assert len(accepted(rows)) == 2
 
 
-def test_only_what_reaches_its_bar_is_compared():
+def test_only_what_reaches_its_threshold_is_compared():
     nearest = points(lambda rival: NearestClass(text=HERON_TEXT, cosine=0.1))
     compared(herons(group("good", "bad")), {drawn("good"): 0.4, drawn("bad"): 0.2}, nearest)
 

@@ -75,7 +75,7 @@ def test_a_long_list_of_small_words_is_hashed_without_being_told_to(monkeypatch)
 
 
 @pytest.mark.parametrize("similarity", [0.0, 0.01, 0.3])
-def test_a_low_bar_is_right_too(similarity):
+def test_a_low_threshold_is_right_too(similarity):
     sets = texts(200, seed=1)
 
     assert closest(sets, [], similarity) == naive(sets, [], similarity)

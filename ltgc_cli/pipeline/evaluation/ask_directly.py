@@ -18,9 +18,9 @@ from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Ask, Usage
 from ltgc_cli.providers import Opened
-from ltgc_cli.records import Class, Failure, Made, Record, identify
-from ltgc_cli.stages.accounts import accounted
+from ltgc_cli.records import Class, Failure, Made, Record, failed
 from ltgc_cli.stages.recognize import Recognized, recognize, table
+from ltgc_cli.stages.usage_metric import usage_metric
 
 PROMPT = "recognize"
 _SHOWN = 3
@@ -78,7 +78,7 @@ def measured(replies: Sequence[Reply], known: ClassTable, model: str) -> Iterato
     for label, answer in answers:
         usages[label].append(answer.usage)
     for label, cls in classes.items():
-        if cost := accounted(cls, "eval", PROMPT, model, usages[label]):
+        if cost := usage_metric(cls, "eval", PROMPT, model, usages[label]):
             yield cost
 
 
@@ -89,7 +89,7 @@ def _by_label(known: ClassTable) -> dict[int, Class]:
 def _failure(cls: Class, reply: Reply, model: str) -> Failure:
     made = Made(model=model, prompt=PROMPT, usage=reply.usage)
     reason = f"{reply.item.name}: {reply.reason}"
-    return identify(Failure(label=cls.label, class_=cls.class_, stage="eval", reason=reason, made=made), reason)
+    return failed(cls, "eval", reason, made=made)
 
 
 def _warn(answers: Sequence[Recognized], images: int) -> None:

@@ -10,8 +10,8 @@ from judging import COSINE, CRANE, RED_CAP, SEAL, accepted, drawn, group, paint_
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.records import Image, Rejected, Template
 from ltgc_cli.settings import THRESHOLDS, Judging, Style
-from ltgc_cli.stages.bars import percentile, scaled
 from ltgc_cli.stages.filter import evaluate
+from ltgc_cli.stages.thresholds import percentile, scaled
 
 
 @pytest.mark.parametrize("cosine", [-1.0, -0.25, 0.0, 0.1, 0.3, 0.333333333333, 1.0])
@@ -23,7 +23,7 @@ def test_the_scales_are_what_they_say(cosine):
     assert scaled(cosine, "clipscore") == 2.5 * numpy.maximum(reference, 0)
 
 
-def test_the_default_threshold_of_the_paper_is_the_same_bar_as_that_of_the_cosine():
+def test_the_default_threshold_of_the_paper_is_the_same_as_that_of_the_cosine():
     assert scaled(THRESHOLDS["cosine"], "paper") == THRESHOLDS["paper"] == 0.8
     assert scaled(THRESHOLDS["cosine"], "clipscore") == THRESHOLDS["clipscore"] == 0.75
 
@@ -40,7 +40,7 @@ def test_a_percentile_is_the_one_of_numpy(count, q):
     ("scale", "threshold", "reaching", "missing"),
     [("cosine", 0.3, 0.3, 0.299999), ("paper", 0.8, 0.3, 0.299999), ("clipscore", 0.75, 0.3, 0.299999)],
 )
-def test_a_drawing_passes_when_it_reaches_the_bar_and_fails_below_it(scale, threshold, reaching, missing):
+def test_a_generated_image_passes_when_it_reaches_the_threshold_and_fails_below_it(scale, threshold, reaching, missing):
     settings = Judging(scale=scale, threshold=threshold, mode="exclude")
     rows = run([group("good", "bad")], {drawn("good"): reaching, drawn("bad"): missing}, settings=settings)
 
@@ -75,7 +75,7 @@ def test_an_image_and_the_class_are_compared_as_clip_reads_them_without_the_word
 CALIBRATED = Judging(scale="calibrated", threshold=10, mode="exclude")
 
 
-def test_the_calibrated_bar_is_what_nine_in_ten_of_the_class_s_own_images_reach():
+def test_the_calibrated_threshold_is_what_nine_in_ten_of_the_class_s_own_images_reach():
     own = [0.31, 0.22, 0.27, 0.25, 0.24]
     cosines = {f"crane {number}": value for number, value in enumerate(own)} | {
         drawn("good"): 0.229,
@@ -87,7 +87,7 @@ def test_the_calibrated_bar_is_what_nine_in_ten_of_the_class_s_own_images_reach(
     assert accepted(rows) == [sentence("good")]
 
 
-def test_a_class_of_few_images_takes_the_bar_that_is_common_to_the_tail():
+def test_a_class_of_few_images_takes_the_threshold_that_is_common_to_the_tail():
     wren = a_class("wren", 9)
     own = {
         "crane": [0.30, 0.31, 0.32, 0.33, 0.34],
@@ -109,14 +109,14 @@ def test_a_class_of_few_images_takes_the_bar_that_is_common_to_the_tail():
     ]
 
 
-def test_an_original_that_cannot_be_scored_is_left_out_of_the_bar():
+def test_an_original_that_cannot_be_scored_is_left_out_of_the_threshold():
     cosines = {f"crane {number}": 0.2 for number in range(5)} | {"crane 5": Refused("broken"), drawn("x"): 0.3}
     rows = run([group("x", originals=6)], cosines, settings=CALIBRATED)
 
     assert of(Template, rows)[0].threshold == 0.2
 
 
-def test_without_an_original_image_there_is_nothing_to_calibrate_by_and_nothing_is_drawn_or_refined():
+def test_without_an_original_image_there_is_nothing_to_calibrate_by_and_nothing_is_generated_or_refined():
     with pytest.raises(InputError, match="filter has no original image .*ltgc describe --data.*--scale cosine"):
         run([group("x")], {drawn("x"): 0.3}, settings=Judging(), generate=lambda _: 1 / 0)
 

@@ -1,4 +1,4 @@
-"""Accounts: what was paid for and is in no other record."""
+"""usage_metric: what was paid for and is in no other record."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from fakes import a_class
 
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Made, Metric
-from ltgc_cli.stages.accounts import accounted, total
+from ltgc_cli.stages.usage_metric import summed, usage_metric
 
 
 def test_what_a_class_s_questions_used_is_one_record():
     usages = [Usage(prompt_tokens=10, completion_tokens=3, dollars=0.5), Usage(prompt_tokens=1, dollars=0.25)]
-    metric = accounted(a_class("crane", 3), "filter", "refine", "gpt-4o", usages)
+    metric = usage_metric(a_class("crane", 3), "filter", "refine", "gpt-4o", usages)
 
     assert metric == Metric(
         id=metric.id,
@@ -26,12 +26,12 @@ def test_what_a_class_s_questions_used_is_one_record():
 
 def test_questions_that_used_nothing_are_no_record():
     for usages in ([], [Usage()], [Usage(dollars=0.0), Usage(dollars=0.0)]):
-        assert accounted(a_class(), "filter", "refine", "embedded", usages) is None
+        assert usage_metric(a_class(), "filter", "refine", "embedded", usages) is None
 
 
 def test_two_prompts_and_two_models_are_records_of_their_own():
     found = [
-        accounted(a_class(), "reflect", prompt, model, [Usage(dollars=1.0)]).id
+        usage_metric(a_class(), "reflect", prompt, model, [Usage(dollars=1.0)]).id
         for prompt, model in [("refine", "a"), ("refine", "b"), ("extend", "a")]
     ]
 
@@ -39,10 +39,10 @@ def test_two_prompts_and_two_models_are_records_of_their_own():
 
 
 def test_dollars_are_unknown_where_the_price_of_any_tokens_is():
-    assert total([Usage(prompt_tokens=5), Usage(dollars=0.5)]) == Usage(prompt_tokens=5, dollars=None)
+    assert summed([Usage(prompt_tokens=5), Usage(dollars=0.5)]) == Usage(prompt_tokens=5, dollars=None)
 
 
 def test_what_used_nothing_has_no_unknown_price():
-    assert total([Usage(), Usage(dollars=0.5)]) == Usage(dollars=0.5)
-    assert total([Usage(dollars=0.0)]) == Usage(dollars=0.0)
-    assert total([]) == total([Usage()]) == Usage()
+    assert summed([Usage(), Usage(dollars=0.5)]) == Usage(dollars=0.5)
+    assert summed([Usage(dollars=0.0)]) == Usage(dollars=0.0)
+    assert summed([]) == summed([Usage()]) == Usage()
