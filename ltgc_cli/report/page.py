@@ -34,7 +34,7 @@ _REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "s
 
 
 class Run(NamedTuple):
-    """One stage that led to the stream, as its manifest tells."""
+    """One stage that led to the stream, from its manifest."""
 
     stage: str
     settings: Mapping[str, str]
@@ -42,7 +42,6 @@ class Run(NamedTuple):
     """Asked, found in the store, failed, by what was asked."""
     dollars: float = 0.0
     unpriced: int = 0
-    tokens: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = {}
     made: str = ""
