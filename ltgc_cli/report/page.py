@@ -123,14 +123,12 @@ def is_report(start: str) -> bool:
 
 def check_output(output: Path) -> None:
     """Raises InputError where a file would be overwritten that is no report, or its folder is not there."""
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.parent}; make it, or name another with -o")
     try:
         with output.open("rb") as file:
             start = file.read(_HEAD).decode(errors="replace")
     except FileNotFoundError:
-        if not output.parent.is_dir():
-            raise InputError(
-                f"{output}: there is no folder {output.parent}; make it, or name another with -o"
-            ) from None
         return
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}") from None
