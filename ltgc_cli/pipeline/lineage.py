@@ -86,7 +86,6 @@ def page_run(done: Manifest) -> Run:
         answers={kind: (one.asked, one.found, one.failed) for kind, one in done.answers.items()},
         dollars=done.dollars,
         unpriced=done.unpriced,
-        tokens=done.tokens,
         seconds=done.seconds,
         versions=done.versions,
         made=", ".join(counted(count, kind) for kind, count in done.kinds.items()),

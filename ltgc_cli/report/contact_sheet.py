@@ -16,6 +16,8 @@ from ltgc_cli.report.format import shortened
 Colour = tuple[int, int, int]
 
 _TILE, _GAP, _LABEL, _TITLE = 56, 4, 150, 30
+_MOST = (6, 12, 5)
+"""Real, accepted and rejected images of a class that are shown."""
 _INK, _PAPER, _FAINT = (30, 30, 30), (250, 250, 248), (120, 120, 120)
 _ACCEPTED, _REJECTED = (60, 140, 80), (190, 60, 50)
 
@@ -47,16 +49,13 @@ def sheet_rows(rows: Iterable[Record]) -> list[SheetRow]:
     return found
 
 
-def contact_sheet(
-    rows: Iterable[Record], read: Callable[[str], bytes], columns: tuple[int, int, int] = (6, 12, 5)
-) -> bytes:
+def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes]) -> bytes:
     """Returns a PNG: a row per tail class, its real, accepted and rejected images side by side.
 
     read -- an image's bytes by its sha256; one that cannot be opened leaves its place empty
-    columns -- how many of each kind are shown at most
     """
     lines = sheet_rows(rows)
-    widths = [count * (_TILE + _GAP) for count in columns]
+    widths = [count * (_TILE + _GAP) for count in _MOST]
     starts = [_LABEL, _LABEL + widths[0] + 2 * _GAP, _LABEL + widths[0] + widths[1] + 4 * _GAP]
     sheet = PIL.new("RGB", (starts[2] + widths[2] + _GAP, _TITLE + len(lines) * (_TILE + 2 * _GAP)), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -69,7 +68,7 @@ def contact_sheet(
         pen.text((2 * _GAP, top + 12), shortened(row.name, 18), fill=_INK, font=large)
         pen.text((2 * _GAP, top + 32), shortened(row.caption, 26), fill=_FAINT, font=small)
         kinds = ((row.real, None), (row.accepted, _ACCEPTED), (row.rejected, _REJECTED))
-        for start, count, (images, edge) in zip(starts, columns, kinds, strict=True):
+        for start, count, (images, edge) in zip(starts, _MOST, kinds, strict=True):
             for column, sha256 in enumerate(images[:count]):
                 _paste(sheet, read(sha256), (start + column * (_TILE + _GAP), top), edge)
     file = io.BytesIO()

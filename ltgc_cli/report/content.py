@@ -107,7 +107,7 @@ class Content(NamedTuple):
     failures: tuple[tuple[str, str, str], ...] = ()
     """Stage, reason and text of what failed and belongs to no class."""
     made: tuple[tuple[str, str, int, int], ...] = ()
-    """What the records tell of who made them: prompt, model, how many, with a seed."""
+    """Who made the records: prompt, model, how many, with a seed."""
     dollars: float = 0.0
     unpriced: int = 0
     """Records of which the price is not known."""

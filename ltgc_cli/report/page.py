@@ -35,7 +35,7 @@ _REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "s
 
 
 class Run(NamedTuple):
-    """One stage that led to the stream, as its manifest tells."""
+    """One stage that led to the stream, from its manifest."""
 
     stage: str
     settings: Mapping[str, str]
@@ -43,7 +43,6 @@ class Run(NamedTuple):
     """Asked, found in the store, failed, by what was asked."""
     dollars: float = 0.0
     unpriced: int = 0
-    tokens: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = {}
     made: str = ""
@@ -125,14 +124,12 @@ def is_report(start: str) -> bool:
 
 def check_output(output: Path) -> None:
     """Raises InputError where a file would be overwritten that is no report, or its folder is not there."""
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.parent}; make it, or name another with -o")
     try:
         with output.open("rb") as file:
             start = file.read(_HEAD).decode(errors="replace")
     except FileNotFoundError:
-        if not output.parent.is_dir():
-            raise InputError(
-                f"{output}: there is no folder {output.parent}; make it, or name another with -o"
-            ) from None
         return
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}") from None

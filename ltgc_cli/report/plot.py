@@ -49,7 +49,7 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 class Plot(Figure):
-    """A figure that knows its title, and what to tell those who cannot see it. A notebook shows it as it is."""
+    """A figure with a title, and words for those who cannot see it. A notebook shows it as it is."""
 
     def __init__(self, title: str, words: str, height: float) -> None:
         layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from ltgc_cli.report.content import ClassContent, Content, JudgedImage
 from ltgc_cli.report.thumbnails import SEEN, SHARP, mean_length
@@ -18,15 +17,8 @@ _ROOM_FOR_ROUNDS = 9
 """Images of a class from which on the rounds of generated images get a third of them."""
 
 
-class Selection(NamedTuple):
-    """What is shown where room is short, and the size of its images in pixels."""
-
-    content: Content
-    pixels: int
-
-
-def fitted(content: Content, read: Callable[[str], bytes], room: float) -> Selection:
-    """Returns as many images of each class as there is room for, as sharp as there is room for.
+def fitted(content: Content, read: Callable[[str], bytes], room: float) -> tuple[Content, int]:
+    """Returns the content with as many images of each class as there is room for, and their size in pixels.
 
     read -- an image's bytes by its sha256
     room -- about how many bytes the page may have
@@ -35,9 +27,9 @@ def fitted(content: Content, read: Callable[[str], bytes], room: float) -> Selec
     sizes = {pixels: mean_length(shas, read, pixels) for pixels in (SHARP, SEEN)}
     for pixels, length in sizes.items():
         if _bytes(content, length) <= room:
-            return Selection(content, pixels)
+            return content, pixels
     fits = bisect_right(range(1, _MOST), room, key=lambda most: _bytes(cut(content, most), sizes[SEEN]))
-    return Selection(cut(content, max(fits, 1)), SEEN)  # one of each class is there in any case
+    return cut(content, max(fits, 1)), SEEN  # one of each class is there in any case
 
 
 def _bytes(content: Content, length: float) -> float:

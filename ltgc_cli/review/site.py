@@ -15,6 +15,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.records import Record, Verdict
 from ltgc_cli.report import page
 from ltgc_cli.report.content import content_of
+from ltgc_cli.report.format import counted
 from ltgc_cli.report.selection import shown_images
 from ltgc_cli.review import verdict_file
 from ltgc_cli.review.serving import HOST, Server, Site
@@ -52,7 +53,7 @@ def site(store: Store, rows: Iterable[Record], verdicts: Path, token: str) -> Si
 def serve(
     store: Store, rows: Iterable[Record], verdicts: Path, *, port: int = 0, browser: bool = False, stream: str
 ) -> None:
-    """Serves the records' page on this machine until Ctrl-C, then tells how many verdicts there are.
+    """Serves the records' page on this machine until Ctrl-C, then prints how many verdicts there are.
 
     verdicts -- the file that decisions are added to
     port -- 0: one that is free
@@ -67,7 +68,7 @@ def serve(
     except OSError as error:
         raise InputError(f"--port {port} on {HOST}: {error.strerror}; leave it out for a free one") from None
     with server:
-        console.notice(f"review: {len(served.generated):,} generated images at {server.address}")
+        console.notice(f"review: {counted(len(served.generated), 'generated image')} at {server.address}")
         console.notice(f"review: decisions are added to {verdicts}; Ctrl-C ends it")
         if browser:
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
