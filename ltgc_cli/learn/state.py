@@ -101,14 +101,15 @@ class _Facts(msgspec.Struct, frozen=True):
 def run_id(
     clip: str,
     classes: Sequence[ClassInfo],
-    real: Sequence[Sample],
-    generated: Sequence[Sample],
-    val: Sequence[Sample],
+    samples: Sequence[Sequence[Sample]],
     texts: Mapping[int, Sequence[str]],
     settings: Settings,
 ) -> str:
-    """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from."""
-    named = [[[sample.label, sample.name] for sample in samples] for samples in (real, generated, val)]
+    """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from.
+
+    samples -- the originals, the generated images, the validation images
+    """
+    named = [[[sample.label, sample.name] for sample in part] for part in samples]
     by_label = [[label, list(texts[label])] for label in sorted(texts)]
     content = [clip, msgspec.to_builtins(classes), named, by_label, msgspec.to_builtins(settings)]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()

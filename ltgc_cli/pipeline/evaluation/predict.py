@@ -120,7 +120,7 @@ def predictions(
 
     loaded = loaded_clip(clip or clip_of(checkpoint), device)
     saved = load(checkpoint, loaded)
-    frame = evaluate.looking(loaded, tte=tte)
+    frame = evaluate.frame_of(loaded, tte=tte)
 
     def read(part: Sequence[Path]) -> list[torch.Tensor | str]:
         with ThreadPoolExecutor(images.THREADS) as threads:

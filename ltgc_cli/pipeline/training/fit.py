@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -49,8 +48,9 @@ def fit(
         Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]
     loaded = open_clip.load(clip, processes.device(runtime.device))
+    log_kind = None if processes.rank() else runtime.log
     with (
-        _log(runtime, folder, name, settings) as log,
+        logs.opened(log_kind, folder, name, msgspec.to_builtins(settings)) as log,
         console.progress(f"training on {len(real):,} real and {len(generated):,} generated images") as progress,
     ):
 
@@ -140,13 +140,6 @@ def _copy(source: Path, out: Path) -> None:
         raise InputError(f"{out}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _log(runtime: Runtime, folder: Path, name: str, settings: Settings) -> AbstractContextManager[logs.Log]:
-    """Returns a context with what each report is logged to; of several processes the first one logs."""
-    if runtime.log is None or processes.rank():
-        return nullcontext(lambda step, values: None)
-    return logs.opened(runtime.log, folder, name, msgspec.to_builtins(settings))
 
 
 def _cells(row: train.Row) -> dict[str, str]:

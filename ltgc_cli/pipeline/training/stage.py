@@ -92,9 +92,7 @@ def training(
             from ltgc_cli.pipeline.training.check import before_training
             from ltgc_cli.pipeline.training.fit import fit
 
-            other = val if val != data else None
-            hashes = before_training(session, data, inputs.stream, inputs.generated, other)
-            hashes = hashes if val else hashes._replace(val=())
+            hashes = before_training(session, data, inputs.stream, inputs.generated, val)
             trained = fit(
                 session, data, inputs, clip, settings, folder, val=val, runtime=runtime, name=called, hashes=hashes
             )
