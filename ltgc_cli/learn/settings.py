@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ema: float = 0.0
     """Decay of the moving average of the trained weights, which is what is kept; 0: none."""
     val_every: int = 0
-    """Steps between looks at the validation set; the best weights are kept. 0: the last weights."""
+    """Steps between measurements on the validation set; the best weights are kept. 0: the last weights."""
 
     # ---- the images
     crop: float = 0.7

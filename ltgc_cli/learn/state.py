@@ -40,7 +40,7 @@ class TrainingState:
     ema: Tensors
     """The moving average of the weights; empty where none is kept."""
     best: Tensors = field(default_factory=dict)
-    """The weights that did best on the validation set; empty before the first look at it."""
+    """The weights that did best on the validation set; empty before the first measurement."""
     best_accuracy: float | None = None
     step: int = 0
     """Steps done."""
