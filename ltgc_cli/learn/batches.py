@@ -7,7 +7,7 @@ see the same batch. A process reads its own rows alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,16 +40,13 @@ class Batch(NamedTuple):
     """[rows, classes]"""
 
 
-class Reader(NamedTuple):
-    """Reads this process's rows of a step, given its number."""
+def of_pixels(
+    sampler: MixSampler, frames: images.Frames, settings: Training, rows: slice, steps: range
+) -> Iterator[Batch]:
+    """Returns these rows of the steps' batches as frames, with the views that they are seen in.
 
-    read: Callable[[int], Batch]
-    in_memory: bool
-    """Whether that is quick; otherwise it is worth doing ahead."""
-
-
-def pixel_reader(sampler: MixSampler, frames: images.Frames, settings: Training, rows: slice) -> Reader:
-    """Returns what reads these rows of a step as frames, with the views that they are seen in."""
+    Where images are decoded on demand they are read some steps ahead.
+    """
     views = _views(settings)
 
     def read(step: int) -> Batch:
@@ -67,11 +64,11 @@ def pixel_reader(sampler: MixSampler, frames: images.Frames, settings: Training,
             balance_mix.soft_targets(own, sampler),
         )
 
-    return Reader(read, frames.in_memory)
+    return map(read, steps) if frames.in_memory else images.ahead(read, steps, READ_AHEAD)
 
 
-def feature_reader(sampler: MixSampler, kept: Tensor, settings: Training, rows: slice) -> Reader:
-    """Returns what reads these rows of a step as kept features, of one of each image's crops.
+def of_features(sampler: MixSampler, kept: Tensor, settings: Training, rows: slice, steps: range) -> Iterator[Batch]:
+    """Returns these rows of the steps' batches as kept features, of one of each image's crops.
 
     kept -- [crops, images, …]
     """
@@ -82,12 +79,7 @@ def feature_reader(sampler: MixSampler, kept: Tensor, settings: Training, rows: 
         found = kept[torch.from_numpy(crops), torch.from_numpy(own.first)]
         return Batch(own, found, None, None, None, balance_mix.soft_targets(own, sampler))
 
-    return Reader(read, True)
-
-
-def ahead(reader: Reader, steps: Iterable[int]) -> Iterator[Batch]:
-    """Returns the steps' batches, in order; where images are decoded on demand, read some steps ahead."""
-    return map(reader.read, steps) if reader.in_memory else images.ahead(reader.read, steps, READ_AHEAD)
+    return map(read, steps)
 
 
 def parts(batch: Batch, count: int) -> Iterator[Batch]:

@@ -157,7 +157,7 @@ def merged_clip(clip: Loaded, classifier: Classifier) -> bytes:
 def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
     """Returns the files of LoRA as peft writes and reads them, for a tower with its attention taken apart."""
     torch_setup.mend_torchvision()  # peft imports transformers, and that torchvision
-    with quiet(), TemporaryDirectory() as place:
+    with quiet(), TemporaryDirectory() as folder:
         from peft import LoraConfig
 
         LoraConfig(
@@ -166,8 +166,8 @@ def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
             lora_dropout=settings.dropout,
             target_modules=tuning.lora_targets(visual, settings),
             inference_mode=True,
-        ).save_pretrained(place)
-        config = (Path(place) / "adapter_config.json").read_bytes()
+        ).save_pretrained(folder)
+        config = (Path(folder) / "adapter_config.json").read_bytes()
     lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
     return {f"{ADAPTER}/adapter_config.json": config, f"{ADAPTER}/adapter_model.safetensors": _tensors(lora)}
 

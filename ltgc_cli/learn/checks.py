@@ -14,7 +14,7 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import ClassInfo, Dataset, Item
-from ltgc_cli.learn.datasets.files import place
+from ltgc_cli.learn.datasets.files import listed_at
 
 THREADS = 8
 SHOWN = 10
@@ -101,7 +101,7 @@ def some(problems: Sequence[str]) -> list[str]:
 
 def _checked(dataset: Dataset, item: Item) -> tuple[bytes, str]:
     """Returns an image's hash, and what is wrong with it."""
-    where = place(dataset, item)
+    where = listed_at(dataset, item)
     try:
         data = datasets.image_bytes(dataset, item)
     except InputError as error:

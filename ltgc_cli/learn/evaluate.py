@@ -44,7 +44,7 @@ def predict(
     on_batch -- called with the number of images of each batch
     Raises InputError for bytes that are no image.
     """
-    frame = looking(clip, tte=tte)
+    frame = frame_of(clip, tte=tte)
     size = _BATCH // 5 if tte else _BATCH
     parts = (samples[start : start + size] for start in range(0, len(samples), size))
     found = []
@@ -54,7 +54,7 @@ def predict(
     return np.concatenate(found)
 
 
-def looking(clip: Loaded, *, tte: bool = False) -> Frame:
+def frame_of(clip: Loaded, *, tte: bool = False) -> Frame:
     """Returns how an image becomes what the model takes: one frame [3, h, w], or with `tte` five crops [5, 3, h, w].
 
     Test-time ensembling as in LIFT (Shi et al., ICML 2024): the image is resized a little larger than

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +18,9 @@ Log = Callable[[int, Mapping[str, float]], object]
 """Logs a report: its step, and its values by name."""
 
 
-def opened(kind: LogName, folder: Path, name: str, settings: Mapping[str, Any]) -> AbstractContextManager[Log]:
+def opened(kind: LogName | None, folder: Path, name: str, settings: Mapping[str, Any]) -> AbstractContextManager[Log]:
     """Returns a context with the log of that kind, in a folder. Raises InputError where its package is missing."""
-    return LOGS[kind](folder, name, settings)
+    return LOGS[kind](folder, name, settings) if kind else nullcontext(lambda step, values: None)
 
 
 @contextmanager

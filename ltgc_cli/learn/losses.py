@@ -9,7 +9,7 @@ Below, z are the logits and t the targets of a row, p its softmax, π the prior.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +22,8 @@ _REMINE = 0.1
 """What LADE's square weighs beside its bound: the authors' default, and LIFT's."""
 
 
-class Loss(Protocol):
-    """Returns the mean loss of a batch's rows, a scalar.
-
-    logits, targets -- [batch, classes]; prior -- [classes], sums to 1
-    """
-
-    def __call__(self, logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor: ...
+Loss = Callable[[Tensor, Tensor, Tensor, Training], Tensor]
+"""Returns the mean loss of a batch's rows, a scalar, of logits and targets [batch, classes] and the prior [classes]."""
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:

@@ -79,7 +79,7 @@ def start(
     """Returns the classifier that training starts from: the tower's own features, what is tuned and the head trainable.
 
     settings -- resolved
-    texts -- sentences that describe a label, as they would be drawn, for head_init "descriptions"
+    texts -- sentences that describe a label, as an image generator gets them, for head_init "descriptions"
     real -- the originals, for head_init "means"
     Raises InputError for a tower that cannot be tuned so, or bytes that are no image.
     """

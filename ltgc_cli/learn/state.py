@@ -40,7 +40,7 @@ class TrainingState:
     ema: Tensors
     """The moving average of the weights; empty where none is kept."""
     best: Tensors = field(default_factory=dict)
-    """The weights that did best on the validation set; empty before the first look at it."""
+    """The weights that did best on the validation set; empty before the first measurement."""
     best_accuracy: float | None = None
     step: int = 0
     """Steps done."""
@@ -99,14 +99,15 @@ class _Facts(msgspec.Struct, frozen=True):
 def run_id(
     clip: str,
     classes: Sequence[ClassInfo],
-    real: Sequence[Sample],
-    generated: Sequence[Sample],
-    val: Sequence[Sample],
+    samples: Sequence[Sequence[Sample]],
     texts: Mapping[int, Sequence[str]],
     settings: Training,
 ) -> str:
-    """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from."""
-    named = [[[sample.label, sample.name] for sample in samples] for samples in (real, generated, val)]
+    """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from.
+
+    samples -- the originals, the generated images, the validation images
+    """
+    named = [[[sample.label, sample.name] for sample in part] for part in samples]
     by_label = [[label, list(texts[label])] for label in sorted(texts)]
     content = [clip, msgspec.to_builtins(classes), named, by_label, msgspec.to_builtins(settings)]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()

@@ -29,7 +29,7 @@ from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Precision, Training
 
 REPORT_EVERY = 10
-"""Steps. The loss is read from the device only then: reading it makes the device wait."""
+"""Steps."""
 METRICS = "metrics.jsonl"
 
 Row = dict[str, Any]
@@ -111,79 +111,84 @@ def train(
     classifier = model.start(clip, classes, settings, texts=texts, real=real).to(device)
     weights = {name: weight for name, weight in classifier.named_parameters() if weight.requires_grad}
     optimizer = _optimizer(classifier, settings)
-    now = TrainingState(weights, optimizer, ema=copied(weights) if settings.ema else {})
-    run = run_id(clip.identity, classes, real, generated, val, texts or {}, settings)
+    state = TrainingState(weights, optimizer, ema=copied(weights) if settings.ema else {})
+    run = run_id(clip.identity, classes, (real, generated, val), texts or {}, settings)
     if resume:
-        now.load(resume / STATE, run)
-    if int(here.total(torch.tensor(now.step, device=device))) != now.step * here.size:
+        state.load(resume / STATE, run)
+    if int(here.total(torch.tensor(state.step, device=device))) != state.step * here.size:
         raise InputError(f"{resume}: the processes find different states there; all need the same folder")
     here.follow_first(list(weights.values()))  # whatever rounding gave each of them
     folder = resume if here.first else None  # the first process writes
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_rows(folder / METRICS, now.curve, "w")
+        _write_rows(folder / METRICS, state.curve, "w")
 
     # The forward pass: of images, or of what the frozen blocks make of fixed crops, which is computed once.
     forward: Callable[[Tensor], Tensor] = classifier.tuned if settings.fixed_crops else classifier
     forward = torch.compile(forward) if compile else forward
-    rows = here.rows(settings.batch)
-    reader = batches.pixel_reader(sampler, frames, settings, rows)
+    mine, to_do = here.rows(settings.batch), range(state.step, steps)
     if settings.fixed_crops:
         with _autocast(device, precision):
             kept = batches.kept_features(classifier.frozen, frames, settings, frame, device)
-        reader = batches.feature_reader(sampler, kept, settings, rows)
+        stream = batches.of_features(sampler, kept, settings, mine, to_do)
+    else:
+        stream = batches.of_pixels(sampler, frames, settings, mine, to_do)
 
     classifier.train()
     losses: list[Tensor] = []
-    clock, counted, saved = time.perf_counter(), 0, now.step
-    for batch in batches.ahead(reader, range(now.step, steps)):
-        lr = learning_rate(now.step, steps, settings)
+    clock, counted, saved = time.perf_counter(), 0, state.step
+    for batch in stream:
+        lr = learning_rate(state.step, steps, settings)
         for group in optimizer.param_groups:
             group["lr"] = lr
+        # The parts of a batch come one after the other, so that it fits the memory; their gradients add up.
         for number, part in enumerate(batches.parts(batch, settings.accumulate)):
-            with _seeded([settings.seed, now.step, here.rank, number], device), _autocast(device, precision):
+            with _seeded([settings.seed, state.step, here.rank, number], device), _autocast(device, precision):
                 logits = forward(batches.inputs(part, frame, device))
             targets = torch.from_numpy(part.targets).to(device)
             loss = LOSSES[settings.loss](logits.float(), targets, prior, settings) / settings.accumulate
             torch.autograd.backward(loss)
             losses.append(loss.detach())
+        # All processes take the same step: by the mean of their gradients.
         here.average([weight.grad for weight in weights.values() if weight.grad is not None])
         torch.nn.utils.clip_grad_norm_(weights.values(), settings.clip_norm or torch.inf)
         optimizer.step()
         optimizer.zero_grad()
-        ema_update(now.ema, weights, now.step, settings.ema)
-        now.step, counted = now.step + 1, counted + settings.batch
+        ema_update(state.ema, weights, state.step, settings.ema)
+        state.step, counted = state.step + 1, counted + settings.batch
 
-        # Now and then: the loss, the accuracy on the validation set, a report, the state.
-        last = now.step == steps
-        validate = settings.val_every > 0 and (now.step % settings.val_every == 0 or last)
-        if not (validate or last or now.step % REPORT_EVERY == 0):
+        # Now and then, for it makes the device wait: the loss, the accuracy on the validation set, a report, the state.
+        last = state.step == steps
+        validate = settings.val_every > 0 and (state.step % settings.val_every == 0 or last)
+        if not (validate or last or state.step % REPORT_EVERY == 0):
             continue
         mean = float(here.total(torch.stack(losses).sum())) * settings.batch / counted / here.size
         if not math.isfinite(mean):
-            raise InputError(f"the loss is {mean} after {now.step} steps; a lower --lr than {settings.lr:g} may train")
-        row: Row = {"step": now.step, "loss": mean, "lr": lr}
+            raise InputError(
+                f"the loss is {mean} after {state.step} steps; a lower --lr than {settings.lr:g} may train"
+            )
+        row: Row = {"step": state.step, "loss": mean, "lr": lr}
         row["images_per_second"] = round(counted / (time.perf_counter() - clock), 1)
         if validate:
-            with swap_weights(weights, now.ema):
+            with swap_weights(weights, state.ema):
                 row["val"] = evaluate.validation_accuracy(classifier, clip, classes, val, here)
-                if now.best_accuracy is None or row["val"] > now.best_accuracy:  # of equals the earlier
-                    now.best, now.best_accuracy = copied(weights), row["val"]
+                if state.best_accuracy is None or row["val"] > state.best_accuracy:  # of equals the earlier
+                    state.best, state.best_accuracy = copied(weights), row["val"]
             classifier.train()
-        now.curve.append(row)
+        state.curve.append(row)
         if folder:
             _write_rows(folder / METRICS, [row])
-            if now.step - saved >= save_every or last:
-                now.save(folder / STATE, run)
-                saved = now.step
+            if state.step - saved >= save_every or last:
+                state.save(folder / STATE, run)
+                saved = state.step
         if here.first:
             on_report(row, steps)
         losses.clear()
         clock, counted = time.perf_counter(), 0
 
     # The best on the validation set, else the moving average, else the last weights are kept.
-    put(weights, now.best or now.ema)
-    return Trained(classifier.eval().requires_grad_(False), tuple(now.curve), prior, settings)
+    put(weights, state.best or state.ema)
+    return Trained(classifier.eval().requires_grad_(False), tuple(state.curve), prior, settings)
 
 
 def learning_rate(step: int, steps: int, settings: Training) -> float:

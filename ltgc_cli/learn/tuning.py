@@ -31,7 +31,7 @@ LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
 def adapt(visual: nn.Module, settings: Training) -> nn.Module:
     """Returns a copy of a vision tower, ready for training: only what the settings tune is trainable, in float32.
 
-    Its output is the tower's own until it is trained. What is drawn is drawn from the seed.
+    Its output is the tower's own until it is trained. What is random comes from the seed.
     settings -- resolved: its rank is no longer open
     Raises InputError for a tower without the blocks that are to be tuned.
     """
@@ -147,7 +147,7 @@ TUNE: dict[str, Callable[[nn.Module, Training], nn.Module]] = {
 class LoraLinear(nn.Module):
     """A frozen linear layer with a trained update of low rank (Hu et al., ICLR 2022): W x + b + alpha / rank · B A x.
 
-    A is drawn and B is 0, as peft has them. Dropout is on what A sees. The layer's weights keep the names they had.
+    A is random and B is 0, as peft has them. Dropout is on what A sees. The layer's weights keep the names they had.
     """
 
     def __init__(self, layer: nn.Linear, rank: int, alpha: float, dropout: float = 0.0) -> None:
@@ -228,7 +228,7 @@ class AdaptedBlock(nn.Module):
 
 
 def _tuned_numbers(tower: nn.Module, settings: Training) -> range:
-    """Returns the places of the tuned blocks."""
+    """Returns the numbers of the tuned blocks."""
     count = len(blocks(tower))
     return range(count - settings.tune_blocks if settings.tune_blocks else 0, count)
 

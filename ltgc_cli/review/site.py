@@ -15,11 +15,11 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.records import Record, Verdict
 from ltgc_cli.report import page
 from ltgc_cli.report.content import content_of
-from ltgc_cli.report.format import counted
 from ltgc_cli.report.selection import shown_images
 from ltgc_cli.review import verdict_file
 from ltgc_cli.review.serving import HOST, Server, Site
 from ltgc_cli.store import Store
+from ltgc_cli.text import counted
 
 
 def site(store: Store, rows: Iterable[Record], verdicts: Path, token: str) -> Site:

@@ -173,10 +173,18 @@ def test_a_merge_for_which_the_disk_is_too_small_leaves_the_checkpoint_whole(
 
 
 def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
-    """It has fewer settings, and neither a prior nor the images' hashes."""
+    """It has fewer settings and some that are gone, and neither a prior nor the images' hashes."""
     save(tmp_path, trained, CLASSES, LORA, clip)
-    fewer = {"mix": "balancemix", "loss": "ce", "rank": 3, "lora_alpha": 12.0, "crop": 0.7}
-    (tmp_path / "settings.json").write_bytes(msgspec.json.encode(fewer))
+    other = {
+        "mix": "balancemix",
+        "loss": "ce",
+        "rank": 3,
+        "lora_alpha": 12.0,
+        "crop": 0.7,
+        "syn_ratio": 2.0,
+        "gate": True,
+    }
+    (tmp_path / "settings.json").write_bytes(msgspec.json.encode(other))
     done = json.loads((tmp_path / "done.json").read_bytes())
     del done["files"]["settings.json"]
     (tmp_path / "done.json").write_bytes(msgspec.json.encode(done))

@@ -5,8 +5,6 @@ It wins over the names in the data. A label is written in it, and never inferred
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +13,13 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets.files import numbered, read_text
+from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows, numbered, read_text
 from ltgc_cli.learn.datasets.types import ClassInfo
 
 COLUMNS = ("label", "name", "sense", "synonyms", "count")
 """As `ltgc export` writes it; `count` is for people, the data has its own."""
+Rows = Iterator[tuple[int | str, dict[str, Any]]]
+"""Rows, each with its place in the file."""
 
 
 def load(file: Path) -> tuple[ClassInfo, ...]:
@@ -31,7 +31,8 @@ def load(file: Path) -> tuple[ClassInfo, ...]:
     """
     read = _READERS.get(file.suffix.lower(), _text)
     classes: dict[int, ClassInfo] = {}
-    for where, row in read(file):
+    for place, row in read(file):
+        where = f"{file}:{place}"
         info = _class(where, row)
         if info.label in classes:
             raise InputError(f"{where}: label {info.label} is there twice; it is {classes[info.label].name!r} already")
@@ -62,6 +63,7 @@ def name_of(where: str, value: object) -> str:
 
 
 def _class(where: str, row: dict[str, Any]) -> ClassInfo:
+    row = {"name": row.get("class"), **row}  # lists of images call it class
     missing = [column for column in ("label", "name") if row.get(column) in (None, "")]
     if missing:
         raise InputError(f"{where}: no {' and no '.join(missing)}; a class has a label and a name")
@@ -79,29 +81,11 @@ def _class(where: str, row: dict[str, Any]) -> ClassInfo:
     )
 
 
-def _csv(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    columns = [column.strip().lower() for column in rows.fieldnames or ()]
-    if "label" not in columns or not {"name", "class"} & set(columns):
-        raise InputError(f"{file}:1: the first row names the columns: label,name,synonyms,sense")
-    rows.fieldnames = columns
-    try:
-        for row in rows:
-            yield f"{file}:{rows.line_num}", row if "name" in columns else row | {"name": row["class"]}
-    except csv.Error as error:
-        raise InputError(f"{file}:{rows.line_num}: {error}") from None
+def _csv(file: Path) -> Rows:
+    return csv_rows(file, ("name", "class"), "label,name,synonyms,sense")
 
 
-def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in numbered(read_text(file)):
-        try:
-            row = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InputError(f"{file}:{number}: not a JSON object ({error})") from None
-        yield f"{file}:{number}", row if "name" in row else row | {"name": row.get("class")}
-
-
-def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _json(file: Path) -> Rows:
     """Returns the categories of a COCO-like file, or of iNaturalist's categories.json, a list of them."""
     try:
         data = msgspec.json.decode(read_text(file))
@@ -111,21 +95,13 @@ def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(categories, list) or not all(isinstance(row, dict) for row in categories):
         raise InputError(f"{file}: no list of categories in it, each with an id and a name")
     for number, row in enumerate(categories, start=1):
-        yield f"{file}: category {number}", {"label": row.get("id", row.get("label")), **_known(row)}
+        yield f" category {number}", {**row, "label": row.get("id", row.get("label"))}
 
 
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("name", "sense", "synonyms") if key in row}
-
-
-def _text(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _text(file: Path) -> Rows:
     for number, line in numbered(read_text(file)):
         label, name = (*line.split(None, 1), "")[:2]
-        yield f"{file}:{number}", {"label": label, "name": name}
+        yield number, {"label": label, "name": name}
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
-    ".csv": _csv,
-    ".jsonl": _jsonl,
-    ".json": _json,
-}
+_READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": jsonl_rows, ".json": _json}

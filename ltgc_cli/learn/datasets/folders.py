@@ -1,6 +1,6 @@
 """A folder: PATH/<class>/<images>, or PATH/train, PATH/val, PATH/test with classes in them.
 
-Without a class table, labels are the places of the sorted folder names of the *training* folder. With one, a folder is
+Without a class table, labels number the sorted folder names of the *training* folder. With one, a folder is
 matched to it by its name, by a synonym (`n01440764`), or, where it is called by its label (`0042`), by that.
 """
 
@@ -138,12 +138,12 @@ def _images(folder: Path) -> Iterator[Path]:
     """Returns the image files of a class, nested ones too, sorted; hidden ones and other files are left out."""
     if not folder.is_dir():
         return
-    for place, folders, files in os.walk(folder):
+    for inside, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                _check_text(name, Path(place))
-                yield Path(place, name)
+                _check_text(name, Path(inside))
+                yield Path(inside, name)
 
 
 def _check_text(name: str, folder: Path) -> None:

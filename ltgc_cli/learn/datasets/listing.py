@@ -178,12 +178,12 @@ def _word(file: Path) -> re.Match[str] | None:
 
 def _beside(file: Path, split: Split) -> Path | None:
     """Returns the file of a split: the file itself, or one beside it that is called as it is but for the word."""
-    said = _word(file)
-    assert said
-    if said[1] in SPLIT_WORDS[split]:
+    found = _word(file)
+    assert found
+    if found[1] in SPLIT_WORDS[split]:
         return file if file.is_file() else None
     for word in SPLIT_WORDS[split]:
-        other = file.with_name(file.stem[: said.start(1)] + word + file.stem[said.end(1) :] + file.suffix)
+        other = file.with_name(file.stem[: found.start(1)] + word + file.stem[found.end(1) :] + file.suffix)
         if other.is_file():
             return other
     return None

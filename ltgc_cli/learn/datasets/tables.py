@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.class_table import label_of, name_of
-from ltgc_cli.learn.datasets.files import numbered, read_text
+from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows
 from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of, split_of
-
-
-def _csv(file: Path) -> Listing:
-    return _listing(file, _csv_rows(file))
-
-
-def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    columns = [column.strip().lower() for column in rows.fieldnames or ()]
-    if "label" not in columns or not {"path", "file_name"} & set(columns):
-        raise InputError(f"{file}:1: the first row names the columns: path,label and, if wanted, class,split")
-    rows.fieldnames = columns
-    try:
-        for row in rows:
-            yield rows.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{file}:{rows.line_num}: {error}") from None
-
-
-def _jsonl(file: Path) -> Listing:
-    return _listing(file, _jsonl_rows(file))
-
-
-def _jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    for number, line in numbered(read_text(file)):
-        try:
-            yield number, decoder.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InputError(f"{file}:{number}: not a JSON object ({error})") from None
 
 
 def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing:
@@ -70,5 +36,9 @@ def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing
     return Listing(file, rows, names)
 
 
+def _csv(file: Path) -> Listing:
+    return _listing(file, csv_rows(file, ("path", "file_name"), "path,label and, if wanted, class,split"))
+
+
 CSV = format_of(".csv", _csv)
-JSONL = format_of(".jsonl", _jsonl)
+JSONL = format_of(".jsonl", lambda file: _listing(file, jsonl_rows(file)))

@@ -61,7 +61,7 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
 
     loaded = open_clip.load(settings.clip or clip_of(checkpoint), torch_setup.device(settings.device))
     saved = checkpoints.load(checkpoint, loaded)
-    frame = evaluate.looking(loaded, tte=settings.tte)
+    frame = evaluate.frame_of(loaded, tte=settings.tte)
 
     def decoded(path: Path) -> torch.Tensor | str:
         """Returns what the model sees of an image, or in one line why it cannot be read."""

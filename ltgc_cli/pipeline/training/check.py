@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +15,8 @@ from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets import Dataset, Source, Split
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.records import Class, Image
+
+Key = tuple[Source, Split]
 
 
 class Hashes(NamedTuple):
@@ -30,41 +32,32 @@ def before_training(
 ) -> Hashes:
     """Returns the content hashes of the images when the data can be trained on.
 
-    Prints the counts per shot. The hashes are kept in the store under the data's fingerprint, so that each
-    image is checked once.
+    Prints the counts per shot. The hashes are kept in the store under the data's fingerprint, so that each image is
+    checked once.
 
     classes -- the class records of the stream, which say what a tail class is; generated -- its images
-    val -- validation images that are another data set
+    val -- the data set whose validation images are measured on, where any are
 
     Raises InputError for two classes with one name and no senses, a label outside the table, a file that is no image,
     an image that is in training and in another split, or generated images of a class that is no tail class. All
     problems are listed, some ten of each kind.
     """
-    train = datasets.open_data(source, "train")
+    sources = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
+    opened = _opened(source, [(its, split) for split, its in sources.items()])
+    train = opened[source, "train"]
     _notify_counts(train, Counter(image.label for image in generated))
     senses = {cls.label: cls.sense for cls in classes if cls.sense}
     table = [msgspec.structs.replace(info, sense=senses.get(info.label, info.sense)) for info in train.classes]
     problems = [*checks.check_table(table), *_misplaced(session, train, classes, generated)]
-    opened: dict[Split, Dataset] = {"train": train}
-    found: dict[Split, tuple[bytes, ...]] = {}
-    sources: dict[Split, Source] = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
-    for split, its in sources.items():
-        opened.setdefault(split, datasets.open_data(its, split))
-        try:
-            found[split] = hashes_of(session, its, opened[split])
-        except InputError as error:
-            problems += str(error).splitlines()
-    for split in [split for split in found if split != "train"]:
-        problems += checks.some(_leaks(split, opened, found, generated))
-    if problems:
-        _stop(problems)
-    twice = checks.two_labels(found["train"], train.items)
+    hashes = _checked(session, opened, problems, generated)
+    _stop(problems, "nothing was trained")
+    twice = checks.two_labels(hashes[source, "train"], train.items)
     if twice:
         console.notice(f"data: one image under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
-    return Hashes(found["train"], found.get("val", ()))
+    return Hashes(hashes[source, "train"], hashes[val, "val"] if val else ())
 
 
-def before_a_run(session: Session, source: Source, others: Sequence[tuple[Source, Split]]) -> None:
+def before_a_run(session: Session, source: Source, others: Sequence[Key]) -> None:
     """Returns nothing where no image would stop training or eval, which come when all the rest is paid.
 
     The hashes are kept in the store, so that no image is checked again there.
@@ -74,23 +67,39 @@ def before_a_run(session: Session, source: Source, others: Sequence[tuple[Source
     Raises InputError for a file that is no image, and for an image that is in training and in another split.
     """
     problems: list[str] = []
-    trained: tuple[bytes, ...] = ()
-    train = datasets.open_data(source, "train")
     own = [(source, split) for split in datasets.splits(source)]
-    for its, split in dict.fromkeys([(source, "train"), *own, *others]):
-        dataset = train if (its, split) == (source, "train") else datasets.open_data(its, split)
+    _checked(session, _opened(source, [*own, *others]), problems)
+    _stop(problems, "nothing was asked")
+
+
+def _opened(source: Source, others: Sequence[Key]) -> dict[Key, Dataset]:
+    """Returns the split that is trained on, and then the others."""
+    keys: list[Key] = [(source, "train"), *others]
+    return {key: datasets.open_data(*key) for key in dict.fromkeys(keys)}
+
+
+def _checked(
+    session: Session, opened: Mapping[Key, Dataset], problems: list[str], generated: Sequence[Image] = ()
+) -> dict[Key, tuple[bytes, ...]]:
+    """Returns the hashes of each split, and adds to the problems: broken files, images of training in another split."""
+    hashes: dict[Key, tuple[bytes, ...]] = {}
+    for key, dataset in opened.items():
         try:
-            hashes = hashes_of(session, its, dataset)
+            hashes[key] = hashes_of(session, key[0], dataset)
         except InputError as error:
             problems += str(error).splitlines()
-            continue
-        if dataset is train:
-            trained = hashes
-        elif trained:
-            found = checks.overlap(trained, hashes, train.items, dataset.items)
-            problems += checks.some([f"the {split} image {text}" for text in found])
-    if problems:
-        _stop(problems, "nothing was asked")
+    train = next(iter(opened))  # what is trained on comes first
+    known = {bytes.fromhex(image.sha256)[: checks.HASH]: image.id for image in generated}
+    for key in [key for key in hashes if key != train]:
+        items = opened[key].items
+        leaks = checks.overlap(hashes[train], hashes[key], opened[train].items, items) if train in hashes else []
+        leaks += [
+            f"{item.name} is the generated image {known[hash]}"
+            for hash, item in zip(hashes[key], items, strict=True)
+            if hash in known
+        ]
+        problems += checks.some([f"the {key[1]} image {text}" for text in leaks])
+    return hashes
 
 
 def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
@@ -131,22 +140,6 @@ def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], gener
     return checks.some(problems) + checks.some(lost)
 
 
-def _leaks(
-    split: Split, opened: dict[Split, Dataset], hashes: dict[Split, tuple[bytes, ...]], generated: Sequence[Image]
-) -> list[str]:
-    """Returns the images of another split that are trained on as well, generated ones among them."""
-    leaks = []
-    if "train" in hashes:
-        leaks = checks.overlap(hashes["train"], hashes[split], opened["train"].items, opened[split].items)
-    known = {bytes.fromhex(image.sha256)[: checks.HASH]: image for image in generated}
-    leaks += [
-        f"{item.name} is the generated image {known[hash].id}"
-        for hash, item in zip(hashes[split], opened[split].items, strict=True)
-        if hash in known
-    ]
-    return [f"the {split} image {text}" for text in leaks]
-
-
 def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
     """Returns the hashes of a split's images: as they were found before, or found now and kept."""
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
@@ -160,10 +153,11 @@ def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes
     return found
 
 
-def _stop(problems: Sequence[str], nothing: str = "nothing was trained") -> None:
-    """Raises InputError. Several problems are printed before it, one a line: an error itself is one line."""
+def _stop(problems: Sequence[str], nothing: str) -> None:
+    """Raises InputError where there are problems; several are printed before it, for an error itself is one line."""
     if len(problems) == 1:
         raise InputError(problems[0])
     for problem in problems:
         console.error(problem)
-    raise InputError(f"{nothing}: the data has the problems above")
+    if problems:
+        raise InputError(f"{nothing}: the data has the problems above")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -46,8 +45,9 @@ def fit(
         Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]
     loaded = open_clip.load(clip, processes.device(how.device))
+    log_kind = None if processes.rank() else how.log
     with (
-        _log(how, folder, name, settings) as log,
+        logs.opened(log_kind, folder, name, msgspec.to_builtins(settings)) as log,
         console.progress(f"training on {len(real):,} real and {len(generated):,} generated images") as progress,
     ):
 
@@ -124,13 +124,6 @@ def _is_copy(out: Path, source: Path) -> bool:
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
     return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
-
-
-def _log(how: TrainingRun, folder: Path, name: str, settings: Training) -> AbstractContextManager[logs.Log]:
-    """Returns a context with what each report is logged to; of several processes the first one logs."""
-    if how.log is None or processes.rank():
-        return nullcontext(lambda step, values: None)
-    return logs.opened(how.log, folder, name, msgspec.to_builtins(settings))
 
 
 def _cells(row: train.Row) -> dict[str, str]:

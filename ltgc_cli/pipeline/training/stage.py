@@ -96,9 +96,7 @@ def mix_train(session: Session, config: Config) -> Stage:
             from ltgc_cli.pipeline.training.check import before_training
             from ltgc_cli.pipeline.training.fit import fit
 
-            other = val if val != data else None
-            hashes = before_training(session, data, inputs.stream, inputs.generated, other)
-            hashes = hashes if val else hashes._replace(val=())
+            hashes = before_training(session, data, inputs.stream, inputs.generated, val)
             trained = fit(session, data, inputs, clip, settings, folder, val=val, how=how, name=called, hashes=hashes)
             kept = msgspec.to_builtins(trained)
         about = {"clip": identity, "data": flags["data"][:12], "images": len(inputs.generated), **kept}
