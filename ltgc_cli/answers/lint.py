@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers import school, unseen
 from ltgc_cli.answers.spelling import MASK, features, masked, names, stems
-from ltgc_cli.prompts import drawn
+from ltgc_cli.prompts import image_prompt
 from ltgc_cli.stages import tokens
 from ltgc_cli.stages.near import Words, words
 
@@ -90,7 +90,7 @@ def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tup
         "non-visual": bool(visible) and unseen.names_unseen(said, name),
         "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(said) is not None,
         # what is drawn has no other words than these
-        "over 77 tokens": tokens.may_be_over(f"{text} {subject}") and tokens.over(drawn(text, name, subject)),
+        "over 77 tokens": tokens.may_be_over(f"{text} {subject}") and tokens.over(image_prompt(text, name, subject)),
     }
     return tuple(mark for mark in RULES if found.get(mark))
 

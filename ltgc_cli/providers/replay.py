@@ -31,7 +31,7 @@ from ltgc_cli.ports import (
     request_name,
 )
 from ltgc_cli.providers.identity import file_identity
-from ltgc_cli.store import Tally, key
+from ltgc_cli.store import OnAnswer, key
 
 _SHOWN = 200
 
@@ -106,8 +106,8 @@ def paint_port(tape: Tape, keep: Callable[[bytes], str]) -> Generate:
     return generate
 
 
-def recorder(path: Path, objects: Callable[[str], bytes]) -> Tally:
-    """Returns a tally that writes each exchange to the file once, below what is there.
+def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:
+    """Returns what writes each exchange to the file once, below what is there.
 
     Raises InputError for a file that holds anything but exchanges: it is a person's, and is left as it is.
     """

@@ -64,7 +64,7 @@ def judged(groups: Sequence[Group]) -> list[Group]:
 
 def aim(template: Template, cls: Class) -> str:
     """Returns C_y as CLIP reads it: without the words "the class"."""
-    return p.drawn(template.text, cls.class_, cls.subject)
+    return p.image_prompt(template.text, cls.class_, cls.subject)
 
 
 def scoring(score: Score, model: str) -> Scored:

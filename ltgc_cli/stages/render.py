@@ -94,7 +94,7 @@ def drawing(
     """
     return ImageRequest(
         model=model,
-        text=p.drawn(text, cls.class_, cls.subject),
+        text=p.image_prompt(text, cls.class_, cls.subject),
         seed=seed(id, attempt, style.seed),
         attempt=attempt,
         width=style.width,

@@ -57,7 +57,7 @@ def class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> d
         cls = group.cls
         template = templates.get(cls.label) or given_template(group)
         if cls.label >= 0:
-            alone = p.drawn(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
+            alone = p.image_prompt(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
             texts.setdefault(aim(template, cls) if template else alone, cls.class_)
     return texts
 

@@ -202,7 +202,7 @@ def _with(given: _Given, group: Group, settings: Settings, verdicts: Verdicts) -
     if settings.head_init == "descriptions" and cls.label >= 0:
         found = [row.text for row in group.rows if isinstance(row, Description)]
         # As they are drawn: CLIP, too, takes "the class" for a school class.
-        texts |= {cls.label: [prompts.drawn(text, cls.class_, cls.subject) for text in found]} if found else {}
+        texts |= {cls.label: [prompts.image_prompt(text, cls.class_, cls.subject) for text in found]} if found else {}
     stream = [*given.stream, *([cls] if cls.label >= 0 else [])]
     return _Given(agreed(given.classes, cls), [*given.drawn, *drawn], texts, stream)
 
