@@ -14,7 +14,7 @@ from ltgc_cli.cache.archive import Shared, pack
 from ltgc_cli.cache.entries import Choice, Kept
 from ltgc_cli.cache.verify import named
 from ltgc_cli.ports import Comparison, GeneratedImage, Match, Question
-from ltgc_cli.providers.llm.faults import keys_set, scrubbed
+from ltgc_cli.providers.secrets import keys_set, scrubbed
 from ltgc_cli.records import Class
 from ltgc_cli.store import Entry, Row, Store
 

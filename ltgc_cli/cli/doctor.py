@@ -68,7 +68,7 @@ def _checks(models: Iterable[Model], servers: dict[str, str], folder: Path, ask:
     """Returns what was found, scrubbed of what looks like a key: libraries and providers repeat them."""
     from ltgc_cli.doctor import checks as here
     from ltgc_cli.doctor import models as there
-    from ltgc_cli.providers.llm.faults import scrubbed
+    from ltgc_cli.providers.secrets import scrubbed
 
     models = list(models)
     steps: list[tuple[str, Callable[[], Check | Iterable[Check]]]] = [

@@ -14,8 +14,8 @@ from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question
-from ltgc_cli.providers import prices, torch_setup
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers import prices, secrets, torch_setup
+from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.text import cents
@@ -115,7 +115,7 @@ def is_asked(model: Model) -> bool:
 
 def connected(flag: str, address: str) -> Check:
     """Returns whether something accepts a connection at the address of one's own server."""
-    shown = faults.shown(address)
+    shown = secrets.shown(address)
     try:
         parts = urlsplit(address)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -147,10 +147,10 @@ def _by_litellm(model: Model) -> Iterator[Check]:
     except Exception:  # litellm raises several kinds for "unknown"
         if not model.api_base:
             said = f"{spec}: litellm knows no such model"
-            yield Check(model.name, "problem", said, f"write {chat.SPECS}; --api-base names a server of your own")
+            yield Check(model.name, "problem", said, f"write {SPECS}; --api-base names a server of your own")
             return
         provider, missing = "openai", litellm.validate_environment(f"openai/{spec}")["missing_keys"]
-    server = f" at {faults.shown(model.api_base)}" if model.api_base else ""
+    server = f" at {secrets.shown(model.api_base)}" if model.api_base else ""
     if price is None:
         unit = "0.04, for a picture" if model.kind == "t2i" else "2.5,10, for a million tokens in and out"
         said = f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ltgc_cli.providers.llm.faults import scrubbed
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.report import telling
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
 from ltgc_cli.report.story import ClassStory, Story

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import diffusers as t2i
 from ltgc_cli.providers.t2i import pipelines
 
@@ -38,7 +39,7 @@ def generate(keep, kept, monkeypatch):
 
     def generate(loaded, drawings, **options):
         monkeypatch.setattr(t2i, "load", lambda spec, **_: loaded)
-        return t2i.paint_port("tiny", keep=keep, objects=kept.__getitem__, **options)(drawings)
+        return t2i.generate_port("tiny", GenerateOptions(keep=keep, objects=kept.__getitem__, **options))(drawings)
 
     return generate
 
@@ -89,7 +90,7 @@ def test_a_negative_prompt_changes_the_picture_and_not_those_beside_it(families,
 def test_flux_takes_no_negative_prompt_and_schnell_no_guidance(families, generate):
     with pytest.raises(InputError, match="--negative: FluxPipeline takes no negative prompt; leave it out"):
         generate(families["flux"], [replace(ONE, negative="blurred")])
-    with pytest.raises(InputError, match=r"--guidance 3.5: this model draws without guidance; leave it out"):
+    with pytest.raises(InputError, match=r"--guidance 3.5: this model works without guidance; leave it out"):
         generate(families["flux"], [replace(ONE, guidance=3.5)])
 
 
@@ -160,7 +161,7 @@ def test_a_family_without_image_to_image_is_an_input_error(families, generate, k
         def __call__(self, prompt, generator): ...
 
     loaded = families["sd"]._replace(pipeline=Plain())
-    with pytest.raises(InputError, match="--from-original: Plain cannot draw over an image; leave it out"):
+    with pytest.raises(InputError, match="--from-original: Plain cannot start from an image; leave it out"):
         generate(loaded, [ImageRequest(model="m", text="a", seed=1, original=keep(png((1, 2, 3))))])
 
 
@@ -169,7 +170,7 @@ def test_strength_times_steps_must_leave_a_step(families, pixels, generate, keep
     turbo = families["sdxl"]._replace(defaults=replace(families["sdxl"].defaults, steps=1, guidance=0.0))
 
     assert pixels(turbo, [over])[0].shape == (32, 32, 3)  # the model's one step became five
-    with pytest.raises(InputError, match="--steps 4 with --from-original 0.2 draws nothing; set --steps 5 or more"):
+    with pytest.raises(InputError, match="--steps 4 with --from-original 0.2 leaves no step; set --steps 5 or more"):
         generate(turbo, [replace(over, steps=4)])
     with pytest.raises(InputError, match="must be above 0 and at most 1"):
         generate(turbo, [replace(over, strength=1.5)])
@@ -177,7 +178,7 @@ def test_strength_times_steps_must_leave_a_step(families, pixels, generate, keep
 
 def test_a_size_that_the_model_cannot_draw_is_an_input_error(families, generate):
     for family, multiple in (("sd", 2), ("sdxl", 2), ("flux", 4)):
-        with pytest.raises(InputError, match=f"--width 31: .*Pipeline draws multiples of {multiple}"):
+        with pytest.raises(InputError, match=f"--width 31: .*Pipeline generates multiples of {multiple}"):
             generate(families[family], [replace(ONE, width=31)])
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import ImageRequest
-from ltgc_cli.providers.t2i.own_settings import (
+from ltgc_cli.providers.t2i.model_settings import (
     DEFAULTS,
     Defaults,
     arguments,
@@ -159,7 +159,7 @@ def test_a_setting_that_the_pipeline_does_not_take_is_an_input_error(setting, sa
 
 
 def test_a_negative_prompt_needs_guidance_asked_for_or_the_models_own():
-    with pytest.raises(InputError, match="--negative does nothing at guidance 0, where this model draws"):
+    with pytest.raises(InputError, match="--negative does nothing at guidance 0, which this model uses"):
         arguments(sd(), drawing(negative="blurred"), Defaults(guidance=0.0))
 
     assert arguments(sd(), drawing(negative="blurred"), Defaults()) == {}

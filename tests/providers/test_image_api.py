@@ -13,6 +13,7 @@ from server import serving
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
 from ltgc_cli.providers import open_generate
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import image_api
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"
@@ -59,8 +60,9 @@ def generate(server: Server, slept: list[float], keep: Callable[[bytes], str]) -
 
     def generate(*replies: Reply, spec: str = "gpt-image-1", drawing: ImageRequest = DRAWING, **options: Any) -> Any:
         server.replies[:] = replies
-        options = {"api_base": f"{server.address}/v1", "keep": keep, "sleep": slept.append, **options}
-        (picture,) = image_api.paint_port(spec, **options)([drawing])
+        how = {name: options.pop(name) for name in ("tries", "timeout") if name in options}
+        options = GenerateOptions(**{"api_base": f"{server.address}/v1", "keep": keep, **options})
+        (picture,) = image_api.generate_port(spec, options, sleep=slept.append, **how)([drawing])
         return picture
 
     return generate
@@ -127,7 +129,7 @@ def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_wer
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(200, {"created": 1, "data": []}), "the answer holds no picture"),
+        (Reply(200, {"created": 1, "data": []}), "the answer holds no image"),
         (Reply(200, {"created": 1, "data": [{"b64_json": "%%%"}]}), "cannot be read|no base64"),
         (drawn(b"\x89PNG\r\n\x1a\n cut"), "cannot be read"),
         (fails(400, "Your request was rejected by the safety system", "moderation_blocked"), "rejected by the safety"),
@@ -174,14 +176,14 @@ def test_an_api_that_cannot_be_used_is_a_provider_error_at_once(generate, server
 def test_a_size_that_the_api_does_not_draw_ends_the_run_and_says_what_it_draws(generate, server):
     drawing = ImageRequest(model="m", text="A crane.", seed=1, width=512)
     sizes = "Invalid value: '512x512'. Supported values are: '1024x1024', '1024x1536', '1536x1024', and 'auto'."
-    with pytest.raises(InputError, match="draws no 512x512 .--width, --height.: .*'1024x1536'"):
+    with pytest.raises(InputError, match="takes no size 512x512 .--width, --height.: .*'1024x1536'"):
         generate(fails(400, sizes, "invalid_value", param="size"), drawing=drawing)
     assert server.routes.seen[0]["size"] == "512x512"
 
 
 def test_what_was_drawn_before_the_api_failed_is_returned_and_the_next_call_raises(server, png, keep):
     server.replies[:] = [drawn(png((1, 2, 3))), fails(401, "no", "invalid_api_key")]
-    port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{server.address}/v1", batch=1)
+    port = image_api.generate_port("gpt-image-1", GenerateOptions(keep=keep, api_base=f"{server.address}/v1", batch=1))
 
     first, *rest = port([DRAWING] * 3)
     assert isinstance(first, GeneratedImage) and all("set OPENAI_API_KEY" in str(refused) for refused in rest)
@@ -212,7 +214,7 @@ def test_a_setting_that_an_api_does_not_take_is_an_input_error_before_anything_i
 def test_pictures_are_drawn_at_once_and_come_in_order(server, kept, keep, png):
     colours = {f"A crane {n}.": png((n, 0, 0)) for n in range(20)}
     with serving(images(lambda body: drawn(colours[body["prompt"]]))) as address:
-        port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{address}/v1")
+        port = image_api.generate_port("gpt-image-1", GenerateOptions(keep=keep, api_base=f"{address}/v1"))
         pictures = port([ImageRequest(model="m", text=text, seed=1) for text in colours])
 
     assert [kept[picture.sha256] for picture in pictures] == list(colours.values())

@@ -178,7 +178,7 @@ def test_prices_are_found_without_importing_litellm():
 import sys
 from ltgc_cli.providers import prices
 prices.find("gpt-4o"), prices.prompt_tokens("…"), prices.image_tokens(1, 1, "gpt-4o")
-print([name for name in ("litellm", "tiktoken", "openai", "PIL", "tenacity") if name in sys.modules])
+print([name for name in ("litellm", "tiktoken", "openai", "PIL") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -12,9 +12,9 @@ from msgspec import UNSET
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import prices
-from ltgc_cli.providers.llm import faults
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import one_line
 
 ENDPOINT = "/v1/chat/completions"
@@ -92,7 +92,7 @@ def _answer(body: Mapping[str, Any], price: prices.Price | None) -> Answer | Ref
     message = choice.get("message") or {}
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         refusal = message.get("refusal") or "its content filter"
-        return Refused(f"the model refused: {one_line(faults.scrubbed(str(refusal)))}")
+        return Refused(f"the model refused: {one_line(scrubbed(str(refusal)))}")
     text = message.get("content")
     if not isinstance(text, str) or not text.strip():
         return Refused("the model's answer was empty")
@@ -110,6 +110,6 @@ def _usage(used: Mapping[str, Any], price: prices.Price | None) -> Usage:
 
 def _refused(error: Any) -> Refused:
     said = f"{error.get('code') or ''} {error.get('message') or ''}" if isinstance(error, dict) else str(error)
-    why = one_line(faults.scrubbed(said)) or "no reason is given"
+    why = one_line(scrubbed(said)) or "no reason is given"
     kind = TooLong if _TOO_LONG.search(said) else Refused
     return kind(f"the request was refused: {why.strip()}")

@@ -16,7 +16,8 @@ from typing import TypeVar
 from ltgc_cli.embedded.banks import WRITTEN
 from ltgc_cli.embedded.general_bank import GENERAL
 from ltgc_cli.errors import ProviderError
-from ltgc_cli.ports import Answer, Question, Usage
+from ltgc_cli.ports import Answer, Ask, Question, Usage
+from ltgc_cli.providers.opened import AskOptions, Opened, with_notice
 from ltgc_cli.store import key
 
 MODEL = "embedded/grammar-1"
@@ -34,6 +35,11 @@ _LISTED = re.compile(r"^\s*\d+\.\s+(.+?)\s*$", re.MULTILINE)
 _AIM = re.compile(r"^Distinctive features of the class (.+)$", re.MULTILINE)
 _IN_VAIN = 200  # tries in a row that bring nothing new, after which the banks count as exhausted
 _MOST_FEATURES = 3  # in a class's template
+
+
+def open_port(_: str, options: AskOptions) -> Opened[Ask]:
+    """Returns the grammar, which says what it is when it is first asked."""
+    return with_notice(Opened(MODEL, ask), options.notice, NOTICE)
 
 
 def ask(question: Question) -> Answer:

@@ -1,18 +1,17 @@
-"""What a provider's error means: ask again, this one question is refused, or the model cannot be asked at all."""
+"""What an API's error means: ask again, this one request is refused, or the model cannot be asked at all."""
 
 from __future__ import annotations
 
-import os
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.providers import prices
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import one_line
 
 SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
@@ -38,27 +37,17 @@ _TOO_LONG = re.compile(
 )
 _TOO_MANY_WANTED = re.compile(r"supports at most \d+ (?:completion|output) tokens|max_tokens.{0,60}maximum allowed")
 _DELAY = re.compile(r"retryDelay\W{1,8}([\d.]+)s")  # Gemini says it in the body alone
-# What looks like a key, whoever's: providers repeat it in "Incorrect API key provided: sk-…".
-_SECRETS = re.compile(
-    r"\b(?:(?:sk|pk|rk|gsk|xai|hf|ghp)[-_]|AIza|AKIA)[\w*.-]{8,}|(?<=Bearer )\S+"
-    r"|(?<=[?&])(?:[\w.-]*(?:key|token|secret|password|signature)[\w.-]*|sig)=[^&\s]+"
-    r"|(?<=://)(?:[^/@\s]*:\S{1,500}|[^/@\s]+)(?=@)|\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{32,}",
-    re.IGNORECASE,
-)
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _PARAMETERS = {
     "response_format": re.compile(r"response.?format|json.?schema|structured.?output|guided_|grammar", re.IGNORECASE),
     "temperature": re.compile(r"temperature"),
     "max_tokens": re.compile(r"max_completion_tokens"),
 }
 """Parameters that a question does without where a server rejects them, and how the server names them."""
-
-
 _LONGEST_WAIT = 60.0
 
 
-class Passing(Exception):
-    """A fault that may well be gone when the same is asked again."""
+class TransientError(Exception):
+    """An error that may well be gone when the same is asked again."""
 
     def __init__(self, kind: Literal["busy", "broken", "empty", "declined"], why: str, wait: float | None = None):
         super().__init__(why)
@@ -68,12 +57,12 @@ class Passing(Exception):
         """Seconds that the server asks for."""
 
 
-def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
+def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
     """Returns the error as ltgc's own, in one line and without secrets; `specs` is what can be written for `spec`.
 
-    Passing may go by itself; Refused (or TooLong) is about this one question; ProviderError about the model as a whole.
+    A TransientError may go by itself; Refused (or TooLong) is about this one request; ProviderError about the model.
     """
-    if isinstance(error, (ProviderError, Refused, InputError, Passing)):
+    if isinstance(error, (ProviderError, Refused, InputError, TransientError)):
         return error
     why, said, status = _why(error), _body(error), getattr(error, "status_code", None)
     if status == 401 or _NO_KEY.search(said) or (status == 403 and not _POLICY.search(said)):
@@ -98,11 +87,11 @@ def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Ex
     if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or _TOO_LONG.search(said):
         return TooLong(f"the question is too long for the model: {why}")
     if _NO_JSON.search(said):
-        return Passing("empty", why)
+        return TransientError("empty", why)
     if status == 429:
-        return Passing("busy", why, _asked_wait(error, said))
-    if _passes(litellm, error, status):
-        return Passing("broken", why, _asked_wait(error, said))
+        return TransientError("busy", why, _asked_wait(error, said))
+    if _is_transient(litellm, error, status):
+        return TransientError("broken", why, _asked_wait(error, said))
     if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
         return Refused(f"the request was refused: {why}")
     return ProviderError(f"{spec} cannot be asked: {why}")
@@ -116,49 +105,13 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     return next((name for name, named in _PARAMETERS.items() if name in request and named.search(said)), None)
 
 
-def scrubbed(text: str, keys: Sequence[str] | None = None) -> str:
-    """Returns a text without anything that is or looks like a key. `keys` are `keys_set()`, for many texts."""
-    for value in sorted(keys_set() if keys is None else keys, key=len, reverse=True):
-        text = text.replace(value, "…")
-    return _SECRETS.sub("…", text)
-
-
-def address(server: str) -> str:
-    """Returns scheme, host, port and path of a server's address: without its password and its query.
-
-    A password may hold any letter. Raises ValueError where it is not clear what is host and what is not.
-
-    >>> address("http://user:p@ss@localhost:8000/v1/?token=secret")
-    'http://localhost:8000/v1'
-    """
-    parts = urlsplit(server)
-    _ = parts.port  # raises where it is no number
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.path + parts.query + parts.fragment:
-        raise ValueError("no address of a server")
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-
-
-def shown(server: str) -> str:
-    """Returns a server's address as a person may see it; of what is not clearly one, nothing that may be secret."""
-    try:
-        return scrubbed(address(server))
-    except ValueError:
-        return "…" if set(server) & set("@?#") else scrubbed(server)
-
-
-def keys_set() -> list[str]:
-    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
-    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
-
-
-def pause(fault: Passing, times: int) -> float:
+def pause(error: TransientError, times: int) -> float:
     """Returns the seconds to wait before the same is asked again, after it failed `times` times in this way.
 
     What the server asked for, else 1, 2, 4… up to a minute; with jitter, as many may be waiting.
     """
-    if fault.wait is not None:
-        return fault.wait + random.random() / 4
+    if error.wait is not None:
+        return error.wait + random.random() / 4
     return min(_LONGEST_WAIT, 2.0 ** (times - 1)) * random.uniform(0.5, 1)
 
 
@@ -174,7 +127,7 @@ def _body(error: BaseException) -> str:
     return f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"
 
 
-def _passes(litellm: Any, error: Exception, status: Any) -> bool:
+def _is_transient(litellm: Any, error: Exception, status: Any) -> bool:
     """Returns whether it is a server's trouble or a lost connection."""
     if isinstance(error, (TimeoutError, litellm.Timeout, litellm.APIConnectionError)):
         return True
