@@ -163,7 +163,7 @@ def _by_litellm(model: Model) -> Iterator[Check]:
 
 
 def _per_picture(price: prices.Price) -> str:
-    each = prices.per_picture(price)
+    each = prices.per_image(price)
     return "paid for by the token" if each is None else f"US dollars for a picture: {each:g}"
 
 

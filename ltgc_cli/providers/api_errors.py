@@ -28,7 +28,7 @@ _NO_MODEL = re.compile(r"model_not_found|model_decommissioned|not a valid model|
 _POLICY = re.compile(r"content.?(?:policy|filter)|safety system|flagged|moderation", re.IGNORECASE)
 _NO_JSON = re.compile(r"json_validate_failed")
 # As OpenAI, Azure, vLLM, TGI, llama.cpp, Anthropic, Bedrock, Gemini, Mistral, Groq and xAI say it; litellm knows a few.
-_TOO_LONG = re.compile(
+TOO_LONG = re.compile(
     r"(?:maximum|max|allowed) (?:context|model|input|prompt|sequence)[ _](?:length|size)|context_length_exceeded"
     r"|exceeds? (?:the )?(?:model'?s |available )?context|context (?:length|window|limit)"
     r"|(?:prompt|input|request) is too long|(?:prompt|request|input) too (?:long|large)|too many (?:input )?tokens"
@@ -64,34 +64,34 @@ def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) ->
     """
     if isinstance(error, (ProviderError, Refused, InputError, TransientError)):
         return error
-    why, said, status = _why(error), _body(error), getattr(error, "status_code", None)
-    if status == 401 or _NO_KEY.search(said) or (status == 403 and not _POLICY.search(said)):
+    why, body, status = _why(error), _body(error), getattr(error, "status_code", None)
+    if status == 401 or _NO_KEY.search(body) or (status == 403 and not _POLICY.search(body)):
         return ProviderError(
             f"{spec}: the key is missing or was refused ({why}); set {_variable(litellm, error, spec)}"
         )
-    if status == 402 or _NO_CREDIT.search(said):
+    if status == 402 or _NO_CREDIT.search(body):
         return ProviderError(f"{spec}: the account's quota is used up ({why}); add credit, or name another model")
-    if _NOT_SET_UP.search(said):
+    if _NOT_SET_UP.search(body):
         return ProviderError(f"{spec} cannot be asked: {why}; set or install what is missing")
-    if _NO_PROVIDER in said:
+    if _NO_PROVIDER in body:
         return ProviderError(
             f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
-            f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'picture')}"
+            f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'image')}"
         )
     if status == 404 and "model" not in why.lower():
         return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
-    if status == 404 or _NO_MODEL.search(said):
+    if status == 404 or _NO_MODEL.search(body):
         return ProviderError(f"{spec}: there is no such model ({why}); write {specs}")
-    if _TOO_MANY_WANTED.search(said):
+    if _TOO_MANY_WANTED.search(body):
         return ProviderError(f"{spec} does not write that much in one answer ({why}); lower --max-tokens")
-    if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or _TOO_LONG.search(said):
+    if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or TOO_LONG.search(body):
         return TooLong(f"the question is too long for the model: {why}")
-    if _NO_JSON.search(said):
+    if _NO_JSON.search(body):
         return TransientError("empty", why)
     if status == 429:
-        return TransientError("busy", why, _asked_wait(error, said))
+        return TransientError("busy", why, _asked_wait(error, body))
     if _is_transient(litellm, error, status):
-        return TransientError("broken", why, _asked_wait(error, said))
+        return TransientError("broken", why, _asked_wait(error, body))
     if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
         return Refused(f"the request was refused: {why}")
     return ProviderError(f"{spec} cannot be asked: {why}")
@@ -99,10 +99,10 @@ def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) ->
 
 def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     """Returns the parameter of a request that the server does not take, if that is what its error says."""
-    said = _body(error)
-    if getattr(error, "status_code", None) not in (400, 422) or _NO_JSON.search(said):
+    body = _body(error)
+    if getattr(error, "status_code", None) not in (400, 422) or _NO_JSON.search(body):
         return None
-    return next((name for name, named in _PARAMETERS.items() if name in request and named.search(said)), None)
+    return next((name for name, named in _PARAMETERS.items() if name in request and named.search(body)), None)
 
 
 def pause(error: TransientError, times: int) -> float:
@@ -134,7 +134,7 @@ def _is_transient(litellm: Any, error: Exception, status: Any) -> bool:
     return isinstance(status, int) and (status in (408, 409, 425) or status >= 500)
 
 
-def _asked_wait(error: Exception, said: str) -> float | None:
+def _asked_wait(error: Exception, body: str) -> float | None:
     """Returns the seconds that the server asks for, by Retry-After (seconds or a date), or as Gemini does."""
     # litellm leaves `error.response.headers` empty
     headers = dict(getattr(error, "litellm_response_headers", None) or {})
@@ -148,7 +148,7 @@ def _asked_wait(error: Exception, said: str) -> float | None:
             return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
         except (TypeError, ValueError):
             pass
-    delay = _DELAY.search(said)
+    delay = _DELAY.search(body)
     return float(delay[1]) if delay else None
 
 

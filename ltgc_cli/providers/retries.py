@@ -1,4 +1,4 @@
-"""Asks a provider again while it is busy or in trouble, and says in ltgc's words why it cannot be asked."""
+"""Asks a provider again while it is busy or in trouble, and raises ltgc's own errors."""
 
 from __future__ import annotations
 

@@ -89,21 +89,21 @@ def nearest(
     import torch
 
     alone = Refused("there is no other text to compare with")
-    good = [place for place, image in enumerate(images) if not isinstance(image, Refused)]
+    good = [index for index, image in enumerate(images) if not isinstance(image, Refused)]
     answers: list[Any] = [image if isinstance(image, Refused) else alone for image in images]
     if not good:
         return answers
     # Six decimals, as a score has: the rest of a float32 depends on the batch that it was computed in.
-    cosines = (torch.stack([images[place] for place in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
+    cosines = (torch.stack([images[index] for index in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
     columns: dict[str, list[int]] = {}
     for column, text in enumerate(listed.texts):
         columns.setdefault(text, []).append(column)
-    for row, place in enumerate(good):
-        cosines[row, columns.get(own[place], [])] = -torch.inf
+    for row, index in enumerate(good):
+        cosines[row, columns.get(own[index], [])] = -torch.inf
     highest = cosines.max(dim=1)
-    for place, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
+    for index, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
         if value > -torch.inf:
-            answers[place] = NearestClass(text=listed.texts[column], cosine=round(value, 6))
+            answers[index] = NearestClass(text=listed.texts[column], cosine=round(value, 6))
     return answers
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from msgspec import UNSET
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import prices
+from ltgc_cli.providers.api_errors import TOO_LONG
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
 from ltgc_cli.providers.secrets import scrubbed
@@ -21,7 +21,6 @@ ENDPOINT = "/v1/chat/completions"
 MOST_QUESTIONS = 50_000
 MOST_BYTES = 200_000_000
 """What OpenAI and Azure take in one file; the others take more."""
-_TOO_LONG = re.compile(r"context_length_exceeded|maximum context length", re.IGNORECASE)
 
 
 def part(
@@ -31,14 +30,14 @@ def part(
     taken: list[str] = []
     refused: dict[str, Answer | Refused] = {}
     payload = bytearray()
-    for place, k in enumerate(keys):
+    for index, k in enumerate(keys):
         try:
             text = write(k)
         except Refused as error:  # a broken image
             refused[k] = error
             continue
         if taken and (len(taken) == MOST_QUESTIONS or len(payload) + len(text) > MOST_BYTES):
-            return taken, bytes(payload), list(keys[place:]), refused
+            return taken, bytes(payload), list(keys[index:]), refused
         payload += text
         taken.append(k)
     return taken, bytes(payload), [], refused
@@ -109,7 +108,7 @@ def _usage(used: Mapping[str, Any], price: prices.Price | None) -> Usage:
 
 
 def _refused(error: Any) -> Refused:
-    said = f"{error.get('code') or ''} {error.get('message') or ''}" if isinstance(error, dict) else str(error)
-    why = one_line(scrubbed(said)) or "no reason is given"
-    kind = TooLong if _TOO_LONG.search(said) else Refused
+    text = f"{error.get('code') or ''} {error.get('message') or ''}" if isinstance(error, dict) else str(error)
+    why = one_line(scrubbed(text)) or "no reason is given"
+    kind = TooLong if TOO_LONG.search(text) else Refused
     return kind(f"the request was refused: {why.strip()}")

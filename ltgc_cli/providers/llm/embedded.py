@@ -38,7 +38,7 @@ _MOST_FEATURES = 3  # in a class's template
 
 
 def open_port(_: str, options: AskOptions) -> Opened[Ask]:
-    """Returns the grammar, which says what it is when it is first asked."""
+    """Returns the grammar, with a notice of what it is when it is first asked."""
     return with_notice(Opened(MODEL, ask), options.notice, NOTICE)
 
 
@@ -94,10 +94,10 @@ def _reflect(question: Question, banks: Banks) -> str:
     seen: list[object] = []
     repeats: list[str] = []
     for number, text in enumerate(_LISTED.findall(question.text), start=1):
-        said = features(text, banks) or text.casefold()
-        if said in seen:
+        phrases = features(text, banks) or text.casefold()
+        if phrases in seen:
             repeats.append(str(number))
-        seen.append(said)
+        seen.append(phrases)
     return ", ".join(repeats) or "none"
 
 
@@ -156,10 +156,10 @@ def _unlike(seen: Sequence[Mapping[str, str]], draws: Iterator[dict[str, str]]) 
     vain = 0
     while vain < _IN_VAIN:
         phrases = next(draws)
-        said = frozenset(phrases.values())
-        vain = vain + 1 if said in there else 0
+        chosen = frozenset(phrases.values())
+        vain = vain + 1 if chosen in there else 0
         if not vain:
-            there.add(said)
+            there.add(chosen)
             yield phrases
 
 

@@ -31,7 +31,7 @@ def identity() -> str:
 
 
 def open_port(_: str, options: AskOptions) -> Opened[Ask]:
-    """Returns the model, which says what it is when it is first asked."""
+    """Returns the model, with a notice of what it is when it is first asked."""
     return with_notice(Opened(identity(), ask_port(objects=options.objects)), options.notice, NOTICE)
 
 
@@ -91,4 +91,4 @@ def _margin(scores: Sequence[float]) -> float:
 
 
 def _first(scores: Sequence[float]) -> int:
-    return max(range(len(scores)), key=lambda place: scores[place])
+    return max(range(len(scores)), key=scores.__getitem__)

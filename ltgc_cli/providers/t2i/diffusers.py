@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 EMBEDDED = Path(ltgc_cli.embedded.__file__).parent / "t2i"
 SPECS = "embedded, blank, replay:FILE, a diffusers model id (stabilityai/sd-turbo) or a folder that holds one"
 NOTICE = (
-    "the embedded text-to-image model is a tiny diffusion that draws written digits and nothing else; "
-    "--t2i stabilityai/sd-turbo, or any model that diffusers loads, draws more"
+    "the embedded text-to-image model is a tiny diffusion that knows written digits and nothing else; "
+    "--t2i stabilityai/sd-turbo, or any model that diffusers loads, knows more"
 )
 _BATCH = 16
 _EMBEDDED_BATCH = 50

@@ -224,5 +224,5 @@ def _usage(response: Any, request: ImageRequest, price: prices.Price | None) -> 
     if price and price.output and completion_tokens:
         dollars = prices.dollars(price, prompt_tokens, completion_tokens)
     elif price:
-        dollars = prices.per_picture(price, request.width, request.height)
+        dollars = prices.per_image(price, request.width, request.height)
     return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, dollars=dollars)

@@ -40,10 +40,10 @@ def defaults(pipeline: Any, name: str, folder: Path | None) -> Defaults:
     name   -- the id on the hub; "" for a folder, whose name on this machine means nothing
     folder -- where the model lies, None for one of the hub
     """
-    said = _said(folder / DEFAULTS) if folder else Defaults()
-    known = few_steps(pipeline, name or (_was(folder) if folder else ""))
+    given = _in_file(folder / DEFAULTS) if folder else Defaults()
+    known = few_steps(pipeline, name or (_original_id(folder) if folder else ""))
     return msgspec.structs.replace(
-        known, **{field: value for field, value in msgspec.structs.asdict(said).items() if value is not None}
+        known, **{field: value for field, value in msgspec.structs.asdict(given).items() if value is not None}
     )
 
 
@@ -239,7 +239,7 @@ def _config(part: Any) -> Mapping[str, Any]:
     return getattr(part, "config", {})
 
 
-def _was(folder: Path) -> str:
+def _original_id(folder: Path) -> str:
     """Returns the id that a folder's files say they came from ("" where they do not): part of what they hold."""
     for path in (folder / "model_index.json", *(folder / part / "config.json" for part in ("unet", "transformer"))):
         try:
@@ -251,7 +251,7 @@ def _was(folder: Path) -> str:
     return ""
 
 
-def _said(path: Path) -> Defaults:
+def _in_file(path: Path) -> Defaults:
     if not path.is_file():
         return Defaults()
     try:
