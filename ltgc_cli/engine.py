@@ -7,7 +7,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import suppress
-from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -100,7 +99,8 @@ def in_rounds(
     round that had items, in order, once the last of them has been worked on. The first error ends it.
     """
     pool = ThreadPoolExecutor(max_workers=workers)
-    ready: SimpleQueue[tuple[_Batch[T], Future[None]]] = SimpleQueue()
+    ready: SimpleQueue[Future[None]] = SimpleQueue()
+    batches: dict[Future[None], _Batch[T]] = {}
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
 
     def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
@@ -109,7 +109,8 @@ def in_rounds(
     def cut(place: int) -> None:
         for one in _in_batches(rounds[place], place, batch):
             for future in one.futures:
-                future.add_done_callback(partial(_put, ready, one))
+                batches[future] = one
+                future.add_done_callback(ready.put)
 
     def settle() -> None:
         for place, (this, following) in enumerate(pairwise(rounds)):
@@ -125,8 +126,9 @@ def in_rounds(
         rounds[0].complete = True
         cut(0)
         while any(this.left < this.cut for this in rounds):
-            one, future = ready.get()
+            future = ready.get()
             future.result()
+            one = batches.pop(future)
             one.left -= 1
             if not one.left:
                 again = work(one.items, numbers[one.round])
@@ -148,10 +150,6 @@ def _leaving(this: _Round[T]) -> Iterator[tuple[T, Future[None]]]:
     while this.left in this.worked:
         yield from this.worked.pop(this.left)
         this.left += 1
-
-
-def _put(ready: SimpleQueue[tuple[_Batch[T], Future[None]]], one: _Batch[T], future: Future[None]) -> None:
-    ready.put((one, future))
 
 
 _WORDS = {"Question": "question", "Drawing": "image", "Match": "score", "Rival": "comparison"}

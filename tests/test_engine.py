@@ -296,7 +296,7 @@ def test_tokens_and_dollars_sum_and_an_unknown_price_is_not_taken_for_nothing():
     assert (meter.tokens, meter.dollars, meter.unpriced) == (45, 0.75, 1)
 
 
-def test_a_picture_by_an_image_api_is_paid_for_though_it_tells_no_tokens():
+def test_an_image_by_an_image_api_is_paid_for_though_no_tokens_are_counted():
     meter = Meter()
     meter(ImageRequest(model="litellm:my-images", text="a", seed=1), GeneratedImage(sha256="cd"), hit=False)
 

@@ -247,14 +247,14 @@ def test_an_image_prompt_is_the_description_without_the_words_the_class(text, na
 @pytest.mark.parametrize(
     "template", ["A photo of the class {}, tall, in a marsh.", "A photo of the class {} with legs."]
 )
-def test_whatever_a_class_is_called_it_is_drawn_once_by_its_subject_and_not_as_a_class(template, name, sense):
+def test_whatever_a_class_is_called_an_image_prompt_names_its_subject_once(template, name, sense):
     subject = f"{name} ({sense})" if sense else name
     text = p.image_prompt(template.replace("{}", name), name, subject)
 
     assert text == template.replace("the class {}", "{}").replace("{}", subject)
 
 
-def test_drawing_what_was_drawn_changes_nothing_more():
+def test_the_image_prompt_of_an_image_prompt_is_itself():
     once = p.image_prompt("A photo of the class seal, wet.", "seal", "seal (marine mammal)")
 
     assert p.image_prompt(once, "seal", "seal (marine mammal)") == once

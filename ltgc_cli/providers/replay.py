@@ -119,17 +119,13 @@ def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:
         k = _key(request)
         with lock:
             if k not in there:
-                _append(path, _exchange(request, answer, objects))
+                exchange = entry_for(request, answer)
+                if isinstance(answer, GeneratedImage):
+                    exchange["data"] = base64.b64encode(objects(answer.sha256)).decode()
+                _append(path, exchange)
                 there.add(k)
 
     return record
-
-
-def _exchange(request: msgspec.Struct, answer: Any, objects: Callable[[str], bytes]) -> dict[str, Any]:
-    exchange = entry_for(request, answer)
-    if isinstance(answer, GeneratedImage):
-        exchange["data"] = base64.b64encode(objects(answer.sha256)).decode()
-    return exchange
 
 
 def _append(path: Path, exchange: dict[str, Any]) -> None:

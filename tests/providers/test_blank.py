@@ -11,7 +11,7 @@ def drawing(text: str = "A photo of a crane.", **options) -> ImageRequest:
     return ImageRequest(model="blank", text=text, **{"seed": 1, **options})
 
 
-def test_the_same_drawing_gives_the_same_bytes_and_any_other_others(keep):
+def test_the_same_request_gives_the_same_bytes_and_any_other_others(keep):
     drawings = [drawing(), drawing("A photo of a seal."), drawing(seed=2), drawing(attempt=1)]
     port = blank.open_port("", GenerateOptions(keep=keep)).port
     pictures = port(drawings)

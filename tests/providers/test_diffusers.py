@@ -85,7 +85,7 @@ def faked(generate, loaded, monkeypatch):
     return faked
 
 
-def test_a_picture_is_a_png_of_the_models_own_size(generate, kept, pixels):
+def test_an_image_is_a_png_of_the_models_own_size(generate, kept, pixels):
     (picture,) = generate(FOUR[:1])
 
     assert kept[picture.sha256].startswith(b"\x89PNG\r\n\x1a\n") and picture.format == "png"
@@ -93,7 +93,7 @@ def test_a_picture_is_a_png_of_the_models_own_size(generate, kept, pixels):
     assert picture.usage.dollars == 0
 
 
-def test_a_picture_is_what_plain_diffusers_draws(generate, pixels, t2i_folder):
+def test_an_image_is_what_plain_diffusers_gives(generate, pixels, t2i_folder):
     import diffusers
     import torch
 
@@ -108,7 +108,7 @@ def test_a_picture_is_what_plain_diffusers_draws(generate, pixels, t2i_folder):
     assert (pixels(generate(FOUR[:1])[0]) == np.asarray(plain)).all()
 
 
-def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(generate, pixels):
+def test_images_come_in_the_order_of_the_requests_whatever_their_settings(generate, pixels):
     mixed = [replace(drawing, steps=2 + n % 2) for n, drawing in enumerate(FOUR)]
     together = generate(mixed)
     alone = [generate([drawing])[0] for drawing in mixed]
@@ -117,7 +117,7 @@ def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(gene
         assert abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_drawings_are_drawn_together_when_they_share_every_setting_but_text_seed_and_format():
+def test_requests_are_generated_together_when_they_share_every_setting_but_text_seed_and_format():
     same = [FOUR[0], replace(FOUR[1], format="webp", attempt=3), replace(FOUR[2], model="other")]
     others = [
         {"width": 64},
@@ -159,7 +159,7 @@ def test_a_smaller_batch_is_kept_for_the_lists_that_follow(keep, faked):
     assert fake.sizes == [4, 2, 2, 2, 2]
 
 
-def test_a_single_picture_that_fits_no_memory_is_a_provider_error_with_advice(faked):
+def test_a_single_image_that_fits_no_memory_is_a_provider_error_with_advice(faked):
     with pytest.raises(ProviderError, match="tiny: out of memory with a single image; set a smaller --width"):
         faked(Fake(holds=0))(FOUR)
 
@@ -186,7 +186,7 @@ def test_other_errors_are_not_taken_for_a_full_memory():
     assert not t2i.out_of_memory(ValueError("out of memory"))
 
 
-def test_the_pictures_of_a_finished_batch_are_kept_when_a_later_one_fails(faked, kept):
+def test_the_images_of_a_finished_batch_are_kept_when_a_later_one_fails(faked, kept):
     class Failing(Fake):
         def __call__(self, prompt, generator, **_):
             if len(self.sizes) == 1:
@@ -198,7 +198,7 @@ def test_the_pictures_of_a_finished_batch_are_kept_when_a_later_one_fails(faked,
     assert len(kept) == 2
 
 
-def test_one_list_is_written_while_another_is_drawn(keep, faked):
+def test_one_list_is_written_while_another_is_generated(keep, faked):
     import threading
 
     second_is_drawn = threading.Event()
@@ -223,21 +223,21 @@ def test_one_list_is_written_while_another_is_drawn(keep, faked):
     assert isinstance(picture, GeneratedImage)
 
 
-def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
+def test_an_image_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
     pictures = faked(Fake(flags=True))(FOUR)
 
     assert [type(picture) for picture in pictures] == [GeneratedImage, GeneratedImage, Refused, GeneratedImage]
     assert "safety checker" in str(pictures[2])
 
 
-def test_a_picture_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
+def test_an_image_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
     pictures = faked(Fake(least=0))(FOUR)
 
     assert [type(picture) for picture in pictures] == [Refused, GeneratedImage, GeneratedImage, GeneratedImage]
     assert "nothing but black" in str(pictures[0]) and "--dtype" in str(pictures[0])
 
 
-def test_the_settings_in_use_are_told_once(keep, heard, generate):
+def test_the_settings_in_use_are_shown_once(keep, heard, generate):
     port = t2i.generate_port("tiny", GenerateOptions(keep=keep, notice=heard.append))
     for _ in range(2):
         port(FOUR[:1])
@@ -245,7 +245,7 @@ def test_the_settings_in_use_are_told_once(keep, heard, generate):
     assert heard == ["tiny: 4 steps, guidance 2, 32x32, DDIMScheduler"]
 
 
-def test_nothing_is_drawn_when_one_of_the_settings_is_wrong(faked):
+def test_nothing_is_generated_when_one_of_the_settings_is_wrong(faked):
     fake = Fake()
     with pytest.raises(InputError, match="--negative: Fake takes no negative prompt; leave it out"):
         faked(fake)([*FOUR, replace(FOUR[0], negative="blurred")])
@@ -253,11 +253,11 @@ def test_nothing_is_drawn_when_one_of_the_settings_is_wrong(faked):
     assert fake.sizes == []
 
 
-def test_no_drawings_give_no_pictures_and_load_nothing(keep):
+def test_no_requests_give_no_images_and_load_nothing(keep):
     assert t2i.generate_port("no/model", GenerateOptions(keep=keep))([]) == []
 
 
-def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_drawn(generate, keep, kept, png):
+def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_generated(generate, keep, kept, png):
     over = [
         replace(FOUR[0], original=keep(png((1, 2, 3))), strength=0.5),
         replace(FOUR[1], original=keep(b"no image"), strength=0.5),
@@ -292,7 +292,7 @@ def test_a_folder_that_is_no_model_is_a_provider_error(tmp_path):
         t2i.identity(str(tmp_path))
 
 
-def test_a_model_that_draws_no_pictures_from_text_is_an_input_error(t2i_folder, monkeypatch):
+def test_a_model_whose_images_come_from_no_text_is_an_input_error(t2i_folder, monkeypatch):
     class Classes(Fake):
         def __call__(self, class_labels, generator): ...
 
@@ -358,7 +358,7 @@ def test_a_pickled_lora_and_a_folder_of_many_are_input_errors(tmp_path):
         t2i.identity("a/b", str(tmp_path / "c.bin"))
 
 
-def test_loading_and_drawing_are_quiet(t2i_folder, keep, capfd):
+def test_loading_and_generating_are_quiet(t2i_folder, keep, capfd):
     t2i.generate_port(str(t2i_folder), GenerateOptions(keep=keep, device="cpu"))(
         [ImageRequest(model="t2i", text="long " * 300, seed=1)]
     )

@@ -98,7 +98,7 @@ def test_batches_take_what_is_listed_else_half():
     assert (mistral.input, mistral.output) == (2.5e-7, 7.5e-7)
 
 
-def test_pictures_cost_by_size_by_pixel_or_alike():
+def test_images_cost_by_size_by_pixel_or_alike():
     gpt = prices.find("gpt-image-1")
 
     assert prices.per_image(gpt) == 0.167 and prices.per_image(gpt, 1024, 1536) == 0.25

@@ -101,7 +101,7 @@ def test_an_exchange_is_recorded_once_also_by_many_threads_and_the_next_run(reco
     assert len(replay.read(record)) == 4 + 4
 
 
-def test_a_recording_is_one_object_a_line_with_the_request_the_answer_and_a_pictures_bytes(record):
+def test_a_recording_is_one_object_a_line_with_the_request_the_answer_and_an_images_bytes(record):
     question, drawing, match = (json.loads(line) for line in record.read_text(encoding="utf-8").split("\n")[:3])
 
     assert question["request"]["type"] == "Question" and question["answer"]["text"] == ANSWER.text
@@ -154,7 +154,7 @@ def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_asked(tmp_
         replay.recorder(tmp_path / "no" / "folder.jsonl", kept.__getitem__)
 
 
-def test_a_picture_whose_bytes_were_changed_is_an_error(record, keep):
+def test_an_image_whose_bytes_were_changed_is_an_error(record, keep):
     record.write_text(record.read_text(encoding="utf-8").replace("iVBORyBh", "iVBORyBi"), encoding="utf-8")
 
     with pytest.raises(ProviderError, match="not the image recorded"):

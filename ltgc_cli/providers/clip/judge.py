@@ -40,7 +40,12 @@ def open_score(spec: str, options: ClipOptions) -> Opened[Score]:
         with model.lock:
             images = model.images([match.image for match in matches])
             texts = model.texts([match.text for match in matches])
-        return [_cosine(images[match.image], texts[match.text]) for match in matches]
+        answers: list[float | Exception] = []
+        for match in matches:
+            image = images[match.image]
+            # Six decimals: the rest of a float32 depends on the batch that it was computed in.
+            answers.append(image if isinstance(image, Refused) else round(float(image @ texts[match.text]), 6))
+        return answers
 
     return _opened(spec, score, options)
 
@@ -188,11 +193,6 @@ def remembering(f: Callable[[Sequence[K]], Sequence[V]], keep: int) -> Callable[
         return found
 
     return ask
-
-
-def _cosine(image: torch.Tensor | Refused, text: torch.Tensor) -> float | Exception:
-    # Six decimals: the rest of a float32 depends on the batch that it was computed in.
-    return image if isinstance(image, Refused) else round(float(image @ text), 6)
 
 
 def _steps(preprocess: Any, device: str) -> tuple[Callable[[Image], Any], Callable[[Sequence[Any]], torch.Tensor]]:
