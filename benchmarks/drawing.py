@@ -22,8 +22,10 @@ from typing import Any
 from ltgc_cli import store
 from ltgc_cli.ports import GeneratedImage, ImageRequest
 from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import diffusers as t2i
+from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.records import Class, Description, Group
 from ltgc_cli.settings import Style
 from ltgc_cli.stages.render import image_request, render
@@ -50,7 +52,7 @@ def ours(rows: Sequence[Description], style: Style, batch: int, generate: Any, f
     return time.perf_counter() - start
 
 
-def bare(requests: Sequence[ImageRequest], loaded: t2i.Loaded, batch: int, save: Path | None) -> float:
+def bare(requests: Sequence[ImageRequest], loaded: LoadedPipeline, batch: int, save: Path | None) -> float:
     """Returns the seconds that the plain loop takes, as diffusers' documentation has it."""
     import torch
 
@@ -178,7 +180,7 @@ def main() -> None:
         t2i.load = lambda spec, **_: loaded  # one pipeline for both, loaded before the clock starts
 
         def generate(keep: Callable[[bytes], str]) -> Any:
-            return t2i.paint_port(spec, keep=keep, batch=args.batch, device=device)
+            return t2i.generate_port(spec, GenerateOptions(keep=keep, batch=args.batch, device=device))
 
         saved = folder / "bare"
         saved.mkdir()

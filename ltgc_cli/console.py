@@ -1,4 +1,4 @@
-"""The only module that prints. stdout is data (records, or a table for a person); stderr is talk."""
+"""The only module that prints. stdout is data (records, or a table for a person); stderr is for notices."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def is_terminal() -> bool:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], stream: IO[str] | None = None) -> None:
     """Prints a table, numbers to the right. What came from a model or a file is shown as it is, never as markup.
 
-    On stderr it is talk, which -q silences.
+    On stderr it is a notice, which -q silences.
     """
     if _is_quiet() and stream is sys.stderr:
         return
@@ -122,10 +122,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-class Progress:
+class ProgressLine:
     """What a long run has done so far; `advance` and `status` are all that its owner calls, from any thread."""
 
-    def __init__(self, title: str, total: int | None, show: Callable[[Progress], None]) -> None:
+    def __init__(self, title: str, total: int | None, show: Callable[[ProgressLine], None]) -> None:
         self.title, self.total, self.done, self.status = title, total, 0, ""
         self.rows: deque[Mapping[str, str]] = deque(maxlen=_ROWS)
         self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
@@ -172,28 +172,28 @@ class Progress:
 
 
 @contextmanager
-def progress(title: str, total: int | None = None) -> Iterator[Progress]:
+def progress(title: str, total: int | None = None) -> Iterator[ProgressLine]:
     """Shows how far a long run is: one line redrawn on a terminal, a plain line now and then elsewhere."""
     if _is_quiet():
-        yield Progress(title, total, lambda _: None)
+        yield ProgressLine(title, total, lambda _: None)
     elif _live():
         yield from _live_progress(title, total)
     else:
         last = [time.monotonic()]
 
-        def show(state: Progress) -> None:
+        def show(state: ProgressLine) -> None:
             if time.monotonic() - last[0] > _PLAIN_EVERY:
                 last[0] = time.monotonic()
                 _say(state.line())
 
-        yield Progress(title, total, show)
+        yield ProgressLine(title, total, show)
 
 
-def _live_progress(title: str, total: int | None) -> Iterator[Progress]:
+def _live_progress(title: str, total: int | None) -> Iterator[ProgressLine]:
     from rich.console import Console
     from rich.live import Live
 
-    state = Progress(title, total, lambda _: None)
+    state = ProgressLine(title, total, lambda _: None)
     live = Live(
         console=Console(stderr=True, highlight=False),
         get_renderable=lambda: _shown(state),
@@ -212,7 +212,7 @@ def _live_progress(title: str, total: int | None) -> Iterator[Progress]:
             _lives[-1].start()
 
 
-def _shown(state: Progress) -> Any:
+def _shown(state: ProgressLine) -> Any:
     """Returns what a terminal shows of a long run: its latest rows as a table, and the line."""
     from rich.console import Group
     from rich.table import Table

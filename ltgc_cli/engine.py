@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import suppress
-from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -100,7 +99,8 @@ def in_rounds(
     round that had items, in order, once the last of them has been worked on. The first error ends it.
     """
     pool = ThreadPoolExecutor(max_workers=workers)
-    ready: SimpleQueue[tuple[_Batch[T], Future[None]]] = SimpleQueue()
+    ready: SimpleQueue[Future[None]] = SimpleQueue()
+    batches: dict[Future[None], _Batch[T]] = {}
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
 
     def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
@@ -109,7 +109,8 @@ def in_rounds(
     def cut(place: int) -> None:
         for one in _in_batches(rounds[place], place, batch):
             for future in one.futures:
-                future.add_done_callback(partial(_tell, ready, one))
+                batches[future] = one
+                future.add_done_callback(ready.put)
 
     def settle() -> None:
         for place, (this, following) in enumerate(pairwise(rounds)):
@@ -125,8 +126,9 @@ def in_rounds(
         rounds[0].complete = True
         cut(0)
         while any(this.left < this.cut for this in rounds):
-            one, future = ready.get()
+            future = ready.get()
             future.result()
+            one = batches.pop(future)
             one.left -= 1
             if not one.left:
                 again = work(one.items, numbers[one.round])
@@ -150,22 +152,17 @@ def _leaving(this: _Round[T]) -> Iterator[tuple[T, Future[None]]]:
         this.left += 1
 
 
-def _tell(ready: SimpleQueue[tuple[_Batch[T], Future[None]]], one: _Batch[T], future: Future[None]) -> None:
-    ready.put((one, future))
-
-
-_WORDS = {"Question": "question", "Drawing": "drawing", "Match": "score", "Rival": "comparison"}
+_WORDS = {"Question": "question", "Drawing": "image", "Match": "score", "Rival": "comparison"}
 
 
 class Meter:
     """Counts answers: asked and found in the store, tokens, US dollars. Safe to call from many threads."""
 
-    def __init__(self, on_change: Callable[[Meter], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._on_change = on_change
-        self.asked: dict[str, int] = {}
-        self.found: dict[str, int] = {}
-        self.failed: dict[str, int] = {}
+        self.asked: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
         """Requests that were refused, or could not be answered, by their type."""
         self.tokens = 0
         self.dollars = 0.0
@@ -174,35 +171,25 @@ class Meter:
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         """Counts one answer. What is found in the store cost nothing this time."""
-        name = request_name(request)
-        usage: Usage = getattr(answer, "usage", None) or Usage()
         with self._lock:
-            counts = self.found if hit else self.asked
-            counts[name] = counts.get(name, 0) + 1
-        if not hit:
-            self._pay(request, usage)
-        if self._on_change:
-            self._on_change(self)
+            (self.found if hit else self.asked)[request_name(request)] += 1
+            if not hit:
+                self._pay(request, getattr(answer, "usage", None) or Usage())
 
     def fail(self, request: msgspec.Struct, usage: Usage | None) -> None:
         """Counts a request that has no answer, and what it cost all the same."""
-        name = request_name(request)
         with self._lock:
-            self.failed[name] = self.failed.get(name, 0) + 1
-        self._pay(request, usage)
+            self.failed[request_name(request)] += 1
+            if usage is not None:
+                self._pay(request, usage)
 
-    def _pay(self, request: msgspec.Struct, usage: Usage | None) -> None:
-        """Counts what something cost: an answer, or a refusal (an empty answer is paid for too)."""
-        if usage is None:
-            return
-        with self._lock:
-            tokens = usage.prompt_tokens + usage.completion_tokens
-            self.tokens += tokens
-            self.dollars += usage.dollars or 0.0
-            self.unpriced += unpriced(getattr(request, "model", ""), usage)
+    def _pay(self, request: msgspec.Struct, usage: Usage) -> None:
+        self.tokens += usage.prompt_tokens + usage.completion_tokens
+        self.dollars += usage.dollars or 0.0
+        self.unpriced += unpriced(getattr(request, "model", ""), usage)
 
     def summary(self) -> str:
-        """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""
+        """Returns what was asked and found, in words: "12 questions asked, 480 images from the store, $0.31"."""
         with self._lock:
             parts = [f"{counted(n, _WORDS[name])} asked" for name, n in self.asked.items()]
             parts += [f"{counted(n, _WORDS[name])} from the store" for name, n in self.found.items()]

@@ -1,4 +1,4 @@
-"""What ltgc asks of the world, as frozen requests and answers, and the three protocols that answer them.
+"""What ltgc asks of the world, as frozen requests and answers, and the protocols of what answers them.
 
 A request is the whole question: everything that can change the answer is in it and nothing else is
 (no path, no time, no batch, no order), because its canonical JSON is the cache's key.
@@ -34,7 +34,7 @@ def used(usage: Usage) -> bool:
 
 
 def unpriced(model: str, usage: Usage) -> bool:
-    """Returns whether something was paid for at a price that is not known: tokens, or a picture by an image API.
+    """Returns whether something was paid for at a price that is not known: tokens, or an image by an image API.
 
     What used nothing and was made by a model on one's own machine cost nothing.
 
@@ -75,7 +75,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture to be drawn. `None` leaves the choice to the model's own default."""
+    """An image to be generated. `None` leaves the choice to the model's own default."""
 
     model: str
     text: str
@@ -89,15 +89,15 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     scheduler: str | msgspec.UnsetType = msgspec.UNSET
     """diffusers' class name of the scheduler."""
     original: str | msgspec.UnsetType = msgspec.UNSET
-    """sha256 of the image that the drawing starts from (image to image)."""
+    """sha256 of the image that it starts from (image to image)."""
     strength: float | msgspec.UnsetType = msgspec.UNSET
-    """How much of `original` is drawn over, in (0, 1]."""
+    """How much of `original` is changed, in (0, 1]."""
     format: ImageFormat | msgspec.UnsetType = msgspec.UNSET
-    """What the picture is written as; UNSET is PNG."""
+    """What the image is written as; UNSET is PNG."""
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A drawn picture: the sha256 of its bytes, which lie in the store's objects."""
+    """A generated image: the sha256 of its bytes, which lie in the store's objects."""
 
     sha256: str
     format: str = "png"
@@ -126,7 +126,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NearestClass(msgspec.Struct, frozen=True, kw_only=True):
-    """The text of a Rival that an image is most alike, and its raw cosine in [-1, 1]."""
+    """The text that an image is most alike, its own left out, and its raw cosine in [-1, 1]."""
 
     text: str
     cosine: float
@@ -160,9 +160,9 @@ class Ask(Protocol):
 
 
 class Generate(Protocol):
-    """Returns one picture per drawing, in order, or a Refused in the place of one that failed."""
+    """Returns one image per request, in order, or a Refused in the place of one that failed."""
 
-    def __call__(self, drawings: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
+    def __call__(self, requests: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
 
 
 class Score(Protocol):
@@ -172,6 +172,6 @@ class Score(Protocol):
 
 
 class Compare(Protocol):
-    """Returns the nearest other text of each rival, in order, or a Refused in place of one that failed."""
+    """Returns the nearest other text of each comparison, in order, or a Refused in place of one that failed."""
 
-    def __call__(self, rivals: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...
+    def __call__(self, comparisons: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...

@@ -45,7 +45,7 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
 PAPER = Prompts()
 
 BARE = "A photo of the class [y]"
-"""What an image model is told without any description: the paper's Figures 6 and 7 show drawings of it beside ours."""
+"""An image model's prompt without any description: the paper's Figures 6 and 7 show images of it beside its own."""
 
 
 def load(path: Path | None) -> Prompts:
@@ -163,12 +163,12 @@ def recognize_openly(examples: Sequence[str]) -> str:
     )
 
 
-def image_text(text: str, name: str, subject: str) -> str:
-    """Returns a description as image models and CLIP get it: without the words "the class", with the sense.
+def image_prompt(text: str, name: str, subject: str) -> str:
+    """Returns a description as image models and CLIP get it: without the words "the class", with the class's sense.
 
-    Image models and CLIP take "the class" for a school class.
+    They take "the class" for a school class.
 
-    >>> image_text("A photo of the class seal, on a rock.", "seal", "seal (marine mammal)")
+    >>> image_prompt("A photo of the class seal, on a rock.", "seal", "seal (marine mammal)")
     'A photo of seal (marine mammal), on a rock.'
     """
     named = rf"{re.escape(name)}(?!\w)"

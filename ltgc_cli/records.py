@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import IO, Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import jsonlines
 import msgspec
@@ -56,11 +56,10 @@ class Class(Record, frozen=True, kw_only=True):
     sense: str = ""
     synonyms: tuple[str, ...] = ()
     """Other names that a model may call the class by."""
-    data: str = ""
 
     @property
     def subject(self) -> str:
-        """The name as prompts and drawings use it: `seal (marine mammal)`."""
+        """The name as prompts use it: `seal (marine mammal)`."""
         subject = f"{self.class_} ({self.sense})" if self.sense else self.class_
         return " ".join(subject.split())
 
@@ -86,7 +85,7 @@ class Template(Record, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One round of an image's life in filter: what was drawn, how it scored."""
+    """One round of an image's life in filter: what was generated, how it scored."""
 
     text: str
     sha256: str
@@ -102,7 +101,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Image(Record, frozen=True, kw_only=True):
     """An image; its bytes are in the store under `sha256`.
 
-    `origin`: original, generated (from a description), or plain: drawn from the bare name of the class, to look at
+    `origin`: original, generated (from a description), or plain: generated from the bare name of the class, to look at
     beside the others and for nothing else.
     """
 
@@ -110,11 +109,11 @@ class Image(Record, frozen=True, kw_only=True):
     origin: Literal["original", "generated", "plain"]
     format: str = "png"
     text: str = ""
-    """The description that it was drawn from."""
+    """The description that it was generated from."""
     original: str = ""
-    """sha256 of the original image that it was drawn over, where it was (image to image)."""
+    """sha256 of the original image that it started from, where it did (image to image)."""
     strength: float | None = None
-    """How much of that was drawn over, in (0, 1]."""
+    """How much of that was changed, in (0, 1]."""
     name: str = ""
     """Where an original came from, relative to its data set."""
     score: float | None = None
@@ -174,7 +173,7 @@ class Metric(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """What a person says of a drawing of a class, whatever its score: keep, reject, or none (as if never said).
+    """What a person says of a generated image of a class, whatever its score: keep, reject, or none (as if never said).
 
     Of several on one image of a class the last one holds.
     """
@@ -307,14 +306,6 @@ def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]
         raise InputError(f"{name}:{error.lineno}: {cause}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text ({error.reason}); ltgc reads JSONL") from None
-
-
-def write(stream: IO[str], records: Iterable[Record]) -> int:
-    """Returns how many records were written, one a line."""
-    count = 0
-    for count, record in enumerate(records, start=1):  # noqa: B007
-        stream.write(dump(record) + "\n")
-    return count
 
 
 _OF_NO_CLASS = (Other, Checkpoint, Metric, Verdict)

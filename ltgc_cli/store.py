@@ -247,7 +247,8 @@ def entry(k: str, text: str | bytes) -> Entry:
         data = msgspec.json.decode(text, type=dict[str, Any])
         asked = data["request"]
         name = asked.pop("type")
-        if name not in REQUESTS or (request := _request(name, asked)) is None or key(request) != k:
+        request = _request(name, asked)
+        if request is None or key(request) != k:
             if _key(name, asked) == k:
                 raise OtherVersion("it is of another version of ltgc")
             raise ValueError("the key is not the one of what was asked")
@@ -262,17 +263,17 @@ def entry(k: str, text: str | bytes) -> Entry:
 def _request(name: str, asked: Any) -> Question | ImageRequest | Match | Comparison | None:
     try:
         return msgspec.convert(asked, REQUESTS[name][0])
-    except msgspec.ValidationError:
+    except (KeyError, msgspec.ValidationError):
         return None
 
 
-class Tally(Protocol):
-    """Told of every answer: whether it was asked or found."""
+class OnAnswer(Protocol):
+    """Called with every answer, asked or found (`hit`)."""
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None: ...
 
 
-def _no_tally(request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
+def _nothing(request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
     pass
 
 
@@ -280,7 +281,7 @@ def cached_batch(
     f: Callable[[Sequence[Req]], Sequence[Ans | Exception]],
     store: Store,
     answer_type: type[Ans],
-    tally: Tally = _no_tally,
+    on_answer: OnAnswer = _nothing,
 ) -> Callable[[Sequence[Req]], list[Ans | Exception]]:
     """Returns f with its answers kept: equal to f, and f sees only requests that are new.
 
@@ -295,7 +296,7 @@ def cached_batch(
             entry = None if k in answers or k in new else store.get(k)
             if entry is not None:
                 answers[k] = _answer(entry, answer_type)
-                tally(request, answers[k], hit=True)
+                on_answer(request, answers[k], hit=True)
             elif k not in answers:
                 new[k] = request
         fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
@@ -304,14 +305,14 @@ def cached_batch(
         for k, answer in fresh.items():
             answers[k] = _answer(held[k], answer_type) if k in held else answer
             if k in held:
-                tally(new[k], answers[k], hit=False)
+                on_answer(new[k], answers[k], hit=False)
         return [answers[k] for k in keys]
 
     return ask
 
 
 def cached(
-    f: Callable[[Req], Ans], store: Store, answer_type: type[Ans], tally: Tally = _no_tally
+    f: Callable[[Req], Ans], store: Store, answer_type: type[Ans], on_answer: OnAnswer = _nothing
 ) -> Callable[[Req], Ans]:
     """Returns f with its answers kept. Threads that ask the same thing at once share one call."""
     asking: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # none is left when nobody asks
@@ -320,7 +321,7 @@ def cached(
     def each(requests: Sequence[Req]) -> list[Ans | Exception]:
         return [f(request) for request in requests]
 
-    batch = cached_batch(each, store, answer_type, tally)
+    batch = cached_batch(each, store, answer_type, on_answer)
 
     def ask(request: Req) -> Ans:
         with guard:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from ltgc_cli.answers import clip_tokens, school, unseen
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.spelling import MASK, Words, features, masked, names, stems, words
-from ltgc_cli.prompts import image_text
+from ltgc_cli.prompts import image_prompt
 
 Mark = Literal[
     "wrong class",
@@ -89,7 +89,7 @@ def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tup
         "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(about) is not None,
         # an image is generated from these words alone
         "over 77 tokens": clip_tokens.may_be_over(f"{text} {subject}")
-        and clip_tokens.over(image_text(text, name, subject)),
+        and clip_tokens.over(image_prompt(text, name, subject)),
     }
     return tuple(mark for mark in RULES if found.get(mark))
 

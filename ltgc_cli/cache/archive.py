@@ -28,7 +28,7 @@ from ltgc_cli.cache.walk import SHA256, answer, fits, named_in
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, replacing
 from ltgc_cli.ports import Comparison, GeneratedImage, Match, Question
-from ltgc_cli.providers.llm.faults import keys_set, scrubbed
+from ltgc_cli.providers.secrets import keys_set, scrubbed
 from ltgc_cli.records import Class
 from ltgc_cli.settings import Choice
 from ltgc_cli.store import Entry, OtherVersion, Store, entry, entry_for

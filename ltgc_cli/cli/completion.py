@@ -61,7 +61,7 @@ def _image_models(start: str, _: Mapping[str, Any]) -> Iterable[str]:
     if start.startswith("litellm:"):
         from ltgc_cli.providers import prices
 
-        return [f"litellm:{name}" for name in prices.names("picture")]
+        return [f"litellm:{name}" for name in prices.names("image")]
     return [*_OURS, "blank", "litellm:", *dict.fromkeys([*_downloaded(), *_DIFFUSERS])]
 
 

@@ -71,7 +71,7 @@ def _steps(models: Iterable[Model], servers: Mapping[str, str], folder: Path, as
 def _run(steps: Sequence[Step]) -> list[Check]:
     """Returns what the checks found, each once, without what looks like a key: libraries and providers repeat them."""
     from ltgc_cli.doctor.checks import Check
-    from ltgc_cli.providers.llm.faults import scrubbed
+    from ltgc_cli.providers.secrets import scrubbed
 
     found: dict[Check, None] = {}  # two models of one provider have the same keys
     with console.progress("doctor", len(steps)) as progress:

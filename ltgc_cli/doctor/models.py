@@ -14,8 +14,8 @@ from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question
-from ltgc_cli.providers import prices, torch_setup
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers import prices, secrets, torch_setup
+from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.text import cents
@@ -89,7 +89,7 @@ def to_ask(models: Iterable[Model]) -> list[Model]:
 
 def connected(flag: str, address: str) -> Check:
     """Returns whether something accepts a connection at the address of one's own server."""
-    shown = faults.shown(address)
+    shown = secrets.shown(address)
     try:
         parts = urlsplit(address)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -135,10 +135,10 @@ def _by_litellm(model: Model) -> Iterator[Check]:
             missing = litellm.validate_environment(spec)["missing_keys"]
     except Exception:  # litellm raises several kinds for "unknown"
         if not model.api_base:
-            fix = f"write {chat.SPECS}, or name a server of your own by --api-base"
+            fix = f"write {SPECS}, or name a server of your own by --api-base"
             raise InputError(f"{spec}: litellm knows no such model; {fix}") from None
         provider, missing = "openai", litellm.validate_environment(f"openai/{spec}")["missing_keys"]
-    server = f" at {faults.shown(model.api_base)}" if model.api_base else ""
+    server = f" at {secrets.shown(model.api_base)}" if model.api_base else ""
     yield Check(model.name, "ok" if price else "note", f"{model.spec}{server}: {price or _no_price(model.kind)}")
     yield _keys(provider, missing, own_server=bool(model.api_base))
 
@@ -150,7 +150,7 @@ def _price(spec: str, kind: Kind) -> str:
         return ""
     if kind != "t2i":
         return f"US dollars for a million tokens: {price.input * 1e6:g} in, {price.output * 1e6:g} out"
-    each = prices.per_picture(price)
+    each = prices.per_image(price)
     return "paid for by the token" if each is None else f"US dollars for an image: {each:g}"
 
 

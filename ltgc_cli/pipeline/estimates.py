@@ -40,14 +40,14 @@ def picture(drawing: ImageRequest, price: Price | None) -> Usage:
     """Returns about what a drawing costs at an image API."""
     if price is FREE:
         return _NOTHING
-    return Usage(dollars=None if price is None else prices.per_picture(price, *_size(drawing)))
+    return Usage(dollars=None if price is None else prices.per_image(price, *_size(drawing)))
 
 
 def most_picture(drawing: ImageRequest, price: Price | None) -> float:
     """Returns the most that a drawing can cost at an image API, in US dollars; 0 where the price is not known."""
     if price is None:
         return 0.0
-    listed = prices.per_picture(price, *_size(drawing))
+    listed = prices.per_image(price, *_size(drawing))
     if listed is not None:
         return listed
     return prices.dollars(price, prices.most_prompt_tokens(drawing.text), _MOST_PICTURE_TOKENS)

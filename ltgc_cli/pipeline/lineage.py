@@ -14,7 +14,7 @@ from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
-from ltgc_cli.providers.llm.faults import scrubbed
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import Run
 from ltgc_cli.settings import Scale

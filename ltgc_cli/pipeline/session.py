@@ -67,7 +67,7 @@ class Session:
         self.limits = limits
         self._budget = Budget(limits.max_cost, limits.max_calls)
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
-        self._progress: console.Progress | None = None
+        self._progress: console.ProgressLine | None = None
         self._expected = 0
         self._notices: set[str] = set()
 
@@ -189,7 +189,7 @@ class Session:
             self._progress.total = self._expected
 
     @contextmanager
-    def watching(self, title: str) -> Iterator[console.Progress]:
+    def watching(self, title: str) -> Iterator[console.ProgressLine]:
         """Shows what is asked and found while a stage runs."""
         with console.progress(title, self._expected or None) as progress:
             self._progress = progress

@@ -1,4 +1,4 @@
-"""Model libraries log, warn and draw progress bars on the user's terminal; ltgc's console does that alone."""
+"""Model libraries log, warn and show progress bars on the user's terminal; ltgc's console does that alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _turned_off() -> Iterator[None]:
 
 
 def no_progress_bars() -> None:
-    """Returns nothing; downloads from the Hugging Face hub draw no progress bars from now on."""
+    """Turns off the progress bars of downloads from the Hugging Face hub."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ltgc_cli import text
 from ltgc_cli.errors import InputError
-from ltgc_cli.providers.llm.faults import scrubbed
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.report import format, summary
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
 from ltgc_cli.report.content import ClassContent, Content

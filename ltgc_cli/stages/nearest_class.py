@@ -55,7 +55,7 @@ def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> 
     texts: dict[str, str] = {}
     for cls, group in ((group.cls, group) for group in groups if group.cls.label >= 0):
         template = templates.get(cls.label) or given_template(group)
-        alone = p.image_text(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
+        alone = p.image_prompt(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
         texts.setdefault(clip_text(template, cls) if template else alone, cls.class_)
     return texts
 

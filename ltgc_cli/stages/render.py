@@ -97,7 +97,7 @@ def image_request(
     """
     return ImageRequest(
         model=model,
-        text=p.image_text(text, cls.class_, cls.subject),
+        text=p.image_prompt(text, cls.class_, cls.subject),
         seed=seed(id, attempt, style.seed),
         attempt=attempt,
         width=style.width,

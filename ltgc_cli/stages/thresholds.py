@@ -61,7 +61,7 @@ def to_judge(groups: Sequence[Group], *, calibrated: bool) -> list[Group]:
 
 def clip_text(template: Template, cls: Class) -> str:
     """Returns C_y as CLIP reads it: without the words "the class"."""
-    return p.image_text(template.text, cls.class_, cls.subject)
+    return p.image_prompt(template.text, cls.class_, cls.subject)
 
 
 def scoring(score: Score, model: str) -> Scored:

@@ -23,7 +23,7 @@ from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS
 
 TABLE = [
-    Class(id=str(label), label=label, class_=name, count=count, tail=True, data="digits")
+    Class(id=str(label), label=label, class_=name, count=count, tail=True)
     for label, (name, count) in enumerate([("one", 300), ("two", 50), ("zero", 5)])
 ]
 """Not the folder's own counts: so a test sees which of them are used."""

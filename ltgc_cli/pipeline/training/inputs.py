@@ -41,4 +41,4 @@ class TrainingInputs:
         found = [row.text for row in group.rows if isinstance(row, Description)] if texts else []
         if found:
             # As an image generator gets them: CLIP, too, takes "the class" for a school class.
-            self.texts[cls.label] = [prompts.image_text(text, cls.class_, cls.subject) for text in found]
+            self.texts[cls.label] = [prompts.image_prompt(text, cls.class_, cls.subject) for text in found]

@@ -1,6 +1,6 @@
-"""What a diffusers model is drawn with: what the drawing says, else what the model asks for, else the pipeline's own.
+"""What a diffusers model generates with: what the request says, else what the model asks for, else the pipeline's own.
 
-Nothing here loads or draws; a pipeline is only asked about itself (its class, its call's parameters, its configs).
+Nothing here loads or generates; a pipeline is only asked about itself (its class, its call's parameters, its configs).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ltgc_cli.ports import ImageRequest
 from ltgc_cli.text import counted, one_line
 
 DEFAULTS = "ltgc_defaults.json"
-"""In a model's folder: the steps, guidance, width and height to draw with where a drawing leaves them open."""
+"""In a model's folder: the steps, guidance, width and height to use where a request leaves them open."""
 
 
 class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model is best drawn with; `None` is for the pipeline to say."""
+    """What suits a model best; `None` is for the pipeline to say."""
 
     steps: int | None = None
     guidance: float | None = None
@@ -35,15 +35,15 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def defaults(pipeline: Any, name: str, folder: Path | None) -> Defaults:
-    """Returns what the model's folder says it is best drawn with and, where it is silent, what few_steps knows.
+    """Returns what the model's folder says suits it best and, where it is silent, what few_steps knows.
 
     name   -- the id on the hub; "" for a folder, whose name on this machine means nothing
     folder -- where the model lies, None for one of the hub
     """
-    said = _said(folder / DEFAULTS) if folder else Defaults()
-    known = few_steps(pipeline, name or (_was(folder) if folder else ""))
+    given = _in_file(folder / DEFAULTS) if folder else Defaults()
+    known = few_steps(pipeline, name or (_original_id(folder) if folder else ""))
     return msgspec.structs.replace(
-        known, **{field: value for field, value in msgspec.structs.asdict(said).items() if value is not None}
+        known, **{field: value for field, value in msgspec.structs.asdict(given).items() if value is not None}
     )
 
 
@@ -59,10 +59,10 @@ _DISTILLED = (
 
 
 def few_steps(pipeline: Any, name: str) -> Defaults:
-    """Returns steps and guidance of a model that was distilled to draw in a few steps; empty for any other.
+    """Returns steps and guidance of a model that was distilled to need few steps; empty for any other.
 
     Such models share their pipeline's class with those that they were distilled from, whose defaults (50 steps at
-    guidance 7.5) ruin their pictures. Guidance was distilled in, so it is off: 0 and 1 both mean that to diffusers.
+    guidance 7.5) ruin their images. Guidance was distilled in, so it is off: 0 and 1 both mean that to diffusers.
     Sizes need no table: a pipeline takes its own from the UNet's or the transformer's `sample_size`.
     """
     for word, begins, own in _DISTILLED:
@@ -84,52 +84,54 @@ def few_steps(pipeline: Any, name: str) -> Defaults:
     return Defaults()
 
 
-def arguments(pipeline: Any, drawing: ImageRequest, own: Defaults) -> dict[str, Any]:
-    """Returns diffusers' arguments for a drawing, but for its prompts, generator and original.
+def arguments(pipeline: Any, request: ImageRequest, own: Defaults) -> dict[str, Any]:
+    """Returns diffusers' arguments for a request, but for its prompts, generator and original.
 
-    Raises InputError for a setting that the pipeline would ignore or cannot draw with.
+    Raises InputError for a setting that the pipeline would ignore or cannot use.
     """
     takes, named = parameters(pipeline), names(pipeline)
     given: dict[str, Any] = {}
     for ours, theirs in named.items():
-        asked = getattr(drawing, ours)
+        asked = getattr(request, ours)
         value = getattr(own, ours) if asked is None else asked
         if value is not None and theirs in takes:
             given[theirs] = value
-        elif asked is not None and not (drawing.original is not UNSET and ours in ("width", "height")):
+        elif asked is not None and not (request.original is not UNSET and ours in ("width", "height")):
             raise InputError(f"--{ours} {asked}: {kind(pipeline)} takes no {ours}; leave it out")
-    if drawing.original is not UNSET:
-        given |= _over_original(pipeline, drawing, given)
-    _check_size(pipeline, drawing)
-    _check_guidance(pipeline, drawing, given.get(named["guidance"]))
+    if request.original is not UNSET:
+        given |= _over_original(pipeline, request, given)
+    _check_size(pipeline, request)
+    _check_guidance(pipeline, request, given.get(named["guidance"]))
     return given
 
 
-def negatives(pipeline: Any, drawings: Sequence[ImageRequest]) -> list[str] | None:
-    """Returns the negative prompts of drawings; None where they have none and the pipeline guides without."""
+def negatives(pipeline: Any, requests: Sequence[ImageRequest]) -> list[str] | None:
+    """Returns the negative prompts of requests; None where they have none and the pipeline guides without."""
     empty = " " if names(pipeline)["guidance"] == "true_cfg_scale" else ""  # without one there is no true guidance
-    return [drawing.negative or empty for drawing in drawings] if empty or any(d.negative for d in drawings) else None
+    return (
+        [request.negative or empty for request in requests] if empty or any(one.negative for one in requests) else None
+    )
 
 
-def size(pipeline: Any, drawing: ImageRequest, own: Defaults) -> tuple[int, int] | None:
-    """Returns width and height of a drawing; None where the model does not say how large it draws."""
+def size(pipeline: Any, request: ImageRequest, own: Defaults) -> tuple[int, int] | None:
+    """Returns width and height of a request; None where the model does not say how large its images are."""
     takes = parameters(pipeline)
     scale = getattr(pipeline, "vae_scale_factor", 1)
     sample = getattr(pipeline, "default_sample_size", None) or _config(denoiser(pipeline)).get("sample_size")
     sides = [sample, sample] if isinstance(sample, int) else list(sample or (None, None))  # height first, as torch
     models = {"height": sides[0] and sides[0] * scale, "width": sides[1] and sides[1] * scale}
     width, height = (
-        getattr(drawing, side) or getattr(own, side) or takes.get(side) or models[side] for side in ("width", "height")
+        getattr(request, side) or getattr(own, side) or takes.get(side) or models[side] for side in ("width", "height")
     )
     return (width, height) if width and height else None
 
 
-def described(pipeline: Any, drawing: ImageRequest, own: Defaults) -> str:
-    """Returns the settings that a drawing is made with, in words: "4 steps, guidance 0, 512x512, …"."""
+def described(pipeline: Any, request: ImageRequest, own: Defaults) -> str:
+    """Returns the settings that a request is answered with, in words: "4 steps, guidance 0, 512x512, …"."""
     takes, named = parameters(pipeline), names(pipeline)
-    given = arguments(pipeline, drawing, own)
+    given = arguments(pipeline, request, own)
     steps, guidance = (given.get(named[ours], takes.get(named[ours])) for ours in ("steps", "guidance"))
-    large = size(pipeline, drawing, own)
+    large = size(pipeline, request, own)
     words = [f"{large[0]}x{large[1]}"] if large else []
     if isinstance(guidance, int | float):
         words.insert(0, f"guidance {guidance:g}")
@@ -137,7 +139,7 @@ def described(pipeline: Any, drawing: ImageRequest, own: Defaults) -> str:
         words.insert(0, counted(steps, "step"))
     if getattr(pipeline, "scheduler", None):
         words.append(type(pipeline.scheduler).__name__)
-    if drawing.original is not UNSET:
+    if request.original is not UNSET:
         words.append(f"over an original at strength {given.get('strength', takes.get('strength'))}")
     return ", ".join(words)
 
@@ -157,7 +159,7 @@ def names(pipeline: Any) -> dict[str, str]:
 
 
 def denoiser(pipeline: Any) -> Any:
-    """Returns the network that draws: the UNet or the transformer; None where it has another name."""
+    """Returns the network that generates: the UNet or the transformer; None where it has another name."""
     return getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
 
 
@@ -166,55 +168,59 @@ def kind(pipeline: Any) -> str:
     return type(pipeline).__name__
 
 
-def _over_original(pipeline: Any, drawing: ImageRequest, given: dict[str, Any]) -> dict[str, Any]:
-    """Returns the strength, and as many steps as leave at least one of them to be drawn.
+def _over_original(pipeline: Any, request: ImageRequest, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the strength, and as many steps as leave at least one of them.
 
-    Of n steps diffusers draws the last int(n * strength): none of a turbo model's single one.
+    Of n steps diffusers takes the last int(n * strength): none of a turbo model's single one.
     """
     takes = parameters(pipeline)
-    strength = takes.get("strength") if drawing.strength is UNSET else drawing.strength
+    strength = takes.get("strength") if request.strength is UNSET else request.strength
     if strength is None:
         return {}
     if "strength" not in takes:
         raise InputError(f"--from-original {strength}: {kind(pipeline)} takes no strength; leave it out")
     if not 0 < strength <= 1:
-        raise InputError(f"--from-original {strength}: how much is drawn over must be above 0 and at most 1")
+        raise InputError(f"--from-original {strength}: the strength must be above 0 and at most 1")
     steps = given.get("num_inference_steps", takes.get("num_inference_steps"))
     if not isinstance(steps, int) or int(steps * strength) >= 1:
         return {"strength": strength}
     enough = next(n for n in itertools.count(math.ceil(1 / strength)) if int(n * strength) >= 1)
-    if drawing.steps is not None:
-        raise InputError(f"--steps {steps} with --from-original {strength} draws nothing; set --steps {enough} or more")
+    if request.steps is not None:
+        raise InputError(
+            f"--steps {steps} with --from-original {strength} leaves no step; set --steps {enough} or more"
+        )
     return {"strength": strength, "num_inference_steps": enough}
 
 
-def _check_size(pipeline: Any, drawing: ImageRequest) -> None:
+def _check_size(pipeline: Any, request: ImageRequest) -> None:
     """A pipeline rounds other sizes down, or fails."""
     multiple = _config(getattr(pipeline, "image_processor", None)).get("vae_scale_factor", 1)
     for side in ("width", "height"):
-        asked = getattr(drawing, side)
+        asked = getattr(request, side)
         if asked is not None and (asked < multiple or asked % multiple):
-            raise InputError(f"--{side} {asked}: {kind(pipeline)} draws multiples of {multiple}; set another --{side}")
+            raise InputError(
+                f"--{side} {asked}: {kind(pipeline)} generates multiples of {multiple}; set another --{side}"
+            )
 
 
-def _check_guidance(pipeline: Any, drawing: ImageRequest, guidance: float | None) -> None:
+def _check_guidance(pipeline: Any, request: ImageRequest, guidance: float | None) -> None:
     """Raises InputError for a guidance or a negative prompt that would change nothing."""
     takes = parameters(pipeline)
-    if drawing.guidance and _flux(pipeline) and not _config(denoiser(pipeline)).get("guidance_embeds", True):
-        raise InputError(f"--guidance {drawing.guidance}: this model draws without guidance; leave it out")
-    if not drawing.negative:
+    if request.guidance and _flux(pipeline) and not _config(denoiser(pipeline)).get("guidance_embeds", True):
+        raise InputError(f"--guidance {request.guidance}: this model works without guidance; leave it out")
+    if not request.negative:
         return
     if "negative_prompt" not in takes or _flux(pipeline):
         raise InputError(f"--negative: {kind(pipeline)} takes no negative prompt; leave it out")
     scale = takes.get(names(pipeline)["guidance"], 2.0) if guidance is None else guidance
     if not _guides(pipeline, scale):
         raise InputError(
-            f"--negative does nothing at guidance {scale:g}, where this model draws; leave it out or set --guidance"
+            f"--negative does nothing at guidance {scale:g}, which this model uses; leave it out or set --guidance"
         )
 
 
 def _guides(pipeline: Any, guidance: float) -> bool:
-    """Returns whether the pipeline draws away from the negative prompt at this guidance."""
+    """Returns whether the pipeline moves away from the negative prompt at this guidance."""
     pipeline._guidance_scale = guidance  # what each call does first; families know best when they guide
     return bool(getattr(pipeline, "do_classifier_free_guidance", guidance > 1))
 
@@ -233,7 +239,7 @@ def _config(part: Any) -> Mapping[str, Any]:
     return getattr(part, "config", {})
 
 
-def _was(folder: Path) -> str:
+def _original_id(folder: Path) -> str:
     """Returns the id that a folder's files say they came from ("" where they do not): part of what they hold."""
     for path in (folder / "model_index.json", *(folder / part / "config.json" for part in ("unet", "transformer"))):
         try:
@@ -245,7 +251,7 @@ def _was(folder: Path) -> str:
     return ""
 
 
-def _said(path: Path) -> Defaults:
+def _in_file(path: Path) -> Defaults:
     if not path.is_file():
         return Defaults()
     try:

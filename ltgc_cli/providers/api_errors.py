@@ -1,18 +1,17 @@
-"""What a provider's error means: ask again, this one question is refused, or the model cannot be asked at all."""
+"""What an API's error means: ask again, this one request is refused, or the model cannot be asked at all."""
 
 from __future__ import annotations
 
-import os
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.providers import prices
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import one_line
 
 SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
@@ -29,7 +28,7 @@ _NO_MODEL = re.compile(r"model_not_found|model_decommissioned|not a valid model|
 _POLICY = re.compile(r"content.?(?:policy|filter)|safety system|flagged|moderation", re.IGNORECASE)
 _NO_JSON = re.compile(r"json_validate_failed")
 # As OpenAI, Azure, vLLM, TGI, llama.cpp, Anthropic, Bedrock, Gemini, Mistral, Groq and xAI say it; litellm knows a few.
-_TOO_LONG = re.compile(
+TOO_LONG = re.compile(
     r"(?:maximum|max|allowed) (?:context|model|input|prompt|sequence)[ _](?:length|size)|context_length_exceeded"
     r"|exceeds? (?:the )?(?:model'?s |available )?context|context (?:length|window|limit)"
     r"|(?:prompt|input|request) is too long|(?:prompt|request|input) too (?:long|large)|too many (?:input )?tokens"
@@ -38,27 +37,17 @@ _TOO_LONG = re.compile(
 )
 _TOO_MANY_WANTED = re.compile(r"supports at most \d+ (?:completion|output) tokens|max_tokens.{0,60}maximum allowed")
 _DELAY = re.compile(r"retryDelay\W{1,8}([\d.]+)s")  # Gemini says it in the body alone
-# What looks like a key, whoever's: providers repeat it in "Incorrect API key provided: sk-…".
-_SECRETS = re.compile(
-    r"\b(?:(?:sk|pk|rk|gsk|xai|hf|ghp)[-_]|AIza|AKIA)[\w*.-]{8,}|(?<=Bearer )\S+"
-    r"|(?<=[?&])(?:[\w.-]*(?:key|token|secret|password|signature)[\w.-]*|sig)=[^&\s]+"
-    r"|(?<=://)(?:[^/@\s]*:\S{1,500}|[^/@\s]+)(?=@)|\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{32,}",
-    re.IGNORECASE,
-)
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _PARAMETERS = {
     "response_format": re.compile(r"response.?format|json.?schema|structured.?output|guided_|grammar", re.IGNORECASE),
     "temperature": re.compile(r"temperature"),
     "max_tokens": re.compile(r"max_completion_tokens"),
 }
 """Parameters that a question does without where a server rejects them, and how the server names them."""
-
-
 _LONGEST_WAIT = 60.0
 
 
-class Passing(Exception):
-    """A fault that may well be gone when the same is asked again."""
+class TransientError(Exception):
+    """An error that may well be gone when the same is asked again."""
 
     def __init__(self, kind: Literal["busy", "broken", "empty", "declined"], why: str, wait: float | None = None):
         super().__init__(why)
@@ -68,41 +57,41 @@ class Passing(Exception):
         """Seconds that the server asks for."""
 
 
-def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
+def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
     """Returns the error as ltgc's own, in one line and without secrets; `specs` is what can be written for `spec`.
 
-    Passing may go by itself; Refused (or TooLong) is about this one question; ProviderError about the model as a whole.
+    A TransientError may go by itself; Refused (or TooLong) is about this one request; ProviderError about the model.
     """
-    if isinstance(error, (ProviderError, Refused, InputError, Passing)):
+    if isinstance(error, (ProviderError, Refused, InputError, TransientError)):
         return error
-    why, said, status = _why(error), _body(error), getattr(error, "status_code", None)
-    if status == 401 or _NO_KEY.search(said) or (status == 403 and not _POLICY.search(said)):
+    why, body, status = _why(error), _body(error), getattr(error, "status_code", None)
+    if status == 401 or _NO_KEY.search(body) or (status == 403 and not _POLICY.search(body)):
         return ProviderError(
             f"{spec}: the key is missing or was refused ({why}); set {_variable(litellm, error, spec)}"
         )
-    if status == 402 or _NO_CREDIT.search(said):
+    if status == 402 or _NO_CREDIT.search(body):
         return ProviderError(f"{spec}: the account's quota is used up ({why}); add credit, or name another model")
-    if _NOT_SET_UP.search(said):
+    if _NOT_SET_UP.search(body):
         return ProviderError(f"{spec} cannot be asked: {why}; set or install what is missing")
-    if _NO_PROVIDER in said:
+    if _NO_PROVIDER in body:
         return ProviderError(
             f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
-            f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'picture')}"
+            f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'image')}"
         )
     if status == 404 and "model" not in why.lower():
         return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
-    if status == 404 or _NO_MODEL.search(said):
+    if status == 404 or _NO_MODEL.search(body):
         return ProviderError(f"{spec}: there is no such model ({why}); write {specs}")
-    if _TOO_MANY_WANTED.search(said):
+    if _TOO_MANY_WANTED.search(body):
         return ProviderError(f"{spec} does not write that much in one answer ({why}); lower --max-tokens")
-    if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or _TOO_LONG.search(said):
+    if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or TOO_LONG.search(body):
         return TooLong(f"the question is too long for the model: {why}")
-    if _NO_JSON.search(said):
-        return Passing("empty", why)
+    if _NO_JSON.search(body):
+        return TransientError("empty", why)
     if status == 429:
-        return Passing("busy", why, _asked_wait(error, said))
-    if _passes(litellm, error, status):
-        return Passing("broken", why, _asked_wait(error, said))
+        return TransientError("busy", why, _asked_wait(error, body))
+    if _is_transient(litellm, error, status):
+        return TransientError("broken", why, _asked_wait(error, body))
     if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
         return Refused(f"the request was refused: {why}")
     return ProviderError(f"{spec} cannot be asked: {why}")
@@ -110,55 +99,19 @@ def meaning(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Ex
 
 def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     """Returns the parameter of a request that the server does not take, if that is what its error says."""
-    said = _body(error)
-    if getattr(error, "status_code", None) not in (400, 422) or _NO_JSON.search(said):
+    body = _body(error)
+    if getattr(error, "status_code", None) not in (400, 422) or _NO_JSON.search(body):
         return None
-    return next((name for name, named in _PARAMETERS.items() if name in request and named.search(said)), None)
+    return next((name for name, named in _PARAMETERS.items() if name in request and named.search(body)), None)
 
 
-def scrubbed(text: str, keys: Sequence[str] | None = None) -> str:
-    """Returns a text without anything that is or looks like a key. `keys` are `keys_set()`, for many texts."""
-    for value in sorted(keys_set() if keys is None else keys, key=len, reverse=True):
-        text = text.replace(value, "…")
-    return _SECRETS.sub("…", text)
-
-
-def address(server: str) -> str:
-    """Returns scheme, host, port and path of a server's address: without its password and its query.
-
-    A password may hold any letter. Raises ValueError where it is not clear what is host and what is not.
-
-    >>> address("http://user:p@ss@localhost:8000/v1/?token=secret")
-    'http://localhost:8000/v1'
-    """
-    parts = urlsplit(server)
-    _ = parts.port  # raises where it is no number
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.path + parts.query + parts.fragment:
-        raise ValueError("no address of a server")
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-
-
-def shown(server: str) -> str:
-    """Returns a server's address as a person may see it; of what is not clearly one, nothing that may be secret."""
-    try:
-        return scrubbed(address(server))
-    except ValueError:
-        return "…" if set(server) & set("@?#") else scrubbed(server)
-
-
-def keys_set() -> list[str]:
-    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
-    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
-
-
-def pause(fault: Passing, times: int) -> float:
+def pause(error: TransientError, times: int) -> float:
     """Returns the seconds to wait before the same is asked again, after it failed `times` times in this way.
 
     What the server asked for, else 1, 2, 4… up to a minute; with jitter, as many may be waiting.
     """
-    if fault.wait is not None:
-        return fault.wait + random.random() / 4
+    if error.wait is not None:
+        return error.wait + random.random() / 4
     return min(_LONGEST_WAIT, 2.0 ** (times - 1)) * random.uniform(0.5, 1)
 
 
@@ -174,14 +127,14 @@ def _body(error: BaseException) -> str:
     return f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"
 
 
-def _passes(litellm: Any, error: Exception, status: Any) -> bool:
+def _is_transient(litellm: Any, error: Exception, status: Any) -> bool:
     """Returns whether it is a server's trouble or a lost connection."""
     if isinstance(error, (TimeoutError, litellm.Timeout, litellm.APIConnectionError)):
         return True
     return isinstance(status, int) and (status in (408, 409, 425) or status >= 500)
 
 
-def _asked_wait(error: Exception, said: str) -> float | None:
+def _asked_wait(error: Exception, body: str) -> float | None:
     """Returns the seconds that the server asks for, by Retry-After (seconds or a date), or as Gemini does."""
     # litellm leaves `error.response.headers` empty
     headers = dict(getattr(error, "litellm_response_headers", None) or {})
@@ -195,7 +148,7 @@ def _asked_wait(error: Exception, said: str) -> float | None:
             return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
         except (TypeError, ValueError):
             pass
-    delay = _DELAY.search(said)
+    delay = _DELAY.search(body)
     return float(delay[1]) if delay else None
 
 
