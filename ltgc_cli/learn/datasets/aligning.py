@@ -39,12 +39,9 @@ def class_indices(samples: Sequence[Sample], classes: Sequence[ClassInfo]) -> li
 def _agree(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> bool:
     """Returns whether all own labels mean there what they mean here: one name, and no two different senses."""
     known = {info.label: info for info in classes}
-    pairs = [(info, known.get(info.label)) for info in own]
     return all(
-        other is not None
-        and other.name == info.name
-        and (info.sense == other.sense or not (info.sense and other.sense))
-        for info, other in pairs
+        (other := known.get(info.label)) and other.name == info.name and len({info.sense, other.sense, ""}) < 3
+        for info in own
     )
 
 
@@ -52,10 +49,9 @@ def _by_label(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
     known = {info.label for info in classes}
     for info in dataset.classes:
         if info.label not in known:
-            raise InputError(
-                f"{dataset.file or dataset.spec}: the class table has no label {info.label} "
-                f"(labels {min(known, default=0)} to {max(known, default=0)})"
-            )
+            there = f"labels {min(known, default=0)} to {max(known, default=0)}"
+            where = dataset.file or dataset.spec
+            raise InputError(f"{where}: the class table has no label {info.label} ({there})")
     return {label: label for label in known}
 
 

@@ -16,10 +16,8 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows, numbered, read_text
 from ltgc_cli.learn.datasets.types import ClassInfo
 
-COLUMNS = ("label", "name", "sense", "synonyms", "count")
-"""As `ltgc export` writes it; `count` is for people, the data has its own."""
-Rows = Iterator[tuple[int | str, dict[str, Any]]]
-"""Rows, each with its place in the file."""
+COLUMNS = ("label", "name", "sense", "synonyms", "count")  # as `ltgc export` writes it; `count` is for people
+Rows = Iterator[tuple[int | str, dict[str, Any]]]  # each with its place in the file
 
 
 def load(file: Path) -> tuple[ClassInfo, ...]:
@@ -32,10 +30,9 @@ def load(file: Path) -> tuple[ClassInfo, ...]:
     read = _READERS.get(file.suffix.lower(), _text)
     classes: dict[int, ClassInfo] = {}
     for place, row in read(file):
-        where = f"{file}:{place}"
-        info = _class(where, row)
-        if info.label in classes:
-            raise InputError(f"{where}: label {info.label} is there twice; it is {classes[info.label].name!r} already")
+        info = _class(f"{file}:{place}", row)
+        if other := classes.get(info.label):
+            raise InputError(f"{file}:{place}: label {info.label} is there twice; it is {other.name!r} already")
         classes[info.label] = info
     if not classes:
         raise InputError(f"{file}: no class in it; a row has a label and a name")
