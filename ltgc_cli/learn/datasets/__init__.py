@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 # What other files of this package define for all; what this one defines goes without saying.
 __all__ = ["IMAGE_SUFFIXES", "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "class_indices"]
 
-_LISTS = (lists.TXT, lists.CSV, lists.JSONL, inaturalist.FORMAT)
-FORMATS: tuple[Format, ...] = (digits.FORMAT, *_LISTS, huggingface.FORMAT, folders.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    digits.FORMAT,
+    *lists.FORMATS,
+    inaturalist.FORMAT,
+    huggingface.FORMAT,
+    folders.FORMAT,
+)
 """What `--data` takes: the first that takes a spec opens it."""
 
 

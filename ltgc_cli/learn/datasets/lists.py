@@ -25,7 +25,7 @@ def _text(file: Path) -> Listing:
     return Listing(file, rows, {})
 
 
-def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing:
+def _table(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing:
     """Returns the rows. `file_name`, as Hugging Face's metadata.jsonl has it, stands for `path`."""
     rows: list[ListedImage] = []
     names: dict[int, str] = {}
@@ -50,9 +50,11 @@ def _listing(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing
 
 
 def _csv(file: Path) -> Listing:
-    return _listing(file, csv_rows(file, ("path", "file_name"), "path,label and, if wanted, class,split"))
+    return _table(file, csv_rows(file, ("path", "file_name"), "path,label and, if wanted, class,split"))
 
 
-TXT = format_of(".txt", _text)
-CSV = format_of(".csv", _csv)
-JSONL = format_of(".jsonl", lambda file: _listing(file, jsonl_rows(file)))
+def _jsonl(file: Path) -> Listing:
+    return _table(file, jsonl_rows(file))
+
+
+FORMATS = (format_of(".txt", _text), format_of(".csv", _csv), format_of(".jsonl", _jsonl))
