@@ -74,9 +74,7 @@ _ANY = {"…": ".*?", " ": " +"} | dict.fromkeys("0123456789", r"\d[\d.,]*")
 def line_pattern(line: str) -> str:
     """Returns what a line of a transcript matches: itself, or the same words with other figures where those vary."""
     parts = re.split(r"(…|\d[\d.,]*\d|\d| +)" if line.startswith(VARYING) else "(…)", line)
-    return "".join(
-        _ANY.get(part[:1], re.escape(part)) if index % 2 else re.escape(part) for index, part in enumerate(parts)
-    )
+    return "".join(_ANY[part[0]] if index % 2 else re.escape(part) for index, part in enumerate(parts))
 
 
 def case(page: str, block: str):
