@@ -11,7 +11,7 @@ from ltgc_cli.files import write_atomically
 from ltgc_cli.records import Record
 from ltgc_cli.report import figures, page, selection
 from ltgc_cli.report.content import Content, content_of, only, without_repeats
-from ltgc_cli.report.page import Run
+from ltgc_cli.report.page import PageRun
 from ltgc_cli.report.thumbnails import SHARP, is_tile, thumbnails
 from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
@@ -20,7 +20,7 @@ from ltgc_cli.store import Store
 class Provenance(NamedTuple):
     """What the store knows of where records came from."""
 
-    runs: Sequence[Run] = ()
+    runs: Sequence[PageRun] = ()
     """The runs that led to them, the first one first."""
     gap: str = ""
     """Where the way back through the runs is broken, in words."""

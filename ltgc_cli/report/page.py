@@ -34,7 +34,7 @@ _REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "s
 """What the page calls requests, by the names that the store has for them."""
 
 
-class Run(NamedTuple):
+class PageRun(NamedTuple):
     """One stage that led to the stream, from its manifest."""
 
     stage: str
@@ -54,7 +54,7 @@ def html(
     *,
     images: Callable[[str], str],
     figures: Mapping[str, str] = {},
-    runs: Sequence[Run] = (),
+    runs: Sequence[PageRun] = (),
     costs: Sequence[Sequence[str]] = (),
     gap: str = "",
     token: str = "",
@@ -89,7 +89,7 @@ def html(
     )
 
 
-def _versions(runs: Sequence[Run]) -> dict[str, str]:
+def _versions(runs: Sequence[PageRun]) -> dict[str, str]:
     """Returns the versions of what the runs used; where they differ, all of them."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
