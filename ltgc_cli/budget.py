@@ -84,9 +84,8 @@ class Budget:
         if self._calls_used_up():
             then = _AGAIN if self.calls else "raise it"
             return partial(BudgetError, f"--max-calls {self.calls} is reached", then, again=bool(self.calls))
-        text = (
-            f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent, and one more can cost up to ${most:.2g}"
-        )
+        text = f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent"
+        text += f", and one more can cost up to ${most:.2g}"
         again = self.dollars is not None and most <= self.dollars + _HAIR
         then = _AGAIN if again else "raise it, or lower --max-tokens"
         return partial(BudgetError, text, then, again=again, most=most)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists
-from ltgc_cli.learn.datasets.aligning import align, class_indices
+from ltgc_cli.learn.datasets.class_table import align, class_indices
 from ltgc_cli.learn.datasets.folders import IMAGE_SUFFIXES
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 

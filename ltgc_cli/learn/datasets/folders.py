@@ -15,7 +15,6 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import class_table
-from ltgc_cli.learn.datasets.aligning import align
 from ltgc_cli.learn.datasets.files import read_image, sha256, stamped
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 from ltgc_cli.text import nearest
@@ -50,7 +49,7 @@ def _open(source: Source, split: Split) -> Dataset:
         return dataset
     # Labels come from the training folder, never from this one's listing.
     own = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(own_names))
-    return align(msgspec.structs.replace(dataset, classes=own), classes)
+    return class_table.align(msgspec.structs.replace(dataset, classes=own), classes)
 
 
 def _matched(names: Sequence[str], classes: Sequence[ClassInfo], source: Source) -> dict[str, int]:
