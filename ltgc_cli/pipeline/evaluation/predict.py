@@ -32,18 +32,11 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in IMAGE_SUFFIXES
-                and file.is_file()
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            )
-            if not inside:
-                raise InputError(f"{path}: no image in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-        files += inside
+        named = [file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        shown = [file for file in named if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+        if path.is_dir() and not shown:
+            raise InputError(f"{path}: no image in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        files += sorted(shown) if path.is_dir() else [path]
     return list(dict.fromkeys(files))
 
 
@@ -52,15 +45,14 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
 
     Raises InputError where the checkpoint is not whole or belongs to another CLIP model.
     """
-    checkpoint, top = settings.checkpoint, settings.top
-    if checkpoint is None:
+    if settings.checkpoint is None:
         raise InputError("predict needs --checkpoint")
     import torch
 
     from ltgc_cli.learn import checkpoints, evaluate, images
 
-    loaded = open_clip.load(settings.clip or clip_of(checkpoint), torch_setup.device(settings.device))
-    saved = checkpoints.load(checkpoint, loaded)
+    loaded = open_clip.load(settings.clip or clip_of(settings.checkpoint), torch_setup.device(settings.device))
+    saved = checkpoints.load(settings.checkpoint, loaded)
     frame = evaluate.frame_of(loaded, tte=settings.tte)
 
     def decoded(path: Path) -> torch.Tensor | str:
@@ -87,7 +79,8 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
                 if isinstance(one, str):
                     yield {"kind": "failure", "image": name, "stage": "predict", "reason": one}
                 else:
-                    yield {"kind": "prediction", "image": name, "top": _likeliest(next(logits), saved.classes, top)}
+                    likeliest = _likeliest(next(logits), saved.classes, settings.top)
+                    yield {"kind": "prediction", "image": name, "top": likeliest}
 
 
 def clip_of(folder: Path) -> str:
