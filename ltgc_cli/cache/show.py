@@ -81,8 +81,8 @@ def show(store: Store, name: str, *, children: bool) -> Shown:
         # What a record was made from is in its own artifact most of the time: stages hand on what they read.
         ancestors = _ancestors([home, *paths], asked)
         return _shown_records(asked, ancestors, _children(home, asked) if children else [])
-    generated = [one for one in walk(store, "answers") if one.entry and isinstance(one.entry.answer, GeneratedImage)]
-    images = [one for one in generated if one.entry and one.entry.answer.sha256.startswith(name)]
+    entries = ((one, one.entry.answer) for one in walk(store, "answers") if one.entry)
+    images = [one for one, said in entries if isinstance(said, GeneratedImage) and said.sha256.startswith(name)]
     if not images:
         raise InputError(
             f"{name}: no record, answer or image of {store.folder} begins so; `ltgc cache show` lists the answers, "
@@ -150,9 +150,6 @@ def _records(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[Record]:
                 yield records.parse(line.decode())
             except ValueError:
                 continue
-
-
-# ---- how it is shown
 
 
 def _shown_records(asked: Sequence[Record], ancestors: Mapping[str, Record], children: Sequence[Record]) -> Shown:

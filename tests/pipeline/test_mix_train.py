@@ -40,7 +40,7 @@ def folder(store, record):
 def test_every_setting_is_a_flag():
     from typer.main import get_command
 
-    from ltgc_cli.cli import app
+    from ltgc_cli.cli.app import app
 
     flags = {param.name for param in get_command(app).commands["mix-train"].params}
     assert set(Training.__struct_fields__) <= flags
@@ -74,7 +74,7 @@ def test_another_name_is_another_record_of_the_same_checkpoint(inside, store):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--lr", -1, "--gamma", -2), "gamma -2.0 must be 0 or more; lr -1.0 must be above 0"),
+        (("--lr", -1, "--gamma", -2), "--gamma -2.0: 0 or more is wanted; --lr -1.0: above 0 is wanted"),
         (("--fixed-crops", 2, "--mix", "mixup"), "fixed-crops keeps features of whole images"),
         (("--tune", "adaptformer", "--merge"), "--merge: AdaptFormer is a branch that open_clip has no place for"),
         (("--val", "digits-lt"), "--val is what --val-every N measures on"),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
@@ -72,15 +71,14 @@ def measure(
         known = ClassTable(saved.classes, {info.label: info.count for info in saved.classes})
         _check_unseen(saved, named.method, images, session)
         logits, labels = logits_of(saved.classifier, known, images, named.method)
-        method, run_of, parents = (
-            f"{named.method}{tte}",
-            named.run_of and f"{named.run_of}{tte}",
-            (named.checkpoint.id,),
-        )
+        method, run_of = f"{named.method}{tte}", named.run_of and f"{named.run_of}{tte}"
+        parents = (named.checkpoint.id,)
         yield _predictions(method, known, logits, labels, parents, run_of)
         if to_choose:
             _check_unseen(saved, named.method, to_choose, session)
-            prior = _prior(saved)
+            # The label marginal of what it was trained on: its real images where it keeps none.
+            counts = np.array([info.count for info in saved.classes], dtype=np.float64)
+            prior = counts if saved.prior is None else saved.prior.double().cpu().numpy()
             on_val, true = logits_of(saved.classifier, known, to_choose, f"{named.method}, validation")
             tau = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior).tau
             logits = evaluate.adjusted(logits, prior, tau)
@@ -94,13 +92,6 @@ def _predictions(
     names = {info.label: info.name for info in known.classes}
     predicted = evaluate.predicted_labels(logits, list(names))
     return Predictions(method, labels, predicted, names, known.counts, evaluate.confidences(logits), parents, run_of)
-
-
-def _prior(saved: Saved) -> NDArray[np.float64]:
-    """Returns the label marginal of what a checkpoint was trained on, its real images where it keeps none."""
-    if saved.prior is None:
-        return np.array([info.count for info in saved.classes], dtype=np.float64)
-    return saved.prior.double().cpu().numpy()
 
 
 # ---- images that must not be measured on

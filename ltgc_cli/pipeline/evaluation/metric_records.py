@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +17,6 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import metrics
 from ltgc_cli.records import Metric, Record, identify
 
-Compared = Literal["imagenet-lt", "places-lt", "inaturalist-2018"]
 NOWHERE = "no class of the table"  # what an image is taken for where an answer names no class
 PAIRS = 10  # confusions that are recorded
 _PUBLISHED = Path(ltgc_cli.embedded.__file__).parent / "published_results.json"
@@ -112,7 +111,7 @@ def over_runs(method: str, runs: Sequence[Sequence[Metric]]) -> list[Metric]:
     return made
 
 
-def published(data: Compared, *, asked_directly: bool = False) -> list[Metric]:
+def published(data: str, *, asked_directly: bool = False) -> list[Metric]:
     """Returns the published accuracies on a data set, each with its source, so that nobody takes them for measured.
 
     asked_directly -- with those of vision-language models that were asked directly (the paper's Table 3)

@@ -64,13 +64,10 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
         except OSError as error:
             return f"{path}: {error.strerror}"
 
-    def decoded_all(part: Sequence[Path]) -> list[torch.Tensor | str]:
-        with ThreadPoolExecutor(images.THREADS) as threads:
-            return list(threads.map(decoded, part))
-
     parts = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-    with console.progress("predict", len(files)) as progress:
-        for part, seen in zip(parts, images.ahead(decoded_all, parts, depth=2), strict=True):
+    with ThreadPoolExecutor(images.THREADS) as threads, console.progress("predict", len(files)) as progress:
+        ahead = images.ahead(lambda part: list(threads.map(decoded, part)), parts, depth=2)
+        for part, seen in zip(parts, ahead, strict=True):
             frames = [one for one in seen if isinstance(one, torch.Tensor)]
             logits = iter(evaluate.logits(saved.classifier, loaded, torch.stack(frames), frame) if frames else ())
             for path, one in zip(part, seen, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ltgc_cli import console
 from ltgc_cli.config import Config
@@ -34,17 +35,11 @@ def evaluate(session: Session, config: Config) -> Stage:
     identity = session.score(settings.clip).model
     with about_validation():
         chosen_on = datasets.fingerprint(val or data, "val") if settings.posthoc else None
-    hashed = config.hashed(
-        Evaluation,
-        clip=identity,
-        device=None,
-        data=datasets.fingerprint(data, split),
-        measures=MEASURES,
-        val=chosen_on,
-        direct=opened.model if opened else None,
-        image_size=settings.image_size if opened else None,
-        max_tokens=asking.max_tokens if opened else None,
-    )
+    known = {"clip": identity, "device": None, "data": datasets.fingerprint(data, split), "measures": MEASURES}
+    asked: dict[str, Any] = {"direct": None, "image_size": None}
+    if opened:
+        asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
+    hashed = config.hashed(Evaluation, **known, val=chosen_on, **asked)
     optional = bool(settings.zero_shot or direct or settings.compare)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:

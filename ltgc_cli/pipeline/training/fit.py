@@ -53,7 +53,12 @@ def fit(
                 progress.total = steps
                 progress.go_on_from(row["step"])
             status = f"loss {row['loss']:.3f}" + (f", val {row['val']:.1f}%" if "val" in row else "")
-            progress.advance(row["step"] - progress.done, status, _cells(row))
+            cells = {"step": f"{row['step']:,}", "loss": f"{row['loss']:.4f}", "lr": f"{row['lr']:.2e}"}
+            cells |= {
+                "images/s": f"{row['images_per_second']:,.0f}",
+                "val": f"{row['val']:.1f}%" if "val" in row else "",
+            }
+            progress.advance(row["step"] - progress.done, status, cells)
             log(row["step"], {name: value for name, value in row.items() if name != "step"})
 
         trained = train.train(
@@ -112,13 +117,3 @@ def _is_copy(out: Path, source: Path) -> bool:
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
     return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
-
-
-def _cells(row: train.Row) -> dict[str, str]:
-    return {
-        "step": f"{row['step']:,}",
-        "loss": f"{row['loss']:.4f}",
-        "lr": f"{row['lr']:.2e}",
-        "images/s": f"{row['images_per_second']:,.0f}",
-        "val": f"{row['val']:.1f}%" if "val" in row else "",
-    }
