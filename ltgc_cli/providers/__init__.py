@@ -6,36 +6,20 @@ or two to name the model; its library is imported, and its weights loaded, when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Literal
 
 from ltgc_cli.ports import Ask, Compare, Generate, Score
-from ltgc_cli.providers import replay
-from ltgc_cli.providers.clip import judge
-from ltgc_cli.providers.llm import embedded, embedded_lmm, litellm
-from ltgc_cli.providers.opened import AskOptions, ClipOptions, GenerateOptions, Opened, Port
-from ltgc_cli.providers.t2i import blank, diffusers, image_api
+from ltgc_cli.providers.opened import AskOptions, ClipOptions, GenerateOptions, Opened
 
 __all__ = ["Opened", "is_real", "open_ask", "open_compare", "open_generate", "open_score"]
 
-Options = TypeVar("Options")
-Table = Mapping[str, Callable[[str, Options], Opened[Port]]]
-"""By a whole spec, or by a prefix with its colon, what opens it and gets the rest; "" opens all other specs."""
-
-_LLM: Table[AskOptions, Ask] = {
-    "embedded": embedded.open_port,
-    "replay:": replay.open_ask,
-    "": litellm.open_port,
-}
-_LMM: Table[AskOptions, Ask] = {**_LLM, "embedded": embedded_lmm.open_port}
-_T2I: Table[GenerateOptions, Generate] = {
-    "blank": blank.open_port,
-    "replay:": replay.open_generate,
-    "litellm:": image_api.open_port,
-    "": diffusers.open_port,
-}
-_SCORE: Table[ClipOptions, Score] = {"replay:": replay.open_score, "": judge.open_score}
-_COMPARE: Table[ClipOptions, Compare] = {"replay:": replay.open_compare, "": judge.open_compare}
+# By a whole spec, or by a prefix with its colon, the module that opens it and gets the rest; "" opens all other specs.
+_LLM = {"embedded": "llm.embedded", "replay:": "replay", "": "llm.litellm"}
+_LMM = {**_LLM, "embedded": "llm.embedded_lmm"}
+_T2I = {"blank": "t2i.blank", "replay:": "replay", "litellm:": "t2i.image_api", "": "t2i.diffusers"}
+_CLIP = {"replay:": "replay", "": "clip.judge"}
 
 
 def is_real(spec: str) -> bool:
@@ -52,7 +36,7 @@ def open_ask(spec: str, *, kind: Literal["llm", "lmm"], **options: Any) -> Opene
 
     Raises InputError for a spec that names none.
     """
-    return _open(spec, _LMM if kind == "lmm" else _LLM, AskOptions(**options))
+    return _open("ask", spec, _LMM if kind == "lmm" else _LLM, AskOptions(**options))
 
 
 def open_generate(spec: str, **options: Any) -> Opened[Generate]:
@@ -60,7 +44,7 @@ def open_generate(spec: str, **options: Any) -> Opened[Generate]:
 
     Raises InputError for a spec, or a LoRA, that names none.
     """
-    return _open(spec, _T2I, GenerateOptions(**options))
+    return _open("generate", spec, _T2I, GenerateOptions(**options))
 
 
 def open_score(spec: str, **options: Any) -> Opened[Score]:
@@ -68,7 +52,7 @@ def open_score(spec: str, **options: Any) -> Opened[Score]:
 
     Raises InputError for a spec that names none, ProviderError for a folder without weights.
     """
-    return _open(spec, _SCORE, ClipOptions(**options))
+    return _open("score", spec, _CLIP, ClipOptions(**options))
 
 
 def open_compare(spec: str, **options: Any) -> Opened[Compare]:
@@ -76,11 +60,13 @@ def open_compare(spec: str, **options: Any) -> Opened[Compare]:
 
     It is the one that `open_score` opened for the spec, if the options are the same: loaded once. Raises as that.
     """
-    return _open(spec, _COMPARE, ClipOptions(**options))
+    return _open("compare", spec, _CLIP, ClipOptions(**options))
 
 
-def _open(spec: str, table: Table[Options, Port], options: Options) -> Opened[Port]:
+def _open(port: str, spec: str, table: Mapping[str, str], options: Any) -> Any:
+    """Returns what the module of a spec opens, with its `open_PORT`, or its `open_port` where it has one alone."""
     prefix, colon, rest = spec.partition(":")
-    if colon and prefix + colon in table:
-        return table[prefix + colon](rest, options)
-    return table.get(spec, table[""])(spec, options)
+    known = colon and prefix + colon in table
+    module = import_module(f"ltgc_cli.providers.{table[prefix + colon] if known else table.get(spec, table[''])}")
+    opener = getattr(module, f"open_{port}", None) or module.open_port
+    return opener(rest if known else spec, options)
