@@ -14,8 +14,7 @@ from ltgc_cli.text import counted
 
 T = TypeVar("T")
 
-TRIES = 6
-"""Requests that may end with a server's trouble."""
+TRIES = 6  # requests that may end with a server's trouble
 LIMIT = 900.0
 """Seconds that one request may wait in all while the server is merely busy: small accounts get a handful a minute."""
 
