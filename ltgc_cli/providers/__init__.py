@@ -6,8 +6,8 @@ or two to name the model; its library is imported, and its weights loaded, when 
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Literal
 
 from ltgc_cli.ports import Ask, Compare, Generate, Score
@@ -15,11 +15,22 @@ from ltgc_cli.providers.opened import AskOptions, ClipOptions, GenerateOptions, 
 
 __all__ = ["Opened", "is_real", "open_ask", "open_compare", "open_generate", "open_score"]
 
-# By a whole spec, or by a prefix with its colon, the module that opens it and gets the rest; "" opens all other specs.
-_LLM = {"embedded": "llm.embedded", "replay:": "replay", "": "llm.litellm"}
-_LMM = {**_LLM, "embedded": "llm.embedded_lmm"}
-_T2I = {"blank": "t2i.blank", "replay:": "replay", "litellm:": "t2i.image_api", "": "t2i.diffusers"}
-_CLIP = {"replay:": "replay", "": "clip.judge"}
+# By a whole spec, or by a prefix with its colon, the function that opens it and gets the rest of the spec; "" is for
+# all other specs. Modules are imported when a spec names them.
+_LLM = {
+    "embedded": "llm.embedded:open_port",
+    "replay:": "replay:open_ask",
+    "": "llm.litellm:open_port",
+}
+_LMM = {**_LLM, "embedded": "llm.embedded_lmm:open_port"}
+_T2I = {
+    "blank": "t2i.blank:open_port",
+    "replay:": "replay:open_generate",
+    "litellm:": "t2i.image_api:open_port",
+    "": "t2i.diffusers:open_port",
+}
+_SCORE = {"replay:": "replay:open_score", "": "clip.judge:open_score"}
+_COMPARE = {"replay:": "replay:open_compare", "": "clip.judge:open_compare"}
 
 
 def is_real(spec: str) -> bool:
@@ -36,7 +47,7 @@ def open_ask(spec: str, *, kind: Literal["llm", "lmm"], **options: Any) -> Opene
 
     Raises InputError for a spec that names none.
     """
-    return _open("ask", spec, _LMM if kind == "lmm" else _LLM, AskOptions(**options))
+    return _open(spec, _LMM if kind == "lmm" else _LLM, AskOptions(**options))
 
 
 def open_generate(spec: str, **options: Any) -> Opened[Generate]:
@@ -44,7 +55,7 @@ def open_generate(spec: str, **options: Any) -> Opened[Generate]:
 
     Raises InputError for a spec, or a LoRA, that names none.
     """
-    return _open("generate", spec, _T2I, GenerateOptions(**options))
+    return _open(spec, _T2I, GenerateOptions(**options))
 
 
 def open_score(spec: str, **options: Any) -> Opened[Score]:
@@ -52,7 +63,7 @@ def open_score(spec: str, **options: Any) -> Opened[Score]:
 
     Raises InputError for a spec that names none, ProviderError for a folder without weights.
     """
-    return _open("score", spec, _CLIP, ClipOptions(**options))
+    return _open(spec, _SCORE, ClipOptions(**options))
 
 
 def open_compare(spec: str, **options: Any) -> Opened[Compare]:
@@ -60,13 +71,14 @@ def open_compare(spec: str, **options: Any) -> Opened[Compare]:
 
     It is the one that `open_score` opened for the spec, if the options are the same: loaded once. Raises as that.
     """
-    return _open("compare", spec, _CLIP, ClipOptions(**options))
+    return _open(spec, _COMPARE, ClipOptions(**options))
 
 
-def _open(port: str, spec: str, table: Mapping[str, str], options: Any) -> Any:
-    """Returns what the module of a spec opens, with its `open_PORT`, or its `open_port` where it has one alone."""
+def _open(spec: str, table: Mapping[str, str], options: object) -> Opened[Any]:
     prefix, colon, rest = spec.partition(":")
-    known = colon and prefix + colon in table
-    module = import_module(f"ltgc_cli.providers.{table[prefix + colon] if known else table.get(spec, table[''])}")
-    opener = getattr(module, f"open_{port}", None) or module.open_port
-    return opener(rest if known else spec, options)
+    if colon and prefix + colon in table:
+        name, given = prefix + colon, rest
+    else:
+        name, given = spec if spec in table else "", spec
+    opened: Opened[Any] = pkgutil.resolve_name(f"ltgc_cli.providers.{table[name]}")(given, options)
+    return opened
