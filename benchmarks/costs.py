@@ -1,12 +1,12 @@
-"""What the paper's three benchmarks cost in questions, by model: estimated, offline, nothing asked.
+"""Estimate what the questions of the paper's three benchmarks cost, by model: offline, nothing is asked.
 
     python benchmarks/costs.py                                   # Markdown, three minutes
     python benchmarks/costs.py --json costs.jsonl                # and the figures behind it
     python benchmarks/costs.py --models gpt-4o mistral/mistral-small-latest
 
-It is the tool's own --dry-run (the plans of describe, extend, reflect, render and filter, one after the other) over
-stand-in classes, times the number of classes that each stands for. An estimate grows in proportion to the classes,
-because no question is about more than one of them (tests/test_costs.py checks that).
+It is the tool's own --dry-run (the plans of describe, extend, reflect, render and filter, one after the other) over a
+few placeholder classes, times the number of classes that each stands for. An estimate grows in proportion to the
+classes, because no question is about more than one of them (tests/test_costs.py checks that).
 
 Classes and images are published: table "Statistics of long-tailed datasets" of AlphaNet (github.com/jayanthkoushik/
 alphanet, paper/tables). A class with exactly 100 images counts as medium there, and is no tail class by --tail 100:
@@ -27,15 +27,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ltgc_cli import prompts
-from ltgc_cli.pipeline import generate as plans
-from ltgc_cli.pipeline import usage as bill
-from ltgc_cli.pipeline.session import Asking, Limits, Session
-from ltgc_cli.pipeline.stage import Plan
-from ltgc_cli.pipeline.usage import UsageSum
+from ltgc_cli import usage
+from ltgc_cli.pipeline import chain
 from ltgc_cli.providers import prices
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.usage import UsageSum
 
 STAGES = ("describe", "extend", "reflect", "filter")
 IN_BATCHES = ("describe", "extend")
@@ -52,6 +48,7 @@ MODELS = (
     "vertex_ai/gemini-2.5-flash-lite",
 )
 ROUNDS = 3
+JUDGING = {"scale": "paper", "threshold": 0.8}
 IMAGE_SIZE = 512
 """The default of describe's --image-size."""
 
@@ -81,7 +78,8 @@ class Benchmark(NamedTuple):
         return self.few.images + self.medium.images
 
     @property
-    def drawings(self) -> int:
+    def generated(self) -> int:
+        """Generated images, when all pass at once."""
         return self.classes * self.k
 
 
@@ -119,35 +117,35 @@ def costs(benchmark: Benchmark, model: str) -> list[Row]:
     whole = {stage: UsageSum() for stage in STAGES}
     for shot in (benchmark.few, benchmark.medium):
         each = round(shot.images / shot.classes)
-        rehearsed = rehearse(benchmark.names, each, benchmark.k, model)
-        stood_for = {
-            "describe": shot.images / rehearsed["describe"].new,
-            # C_y, and two texts for each drawing that never passes; of stand-ins a few are alike, and asked about once.
-            "filter": shot.classes * (1 + (ROUNDS - 1) * benchmark.k) / rehearsed["filter"].new,
+        asked = dry_run(benchmark.names, each, benchmark.k, model)
+        # How many questions each of the dry run's stands for; by default one for each class.
+        factors = {
+            "describe": shot.images / asked["describe"].new,
+            # One template a class, and two texts for each image that never passes. Some placeholders are alike, and
+            # asked about once.
+            "filter": shot.classes * (1 + (ROUNDS - 1) * benchmark.k) / asked["filter"].new,
         }
-        for stage, one in rehearsed.items():
-            factor = stood_for.get(stage, shot.classes / len(benchmark.names))
-            whole[stage] = bill.total([whole[stage], _times(one, factor)])
+        for stage, one in asked.items():
+            factor = factors.get(stage, shot.classes / len(benchmark.names))
+            whole[stage] = usage.total([whole[stage], _times(one, factor)])
     return [_row(benchmark, model, stage, whole[stage]) for stage in STAGES]
 
 
-def rehearse(names: Sequence[str], images: int, k: int, model: str) -> dict[str, UsageSum]:
-    """Returns what each stage would ask for classes of so many images: a dry run of the whole road."""
-    asking = Asking(image_size=IMAGE_SIZE)
+def dry_run(names: Sequence[str], images: int, k: int, model: str) -> dict[str, UsageSum]:
+    """Returns what each stage would ask for classes of so many images, by stage."""
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, UsageSum] = {}
-        rows: Iterable[Record] = list(stand_ins(names, images))
-        for stage in ("describe", "extend", "reflect", "render", "filter"):
-            session = Session(Path(folder), limits=Limits(dry_run=True))
-            rows = list(_plan(stage, session, k, model, asking).run(iter(rows)))
-            assert session.rehearsal is not None
-            asked = [one for (purpose, _), one in session.rehearsal.lines.items() if purpose not in ("draw", "score")]
-            if stage in STAGES:
-                found[stage] = bill.total(asked)
-    return found
+        values = {"lmm": model, "llm": model, "k": k, "image_size": IMAGE_SIZE, "cache_dir": folder, **JUDGING}
+        configs = chain.configured(chain.GENERATING, values, environment={})
+        return {
+            config.command: usage.total(
+                one for (purpose, _), one in session.sums.items() if purpose not in ("draw", "score")
+            )
+            for config, session in chain.try_out_all(configs, placeholders(names, images))
+            if config.command in STAGES
+        }
 
 
-def stand_ins(names: Sequence[str], images: int) -> Iterable[Record]:
+def placeholders(names: Sequence[str], images: int) -> Iterable[Record]:
     """Returns tail classes with original images that need not exist: a dry run opens none."""
     for label, name in enumerate(names):
         cls = identify(Class(label=label, class_=name, count=images, tail=True), name)
@@ -155,31 +153,6 @@ def stand_ins(names: Sequence[str], images: int) -> Iterable[Record]:
         for number in range(images):
             image = Image(label=label, class_=name, sha256=f"{label:032x}{number:032x}", origin="original")
             yield identify(image, number)
-
-
-def _plan(stage: str, session: Session, k: int, model: str, asking: Asking) -> Plan:
-    paper = prompts.PAPER
-    judging = Judging(scale="paper", threshold=0.8, rounds=ROUNDS)
-    match stage:
-        case "describe":
-            return plans.describing(session, data=None, tail="100", lmm=model, prompts=paper, asking=asking)
-        case "extend":
-            return plans.extending(session, names=(), llm=model, want=20, prompts=paper, asking=asking)
-        case "reflect":
-            return plans.reflecting(session, llm=model, k=k, rounds=3, near=0.8, prompts=paper, asking=asking)
-        case "render":
-            return plans.rendering(session, t2i="embedded", style=Style(), batch=32)
-    return plans.filtering(
-        session,
-        llm=model,
-        t2i="embedded",
-        clip="embedded",
-        settings=judging,
-        style=Style(),
-        prompts=paper,
-        asking=asking,
-        batch=32,
-    )
 
 
 def _times(one: UsageSum, factor: float) -> UsageSum:
@@ -209,7 +182,7 @@ def summary(rows: Sequence[Row]) -> str:
     for model in dict.fromkeys(row.model for row in rows):
         cells = [_span([row for row in rows if (row.benchmark, row.model) == (b.name, model)]) for b in shown]
         lines.append(f"| `{model}` | {' | '.join(cells)} |")
-    lines.append(f"| drawings | {' | '.join(f'{b.drawings:,} to {ROUNDS * b.drawings:,}' for b in shown)} |")
+    lines.append(f"| generated images | {' | '.join(f'{b.generated:,} to {ROUNDS * b.generated:,}' for b in shown)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -229,7 +202,8 @@ def markdown(rows: Sequence[Row]) -> str:
             continue
         parts.append(
             f"**{benchmark.name}**, K_y = {benchmark.k}: {benchmark.classes:,} tail classes with {benchmark.images:,} "
-            f"images; {benchmark.drawings:,} drawings, at the most {(ROUNDS - 1) * benchmark.drawings:,} more in filter"
+            f"images; {benchmark.generated:,} generated images, "
+            f"at the most {(ROUNDS - 1) * benchmark.generated:,} more in filter"
         )
         parts.append("")
         parts.append("| model | describe | extend | reflect | filter, at the most | all, at the most |")

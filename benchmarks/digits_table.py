@@ -1,14 +1,14 @@
-"""The demonstration's tables over several seeds: means and spread, on the test set or the validation set.
+"""Measure the demonstration over several seeds: means and spread, on the test set or the validation set.
 
     python benchmarks/digits_table.py                                       # five seeds, the test set
     python benchmarks/digits_table.py --split val --seeds 10 11 12 13       # what settings are chosen on
     python benchmarks/digits_table.py --split val --seeds 10 11 12 13 --variants     # LTGC with other settings
 
 The grid: real images alone or with generated ones, by cross-entropy or logit adjustment, sampled by instance or
-balanced, mixed or not; then what each way gains by the generated images, seed by seed.
+balanced, mixed or not; then what each way of training gains by the generated images, seed by seed.
 
 A seed decides which digit gets how many training images, which images those are, and the training's own draws.
-Everything comes through the commands' own stages and store, so a run that was stopped goes on where it was.
+Everything goes through the commands' own stages and store, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from ltgc_cli import console, records
-from ltgc_cli.cli import demo
-from ltgc_cli.cli.show import GROUPS
+from ltgc_cli.config import Config
 from ltgc_cli.learn.datasets import Split
-from ltgc_cli.learn.settings import LossName, Mix, Sampler, Settings
+from ltgc_cli.learn.metrics import GROUPS
+from ltgc_cli.pipeline import chain
 from ltgc_cli.records import Metric
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import LossName, Mix, Sampler
 
 ZERO_SHOT = "zero-shot CLIP"
 LOSSES: dict[LossName, str] = {"ce": "cross-entropy", "la": "logit adjustment"}
@@ -49,12 +47,12 @@ class Way(NamedTuple):
         images = "real + generated" if self.generated else "real"
         return f"{images}, {LOSSES[self.loss]}, {self.sampler}, {MIXES[self.mix]}"
 
-    def settings(self, seed: int) -> Settings:
+    def settings(self, seed: int) -> dict[str, Any]:
         """Returns its settings. CutMix's were chosen on validation sets: half of the images, 15% of them generated."""
-        plain = Settings(seed=seed, loss=self.loss, sampler=self.sampler, mix=self.mix)
+        plain = {"seed": seed, "loss": self.loss, "sampler": self.sampler, "mix": self.mix, "generated": self.generated}
         if self.mix != "cutmix":
             return plain
-        return msgspec.structs.replace(plain, mix_prob=0.5, syn_prob=0.15 if self.generated else None)
+        return plain | {"mix_prob": 0.5, "syn_prob": 0.15 if self.generated else None}
 
 
 GRID = [
@@ -87,17 +85,12 @@ TABLES: dict[str, list[str]] = {
     ],
 }
 
-VARIANTS: dict[str, Settings] = {
-    "LTGC": Settings(),
-    "--head-init descriptions": Settings(head_init="descriptions"),
-    "--head-init means": Settings(head_init="means"),
-    "--mix-prob 0.5": Settings(mix_prob=0.5),
-    "--syn-weight 0.5": Settings(syn_weight=0.5),
-    "--syn-by-score": Settings(syn_by_score=True),
-    "--syn-ratio 5": Settings(syn_ratio=5),
-    "--real-head-epochs 10": Settings(real_head_epochs=10),
-    "--ema 0.99": Settings(ema=0.99),
-    "--gate (which looks at the validation images itself)": Settings(gate=True),
+VARIANTS: dict[str, dict[str, Any]] = {
+    "LTGC": {},
+    "--head-init descriptions": {"head_init": "descriptions"},
+    "--head-init means": {"head_init": "means"},
+    "--mix-prob 0.5": {"mix_prob": 0.5},
+    "--ema 0.99": {"ema": 0.99},
 }
 """LTGC with one setting changed each."""
 
@@ -105,29 +98,55 @@ Accuracies = dict[str, dict[str, float]]
 """Percent, by method and group."""
 
 
-def one_seed(seed: int, k: int, split: Split, folder: Path) -> Accuracies:
+class Setup(NamedTuple):
+    """The data of one seed, and where everything is kept."""
+
+    seed: int
+    k: int
+    split: Split
+    folder: Path
+
+    def stages(self, *commands: str, **values: Any) -> list[Config]:
+        """Returns the settings of stages on this data, whatever variables say."""
+        known = {"data": f"digits-lt:{self.seed}", "k": self.k, "cache_dir": self.folder, **values}
+        return chain.configured(commands, known, environment={})
+
+    def generating(self, **values: Any) -> list[Config]:
+        return self.stages(*chain.GENERATING, **values)
+
+    def training(self, name: str, **settings: Any) -> list[Config]:
+        return self.stages("mix-train", name=name, **{"seed": self.seed, **settings})
+
+    def evaluating(self) -> list[Config]:
+        return self.stages("eval", split=self.split, zero_shot=True)
+
+
+def one_seed(setup: Setup) -> Accuracies:
     """Returns the accuracies of every method for one seed."""
-    data = f"digits-lt:{seed}"
-    *drawing, judging = demo.generating(data, k, Judging())
-    drawn = demo.walked(drawing, folder)
-    judged = demo.walked([judging], folder, drawn)
-    ways = [demo.trained(data, way.settings(seed), way.name, generated=way.generated) for way in GRID]
-    mixup = demo.trained(data, Settings(seed=seed, mix="mixup"), MIXUP)
-    found = accuracies(demo.walked([*ways, mixup, demo.evaluated(data, split)], folder, judged))
+    *until_render, filtering = setup.generating()
+    rendered = artifact(until_render)
+    filtered = artifact([filtering], rendered)
+    trained = [one for way in GRID for one in setup.training(way.name, **way.settings(setup.seed))]
+    mixup = setup.training(MIXUP, mix="mixup")
+    found = accuracies(artifact([*trained, *mixup, *setup.evaluating()], filtered))
     for mode, name in (("score", WITHOUT), ("exclude", EXCLUDED)):
-        lenient = demo.generating(data, k, Judging(mode=mode))[-1]
-        steps = [lenient, demo.trained(data, LTGC.settings(seed), name), demo.evaluated(data, split)]
-        found |= accuracies(demo.walked(steps, folder, drawn))
+        filtering = setup.generating(mode=mode)[-1]
+        steps = [filtering, *setup.training(name, **LTGC.settings(setup.seed)), *setup.evaluating()]
+        found |= accuracies(artifact(steps, rendered))
     return found
 
 
-def variants(seed: int, k: int, split: Split, folder: Path) -> Accuracies:
+def variants(setup: Setup) -> Accuracies:
     """Returns the accuracies of LTGC with one setting changed each, for one seed."""
-    data = f"digits-lt:{seed}"
-    steps = demo.generating(data, k, Judging())
-    for name, settings in VARIANTS.items():
-        steps.append(demo.trained(data, msgspec.structs.replace(settings, seed=seed), name))
-    return accuracies(demo.walked([*steps, demo.evaluated(data, split)], folder))
+    trained = [one for name, settings in VARIANTS.items() for one in setup.training(name, **settings)]
+    return accuracies(artifact([*setup.generating(), *trained, *setup.evaluating()]))
+
+
+def artifact(steps: Sequence[Config], given: Path | None = None) -> Path:
+    """Returns the artifact of the last of several stages."""
+    found = chain.run_all(steps, given).artifact
+    assert found
+    return found
 
 
 def accuracies(artifact: Path) -> Accuracies:
@@ -187,7 +206,8 @@ def main() -> None:
     console.configure(quiet=True)
     seeds = []
     for seed in args.seeds:
-        seeds.append((variants if args.variants else one_seed)(seed, args.k, args.split, args.cache_dir))
+        setup = Setup(seed, args.k, args.split, args.cache_dir)
+        seeds.append(variants(setup) if args.variants else one_seed(setup))
         print(
             f"seed {seed}: " + ", ".join(f"{m} {v['few']:.1f}/{v['all']:.1f}" for m, v in seeds[-1].items()),
             file=sys.stderr,

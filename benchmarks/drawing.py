@@ -3,7 +3,7 @@
     python benchmarks/drawing.py                                        # the embedded model
     python benchmarks/drawing.py --model stabilityai/sd-turbo --batch 8
     python benchmarks/drawing.py --arch sdxl --steps 4 --images 16 --batch 4   # random weights: no download, for a GPU
-    python benchmarks/drawing.py --arch sdxl --tiny                     # the same road on a CPU, in seconds
+    python benchmarks/drawing.py --arch sdxl --tiny                     # the same code on a CPU, in seconds
 
 Both draw the same prompts with the same seeds in the same batches; the bare loop keeps its pictures in memory and
 writes nothing (--save lets it write PNGs). They take turns, after one batch each that is not counted, on one thread.
@@ -22,11 +22,13 @@ from typing import Any
 from ltgc_cli import store
 from ltgc_cli.ports import GeneratedImage, ImageRequest
 from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import diffusers as t2i
+from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.records import Class, Description, Group
-from ltgc_cli.stages.render import drawing, render
-from ltgc_cli.stages.settings import Style
+from ltgc_cli.settings import Style
+from ltgc_cli.stages.render import image_request, render
 
 CLASS = Class(label=0, class_="seven", tail=True)
 VIEWS = ("slanted to the left", "with thin strokes", "with a bar through it", "written by a hurried hand")
@@ -50,17 +52,17 @@ def ours(rows: Sequence[Description], style: Style, batch: int, generate: Any, f
     return time.perf_counter() - start
 
 
-def bare(drawings: Sequence[ImageRequest], loaded: t2i.Loaded, batch: int, save: Path | None) -> float:
+def bare(requests: Sequence[ImageRequest], loaded: LoadedPipeline, batch: int, save: Path | None) -> float:
     """Returns the seconds that the plain loop takes, as diffusers' documentation has it."""
     import torch
 
-    _, settings = t2i.ready(loaded, drawings[0])
+    _, settings = t2i.ready(loaded, requests[0])
     start = time.perf_counter()
-    for first in range(0, len(drawings), batch):
-        part = drawings[first : first + batch]
+    for first in range(0, len(requests), batch):
+        part = requests[first : first + batch]
         images = loaded.pipeline(
-            prompt=[drawing.text for drawing in part],
-            generator=[torch.Generator("cpu").manual_seed(drawing.seed) for drawing in part],
+            prompt=[request.text for request in part],
+            generator=[torch.Generator("cpu").manual_seed(request.seed) for request in part],
             **settings,
         ).images
         for number, image in enumerate(images if save else ()):
@@ -166,7 +168,7 @@ def main() -> None:
     device = args.device or torch_setup.device()
     style = Style(width=args.size, height=args.size, steps=args.steps, format=args.format)
     rows = descriptions(args.images)
-    drawings = [drawing(row.text, row.id, 0, CLASS, "benchmark", style) for row in rows]
+    requests = [image_request(row.text, row.id, 0, CLASS, "benchmark", style) for row in rows]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spec = args.model
@@ -178,16 +180,16 @@ def main() -> None:
         t2i.load = lambda spec, **_: loaded  # one pipeline for both, loaded before the clock starts
 
         def generate(keep: Callable[[bytes], str]) -> Any:
-            return t2i.paint_port(spec, keep=keep, batch=args.batch, device=device)
+            return t2i.generate_port(spec, GenerateOptions(keep=keep, batch=args.batch, device=device))
 
         saved = folder / "bare"
         saved.mkdir()
-        bare(drawings[: args.batch], loaded, args.batch, None)
+        bare(requests[: args.batch], loaded, args.batch, None)
         ours(rows[: args.batch], style, args.batch, generate, folder / "warm-up")
         seconds = in_turns(
             args.rounds,
             lambda number: ours(rows, style, args.batch, generate, folder / f"store-{number}"),
-            lambda number: bare(drawings, loaded, args.batch, saved if args.save else None),
+            lambda number: bare(requests, loaded, args.batch, saved if args.save else None),
         )
     rates = [[args.images / run for run in runs] for runs in seconds]
     for what, rate in zip(("ltgc render", "bare diffusers loop"), rates, strict=True):

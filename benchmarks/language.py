@@ -25,6 +25,7 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers.llm import background
 from ltgc_cli.providers.llm import litellm as port
+from ltgc_cli.providers.opened import AskOptions
 from ltgc_cli.records import Class, Description, Group, identify
 from ltgc_cli.stages.extend import extend
 from ltgc_cli.stages.reflect import reflect
@@ -93,7 +94,7 @@ class Timed(NamedTuple):
 
 def ours(address: str, at_once: int, questions: int) -> Timed:
     """Returns what asking through the port takes, as a stage does it."""
-    ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=address, concurrency=at_once)
+    ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=address, concurrency=at_once))
     answered: list[float] = []
 
     def timed(question: Question) -> str:

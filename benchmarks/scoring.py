@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ltgc_cli.ports import Match
 from ltgc_cli.providers.clip import judge, open_clip
+from ltgc_cli.providers.opened import ClipOptions
 from ltgc_cli.providers.torch_setup import mend_torchvision
 
 TEXT = "A photo of a crane with a red cap."
@@ -93,7 +94,7 @@ def ours(spec: str, files: Sequence[Path], batch: int, device: str) -> Callable[
     judge.load = lambda spec, device="cpu": loaded  # loading is not what is measured
 
     def port() -> list[float]:
-        score = judge.score_port(spec, objects=objects, device=device, batch=batch)
+        score = judge.open_score(spec, ClipOptions(objects=objects, device=device, batch=batch)).port
         return [float(value) for value in score([Match(model="", image=name, text=TEXT) for name in names])]
 
     return port

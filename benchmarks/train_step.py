@@ -31,8 +31,9 @@ from ltgc_cli.learn import images, model, tuning
 from ltgc_cli.learn.heads import CosineHead
 from ltgc_cli.learn.losses import LOSSES
 from ltgc_cli.learn.model import Classifier
-from ltgc_cli.learn.settings import Settings, resolved
+from ltgc_cli.learn.settings import resolved
 from ltgc_cli.providers.torch_setup import mend_torchvision
+from ltgc_cli.settings import Training
 
 OURS, PIXELS, BARE = "lora: ltgc", "lora: ltgc, crops and mixes too", "lora: bare loop"
 PEFT = "lora: peft on nn.MultiheadAttention"
@@ -84,14 +85,14 @@ def random_head(visual: nn.Module, classes: int, scale: float) -> CosineHead:
     return CosineHead(torch.randn(classes, visual.output_dim, generator=torch.Generator().manual_seed(0)), scale)
 
 
-def classifier(visual: nn.Module, classes: int, settings: Settings) -> Classifier:
+def classifier(visual: nn.Module, classes: int, settings: Training) -> Classifier:
     """Returns what `model.start` gives, but for the texts: there is no text tower here."""
     adapted = tuning.adapt(visual, settings)
     head = random_head(visual, classes, settings.scale)
     return Classifier(adapted, head, tuning.frozen_parts(adapted, settings)).to(visual.proj.device).train()
 
 
-def optimizer(groups: list[dict[str, Any]], settings: Settings) -> torch.optim.Optimizer:
+def optimizer(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
@@ -100,7 +101,7 @@ def optimizer(groups: list[dict[str, Any]], settings: Settings) -> torch.optim.O
 # ---- the ways to do a step
 
 
-def ours(trained: Classifier, data: Data, settings: Settings, *, pixels: bool = False, kept: bool = False) -> Step:
+def ours(trained: Classifier, data: Data, settings: Training, *, pixels: bool = False, kept: bool = False) -> Step:
     """Returns mix-train's step: the operations of `learn.train`'s loop, in its order."""
     sgd = optimizer(model.groups(trained, settings), settings)
     weights = [weight for weight in trained.parameters() if weight.requires_grad]
@@ -109,7 +110,8 @@ def ours(trained: Classifier, data: Data, settings: Settings, *, pixels: bool = 
 
     def seen() -> Tensor:
         first, second = (
-            images.augment(each, rng, crop=0.7, rotate=0.0, flip=True) for each in (data.first, data.second)
+            images.seen(each, images.views(rng, len(each), crop=0.7, rotate=0.0, flip=True))
+            for each in (data.first, data.second)
         )
         return images.normalized(mix(first, second, data.lam), data.frame)
 
@@ -124,7 +126,7 @@ def ours(trained: Classifier, data: Data, settings: Settings, *, pixels: bool = 
     return step
 
 
-def bare(network: nn.Module, data: Data, settings: Settings) -> Step:
+def bare(network: nn.Module, data: Data, settings: Training) -> Step:
     """Returns a loop as one writes it by hand: no settings but the learning rate, no groups."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     adamw = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
@@ -142,7 +144,7 @@ def bare(network: nn.Module, data: Data, settings: Settings) -> Step:
 class Lora(nn.Module):
     """A frozen linear layer and its low-rank update."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, settings: Settings) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, settings: Training) -> None:
         super().__init__()
         self.weight, self.bias = (nn.Parameter(each.detach().clone(), requires_grad=False) for each in (weight, bias))
         self.a = nn.Parameter(
@@ -158,7 +160,7 @@ class Lora(nn.Module):
 class BareBlock(nn.Module):
     """A transformer block with LoRA on q, k, v, out and both layers of the MLP."""
 
-    def __init__(self, block: nn.Module, settings: Settings) -> None:
+    def __init__(self, block: nn.Module, settings: Training) -> None:
         super().__init__()
         self.heads = block.attn.num_heads
         weights, biases = block.attn.in_proj_weight.chunk(3), block.attn.in_proj_bias.chunk(3)
@@ -181,7 +183,7 @@ class BareBlock(nn.Module):
 class Bare(nn.Module):
     """A vision transformer and a cosine classifier."""
 
-    def __init__(self, visual: nn.Module, head: CosineHead, settings: Settings) -> None:
+    def __init__(self, visual: nn.Module, head: CosineHead, settings: Training) -> None:
         super().__init__()
         self.conv, self.norm, self.scale = visual.conv1, visual.ln_pre, head.scale
         self.token, self.places, self.projection = visual.class_embedding, visual.positional_embedding, visual.proj
@@ -201,7 +203,7 @@ class Bare(nn.Module):
         return self.scale * F.linear(F.normalize(features, dim=-1), F.normalize(self.classes, dim=-1))
 
 
-def pefts(visual: nn.Module, head: CosineHead, settings: Settings) -> nn.Module:
+def pefts(visual: nn.Module, head: CosineHead, settings: Training) -> nn.Module:
     """Returns open_clip's tower with peft put on its nn.MultiheadAttention and its MLP, and a head."""
     import peft
 
@@ -215,13 +217,13 @@ def pefts(visual: nn.Module, head: CosineHead, settings: Settings) -> nn.Module:
 
 def ways(args: argparse.Namespace, visual: Callable[[], nn.Module], data: Data) -> dict[str, Callable[[], Step]]:
     """Returns what makes each way's step."""
-    lora = resolved(Settings(batch=args.batch), generated=1, classes=args.classes)
-    last = Settings(batch=args.batch, tune_blocks=LAST_BLOCKS)
-    head = Settings(batch=args.batch, tune="head")
-    lift = Settings(batch=args.batch, tune="adaptformer", rank=0, loss="la", optimizer="sgd", lr=0.01)
+    lora = resolved(Training(batch=args.batch), generated=1, classes=args.classes)
+    last = Training(batch=args.batch, tune_blocks=LAST_BLOCKS)
+    head = Training(batch=args.batch, tune="head")
+    lift = Training(batch=args.batch, tune="adaptformer", rank=0, loss="la", optimizer="sgd", lr=0.01)
     lift = resolved(lift, generated=0, classes=args.classes, blocks=args.blocks)
 
-    def own(settings: Settings, **how: bool) -> Callable[[], Step]:
+    def own(settings: Training, **how: bool) -> Callable[[], Step]:
         return lambda: ours(classifier(visual(), args.classes, settings), data, settings, **how)
 
     def new_head() -> CosineHead:
@@ -270,7 +272,7 @@ def table(found: dict[str, float]) -> str:
 
 def on_gpu(args: argparse.Namespace, visual: Callable[[], nn.Module], data: Data) -> str:
     """Returns images a second of ltgc's step in bfloat16 over float32 weights, compiled and not."""
-    settings = Settings(batch=args.batch)
+    settings = Training(batch=args.batch)
     lines = ["| a step on the GPU, bf16 | images/s |", "| --- | --- |"]
     for compiled in (False, True):
         trained = classifier(visual(), args.classes, settings)
@@ -292,7 +294,7 @@ def on_gpu(args: argparse.Namespace, visual: Callable[[], nn.Module], data: Data
 
 def check_alike(visual: Callable[[], nn.Module], data: Data, args: argparse.Namespace) -> None:
     """Raises AssertionError where the bare loop's network is not the same model."""
-    settings = Settings(batch=args.batch)
+    settings = Training(batch=args.batch)
     one = classifier(visual(), args.classes, settings)
     two = Bare(visual(), random_head(visual(), args.classes, settings.scale).to(args.device), settings)
     with torch.no_grad():

@@ -9,15 +9,15 @@
 #   describe      27,153       8.3 M        1.2 M            33   (half with --batch)
 #   extend           615       0.4 M        0.4 M             5   (half with --batch)
 #   reflect        9,110       8.4 M        5.4 M            75
-#   filter       369,615      52.4 M       14.8 M           279   at the most: as if no drawing passed in three rounds
+#   filter       369,615      52.4 M       14.8 M           279   at the most: as if no image passed in three rounds
 #
-# How estimated: python benchmarks/costs.py rehearses the stages over stand-ins for the published numbers: 615 classes of
+# How estimated: python benchmarks/costs.py makes a dry run over placeholders for the published numbers: 615 classes of
 # at most 100 images (479 medium, 136 few) with 27,153 images. On the real list, free, and exact but for how often a model
 # repeats itself:
 #   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 300 --dry-run
 #
-# Drawings: 184,500, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one
-# drawing a second the first round alone takes 51 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
+# Generated images: 184,500, and up to twice as many again in filter. Time and disk for them were not measured: at one
+# image a second the first round alone takes 51 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
 # Training sees 115,846 + at most 184,500 images an epoch, ten epochs: how long that takes on a GPU was not measured.
 # LR is a guess (ltgc's default was chosen on digits with a tiny CLIP): choose yours on the validation images.
 #
@@ -58,7 +58,7 @@ stage ltgc filter --scale paper --threshold "$MU" --rounds 3 -i "$WORK/rendered.
 train=(ltgc mix-train "${data[@]}" --epochs 10 --lr "$LR" --rank 8 --lora-alpha 16 --flip "$@")
 stage "${train[@]}" --mix balancemix -i "$WORK/filtered.jsonl" -o "$WORK/ltgc.jsonl"
 # The baseline that is hard to beat, on the real images alone, with the same model,
-# epochs and learning rate. Its epochs are shorter, for it sees no drawing: --steps N gives both as many steps.
+# epochs and learning rate. Its epochs are shorter, for it sees no generated image: --steps N gives both as many steps.
 stage "${train[@]}" --no-generated --loss la -i "$WORK/ltgc.jsonl" -o "$WORK/trained.jsonl"
 stage ltgc eval "${data[@]}" --split test --zero-shot --compare imagenet-lt -i "$WORK/trained.jsonl" -o "$WORK/metrics.jsonl"
 ltgc eval "${data[@]}" --split test --zero-shot --compare imagenet-lt -i "$WORK/trained.jsonl"  # the table, at once

@@ -9,15 +9,15 @@
 #   describe     179,173      55.4 M        8.1 M           219   (half with --batch)
 #   extend         7,300       4.6 M        5.1 M            63   (half with --batch)
 #   reflect       40,576      33.7 M       15.2 M           237
-#   filter     1,467,300     215.2 M       58.7 M         1,125   at the most: as if no drawing passed in three rounds
+#   filter     1,467,300     215.2 M       58.7 M         1,125   at the most: as if no image passed in three rounds
 #
-# How estimated: python benchmarks/costs.py rehearses the stages over stand-ins for the published numbers: 7,300 classes of
+# How estimated: python benchmarks/costs.py makes a dry run over placeholders for the published numbers: 7,300 classes of
 # at most 100 images (4,076 medium, 3,224 few) with 179,173 images. On the real data, free, and exact but for how often a
 # model repeats itself:
 #   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 100 --dry-run
 #
-# Drawings: 730,000, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one
-# drawing a second the first round alone takes 203 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
+# Generated images: 730,000, and up to twice as many again in filter. Time and disk for them were not measured: at one
+# image a second the first round alone takes 203 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
 # Training sees 437,513 + at most 730,000 images an epoch, ten epochs: how long that takes on a GPU was not measured.
 # LR is a guess (ltgc's default was chosen on digits with a tiny CLIP): choose yours on a part of the training images.
 #
@@ -56,7 +56,7 @@ stage ltgc filter --scale paper --threshold "$MU" --rounds 3 -i "$WORK/rendered.
 train=(ltgc mix-train "${data[@]}" --epochs 10 --lr "$LR" --rank 8 --lora-alpha 16 --flip "$@")
 stage "${train[@]}" --mix balancemix -i "$WORK/filtered.jsonl" -o "$WORK/ltgc.jsonl"
 # The baseline that is hard to beat, on the real images alone, with the same model,
-# epochs and learning rate. Its epochs are shorter, for it sees no drawing: --steps N gives both as many steps.
+# epochs and learning rate. Its epochs are shorter, for it sees no generated image: --steps N gives both as many steps.
 stage "${train[@]}" --no-generated --loss la -i "$WORK/ltgc.jsonl" -o "$WORK/trained.jsonl"
 stage ltgc eval "${data[@]}" --split val --zero-shot --compare inaturalist-2018 -i "$WORK/trained.jsonl" -o "$WORK/metrics.jsonl"
 ltgc eval "${data[@]}" --split val --zero-shot --compare inaturalist-2018 -i "$WORK/trained.jsonl"  # the table, at once

@@ -1,4 +1,4 @@
-"""Makes the README's pictures: the demonstration's contact sheet, and its report as a browser shows it.
+"""Make the README's pictures: the demonstration's contact sheet, and its report as a browser shows it.
 
 python examples/pictures.py        (with the dev extra, and Chromium; some minutes, a second time seconds)
 """
@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 HERE = Path(__file__).parent
 WIDTH, HEIGHT, TOP = 1120, 760, 500
 CLASS = "nine"
-"""Whose drawings are shown: one of few images, and of both fates."""
+"""Whose generated images are shown: one of few images, and of both fates."""
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def shown(page: Page) -> None:
-    """Takes the picture: the top of the report, and below it one class with its drawings."""
+    """Takes the picture: the top of the report, and below it one class with its generated images."""
     from PIL import Image
 
     page.screenshot(path=HERE / "report.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": TOP})

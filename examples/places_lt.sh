@@ -9,15 +9,15 @@
 #   describe       9,738       3.0 M        0.4 M            12   (half with --batch)
 #   extend           234       0.1 M        0.2 M             2   (half with --batch)
 #   reflect        9,682       8.8 M        6.5 M            87
-#   filter       374,634      52.7 M       15.0 M           282   at the most: as if no drawing passed in three rounds
+#   filter       374,634      52.7 M       15.0 M           282   at the most: as if no image passed in three rounds
 #
-# How estimated: python benchmarks/costs.py rehearses the stages over stand-ins for the published numbers: 234 classes of
+# How estimated: python benchmarks/costs.py makes a dry run over placeholders for the published numbers: 234 classes of
 # at most 100 images (163 medium, 71 few) with 9,738 images. Real models repeat themselves: whether one has 800 different
 # sentences for a scene is not known. On the real list, free:
 #   ltgc describe --data … --dry-run | ltgc extend --dry-run | ltgc reflect -k 800 --dry-run
 #
-# Drawings: 187,200, and up to twice as many again in filter. Time and disk for them were not measured on a GPU: at one
-# drawing a second the first round alone takes 52 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
+# Generated images: 187,200, and up to twice as many again in filter. Time and disk for them were not measured: at one
+# image a second the first round alone takes 52 hours. `ltgc render -i reflected.jsonl --dry-run` measures yours.
 # Training sees 62,500 + at most 187,200 images an epoch, ten epochs: how long that takes on a GPU was not measured.
 # LR is a guess (ltgc's default was chosen on digits with a tiny CLIP): choose yours on the validation images.
 #
@@ -58,7 +58,7 @@ stage ltgc filter --scale paper --threshold "$MU" --rounds 3 -i "$WORK/rendered.
 train=(ltgc mix-train "${data[@]}" --epochs 10 --lr "$LR" --rank 8 --lora-alpha 16 --flip "$@")
 stage "${train[@]}" --mix balancemix -i "$WORK/filtered.jsonl" -o "$WORK/ltgc.jsonl"
 # The baseline that is hard to beat, on the real images alone, with the same model,
-# epochs and learning rate. Its epochs are shorter, for it sees no drawing: --steps N gives both as many steps.
+# epochs and learning rate. Its epochs are shorter, for it sees no generated image: --steps N gives both as many steps.
 stage "${train[@]}" --no-generated --loss la -i "$WORK/ltgc.jsonl" -o "$WORK/trained.jsonl"
 stage ltgc eval "${data[@]}" --split test --zero-shot --compare places-lt -i "$WORK/trained.jsonl" -o "$WORK/metrics.jsonl"
 ltgc eval "${data[@]}" --split test --zero-shot --compare places-lt -i "$WORK/trained.jsonl"  # the table, at once

@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ltgc_cli.calling import Records
     from ltgc_cli.errors import BudgetError, InputError, LtgcError, ProviderError
     from ltgc_cli.library import (
+        Records,
         checkpoint,
         contact_sheet,
         cost,
@@ -70,7 +70,6 @@ _WHERE = {
     "InputError": "errors",
     "LtgcError": "errors",
     "ProviderError": "errors",
-    "Records": "calling",
 }
 """The module of each name that is not in `library`."""
 

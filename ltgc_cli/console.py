@@ -1,4 +1,4 @@
-"""The only module that prints. stdout is data (records, or a table for a person); stderr is talk."""
+"""The only module that prints. stdout is data (records, or a table for a person); stderr is for notices."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import IO, Any, NamedTuple
 
 _quiet = False
-_PLAIN_EVERY = 15.0
-"""Seconds between progress lines where there is no terminal to redraw."""
-_WINDOW, _TICK = 30.0, 0.25
-"""Seconds that a rate is taken over, and between the times that it is taken from."""
-_ROWS = 12
-"""Of a table beside the progress line."""
-_lives: list[Any] = []
-"""The displays that are redrawn, the innermost last."""
+_quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
+_PLAIN_EVERY = 15.0  # seconds between progress lines where there is no terminal to redraw
+_WINDOW, _TICK = 30.0, 0.25  # seconds that a rate is taken over, and between the times that it is taken from
+_ROWS = 12  # of a table beside the progress line
+_lives: list[Any] = []  # the displays that are redrawn, the innermost last
 
 
 def configure(*, quiet: bool) -> None:
@@ -29,9 +27,23 @@ def configure(*, quiet: bool) -> None:
     _quiet = quiet
 
 
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Within it, in this thread, nothing but errors is said where `quiet` holds."""
+    token = _quiet_here.set(quiet)
+    try:
+        yield
+    finally:
+        _quiet_here.reset(token)
+
+
+def _is_quiet() -> bool:
+    return _quiet or _quiet_here.get()
+
+
 def notice(text: str) -> None:
     """Says one line on stderr, but not with -q."""
-    if not _quiet:
+    if not _is_quiet():
         _say(text)
 
 
@@ -48,9 +60,9 @@ def is_terminal() -> bool:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], stream: IO[str] | None = None) -> None:
     """Prints a table, numbers to the right. What came from a model or a file is shown as it is, never as markup.
 
-    On stderr it is talk, which -q silences.
+    On stderr it is a notice, which -q silences.
     """
-    if _quiet and stream is sys.stderr:
+    if _is_quiet() and stream is sys.stderr:
         return
     from rich.console import Console
     from rich.table import Table
@@ -85,8 +97,7 @@ def tree(root: Branch) -> None:
 
     def grown(branch: Branch) -> Tree:
         shown = Tree(Text("\n".join(map(printable, branch.lines))))
-        for below in branch.branches:
-            shown.children.append(grown(below))
+        shown.children.extend(map(grown, branch.branches))
         return shown
 
     width = None if sys.stdout.isatty() else 200
@@ -106,16 +117,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-class Progress:
+class ProgressLine:
     """What a long run has done so far; `advance` and `status` are all that its owner calls, from any thread."""
 
-    def __init__(self, title: str, total: int | None, show: Callable[[Progress], None]) -> None:
+    def __init__(self, title: str, total: int | None, show: Callable[[ProgressLine], None]) -> None:
         self.title, self.total, self.done, self.status = title, total, 0, ""
         self.rows: deque[Mapping[str, str]] = deque(maxlen=_ROWS)
-        self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-        """When how much was done, for the last _WINDOW seconds."""
-        self._lock = threading.Lock()
-        self._show = show
+        self._times = deque([(time.monotonic(), 0)])  # when how much was done, for the last _WINDOW seconds
+        self._lock, self._show = threading.Lock(), show
 
     def advance(self, count: int = 1, status: str | None = None, row: Mapping[str, str] | None = None) -> None:
         """Counts what is done, and says beside it what it cost; a row is shown in a table above, on a terminal."""
@@ -124,7 +133,13 @@ class Progress:
             self.status = self.status if status is None else status
             if row:
                 self.rows.append(row)
-            self._note()
+            # The rate is that of the last seconds: a run that begins with a thousand answers from the store goes on at
+            # the pace of those that it asks for.
+            now = time.monotonic()
+            if now - self._times[-1][0] >= _TICK:
+                self._times.append((now, self.done))
+            while len(self._times) > 2 and now - self._times[1][0] >= _WINDOW:
+                self._times.popleft()
             self._show(self)
 
     def go_on_from(self, done: int) -> None:
@@ -143,47 +158,32 @@ class Progress:
             parts.append(self.status)
         return f"{self.title}: {', '.join(parts)}"
 
-    def _note(self) -> None:
-        """Notes the time, a few times a second, and forgets what is long past.
-
-        A run that begins with a thousand answers from the store goes on at the pace of those that it asks for.
-        """
-        now = time.monotonic()
-        if now - self._times[-1][0] >= _TICK:
-            self._times.append((now, self.done))
-        while len(self._times) > 2 and now - self._times[1][0] >= _WINDOW:
-            self._times.popleft()
-
 
 @contextmanager
-def progress(title: str, total: int | None = None) -> Iterator[Progress]:
+def progress(title: str, total: int | None = None) -> Iterator[ProgressLine]:
     """Shows how far a long run is: one line redrawn on a terminal, a plain line now and then elsewhere."""
-    if _quiet:
-        yield Progress(title, total, lambda _: None)
+    if _is_quiet():
+        yield ProgressLine(title, total, lambda _: None)
     elif _live():
         yield from _live_progress(title, total)
     else:
         last = [time.monotonic()]
 
-        def show(state: Progress) -> None:
+        def show(state: ProgressLine) -> None:
             if time.monotonic() - last[0] > _PLAIN_EVERY:
                 last[0] = time.monotonic()
                 _say(state.line())
 
-        yield Progress(title, total, show)
+        yield ProgressLine(title, total, show)
 
 
-def _live_progress(title: str, total: int | None) -> Iterator[Progress]:
+def _live_progress(title: str, total: int | None) -> Iterator[ProgressLine]:
     from rich.console import Console
     from rich.live import Live
 
-    state = Progress(title, total, lambda _: None)
-    live = Live(
-        console=Console(stderr=True, highlight=False),
-        get_renderable=lambda: _shown(state),
-        refresh_per_second=8,
-        transient=True,
-    )
+    state = ProgressLine(title, total, lambda _: None)
+    console = Console(stderr=True, highlight=False)
+    live = Live(console=console, get_renderable=lambda: _shown(state), refresh_per_second=8, transient=True)
     if _lives:  # one at a time: the outer one waits
         _lives[-1].stop()
     _lives.append(live)
@@ -196,7 +196,7 @@ def _live_progress(title: str, total: int | None) -> Iterator[Progress]:
             _lives[-1].start()
 
 
-def _shown(state: Progress) -> Any:
+def _shown(state: ProgressLine) -> Any:
     """Returns what a terminal shows of a long run: its latest rows as a table, and the line."""
     from rich.console import Group
     from rich.table import Table

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import suppress
-from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ltgc_cli.ports import Usage, request_name, unpriced
+from ltgc_cli.text import cents, counted
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -59,26 +59,18 @@ class _Batch(msgspec.Struct, Generic[T]):
     """Items that are worked on together; `left` of them are still being prepared."""
 
     round: int
-    place: int
     items: list[T]
-    futures: list[Future[None]]
     left: int
+    again: list[tuple[T, Future[None]]] | None = None  # what goes on, once the batch has been worked on
 
 
 class _Round(msgspec.Struct, Generic[T]):
     """A round under way. What goes on from its batches leaves it in their order, whichever was ready first."""
 
-    waiting: deque[tuple[T, Future[None]]] = msgspec.field(default_factory=deque)
-    """Items that are in no batch yet."""
-    complete: bool = False
-    """Whether no more items come in."""
-    cut: int = 0
-    """Batches that were cut from the items."""
-    worked: dict[int, list[tuple[T, Future[None]]]] = msgspec.field(default_factory=dict)
-    """What goes on from batches that were worked on, until those before them are."""
-    left: int = 0
-    """Batches whose items went on."""
-    over: bool = False
+    waiting: deque[tuple[T, Future[None]]] = msgspec.field(default_factory=deque)  # items that are in no batch yet
+    batches: deque[_Batch[T]] = msgspec.field(default_factory=deque)  # those whose items did not go on yet
+    complete: bool = False  # no more items come in
+    had_items: bool = False
 
 
 def in_rounds(
@@ -99,23 +91,31 @@ def in_rounds(
     round that had items, in order, once the last of them has been worked on. The first error ends it.
     """
     pool = ThreadPoolExecutor(max_workers=workers)
-    ready: SimpleQueue[tuple[_Batch[T], Future[None]]] = SimpleQueue()
+    ready: SimpleQueue[Future[None]] = SimpleQueue()
+    batches: dict[Future[None], _Batch[T]] = {}
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
 
     def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
         return [(item, pool.submit(prepare, item, number)) for number in numbers[place : place + 1] for item in found]
 
     def cut(place: int) -> None:
-        for one in _in_batches(rounds[place], place, batch):
-            for future in one.futures:
-                future.add_done_callback(partial(_tell, ready, one))
+        this = rounds[place]
+        while len(this.waiting) >= batch or (this.complete and this.waiting):  # only the last one is short
+            part = [this.waiting.popleft() for _ in range(min(batch, len(this.waiting)))]
+            one = _Batch(place, [item for item, _ in part], len(part))
+            this.batches.append(one)
+            this.had_items = True
+            for _, future in part:
+                batches[future] = one
+                future.add_done_callback(ready.put)
 
     def settle() -> None:
         for place, (this, following) in enumerate(pairwise(rounds)):
-            following.waiting.extend(_leaving(this))
-            if this.complete and this.left == this.cut and not this.over:
-                this.over = following.complete = True
-                if this.cut:
+            while this.batches and this.batches[0].again is not None:
+                following.waiting.extend(this.batches.popleft().again or ())
+            if this.complete and not this.batches and not following.complete:
+                following.complete = True
+                if this.had_items:
                     on_round(numbers[place])
             cut(place + 1)
 
@@ -123,103 +123,60 @@ def in_rounds(
         rounds[0].waiting.extend(begun(items, 0))
         rounds[0].complete = True
         cut(0)
-        while any(this.left < this.cut for this in rounds):
-            one, future = ready.get()
+        while any(this.batches for this in rounds):
+            future = ready.get()
             future.result()
+            one = batches.pop(future)
             one.left -= 1
             if not one.left:
-                again = work(one.items, numbers[one.round])
-                rounds[one.round].worked[one.place] = begun(again, one.round + 1)
+                one.again = begun(work(one.items, numbers[one.round]), one.round + 1)
                 settle()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_batches(this: _Round[T], place: int, size: int) -> Iterator[_Batch[T]]:
-    """Returns what waits in batches; the last is short, and is only cut where no more items come in."""
-    while len(this.waiting) >= size or (this.complete and this.waiting):
-        part = [this.waiting.popleft() for _ in range(min(size, len(this.waiting)))]
-        this.cut += 1
-        yield _Batch(place, this.cut - 1, [item for item, _ in part], [future for _, future in part], len(part))
-
-
-def _leaving(this: _Round[T]) -> Iterator[tuple[T, Future[None]]]:
-    while this.left in this.worked:
-        yield from this.worked.pop(this.left)
-        this.left += 1
-
-
-def _tell(ready: SimpleQueue[tuple[_Batch[T], Future[None]]], one: _Batch[T], future: Future[None]) -> None:
-    ready.put((one, future))
+_WORDS = {"Question": "question", "Drawing": "image", "Match": "score", "Rival": "comparison"}
 
 
 class Meter:
     """Counts answers: asked and found in the store, tokens, US dollars. Safe to call from many threads."""
 
-    def __init__(self, on_change: Callable[[Meter], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._on_change = on_change
-        self.asked: dict[str, int] = {}
-        self.found: dict[str, int] = {}
-        self.failed: dict[str, int] = {}
-        """Requests that were refused, or could not be answered, by their type."""
-        self.tokens = 0
-        self.dollars = 0.0
-        self.unpriced = 0
-        """Answers that were paid for and whose price is not known."""
+        self.asked: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()  # requests that were refused, or could not be answered, by their type
+        self.tokens, self.dollars = 0, 0.0
+        self.unpriced = 0  # answers that were paid for and whose price is not known
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         """Counts one answer. What is found in the store cost nothing this time."""
-        name = request_name(request)
-        usage: Usage = getattr(answer, "usage", None) or Usage()
         with self._lock:
-            counts = self.found if hit else self.asked
-            counts[name] = counts.get(name, 0) + 1
-        if not hit:
-            self._pay(request, usage)
-        if self._on_change:
-            self._on_change(self)
+            (self.found if hit else self.asked)[request_name(request)] += 1
+            if not hit:
+                self._pay(request, getattr(answer, "usage", None) or Usage())
 
     def fail(self, request: msgspec.Struct, usage: Usage | None) -> None:
         """Counts a request that has no answer, and what it cost all the same."""
-        name = request_name(request)
         with self._lock:
-            self.failed[name] = self.failed.get(name, 0) + 1
-        self._pay(request, usage)
+            self.failed[request_name(request)] += 1
+            if usage is not None:
+                self._pay(request, usage)
 
-    def _pay(self, request: msgspec.Struct, usage: Usage | None) -> None:
-        """Counts what something cost: an answer, or a refusal (an empty answer is paid for too)."""
-        if usage is None:
-            return
-        with self._lock:
-            tokens = usage.prompt_tokens + usage.completion_tokens
-            self.tokens += tokens
-            self.dollars += usage.dollars or 0.0
-            self.unpriced += unpriced(getattr(request, "model", ""), usage)
+    def _pay(self, request: msgspec.Struct, usage: Usage) -> None:
+        self.tokens += usage.prompt_tokens + usage.completion_tokens
+        self.dollars += usage.dollars or 0.0
+        self.unpriced += unpriced(getattr(request, "model", ""), usage)
 
     def summary(self) -> str:
-        """Returns what was asked and found, in words: "12 questions asked, 480 drawings from the store, $0.31"."""
+        """Returns what was asked and found, in words: "12 questions asked, 480 images from the store, $0.31"."""
         with self._lock:
-            parts = [f"{_counted(n, name)} asked" for name, n in self.asked.items()]
-            parts += [f"{_counted(n, name)} from the store" for name, n in self.found.items()]
+            parts = [f"{counted(n, _WORDS[name])} asked" for name, n in self.asked.items()]
+            parts += [f"{counted(n, _WORDS[name])} from the store" for name, n in self.found.items()]
         if self.tokens:
             parts.append(f"{self.tokens:,} tokens")
         if self.dollars:
             parts.append(f"${cents(self.dollars)}")
         if self.unpriced:
-            parts.append(f"{self.unpriced} answers of unknown price")
+            parts.append(f"{counted(self.unpriced, 'answer')} of unknown price")
         return ", ".join(parts)
-
-
-def _counted(count: int, request: str) -> str:
-    word = {"Question": "question", "Drawing": "drawing", "Match": "score", "Rival": "comparison"}[request]
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def cents(dollars: float) -> str:
-    """Returns US dollars with as many digits as say something.
-
-    >>> cents(0.0), cents(12.345), cents(0.00123)
-    ('0', '12.35', '0.0012')
-    """
-    return f"{dollars:,.2f}" if dollars >= 0.1 else f"{dollars:.2g}"

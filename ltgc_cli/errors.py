@@ -11,7 +11,6 @@ LtgcError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import inf
 from typing import Any
 
@@ -29,8 +28,6 @@ class LtgcError(Exception):
 class InputError(LtgcError):
     """Bad usage or bad input. Raised before any money is spent."""
 
-    exit_code = 2
-
 
 class ProviderError(LtgcError):
     """A provider cannot be used at all: a missing key, no network, no weights, no recorded answer."""
@@ -45,12 +42,9 @@ class BudgetError(LtgcError):
 
     def __init__(self, reached: str, then: str = "", *, again: bool = True, most: float = inf) -> None:
         super().__init__(f"{reached}; {then}" if then else reached)
-        self.reached, self.then = reached, then
-        """Which limit it was, and what to do."""
-        self.again = again
-        """Whether the same command gets further when it is run again."""
-        self.most = most
-        """US dollars that the next question can cost, where too few of them were left."""
+        self.reached, self.then = reached, then  # which limit it was, and what to do
+        self.again = again  # whether the same command gets further when it is run again
+        self.most = most  # US dollars that the next question can cost, where too few of them were left
 
 
 class Refused(LtgcError):
@@ -60,8 +54,7 @@ class Refused(LtgcError):
 
     def __init__(self, text: str, usage: Any = None) -> None:
         super().__init__(text)
-        self.usage = usage
-        """What it cost all the same (`ports.Usage`): an empty answer is paid for too."""
+        self.usage = usage  # what it cost all the same (`ports.Usage`): an empty answer is paid for too
 
 
 class TooLong(Refused):
@@ -70,16 +63,3 @@ class TooLong(Refused):
 
 class Unreadable(Refused):
     """The image itself cannot be read. Unlike other refusals this is final, and a run that met it is whole."""
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns the end of an error about a name that does not exist: which one was meant, where one is close.
-
-    >>> nearest("gpt4o", ["gpt-4o", "gpt-5"]), nearest("gpt4o", ["flux"])
-    ('; did you mean gpt-4o?', '')
-    """
-    import difflib
-
-    folded = {known.casefold(): known for known in names}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"; did you mean {folded[close[0]]}?" if close else ""

@@ -1,41 +1,188 @@
-"""The commands as functions: for a notebook, a script, a program of one's own.
+"""The Python API: the stages as functions, for a notebook, a script, a program of one's own.
 
-Each function *is* its command: the same flags as keywords, with the same defaults, checks, LTGC_* variables and
-ltgc.toml; the same store, so that what a command asked is not asked again, and the other way round. Records go in and
-come out; nothing is read from stdin or written to stdout, and errors are raised (LtgcError) instead of printed. Calls
-from several threads wait for each other: a stage asks many questions at once by itself (`concurrency=`).
+A stage is a function with the name of its command: records in, records out, each setting a keyword with the same
+default, checks, LTGC_* variable and ltgc.toml; the store is the same, so that what a command asked is not asked again,
+and the other way round. Nothing is read from stdin or written to stdout, and errors are raised (LtgcError). Calls may
+come from several threads at once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
-from ltgc_cli.calling import Given, file_writer, line_writer, lines_of, rows_of, stage, store_of
-from ltgc_cli.cli import cost as costing
-from ltgc_cli.cli import evaluating, language, learning, pictures
-from ltgc_cli.cli import export as exporting
-from ltgc_cli.cli import report as reporting
+from ltgc_cli import console, records, settings_file
+from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.evaluation import predict as predicting
+from ltgc_cli.files import write_atomically
+from ltgc_cli.pipeline import chain, dry_run, lineage
+from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.records import Checkpoint, Image, Record, Rejected
+from ltgc_cli.settings import Cost, Export, Input, Output, Predict, Report, Storage, settings_of
+from ltgc_cli.store import Store
+from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
     from PIL import Image as PIL
 
-describe = stage(language.describe)
-extend = stage(language.extend)
-reflect = stage(language.reflect)
-render = stage(pictures.render)
-filter = stage(pictures.filter_)
-mix_train = stage(learning.mix_train)
-eval = evaluate = stage(evaluating.eval_)
-cost = stage(costing.cost)
-write_report = file_writer(reporting.report, "output")
-export = file_writer(exporting.export, "out")
-predict = line_writer(predicting.predict)
+
+class Records(Sequence[Record]):
+    """What a stage returned: a sequence of records, read from its artifact when it is first looked at."""
+
+    def __init__(
+        self, rows: Iterable[Record] = (), artifact: Path | None = None, exit_code: int = 0, dollars: float = 0.0
+    ) -> None:
+        self.artifact = artifact
+        """The file that holds them; None after a dry run."""
+        self.exit_code = exit_code
+        """0, or 1 where something fell short or failed: the `failure` records say what."""
+        self.dollars = dollars
+        """What this call paid; nothing for what was in the store."""
+        self._given = tuple(rows)
+
+    @cached_property
+    def _rows(self) -> tuple[Record, ...]:
+        if not self.artifact:
+            return self._given
+        with self.artifact.open("rb") as lines:
+            return tuple(records.read(lines, str(self.artifact)))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        return self._rows[index]
+
+    def of(self, kind: str) -> list[Record]:
+        """Returns the records of one kind: class, description, template, image, rejected, failure, metric, …"""
+        return [row for row in self._rows if records.kind_of(row) == kind]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Returns the path of a JSONL file, which has them now, for the commands to read."""
+        write_atomically(Path(path), _lines(self).encode())
+        return Path(path)
+
+    def __repr__(self) -> str:
+        kinds = [records.kind_of(row) for row in self._rows]
+        listed = ", ".join(counted(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))
+        return f"<Records: {listed or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        from ltgc_cli.report.notebook import table
+
+        return table(self._rows)
+
+
+Given = Records | Iterable[Record] | str | os.PathLike[str] | None
+"""Records: what a stage returned, or some of it; or a JSONL file of them, by its path."""
+
+
+class StageFunction(Protocol):
+    """A stage: records first, its settings as keywords."""
+
+    def __call__(self, given: Given = None, /, **settings: Any) -> Records: ...
+
+
+def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """Returns a decorator that gives a function of records and settings the name, signature and help of a command."""
+    not_here = {one.name for kind in (Input, Output) for one in settings_of(kind)} - {"output"}
+    name = command.replace("-", "_")
+    settings = [one for one in command_settings(command).values() if one.name not in not_here]
+    if command in chain.STAGES or command in ("cost", "predict"):  # their records are returned
+        settings = [one for one in settings if one.name != "output"]
+    keywords = [inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default) for one in settings]
+    first = [inspect.Parameter("given", inspect.Parameter.POSITIONAL_ONLY, default=None)] if records_in else []
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.__name__ = function.__qualname__ = name
+        function.__module__ = "ltgc_cli"
+        function.__signature__ = inspect.Signature([*first, *keywords])  # type: ignore[attr-defined]
+        function.__doc__ = "\n".join([doc, "", *(f"{one.name} -- {one.help}" for one in settings)])
+        return function
+
+    return decorate
+
+
+def _stage(command: str, doc: str) -> StageFunction:
+    @_function(command, doc)
+    def run(given: Given = None, /, **settings: Any) -> Records:
+        config = _configured(command, settings)
+        with console.quietly(config[Storage].quiet), _file(given) as path:
+            streams = Streams(input=path, called=True)
+            if config.get("preview"):
+                from ltgc_cli.pipeline import preview
+
+                return Records(preview.measure(config, streams).metrics)
+            if config.get("dry_run"):
+                session, stage, made = chain.try_out(config, streams)
+                rows = list(made)
+                dry_run.summary(stage.name, session, stage.caveats, stream=sys.stderr)
+                return Records(rows)
+            ran = chain.run(config, streams)
+            return Records((), ran.artifact, ran.exit_code, ran.dollars)
+
+    return run
+
+
+describe = _stage("describe", "Returns descriptions of the original images of the tail classes (Prompt 1).")
+extend = _stage("extend", "Returns more descriptions: what the images of a class do not show (Prompt 2).")
+reflect = _stage("reflect", "Returns K_y descriptions per tail class, none of which repeats another (Prompt 3).")
+render = _stage("render", "Returns one generated image per description.")
+filter = _stage("filter", "Returns the generated images that look like their class, with scores (Prompts 4, 5).")
+mix_train = _stage("mix-train", "Returns a checkpoint: CLIP, fine-tuned on mixes of original and generated images.")
+eval = evaluate = _stage("eval", "Returns accuracy over many-, medium- and few-shot classes, as metric records.")
+
+
+@_function("cost", "Returns what the records of a stream cost, as metric records.")
+def cost(given: Given, /, **settings: Any) -> Records:
+    from ltgc_cli.usage import metrics, sums
+
+    by = _configured("cost", settings)[Cost].by or ("stage", "model")
+    return Records(metrics(sums(rows_of(given), by), by))
+
+
+@_function("predict", "Returns the likeliest classes of image files, a dict an image.", records_in=False)
+def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], **settings: Any) -> list[dict[str, Any]]:
+    from ltgc_cli.pipeline.evaluation import predict as predicting
+
+    config = _configured("predict", settings)
+    paths = [images] if isinstance(images, str | os.PathLike) else images
+    with console.quietly(config[Storage].quiet):
+        files = predicting.image_files([Path(path) for path in paths])
+        return list(predicting.predict(files, config[Predict]))
+
+
+@_function("report", "Returns the path of the report of a stream, one HTML file.")
+def write_report(given: Given, /, **settings: Any) -> Path:
+    from ltgc_cli.pipeline.report import write_report
+
+    config = _configured("report", settings)
+    with console.quietly(config[Storage].quiet):
+        write_report(rows_of(given), store_of(given, config[Storage].cache_dir), config[Report])
+    return config[Report].output
+
+
+@_function("export", "Returns the folder with the generated images of a stream and their class table.")
+def export(given: Given, /, **settings: Any) -> Path:
+    from ltgc_cli.pipeline import export as exporting
+
+    config = _configured("export", settings)
+    with console.quietly(config[Storage].quiet):
+        exporting.export(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export])
+    return config[Export].out  # type: ignore[return-value]
 
 
 Kind = Literal["original", "generated", "plain", "rejected"]
@@ -48,10 +195,10 @@ def images(
     limit: int | None = None,
     cache_dir: Path | None = None,
 ) -> list[PIL.Image]:
-    """Returns the pictures of a stream, in its order: by default the drawings that were accepted.
+    """Returns the images of a stream, in its order: by default the generated ones that were accepted.
 
     class_ -- only those of one class, by its name or label
-    kind -- original, generated, plain (drawn from the bare name) or rejected
+    kind -- original, generated, plain (from the bare name) or rejected
     limit -- so many at the most
     cache_dir -- the store that they lie in, by default that of the records
     Raises InputError where one is not in the store.
@@ -59,28 +206,26 @@ def images(
     from PIL import Image as PIL
 
     store = store_of(given, cache_dir)
-    found = [row for row in rows_of(given) if _pictured(row, kind) and class_ in (None, row.class_, row.label)]
+    found = [row for row in rows_of(given) if _is_image(row, kind) and class_ in (None, row.class_, row.label)]
     return [PIL.open(io.BytesIO(store.get_object(row.sha256))) for row in found[:limit]]  # type: ignore[attr-defined]
 
 
-def _pictured(row: Record, kind: Kind) -> bool:
+def _is_image(row: Record, kind: Kind) -> bool:
     if kind == "rejected":
         return isinstance(row, Rejected) and row.of == "image" and bool(row.sha256)
     return isinstance(row, Image) and row.origin == kind
 
 
 def contact_sheet(given: Given, cache_dir: Path | None = None) -> PIL.Image:
-    """Returns one picture of the tail classes: real images, accepted and rejected drawings of each, the rarest first.
+    """Returns one image of the tail classes: originals, accepted and rejected images of each, the rarest first.
 
     Raises InputError where an image is not in the store.
     """
     from PIL import Image as PIL
 
-    from ltgc_cli.report import contact_sheet as drawing
-    from ltgc_cli.report.rows import sheet_rows
+    from ltgc_cli.report import contact_sheet as sheets
 
-    sheet = drawing.contact_sheet(sheet_rows(rows_of(given)), store_of(given, cache_dir).get_object)
-    return PIL.open(io.BytesIO(sheet))
+    return PIL.open(io.BytesIO(sheets.contact_sheet(rows_of(given), store_of(given, cache_dir).get_object)))
 
 
 def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) -> Path:
@@ -96,9 +241,7 @@ def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) ->
 
 def curves(given: Given, cache_dir: Path | None = None) -> dict[str, list[dict[str, float]]]:
     """Returns the training curve of each checkpoint of a stream, by its method, as `figures.curves` takes them."""
-    from ltgc_cli.pipeline import lineage as provenance
-
-    return provenance.curves(rows_of(given), store_of(given, cache_dir).folder)
+    return lineage.curves(rows_of(given), store_of(given, cache_dir).folder)
 
 
 def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[float]]:
@@ -106,12 +249,62 @@ def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[f
 
     Only the store has these scores, and it knows them by the run that wrote the stream: a changed one has none.
     """
-    from ltgc_cli.pipeline import lineage as provenance
-
     rows, store = rows_of(given), store_of(given, cache_dir)
-    runs = provenance.road(hashlib.sha256(lines_of(rows).encode()).hexdigest(), store.folder).runs
-    found: dict[int, list[float]] = {}
-    for row in provenance.with_real_scores(rows, store, runs):
-        if isinstance(row, Image) and row.origin == "original" and row.score is not None:
-            found.setdefault(row.label, []).append(row.score)
-    return found
+    runs = lineage.trace(hashlib.sha256(_lines(rows).encode()).hexdigest(), store.folder).runs
+    return lineage.real_scores(rows, store, runs)
+
+
+# ---- settings and records in
+
+
+def _configured(command: str, given: dict[str, Any]) -> Config:
+    return configure(command, given, (settings_file.load() or {}).get(command))
+
+
+@contextmanager
+def _needed(given: Given, name: str) -> Iterator[Path]:
+    with _file(given) as path:
+        if not path:
+            raise InputError(f"{name} has nothing to read; give it records")
+        yield path
+
+
+@contextmanager
+def _file(given: Given) -> Iterator[Path | None]:
+    """The records as a file that a stage reads. Raises InputError for what is none."""
+    if given is None:
+        yield None
+    elif isinstance(given, Records) and given.artifact:
+        yield given.artifact
+    elif isinstance(given, str | os.PathLike):
+        if not Path(given).exists():
+            raise InputError(f"{given}: no such file of records; a data set is named by data=")
+        yield Path(given)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "records.jsonl"
+            path.write_text(_lines(given), encoding="utf-8")
+            yield path
+
+
+def rows_of(given: Given) -> Sequence[Record]:
+    """Returns the records. Raises InputError for what is none."""
+    if isinstance(given, Records):
+        return given
+    with _needed(given, "a stage") as path, path.open("rb") as lines:
+        return list(records.read(lines, str(path)))
+
+
+def _lines(given: Iterable[Record]) -> str:
+    """Returns the records as JSON lines. Raises InputError for what is none."""
+    try:
+        return "".join(records.dump(row) + "\n" for row in given)
+    except (AttributeError, KeyError, TypeError):
+        raise InputError("records are wanted: what a stage returned, some of it, or the path of a file") from None
+
+
+def store_of(given: Given, cache_dir: Path | None) -> Store:
+    """Returns the store that is named, or that the records lie in, or that the commands use."""
+    if not cache_dir and isinstance(given, Records) and given.artifact:
+        return Store(given.artifact.parents[2])
+    return Store(cache_dir or _configured("report", {})[Storage].folder)

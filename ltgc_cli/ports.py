@@ -1,4 +1,4 @@
-"""What ltgc asks of the world, as frozen requests and answers, and the three protocols that answer them.
+"""What ltgc asks of the world, as frozen requests and answers, and the protocols of what answers them.
 
 A request is the whole question: everything that can change the answer is in it and nothing else is
 (no path, no time, no batch, no order), because its canonical JSON is the cache's key.
@@ -34,7 +34,7 @@ def used(usage: Usage) -> bool:
 
 
 def unpriced(model: str, usage: Usage) -> bool:
-    """Returns whether something was paid for at a price that is not known: tokens, or a picture by an image API.
+    """Returns whether something was paid for at a price that is not known: tokens, or an image by an image API.
 
     What used nothing and was made by a model on one's own machine cost nothing.
 
@@ -51,20 +51,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     task: Task
-    subject: str
-    """The class as the question names it: its name, with its sense in brackets where it has one."""
-    text: str
-    """The whole prompt, as sent."""
-    images: tuple[str, ...] = ()
-    """sha256 of each image shown; the bytes are in the store's objects."""
+    subject: str  # the class as the question names it: its name, with its sense in brackets where it has one
+    text: str  # the whole prompt, as sent
+    images: tuple[str, ...] = ()  # sha256 of each image shown; the bytes are in the store's objects
     want: int = 1
     temperature: float = 1.0
     max_tokens: int = 2048
     attempt: int = 0
-    image_size: int | msgspec.UnsetType = msgspec.UNSET
-    """The longest side, in pixels, that the images are shown with; UNSET shows them as large as they are."""
-    schema: Schema | msgspec.UnsetType = msgspec.UNSET
-    """The JSON that the answer is held to, for a model that can; UNSET asks for plain text."""
+    image_size: int | msgspec.UnsetType = msgspec.UNSET  # pixels of the images' longest side; UNSET: as they are
+    schema: Schema | msgspec.UnsetType = msgspec.UNSET  # JSON that a model that can is held to; UNSET: plain text
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +70,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture to be drawn. `None` leaves the choice to the model's own default."""
+    """An image to be generated. `None` leaves the choice to the model's own default."""
 
     model: str
     text: str
@@ -86,18 +81,14 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""
-    scheduler: str | msgspec.UnsetType = msgspec.UNSET
-    """diffusers' class name of the scheduler."""
-    original: str | msgspec.UnsetType = msgspec.UNSET
-    """sha256 of the image that the drawing starts from (image to image)."""
-    strength: float | msgspec.UnsetType = msgspec.UNSET
-    """How much of `original` is drawn over, in (0, 1]."""
-    format: ImageFormat | msgspec.UnsetType = msgspec.UNSET
-    """What the picture is written as; UNSET is PNG."""
+    scheduler: str | msgspec.UnsetType = msgspec.UNSET  # diffusers' class name of the scheduler
+    original: str | msgspec.UnsetType = msgspec.UNSET  # sha256 of the image that it starts from (image to image)
+    strength: float | msgspec.UnsetType = msgspec.UNSET  # how much of `original` is changed, in (0, 1]
+    format: ImageFormat | msgspec.UnsetType = msgspec.UNSET  # what the image is written as; UNSET is PNG
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A drawn picture: the sha256 of its bytes, which lie in the store's objects."""
+    """A generated image: the sha256 of its bytes, which lie in the store's objects."""
 
     sha256: str
     format: str = "png"
@@ -105,43 +96,40 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """How alike an image and a text are, according to a CLIP model."""
+    """How alike an image (by its sha256) and a text are, according to a CLIP model."""
 
     model: str
     image: str
-    """sha256 of the image's bytes."""
     text: str
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Which text of many an image is most alike, its own text left out, according to a CLIP model."""
+    """Which text of many an image (by its sha256) is most alike, its own left out, according to a CLIP model.
+
+    `among` is the sha256 of the texts, a JSON list in the store's objects: thousands of texts would be in every key.
+    """
 
     model: str
     image: str
-    """sha256 of the image's bytes."""
-    own: str
-    """The text that does not count: the image's own class."""
+    own: str  # the text that does not count: the image's own class
     among: str
-    """sha256 of the texts, a JSON list that lies in the store's objects, as thousands of texts would in every key."""
 
 
 class NearestClass(msgspec.Struct, frozen=True, kw_only=True):
-    """The text of a Rival that an image is most alike, and its raw cosine in [-1, 1]."""
+    """The text that an image is most alike, its own left out, and its raw cosine in [-1, 1]."""
 
     text: str
     cosine: float
 
 
+# Each request and its answer, by the name that the store and recordings have it under. The names are those of the
+# first version: another name is another key, and every answer paid for again.
 REQUESTS: dict[str, tuple[type[Question | ImageRequest | Match | Comparison], type[Any]]] = {
     "Question": (Question, Answer),
     "Drawing": (ImageRequest, GeneratedImage),
     "Match": (Match, float),
     "Rival": (Comparison, NearestClass),
 }
-"""Each request and its answer, by the name that the store and recordings have it under.
-
-The names are those of the first version: another name is another key, and every answer paid for again.
-"""
 _NAMES = {request: name for name, (request, _) in REQUESTS.items()}
 
 
@@ -160,9 +148,9 @@ class Ask(Protocol):
 
 
 class Generate(Protocol):
-    """Returns one picture per drawing, in order, or a Refused in the place of one that failed."""
+    """Returns one image per request, in order, or a Refused in the place of one that failed."""
 
-    def __call__(self, drawings: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
+    def __call__(self, requests: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
 
 
 class Score(Protocol):
@@ -172,6 +160,6 @@ class Score(Protocol):
 
 
 class Compare(Protocol):
-    """Returns the nearest other text of each rival, in order, or a Refused in place of one that failed."""
+    """Returns the nearest other text of each comparison, in order, or a Refused in place of one that failed."""
 
-    def __call__(self, rivals: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...
+    def __call__(self, comparisons: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...

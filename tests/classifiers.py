@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from ltgc_cli.learn.attention import fuse, unfuse
 from ltgc_cli.learn.datasets import ClassInfo
-from ltgc_cli.learn.settings import Settings
 from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.settings import Training
 
 CLASSES = (
     ClassInfo(label=3, name="seal", sense="marine mammal", count=120),
     ClassInfo(label=7, name="crane", count=4),
 )
-LORA = Settings(rank=3, lora_alpha=12.0)
+LORA = Training(rank=3, lora_alpha=12.0)
 SCALE = 12.0 / 3
 LAYERS = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.c_fc", "mlp.c_proj")
 

@@ -74,7 +74,7 @@ def inside(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ltgc
     from typer.testing import CliRunner
 
     from ltgc_cli import console
-    from ltgc_cli.cli import app
+    from ltgc_cli.cli.app import app
 
     for name in [name for name in os.environ if name.startswith("LTGC_")]:
         monkeypatch.delenv(name)

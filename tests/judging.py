@@ -11,8 +11,8 @@ from fakes import a_class, an_image, by_task, of, rates, says, sha
 
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Made, identify
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.filter import evaluate
-from ltgc_cli.stages.settings import Judging, Style
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")
@@ -56,7 +56,7 @@ def run(groups, cosines, *, settings=COSINE, template=CAPPED, refine=None, gener
     """Returns the rows of all the classes."""
     by_sha = {sha(name): cosine for name, cosine in cosines.items()}
     ask = by_task(template=template, refine=refine or says(lambda q: pytest.fail("nothing is to be refined")))
-    ports = {"ask": ask, "paint": generate, "score": rates(lambda match: by_sha[match.image])}
+    ports = {"ask": ask, "generate": generate, "score": rates(lambda match: by_sha[match.image])}
     ports |= {"llm": "m", "t2i": "sd", "clip": "clip", "settings": settings, "style": Style()}
     return [row for rows in evaluate(groups, **ports | options) for row in rows]
 

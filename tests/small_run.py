@@ -23,9 +23,9 @@ PAID = Made(model="gpt-4o", prompt="describe", usage=Usage(prompt_tokens=100, co
 
 
 def crane() -> list[Record]:
-    """A tail class: three drawings, one after a refinement, one rejected; one from the bare name."""
+    """A tail class: three generated images, one after a refinement, one rejected; one from the bare name."""
     of = {"label": 0, "class_": "crane"}
-    judged = {"bar": 0.25, "scale": "cosine"}
+    judged = {"threshold": 0.25, "scale": "cosine"}
     first = Step(text="A photo of the class crane, blurred.", sha256=sha("blurred"), score=0.2)
     second = Step(text="A photo of the class crane, in flight.", sha256=sha("in flight"), score=0.3)
     return [
@@ -66,7 +66,7 @@ def crane() -> list[Record]:
             **of,
         ),
         Failure(id="f1", stage="render", reason="the request was refused: unsafe", text="A crane.", **of),
-        Template(id="t1", text="A photo of the class crane with long legs.", bar=0.25, **of),
+        Template(id="t1", text="A photo of the class crane with long legs.", threshold=0.25, **of),
     ]
 
 
@@ -78,7 +78,9 @@ def hostile() -> list[Record]:
         Class(id="c1", count=5, shot="few", tail=True, sense=f'"{end}', **of),
         Image(id="o2", sha256=sha("real 2"), origin="original", name=f'"{HOSTILE}', **of),
         Image(id="g3", sha256=sha("x"), origin="generated", text=f'" onload="alert(3)" {end}', **of),
-        Rejected(id="r2", of="image", sha256=sha("y"), reason=f"{HOSTILE}{end}", text=end, score=0.1, bar=0.2, **of),
+        Rejected(
+            id="r2", of="image", sha256=sha("y"), reason=f"{HOSTILE}{end}", text=end, score=0.1, threshold=0.2, **of
+        ),
         Failure(id="f2", stage="render", reason=end, text=HOSTILE, **of),
     ]
 
@@ -88,7 +90,7 @@ def head() -> list[Record]:
 
 
 def measured() -> list[Record]:
-    """Two checkpoints: without drawings, and with them; and what was published."""
+    """Two checkpoints: without generated images, and with them; and what was published."""
     rows: list[Record] = [
         Checkpoint(id="k1", sha256="a" * 64, method="fine-tune", settings={"images": 0}),
         Checkpoint(id="k2", sha256="b" * 64, method="LTGC", settings={"images": 3}),
@@ -116,7 +118,7 @@ def measured() -> list[Record]:
 
 
 def run() -> list[Record]:
-    """All of it, with a person's verdict on one drawing."""
+    """All of it, with a person's verdicts on two images."""
     said = [
         Verdict(label=0, class_="crane", sha256=sha("dawn"), verdict="reject"),
         Verdict(label=0, class_="crane", sha256=sha("mud"), verdict="keep"),

@@ -87,7 +87,7 @@ def test_what_a_refusal_cost_is_spent_too():
     assert budget.spent == 0.6
 
 
-def test_of_a_batch_what_fits_is_drawn_and_the_rest_get_the_error_in_their_place():
+def test_of_a_batch_what_fits_is_generated_and_the_rest_get_the_error_in_their_place():
     seen = []
 
     def generate(drawings):
@@ -108,7 +108,7 @@ def test_a_batch_that_costs_less_than_was_set_aside_goes_on_to_the_end():
     assert [a.sha256 for a in answers] == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_an_answer_whose_price_is_not_told_is_taken_to_have_cost_the_most_that_it_can():
+def test_an_answer_whose_price_is_not_known_is_taken_to_have_cost_the_most_that_it_can():
     ask = guarded(lambda _: Answer(text="1. …"), Budget(dollars=1.0), lambda _: 0.50)
     ask(QUESTION)
     ask(QUESTION)

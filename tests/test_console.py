@@ -165,7 +165,7 @@ def test_where_there_is_no_terminal_a_long_run_says_a_plain_line_now_and_then(ca
 def test_a_run_of_unknown_length_says_no_time_left(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    state = console.Progress("extend", None, lambda _: None)
+    state = console.ProgressLine("extend", None, lambda _: None)
     now[0] += 10
     state.advance(20)
 
@@ -174,7 +174,7 @@ def test_a_run_of_unknown_length_says_no_time_left(monkeypatch):
 
 def test_a_status_stays_until_there_is_another():
     lines = []
-    state = console.Progress("extend", 3, lambda progress: lines.append(progress.line().split(", ")[-1]))
+    state = console.ProgressLine("extend", 3, lambda progress: lines.append(progress.line().split(", ")[-1]))
     state.advance(1, "$1")
     state.advance(1)
     state.advance(1, "$2")
@@ -185,7 +185,7 @@ def test_a_status_stays_until_there_is_another():
 def test_the_rate_goes_by_what_this_run_does(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    state = console.Progress("training", 100, lambda _: None)
+    state = console.ProgressLine("training", 100, lambda _: None)
     state.go_on_from(60)
     now[0] += 2
     state.advance(20)
@@ -196,7 +196,7 @@ def test_the_rate_goes_by_what_this_run_does(monkeypatch):
 def test_the_time_left_goes_by_the_last_half_minute(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    state = console.Progress("extend", 1000, lambda _: None)
+    state = console.ProgressLine("extend", 1000, lambda _: None)
     state.advance(900)  # from the store, at once
     for _ in range(60):
         now[0] += 1
@@ -206,7 +206,7 @@ def test_the_time_left_goes_by_the_last_half_minute(monkeypatch):
 
 
 def test_what_many_threads_have_done_is_counted(monkeypatch):
-    state = console.Progress("extend", 4000, lambda _: None)
+    state = console.ProgressLine("extend", 4000, lambda _: None)
     threads = [threading.Thread(target=lambda: [state.advance() for _ in range(1000)]) for _ in range(4)]
     for thread in threads:
         thread.start()

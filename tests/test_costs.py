@@ -16,9 +16,9 @@ TINY = costs.Benchmark("tiny", 4, costs.Shot(6, 12), costs.Shot(3, 9), NAMES)
 
 
 def test_three_classes_cost_what_three_times_one_does():
-    one = costs.rehearse(NAMES[:1], 3, 12, "openai/gpt-4o")
-    three = costs.rehearse(NAMES, 3, 12, "openai/gpt-4o")
-    assert {stage: bill.new for stage, bill in one.items()} == {"describe": 3, "extend": 1, "reflect": 1, "filter": 25}
+    one = costs.dry_run(NAMES[:1], 3, 12, "openai/gpt-4o")
+    three = costs.dry_run(NAMES, 3, 12, "openai/gpt-4o")
+    assert {stage: used.new for stage, used in one.items()} == {"describe": 3, "extend": 1, "reflect": 1, "filter": 25}
     for stage in costs.STAGES:
         assert three[stage].dollars == pytest.approx(3 * one[stage].dollars, rel=0.05)
 
@@ -40,7 +40,7 @@ def test_a_price_that_nobody_knows_is_unknown(monkeypatch):
     monkeypatch.setattr(costs, "BENCHMARKS", (TINY,))
     table = costs.markdown(costs.costs(TINY, "openai/my-own-model"))
     assert table.splitlines()[0] == (
-        "**tiny**, K_y = 4: 9 tail classes with 21 images; 36 drawings, at the most 72 more in filter"
+        "**tiny**, K_y = 4: 9 tail classes with 21 images; 36 generated images, at the most 72 more in filter"
     )
     assert "| `openai/my-own-model` | unknown | unknown | unknown | unknown | unknown |" in table
 
@@ -53,7 +53,7 @@ def test_the_summary_goes_from_the_descriptions_alone_to_filter_at_its_most(monk
         "| US dollars, about | tiny, K_y = 4 |",
         "| --- | --- |",
         "| `gpt-4o` | 6.0 to 36 |",
-        "| drawings | 36 to 108 |",
+        "| generated images | 36 to 108 |",
     ]
 
 

@@ -117,10 +117,12 @@ def test_the_wheel_has_what_is_no_python(built, name):
         assert archive.read(f"ltgc_cli/{name}") == (ROOT / "ltgc_cli" / name).read_bytes()
 
 
-def test_the_source_distribution_has_all_that_tests_examples_and_benchmarks_need(built):
+def test_the_source_distribution_has_all_that_tests_docs_examples_and_benchmarks_need(built):
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
-    folders = set().union(*(files_under(built.tree / part) for part in ("ltgc_cli", "tests", "examples", "benchmarks")))
+    folders = set().union(
+        *(files_under(built.tree / part) for part in ("ltgc_cli", "tests", "docs", "examples", "benchmarks"))
+    )
     alone = {"README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile", "constraints.txt", "pyproject.toml"}
     assert (folders | alone) - names == set()
     assert [name for name in names if "__pycache__" in name or name.endswith(".pyc")] == []

@@ -207,11 +207,11 @@ def test_a_record_names_the_prompt_and_which_words_it_had():
     assert p.name(mine, "extend") == "extend"
 
 
-# --- as it is drawn
+# --- as images are generated from it
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "subject", "drawn"),
+    ("text", "name", "subject", "prompt"),
     [
         ("A photo of the class crane, in a marsh.", "crane", "crane", "A photo of crane, in a marsh."),
         ("A photo of the class seal, wet.", "seal", "seal (marine mammal)", "A photo of seal (marine mammal), wet."),
@@ -238,8 +238,8 @@ def test_a_record_names_the_prompt_and_which_words_it_had():
         ("nothing of it", "crane", "crane (bird)", "nothing of it"),
     ],
 )
-def test_what_is_drawn_is_the_description_without_the_words_the_class(text, name, subject, drawn):
-    assert p.drawn(text, name, subject) == drawn
+def test_an_image_prompt_is_the_description_without_the_words_the_class(text, name, subject, prompt):
+    assert p.image_prompt(text, name, subject) == prompt
 
 
 @pytest.mark.parametrize("sense", ["", "a sense"])
@@ -247,19 +247,19 @@ def test_what_is_drawn_is_the_description_without_the_words_the_class(text, name
 @pytest.mark.parametrize(
     "template", ["A photo of the class {}, tall, in a marsh.", "A photo of the class {} with legs."]
 )
-def test_whatever_a_class_is_called_it_is_drawn_once_by_its_subject_and_not_as_a_class(template, name, sense):
+def test_whatever_a_class_is_called_an_image_prompt_names_its_subject_once(template, name, sense):
     subject = f"{name} ({sense})" if sense else name
-    text = p.drawn(template.replace("{}", name), name, subject)
+    text = p.image_prompt(template.replace("{}", name), name, subject)
 
     assert text == template.replace("the class {}", "{}").replace("{}", subject)
 
 
-def test_drawing_what_was_drawn_changes_nothing_more():
-    once = p.drawn("A photo of the class seal, wet.", "seal", "seal (marine mammal)")
+def test_the_image_prompt_of_an_image_prompt_is_itself():
+    once = p.image_prompt("A photo of the class seal, wet.", "seal", "seal (marine mammal)")
 
-    assert p.drawn(once, "seal", "seal (marine mammal)") == once
+    assert p.image_prompt(once, "seal", "seal (marine mammal)") == once
 
 
 def test_names_are_never_taken_for_patterns():
-    assert p.drawn("A photo of the class axb, big.", "a.b", "a.b") == "A photo of the class axb, big."
-    assert p.drawn("A photo of the class C+++, big.", "C+", "C+") == "A photo of C+++, big."
+    assert p.image_prompt("A photo of the class axb, big.", "a.b", "a.b") == "A photo of the class axb, big."
+    assert p.image_prompt("A photo of the class C+++, big.", "C+", "C+") == "A photo of C+++, big."

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("examples/*.md")))
+PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n(.*?)<!-- end -->", PAGES, re.DOTALL))
 
 
@@ -60,9 +60,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(recipe: str, tree: Path, folder: Path) -> Ran:
-    """Runs the recipe's command, as it stands on the page, in a folder."""
+def run(recipe: str, tree: Path, folder: Path, more: str = "") -> Ran:
+    """Runs the recipe's command, as it stands on the page, in a folder; `more` flags go behind it."""
     (command,) = blocks(recipe, "sh")
+    command = f"{command.strip()} {more}"
     ltgc = f'ltgc() {{ "{sys.executable}" -m ltgc_cli "$@"; }}\nset -o pipefail\n'
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LTGC_")}
     own = {"PYTHONPATH": str(tree), "LTGC_CACHE_DIR": str(folder / "store"), "OMP_NUM_THREADS": "1"}
@@ -71,7 +72,7 @@ def run(recipe: str, tree: Path, folder: Path) -> Ran:
 
 
 def test_there_is_one_for_each_thing_that_people_add():
-    assert RECIPES.keys() == {"provider", "loss", "dataset", "stage"}
+    assert RECIPES.keys() == {"provider", "loss", "setting", "dataset", "stage"}
 
 
 def test_a_provider_answers(tree, tmp_path):
@@ -87,6 +88,13 @@ def test_a_loss_trains(tree, tmp_path):
     ran = run("loss", tree, tmp_path)
     assert ran.code == 0, ran.err
     assert '"kind":"checkpoint"' in ran.out
+
+
+def test_a_setting_is_a_flag_with_bounds_and_is_kept_with_the_checkpoint(tree, tmp_path):
+    ran = run("setting", tree, tmp_path)
+    assert ran.code == 0, ran.err
+    assert '"poly_weight":2.0' in ran.out
+    assert "0 or more is wanted" in run("setting", tree, tmp_path, "--poly-weight=-1").err
 
 
 def test_a_data_set_format_is_read(tree, tmp_path):

@@ -22,7 +22,7 @@ import pytest
 
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Match, Question, Usage, request_name
-from ltgc_cli.store import Store, cached, cached_batch, key, write_atomically
+from ltgc_cli.store import Store, cached, cached_batch, key
 
 QUESTION = Question(model="gpt-4o", task="describe", subject="crane", text="Please describe.", images=("ab" * 32,))
 DRAWING = ImageRequest(model="sd", text="A photo of crane.", seed=7)
@@ -558,29 +558,6 @@ def test_a_missing_object_is_an_error_that_says_what_to_do(store):
 def test_a_name_that_is_no_sha256_is_refused(store, name):
     with pytest.raises(InputError, match="is no sha256"):
         store.get_object(name)
-
-
-def test_a_file_is_whole_or_it_is_not_there(tmp_path, monkeypatch):
-    write_atomically(tmp_path / "there", b"old")
-
-    def no_rename(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(os, "replace", no_rename)
-    for name in ("there", "new"):
-        with pytest.raises(OSError, match="no space left"):
-            write_atomically(tmp_path / name, b"new")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"there": b"old"}
-
-
-def test_bytes_are_synced_before_they_get_their_name(tmp_path, monkeypatch):
-    order = []
-    sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: order.append("sync") or sync(handle))
-    monkeypatch.setattr(os, "replace", lambda *paths: order.append("rename") or replace(*paths))
-    write_atomically(tmp_path / "a" / "b", b"data")
-
-    assert order[:2] == ["sync", "rename"]
 
 
 def test_an_entry_is_plain_json_that_other_tools_read(store, tmp_path):

@@ -12,10 +12,11 @@ import torch
 
 from ltgc_cli.learn import checkpoints, datasets, model
 from ltgc_cli.learn.datasets import ClassInfo
-from ltgc_cli.learn.settings import Settings, resolved
+from ltgc_cli.learn.settings import resolved
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint, identify
+from ltgc_cli.settings import Training
 
 COUNTS = {"zero": 9, "one": 3, "two": 2}
 """Training images of the three classes of `digits`."""
@@ -48,14 +49,14 @@ def checkpoint(
     bias: Sequence[float] = (),
     prior: Sequence[float] | None = None,
     images: Sequence[bytes] = (),
-    looked_at: Sequence[bytes] = (),
+    val_images: Sequence[bytes] = (),
     clip: str = "embedded",
     **settings: Any,
 ) -> Checkpoint:
     """A checkpoint in the session's store. `bias` is added to the logits, in the order of the class table."""
     loaded = open_clip.load(clip)
     classes = classes_of(data)
-    used = resolved(Settings(tune="head", head="linear", **settings), generated=0, classes=len(classes))
+    used = resolved(Training(tune="head", head="linear", **settings), generated=0, classes=len(classes))
     classifier = model.start(loaded, classes, used)
     if bias:
         with torch.no_grad():
@@ -64,7 +65,7 @@ def checkpoint(
     sha256 = hashlib.sha256(repr(about).encode()).hexdigest()
     folder = session.store.folder / "checkpoints" / sha256
     kept = None if prior is None else torch.tensor(prior)
-    checkpoints.save(folder, classifier, classes, used, loaded, prior=kept, images=images, looked_at=looked_at)
+    checkpoints.save(folder, classifier, classes, used, loaded, prior=kept, images=images, val_images=val_images)
     return identify(Checkpoint(sha256=sha256, method=method, settings=msgspec.to_builtins(used)), sha256)
 
 

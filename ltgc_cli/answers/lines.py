@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.spelling import MASK
 
 
-class Line(NamedTuple):
+class AnswerLine(NamedTuple):
     """A line of an answer as it reads without its marks."""
 
     text: str
@@ -26,8 +27,8 @@ class Line(NamedTuple):
     """What it stood in was not closed: it is cut off."""
 
 
-SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot|view|close-? ?up|portrait)s?"
-_PHOTO = rf"(?:(?:an?|the|one|another)\s)?(?:[\w-]+\s){{0,3}}?{SHOT} (?:of|showing|depicting|featuring)\b"
+_SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot|view|close-? ?up|portrait)s?"
+_PHOTO = rf"(?:(?:an?|the|one|another)\s)?(?:[\w-]+\s){{0,3}}?{_SHOT} (?:of|showing|depicting|featuring)\b"
 _BEGINS = re.compile(rf"[\W_]*{_PHOTO}", re.IGNORECASE)
 _LEAD = r"\b(?:(?:an?|the) )?(?:photo(?:graph)?|picture|image) of "
 
@@ -58,17 +59,18 @@ _MARK = re.compile(
     r")",
     re.IGNORECASE,
 )
+_HEADING = re.compile(r"#{1,6}\s")
+_BOLD = re.compile(r"(?:[-*•]\s|\d{1,3}[.)]\s)?(\*\*|__)[^*.]+\1:?")
 _FENCE = re.compile(r"\s*(?:```|~~~)\s*\w*\s*$")
 _RULE = re.compile(r"[\s|:+=_*-]*")
 _UNFINISHED = re.compile(r"(?:[,(–—-]|\b(?:an?|the|and|or|with|of|in|on|at|by|to|from|for|its|their|class|as))$", re.I)
 _CAPTION = re.compile(r"(?:an?|the|two|three|several|some|there (?:is|are)) ", re.IGNORECASE)
-_ENDS = (".", "!", "?", "…", "。", "！", "？", ":", ";")
+_ENDS = (*p.ENDS, ":", ";")
 
 
-def lines(answer: str, name: str, named: re.Pattern[str]) -> Iterator[Line]:
-    """Returns the lines of an answer, in order; `named` is a pattern of the class's names, which are left as they"
-    " are."""
-    text = said(answer, name)
+def lines(answer: str, name: str, named: re.Pattern[str]) -> Iterator[AnswerLine]:
+    """Returns the lines of an answer, in order; the class's names, of which `named` is a pattern, stay as they are."""
+    text = plain_text(answer, name)
     at = 0
     for start, end, items in _objects(text):
         yield from _plain(text[at:start], named)
@@ -77,7 +79,7 @@ def lines(answer: str, name: str, named: re.Pattern[str]) -> Iterator[Line]:
     yield from _plain(text[at:], named)
 
 
-def said(answer: str, name: str = "") -> str:
+def plain_text(answer: str, name: str = "") -> str:
     """Returns an answer without what its model thought aloud, the marks of its chat template, and turns it made up.
 
     Chat templates often swallow the tag that opens the thoughts.
@@ -110,7 +112,7 @@ _OTHER_KEY = re.compile(
 _LONGEST_JSON = 2_000_000
 
 
-def _objects(text: str) -> Iterator[tuple[int, int, list[Line]]]:
+def _objects(text: str) -> Iterator[tuple[int, int, list[AnswerLine]]]:
     """Returns where each JSON value begins and ends, and its strings; one that is broken off is read to its end."""
     at = 0 if "[" in text or "{" in text else len(text)
     while at < len(text) and (opened := _OPENS.search(text, at)) is not None:
@@ -122,7 +124,7 @@ def _objects(text: str) -> Iterator[tuple[int, int, list[Line]]]:
                 yield opened.start(), len(text), found
             return
         try:
-            leaves = [Line(one, listed=True, whole=True) for one in _leaves(value) if one.strip()]
+            leaves = [AnswerLine(one, listed=True, whole=True) for one in _leaves(value) if one.strip()]
         except RecursionError:
             return
         yield opened.start(), end, leaves
@@ -153,10 +155,10 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(one)
     elif isinstance(value, dict):
         strings = {str(key): one for key, one in value.items() if isinstance(one, str)}
-        told = [key for key in strings if _TEXT_KEY.search(key) and not _OTHER_KEY.match(key)]
+        texts = [key for key in strings if _TEXT_KEY.search(key) and not _OTHER_KEY.match(key)]
         rest = [key for key in strings if not _OTHER_KEY.match(key)]
-        if told:
-            yield from (strings[key] for key in told)
+        if texts:
+            yield from (strings[key] for key in texts)
         elif len(rest) > 1 and all(
             re.search("feature|scene|setting|background|pose|action", key, re.I) for key in rest
         ):
@@ -169,7 +171,7 @@ def _leaves(value: Any) -> Iterator[str]:
                 yield from (f"{of[0]}s: {leaf}" if of else leaf for leaf in _leaves(one))
 
 
-def _literals(text: str) -> list[Line]:
+def _literals(text: str) -> list[AnswerLine]:
     """Returns the strings of JSON that is broken or broken off; the last is cut off if it was never closed."""
     found = []
     for string in _STRING.finditer(text):
@@ -177,16 +179,16 @@ def _literals(text: str) -> list[Line]:
         if key or not re.search(r"\w", body):
             continue
         body = body.replace('\\"', '"').replace("\\n", " ").replace("\\", "")
-        found.append(Line(body, listed=True, whole=bool(closed), cut=not closed))
+        found.append(AnswerLine(body, listed=True, whole=bool(closed), cut=not closed))
     return found
 
 
 # --- plain text
 
 
-def _plain(text: str, named: re.Pattern[str]) -> Iterator[Line]:
+def _plain(text: str, named: re.Pattern[str]) -> Iterator[AnswerLine]:
     """Returns the lines of plain text; what was wrapped onto the next line is joined, tables are read by their rows."""
-    last: Line | None = None
+    last: AnswerLine | None = None
     for line in _marked(text, named):
         if last and line and _goes_on(last, line, named):
             last = last._replace(text=f"{last.text} {line.text}")
@@ -198,7 +200,7 @@ def _plain(text: str, named: re.Pattern[str]) -> Iterator[Line]:
         yield last
 
 
-def _marked(text: str, named: re.Pattern[str]) -> Iterator[Line | None]:
+def _marked(text: str, named: re.Pattern[str]) -> Iterator[AnswerLine | None]:
     """Returns each line without its marks, None for one with nothing on it."""
     rows = [row for row in text.splitlines() if not _FENCE.match(row)]
     table = False
@@ -208,19 +210,13 @@ def _marked(text: str, named: re.Pattern[str]) -> Iterator[Line | None]:
         yield _row(row, heads) if table else _line(row, named)
 
 
-def _line(raw: str, named: re.Pattern[str]) -> Line | None:
+def _line(raw: str, named: re.Pattern[str]) -> AnswerLine | None:
     """Returns a line without its marks, None where nothing is left."""
     text = " ".join(raw.replace("，", ", ").replace("：", ": ").split())
     if not text:
         return None
     text = text.lstrip("> ") if text[0] == ">" else text
-    heading = text[0] == "#" and bool(re.match(r"#{1,6}\s", text))
-    heading = (
-        heading
-        or "__" in text
-        or "**" in text
-        and bool(re.fullmatch(r"(?:[-*•]\s|\d{1,3}[.)]\s)?(\*\*|__)[^*.]+\1:?", text))
-    )
+    heading = bool(_HEADING.match(text)) or "__" in text or bool(_BOLD.fullmatch(text))
     text = re.sub(r"^(?:\*\*|__)(?=[\W_]*\d{1,3}[.):])", "", text) if text[0] in "*_" else text
     listed = False
     for _ in range(4):
@@ -231,7 +227,7 @@ def _line(raw: str, named: re.Pattern[str]) -> Line | None:
         text = text[mark.end() :]
         text = text.removeprefix("** ").removeprefix("__ ")
     text = _unmarked(text)
-    return Line(text, listed=listed, heading=heading) if re.search(r"\w", text) or named.match(text) else None
+    return AnswerLine(text, listed=listed, heading=heading) if re.search(r"\w", text) or named.match(text) else None
 
 
 def _unmarked(text: str) -> str:
@@ -242,19 +238,19 @@ def _unmarked(text: str) -> str:
     return " ".join(text.split())
 
 
-def _row(raw: str, heading: bool) -> Line | None:
+def _row(raw: str, heading: bool) -> AnswerLine | None:
     """Returns a table's row as one line: the cell that is a description, else all that are no number."""
     cells = [_unmarked(cell) for cell in raw.strip().strip("|").split("|")]
     cells = [cell for cell in cells if re.search(r"[^\W\d]", cell)]
     photos = [cell for cell in cells if _BEGINS.match(cell)]
     if not cells:
         return None
-    return Line(
+    return AnswerLine(
         ", ".join(photos or cells), listed=True, heading=heading and not photos, whole=raw.rstrip().endswith("|")
     )
 
 
-def _goes_on(last: Line, line: Line, named: re.Pattern[str]) -> bool:
+def _goes_on(last: AnswerLine, line: AnswerLine, named: re.Pattern[str]) -> bool:
     """Returns whether a line is the rest of the one before, which was wrapped."""
     if last.heading or line.heading or line.listed or last.whole or last.text.endswith(_ENDS):
         return False

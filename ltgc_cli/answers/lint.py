@@ -7,12 +7,10 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from ltgc_cli.answers import clip_tokens, school, unseen
 from ltgc_cli.answers import phrases as p
-from ltgc_cli.answers import school, unseen
-from ltgc_cli.answers.spelling import MASK, features, masked, names, stems
-from ltgc_cli.prompts import drawn
-from ltgc_cli.stages import tokens
-from ltgc_cli.stages.near import Words, words
+from ltgc_cli.answers.spelling import MASK, Words, features, masked, names, stems, words
+from ltgc_cli.prompts import image_prompt
 
 Mark = Literal[
     "wrong class",
@@ -33,12 +31,12 @@ class Rule(NamedTuple):
 
     fatal: bool
     """A description with it is dropped."""
-    says: str
+    reason: str
     """The reason that a dropped description gets."""
 
 
 RULES: dict[Mark, Rule] = {
-    # An image drawn from it would be of something else.
+    # An image generated from it would be of something else.
     "wrong class": Rule(True, "names another class"),
     # It says what a description should say, and describes nothing.
     "placeholder echo": Rule(True, "echoes the template's placeholders"),
@@ -46,13 +44,13 @@ RULES: dict[Mark, Rule] = {
     "class taken as a subject": Rule(True, "takes the word class for a school class"),
     # What is missing cannot be known, and image models make something of half a sentence.
     "truncated": Rule(True, "is cut off"),
-    # The classifier learns from photos: a drawing of the class is another domain.
+    # The classifier learns from photos: a painting of the class is another domain.
     "medium leaked": Rule(True, "shows the class in another medium"),
     # Sounds, smells and reputation alone: no image can show them.
     "nothing visible": Rule(True, "names nothing that can be seen"),
-    # Something that no image shows, beside features that one does: harmless in a drawing, weaker as C_y.
+    # Something that no image shows, beside features that one does: harmless in a generated image, weaker as C_y.
     "non-visual": Rule(False, "names something that cannot be seen"),
-    # It can still be drawn; what was only a phrase ("appears to be") has been taken out before.
+    # An image can still be made of it; what was only a phrase ("appears to be") has been taken out before.
     "hedging": Rule(False, "is not sure of what it says"),
     # CLIP and Stable Diffusion read the beginning of it.
     "over 77 tokens": Rule(False, "is longer than CLIP reads"),
@@ -66,7 +64,7 @@ def lint(
 ) -> tuple[Mark, ...]:
     """Returns the marks of a Template-1 sentence about the class `name`, in the order of the table.
 
-    `others` are the words (`near.words`) of descriptions that it must not repeat.
+    `others` are the words (`spelling.words`) of descriptions that it must not repeat.
 
     >>> lint("A photo of the class crane, perhaps in a marsh.", "crane", "crane")
     ('hedging',)
@@ -77,20 +75,21 @@ def lint(
 
 @lru_cache(maxsize=1024)  # a description is marked when it is read, and again when its record is made
 def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tuple[Mark, ...]:
-    said = features(text, name)
-    stem = stems(said)
-    visible = unseen.seen(said, name)
+    about = features(text, name)
+    stem = stems(about)
+    visible = unseen.seen(about, name)
     found: dict[Mark, bool] = {
         "wrong class": _of_another_class(text, name, subject, synonyms),
-        "placeholder echo": echoes(said),
-        "class taken as a subject": not school.MAY_TEACH.isdisjoint(stem) and school.of_a_class(said, name),
+        "placeholder echo": echoes(about),
+        "class taken as a subject": not school.MAY_TEACH.isdisjoint(stem) and school.of_a_class(about, name),
         "truncated": broken_off(text),
-        "medium leaked": not _MAY_PAINT.isdisjoint(stem) and _in_another_medium(said, name),
-        "nothing visible": bool(said) and not visible,
-        "non-visual": bool(visible) and unseen.names_unseen(said, name),
-        "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(said) is not None,
-        # what is drawn has no other words than these
-        "over 77 tokens": tokens.may_be_over(f"{text} {subject}") and tokens.over(drawn(text, name, subject)),
+        "medium leaked": not _MAY_PAINT.isdisjoint(stem) and _in_another_medium(about, name),
+        "nothing visible": bool(about) and not visible,
+        "non-visual": bool(visible) and unseen.names_unseen(about, name),
+        "hedging": not _MAY_HEDGE.isdisjoint(stem) and _HEDGE.search(about) is not None,
+        # an image is generated from these words alone
+        "over 77 tokens": clip_tokens.may_be_over(f"{text} {subject}")
+        and clip_tokens.over(image_prompt(text, name, subject)),
     }
     return tuple(mark for mark in RULES if found.get(mark))
 
@@ -101,7 +100,7 @@ def fatal(marks: Sequence[Mark]) -> str:
     >>> fatal(["hedging", "truncated"]), fatal(["hedging"])
     ('is cut off', '')
     """
-    return next((RULES[mark].says for mark in RULES if mark in marks and RULES[mark].fatal), "")
+    return next((RULES[mark].reason for mark in RULES if mark in marks and RULES[mark].fatal), "")
 
 
 # --- the class
@@ -146,9 +145,8 @@ _ECHO = re.compile(
     rf"\b(?:with|and|(?<=,)|(?<=, )) ?{_BEFORE}distinctive features?\b{_LIKE}"
     rf"|\b(?:in|and|(?<=,)|(?<=, )) ?{_BEFORE}specific scenes?\b{_LIKE}"
     r"|[\[<](?:y|x|class|name|feature|scene|insert|distinctive|specific|object|subject|location"
-    r"|your)\b[^\]>]{0,60}[\]>]"
-    r"|\[\.{2,}\]|\b(?:feature|scene) (?:\d|[xyn])\b|\bclass (?:y|x|name)\b(?! \()|\binsert (?:\w+ )?here\b"
-    r"|\btemplate [12]\b",
+    r"|your)\b[^\]>]{0,60}[\]>]|\[\.{2,}\]|\b(?:feature|scene) (?:\d|[xyn])\b|\bclass (?:y|x|name)\b(?! \()"
+    r"|\binsert (?:\w+ )?here\b|\btemplate [12]\b",
     re.IGNORECASE,
 )
 _MAY_ECHO = p.gate("distinctive feature features scene scenes y x name insert template")
@@ -164,8 +162,7 @@ def echoes(text: str) -> bool:
 _BROKEN_OFF = re.compile(
     # a word that cannot end a sentence, whatever stands behind it, or one that can only where the sentence was closed
     r"(?:\b(?:an?|the|and|or|but|its|their|his|her|very|with|of|from|into|while|which|whose|that is|as|such as"
-    r"|including"
-    r"|featuring)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that)(?:\.{3}|…)?|[-–—(\[{“])$",
+    r"|including|featuring)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that)(?:\.{3}|…)?|[-–—(\[{“])$",
     re.IGNORECASE,
 )
 
@@ -209,9 +206,8 @@ _IN_STYLE = re.compile(
     rf" (?:in|as|on|with|by) (?:an?|the)? ?{_WORDS}"
     rf"(?:{_ART}|acrylics?|oils?|inks?|pastels?|charcoal|pencil|canvas|3d|cgi)\b"
     r"|\b(?:depicted|portrayed) (?:in|as|on) (?:an?|the)? ?" + _WORDS + r"(?:mural|mosaic|tapestry|poster|stamp"
-    r"|print)\b"
-    r"|\bhand[ -]drawn\b|\b(?:computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b|\b3d[ -]render\w*\b"
-    r"|\bcgi\b",
+    r"|print)\b|\bhand[ -]drawn\b|\b(?:computer|digitally)[ -](?:drawn|generated|painted|illustrated)\b"
+    r"|\b3d[ -]render\w*\b|\bcgi\b",
     re.IGNORECASE,
 )
 _MAY_PAINT = p.gate(
@@ -223,19 +219,18 @@ _MAY_PAINT = p.gate(
 )
 
 
-def _in_another_medium(said: str, name: str) -> bool:
+def _in_another_medium(text: str, name: str) -> bool:
     """Returns whether a description shows the class painted, drawn or modelled rather than itself."""
     if _OF_MEDIA.search(name.replace("_", " ")):
         return False
-    return bool(_OF_A_MEDIUM.match(said) or _IN_STYLE.search(said))
+    return bool(_OF_A_MEDIUM.match(text) or _IN_STYLE.search(text))
 
 
 # --- what is not sure
 
 _HEDGE = re.compile(
     r"\b(?:possibly|perhaps|maybe|probably|presumably|apparently|seemingly|potentially|likely|might|could be|may be"
-    r"|may have"
-    r"|appears?|appearing|seems?|seeming(?:ly)?|unclear|not (?:clear|sure|certain)|hard to tell"
+    r"|may have|appears?|appearing|seems?|seeming(?:ly)?|unclear|not (?:clear|sure|certain)|hard to tell"
     r"|difficult to (?:tell|say|determine)|cannot be determined|some (?:kind|sort|type) of|what looks like"
     r"|suggest(?:s|ing) (?:that|it))\b",
     re.IGNORECASE,

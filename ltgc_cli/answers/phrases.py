@@ -17,8 +17,7 @@ def _compiled(*alternatives: str, end: str = r"\b") -> re.Pattern[str]:
 
 
 def gate(words: str) -> frozenset[str]:
-    """Returns the stems of words without one of which a pattern is in no text (`spelling.stems`): it is then not"
-    " tried."""
+    """Returns the stems (`spelling.stems`) of words: a pattern is tried only on a text that has one of them."""
     return frozenset(word[:6] for word in words.split())
 
 
@@ -177,16 +176,13 @@ SCENES = _compiled(
 
 FRAGMENT = re.compile(
     r"(?:with(?!out)|without|in|on|at|by|near|beside|next to|under|beneath|over|above|against|among|amongst|amid"
-    r"|around|inside"
-    r"|outside|along|atop|behind|between|through|from|during|beyond|across|surrounded|perched|nestled|seen|captured"
-    r"|covered"
-    r"|adorned|illuminated|lit|silhouetted|set|framed|bathed|mounted|placed|parked|half|partially|partly|shown|viewed"
-    r"|photographed|dressed|filled|topped"
+    r"|around|inside|outside|along|atop|behind|between|through|from|during|beyond|across|surrounded|perched|nestled"
+    r"|seen|captured|covered|adorned|illuminated|lit|silhouetted|set|framed|bathed|mounted|placed|parked|half"
+    r"|partially|partly|shown|viewed|photographed|dressed|filled|topped"
     r"|(?!spring|king|ring|wing|ceiling|building|clothing|painting|drawing|nothing|something|everything|evening|morning"
     r"|sling|string|bring|including|according|wedding|describing|listing|using|making|nesting|breeding|feeding|lighting"
     r"|setting|camping|fishing|hunting|gardening|[a-z]+ing (?:behaviou?r|conditions|habits|season|grounds?"
-    r"|pattern))[a-z]+ing)"
-    r"\b(?! (?:behaviou?rs?|conditions|habits)\b)",
+    r"|pattern))[a-z]+ing)\b(?! (?:behaviou?rs?|conditions|habits)\b)",
     re.IGNORECASE,
 )
 """How features begin that stand without a name: with …, in …, standing …"""
@@ -196,8 +192,7 @@ FACT = re.compile(
     r"(?:an?|the|one of|native|known|considered|often|usually|typically|commonly|found|also|widely|not|classified"
     r"|member|part of|very|important|popular|called|named)\b(?!\w)"
     r"|\s*(?:can|may|will|would|could|should|might|must|belongs?|lives?|eats?|feeds?|inhabits?|prefers?|was|were|do"
-    r"|does|did"
-    r"|need|refers?|usually|often|typically|generally|commonly|images?|photos?|class(?:es)?)\b",
+    r"|does|did|need|refers?|usually|often|typically|generally|commonly|images?|photos?|class(?:es)?)\b",
     re.IGNORECASE,
 )
 """What is said of a kind of thing rather than of one in a picture, behind its name."""
@@ -210,10 +205,8 @@ SIGHT = re.compile(
 
 PARTS = (
     r"(?:plumage|feathers?|heads?|faces?|eyes?|body|bodies|wings?|beaks?|bills?|tails?|legs?|petals?|leaves|flowers?"
-    r"|blooms?|fur"
-    r"|coat|shell|features?|patterns?|structure|design|surface|texture|silhouette|interior|exterior|facade|skin"
-    r"|scales|fins?"
-    r"|neck|crest|crown|ears?|nose|snout|mouth|teeth|claws?|paws?|horns?|antlers?|stem|trunk|bark|blossoms?|markings?"
-    r"|colou?rs?|spots?|stripes?|shape|handle|wheels?|keys|screen|profile|reflection|shadow)"
+    r"|blooms?|fur|coat|shell|features?|patterns?|structure|design|surface|texture|silhouette|interior|exterior"
+    r"|facade|skin|scales|fins?|neck|crest|crown|ears?|nose|snout|mouth|teeth|claws?|paws?|horns?|antlers?|stem|trunk"
+    r"|bark|blossoms?|markings?|colou?rs?|spots?|stripes?|shape|handle|wheels?|keys|screen|profile|reflection|shadow)"
 )
 """What of the class may be named in its place: "the crane's red crown", but not "the crane's nest"."""

@@ -44,8 +44,7 @@ _MAYBE_PEOPLE = re.compile(
     r"(?:(?:with|featuring|showing) )?(?:(?:an?|the|some|\w+ing|diverse|large|small|young|happy|whole) ){0,3}"
     r"(?:group of|team|crowd|people|adults|children|kids|boys|girls|friends|parents|teens|teenagers|men|women)\b"
     r"|(?:smiling|posing|gathered|(?:sitting|seated) (?:in (?:rows|an? circle)|together|cross-legged)|lined up"
-    r"|dressed|doing|enjoying|practi[cs]ing|preparing|performing"
-    r"|eating|wearing)\b",
+    r"|dressed|doing|enjoying|practi[cs]ing|preparing|performing|eating|wearing)\b",
     re.IGNORECASE,
 )
 """How what is said of people begins; it may be said of an animal or a thing too."""
@@ -83,19 +82,17 @@ MAY_TEACH = p.gate(
     " trainees apprentices participants seniors member members lunch studies assignment assignments raised"
 )
 
-# --- the names that make a school class part of the picture
+# --- the names that make a school class part of the image
 
 _WITH_PUPILS = re.compile(
     # places, vehicles and clothes that have pupils in them, and people, who may be pupils
     r"\b(?:school|class|lectur|student|teach|academ|librar|campus|gown|universit|colleg|kinder|auditor|\blab|gym|play"
-    r"|educat|nursery|cafeteria|scientist|uniform|mortar|theat|dorm|museum|gallery|studio|indoor|outdoor)"
-    r"|(?:room|shop|store|house|hall|station|cent(?:er|re)|park|street|court|field|office|arena|church|temple|yard"
-    r"|plaza|parlou?r|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar|market|dinette|patio"
-    r"|site|area"
-    r"|bridge|beach|forest|mountain|lake|\briver|valley|airport|hotel|hospital|bakery|cafe|kitchen|palace|castle|tower"
-    r"|harbor|factory|village|alley|lobby|corridor|terrace|balcony|ground|bus|car|train|trolley|boat|van|rink"
-    r"|person|people|bab(?:y|ies)"
-    r"|child(?:ren)?|\bm[ae]n|\bwom[ae]n|boys?|girls?|kids?)s?\b",
+    r"|educat|nursery|cafeteria|scientist|uniform|mortar|theat|dorm|museum|gallery|studio|indoor|outdoor)|(?:room"
+    r"|shop|store|house|hall|station|cent(?:er|re)|park|street|court|field|office|arena|church|temple|yard|plaza"
+    r"|parlou?r|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar|market|dinette|patio|site|area"
+    r"|bridge|beach|forest|mountain|lake|\briver|valley|airport|hotel|hospital|bakery|cafe|kitchen|palace|castle"
+    r"|tower|harbor|factory|village|alley|lobby|corridor|terrace|balcony|ground|bus|car|train|trolley|boat|van|rink"
+    r"|person|people|bab(?:y|ies)|child(?:ren)?|\bm[ae]n|\bwom[ae]n|boys?|girls?|kids?)s?\b",
     re.IGNORECASE,
 )
 _BESIDE_PUPILS = re.compile(
@@ -106,7 +103,7 @@ _BESIDE_PUPILS = re.compile(
 )
 
 
-def of_a_class(said: str, name: str) -> bool:
+def of_a_class(text: str, name: str) -> bool:
     """Returns whether what is said of the class `name` is said of a school class.
 
     A thing may stand in a classroom, and be used by a pupil; pupils alone, or twice the school, are another matter.
@@ -114,16 +111,16 @@ def of_a_class(said: str, name: str) -> bool:
     >>> of_a_class("with a cracked screen, in a classroom", "television"), of_a_class("with students", "television")
     (False, True)
     """
-    if _CLASS_DOES.search(said):
+    if _CLASS_DOES.search(text):
         return True
     place = name.replace("_", " ").replace("/", " ")
     if _WITH_PUPILS.search(place):
         return False
-    said = _IN_HANDS.sub("", said)
-    if _FIRST.match(said) or _ONLY_PEOPLE.match(said) or _PUPILS_DO.search(said):
+    text = _IN_HANDS.sub("", text)
+    if _FIRST.match(text) or _ONLY_PEOPLE.match(text) or _PUPILS_DO.search(text):
         return True
-    people = _MAYBE_PEOPLE.match(said)
-    schooling = {word.lower() for word in _SCHOOLING.findall(said, people.end() if people else 0)}
+    people = _MAYBE_PEOPLE.match(text)
+    schooling = {word.lower() for word in _SCHOOLING.findall(text, people.end() if people else 0)}
     if _BESIDE_PUPILS.search(place):
         return bool(people and schooling)
-    return bool(_ANYWHERE.search(said) or _AT_SCHOOL.match(said)) or len(schooling) > (0 if people else 1)
+    return bool(_ANYWHERE.search(text) or _AT_SCHOOL.match(text)) or len(schooling) > (0 if people else 1)

@@ -11,13 +11,13 @@ from ltgc_cli.answers.spelling import MASK, masked, stems, unmasked
 
 FORM = "is not in the form of Template 1"
 TALK = "is talk around the list"
-OTHER = lint.RULES["wrong class"].says
+OTHER = lint.RULES["wrong class"].reason
 UNNAMED = "does not name the class"
 DENIED = "says that the class is not there"
 DOUBT = "is not sure of the class"
 EMPTY = "says nothing of the class"
 
-Found = tuple[str, str] | None
+Reading = tuple[str, str] | None
 """What is said of the class and no reason, or nothing and the reason why; None where a sentence has another form."""
 
 _MARKS = r"[^\w\ue000-\uf8ff]{0,8}_?"
@@ -102,11 +102,11 @@ def rest_of(sentence: str, listed: bool, of: str, names: re.Pattern[str]) -> tup
         return "", DOUBT
     text = text if lead else _ARAFED.sub("a ", p.IN_IMAGE.sub("", text, count=1))
     text = _SEEMS.sub("", text)
-    rest, reason = _said(_Body(text, lead is not None, listed), of)
+    rest, reason = _parsed(_Body(text, lead is not None, listed), of)
     return ("", reason) if reason else (_view(lead) + unmasked(rest, found), "")
 
 
-def _said(body: _Body, of: str) -> tuple[str, str]:
+def _parsed(body: _Body, of: str) -> tuple[str, str]:
     if _SWALLOWED.match(body.text):
         return "", FORM
     for form in (_named, _explicit, _described, _somewhere):
@@ -133,25 +133,25 @@ def captions(piece: str, names: re.Pattern[str]) -> list[str]:
 def _view(lead: re.Match[str] | None) -> str:
     """Returns how a photo is taken, where its beginning says so: ", close-up"."""
     groups = lead.groupdict() if lead else {}
-    said = f"{groups.get('view') or ''} {groups.get('closer') or ''}"
-    found = re.findall(rf"\b{p.VIEWS}\b", said, re.IGNORECASE) if said.strip() else []
+    words = f"{groups.get('view') or ''} {groups.get('closer') or ''}"
+    found = re.findall(rf"\b{p.VIEWS}\b", words, re.IGNORECASE) if words.strip() else []
     if lead and not found and re.search(r"close-?up", lead[0], re.IGNORECASE):
         found = ["close-up"]
     return "".join(f", {word.lower()}" for word in found)
 
 
-def _named(body: _Body) -> Found:
+def _named(body: _Body) -> Reading:
     """The name comes first: "a photo of a crane, tall", "Crane: tall"."""
     named = _NAMED.match(body.text)
     if not named:
         return None
     rest = _AGAIN.sub("", body.text[named.end() :])
-    if body.led or _pictures(rest):
+    if body.led or _is_caption(rest):
         return rest, ""
     return "", FORM if re.search(r"\w", rest) else EMPTY
 
 
-def _explicit(body: _Body) -> Found:
+def _explicit(body: _Body) -> Reading:
     """It speaks of "the class", with something else before its name or in its place: "the class Crane Bird (crane)"."""
     explicit = _EXPLICIT.match(body.text) if body.led else None
     if not explicit:
@@ -172,20 +172,20 @@ def _explicit(body: _Body) -> Found:
     return (f", {before.strip(' ,-')}" if re.search(r"\w", before) else "") + _joined(rest), ""
 
 
-def _described(body: _Body) -> Found:
+def _described(body: _Body) -> Reading:
     """Words that describe come before the name: "a tall grey crane in a marsh"."""
     found = _DESCRIBED.match(body.text)
     if not found or not _describe(found["adjectives"]) or not (body.led or found["article"] or body.listed):
         return None
     rest = body.text[found.end() :]
-    if not body.led and not _pictures(rest):
+    if not body.led and not _is_caption(rest):
         return None
     words = found["adjectives"].strip(" ,")
     words = words if body.led or found["article"] else words[0].lower() + words[1:]
     return f", {words}" + _joined(rest), ""
 
 
-def _somewhere(body: _Body) -> Found:
+def _somewhere(body: _Body) -> Reading:
     """The name comes later: "a man playing an accordion" describes the class all the same."""
     name = re.search(MASK, body.text)
     if not name:
@@ -227,6 +227,6 @@ def _describe(words: str) -> bool:
     return not re.search(r"\w \w+ing,?\s*$|\band\s*$", words)
 
 
-def _pictures(rest: str) -> bool:
-    """Returns whether what follows a name could stand below a picture: facts of its kind do not."""
+def _is_caption(rest: str) -> bool:
+    """Returns whether what follows a name could stand below an image: facts of its kind could not."""
     return bool(re.search(r"\w", rest)) and (not p.FACT.match(rest) or bool(p.SIGHT.match(rest)))

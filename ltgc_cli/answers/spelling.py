@@ -20,7 +20,11 @@ _ENDINGS = (
     (r"$", "(?:e?s)?"),
 )
 _SPELLINGS = ((r"gr[ae]y$", "gr[ae]y"), (r"ou?r$", "ou?r"), (r"(theat|cent|fib|lit)(?:er|re)$", r"\1(?:er|re)"))
+_COMMON = frozenset(
+    ["a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "its", "of", "on", "or", "the", "to", "with"]
+)
 
+Words = frozenset[str]
 
 MASK = "[\ue000-\uf8ff]"
 """A name in a masked text: a character of Unicode's private use."""
@@ -68,9 +72,9 @@ def forms(name: str, subject: str, synonyms: Sequence[str]) -> set[str]:
         found |= set(re.split(r"\s*[,;]\s+", form))
     for form in [*found]:
         found.add(re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", form))
-        place = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
-        if len(place) > 1 or "/" in form:  # church/indoor
-            found |= {*place[:1], " ".join(reversed(place))}
+        parts = [part for part in re.split("/|[-_ ](?=(?:in|out)door$)", form) if len(part) > 2]
+        if len(parts) > 1 or "/" in form:  # church/indoor
+            found |= {*parts[:1], " ".join(reversed(parts))}
         if re.fullmatch(r"[^\W_]+_[^\W_]+", form):  # mountain_snowy
             found.add(" ".join(reversed(form.split("_"))))
         if re.fullmatch(r"[A-Z][a-z]{2,}[ _][a-z]{3,}", form):  # T. rufus
@@ -120,6 +124,15 @@ def features(text: str, name: str) -> str:
     start = f"A photo of the class {name}"
     rest = text[len(start) :] if text.startswith(start) else text
     return rest.strip(" ,.;:")
+
+
+def words(text: str, name: str) -> Words:
+    """Returns the words that carry a description's features, without order or case.
+
+    >>> sorted(words("A photo of the class crane, standing in a marsh.", "crane"))
+    ['marsh', 'standing']
+    """
+    return frozenset(re.findall(r"\w+", features(text, name).lower())) - _COMMON
 
 
 @lru_cache(maxsize=64)  # the same sentence is asked about by one pattern after another

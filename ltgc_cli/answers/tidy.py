@@ -7,10 +7,10 @@ import re
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.spelling import stems
 
-Table = list[tuple[re.Pattern[str], str]]
+Replacements = list[tuple[re.Pattern[str], str]]
 
 
-def _table(*rows: tuple[str, str]) -> Table:
+def _replacements(*rows: tuple[str, str]) -> Replacements:
     return [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in rows]
 
 
@@ -18,7 +18,7 @@ _SOMETHING = (
     r"(?:\s*(?::|-|–|—|\()\s*|\s+(?:like|such as|including|include|of|being|are|is|featuring)\s+)"
     r"(?=\w)(?!the class|this class|class\b)"
 )
-_SPECIFIC = _table(
+_SPECIFIC = _replacements(
     # "with distinctive features such as a red cap" names one, unlike the bare words of the template
     (
         r"\b(?:with |featuring |showing |showcasing |and )?(?:its |their |the )?(?:\w+ )?distinctive features?"
@@ -46,7 +46,7 @@ _ENCLOSED = re.compile(r"^([\s,:–-]*)\(([^()]{3,})\)\.?$")
 _TWICE = re.compile(r"\b(with|in|on|at|a|an|the|and|of) \1\b", re.IGNORECASE)
 
 _BE = r"(?:is|are|was|were)"
-_LEADING = _table(
+_LEADING = _replacements(
     # how a sentence goes on after the name of the class, and how a description does
     (rf"{_BE} (?:shown|seen|captured|depicted|pictured|displayed|featured|photographed) ", ""),
     (r"(?:can|could|may) be (?:seen|observed|found) ", ""),
@@ -73,7 +73,7 @@ _ING = {
 _FINITE = re.compile(rf"({'|'.join(_ING)})\b(?! of\b)", re.IGNORECASE)
 
 _APPEARS = r"(?:appears?|seems?|looks)"
-_HEDGES = _table(
+_HEDGES = _replacements(
     (r",? (?:but|although|though) (?:it is|it['’]s) (?:hard|difficult) to (?:tell|say|see)[^.]*", ""),
     (rf"\bwhat {_APPEARS} (?:to be|like) ", ""),
     (rf"(^|[,;] ?(?:and |but )?|\band |\bwith )(?:which |that |it |they )?{_APPEARS} to be ", r"\1"),
@@ -105,10 +105,9 @@ _NOTHING = (
     "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
     " different many several unique distinct distinctive specific typical characteristic etc so on feature features"
     " characteristics scene scenes setting settings appearance image photo picture class interesting beautiful"
-    " attractive"
-    " stunning striking remarkable notable special amazing wonderful impressive look looks condition"
-    " conditions environment environments background backgrounds location locations context contexts place places angle"
-    " angles pose poses lighting"
+    " attractive stunning striking remarkable notable special amazing wonderful impressive look looks condition"
+    " conditions environment environments background backgrounds location locations context contexts place places"
+    " angle angles pose poses lighting"
 )
 _SAY_NOTHING = frozenset(_NOTHING.split())
 

@@ -1,4 +1,4 @@
-"""Takes out of a description what no picture can show: sounds, smells, tastes, and what the class is known for."""
+"""Takes out of a description what no image can show: sounds, smells, tastes, and what the class is known for."""
 
 from __future__ import annotations
 
@@ -24,23 +24,19 @@ _BESIDE = re.compile(
 """What is sensed in one breath with something that is seen."""
 _UNSEEN = re.compile(
     rf"\b(?:{_THING}|fragran\w+|scents?|aromas?|aromatic|odou?rs?|stench|(?:smells?|tastes?) (?:of|like)"
-    r"|(?:sweet|rich|strong|bold|nutty|sour|bitter|unique|distinctive|delicious|crisp) (?:\w+ )?"
-    r"(?:smells?|tastes?|flavou?rs?)"
-    r"|melod(?:y|ies|ic|ious)\w*|birdsongs?|chirp(?:s|ing)? sounds?|sounds? (?:of|like|that|fill\w*|echo\w*|it)"
-    r"|(?:\w+ing|loud|soft|deep) (?:\w+ )?sounds?|noises?|noisy|echo(?:es|ing)"
-    r"|to the touch|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)"
-    r"|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+|friendl(?:y|iness) (?:nature|temperament|disposition"
-    r"|demeanor)"
-    r"|symboli[sz]\w*|symbol of|evok(?:es|ing)|represent(?:s|ing)|(?:un)?able to|capable of|important|hearing"
-    r"|night vision|battery life|communicat(?:es|ing)|(?:cultural|historical|religious|ecological|economic|commercial)"
-    r" (?:significance|importance|value)"
-    r"|(?:named|called) (?:after|for)|first described|discovered by|described by|invented by|manufactured by|native to"
+    r"|(?:sweet|rich|strong|bold|nutty|sour|bitter|unique|distinctive|delicious|crisp) (?:\w+ )?(?:smells?|tastes?"
+    r"|flavou?rs?)|melod(?:y|ies|ic|ious)\w*|birdsongs?|chirp(?:s|ing)? sounds?|sounds? (?:of|like|that|fill\w*"
+    r"|echo\w*|it)|(?:\w+ing|loud|soft|deep) (?:\w+ )?sounds?|noises?|noisy|echo(?:es|ing)|to the touch"
+    r"|feels? (?:soft|smooth|rough|warm|cool|cold|silky|like)|personalit(?:y|ies)|temperament|loyal\w*|intelligen\w+"
+    r"|friendl(?:y|iness) (?:nature|temperament|disposition|demeanor)|symboli[sz]\w*|symbol of|evok(?:es|ing)"
+    r"|represent(?:s|ing)|(?:un)?able to|capable of|important|hearing|night vision|battery life|communicat(?:es|ing)"
+    r"|(?:cultural|historical|religious|ecological|economic|commercial) (?:significance|importance|value)|(?:named"
+    r"|called) (?:after|for)|first described|discovered by|described by|invented by|manufactured by|native to"
     r"|endemic to|endangered|threatened|lifespan|life span|medicinal|nutri\w+|vitamins?|caffeine|useful for"
-    r"|popular (?:among|with|for|in|as|around|choice)|famous for"
-    r"|renowned for|well[ -]known|known (?:for|as|to)|considered|belongs to|members? of the (?:\w+ )?(?:family|genus"
-    r"|species)"
-    r"|widely (?:used|cultivated|distributed)|commonly (?:used|known|called)|(?:rich|long) history|life cycle"
-    r"|migrat(?:ion|ory) (?:patterns?|habits?)|diet)\b",
+    r"|popular (?:among|with|for|in|as|around|choice)|famous for|renowned for|well[ -]known|known (?:for|as|to)"
+    r"|considered|belongs to|members? of the (?:\w+ )?(?:family|genus|species)|widely (?:used|cultivated|distributed)"
+    r"|commonly (?:used|known|called)|(?:rich|long) history|life cycle|migrat(?:ion|ory) (?:patterns?|habits?)"
+    r"|diet)\b",
     re.IGNORECASE,
 )
 MAY_UNSEE = p.gate(
@@ -62,27 +58,27 @@ _VISIBLE_FAME = re.compile(
 _CLAUSE = re.compile(r"([,;.!?] )")
 
 
-def seen(said: str, name: str) -> str:
-    """Returns what a picture can show of a description, empty where it is nothing. Clauses between commas stay or go.
+def seen(text: str, name: str) -> str:
+    """Returns what an image can show of a description, empty where it is nothing. Clauses between commas stay or go.
 
     >>> seen("with a red cap and a varied call, in a marsh", "crane")
     'with a red cap, in a marsh'
     """
-    if not names_unseen(said, name):
-        return said
-    said = _BESIDE.sub("", said)
-    whole = _SENSED_THING.sub(lambda thing: thing[0].replace(",", ""), _VISIBLE_FAME.sub("with its ", said))
+    if not names_unseen(text, name):
+        return text
+    text = _BESIDE.sub("", text)
+    whole = _SENSED_THING.sub(lambda thing: thing[0].replace(",", ""), _VISIBLE_FAME.sub("with its ", text))
     parts = _CLAUSE.split(whole)
     joints, clauses = ["", *parts[1::2]], parts[::2]
     kept = [joint + clause for joint, clause in zip(joints, clauses, strict=True) if not _unseen(clause)]
-    text = re.sub(r"^(?:[,;.!?] )?(?:and |but )?", "", "".join(kept))
-    return text if re.search(r"\w", re.sub(r"\b(?:and|it|is|with)\b", "", text)) else ""
+    left = re.sub(r"^(?:[,;.!?] )?(?:and |but )?", "", "".join(kept))
+    return left if re.search(r"\w", re.sub(r"\b(?:and|it|is|with)\b", "", left)) else ""
 
 
-def names_unseen(said: str, name: str) -> bool:
-    """Returns whether a description names something that no picture shows, other than the class itself."""
-    may = not MAY_UNSEE.isdisjoint(stems(said))
-    return may and _UNSEEN.search(said) is not None and not _UNSEEN.search(name)
+def names_unseen(text: str, name: str) -> bool:
+    """Returns whether a description names something that no image shows, other than the class itself."""
+    may = not MAY_UNSEE.isdisjoint(stems(text))
+    return may and _UNSEEN.search(text) is not None and not _UNSEEN.search(name)
 
 
 def _unseen(clause: str) -> bool:

@@ -1,210 +1,177 @@
 """What `ltgc cache prune` deletes, what that is worth, and in which order: killed half-way, it leaves a whole store.
 
-Artifacts go before the answers that they were made from, answers before the pictures that they name. A picture goes
+Artifacts go before the answers that they were made from, answers before the images that they name. An image goes
 only when no answer and no artifact names it, so nothing that is kept ever points to nothing.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import msgspec
 
-from ltgc_cli.cache.contents import artifacts, folders, megabytes
-from ltgc_cli.cache.entries import DAY, Choice, Kept, answers, read
-from ltgc_cli.cache.verify import SHA256, named, verify
+from ltgc_cli.cache.info import megabytes
+from ltgc_cli.cache.verify import verify
+from ltgc_cli.cache.walk import DAY, NAMED, Part, Stored, fits, named_in, walk
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.usage import UsageSum
 from ltgc_cli.ports import request_name
-from ltgc_cli.store import Row, Store
+from ltgc_cli.settings import CachePrune, Choice
+from ltgc_cli.store import Store
+from ltgc_cli.text import counted
+from ltgc_cli.usage import UsageSum
 
-What = Literal["answers", "artifacts", "checkpoints", "unused", "damaged"]
-_AT_ONCE = 1000
-"""Answers that are deleted in one transaction."""
-_TEMPORARY = ".tmp-"
-"""What files are called while they are written; a run that was killed leaves one."""
-_PICTURE = re.compile(r'"sha256":\s*"([0-9a-f]{64})"')
-_LINKS = ("answers", "objects", "artifacts", "checkpoints")
-
-
-class Doomed(NamedTuple):
-    """What is to be deleted. Artifacts are their lines; their notes go with them."""
-
-    answers: dict[int, str]
-    """Keys by row number."""
-    artifacts: list[Path]
-    checkpoints: list[Path]
-    objects: list[Path]
-    said: list[str]
-    """What it is and what it is worth, in lines for a person."""
+_AT_ONCE = 1000  # answers that are deleted in one transaction
+_WORDS = {"Question": "answers", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
+# What is deleted, in the order in which it goes.
+_REMARKS = {
+    "artifacts": "made again from the answers when a stage runs again",
+    "answers": "",
+    "damaged answers": "",
+    "checkpoints": "to be trained again, which takes time",
+    "damaged objects": "no longer what was stored; generated, or read from the data, again when it is wanted",
+    "objects": "named by no answer and no artifact of this store; records that you keep elsewhere may name them",
+}
 
 
-def doomed(store: Store, what: frozenset[What], choice: Choice) -> Doomed:
-    """Returns what is to be deleted. Deletes nothing.
+class Deletion(msgspec.Struct):
+    """What is to be deleted for one reason, and what it is worth: what asking again costs, or takes."""
 
-    Raises InputError where a part of the store is a link: nothing outside of the store's folder is deleted.
-    """
-    for name in _LINKS:
-        if (store.folder / name).is_symlink():
-            raise InputError(f"{store.folder / name} is a link; prune deletes nothing outside of the store's folder")
-    damages = verify(store).damages if "damaged" in what else []
-    paths: dict[str, list[Path]] = {"artifact": [], "checkpoint": [], "object": []}
-    for one in damages:
-        if one.path:
-            paths[one.kind].append(one.path)
-    meant = _valued((one.row, one) for one in answers(store, choice)) if "answers" in what else _Valued()
-    bad = {one.row[0] for one in damages if one.row} - meant.rows.keys()
-    damaged = _valued((row, read(row)) for row in store.rows() if row.number in bad) if bad else _Valued()
-    rows = meant.rows | damaged.rows
-    weights = _old_checkpoints(store, choice) if "checkpoints" in what else []
-    weights += paths["checkpoint"]
-    lines = [one.path for one in artifacts(store, choice)] if "artifacts" in what else []
-    lines += paths["artifact"] + _trained(store, weights)
-    files = [*paths["object"]]
-    files += _unused(store, rows, set(lines), choice) if "unused" in what else []
-    unique = Doomed(rows, _unique(lines), _unique(weights), _unique(files), [])
-    kept = ["pictures stay until --unused"] if meant.computed["Drawing"] and "unused" not in what else []
-    said = [*_worth(meant, "answer", kept), *_worth(damaged, "damaged answer"), *_said(unique, set(paths["object"]))]
-    return unique._replace(said=said)
-
-
-def delete(store: Store, doom: Doomed) -> Iterator[int]:
-    """Deletes it, and returns after each step how much went. Stopped after any of them, what is left is whole."""
-    for path in doom.artifacts:
-        path.with_suffix(".json").unlink(missing_ok=True)  # the note first: without it the lines count for nothing
-        yield 0
-        path.unlink(missing_ok=True)
-        yield 1
-    rows = list(doom.answers.items())
-    for start in range(0, len(rows), _AT_ONCE):
-        store.discard(rows[start : start + _AT_ONCE])
-        yield len(rows[start : start + _AT_ONCE])
-    for folder in doom.checkpoints:
-        (folder / "done.json").unlink(missing_ok=True)
-        yield 0
-        shutil.rmtree(folder, ignore_errors=True)
-        yield 1
-    for path in doom.objects:
-        path.unlink(missing_ok=True)
-        yield 1
-
-
-def _old_checkpoints(store: Store, choice: Choice) -> list[Path]:
-    """Returns the checkpoints that are meant; one that may be in training now is not."""
-    now = time.time()
-    found = []
-    for folder in folders(store.folder / "checkpoints"):
-        newest = max((path.lstat().st_mtime for path in [folder, *folder.iterdir()]), default=0.0)
-        if choice.is_old(newest, now) and ((folder / "done.json").exists() or now - newest >= DAY):
-            found.append(folder)
-    return found
-
-
-def _trained(store: Store, weights: Sequence[Path]) -> list[Path]:
-    """Returns mix-train's artifacts that name one of these checkpoints: with them it would not train again."""
-    gone = {folder.name for folder in weights}
-    if not gone:
-        return []
-    return [one.path for one in artifacts(store, Choice(stage="mix-train")) if gone & named(one.path).checkpoints]
-
-
-def _unused(store: Store, rows: dict[int, str], lines: set[Path], choice: Choice) -> list[Path]:
-    """Returns the objects that no answer and no artifact names, but for those that go now.
-
-    What is younger than a day is left: a run stores a picture, or an original, before it has any answer to name it.
-    """
-    # Read as text, for an answer of another version of ltgc names its picture as well.
-    kept = (row.text for row in store.rows() if row.text and row.number not in rows)
-    used = {sha256 for text in kept for sha256 in _PICTURE.findall(text)}
-    for one in artifacts(store):
-        if one.path not in lines:
-            used |= named(one.path).images
-    now = time.time()
-    found = [Path(entry.path) for entry in store.objects() if entry.is_file(follow_symlinks=False)]
-    ours = [path for path in found if SHA256.fullmatch(path.name) or path.name.startswith(_TEMPORARY)]
-    left = [path for folder in folders(store.folder / "artifacts") for path in folder.glob(f"{_TEMPORARY}*")]
-    free = [path for path in ours if path.name not in used] + left
-    ages = ((path, path.lstat().st_mtime) for path in free)
-    return [path for path, then in ages if now - then >= DAY and choice.is_old(then, now)]
-
-
-def _unique(paths: Sequence[Path]) -> list[Path]:
-    return list(dict.fromkeys(paths))
-
-
-# ---- saying
-
-
-class _Valued(msgspec.Struct):
-    """Answers that are to be deleted, and what they are worth: what asking again costs, or takes."""
-
-    rows: dict[int, str] = {}
-    """Keys by row number."""
+    name: str
+    remark: str
+    rows: dict[int, str] = {}  # of answers, the keys by row number
+    paths: list[Path] = []  # of artifacts the lines; their manifests go with them
     size: int = 0
-    bill: UsageSum = msgspec.field(default_factory=UsageSum)
-    computed: Counter[str] = msgspec.field(default_factory=Counter)
-    """By the kind of request, what is computed here, for nothing but time."""
-    unread: int = 0
-    """What cannot be read, so that nobody knows what it cost."""
+    usage: UsageSum = msgspec.field(default_factory=UsageSum)
+    computed: Counter[str] = msgspec.field(default_factory=Counter)  # for nothing but time, by the kind of request
+    unread: int = 0  # answers that cannot be read, so that nobody knows what they cost
 
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.paths)
 
-def _valued(found: Iterable[tuple[Row, Kept | None]]) -> _Valued:
-    value = _Valued()
-    for row, kept in found:
-        value.rows[row.number] = row.key
-        value.size += row.size
-        if kept is None:
-            value.unread += 1
-        elif kept.usage.dollars == 0.0:
-            value.computed[request_name(kept.request)] += 1
+    def add(self, one: Stored) -> None:
+        self.size += one.size
+        if one.row is None:
+            self.paths.append(one.path)
+            return
+        self.rows[one.row.number] = one.name
+        if one.entry is None:
+            self.unread += 1
+        elif one.usage.dollars == 0.0:
+            self.computed[request_name(one.entry.request)] += 1
         else:
-            value.bill.add(kept.usage)
-    return value
+            self.usage.add(one.usage)
+
+    def line(self) -> str:
+        """Returns what it is and what it is worth, for a person."""
+        usage, unread = self.usage, self.unread
+        here = ", ".join(f"{count:,} {_WORDS[kind]}" for kind, count in self.computed.items())
+        worth = {
+            f"{usage.new:,} to buy again, for US dollars: {usage.priced()}": usage.new,
+            f"{usage.unpriced:,} of unknown price": usage.unpriced,
+            f"{here} to compute again, for nothing but time": here,
+            f"{unread:,} that cannot be read, whatever they cost": unread,
+            self.remark: self.remark,
+        }
+        texts = "; ".join(text for text, there in worth.items() if there)
+        return f"{counted(len(self), self.name.removesuffix('s'))} ({megabytes(self.size)} MB): {texts}"
 
 
-def _worth(value: _Valued, name: str, more: Sequence[str] = ()) -> list[str]:
-    """Returns in a line what answers are worth, if there are any."""
-    bill = value.bill
-    worth = [f"{bill.new:,} to buy again, for US dollars: {bill.priced()}"] if bill.new else []
-    worth += [f"{bill.unpriced:,} of unknown price"] if bill.unpriced else []
-    words = {"Question": "answers", "Drawing": "drawings", "Match": "scores", "Rival": "comparisons"}
-    here = ", ".join(f"{count:,} {words[kind]}" for kind, count in value.computed.items())
-    worth += [f"{here} to compute again, for nothing but time"] if here else []
-    worth += [f"{value.unread:,} that cannot be read, whatever they cost"] if value.unread else []
-    return [_line(name, len(value.rows), value.size, "; ".join([*worth, *more]))] if value.rows else []
+def to_delete(store: Store, wanted: CachePrune, choice: Choice) -> list[Deletion]:
+    """Returns what is to be deleted, in the order in which it goes. Deletes nothing.
 
-
-def _said(doom: Doomed, damaged: set[Path]) -> list[str]:
-    """Returns in a line each what else is to be deleted.
-
-    damaged -- the objects that go for that, and not because nothing names them
+    Raises InputError where nothing is named, and where a part of the store is a link.
     """
-    broken = [path for path in doom.objects if path in damaged]
-    unused = [path for path in doom.objects if path not in damaged]
-    parts = [
-        ("artifact", doom.artifacts, "made again from the answers when a stage runs again"),
-        ("checkpoint", doom.checkpoints, "to be trained again, which takes time"),
-        ("damaged object", broken, "no longer what was stored; drawn, or read from the data, again when it is wanted"),
-        (
-            "object",
-            unused,
-            "named by no answer and no artifact of this store; records that you keep elsewhere may name them",
-        ),
-    ]
-    return [_line(name, len(paths), _size(paths), what) for name, paths, what in parts if paths]
+    named = _named(wanted, choice)
+    for folder in ("answers", "objects", "artifacts", "checkpoints"):
+        if (store.folder / folder).is_symlink():
+            raise InputError(f"{store.folder / folder} is a link; prune deletes nothing outside of the store's folder")
+    found = {name: Deletion(name, remark) for name, remark in _REMARKS.items()}
+    going: set[int | Path] = set()
+
+    def add(name: str, one: Stored) -> None:
+        place = one.row.number if one.row else one.path
+        if place not in going:
+            going.add(place)
+            found[name].add(one)
+
+    parts: list[Part] = ["answers", "artifacts", "checkpoints"]
+    for one in walk(store, *(part for part in parts if part in named)):
+        new = time.time() - one.time < DAY
+        in_training = one.part == "checkpoints" and new and not (one.path / "done.json").exists()
+        if fits(choice, one) and not in_training:
+            add(one.part, one)
+    for one, _ in verify(store).damages if "damaged" in named else ():
+        name = f"damaged {one.part}"
+        if one.part != "database":
+            add(name if name in found else one.part, one)
+    # With its artifact a checkpoint that is gone would not be trained again.
+    weights = {path.name for path in found["checkpoints"].paths}
+    for one in walk(store, "artifacts") if weights else ():
+        if one.stage == "mix-train" and weights & named_in(one.path):
+            add("artifacts", one)
+    if "unused" in named:
+        images = _images(store, going)
+        for one in walk(store, "objects", "temporary"):
+            # A run stores an image, or an original, before it has any answer to name it.
+            if one.name not in images and time.time() - one.time >= DAY and fits(choice, one):
+                add("objects", one)
+    elif found["answers"].computed["Drawing"]:
+        found["answers"].remark = "images stay until --unused"
+    return [deletion for deletion in found.values() if len(deletion)]
 
 
-def _line(name: str, count: int, size: int, what: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'} ({megabytes(size)} MB): {what}"
+def delete(store: Store, deletions: Sequence[Deletion]) -> Iterator[int]:
+    """Deletes it, and returns after each step how much went. Stopped after any of them, what is left is whole."""
+    try:
+        for one in deletions:
+            rows = iter(one.rows.items())
+            while some := list(islice(rows, _AT_ONCE)):
+                store.discard(some)
+                yield len(some)
+            for path in one.paths:
+                # What marks it as whole goes first: without that the rest counts for nothing.
+                if one.name == "artifacts":
+                    path.with_suffix(".json").unlink(missing_ok=True)
+                elif one.name == "checkpoints":
+                    (path / "done.json").unlink(missing_ok=True)
+                yield 0
+                if one.name == "checkpoints":
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+                yield 1
+    except OSError as error:
+        raise InputError(f"{error.filename or store.folder}: {error.strerror}; run again to go on") from None
 
 
-def _size(paths: Sequence[Path]) -> int:
-    """Returns the bytes of files, and of all files in folders."""
-    every = [file for path in paths for file in ([*path.rglob("*")] if path.is_dir() else [path])]
-    return sum(file.lstat().st_size for file in every if file.is_symlink() or file.is_file())
+def _named(wanted: CachePrune, choice: Choice) -> set[str]:
+    """Returns what is to be deleted: answers, where only a choice is given. Raises InputError for a useless choice."""
+    named = {name for name in ("answers", "artifacts", "checkpoints", "unused", "damaged") if getattr(wanted, name)}
+    if not named and choice == Choice():
+        raise InputError(
+            "say what to delete: answers by --stage, --model or --older-than, or --artifacts, --checkpoints, --unused, "
+            "--damaged"
+        )
+    named = named or {"answers"}
+    if (choice.model or choice.class_) and "answers" not in named:
+        raise InputError("--model chooses answers; name --answers too, or leave it out")
+    if choice.stage and not named & {"answers", "artifacts"}:
+        raise InputError("--stage chooses answers and artifacts; name --answers or --artifacts too, or leave it out")
+    if choice.older_than is not None and named == {"damaged"}:
+        raise InputError("--damaged deletes all that is damaged; leave --older-than out")
+    return named
+
+
+def _images(store: Store, going: set[int | Path]) -> set[str]:
+    """Returns the images that an answer or an artifact names, but for those that go now."""
+    # Read as text: an answer of another version of ltgc names its image as well.
+    kept = (row.text.encode() for row in store.rows() if row.text and row.number not in going)
+    images = {sha256.decode() for text in kept for sha256 in NAMED.findall(text)}
+    for one in walk(store, "artifacts"):
+        images |= named_in(one.path) if one.path not in going else set()
+    return images

@@ -1,49 +1,71 @@
-"""A record of the store with everything that it was made from, found in the artifacts by its id or its image."""
+"""What `ltgc cache show` shows: a list of answers or artifacts; or one record with everything that it was made from."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from ltgc_cli import records
-from ltgc_cli.cache.contents import artifacts
-from ltgc_cli.cache.entries import Kept, read
+from ltgc_cli import manifest, records
+from ltgc_cli.cache.walk import Stored, answer, fits, walk
 from ltgc_cli.console import Branch
-from ltgc_cli.engine import cents
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import GeneratedImage, Usage, request_name, unpriced
+from ltgc_cli.ports import GeneratedImage, Usage, unpriced
 from ltgc_cli.records import Made, Record
-from ltgc_cli.store import Row, Store
+from ltgc_cli.settings import Choice
+from ltgc_cli.store import Store
+from ltgc_cli.text import cents
 
 _ID = re.compile(rb'"id":\s*"([^"\\]{1,80})"')
 _SHORTEST = 4
-_GENERATIONS = 50
-"""Steps that a record is followed back; a road has six."""
-_NAMED = 5
-"""Candidates that are named where an id is not enough."""
+_GENERATIONS = 50  # steps that a record is followed back; a whole pipeline has six
+_NAMED = 5  # candidates that are named where an id is not enough
+_FACTS = ("class", "origin", "of", "verdict", "method", "name", "group", "value", "shot", "count")
+_TEXTS = ("sense", "text", "reason")
+
+Shown = tuple[list[str], list[Branch]]  # a line of JSON for each record, for programs, and trees for people
 
 
-class Found(NamedTuple):
-    """A record, and the artifact that it is in."""
-
-    record: Record
-    artifact: Path
+# ---- the list
 
 
-class Shown(NamedTuple):
-    """What was asked for, with the records that they were made from, by id, and those that were made from them."""
+def answers(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
+    """Returns the answers that are meant, in the order stored; dollars are None where the price is not known."""
+    for one in (one for one in walk(store, "answers") if fits(choice, one)):
+        about = {"kind": "answer", "key": one.name, "stage": one.stage, "model": one.model, "subject": one.subject}
+        tokens = one.usage.prompt_tokens + one.usage.completion_tokens
+        yield about | {"tokens": tokens, "dollars": one.usage.dollars, "bytes": one.size, "stored": _utc(one.time)}
 
-    asked: list[Found]
-    ancestors: dict[str, Found]
-    children: list[Found]
+
+def artifacts(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
+    """Returns the artifacts that are meant, the newest first."""
+    for one in (one for one in _newest(store) if fits(choice, one)):
+        known = manifest.read(one.path)
+        about = {"kind": "artifact", "stage": one.stage, "path": str(one.path), "whole": known is not None}
+        made = {"kinds": known.kinds if known else {}, "dollars": known.dollars if known else None}
+        yield about | made | {"bytes": one.path.stat().st_size, "made": _utc(one.time)}
 
 
-def show(store: Store, name: str, *, children: bool) -> Shown | list[Kept]:
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _newest(store: Store) -> list[Stored]:
+    """Returns the artifacts that have lines, the newest first."""
+    found = [one for one in walk(store, "artifacts") if one.path.is_file() and not one.path.is_symlink()]
+    return sorted(found, key=lambda one: one.time, reverse=True)
+
+
+# ---- one
+
+
+def show(store: Store, name: str, *, children: bool) -> Shown:
     """Returns the records under an id, or with an image, or the answers under a key; a prefix of each is enough.
 
     Artifacts are read from the newest on, as lines of bytes, of which only those that matter are parsed.
@@ -51,184 +73,124 @@ def show(store: Store, name: str, *, children: bool) -> Shown | list[Kept]:
     """
     if len(name) < _SHORTEST or '"' in name:
         raise InputError(f"{name!r}: give an id, a key or an image's sha256, or at least {_SHORTEST} characters of it")
-    keys = [key for key, _ in zip(store.sorted_keys(name), range(_NAMED), strict=False)]
-    if len(keys) > 1:
-        raise _ambiguous(name, "keys", keys)
-    if keys:
-        found = _answers(store, lambda row: row.key == keys[0])
-        if not found:
-            raise InputError(f"answer {keys[0][:12]} is damaged; `ltgc cache verify` says what to do")
-        return found
-    files = [one.path for one in artifacts(store)]
-    asked = _asked(files, name)
+    if rows := list(islice(store.sorted_rows(name), _NAMED)):
+        return _shown_answers([answer(_only(name, "keys", {row.key: row for row in rows}))])
+    paths = [one.path for one in _newest(store)]
+    home, asked = _asked(paths, name)
     if asked:
-        ancestors = _ancestors(files, asked)
-        return Shown(asked, ancestors, _children(asked) if children else [])
-    naming = _answers(store, lambda row: f'"{name}' in (row.text or ""))
-    drawn = [kept for kept in naming if isinstance(kept.answer, GeneratedImage) and kept.answer.sha256.startswith(name)]
-    if not drawn:
+        # What a record was made from is in its own artifact most of the time: stages hand on what they read.
+        ancestors = _ancestors([home, *paths], asked)
+        return _shown_records(asked, ancestors, _children(home, asked) if children else [])
+    entries = ((one, one.entry.answer) for one in walk(store, "answers") if one.entry)
+    images = [one for one, said in entries if isinstance(said, GeneratedImage) and said.sha256.startswith(name)]
+    if not images:
         raise InputError(
-            f"{name}: no record, answer or picture of {store.folder} begins so; `ltgc cache ls` lists the answers, "
+            f"{name}: no record, answer or image of {store.folder} begins so; `ltgc cache show` lists the answers, "
             "and records have their `id` in every line"
         )
-    return drawn
+    return _shown_answers(images)
 
 
-def lines(shown: Shown | list[Kept]) -> Iterator[str]:
-    """Returns it for programs: each record once, as it lies in its artifact, what was asked for first."""
-    if isinstance(shown, list):
-        for kept in shown:
-            data = {"kind": "answer", "key": kept.row.key, **msgspec.json.decode(kept.row.text or "{}")}
-            yield json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    else:
-        every = [*shown.asked, *shown.ancestors.values(), *shown.children]
-        seen: set[str] = set()
-        for record in (found.record for found in every):
-            if record.id not in seen:
-                yield records.dump(record)
-            seen.add(record.id)
+def _only(name: str, what: str, found: Mapping[str, Any]) -> Any:
+    """Returns what is under the name, or else under the only one that there is. Raises InputError for several."""
+    if name not in found and len(found) > 1:
+        more = ", …" if len(found) >= _NAMED else ""
+        named = ", ".join(one[:16] for one in sorted(found)[:_NAMED])
+        raise InputError(f"{name}: several {what} begin so: {named}{more}")
+    return found.get(name) or next(iter(found.values()))
 
 
-def trees(shown: Shown | list[Kept]) -> list[Branch]:
-    """Returns it for people: below each record what it was made from, and at the end what was made from it."""
-    if isinstance(shown, list):
-        return [_answer(kept) for kept in shown]
-    seen: set[str] = set()
-    roots = [_branch(found.record, shown.ancestors, seen, 0) for found in shown.asked]
-    if shown.children:
-        roots.append(Branch(["made from it"], [Branch(_said(found.record), []) for found in shown.children]))
-    return roots
+def _asked(paths: Sequence[Path], name: str) -> tuple[Path, list[Record]]:
+    """Returns the newest artifact that has any, and its records: one of this id, or all with this image."""
+    part = b'"' + json.dumps(name, ensure_ascii=False)[1:-1].encode()
+    for path in paths:
+        found = {record.id: record for record in _records(path, lambda line: part in line)}
+        if ids := {id: record for id, record in found.items() if id.startswith(name)}:
+            return path, [_only(name, "ids", ids)]
+        images: dict[str, list[Record]] = {}
+        for record in found.values():
+            earlier = [step.sha256 for step in getattr(record, "history", ())]
+            for sha256 in {getattr(record, "sha256", ""), *earlier}:
+                images.setdefault(sha256, []).append(record)
+        if images := {sha256: named for sha256, named in images.items() if sha256.startswith(name)}:
+            return path, _only(name, "images", images)
+    return Path(), []
 
 
-# ---- finding
-
-
-def _answers(store: Store, meant: Callable[[Row], bool]) -> list[Kept]:
-    return [kept for row in store.rows() if meant(row) and (kept := read(row))]
-
-
-def _asked(files: Sequence[Path], name: str) -> list[Found]:
-    """Returns the records of the newest artifact that has any: one of this id, or all with this image."""
-    part = json.dumps(name, ensure_ascii=False)[1:-1].encode()
-    for path in files:
-        found = {one.record.id: one for one in _parsed(path, (line for line in _lines(path) if b'"' + part in line))}
-        if name in found:
-            return [found[name]]
-        by_id = [one for one in found.values() if one.record.id.startswith(name)]
-        if len(by_id) > 1:
-            raise _ambiguous(name, "ids", [one.record.id for one in by_id])
-        if by_id:
-            return by_id
-        images = {sha256 for one in found.values() for sha256 in _images(one.record) if sha256.startswith(name)}
-        if len(images) > 1:
-            raise _ambiguous(name, "images", sorted(images))
-        if images:
-            return [one for one in found.values() if images & set(_images(one.record))]
-    return []
-
-
-def _images(record: Record) -> list[str]:
-    """Returns the images, or the checkpoint, that a record is about: of drawings also those before the last."""
-    earlier = [step.sha256 for step in getattr(record, "history", ())]
-    return [sha256 for sha256 in (getattr(record, "sha256", ""), *earlier) if sha256]
-
-
-def _ancestors(files: Sequence[Path], asked: Sequence[Found]) -> dict[str, Found]:
-    known: dict[str, Found] = {}
-    looked_for: set[str] = set()
-    first = asked[0].artifact
-    order = [first, *(path for path in files if path != first)]
-    wanted = {parent for found in asked for parent in found.record.parents}
+def _ancestors(paths: Sequence[Path], asked: Sequence[Record]) -> dict[str, Record]:
+    """Returns by id everything that records were made from, each from the first file that has it."""
+    known: dict[str, Record] = {}
+    wanted = {parent for record in asked for parent in record.parents}
     for _ in range(_GENERATIONS):
-        wanted -= looked_for
-        if not wanted:
-            break
-        looked_for |= wanted
-        new = _located(order, wanted)
+        new: dict[str, Record] = {}
+        for path in paths:
+            if left := {id.encode() for id in wanted - new.keys()}:
+                new |= {record.id: record for record in _records(path, _identified(left))}
         known |= new
-        wanted = {parent for found in new.values() for parent in found.record.parents}
+        wanted = {parent for record in new.values() for parent in record.parents} - known.keys()
     return known
 
 
-def _located(files: Iterable[Path], ids: set[str]) -> dict[str, Found]:
-    """Returns the records of these ids, each from the first file that has it."""
-    found: dict[str, Found] = {}
-    left = {name.encode(): name for name in ids}
-    for path in files:
-        if not left:
-            break
-        named = ((match[1], line) for line in _lines(path) if (match := _ID.search(line)))
-        for one in _parsed(path, (line for name, line in named if name in left)):
-            found.setdefault(one.record.id, one)
-            left.pop(one.record.id.encode(), None)
-    return found
+def _identified(ids: set[bytes]) -> Callable[[bytes], bool]:
+    return lambda line: (id := _ID.search(line)) is not None and id[1] in ids
 
 
-def _children(asked: Sequence[Found]) -> list[Found]:
-    ids = {found.record.id for found in asked}
-    path = asked[0].artifact
-    named = [f'"{name}"'.encode() for name in ids]
-    near = (line for line in _lines(path) if any(name in line for name in named))
-    return [one for one in _parsed(path, near) if ids & set(one.record.parents)]
+def _children(path: Path, asked: Sequence[Record]) -> list[Record]:
+    ids = {record.id for record in asked}
+    quoted = [f'"{id}"'.encode() for id in ids]
+    near = _records(path, lambda line: any(id in line for id in quoted))
+    return [record for record in near if ids & set(record.parents)]
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file
+def _records(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[Record]:
+    """Returns the records of an artifact whose lines are wanted; a damaged one is left to `ltgc cache verify`."""
+    with path.open("rb") as lines:
+        for line in filter(wanted, lines):
+            try:
+                yield records.parse(line.decode())
+            except ValueError:
+                continue
 
 
-def _parsed(path: Path, found: Iterable[bytes]) -> Iterator[Found]:
-    for line in found:
-        try:
-            yield Found(records.parse(line.decode()), path)
-        except ValueError:  # damaged: `ltgc cache verify` says so
-            continue
+def _shown_records(asked: Sequence[Record], ancestors: Mapping[str, Record], children: Sequence[Record]) -> Shown:
+    """Returns each record once, what was asked for first; below each in the tree is what it was made from."""
+    unique: dict[str, Record] = {}
+    for record in [*asked, *ancestors.values(), *children]:
+        unique.setdefault(record.id, record)
+    seen: set[str] = set()
+    trees = [_branch(record, ancestors, seen) for record in asked]
+    if children:
+        trees.append(Branch(["made from it"], [Branch(_facts(record), []) for record in children]))
+    return [records.dump(record) for record in unique.values()], trees
 
 
-def _ambiguous(name: str, what: str, found: Sequence[str]) -> InputError:
-    more = ", …" if len(found) >= _NAMED else ""
-    return InputError(f"{name}: several {what} begin so: {', '.join(one[:16] for one in found[:_NAMED])}{more}")
-
-
-# ---- saying
-
-
-def _branch(record: Record, ancestors: Mapping[str, Found], seen: set[str], depth: int) -> Branch:
+def _branch(record: Record, ancestors: Mapping[str, Record], seen: set[str]) -> Branch:
     """Returns a record above what it was made from; one that was shown before is only named."""
     if record.id in seen:
         return Branch([f"{records.kind_of(record)} {record.id} (shown above)"], [])
     seen.add(record.id)
-    below = [Branch([_round(number, step)], []) for number, step in enumerate(getattr(record, "history", ()))]
+    below = []
+    for number, step in enumerate(json.loads(records.dump(record)).get("history", ())):
+        margin = step.get("margin")
+        nearest = "" if margin is None else f", nearest class {step.get('rival', '')} (margin {margin:.3g})"
+        score = f"score {step['score']:.4g}{nearest}"
+        below.append(Branch([f"image {number}: {score}, {step['sha256'][:12]}: {step['text']}"], []))
     for parent in record.parents:
-        if depth >= _GENERATIONS:
-            below.append(Branch(["…"], []))
-        elif parent in ancestors:
-            below.append(_branch(ancestors[parent].record, ancestors, seen, depth + 1))
-        else:
-            below.append(Branch([f"{parent} (in no artifact of this store)"], []))
-    return Branch(_said(record), below)
+        gone = Branch([f"{parent} (in no artifact of this store)"], [])
+        below.append(_branch(ancestors[parent], ancestors, seen) if parent in ancestors else gone)
+    return Branch(_facts(record), below)
 
 
-_FACTS = ("origin", "of", "verdict", "method", "name", "group", "value", "shot", "count")
-_TEXTS = ("sense", "text", "reason")
-
-
-def _said(record: Record) -> list[str]:
+def _facts(record: Record) -> list[str]:
     """Returns what a record says, in lines: what it is, its text, who made it."""
-    facts = [f"{name} {value}" for name in _FACTS if (value := getattr(record, name, None)) not in (None, "")]
-    score, bar = getattr(record, "score", None), getattr(record, "bar", None)
-    facts += [] if score is None else [f"score {score:.4g}"]
-    facts += [] if bar is None else [f"bar {bar:.4g}"]
-    name = f"class {record.class_}" if record.class_ else ""
-    head = ", ".join(part for part in (f"{records.kind_of(record)} {record.id}", name, *facts) if part)
-    texts = [f"{name}: {value}" for name in _TEXTS if (value := getattr(record, name, ""))]
-    sha256 = getattr(record, "sha256", "")
-    return [
-        head,
-        *texts,
-        *([f"sha256 {sha256}"] if sha256 else []),
-        *([f"made by {made(record.made)}"] if record.made else []),
-    ]
+    data = json.loads(records.dump(record))
+    facts = [f"{name} {data[name]}" for name in _FACTS if data.get(name) not in (None, "")]
+    numbers = {"score": data.get("score"), "threshold": data.get("bar")}
+    facts += [f"{name} {value:.4g}" for name, value in numbers.items() if value is not None]
+    texts = [f"{name}: {data[name]}" for name in _TEXTS if data.get(name)]
+    texts += [f"sha256 {data['sha256']}"] if data.get("sha256") else []
+    texts += [f"made by {made(record.made)}"] if record.made else []
+    return [", ".join([f"{data['kind']} {record.id}", *facts]), *texts]
 
 
 def made(made: Made) -> str:
@@ -246,30 +208,31 @@ def made(made: Made) -> str:
 
 def _paid(model: str, usage: Usage) -> list[str]:
     tokens = usage.prompt_tokens + usage.completion_tokens
-    said = [f"{tokens:,} tokens"] if tokens else []
+    paid = [f"{tokens:,} tokens"] if tokens else []
     if usage.dollars:
-        return [*said, f"${cents(usage.dollars)}"]
-    return [*said, "price unknown"] if unpriced(model, usage) else said
+        return [*paid, f"${cents(usage.dollars)}"]
+    return [*paid, "price unknown"] if unpriced(model, usage) else paid
 
 
-def _round(number: int, step: Any) -> str:
-    rival = f", nearest other class {step.rival} (margin {step.margin:.3g})" if step.margin is not None else ""
-    return f"drawing {number}: score {step.score:.4g}{rival}, {step.sha256[:12]}: {step.text}"
-
-
-def _answer(kept: Kept) -> Branch:
-    """Returns an answer with its question, fields with nothing in them left out."""
-    said = msgspec.to_builtins(kept.answer)
-    answer = _fields(said) if isinstance(said, dict) else [f"score: {said}"]
-    asked = [request_name(kept.request).lower(), *_fields(msgspec.to_builtins(kept.request))]
-    head = ", ".join([f"answer {kept.row.key[:12]} of {kept.stage}", *_paid(kept.request.model, kept.usage)])
-    return Branch([head], [Branch(asked, []), Branch(["answer", *answer], [])])
+def _shown_answers(found: Sequence[Stored]) -> Shown:
+    lines, trees = [], []
+    for one in found:
+        if not one.row or not one.entry:
+            raise InputError(f"answer {one.name[:12]}: {one.error}; `ltgc cache verify` says what to do")
+        line = {"kind": "answer", "key": one.name, **json.loads(one.row.text or "{}")}
+        lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+        asked, said = map(msgspec.to_builtins, one.entry)
+        head = ", ".join([f"answer {one.name[:12]} of {one.stage}", *_paid(one.model, one.usage)])
+        question = Branch([type(one.entry.request).__name__, *_fields(asked)], [])
+        reply = Branch(["answer", *_fields(said if isinstance(said, dict) else {"score": said})], [])
+        trees.append(Branch([head], [question, reply]))
+    return lines, trees
 
 
 def _fields(data: Mapping[str, Any]) -> list[str]:
-    found = []
+    """Returns the fields that have something in them, a line each, longer texts indented."""
+    found: list[str] = []
     for name, value in data.items():
         if value not in (None, "", [], {}) and name != "usage":
-            first, *others = str(value).split("\n")
-            found += [f"{name}: {first}", *(f"  {other}" for other in others)]
+            found += f"{name}: {value}".replace("\n", "\n  ").split("\n")
     return found

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from ltgc_cli import console
-from ltgc_cli.cache.contents import folders
-from ltgc_cli.pipeline.manifest import Done
+from ltgc_cli.cache.walk import SHA256, Part, Stored, named_in, walk
+from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.ports import GeneratedImage
-from ltgc_cli.store import OtherVersion, Row, Store, entry
-
-Kind = Literal["database", "object", "answer", "artifact", "checkpoint"]
-SHA256 = re.compile(r"[0-9a-f]{64}")
+from ltgc_cli.store import OtherVersion, Store
 
 
 class Damage(NamedTuple):
-    """Something that is not what it says."""
+    """Something that is not what it says, and why."""
 
-    kind: Kind
-    name: str
+    found: Stored
     why: str
-    path: Path | None = None
-    """What is to be deleted; of an artifact the lines, and its note with them."""
-    row: tuple[int, str] | None = None
-    """The same of an answer: its number and key."""
+
+    def line(self) -> dict[str, str]:
+        """Returns it as a line of `ltgc cache verify`."""
+        return {"kind": "damage", "what": self.found.part.removesuffix("s"), "name": self.found.name, "why": self.why}
 
 
 class Verified(NamedTuple):
     """How much was checked, by kind, and what is damaged."""
 
-    checked: dict[Kind, int]
+    checked: Counter[Part]
     damages: list[Damage]
-    others: int
-    """Answers among them that another version of ltgc wrote: right ones, for all that this one can tell."""
+    others: int  # answers that another version of ltgc wrote: right ones, for all that this one can tell
 
 
 def verify(store: Store) -> Verified:
@@ -47,115 +43,86 @@ def verify(store: Store) -> Verified:
     What is unfinished (a run that was killed) and what is nobody's is no damage. Nor is an artifact with images that
     were never here: records may come from another store.
     """
-    checked: dict[Kind, int] = {}
+    checked: Counter[Part] = Counter()
     damages: list[Damage] = []
-    others: set[str] = set()
+    others = 0
+    # Objects come first: an answer or an artifact that names one that is lost or damaged is damaged as well.
+    lost: set[str] = set()
+    parts = list(_CHECKS)
+    if unsound := store.sound():
+        damages.append(Damage(Stored("database", "answers/cache.db", Path(), 0, 0.0), unsound))
+        parts.remove("answers")
     with console.progress("cache verify") as progress:
-
-        def look(kind: Kind, found: Iterator[Damage | None]) -> None:
-            for damage in found:
-                checked[kind] = checked.get(kind, 0) + 1
-                damages.extend([damage] if damage else [])
-                progress.advance(status=f"{kind}s, {len(damages):,} damaged")
-
-        look("object", _objects(store))
-        broken = {damage.name for damage in damages}
-        if unsound := store.sound():
-            damages.append(Damage("database", "answers/cache.db", unsound))
-        else:
-            look("answer", _answers(store, broken, others))
-        look("artifact", _artifacts(store, broken))
-        look("checkpoint", _checkpoints(store))
-    return Verified(checked, damages, len(others))
+        for one in walk(store, *parts):
+            if one.part == "checkpoints" and not (one.path / "done.json").is_file():
+                continue  # without it training goes on there
+            checked[one.part] += 1
+            others += isinstance(one.error, OtherVersion)
+            if why := _CHECKS[one.part](store, one, lost):
+                damages.append(Damage(one, why))
+            progress.advance(status=f"{one.part}, {len(damages):,} damaged")
+    return Verified(checked, damages, others)
 
 
-def _objects(store: Store) -> Iterator[Damage | None]:
-    for found in store.objects():
-        path = Path(found.path)
-        if SHA256.fullmatch(found.name) and path == store.object_path(found.name):
-            why = _unlike(path, found.name)
-            yield Damage("object", found.name, why, path) if why else None
+def _object(store: Store, one: Stored, lost: set[str]) -> str:
+    if why := _unlike(one.path, one.name):
+        lost.add(one.name)
+    return why
 
 
-def _answers(store: Store, broken: set[str], others: set[str]) -> Iterator[Damage | None]:
-    """Returns what is wrong with each answer; pictures that are not there are added to what is broken.
-
-    The keys of those of another version of ltgc are added to the others.
-    """
-    for row in store.rows():
-        try:
-            why = _wrong(store, row, broken)
-        except OtherVersion:
-            why = ""
-            others.add(row.key)
-        yield Damage("answer", row.key[:12], why, row=(row.number, row.key)) if why else None
-
-
-def _wrong(store: Store, row: Row, broken: set[str]) -> str:
-    if row.text is None:
-        return "it holds what ltgc never writes (a pickle?)"
-    try:
-        answer = entry(row.key, row.text).answer
-    except OtherVersion:
-        raise
-    except ValueError as error:
-        return str(error)
-    if not isinstance(answer, GeneratedImage):
+def _answer(store: Store, one: Stored, lost: set[str]) -> str:
+    """Returns what is wrong with an answer; an image that is not there is added to those that are lost."""
+    if one.entry is None:
+        return "" if isinstance(one.error, OtherVersion) else str(one.error)
+    image = one.entry.answer
+    if not isinstance(image, GeneratedImage):
         return ""
-    if not SHA256.fullmatch(answer.sha256):
-        return "its picture has no name"
-    if answer.sha256 not in broken and not store.object_path(answer.sha256).is_file():
-        broken.add(answer.sha256)
-    return f"its picture {answer.sha256[:12]} is lost" if answer.sha256 in broken else ""
+    if not SHA256.fullmatch(image.sha256):
+        return "its image has no name"
+    if not store.object_path(image.sha256).is_file():
+        lost.add(image.sha256)
+    return f"its image {image.sha256[:12]} is lost" if image.sha256 in lost else ""
 
 
-def _artifacts(store: Store, broken: set[str]) -> Iterator[Damage | None]:
-    for folder in folders(store.folder / "artifacts"):
-        stems = {path.with_suffix("") for path in folder.iterdir() if path.suffix in (".json", ".jsonl")}
-        for stem in sorted(stem for stem in stems if not stem.name.startswith(".")):
-            path = stem.with_suffix(".jsonl")
-            why = _wrong_lines(path, broken)
-            yield Damage("artifact", f"{folder.name}/{stem.name[:12]}", why, path) if why else None
-
-
-def _wrong_lines(path: Path, broken: set[str]) -> str:
-    note = path.with_suffix(".json")
+def _artifact(store: Store, one: Stored, lost: set[str]) -> str:
+    path = one.path.with_suffix(".json")
     try:
-        done = msgspec.json.decode(note.read_bytes(), type=Done) if note.is_file() else None
-    except msgspec.DecodeError as error:
-        return f"its note cannot be read ({error})"
-    if path.is_symlink() or not path.is_file():
-        return "its note is there, and its lines are not"
-    if done and done.output and (why := _unlike(path, done.output)):
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest) if path.is_file() else None
+    except (OSError, ValueError, RecursionError) as error:
+        return f"its manifest cannot be read ({error})"
+    if one.path.is_symlink() or not one.path.is_file():
+        return "its manifest is there, and its lines are not"
+    if manifest and manifest.output and (why := _unlike(one.path, manifest.output)):
         return why
-    lost = sorted(named(path).images & broken) if broken else []
-    return f"it names the picture {lost[0][:12]}, which is lost" if lost else ""
+    named = sorted(named_in(one.path) & lost) if lost else []
+    return f"it names the image {named[0][:12]}, which is lost" if named else ""
 
 
-class _Files(msgspec.Struct):
-    files: dict[str, str]
-
-
-def _checkpoints(store: Store) -> Iterator[Damage | None]:
-    for folder in folders(store.folder / "checkpoints"):
-        note = folder / "done.json"
-        if note.is_file():  # without it training goes on there
-            why = _wrong_files(folder, note)
-            yield Damage("checkpoint", folder.name[:12], why, folder) if why else None
-
-
-def _wrong_files(folder: Path, note: Path) -> str:
+def _checkpoint(store: Store, one: Stored, lost: set[str]) -> str:
     try:
-        files = msgspec.json.decode(note.read_bytes(), type=_Files).files
-    except msgspec.DecodeError as error:
+        files = msgspec.json.decode((one.path / "done.json").read_bytes(), type=_Trained).files
+    except (OSError, ValueError, RecursionError) as error:
         return f"its done.json cannot be read ({error})"
     for name, sha256 in files.items():
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             return f"its done.json names {name!r}"
-        if why := _unlike(folder / name, sha256):
+        if why := _unlike(one.path / name, sha256):
             return why
     return ""
+
+
+class _Trained(msgspec.Struct):
+    """As much of a checkpoint's done.json as is checked."""
+
+    files: dict[str, str]  # sha256 by name
+
+
+_CHECKS: dict[Part, Callable[[Store, Stored, set[str]], str]] = {
+    "objects": _object,
+    "answers": _answer,
+    "artifacts": _artifact,
+    "checkpoints": _checkpoint,
+}
 
 
 def _unlike(path: Path, sha256: str) -> str:
@@ -163,53 +130,17 @@ def _unlike(path: Path, sha256: str) -> str:
     if path.is_symlink() or not path.is_file():
         return f"{path.name[:12]} is missing or no plain file"
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"{path.name[:12]} cannot be read ({error.strerror})"
-    return "" if found == sha256 else f"the bytes of {path.name[:20]} are not those that were stored"
+        return "" if sha256_file(path) == sha256 else f"the bytes of {path.name[:20]} are not those that were stored"
+    except InputError as error:
+        return f"it cannot be read ({error})"
 
 
-# ---- what records name
-
-
-class Named(NamedTuple):
-    """What the lines of an artifact name: images, and checkpoints, by their sha256."""
-
-    images: set[str]
-    checkpoints: set[str]
-
-
-class _Step(msgspec.Struct):
-    sha256: str = ""
-
-
-class _Line(msgspec.Struct):
-    """As much of a record as names something."""
-
-    kind: str = ""
-    sha256: str = ""
-    original: str = ""
-    history: list[_Step] = []
-
-
-_line = msgspec.json.Decoder(_Line)
-
-
-def named(path: Path) -> Named:
-    """Returns what an artifact names."""
-    found = Named(set(), set())
-    with path.open("rb") as lines:
-        for line in lines:
-            if b'sha256"' not in line:
-                continue
-            try:
-                one = _line.decode(line)
-            except (msgspec.MsgspecError, RecursionError):
-                continue
-            if one.kind == "checkpoint":
-                found.checkpoints.add(one.sha256)
-            else:
-                found.images.update((one.sha256, one.original, *(step.sha256 for step in one.history)))
-    found.images.discard("")
-    return found
+def mend(damages: Sequence[Damage], cache_dir: Path | None) -> str:
+    """Returns what mends a store."""
+    if any(one.part == "database" for one, _ in damages):
+        return (
+            "move its folder `answers` away, and `ltgc cache import` what was exported, or save what `sqlite3 cache.db "
+            ".recover` finds"
+        )
+    where = f" --cache-dir {cache_dir}" if cache_dir else ""
+    return f"ltgc cache prune --damaged{where} deletes it, and the next run asks for it again"

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+import sys
 
 from ltgc_cli import console
-from ltgc_cli.cli import app
-from ltgc_cli.cli import options as o
-from ltgc_cli.errors import InputError, nearest
+from ltgc_cli.cli.app import app
+from ltgc_cli.cli.flags import command
+from ltgc_cli.config import Config
+from ltgc_cli.settings import Cost, Input, Output
 
-BY = ("stage", "model", "class")
 
-
-@app.command()
-def cost(
-    by: Annotated[
-        list[str] | None,
-        typer.Option("--by", metavar="stage|model|class", help="What to sum by; repeatable [stage and model]."),
-    ] = None,
-    input: o.Input = None,
-    output: o.Output = None,
-    json: o.Json = False,
-) -> None:
+@command(app)
+def cost(config: Config) -> None:
     """Sum up what the records of a stream cost, by stage, model and class.
 
     Reads records of any kind, those of a --dry-run too. Writes metric records; on a terminal a table. Asks nobody.
@@ -34,38 +22,19 @@ def cost(
     ltgc cost --by class -i filtered.jsonl
     ltgc describe --data birds/ --lmm gpt-4o --dry-run | ltgc extend --llm gpt-4o --dry-run | ltgc cost
     """
-    import sys
+    from ltgc_cli.pipeline.streams import Streams, reading, writing
+    from ltgc_cli.records import dump
+    from ltgc_cli.usage import metrics, rows, sums
 
-    from ltgc_cli.pipeline.usage import metrics, rows, sums
-    from ltgc_cli.records import dump, read
-
-    if not input and sys.stdin.isatty():
-        raise InputError("cost has nothing to read: pipe records into it, or give -i FILE")
-    groups = by or ["stage", "model"]
-    for name in groups:
-        if name not in BY:
-            raise InputError(f"--by {name}: one of {', '.join(BY)} is wanted{nearest(name, BY)}")
-    with input.open("rb") if input else sys.stdin.buffer as stream:
-        found = sums(read(stream, str(input or "stdin")), groups)
-    if output or json or not console.is_terminal():
-        text = "".join(dump(metric) + "\n" for metric in metrics(found, groups))
-        _write(text, output)
+    groups = config[Cost].by or ("stage", "model")
+    streams = Streams(config[Input].input, config[Output].output, config[Output].json)
+    with reading(streams, "cost") as given:
+        found = sums(given, groups)
+    with writing(streams) as write:
+        for metric in metrics(found, groups):
+            write(f"{dump(metric)}\n".encode())
     if not found:
         console.notice("cost: nothing in the stream cost anything: what embedded and local models do is free")
-    if not output and not json:
+    if not streams.output and not streams.json:
         columns = (*groups, "records", "tokens in", "tokens out", "US dollars")
         console.table("", columns, rows(found), stream=None if console.is_terminal() else sys.stderr)
-
-
-def _write(text: str, output: Path | None) -> None:
-    import sys
-
-    from ltgc_cli.store import write_atomically
-
-    if output:
-        try:
-            write_atomically(output, text.encode())
-        except OSError as error:
-            raise InputError(f"{output}: {error.strerror}") from None
-    else:
-        sys.stdout.write(text)

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
-
 from ltgc_cli import console
-from ltgc_cli.cli import app
-from ltgc_cli.cli import flags as f
-from ltgc_cli.cli import options as o
+from ltgc_cli.cli.app import app
+from ltgc_cli.cli.flags import command
+from ltgc_cli.config import Config
+from ltgc_cli.settings import Export, Input, Storage
 
 
-@app.command()
-def export(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for the images and the class table.")],
-    format: Annotated[
-        Literal["imagefolder", "list", "metadata"],
-        typer.Option(
-            help="imagefolder: a folder for each label, empty ones too; list: `path label` lines; "
-            "metadata: Hugging Face's metadata.jsonl."
-        ),
-    ] = "imagefolder",
-    input: o.Input = None,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> None:
+@command(app)
+def export(config: Config) -> None:
     """Write the generated images of a stream to a new folder, with their class table (classes.csv).
 
-    Reads class and image records, and the pictures in the store. Asks nobody.
+    Reads class and image records, and the images in the store. Asks nobody.
 
-    Files are named by their hashes. Labels are those of the stream: a folder is called by its label, and there is one
-    for every label from 0 on, so that the place of a folder in a listing is its label too.
+    Files are named by their hashes. Labels are those of the stream: a folder is named by its label, and there is one
+    for every label from 0 on, so that the position of a folder in a listing is its label too.
 
     \b
-    ltgc export -i filtered.jsonl --out drawn/
-    ltgc export -i filtered.jsonl --out drawn/ --format list   # for --data drawn/list.txt --classes drawn/classes.csv
+    ltgc export -i filtered.jsonl --out new/
+    ltgc export -i filtered.jsonl --out new/ --format list   # for --data new/list.txt --classes new/classes.csv
     """
-    from ltgc_cli.pipeline import export as writing_out
-    from ltgc_cli.pipeline import stage as runner
+    from ltgc_cli.pipeline import export as exporting
+    from ltgc_cli.pipeline.dry_run import real
+    from ltgc_cli.pipeline.streams import Streams, reading
+    from ltgc_cli.store import Store
 
-    session = f.session(cache_dir, None, quiet)
-    with runner.reading(f.streams(input, None, True), "export") as given:
-        done = writing_out.write_out(runner.real(given), session.store, out, format)
-    console.notice(f"export: {done.images:,} images of {done.classes:,} classes in {out}, with classes.csv")
+    with reading(Streams(config[Input].input), "export") as given:
+        done = exporting.export(real(given), Store(config[Storage].folder), config[Export])
+    console.notice(
+        f"export: {done.images:,} images of {done.classes:,} classes in {config[Export].out}, with classes.csv"
+    )
     if done.repeated:
         console.notice(f"export: {done.repeated:,} images were there twice in a class, and are written once")

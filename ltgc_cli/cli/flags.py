@@ -1,179 +1,146 @@
-"""From a command's flags to what its plan needs, and the plan's run on the command's streams."""
+"""From settings to flags: a command takes a `Config`, and its flags are the settings that `settings.COMMANDS` lists."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any, get_origin
 
-from ltgc_cli import console
-from ltgc_cli.errors import InputError
-from ltgc_cli.ports import ImageFormat
-from ltgc_cli.stages.settings import Style
+import typer
+from typer.core import TyperCommand, TyperOption
 
-if TYPE_CHECKING:
-    from ltgc_cli.learn.datasets import Source
-    from ltgc_cli.pipeline.session import Asking, Limits, Session
-    from ltgc_cli.pipeline.stage import Plan, Streams
-    from ltgc_cli.pipeline.usage import UsageSum
-    from ltgc_cli.stages.verdicts import Verdicts
+from ltgc_cli import console, settings_file
+from ltgc_cli.cli import completion
+from ltgc_cli.config import Config, command_settings, configure
+from ltgc_cli.settings import Setting
 
-
-class Ran(NamedTuple):
-    """What a command did; `app` turns it into the exit status."""
-
-    artifact: Path | None
-    """The whole output; None after a dry run, and in a process that only helps another."""
-    exit_code: int = 0
-    dollars: float = 0.0
-    """What this run paid."""
-    would_ask: Mapping[tuple[str, str], UsageSum] = {}
-    """What a dry run found that it would ask, by purpose and model."""
+_ALL = "ltgc.help_all"
+"""Said of a context whose help shows everything."""
 
 
-_from_python: ContextVar[bool] = ContextVar("from_python", default=False)
+def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable[[Callable[..., Any]], Any]:
+    """Returns a decorator that registers a function of a Config, and of what Typer parameters it has besides.
+
+    settings -- the entry of COMMANDS, where it is not called as the command is (`cache`)
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        named = name or function.__name__.strip("_").replace("_", "-")
+        listed = command_settings(settings or named)
+
+        def run(ctx: typer.Context, **values: Any) -> Any:
+            typed = {one: values.pop(one) for one in listed}
+            given = {one: value for one, value in typed.items() if _is_typed(ctx, one)}
+            config = _configured(settings or named, given)
+            console.configure(quiet=bool(config.get("quiet")))
+            return function(config, **({"ctx": ctx} if "ctx" in own else {}), **values)
+
+        _, *params = map(_evaluated(function), inspect.signature(function).parameters.values())
+        own = {param.name: param for param in params}
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        others = [param.replace(kind=param.KEYWORD_ONLY) for param in params if param.name != "ctx"]
+        run.__signature__ = inspect.Signature([context, *others, *map(flag, listed.values())])  # type: ignore[attr-defined]
+        run.__annotations__, run.__doc__, run.__name__ = {}, function.__doc__, function.__name__
+        app.command(named, cls=Command)(run)
+        return function
+
+    return register
 
 
-@contextmanager
-def from_python() -> Iterator[None]:
-    """Within it commands are called as functions: nobody pipes anything in, and nothing is written to stdout."""
-    token = _from_python.set(True)
-    try:
-        yield
-    finally:
-        _from_python.reset(token)
+def _evaluated(function: Callable[..., Any]) -> Callable[[inspect.Parameter], inspect.Parameter]:
+    """Returns what gives a parameter its type for the text of it; the Config's is for type checkers."""
+
+    def evaluated(param: inspect.Parameter) -> inspect.Parameter:
+        text = param.annotation
+        typed = isinstance(text, str) and text != "Config"
+        return param.replace(annotation=eval(text, function.__globals__)) if typed else param
+
+    return evaluated
 
 
-def default_folder() -> Path:
-    """Returns where the store lies unless --cache-dir, LTGC_CACHE_DIR or ltgc.toml says otherwise."""
-    return Path(os.path.expanduser("~")) / ".ltgc"
+def _is_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
-def session(
-    cache_dir: Path | None, record: Path | None, quiet: bool, limits: Limits | None = None, *, half_price: bool = False
-) -> Session:
-    from ltgc_cli.pipeline.session import NO_LIMITS, Session
-
-    console.configure(quiet=quiet)
-    return Session(cache_dir or default_folder(), record, limits or NO_LIMITS, half_price=half_price)
+def _configured(command: str, given: dict[str, Any]) -> Config:
+    """Returns the settings; `run` reads the settings file itself, for it may be another one."""
+    return configure(command, given, {} if command == "run" else (settings_file.load() or {}).get(command.split()[0]))
 
 
-def limits(dry_run: bool, max_cost: float | None, max_calls: int | None, price: str | None) -> Limits:
-    from ltgc_cli.pipeline.session import Limits
-
-    if max_cost is not None and math.isnan(max_cost):  # typer's own check lets it pass
-        raise InputError("--max-cost nan: a number of US dollars is wanted")
-    return Limits(dry_run=dry_run, max_cost=max_cost, max_calls=max_calls, price=price)
-
-
-def asking(
-    workers: int, api_base: str | None, limit: float, max_tokens: int | None, image_size: int | None = None
-) -> Asking:
-    from ltgc_cli.pipeline.session import Asking
-
-    return Asking(workers=workers, api_base=api_base, limit=limit, max_tokens=max_tokens, image_size=image_size)
-
-
-def drawing(
-    lora: str | None, device: str | None, dtype: str | None, compile: bool, slicing: bool, api_base: str | None
-) -> dict[str, Any]:
-    """Returns how a text-to-image model is loaded."""
-    return {
-        "lora": lora,
-        "device": device,
-        "dtype": dtype,
-        "compile": compile,
-        "slicing": slicing,
-        "api_base": api_base,
-    }
-
-
-def style(
-    width: int | None,
-    height: int | None,
-    steps: int | None,
-    guidance: float | None,
-    negative: str,
-    seed: int,
-    scheduler: str | None,
-    from_original: float | None,
-    format: ImageFormat,
-) -> Style:
-    """Returns how pictures are drawn."""
-    return Style(
-        width=width,
-        height=height,
-        steps=steps,
-        guidance=guidance,
-        negative=negative,
-        seed=seed,
-        scheduler=scheduler,
-        strength=from_original,
-        format=format,
+def flag(one: Setting) -> inspect.Parameter:
+    """Returns a setting as a Typer parameter. What is typed stays text: `configure` reads it, as it does ltgc.toml."""
+    several = get_origin(one.base) is tuple
+    kind: Any = list[str] if several else one.base if one.base in (bool, Path) else str
+    shown = "|".join(one.choices) or {int: "N", float: "NUMBER"}.get(one.base, "TEXT")
+    option = typer.Option(
+        *_names(one),
+        help=one.help,
+        metavar=None if one.base is bool else one.known("metavar") or shown,
+        envvar=one.known("env") or None,
+        show_envvar=False,
+        rich_help_panel=one.kind.GROUP,
+        autocompletion=completion.values_of(one),
+    )
+    default = None if several or one.default is None else one.default if one.base is bool else str(one.default)
+    return inspect.Parameter(
+        one.name, inspect.Parameter.KEYWORD_ONLY, default=default or None, annotation=Annotated[kind | None, option]
     )
 
 
-def streams(input: Path | None, output: Path | None, json: bool, *, own: bool = False) -> Streams:
-    """Returns where lines come from and go to. `own`: the command makes its first records itself."""
-    from ltgc_cli.pipeline.stage import Streams
-
-    if own and input:
-        raise InputError("give either -i FILE or the flag that names the classes or the data, not both")
-    return Streams(input, output, json, silent=_from_python.get())
+def _names(one: Setting) -> list[str]:
+    """Returns the flags as typer wants them: one that is on by default can be turned off, no other one has a --no-…"""
+    if one.base is bool and one.default:
+        return [name if "/" in name else f"{name}/--no-{name.lstrip('-')}" for name in one.flags]
+    return list(one.flags)
 
 
-def prompts(path: Path | None):  # type: ignore[no-untyped-def]  # prompts imports msgspec; loaded when asked
-    from ltgc_cli import prompts
+class Command(TyperCommand):
+    """A command whose help has its flags in groups, and shows what few people need with --help-all only."""
 
-    return prompts.load(path)
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [*super().get_params(ctx), _HELP_ALL]
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        advanced = set() if ctx.meta.get(_ALL) else _advanced(self)
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if param.name not in advanced and (record := param.get_help_record(ctx)):
+                argument = param.param_type_name == "argument"
+                heading = "Arguments" if argument else getattr(param, "rich_help_panel", None) or "Options"
+                groups.setdefault(heading, []).append(record)
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
-def verdicts(path: Path | None) -> Verdicts | None:
-    """Returns what a person said of drawings, None where no file is named."""
-    if path is None:
-        return None
-    from ltgc_cli.review import verdict_file
-
-    return verdict_file.load(path)
-
-
-def source(data: str, root: Path | None, classes: Path | None) -> Source:
-    """Returns the data set that a command's flags name."""
-    from ltgc_cli.learn.datasets import Source
-
-    return Source(data, root, classes)
-
-
-def nothing_piped() -> bool:
-    """Returns whether there is no stream to read: a person sits there, or a program calls."""
-    import sys
-
-    return _from_python.get() or sys.stdin.isatty()
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        hidden = 0 if ctx.meta.get(_ALL) else len(_advanced(self))
+        more = f"{hidden} more options: {ctx.command_path} --help-all. " if hidden else ""
+        formatter.write_paragraph()
+        formatter.write_text(f"{more}Exit status: {ctx.find_root().command_path} --help.")
 
 
-def finish(plan: Plan, streams: Streams, session: Session, then: Callable[[Path], None] | None = None) -> Ran:
-    """Returns what the run did, once its plan ran, its lines are written and a person has seen a table.
+def _advanced(command: Any) -> set[str]:
+    try:
+        settings = command_settings(command.name)
+    except KeyError:  # a command of a group
+        return set()
+    return {name for name, one in settings.items() if one.known("advanced")}
 
-    then -- what is done with the artifact at the end
-    """
-    from ltgc_cli.cli import show as view
-    from ltgc_cli.learn import processes
-    from ltgc_cli.pipeline import stage as runner
 
-    if session.rehearsal:
-        runner.rehearse(plan, streams, session)
-        return Ran(None, would_ask=session.rehearsal.lines)
-    if processes.rank():
-        runner.follow(plan, streams, session)
-        return Ran(None)
-    result = runner.execute(plan, streams, session)
-    if console.is_terminal() and not (streams.output or streams.json or streams.silent):
-        view.show(result.artifact, plan.stage)
-        console.notice(f"{plan.stage}: all of it is in {result.artifact}")
-    if then:
-        then(result.artifact)
-    return Ran(result.artifact, result.done.exit_code, session.meter.dollars)
+def _show_all(ctx: Any, param: Any, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta[_ALL] = True
+        typer.echo(ctx.get_help())
+        ctx.exit()
+
+
+_HELP_ALL = TyperOption(
+    param_decls=["--help-all"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_all,
+    help="Show all options.",
+)

@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from ltgc_cli import console
-from ltgc_cli.cli import SETTINGS_FILE, app
-from ltgc_cli.cli import flags as f
-from ltgc_cli.cli import options as o
-from ltgc_cli.cli.language import describe, reflect
+from ltgc_cli import console, settings_file
+from ltgc_cli.cli.app import app
+from ltgc_cli.cli.flags import command
+from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
+from ltgc_cli.settings import Data, Init, Storage
 
 if TYPE_CHECKING:
     from ltgc_cli.learn.datasets import Dataset, Source
-    from ltgc_cli.pipeline.forecast import Line, Models
+    from ltgc_cli.pipeline.forecast import Forecast
     from ltgc_cli.records import Class
 
 _NAMED = 6
 """Classes named as examples."""
-_TAIL: str = inspect.signature(describe).parameters["tail"].default
-_K: int = inspect.signature(reflect).parameters["k"].default
 
 
-@app.command()
-def init(
-    ctx: typer.Context,
-    data: o.Data,
-    root: o.Root = None,
-    classes: o.Classes = None,
-    test: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Test images [the test split of the data itself].")
-    ] = None,
-    tail: Annotated[
-        str, typer.Option(help="Classes with fewer training images than this are tail classes; or: few (20).")
-    ] = _TAIL,
-    lmm: o.Lmm = "embedded",
-    llm: o.Llm = "embedded",
-    t2i: o.T2i = "embedded",
-    clip: o.Clip = "embedded",
-    k: Annotated[int, typer.Option("-k", min=1, help="Descriptions per tail class, K_y.")] = _K,
-    price: o.Price = None,
-    max_cost: o.MaxCost = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file that is written.")] = (
-        SETTINGS_FILE
-    ),
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> None:
+@command(app)
+def init(config: Config, ctx: typer.Context) -> None:
     """Look at a data set, say what is rare in it and what it will cost, and write ltgc.toml for `ltgc run`.
 
     No image is opened and nothing is asked. A file that is there already is never overwritten.
@@ -63,60 +37,50 @@ def init(
       --clip ViT-B-32/laion2b_s34b_b79k
     """
     from ltgc_cli.learn import datasets
-    from ltgc_cli.pipeline import forecast
-    from ltgc_cli.pipeline import generate as plans
+    from ltgc_cli.pipeline import forecast, generate
     from ltgc_cli.pipeline.class_table import class_record
 
-    console.configure(quiet=quiet)
-    if output.exists():
-        raise InputError(f"{output} is there already; edit it, move it away, or write another with -o FILE")
-    source = f.source(data, root, classes)
-    below = plans.tail_below(tail)
+    settings = config[Init]
+    source = generate.source_of(config)
+    if source is None:
+        raise InputError("init needs --data")
+    if settings.output.exists():
+        raise InputError(f"{settings.output} is there already; edit it, move it away, or write another with -o FILE")
+    below = generate.tail_below(settings.tail)
     train = datasets.open_data(source, "train")
     table = [class_record(info, below) for info in train.classes]
-    about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, test)]
-    models = forecast.Models(lmm, llm, t2i, clip, price)
-    lines = forecast.forecast(train, below, models, k, cache_dir or f.default_folder(), _usual(ctx))
-    about += _priced(lines, models, sum(cls.tail for cls in table), k)
+    about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
+    models = {"lmm": settings.lmm, "llm": settings.llm, "t2i": settings.t2i, "clip": settings.clip}
+    values = {**models, "k": settings.k, "price": settings.price, "cache_dir": config[Storage].folder}
+    found = forecast.forecast(train, below, values)
+    about += _priced(found, models, sum(cls.tail for cls in table), settings.k)
     for line in about:
         console.notice(line)
-    _tables(train, lines)
+    _tables(train, found)
+    data = config[Data]
     chosen = {
-        **{("describe", name): ctx.params[name] for name in ("data", "root", "classes", "tail", "lmm")},
+        **{("describe", name): getattr(data, name) for name in ("data", "root", "classes")},
         # Where it comes from LTGC_CACHE_DIR, that says so to every command anyway.
-        ("describe", "cache_dir"): cache_dir if _typed(ctx, "cache_dir") else None,
-        **{("extend", name): ctx.params[name] for name in ("llm", "price")},
-        **{("run", name): ctx.params[name] for name in ("test", "max_cost")},
-        ("render", "t2i"): t2i,
-        ("filter", "clip"): clip,
-        ("reflect", "k"): k,
+        ("describe", "cache_dir"): config.given.get("cache_dir"),
+        **{("describe", name): getattr(settings, name) for name in ("tail", "lmm")},
+        **{("extend", name): getattr(settings, name) for name in ("llm", "price")},
+        **{("run", name): getattr(settings, name) for name in ("test", "max_cost")},
+        ("render", "t2i"): settings.t2i,
+        ("filter", "clip"): settings.clip,
+        ("reflect", "k"): settings.k,
         ("eval", "zero_shot"): True,
     }
-    _write(output, ctx, chosen, about)
-    again = "" if output == SETTINGS_FILE else f" {output}"
-    console.notice(f"{output} is written: read it, then: ltgc run{again} --dry-run, and: ltgc run{again}")
-
-
-def _typed(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _usual(ctx: typer.Context) -> Any:
-    """Returns what the default of a command's flag is."""
-    commands = ctx.parent.command.commands  # type: ignore[union-attr]
-
-    def default(command: str, name: str) -> Any:
-        return next(param.default for param in commands[command].params if param.name == name)
-
-    return default
+    text = settings_file.text(chosen, ["What `ltgc run` goes by; `ltgc init` wrote it.", *about])
+    _write(settings.output, text)
+    again = "" if settings.output == settings_file.PATH else f" {settings.output}"
+    console.notice(f"{settings.output} is written: read it, then: ltgc run{again} --dry-run, and: ltgc run{again}")
 
 
 def _counted(train: Dataset, table: Sequence[Class], below: int) -> str:
     rare = sorted((cls for cls in table if cls.tail), key=lambda cls: (cls.count or 0, cls.label))
     whole = f"{train.spec}: {len(table):,} classes, {sum(cls.count or 0 for cls in table):,} training images"
     if not rare:
-        return f"{whole}; no class has fewer than {below:,} images, so nothing would be drawn: see --tail"
+        return f"{whole}; no class has fewer than {below:,} images, so nothing would be generated: see --tail"
     return f"{whole}; {len(rare):,} tail classes, with fewer than {below:,} images: {_named(rare, counted=True)}"
 
 
@@ -141,7 +105,7 @@ def _remarks(train: Dataset, table: Sequence[Class]) -> list[str]:
         )
     empty = [cls for cls in table if not cls.count]
     if empty:
-        found.append(f"Classes without a training image, drawn from their names alone: {_named(empty)}.")
+        found.append(f"Classes without a training image, generated from their names alone: {_named(empty)}.")
     return found
 
 
@@ -149,7 +113,7 @@ def _tested(source: Source, test: str | None) -> list[str]:
     """Returns what eval will look at. Raises InputError for test images that are none, or of other classes."""
     from ltgc_cli.learn import datasets
 
-    where = f.source(test, source.root, source.classes) if test else source
+    where = datasets.Source(test, source.root, source.classes) if test else source
     if not test and "test" not in datasets.splits(source):
         return [f"{source.spec} has no test images of its own: ltgc run needs some for eval, --test birds-test/."]
     found = datasets.open_data(where, "test")
@@ -162,52 +126,48 @@ def _tested(source: Source, test: str | None) -> list[str]:
     return [f"Test images: {len(found.items):,}, in {where.spec}."]
 
 
-def _priced(lines: Sequence[Line], models: Models, tail: int, k: int) -> list[str]:
+def _priced(found: Sequence[Forecast], models: Mapping[str, str], tail: int, k: int) -> list[str]:
     """Returns what the run costs, in words."""
-    from ltgc_cli.pipeline.forecast import bill, sampled
-    from ltgc_cli.pipeline.usage import worded
+    from ltgc_cli.pipeline.forecast import sampled, together
+    from ltgc_cli.usage import worded
 
-    if not lines:
+    if not found:
         return []
-    drawn = sum(line.bill.new for line in lines if (line.stage, line.purpose) == ("render", "draw"))
-    language = worded(bill(lines, "describe", "extend", "reflect"))
-    said = [
-        f"What it will cost, about: {language} for describe, extend and reflect; {worded(bill(lines, 'render'))} for "
-        f"{drawn:,} drawings; {worded(bill(lines, 'filter'))} at the most for filter, which has rewritten and redrawn "
-        "what fails."
+    images = sum(one.usage.new for one in found if (one.stage, one.purpose) == ("render", "draw"))
+    language = worded(together(found, "describe", "extend", "reflect"))
+    lines = [
+        f"What it will cost, about: {language} for describe, extend and reflect; {worded(together(found, 'render'))} "
+        f"for {images:,} generated images; {worded(together(found, 'filter'))} at the most for filter, which has "
+        "rewritten and regenerated what fails."
     ]
     if sampled(tail, k) < tail:
-        said.append(f"That is counted up from {sampled(tail, k)} of the {tail:,} tail classes.")
-    unknown = sorted({line.spec for line in lines if line.bill.unpriced})
+        lines.append(f"That is counted up from {sampled(tail, k)} of the {tail:,} tail classes.")
+    unknown = sorted({one.spec for one in found if one.usage.unpriced})
     if unknown:
-        said.append(f"The price of {', '.join(unknown)} is unknown: give --price IN,OUT.")
-    small = [f"--{name}" for name in ("lmm", "llm", "t2i", "clip") if getattr(models, name) == "embedded"]
+        lines.append(f"The price of {', '.join(unknown)} is unknown: give --price IN,OUT.")
+    small = [f"--{name}" for name, spec in models.items() if spec == "embedded"]
     if small:
-        said.append(
+        lines.append(
             f"Embedded models cost nothing, but know written digits and nothing else: {', '.join(small)} name others."
         )
-    return said
+    return lines
 
 
-def _tables(train: Dataset, lines: Sequence[Line]) -> None:
+def _tables(train: Dataset, found: Sequence[Forecast]) -> None:
     from ltgc_cli.learn import checks
     from ltgc_cli.pipeline import forecast
 
     counts = checks.counts_by_shot(train.classes, Counter())
     columns = ("shot", "classes", "training images")
     console.table("", columns, [(shot, f"{classes:,}", f"{images:,}") for shot, classes, images, _ in counts])
-    if lines:
-        console.table("", forecast.COLUMNS, forecast.table(lines))
+    if found:
+        console.table("", forecast.COLUMNS, forecast.table(found))
 
 
-def _write(output: Path, ctx: typer.Context, chosen: Any, about: Sequence[str]) -> None:
-    from ltgc_cli.cli import settings_text
-
-    commands = ctx.parent.command.commands  # type: ignore[union-attr]
-    said = settings_text.text(commands, chosen, ["What `ltgc run` goes by; `ltgc init` wrote it.", *about])
+def _write(output: Path, text: str) -> None:
     try:
         with output.open("x", encoding="utf-8") as file:
-            file.write(said)
+            file.write(text)
     except FileExistsError:
         raise InputError(f"{output} is there already") from None
     except OSError as error:

@@ -5,31 +5,28 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
-from ltgc_cli.engine import cents
-from ltgc_cli.errors import LtgcError, ProviderError, Refused
+from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question
-from ltgc_cli.providers import prices, torch_setup
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers import prices, secrets, torch_setup
+from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.text import cents
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
 KINDS: tuple[Kind, ...] = ("lmm", "llm", "t2i", "clip")
-TIMEOUT = 3.0
-"""Seconds that a server may take to accept a connection."""
-_ANSWER = 30.0
-"""The same for an answer of one token."""
+_CONNECT, _ANSWER = 3.0, 30.0
+"""Seconds that a server may take to accept a connection, and a model to answer with one token."""
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 _TAGS = 8
 """Weights that are named where a name is wrong."""
-_UNUSABLE = ProviderError.exit_code
 
 
 class Model(NamedTuple):
@@ -47,34 +44,74 @@ class Model(NamedTuple):
 
 
 def configured(
-    specs: Mapping[Kind, str], base: str | None, drawn: str | None, tables: Mapping[str, Any]
+    specs: Mapping[Kind, str], api_base: str | None, t2i_api_base: str | None, tables: Mapping[str, Any]
 ) -> list[Model]:
-    """Returns the models, each once.
-
-    base, drawn -- the addresses of one's own servers of language models, and of an image API
-    tables -- what ltgc.toml gives each command
-    """
-    found = {(kind, spec): Model(kind, spec, drawn if kind == "t2i" else base) for kind, spec in specs.items()}
+    """Returns the models, each once; `tables` is what ltgc.toml gives each command."""
+    bases = {kind: t2i_api_base if kind == "t2i" else api_base for kind in KINDS}
+    found = {(kind, spec): Model(kind, spec, bases[kind]) for kind, spec in specs.items()}
     for command, values in tables.items():
         for kind in KINDS:
-            overruled = command == "doctor" or f"LTGC_{kind.upper()}" in os.environ
-            spec = None if overruled else values.get(kind)
-            own = values.get("t2i_api_base", drawn) if kind == "t2i" else values.get("api_base", base)
-            if isinstance(spec, str):
-                found.setdefault((kind, spec), Model(kind, spec, own, command))
+            spec = values.get(kind)
+            if isinstance(spec, str) and command != "doctor" and f"LTGC_{kind.upper()}" not in os.environ:
+                base = values.get("t2i_api_base" if kind == "t2i" else "api_base", bases[kind])
+                found.setdefault((kind, spec), Model(kind, spec, base, command))
     return list(found.values())
 
 
 def look(model: Model) -> Iterator[Check]:
-    """Returns what can be said of a model without asking it, and of its provider's keys."""
-    spec = model.spec
+    """Returns what can be known of a model without asking it, and of its provider's keys."""
+    try:
+        yield from _look(model)
+    except (LtgcError, OSError) as error:
+        yield _problem(model.name, error)
+
+
+def ask(model: Model) -> Check:
+    """Returns whether a language model answers: one token is asked of it, past the store."""
+    name = f"ask {model.name}"
+    once: dict[str, Any] = {"timeout": _ANSWER, "limit": _ANSWER, "repeat": lambda question: False}
+    try:
+        model_id, port = providers.open_ask(model.spec, kind="llm", api_base=model.api_base, **_NOTHING, **once)
+        usage = port(Question(model=model_id, task="recognize", subject="", text="Say ok.", max_tokens=1)).usage
+    except Refused as refused:  # it was reached, took the key, and knows the model
+        return Check(name, "ok", f"{model.spec} answers, if not to this question of one token ({refused})")
+    except LtgcError as error:
+        return _problem(name, error)._replace(exit_code=ProviderError.exit_code)
+    cost = "price unknown" if usage.dollars is None else f"${cents(usage.dollars)}"
+    return Check(name, "ok", f"{model.spec} answers ({usage.prompt_tokens + usage.completion_tokens} tokens, {cost})")
+
+
+def to_ask(models: Iterable[Model]) -> list[Model]:
+    """Returns the language models that --ask asks, each once."""
+    real = [model for model in models if model.kind in ("lmm", "llm") and providers.is_real(model.spec)]
+    return list({(model.spec, model.api_base): model for model in reversed(real)}.values())[::-1]
+
+
+def connected(flag: str, address: str) -> Check:
+    """Returns whether something accepts a connection at the address of one's own server."""
+    shown = secrets.shown(address)
+    try:
+        parts = urlsplit(address)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), _CONNECT).close()
+    except (OSError, ValueError) as error:  # the text of a ValueError quotes the address
+        why = getattr(error, "strerror", None) or "no address of a server"
+        fix = f"start the server, or correct {flag}; mostly it ends in /v1"
+        return Check(flag, "problem", f"{shown}: {why}", fix, ProviderError.exit_code)
+    return Check(flag, "ok", f"{shown} accepts connections")
+
+
+def _look(model: Model) -> Iterator[Check]:
+    """Returns as `look`. Raises LtgcError or OSError for a problem, whose text ends with what to do."""
+    name, spec = model.name, model.spec
     if spec == "embedded":
-        named = f"--{model.kind} (LTGC_{model.kind.upper()}) names a real one"
-        yield Check(model.name, "note", f"embedded: tiny, knows written digits and nothing else; {named}")
+        real = f"--{model.kind} (LTGC_{model.kind.upper()}) names a real one"
+        yield Check(name, "note", f"embedded: tiny, knows written digits and nothing else; {real}")
     elif spec == "blank" and model.kind == "t2i":
-        yield Check(model.name, "note", "blank: draws nothing, for tests")
+        yield Check(name, "note", "blank: its images are empty, for tests")
     elif spec.startswith("replay:"):
-        yield _tried(model, lambda: providers.open_ask(spec, kind="llm", objects=_none, notice=_silent))
+        providers.open_ask(spec, kind="llm", **_NOTHING)
+        yield Check(name, "ok", f"{spec} is there")
     elif model.kind == "clip":
         yield _clip(model)
     elif model.kind == "t2i" and not spec.startswith("litellm:"):
@@ -83,62 +120,14 @@ def look(model: Model) -> Iterator[Check]:
         yield from _by_litellm(model)
 
 
-def ask(model: Model) -> Check:
-    """Returns whether a language model answers: one token is asked of it, past the store."""
-    name = f"ask {model.name}"
-    try:
-        opened = providers.open_ask(
-            model.spec,
-            kind="llm",
-            objects=_none,
-            notice=_silent,
-            api_base=model.api_base,
-            timeout=_ANSWER,
-            limit=_ANSWER,
-            concurrency=1,
-            repeat=lambda question: False,
-        )
-        question = Question(model=opened.model, task="recognize", subject="", text="Say ok.", max_tokens=1)
-        usage = opened.port(question).usage
-    except Refused as refused:  # it was reached, took the key, and knows the model
-        return Check(name, "ok", f"{model.spec} answers, if not to this question of one token ({refused})")
-    except LtgcError as error:
-        return _problem(name, error)._replace(exit_code=_UNUSABLE)
-    cost = "price unknown" if usage.dollars is None else f"${cents(usage.dollars)}"
-    return Check(name, "ok", f"{model.spec} answers ({usage.prompt_tokens + usage.completion_tokens} tokens, {cost})")
-
-
-def is_asked(model: Model) -> bool:
-    """Returns whether --ask asks this model."""
-    return model.kind in ("lmm", "llm") and providers.is_real(model.spec)
-
-
-def connected(flag: str, address: str) -> Check:
-    """Returns whether something accepts a connection at the address of one's own server."""
-    shown = faults.shown(address)
-    try:
-        parts = urlsplit(address)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), TIMEOUT).close()
-    except (OSError, ValueError) as error:  # the text of a ValueError quotes the address
-        why = getattr(error, "strerror", None) or "no address of a server"
-        mend = f"start the server, or correct {flag}; mostly it ends in /v1"
-        return Check(flag, "problem", f"{shown}: {why}", mend, exit_code=_UNUSABLE)
-    return Check(flag, "ok", f"{shown} accepts connections")
-
-
 # ---- by litellm
 
 
 def _by_litellm(model: Model) -> Iterator[Check]:
     """Returns whether litellm knows the model, what it costs, and whether its provider's keys are set."""
     spec = model.spec.removeprefix("litellm:")
-    try:
-        chat.identity(spec, model.api_base)
-        price = prices.find(spec)
-    except LtgcError as error:
-        yield _problem(model.name, error)
-        return
+    chat.identity(spec, model.api_base)
+    price = _price(spec, model.kind)
     litellm = chat.imported()
     try:
         with quiet():
@@ -146,42 +135,44 @@ def _by_litellm(model: Model) -> Iterator[Check]:
             missing = litellm.validate_environment(spec)["missing_keys"]
     except Exception:  # litellm raises several kinds for "unknown"
         if not model.api_base:
-            said = f"{spec}: litellm knows no such model"
-            yield Check(model.name, "problem", said, f"write {chat.SPECS}; --api-base names a server of your own")
-            return
+            fix = f"write {SPECS}, or name a server of your own by --api-base"
+            raise InputError(f"{spec}: litellm knows no such model; {fix}") from None
         provider, missing = "openai", litellm.validate_environment(f"openai/{spec}")["missing_keys"]
-    server = f" at {faults.shown(model.api_base)}" if model.api_base else ""
-    if price is None:
-        unit = "0.04, for a picture" if model.kind == "t2i" else "2.5,10, for a million tokens in and out"
-        said = f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"
-    elif model.kind == "t2i":
-        said = _per_picture(price)
-    else:
-        said = f"US dollars for a million tokens: {price.input * 1e6:g} in, {price.output * 1e6:g} out"
-    yield Check(model.name, "note" if price is None else "ok", f"{model.spec}{server}: {said}")
+    server = f" at {secrets.shown(model.api_base)}" if model.api_base else ""
+    yield Check(model.name, "ok" if price else "note", f"{model.spec}{server}: {price or _no_price(model.kind)}")
     yield _keys(provider, missing, own_server=bool(model.api_base))
 
 
-def _per_picture(price: prices.Price) -> str:
-    each = prices.per_picture(price)
-    return "paid for by the token" if each is None else f"US dollars for a picture: {each:g}"
+def _price(spec: str, kind: Kind) -> str:
+    """Returns what a model costs in words, empty where its price is not known."""
+    price = prices.find(spec)
+    if price is None:
+        return ""
+    if kind != "t2i":
+        return f"US dollars for a million tokens: {price.input * 1e6:g} in, {price.output * 1e6:g} out"
+    each = prices.per_image(price)
+    return "paid for by the token" if each is None else f"US dollars for an image: {each:g}"
+
+
+def _no_price(kind: Kind) -> str:
+    unit = "0.04, for an image" if kind == "t2i" else "2.5,10, for a million tokens in and out"
+    return f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"
 
 
 def _keys(provider: str, missing: list[str], *, own_server: bool) -> Check:
     """Returns whether a provider's keys are set: the names of the variables, and never any part of a value."""
-    name = f"keys of {provider}"
+    name, lacking = f"keys of {provider}", ", ".join(missing)
     prefix = re.sub(r"[^A-Z0-9]", "_", provider.upper())
     found = {key: os.environ[key] for key in sorted(os.environ) if key.startswith(prefix) and _SECRET.search(key)}
     if odd := [key for key, value in found.items() if value != value.strip() or not value]:
-        said = f"{', '.join(odd)} is empty, or has a space or a line end around it"
-        return Check(name, "problem", said, f"export {odd[0]}=… without it")
+        why = f"{', '.join(odd)} is empty, or has a space or a line end around it"
+        return Check(name, "problem", why, f"export {odd[0]}=… without it")
     if missing and not any(map(_SECRET.search, missing)):
-        return Check(name, "ok", f"none is wanted; {', '.join(missing)} is not set, so the usual address holds")
+        return Check(name, "ok", f"none is wanted; {lacking} is not set, so the usual address holds")
     if missing and own_server:
-        return Check(name, "ok", f"{', '.join(missing)} is not set; a server of one's own mostly wants none")
+        return Check(name, "ok", f"{lacking} is not set; a server of one's own mostly wants none")
     if missing:
-        mend = "; ".join(f"export {key}=…" for key in missing)
-        return Check(name, "problem", f"{', '.join(missing)} is not set", mend)
+        return Check(name, "problem", f"{lacking} is not set", "; ".join(f"export {key}=…" for key in missing))
     return Check(name, "ok", f"{', '.join(found)} is set" if found else "none is wanted")
 
 
@@ -191,39 +182,38 @@ def _keys(provider: str, missing: list[str], *, own_server: bool) -> Check:
 def _diffusers(model: Model) -> Check:
     spec = model.spec
     if os.path.isdir(spec):
-        there = (Path(spec) / "model_index.json").is_file()
-        if there:
-            return Check(model.name, "ok", f"{spec}: a folder of diffusers")
-        said = f"{spec} is no folder of a diffusers model: it has no model_index.json"
-        return Check(model.name, "problem", said, "name the folder with model_index.json by --t2i (LTGC_T2I)")
-    wrong = _tried(model, lambda: providers.open_generate(spec, keep=lambda data: "", notice=_silent))
-    return wrong if wrong.state == "problem" else _cached(model, _in_hub(spec, "model_index.json"))
+        if not (Path(spec) / "model_index.json").is_file():
+            fix = "name the folder with model_index.json by --t2i (LTGC_T2I)"
+            raise InputError(f"{spec} is no folder of a diffusers model: it has no model_index.json; {fix}")
+        return Check(model.name, "ok", f"{spec}: a folder of diffusers")
+    providers.open_generate(spec, keep=lambda _: "", notice=_NOTHING["notice"])
+    return _on_disk(model, _in_hub(spec, "model_index.json"))
 
 
 def _clip(model: Model) -> Check:
     spec = model.spec
-    found = _tried(model, lambda: providers.open_score(spec, objects=_none, notice=_silent))
-    if found.state == "problem" or spec.startswith("local-dir:"):
-        return found
+    providers.open_score(spec, **_NOTHING)
+    if spec.startswith("local-dir:"):
+        return Check(model.name, "ok", f"{spec} is there")
     if spec.startswith("hf-hub:"):
-        return _cached(model, _in_hub(spec.removeprefix("hf-hub:"), "open_clip_config.json"))
+        return _on_disk(model, _in_hub(spec.removeprefix("hf-hub:"), "open_clip_config.json"))
     with quiet():
         torch_setup.mend_torchvision()
         import open_clip
     name, _, tag = spec.partition("/")
     if name not in open_clip.list_models():
-        return Check(model.name, "problem", f"{spec}: open_clip knows no model {name!r}", "name another by --clip")
+        raise InputError(f"{spec}: open_clip knows no model {name!r}; name another by --clip")
     if not open_clip.is_pretrained_cfg(name, tag):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)[:_TAGS]) or "none"
-        return Check(model.name, "problem", f"{spec}: open_clip has no such weights", f"name one of {name}'s: {tags}")
-    return _cached(model, _weights_here(open_clip.get_pretrained_cfg(name, tag)))
+        raise InputError(f"{spec}: open_clip has no such weights; name one of {name}'s: {tags}")
+    return _on_disk(model, _weights_here(open_clip.get_pretrained_cfg(name, tag)))
 
 
 def _weights_here(config: Mapping[str, Any]) -> bool:
     """Returns whether the weights that open_clip would load are on this disk: the hub's, or those from an address."""
-    repository, file = re.fullmatch(r"([^/]*/[^/]*)/?(.*)", config.get("hf_hub") or "/").groups()  # type: ignore[union-attr]
-    names = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
-    if repository != "/" and any(_in_hub(repository, name) for name in names):
+    owner, name, file, *_ = f"{config.get('hf_hub') or ''}///".split("/")
+    files = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    if name and any(_in_hub(f"{owner}/{name}", file) for file in files):
         return True
     url = config.get("url") or ""
     return bool(url) and (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
@@ -238,33 +228,20 @@ def _in_hub(repository: str, file: str) -> bool:
         return False
 
 
-def _cached(model: Model, here: bool) -> Check:
+def _on_disk(model: Model, here: bool) -> Check:
     if here:
         return Check(model.name, "ok", f"{model.spec}: its files are on this disk")
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        said = f"{model.spec} is not on this disk, and HF_HUB_OFFLINE forbids to download it"
-        return Check(model.name, "problem", said, "unset HF_HUB_OFFLINE, and run again where there is a network")
+        fix = "unset HF_HUB_OFFLINE, and run again where there is a network"
+        raise InputError(f"{model.spec} is not on this disk, and HF_HUB_OFFLINE forbids to download it; {fix}")
     return Check(model.name, "note", f"{model.spec} is not on this disk: its first use downloads it")
 
 
-def _tried(model: Model, open: Any) -> Check:
-    """Returns whether a spec names something that can be opened; nothing is loaded."""
-    try:
-        open()
-    except (LtgcError, OSError) as error:
-        return _problem(model.name, error)
-    return Check(model.name, "ok", f"{model.spec} is there")
-
-
 def _problem(name: str, error: Exception) -> Check:
-    """Returns an error as a problem: what it says to do, behind its last semicolon, is what mends it."""
-    said, _, mend = str(error).rpartition("; ")
-    return Check(name, "problem", said or mend, mend if said else "check the key, the network and the model's name")
+    """Returns an error as a problem: what stands behind its last semicolon is its fix."""
+    found, _, fix = str(error).rpartition("; ")
+    return Check(name, "problem", found or fix, fix if found else "check the key, the network and the model's name")
 
 
-def _none(sha256: str) -> bytes:
-    return b""
-
-
-def _silent(text: str) -> None:
-    pass
+_NOTHING: dict[str, Any] = {"objects": lambda _: b"", "notice": lambda _: None}
+"""For opening a port: no image is read, and nothing is printed."""

@@ -1,4 +1,4 @@
-"""What each step of training sees: a plan's rows, read some steps ahead, and how they become the model's inputs.
+"""What each step of training sees: a batch plan's rows, read some steps ahead, and how they become the model's inputs.
 
 Every random number comes from the seed and the step, so a reader thread, a killed run and each of several processes
 see the same batch. A process reads its own rows alone.
@@ -7,7 +7,7 @@ see the same batch. A process reads its own rows alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,19 +18,19 @@ from torch import Tensor
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import balance_mix, images
-from ltgc_cli.learn.balance_mix import Plan, Pool
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.learn.balance_mix import BatchPlan, MixSampler
+from ltgc_cli.settings import Training
 
 READ_AHEAD = 4
 _KEPT_AT_ONCE = 128
 _VIEWS, _CROPS = 1, 2
-"""Ends of the seeds [seed, step, …] of what is drawn beside a plan."""
+"""Ends of the seeds [seed, step, …] of what is drawn beside a batch plan."""
 
 
 class Batch(NamedTuple):
     """A process's rows of a step. Each field has a row for each, or is None."""
 
-    plan: Plan
+    plan: BatchPlan
     first: Tensor
     """Frames, uint8 [rows, 3, height, width]; or kept features [rows, …]."""
     second: Tensor | None
@@ -40,72 +40,52 @@ class Batch(NamedTuple):
     """[rows, classes]"""
 
 
-class Reader(NamedTuple):
-    """Reads this process's rows of a step, given its number and its whole plan."""
+def of_pixels(
+    sampler: MixSampler, frames: images.Frames, settings: Training, rows: slice, steps: range
+) -> Iterator[Batch]:
+    """Returns these rows of the steps' batches as frames, with the views that they are seen in.
 
-    read: Callable[[int, Plan], Batch]
-    in_memory: bool
-    """Whether that is quick; otherwise it is worth doing ahead."""
-
-
-def pixels(pool: Pool, frames: images.Frames, settings: Settings, rows: slice) -> Reader:
-    """Returns what reads these rows of a step as frames, with the views that they are seen in."""
+    Where images are decoded on demand they are read some steps ahead.
+    """
     views = _views(settings)
 
-    def read(step: int, plan: Plan) -> Batch:
+    def read(step: int) -> Batch:
+        plan = balance_mix.plan_batch(step, sampler, settings, frame=frames.size)
         rng = np.random.default_rng([settings.seed, step, _VIEWS])
-        first_views = views(rng, len(plan.first))  # of the whole batch, whoever sees which row
-        second_views = None if plan.second is None else views(rng, len(plan.second))
-        own = _own(plan, rows)
+        first_views = views(rng, settings.batch)  # of the whole batch, whoever sees which row
+        second_views = None if plan.second is None else views(rng, settings.batch)
+        own = _rows(plan, rows)
         return Batch(
             own,
             frames.read(own.first),
             None if own.second is None else frames.read(own.second),
-            images.Views(*(row[rows] for row in first_views)),
-            None if second_views is None else images.Views(*(row[rows] for row in second_views)),
-            balance_mix.soft_targets(plan, pool, settings)[rows],
+            _rows(first_views, rows),
+            _rows(second_views, rows),
+            balance_mix.soft_targets(own, sampler),
         )
 
-    return Reader(read, frames.in_memory)
+    return map(read, steps) if frames.in_memory else images.ahead(read, steps, READ_AHEAD)
 
 
-def features(pool: Pool, kept: Tensor, settings: Settings, rows: slice) -> Reader:
-    """Returns what reads these rows of a step as kept features, of one of each image's crops.
+def of_features(sampler: MixSampler, kept: Tensor, settings: Training, rows: slice, steps: range) -> Iterator[Batch]:
+    """Returns these rows of the steps' batches as kept features, of one of each image's crops.
 
     kept -- [crops, images, …]
     """
 
-    def read(step: int, plan: Plan) -> Batch:
-        crops = np.random.default_rng([settings.seed, step, _VIEWS]).integers(0, len(kept), len(plan.first))[rows]
-        own = _own(plan, rows)
+    def read(step: int) -> Batch:
+        own = _rows(balance_mix.plan_batch(step, sampler, settings, frame=(1, 1)), rows)
+        crops = np.random.default_rng([settings.seed, step, _VIEWS]).integers(0, len(kept), settings.batch)[rows]
         found = kept[torch.from_numpy(crops), torch.from_numpy(own.first)]
-        return Batch(own, found, None, None, None, balance_mix.soft_targets(plan, pool, settings)[rows])
+        return Batch(own, found, None, None, None, balance_mix.soft_targets(own, sampler))
 
-    return Reader(read, True)
-
-
-def ahead(reader: Reader, plan: Callable[[int], Plan], steps: Iterable[int]) -> Iterator[Batch]:
-    """Returns the steps' batches, in order; where images are decoded on demand, planned and read some steps ahead."""
-
-    def one(step: int) -> Batch:
-        return reader.read(step, plan(step))
-
-    return map(one, steps) if reader.in_memory else images.ahead(one, steps, READ_AHEAD)
+    return map(read, steps)
 
 
 def parts(batch: Batch, count: int) -> Iterator[Batch]:
     """Returns a batch cut into equal parts, in order."""
     each = len(batch.targets) // count
-    for start in range(0, each * count, each):
-        rows = slice(start, start + each)
-        yield Batch(
-            _own(batch.plan, rows),
-            batch.first[rows],
-            None if batch.second is None else batch.second[rows],
-            None if batch.first_views is None else images.Views(*(row[rows] for row in batch.first_views)),
-            None if batch.second_views is None else images.Views(*(row[rows] for row in batch.second_views)),
-            batch.targets[rows],
-        )
+    return (_rows(batch, slice(start, start + each)) for start in range(0, each * count, each))
 
 
 def inputs(batch: Batch, frame: images.Frame, device: str) -> Tensor:
@@ -122,7 +102,7 @@ def inputs(batch: Batch, frame: images.Frame, device: str) -> Tensor:
 def kept_features(
     frozen: Callable[[Tensor], Tensor],
     frames: images.Frames,
-    settings: Settings,
+    settings: Training,
     frame: images.Frame,
     device: str,
 ) -> Tensor:
@@ -131,22 +111,21 @@ def kept_features(
     Float16 where a GPU computes, else float32. Raises InputError where the memory cannot hold it.
     """
     kept: Tensor | None = None
-    count = frames.images
     for crop in range(settings.fixed_crops):
         rng = np.random.default_rng([settings.seed, crop, _CROPS])
-        views = _views(settings)(rng, count)
-        for start in range(0, count, _KEPT_AT_ONCE):
-            places = np.arange(start, min(start + _KEPT_AT_ONCE, count))
-            own = images.Views(*(row[places] for row in views))
-            hidden = frozen(images.normalized(_seen(frames.read(places), own, device), frame))
+        views = _views(settings)(rng, frames.images)
+        for start in range(0, frames.images, _KEPT_AT_ONCE):
+            rows = slice(start, min(start + _KEPT_AT_ONCE, frames.images))
+            seen = _seen(frames.read(np.arange(rows.start, rows.stop)), _rows(views, rows), device)
+            hidden = frozen(images.normalized(seen, frame))
             if kept is None:
-                kept = _room(settings.fixed_crops, count, hidden, device)
-            kept[crop, places[0] : places[-1] + 1] = hidden.to("cpu", kept.dtype)
+                kept = _allocated(settings.fixed_crops, frames.images, hidden, device)
+            kept[crop, rows] = hidden.to("cpu", kept.dtype)
     assert kept is not None
     return kept
 
 
-def _room(crops: int, count: int, hidden: Tensor, device: str) -> Tensor:
+def _allocated(crops: int, count: int, hidden: Tensor, device: str) -> Tensor:
     dtype = torch.float16 if device.startswith("cuda") else torch.float32
     size = crops * count * hidden[0].numel() * dtype.itemsize
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -159,15 +138,16 @@ def _room(crops: int, count: int, hidden: Tensor, device: str) -> Tensor:
 
 
 def _seen(frames: Tensor, views: images.Views, device: str) -> Tensor:
-    place = device if device.startswith("cuda") else "cpu"  # not every other device can resample
-    return images.seen(frames.to(place), views).to(device)
+    where = device if device.startswith("cuda") else "cpu"  # not every other device can resample
+    return images.seen(frames.to(where), views).to(device)
 
 
-def _views(settings: Settings) -> Callable[[np.random.Generator, int], images.Views]:
+def _views(settings: Training) -> Callable[[np.random.Generator, int], images.Views]:
     return partial(images.views, crop=settings.crop, rotate=settings.rotate, flip=settings.flip)
 
 
-def _own(plan: Plan, rows: slice) -> Plan:
-    """Returns these rows of a plan: every field of one has a row for each place in the batch."""
-    fields: list[Any] = [None if field is None else field[rows] for field in plan]
-    return Plan(*fields)
+def _rows(value: Any, rows: slice) -> Any:
+    """Returns these rows of an array or a tensor, or of each field of a named tuple; of None it is None."""
+    if isinstance(value, tuple):
+        return value._make(_rows(field, rows) for field in value)  # type: ignore[attr-defined]
+    return None if value is None else value[rows]

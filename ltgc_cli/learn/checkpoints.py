@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sha256_file, write_atomically
 from ltgc_cli.learn import heads, tuning
 from ltgc_cli.learn.attention import fuse
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.learn.model import Classifier
-from ltgc_cli.learn.settings import Settings, can_merge
+from ltgc_cli.learn.settings import can_merge
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.store import write_atomically
+from ltgc_cli.settings import Training
 
 ADAPTER = "adapter"
 """A folder in peft's format: LoRA."""
@@ -43,18 +44,18 @@ class Saved(NamedTuple):
 
     classifier: Classifier
     classes: tuple[ClassInfo, ...]
-    settings: Settings
+    settings: Training
     clip: str
     curve: tuple[dict[str, float], ...]
     prior: Tensor | None = None
     """The label marginal of the stream that it was trained on [classes]."""
     images: frozenset[bytes] = frozenset()
-    looked_at: frozenset[bytes] = frozenset()
-    """Hashes of the validation images that chose the weights, or what they were trained on."""
     """The first 16 bytes of the sha256 of each real training image."""
+    val_images: frozenset[bytes] = frozenset()
+    """The same of the validation images that chose the weights."""
 
 
-class _Done(msgspec.Struct, frozen=True):
+class _Manifest(msgspec.Struct, frozen=True):
     """What marks a checkpoint as whole: which CLIP model it belongs to, and the sha256 of each of its files."""
 
     clip: str
@@ -65,18 +66,18 @@ def save(
     folder: Path,
     classifier: Classifier,
     classes: Sequence[ClassInfo],
-    settings: Settings,
+    settings: Training,
     clip: Loaded,
     curve: Sequence[Mapping[str, float]] = (),
     *,
     prior: Tensor | None = None,
     images: Sequence[bytes] = (),
-    looked_at: Sequence[bytes] = (),
+    val_images: Sequence[bytes] = (),
 ) -> None:
     """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json.
 
     settings -- resolved, as the classifier was started with
-    images, looked_at -- 16-byte hashes of the real training images, and of the validation images that chose
+    images, val_images -- 16-byte hashes of the real training images, and of the validation images that chose
     """
     files = {
         HEAD: _tensors(classifier.head.state_dict() | ({} if prior is None else {"prior": prior})),
@@ -89,8 +90,8 @@ def save(
     elif settings.tune != "head":
         files[TOWER] = _tensors(_changes(classifier.visual, clip))
     if images:
-        looked = {"looked_at": _as_rows(looked_at)} if looked_at else {}
-        files[IMAGES] = _tensors({"hashes": _as_rows(images)} | looked)
+        chose = {"looked_at": _as_rows(val_images)} if val_images else {}
+        files[IMAGES] = _tensors({"hashes": _as_rows(images)} | chose)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
@@ -110,19 +111,19 @@ def add_merged(folder: Path, clip: Loaded) -> None:
         raise InputError(reason)
     data = merged_clip(clip, saved.classifier)
     write_atomically(folder / MERGED, data)
-    done = _read(folder / "done.json", _Done)
+    done = _read(folder / "done.json", _Manifest)
     _mark_whole(folder, done.clip, {**done.files, MERGED: hashlib.sha256(data).hexdigest()})
 
 
 def load(folder: Path, clip: Loaded) -> Saved:
     """Returns a checkpoint. Raises InputError where it is not whole or belongs to another CLIP model."""
-    done = _read(folder / "done.json", _Done)
+    done = _read(folder / "done.json", _Manifest)
     if done.clip != clip.identity:
         raise InputError(f"{folder}: trained on the CLIP model {done.clip}, not {clip.identity}; pass that as --clip")
     for name, sha256 in done.files.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+        if not (folder / name).is_file() or sha256_file(folder / name) != sha256:
             raise InputError(f"{folder}: {name} is missing or was changed since training; train again")
-    settings = _read(folder / "settings.json", Settings)
+    settings = _read(folder / "settings.json", Training)
     classes = _read(folder / "classes.json", tuple[ClassInfo, ...])
     kept = safetensors.torch.load_file(folder / HEAD)
     prior = kept.pop("prior", None)
@@ -153,10 +154,10 @@ def merged_clip(clip: Loaded, classifier: Classifier) -> bytes:
 # ---- the tower
 
 
-def _adapter(visual: nn.Module, settings: Settings) -> dict[str, bytes]:
+def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
     """Returns the files of LoRA as peft writes and reads them, for a tower with its attention taken apart."""
     torch_setup.mend_torchvision()  # peft imports transformers, and that torchvision
-    with quiet(), TemporaryDirectory() as place:
+    with quiet(), TemporaryDirectory() as folder:
         from peft import LoraConfig
 
         LoraConfig(
@@ -165,8 +166,8 @@ def _adapter(visual: nn.Module, settings: Settings) -> dict[str, bytes]:
             lora_dropout=settings.dropout,
             target_modules=tuning.lora_targets(visual, settings),
             inference_mode=True,
-        ).save_pretrained(place)
-        config = (Path(place) / "adapter_config.json").read_bytes()
+        ).save_pretrained(folder)
+        config = (Path(folder) / "adapter_config.json").read_bytes()
     lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
     return {f"{ADAPTER}/adapter_config.json": config, f"{ADAPTER}/adapter_model.safetensors": _tensors(lora)}
 
@@ -181,7 +182,7 @@ def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
     }
 
 
-def _tower(folder: Path, clip: Loaded, settings: Settings) -> nn.Module:
+def _tower(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
     """Returns the trained vision tower of a checkpoint."""
     tower = tuning.adapt(clip.model.visual, settings)
     if settings.tune == "head":
@@ -208,12 +209,7 @@ def _as_rows(hashes: Sequence[bytes]) -> Tensor:
 
 
 def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:
-    write_atomically(folder / "done.json", _json(_Done(clip, dict(sorted(hashes.items())))))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    write_atomically(folder / "done.json", _json(_Manifest(clip, dict(sorted(hashes.items())))))
 
 
 def _json(value: Any) -> bytes:

@@ -1,6 +1,6 @@
 """What must hold of data before it is trained on: whole images, one name a class, no test image among the training's.
 
-An image is told by the hash of its file: the first 16 bytes of its sha256. The same picture encoded anew is another.
+An image is known by the hash of its file: the first 16 bytes of its sha256. The same image encoded anew is another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import ClassInfo, Dataset, Item
-from ltgc_cli.learn.datasets.files import place
+from ltgc_cli.learn.datasets.files import listed_at
 
 THREADS = 8
 SHOWN = 10
@@ -46,7 +46,7 @@ def content_hash(data: bytes) -> bytes:
 
 
 def check_table(classes: Sequence[ClassInfo]) -> list[str]:
-    """Returns what is wrong with a class table: classes of one name that no sense tells apart."""
+    """Returns what is wrong with a class table: classes of one name that no sense separates."""
     labels: dict[str, list[ClassInfo]] = {}
     for info in classes:
         labels.setdefault(" ".join(info.name.casefold().split()), []).append(info)
@@ -80,8 +80,8 @@ def two_labels(hashes: Sequence[bytes], items: Sequence[Item]) -> list[str]:
     ]
 
 
-def counts_by_shot(classes: Sequence[ClassInfo], drawn: Counter[int]) -> list[tuple[str, int, int, int]]:
-    """Returns for many, medium, few and all: the classes, their training images, the images drawn for them.
+def counts_by_shot(classes: Sequence[ClassInfo], generated: Counter[int]) -> list[tuple[str, int, int, int]]:
+    """Returns for many, medium, few and all: the classes, their training images, the images generated for them.
 
     >>> counts_by_shot([ClassInfo(label=0, name="cat", count=120), ClassInfo(label=1, name="eel")], Counter({1: 7}))
     [('many', 1, 120, 0), ('medium', 0, 0, 0), ('few', 1, 0, 7), ('all', 2, 120, 7)]
@@ -89,7 +89,7 @@ def counts_by_shot(classes: Sequence[ClassInfo], drawn: Counter[int]) -> list[tu
     rows = []
     for group in ("many", "medium", "few", "all"):
         members = [info for info in classes if group in ("all", datasets.shot(info.count))]
-        rows.append((group, len(members), sum(c.count for c in members), sum(drawn[c.label] for c in members)))
+        rows.append((group, len(members), sum(c.count for c in members), sum(generated[c.label] for c in members)))
     return rows
 
 
@@ -101,7 +101,7 @@ def some(problems: Sequence[str]) -> list[str]:
 
 def _checked(dataset: Dataset, item: Item) -> tuple[bytes, str]:
     """Returns an image's hash, and what is wrong with it."""
-    where = place(dataset, item)
+    where = listed_at(dataset, item)
     try:
         data = datasets.image_bytes(dataset, item)
     except InputError as error:
@@ -119,7 +119,7 @@ def _fault(data: bytes, name: str) -> str:
         image.load()
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, IndexError, EOFError):
         try:
-            datasets.pixels(data, name)  # the reader that training uses has the last word, and the words
+            datasets.pixels(data, name)  # the reader that training uses has the last word
         except InputError as error:
             return str(error)
     return ""

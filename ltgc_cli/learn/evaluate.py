@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import Sample
+from ltgc_cli.learn import images
+from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
+from ltgc_cli.learn.images import Frame
 from ltgc_cli.learn.metrics import accuracy_by_class, class_mean
+from ltgc_cli.learn.processes import Processes
 from ltgc_cli.providers import torch_setup
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ltgc_cli.learn.images import Frame
-    from ltgc_cli.learn.model import Classifier
-    from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.providers.clip.open_clip import Loaded
 
 _BATCH = 128
 _ROWS = 4096
@@ -32,7 +31,7 @@ Logits = NDArray[np.float32]
 
 
 def predict(
-    classifier: Classifier,
+    classifier: nn.Module,
     clip: Loaded,
     samples: Sequence[Sample],
     *,
@@ -41,12 +40,11 @@ def predict(
 ) -> Logits:
     """Returns the logits of samples [samples, classes], a column for each row of the classifier's class table.
 
-    clip -- for its preprocessing and device; tte -- the mean of the logits of five crops; on_batch -- told of the
-    number of images of each batch. Raises InputError for bytes that are no image.
+    clip -- for its preprocessing and device; tte -- the mean of the logits of five crops
+    on_batch -- called with the number of images of each batch
+    Raises InputError for bytes that are no image.
     """
-    from ltgc_cli.learn import images
-
-    frame = looking(clip, tte=tte)
+    frame = frame_of(clip, tte=tte)
     size = _BATCH // 5 if tte else _BATCH
     parts = (samples[start : start + size] for start in range(0, len(samples), size))
     found = []
@@ -56,23 +54,19 @@ def predict(
     return np.concatenate(found)
 
 
-def looking(clip: Loaded, *, tte: bool = False) -> Frame:
+def frame_of(clip: Loaded, *, tte: bool = False) -> Frame:
     """Returns how an image becomes what the model takes: one frame [3, h, w], or with `tte` five crops [5, 3, h, w].
 
     Test-time ensembling as in LIFT (Shi et al., ICML 2024): the image is resized a little larger than
     the model's input, and its four corners and its centre are cut out. Raises InputError where the model's
     preprocessing does not end in such a cut.
     """
-    from ltgc_cli.learn import images
-
     plain = images.frame(clip.preprocess)
     return plain._replace(crop=_five_crops(clip.preprocess)) if tte else plain
 
 
 def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
     """Returns a function from a PIL image to its five crops in 0..1, for any size of input."""
-    import torch
-
     torch_setup.mend_torchvision()
     from torchvision import transforms
 
@@ -97,15 +91,11 @@ def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
     return crops
 
 
-def logits(classifier: Classifier, clip: Loaded, frames: Tensor, frame: Frame) -> Logits:
+def logits(classifier: nn.Module, clip: Loaded, frames: Tensor, frame: Frame) -> Logits:
     """Returns the logits [batch, classes] of frames [batch, 3, h, w], or the mean over crops [batch, crops, 3, h, w].
 
     On CUDA the tower runs in bfloat16.
     """
-    import torch
-
-    from ltgc_cli.learn import images
-
     cuda = clip.device.startswith("cuda")
     classifier.eval()
     with torch.inference_mode(), torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
@@ -126,6 +116,22 @@ def confidences(logits: Logits) -> NDArray[np.float64]:
     """Returns the softmax of the highest logit of each image [images]."""
     parts = (logits[start : start + _ROWS].astype(np.float64) for start in range(0, len(logits), _ROWS))
     return np.concatenate([1 / np.exp(part - part.max(1, keepdims=True)).sum(1) for part in parts])
+
+
+def validation_accuracy(
+    classifier: nn.Module, clip: Loaded, classes: Sequence[ClassInfo], val: Sequence[Sample], here: Processes
+) -> float:
+    """Returns the class-mean accuracy on validation images in percent; each process classifies its share of them."""
+    true = torch.tensor(class_indices(val, classes))
+    own = true[here.rank :: here.size]
+    hits = torch.zeros(len(classes))  # float32 counts to 16 million, and not every device has float64
+    if len(own):
+        guesses = torch.from_numpy(predict(classifier, clip, val[here.rank :: here.size]).argmax(axis=1))
+        hits += torch.bincount(own[guesses == own], minlength=len(classes))
+    hits = here.total(hits.to(clip.device)).cpu().double()
+    images_of = torch.bincount(true, minlength=len(classes))
+    there = images_of > 0
+    return float((hits[there] / images_of[there]).mean() * 100)
 
 
 # ---- logits adjusted after the training

@@ -65,13 +65,13 @@ def class_text(info: ClassInfo) -> str:
 
 
 def from_texts(clip: Loaded, classes: Sequence[ClassInfo], texts: Mapping[int, Sequence[str]] | None = None) -> Tensor:
-    """Returns the mean feature of each class's texts: its name (class_text) and, by its label, what `texts` has.
+    """Returns the mean feature of each class's texts: its name (class_text) and, by its label, those of `texts`.
 
     Each text counts the same; one over the model's length is cut. On the CPU.
     """
     flat = [
-        (place, text)
-        for place, info in enumerate(classes)
+        (index, text)
+        for index, info in enumerate(classes)
         for text in (class_text(info), *(texts or {}).get(info.label, ()))
     ]
     sums: Tensor | None = None
@@ -79,24 +79,21 @@ def from_texts(clip: Loaded, classes: Sequence[ClassInfo], texts: Mapping[int, S
         part = flat[start : start + _TEXTS]
         features = encode_texts(clip, [text for _, text in part])
         sums = features.new_zeros(len(classes), features.shape[1]) if sums is None else sums
-        sums.index_add_(0, torch.tensor([place for place, _ in part]), features)
+        sums.index_add_(0, torch.tensor([index for index, _ in part]), features)
     assert sums is not None, "a class table has a class"
     return F.normalize(sums, dim=-1)
 
 
-def from_means(
-    features: NDArray[np.float32], labels: Sequence[int], classes: Sequence[ClassInfo], otherwise: Tensor
-) -> Tensor:
+def from_means(features: NDArray[np.float32], class_indices: Sequence[int], otherwise: Tensor) -> Tensor:
     """Returns the direction of the mean of each class's image features, each of them brought to length 1 before.
 
-    features -- [images, width]; labels -- of the images
+    features -- [images, width]; class_indices -- of the images
     otherwise -- [classes, width]: what a class without an image has
     """
-    place = {info.label: number for number, info in enumerate(classes)}
-    places = torch.tensor([place[label] for label in labels], dtype=torch.long)
+    indices = torch.tensor(class_indices, dtype=torch.long)
     unit = F.normalize(torch.from_numpy(features), dim=-1)
-    sums = torch.zeros_like(otherwise).index_add_(0, places, unit)
-    seen = torch.bincount(places, minlength=len(classes)) > 0
+    sums = torch.zeros_like(otherwise).index_add_(0, indices, unit)
+    seen = torch.bincount(indices, minlength=len(otherwise)) > 0
     return torch.where(seen[:, None], F.normalize(sums, dim=-1), otherwise)
 
 

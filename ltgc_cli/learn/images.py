@@ -63,7 +63,7 @@ def normalized(frames: Tensor, frame: Frame) -> Tensor:
 
 
 class Frames(NamedTuple):
-    """Reads samples by their places: uint8 [places, 3, height, width]."""
+    """Reads samples by their numbers, uint8 [numbers, 3, height, width]."""
 
     read: Callable[[Ints], Tensor]
     in_memory: bool
@@ -78,9 +78,9 @@ def reader(samples: Sequence[Sample], frame: Frame, in_memory: int = IN_MEMORY) 
     first = decode(samples[0], frame)
     size = (first.shape[1], first.shape[2])
     if len(samples) * first.numel() > in_memory:
-        return Frames(lambda places: decode_all([samples[place] for place in places], frame), False, len(samples), size)
+        return Frames(lambda numbers: decode_all([samples[n] for n in numbers], frame), False, len(samples), size)
     frames = decode_all(samples, frame)
-    return Frames(lambda places: frames[torch.from_numpy(places)], True, len(samples), size)
+    return Frames(lambda numbers: frames[torch.from_numpy(numbers)], True, len(samples), size)
 
 
 def decode_all(samples: Sequence[Sample], frame: Frame) -> Tensor:
@@ -123,11 +123,6 @@ def seen(frames: Tensor, views: Views) -> Tensor:
     matrices = _matrices(*views, width / height).to(frames.device)
     grid = F.affine_grid(matrices, [batch, 3, height, width], align_corners=False)
     return F.grid_sample(frames.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def augment(frames: Tensor, rng: np.random.Generator, *, crop: float, rotate: float, flip: bool) -> Tensor:
-    """Returns frames in random views of their own, float32 in 0..255 [batch, 3, height, width]."""
-    return seen(frames, views(rng, len(frames), crop=crop, rotate=rotate, flip=flip))
 
 
 def _matrices(side: Any, shift: Any, turn: Any, mirror: Any, aspect: float) -> Tensor:

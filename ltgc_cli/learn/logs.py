@@ -1,26 +1,26 @@
 """Where a training curve goes besides the checkpoint: TensorBoard or Weights & Biases, both extras of the package.
 
-What they are told is the curve and the settings, nothing else: no arguments, no environment, no code.
+What they get is the curve and the settings, nothing else: no arguments, no environment, no code.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.settings import LogName
 
-LogName = Literal["tensorboard", "wandb"]
 Log = Callable[[int, Mapping[str, float]], object]
-"""Told of each report: its step, and its values by name."""
+"""Logs a report: its step, and its values by name."""
 
 
-def opened(kind: LogName, folder: Path, name: str, settings: Mapping[str, Any]) -> AbstractContextManager[Log]:
+def opened(kind: LogName | None, folder: Path, name: str, settings: Mapping[str, Any]) -> AbstractContextManager[Log]:
     """Returns a context with the log of that kind, in a folder. Raises InputError where its package is missing."""
-    return LOGS[kind](folder, name, settings)
+    return LOGS[kind](folder, name, settings) if kind else nullcontext(lambda step, values: None)
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """The losses of mix-train, all on soft targets; a new one is one function and one entry in LOSSES.
 
-`prior` is the label marginal of the stream that is really trained on, generated images, sampling and weights
-included (balance_mix.label_marginal): what is adjusted is the imbalance that the model sees. Targets hold the
-weight of each part too, so a row need not sum to 1; over the stream rows sum to 1 on average, which keeps the loss
-of a part of a batch, or of one process of several, comparable with the whole.
+`prior` is the label marginal of the stream that is really trained on, generated images and sampling included
+(balance_mix.MixSampler): what is adjusted is the imbalance that the model sees.
 
 Below, z are the logits and t the targets of a row, p its softmax, π the prior.
 """
@@ -11,44 +9,39 @@ Below, z are the logits and t the targets of a row, p its softmax, π the prior.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.settings import Training
 
 _LEAST_PRIOR = 1e-12
 _REMINE = 0.1
 """What LADE's square weighs beside its bound: the authors' default, and LIFT's."""
 
 
-class Loss(Protocol):
-    """Returns the mean loss of a batch's rows, a scalar.
-
-    logits, targets -- [batch, classes]; prior -- [classes], sums to 1
-    """
-
-    def __call__(self, logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor: ...
+Loss = Callable[[Tensor, Tensor, Tensor, Training], Tensor]
+"""Returns the mean loss of a batch's rows, a scalar, of logits and targets [batch, classes] and the prior [classes]."""
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:
     """Returns the cross-entropy with soft targets: -Σ_c t_c log p_c."""
     return -(targets * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
 
 
-def logit_adjustment(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+def logit_adjustment(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:
     """Returns the cross-entropy of z + tau · log π (Menon et al., ICLR 2021). Tests use the bare logits."""
     return cross_entropy(logits + settings.tau * log(prior), targets, prior, settings)
 
 
-def balanced_softmax(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+def balanced_softmax(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:
     """Returns the cross-entropy of the softmax weighted by the prior (Ren et al., NeurIPS 2020): tau is always 1."""
     return cross_entropy(logits + log(prior), targets, prior, settings)
 
 
-def ldam(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+def ldam(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:
     """Returns the margin loss of Cao et al. (NeurIPS 2019), each class of a soft target with its own margin.
 
     -Σ_c t_c log [ e^(z_c - Δ_c) / (e^(z_c - Δ_c) + Σ_{j≠c} e^(z_j)) ], with Δ_c = s · margin · (π_min / π_c)^(1/4):
@@ -61,7 +54,7 @@ def ldam(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> 
     return (targets * F.softplus(behind, threshold=40)).sum(dim=-1).mean()  # the default, 20, is not float64's
 
 
-def focal(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+def focal(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:
     """Returns the focal loss of the softmax: -Σ_c t_c (1 - p_c)^gamma log p_c (Lin et al., ICCV 2017)."""
     log_p = torch.log_softmax(logits, dim=-1)
     # At p = 1 the power has no finite slope where gamma < 1.
@@ -69,7 +62,7 @@ def focal(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) ->
     return -(targets * missed**settings.gamma * log_p).sum(dim=-1).mean()
 
 
-def lade(logits: Tensor, targets: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+def lade(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:
     """Returns balanced_softmax + lade_weight · R: LADE (Hong et al., CVPR 2021), its target an even distribution.
 
     R = Σ_c π_c (S_c + 0.1 S_c²) - 1/N Σ_i Σ_c t_ic z_ic,  S_c = log 1/N Σ_i w_i e^(z_ic),  w_i = Σ_k t_ik u / π_k

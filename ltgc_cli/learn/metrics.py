@@ -1,9 +1,9 @@
 """What predictions are worth, in percent: over groups of classes, over classes, over images, with their uncertainty.
 
-A class is told by its label throughout, never by its place in a listing, and only classes that have test images count:
-one that the test set lacks shifts nothing and is in no mean. Where every class has as many test images as any other,
-the accuracy over a group's images and the mean over its classes are the same number; elsewhere they are not, so both
-are measured. What is measured besides is what LIFT's evaluator prints (shijxcs/LIFT, `utils/evaluator.py`).
+A class is known by its label throughout, never by its position in a listing, and only classes that have test images
+count: one that the test set lacks shifts nothing and is in no mean. Where every class has as many test images as any
+other, the accuracy over a group's images and the mean over its classes are the same number; elsewhere they are not, so
+both are measured. What is measured besides is what LIFT's evaluator prints (shijxcs/LIFT, `utils/evaluator.py`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ltgc_cli.learn.datasets import shot
 
-Group = Literal["many", "medium", "few", "all"]
-GROUPS: tuple[Group, ...] = ("many", "medium", "few", "all")
+ShotGroup = Literal["many", "medium", "few", "all"]
+GROUPS: tuple[ShotGroup, ...] = ("many", "medium", "few", "all")
 Measure = Literal["accuracy", "class_mean", "harmonic_mean", "geometric_mean", "worst_class", "macro_f1"]
-Key = tuple[Measure, Group]
+Key = tuple[Measure, ShotGroup]
 
 NO_CLASS = -1
 """The predicted label of an image that was given no class at all; it is always wrong."""
@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 Labels = Sequence[int] | NDArray[Any]
 
 
-class Tally(NamedTuple):
+class ClassCounts(NamedTuple):
     """Counts of each class that has test images, by label, ascending: [classes] each, or [resamples, classes]."""
 
     labels: Ints
@@ -47,16 +47,16 @@ class Tally(NamedTuple):
     """How many images, of any class, were given this label."""
 
 
-def tally(labels: Labels, predictions: Labels) -> Tally:
+def tally(labels: Labels, predictions: Labels) -> ClassCounts:
     """Returns the counts of each class: labels and predictions are the true and the predicted one of each image."""
     labels, predictions = _ints(labels), _ints(predictions)
-    present, places, images = np.unique(labels, return_inverse=True, return_counts=True)
-    right = np.bincount(places[labels == predictions], minlength=len(present))
-    guessed = np.bincount(_places(present, predictions), minlength=len(present) + 1)[:-1]
-    return Tally(present, images.astype(np.int64), right, guessed)
+    present, indices, images = np.unique(labels, return_inverse=True, return_counts=True)
+    right = np.bincount(indices[labels == predictions], minlength=len(present))
+    guessed = np.bincount(_indices(present, predictions), minlength=len(present) + 1)[:-1]
+    return ClassCounts(present, images.astype(np.int64), right, guessed)
 
 
-def measures(found: Tally, counts: Mapping[int, int] | None) -> dict[Key, float | None]:
+def measures(found: ClassCounts, counts: Mapping[int, int] | None) -> dict[Key, float | None]:
     """Returns every measure in percent; None for a group of which no class has test images.
 
     counts -- real *training* images of each label, which say what group a class is in; None where they are not known:
@@ -68,7 +68,7 @@ def measures(found: Tally, counts: Mapping[int, int] | None) -> dict[Key, float 
     }
 
 
-def members(labels: Ints, counts: Mapping[int, int] | None) -> dict[Group, NDArray[np.bool_]]:
+def members(labels: Ints, counts: Mapping[int, int] | None) -> dict[ShotGroup, NDArray[np.bool_]]:
     """Returns which of the labels each group has, by the number of their training images."""
     everyone = np.ones(len(labels), dtype=bool)
     shots = ["" if counts is None else shot(counts[int(label)]) for label in labels]
@@ -76,7 +76,7 @@ def members(labels: Ints, counts: Mapping[int, int] | None) -> dict[Group, NDArr
     return {group: everyone if group == "all" else groups == group for group in GROUPS}
 
 
-def _measures(found: Tally, groups: Mapping[Group, NDArray[np.bool_]]) -> dict[Key, Any]:
+def _measures(found: ClassCounts, groups: Mapping[ShotGroup, NDArray[np.bool_]]) -> dict[Key, Any]:
     """Returns every measure as a share, over the last axis of the counts: one number, or one for each resample."""
     accuracy = found.right / found.images
     values: dict[Key, Any] = {}
@@ -95,7 +95,7 @@ def _measures(found: Tally, groups: Mapping[Group, NDArray[np.bool_]]) -> dict[K
     return values
 
 
-def worst_label(found: Tally) -> int | None:
+def worst_label(found: ClassCounts) -> int | None:
     """Returns the label of the class with the lowest accuracy, the lowest label of several; None for no class."""
     return int(found.labels[(found.right / found.images).argmin()]) if len(found.labels) else None
 
@@ -118,8 +118,8 @@ def calibration_error(confidences: Floats, right: NDArray[np.bool_], bins: int =
     """
     if not len(right):
         return None
-    places = np.digitize(confidences, np.linspace(0, 1, bins + 1)[1:-1], right=True)
-    gaps = np.bincount(places, weights=np.asarray(right, np.float64) - confidences, minlength=bins)
+    bin_of = np.digitize(confidences, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    gaps = np.bincount(bin_of, weights=np.asarray(right, np.float64) - confidences, minlength=bins)
     return float(np.abs(gaps).sum() / len(right) * 100)
 
 
@@ -172,7 +172,7 @@ def intervals(
     return found
 
 
-def _resampled(labels: Labels, predictions: Labels, resamples: int, seed: int) -> Iterator[Tally]:
+def _resampled(labels: Labels, predictions: Labels, resamples: int, seed: int) -> Iterator[ClassCounts]:
     """Returns tallies of resampled images, [resamples of the block, classes] each."""
     labels, predictions = _ints(labels), _ints(predictions)
     if not len(labels):
@@ -180,18 +180,18 @@ def _resampled(labels: Labels, predictions: Labels, resamples: int, seed: int) -
     order = np.argsort(labels, kind="stable")
     labels, predictions = labels[order], predictions[order]
     present, starts, images = np.unique(labels, return_index=True, return_counts=True)
-    guess = _places(present, predictions)
+    guess = _indices(present, predictions)
     right = (labels == predictions).astype(np.int64)
     start, size = np.repeat(starts, images), np.repeat(images, images)
     rng = np.random.default_rng(seed)
     block = max(1, _AT_ONCE // len(labels))
-    columns = len(present) + 1
+    cells = len(present) + 1  # one more, for labels that are not present
     for done in range(0, resamples, block):
         rows = min(block, resamples - done)
         drawn = start + (rng.random((rows, len(labels))) * size).astype(np.int64)
-        cells = guess[drawn] + np.arange(rows)[:, None] * columns
-        guessed = np.bincount(cells.ravel(), minlength=rows * columns).reshape(rows, columns)[:, :-1]
-        yield Tally(present, images, np.add.reduceat(right[drawn], starts, axis=1), guessed)
+        cell_of = guess[drawn] + np.arange(rows)[:, None] * cells
+        guessed = np.bincount(cell_of.ravel(), minlength=rows * cells).reshape(rows, cells)[:, :-1]
+        yield ClassCounts(present, images, np.add.reduceat(right[drawn], starts, axis=1), guessed)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
@@ -207,8 +207,8 @@ def _ints(labels: Labels) -> Ints:
     return np.asarray(labels, dtype=np.int64)
 
 
-def _places(present: Ints, labels: Ints) -> Ints:
+def _indices(present: Ints, labels: Ints) -> Ints:
     """Returns where each label is among those that are present (ascending); len(present) for one that is not."""
-    places = np.searchsorted(present, labels)
-    known = present[np.minimum(places, len(present) - 1)] == labels if len(present) else np.zeros(len(labels), bool)
-    return np.where(known, places, len(present))
+    indices = np.searchsorted(present, labels)
+    known = present[np.minimum(indices, len(present) - 1)] == labels if len(present) else np.zeros(len(labels), bool)
+    return np.where(known, indices, len(present))

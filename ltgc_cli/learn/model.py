@@ -11,10 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltgc_cli.learn import evaluate, heads, tuning
 from ltgc_cli.learn.attention import blocks
-from ltgc_cli.learn.datasets import ClassInfo, Sample
+from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
 from ltgc_cli.learn.heads import CosineHead
-from ltgc_cli.learn.settings import Settings
 from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.settings import Training
 
 
 class Classifier(nn.Module):
@@ -62,7 +62,7 @@ class Classifier(nn.Module):
         return self
 
 
-def zero_shot(clip: Loaded, classes: Sequence[ClassInfo], scale: float = Settings().scale) -> Classifier:
+def zero_shot(clip: Loaded, classes: Sequence[ClassInfo], scale: float = Training().scale) -> Classifier:
     """Returns CLIP itself as a classifier: nothing is trained, the head is the text features of the classes."""
     texts = heads.from_texts(clip, classes).to(clip.device)
     return Classifier(clip.model.visual, CosineHead(texts, scale)).eval()
@@ -71,7 +71,7 @@ def zero_shot(clip: Loaded, classes: Sequence[ClassInfo], scale: float = Setting
 def start(
     clip: Loaded,
     classes: Sequence[ClassInfo],
-    settings: Settings,
+    settings: Training,
     *,
     texts: Mapping[int, Sequence[str]] | None = None,
     real: Sequence[Sample] = (),
@@ -79,7 +79,7 @@ def start(
     """Returns the classifier that training starts from: the tower's own features, what is tuned and the head trainable.
 
     settings -- resolved
-    texts -- sentences that describe a label, as they would be drawn, for head_init "descriptions"
+    texts -- sentences that describe a label, as an image generator gets them, for head_init "descriptions"
     real -- the originals, for head_init "means"
     Raises InputError for a tower that cannot be tuned so, or bytes that are no image.
     """
@@ -92,7 +92,7 @@ def start(
 def first_rows(
     clip: Loaded,
     classes: Sequence[ClassInfo],
-    settings: Settings,
+    settings: Training,
     texts: Mapping[int, Sequence[str]],
     real: Sequence[Sample],
 ) -> Tensor:
@@ -106,10 +106,10 @@ def first_rows(
         return names
     tower = Classifier(clip.model.visual, nn.Identity())
     features = evaluate.predict(tower, clip, real)
-    return heads.from_means(features, [sample.label for sample in real], classes, otherwise=names)
+    return heads.from_means(features, class_indices(real, classes), otherwise=names)
 
 
-def groups(classifier: Classifier, settings: Settings) -> list[dict[str, Any]]:
+def groups(classifier: Classifier, settings: Training) -> list[dict[str, Any]]:
     """Returns what is trained as an optimiser takes it: what is tuned of the tower, then the head.
 
     Weight decay is for the tower's matrices alone: not for biases, norms and scales, nor for the head, whose rows'

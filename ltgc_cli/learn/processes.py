@@ -1,4 +1,4 @@
-"""The processes that train together: which one this is, and what they tell each other.
+"""The processes that train together: which one this is, and what they exchange.
 
 `accelerate launch -m ltgc_cli mix-train …` and torchrun start them and say so in RANK, WORLD_SIZE and MASTER_ADDR. Each
 plans the same batch and trains on its own rows of it; what they exchange is the mean of their gradients.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ltgc_cli.errors import InputError, ProviderError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WANTED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-T = TypeVar("T")
 
 
 class Processes(NamedTuple):
@@ -30,7 +28,7 @@ class Processes(NamedTuple):
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this is the one that writes and prints."""
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
@@ -66,17 +64,6 @@ class Processes(NamedTuple):
             tensor = tensor.clone()
             _exchange(torch.distributed.all_reduce, tensor)
         return tensor
-
-    def from_first(self, value: T) -> T:
-        """Returns the first process's value, in each of them."""
-        if self.size == 1:
-            return value
-        import torch
-
-        values: list[Any] = [value]
-        _exchange(torch.distributed.broadcast_object_list, values)
-        found: T = values[0]
-        return found
 
 
 def rank() -> int:

@@ -6,8 +6,9 @@ What is drawn at random is a function of the seed and the step, so a step's numb
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,102 +19,116 @@ import torch
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.settings import Training
 
 STATE = "state.safetensors"
 
 Tensors = dict[str, Tensor]
+_MOMENT = "moment."
+"""What begins the kinds of tensors that an optimiser remembers."""
 
 
-class About(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run is: its stage, its steps done, what it has said, and whose weights are the best so far."""
+@dataclass
+class TrainingState:
+    """What training has come to: all that a run which is killed needs to go on exactly."""
 
-    stage: str
+    weights: Mapping[str, nn.Parameter]
+    """What is trained, by name."""
+    optimizer: torch.optim.Optimizer
+    ema: Tensors
+    """The moving average of the weights; empty where none is kept."""
+    best: Tensors = field(default_factory=dict)
+    """The weights that did best on the validation set; empty before the first measurement."""
+    best_accuracy: float | None = None
+    step: int = 0
+    """Steps done."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, path: Path, run: str) -> None:
+        """Writes the state; it is there, whole and on the disk, when this returns."""
+        kinds = {"weight": self.weights, "ema": self.ema, "best": self.best, **_moments(self.optimizer, self.weights)}
+        flat = {
+            f"{kind}:{name}": tensor.detach().cpu().contiguous()
+            for kind, named in kinds.items()
+            for name, tensor in named.items()
+        }
+        facts = msgspec.json.encode(_Facts(self.step, self.curve, self.best_accuracy)).decode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary(path.parent) as unfinished:
+            safetensors.torch.save_file(flat, unfinished, {"run": run, "facts": facts})
+            put_in_place(unfinished, path)
+
+    def load(self, path: Path, run: str) -> None:
+        """Takes over the state of a run that was killed, where there is one. Raises InputError for another run's."""
+        if not path.exists():
+            return
+        kinds: dict[str, Tensors] = {}
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                if "about" in metadata:  # as versions before this one wrote it; its training starts anew
+                    return
+                if metadata.get("run") != run:
+                    raise InputError(
+                        f"{path} is the state of a run with other data or settings; use another folder or delete it"
+                    )
+                facts = msgspec.json.decode(metadata["facts"], type=_Facts)
+                for key in file.keys():  # noqa: SIM118 (it is no dict)
+                    kind, _, name = key.partition(":")
+                    kinds.setdefault(kind, {})[name] = file.get_tensor(key).to(self.weights[name].device)
+        except (safetensors.SafetensorError, msgspec.DecodeError, KeyError) as error:
+            raise InputError(f"{path}: the state of training cannot be read ({error}); delete the file") from None
+        self.step, self.curve, self.best_accuracy = facts.step, facts.curve, facts.best_accuracy
+        put(self.weights, kinds["weight"])
+        self.ema, self.best = kinds.get("ema", {}), kinds.get("best", {})
+        for kind in (kind for kind in kinds if kind.startswith(_MOMENT)):
+            for name, value in kinds[kind].items():
+                self.optimizer.state[self.weights[name]][kind.removeprefix(_MOMENT)] = value
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What is no tensor of a state."""
+
     step: int
     curve: list[dict[str, Any]]
-    harmful: dict[int, tuple[float, float]] = {}
-    best: float | None = None
-    """The best accuracy on the validation set so far, and the stage that reached it."""
-    best_stage: str = ""
-
-
-class State(msgspec.Struct, frozen=True):
-    """A state that was read: what it is about, and its tensors by kind (weight, average, best, moments) and name."""
-
-    about: About
-    tensors: dict[str, Tensors]
+    best_accuracy: float | None
 
 
 def run_id(
     clip: str,
     classes: Sequence[ClassInfo],
-    real: Sequence[Sample],
-    generated: Sequence[Sample],
-    val: Sequence[Sample],
+    samples: Sequence[Sequence[Sample]],
     texts: Mapping[int, Sequence[str]],
-    settings: Settings,
+    settings: Training,
 ) -> str:
-    """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from."""
-    scored = settings.syn_by_score  # a score that nothing draws by is no part of the run
-    named = [[[s.label, s.name, s.score if scored else None] for s in samples] for samples in (real, generated, val)]
-    told = [[label, list(texts[label])] for label in sorted(texts)]
-    facts = [clip, msgspec.to_builtins(classes), named, told, msgspec.to_builtins(settings)]
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+    """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from.
+
+    samples -- the originals, the generated images, the validation images
+    """
+    named = [[[sample.label, sample.name] for sample in part] for part in samples]
+    by_label = [[label, list(texts[label])] for label in sorted(texts)]
+    content = [clip, msgspec.to_builtins(classes), named, by_label, msgspec.to_builtins(settings)]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
-def save(path: Path, run: str, about: About, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Writes the state; it is there, whole and on the disk, when this returns."""
-    flat = {
-        f"{kind}:{name}": tensor.detach().cpu().contiguous()
-        for kind, named in tensors.items()
-        for name, tensor in named.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    safetensors.torch.save_file(flat, temporary, {"run": run, "about": msgspec.json.encode(about).decode()})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def read(path: Path, run: str) -> State | None:
-    """Returns the state of a run that was killed, None where there is none. Raises InputError for another run's."""
-    if not path.exists():
-        return None
-    tensors: dict[str, Tensors] = {}
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-            if said.get("run") != run:
-                raise InputError(
-                    f"{path} is the state of a run with other data or settings; use another folder or delete it"
-                )
-            about = msgspec.json.decode(said["about"], type=About)
-            for key in file.keys():  # noqa: SIM118 (it is no dict)
-                kind, _, name = key.partition(":")
-                tensors.setdefault(kind, {})[name] = file.get_tensor(key)
-    except (safetensors.SafetensorError, msgspec.DecodeError, KeyError) as error:
-        raise InputError(f"{path}: the state of training cannot be read ({error}); delete the file") from None
-    return State(about, tensors)
-
-
-def moments(optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter]) -> dict[str, Tensors]:
+def _moments(optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter]) -> dict[str, Tensors]:
     """Returns what an optimiser remembers of each weight, by kind (`moment.exp_avg`) and name."""
     found: dict[str, Tensors] = {}
     for name, weight in weights.items():
         for kind, value in optimizer.state.get(weight, {}).items():
             if isinstance(value, Tensor):
-                found.setdefault(f"moment.{kind}", {})[name] = value
+                found.setdefault(f"{_MOMENT}{kind}", {})[name] = value
     return found
 
 
-def put_moments(optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter], state: State) -> None:
-    """Puts what was remembered back into an optimiser, the inverse of `moments`."""
-    for kind, named in state.tensors.items():
-        if kind.startswith("moment."):
-            for name, value in named.items():
-                optimizer.state[weights[name]][kind.removeprefix("moment.")] = value.to(weights[name].device)
+# ---- weights
+
+
+def copied(weights: Mapping[str, Tensor]) -> Tensors:
+    """Returns the weights' values as they are now."""
+    return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 def put(weights: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
@@ -123,6 +138,19 @@ def put(weights: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> No
             weights[name].copy_(value)
 
 
-def copied(weights: Mapping[str, Tensor]) -> Tensors:
-    """Returns the weights' values as they are now."""
-    return {name: weight.detach().clone() for name, weight in weights.items()}
+def ema_update(ema: Mapping[str, Tensor], weights: Mapping[str, nn.Parameter], step: int, decay: float) -> None:
+    """Moves the average towards the weights. Its decay rises to `decay`, or the first weights would weigh for long."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for name, value in ema.items():
+        value.lerp_(weights[name].detach(), 1 - decay)
+
+
+@contextmanager
+def swap_weights(weights: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> Iterator[None]:
+    """A context in which the weights of these names have these values."""
+    own = copied({name: weights[name] for name in values})
+    put(weights, values)
+    try:
+        yield
+    finally:
+        put(weights, own)

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import blocks, fuse, plain_blocks, unfuse
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.settings import Training
 
 LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
 """What LoRA adapts of a block, by `lora_on`; "both" is the two together."""
 
 
-def adapt(visual: nn.Module, settings: Settings) -> nn.Module:
+def adapt(visual: nn.Module, settings: Training) -> nn.Module:
     """Returns a copy of a vision tower, ready for training: only what the settings tune is trainable, in float32.
 
-    Its output is the tower's own until it is trained. What is drawn is drawn from the seed.
+    Its output is the tower's own until it is trained. What is random comes from the seed.
     settings -- resolved: its rank is no longer open
     Raises InputError for a tower without the blocks that are to be tuned.
     """
@@ -42,7 +42,7 @@ def adapt(visual: nn.Module, settings: Settings) -> nn.Module:
         return TUNE[settings.tune](tower, settings)
 
 
-def frozen_parts(visual: nn.Module, settings: Settings) -> int:
+def frozen_parts(visual: nn.Module, settings: Training) -> int:
     """Returns how many of the tower's parts (`parts`) lie below the lowest tuned one."""
     if settings.tune == "head":
         return len(parts(visual))
@@ -86,7 +86,7 @@ def merged(adapted: nn.Module) -> nn.Module:
     return fuse(tower)
 
 
-def lora_targets(tower: nn.Module, settings: Settings) -> str:
+def lora_targets(tower: nn.Module, settings: Training) -> str:
     """Returns the regular expression of the names of the layers that LoRA adapts, as peft's target_modules."""
     numbers = "|".join(str(number) for number in _tuned_numbers(tower, settings))
     layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
@@ -96,7 +96,7 @@ def lora_targets(tower: nn.Module, settings: Settings) -> str:
 # ---- the ways to tune
 
 
-def _lora(tower: nn.Module, settings: Settings) -> nn.Module:
+def _lora(tower: nn.Module, settings: Training) -> nn.Module:
     adapted = re.compile(lora_targets(tower, settings))
     for name, layer in list(tower.named_modules()):
         if adapted.fullmatch(name):
@@ -105,7 +105,7 @@ def _lora(tower: nn.Module, settings: Settings) -> nn.Module:
     return tower
 
 
-def _adaptformer(tower: nn.Module, settings: Settings) -> nn.Module:
+def _adaptformer(tower: nn.Module, settings: Training) -> nn.Module:
     own: Any = tower.get_submodule("transformer.resblocks")
     for number in _tuned_numbers(tower, settings):
         weight = own[number].mlp.c_fc.weight
@@ -114,7 +114,7 @@ def _adaptformer(tower: nn.Module, settings: Settings) -> nn.Module:
     return tower
 
 
-def _bias(tower: nn.Module, settings: Settings) -> nn.Module:
+def _bias(tower: nn.Module, settings: Training) -> nn.Module:
     """Every bias of the tuned blocks, those of LayerNorm too and nothing else, as LIFT and BitFit have it."""
     for number in _tuned_numbers(tower, settings):
         for name, weight in blocks(tower)[number].named_parameters():
@@ -122,7 +122,7 @@ def _bias(tower: nn.Module, settings: Settings) -> nn.Module:
     return tower
 
 
-def _full(tower: nn.Module, settings: Settings) -> nn.Module:
+def _full(tower: nn.Module, settings: Training) -> nn.Module:
     """The last blocks, or everything: the embeddings, the norms and the projection too."""
     if not settings.tune_blocks:
         return tower.requires_grad_(True)
@@ -131,11 +131,11 @@ def _full(tower: nn.Module, settings: Settings) -> nn.Module:
     return tower
 
 
-def _head(tower: nn.Module, settings: Settings) -> nn.Module:
+def _head(tower: nn.Module, settings: Training) -> nn.Module:
     return tower
 
 
-TUNE: dict[str, Callable[[nn.Module, Settings], nn.Module]] = {
+TUNE: dict[str, Callable[[nn.Module, Training], nn.Module]] = {
     "lora": _lora,
     "adaptformer": _adaptformer,
     "bias": _bias,
@@ -147,7 +147,7 @@ TUNE: dict[str, Callable[[nn.Module, Settings], nn.Module]] = {
 class LoraLinear(nn.Module):
     """A frozen linear layer with a trained update of low rank (Hu et al., ICLR 2022): W x + b + alpha / rank · B A x.
 
-    A is drawn and B is 0, as peft has them. Dropout is on what A sees. The layer's weights keep the names they had.
+    A is random and B is 0, as peft has them. Dropout is on what A sees. The layer's weights keep the names they had.
     """
 
     def __init__(self, layer: nn.Linear, rank: int, alpha: float, dropout: float = 0.0) -> None:
@@ -227,8 +227,8 @@ class AdaptedBlock(nn.Module):
 # ---- helpers
 
 
-def _tuned_numbers(tower: nn.Module, settings: Settings) -> range:
-    """Returns the places of the tuned blocks."""
+def _tuned_numbers(tower: nn.Module, settings: Training) -> range:
+    """Returns the numbers of the tuned blocks."""
     count = len(blocks(tower))
     return range(count - settings.tune_blocks if settings.tune_blocks else 0, count)
 
@@ -239,7 +239,7 @@ def _put(tower: nn.Module, name: str, module: nn.Module) -> None:
     setattr(tower.get_submodule(parent), child, module)
 
 
-def _check(visual: nn.Module, settings: Settings) -> None:
+def _check(visual: nn.Module, settings: Training) -> None:
     whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
     if not whole and settings.tune_blocks > len(plain_blocks(visual)):
         raise InputError(

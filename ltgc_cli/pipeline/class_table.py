@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import datasets
+from ltgc_cli.learn.datasets import ClassInfo, shot
 from ltgc_cli.records import Class, identify
 
 
-def data_classes(data: datasets.Source) -> list[datasets.ClassInfo]:
-    """Returns the class table of a data set, with real training counts."""
-    return list(datasets.open_data(data, "train").classes)
+def agreed(table: Mapping[int, ClassInfo], cls: Class) -> ClassInfo:
+    """Returns the row of the data's class table that a class record is, with the sense that the stream knows.
 
-
-def agreed(table: list[datasets.ClassInfo], cls: Class) -> list[datasets.ClassInfo]:
-    """Returns the data's class table with what the stream knows of a class (its sense).
-
+    table -- by label
     Raises InputError where stream and data do not mean the same class by a label: labels never shift.
     """
-    if cls.label < 0:
-        return table
-    ours = next((info for info in table if info.label == cls.label), None)
+    ours = table.get(cls.label)
     if ours is None or ours.name != cls.class_:
         there = f"is {ours.name!r}" if ours else "does not exist"
         raise InputError(
             f"label {cls.label} is {cls.class_!r} in the stream and {there} in --data; "
             "train on the data that the stream was made from"
         )
-    if not cls.sense or cls.sense == ours.sense:
-        return table
-    return [msgspec.structs.replace(info, sense=cls.sense) if info is ours else info for info in table]
+    return msgspec.structs.replace(ours, sense=cls.sense or ours.sense)
 
 
-def class_info(cls: Class) -> datasets.ClassInfo:
+def class_info(cls: Class) -> ClassInfo:
     """Returns a class record as a row of the class table."""
-    return datasets.ClassInfo(
-        label=cls.label, name=cls.class_, sense=cls.sense, synonyms=cls.synonyms, count=cls.count or 0
-    )
+    return ClassInfo(label=cls.label, name=cls.class_, sense=cls.sense, synonyms=cls.synonyms, count=cls.count or 0)
 
 
-def class_record(info: datasets.ClassInfo, below: int) -> Class:
+def class_record(info: ClassInfo, below: int) -> Class:
     """Returns a row of the class table as a record; with fewer than `below` training images it is a tail class."""
     cls = Class(
         label=info.label,
         class_=info.name,
         count=info.count,
-        shot=datasets.shot(info.count),
+        shot=shot(info.count),
         tail=info.count < below,
         sense=info.sense,
         synonyms=info.synonyms,

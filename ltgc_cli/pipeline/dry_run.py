@@ -1,6 +1,6 @@
-"""--dry-run: a stage runs as it is, on the store's answers and on stand-ins for those that it lacks. Nothing is asked.
+"""--dry-run: a stage runs on the store's answers and on placeholders for those that it lacks. Nothing is asked.
 
-The stand-ins come from the embedded grammar, so that what a stage asks next, as reflect does, is counted too.
+The placeholders come from the embedded grammar, so that what a stage asks next, as reflect does, is counted too.
 """
 
 from __future__ import annotations
@@ -8,15 +8,21 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from ltgc_cli.errors import LtgcError
-from ltgc_cli.pipeline.usage import UsageSum, total
+from ltgc_cli import console, records
+from ltgc_cli.errors import InputError, LtgcError, ProviderError
+from ltgc_cli.pipeline import estimates
+from ltgc_cli.pipeline.session import NO_LIMITS, Session
 from ltgc_cli.ports import (
     Answer,
+    Ask,
+    Compare,
     Comparison,
     Generate,
     GeneratedImage,
@@ -24,106 +30,132 @@ from ltgc_cli.ports import (
     Match,
     NearestClass,
     Question,
+    Score,
     Usage,
 )
+from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import embedded
-from ltgc_cli.store import Store, key
+from ltgc_cli.records import Image, Record
+from ltgc_cli.settings import Limits
+from ltgc_cli.store import key
+from ltgc_cli.usage import UsageSum, total
 
-IMAGINED = "imagined"
-"""The key that marks a line which a rehearsal made: no command takes it for a real one."""
+PLACEHOLDER = "imagined"
+"""The key that marks a line made in a dry run: no command takes it for a real one."""
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
 
 
-class DryRun:
-    """Counts what a run would ask, and keeps the questions themselves (for a batch API)."""
+class DrySession(Session):
+    """A session whose ports ask nothing: they count what would be asked, and keep the questions (for a batch API)."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._seen: set[str] = set()
-        self.lines: dict[tuple[str, str], UsageSum] = {}
-        """By purpose (a task, `draw`, `score`) and model."""
+    dry = True
+
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        record: Path | None = None,
+        *,
+        half_price: bool = False,
+        for_batch: bool = False,
+    ) -> None:
+        """Returns a session.
+
+        half_price -- whether a batch API would be asked
+        for_batch -- whether its questions are then asked in a batch: the images that they show are kept, and the
+            senses of names are asked at once, because all later questions depend on them
+        """
+        super().__init__(folder, limits, record)
+        self.sums: dict[tuple[str, str], UsageSum] = {}
+        """What would be asked, by purpose (a task, `draw`, `score`, `compare`) and model."""
         self.questions: list[Question] = []
         """Those that the store does not answer, each once."""
-        self.originals: set[str] = set()
-        """sha256 of real images: these count as alike to their class, drawings do not, so that all are redrawn."""
-        self._port: Generate | None = None
+        self._half_price, self._for_batch = half_price, for_batch
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+        self._originals: set[str] = set()
+        self._measure: Callable[[], float] | None = None
         self._first: list[ImageRequest] = []
-        """What is drawn for the clock."""
 
-    def ask(self, question: Question, estimate: Callable[[Question], Usage]) -> Answer:
-        """Returns the store's answer, or one that the embedded grammar would give.
+    def keep(self, data: bytes) -> str:
+        return super().keep(data) if self._for_batch else hashlib.sha256(data).hexdigest()
 
-        estimate -- what a question would use: tokens, and US dollars where the price is known
-        """
+    def report(self, text: str) -> None:
+        pass
 
-        def stand_in(question: Question) -> Answer:
-            return Answer(text=_text(question), usage=estimate(question))
+    def watched(self, given: Iterator[Record]) -> Iterator[Record]:
+        for record in given:
+            if isinstance(record, Image) and record.origin == "original":
+                self._originals.add(record.sha256)
+            yield record
 
-        return self._answered(question, question.task, Answer, stand_in)
+    def score(self, spec: str, **options: Any) -> Opened[Score]:
+        """Returns a judge for which originals are like their class and generated images unlike it, so that filter
+        regenerates all of them."""
 
-    def generate(
-        self,
-        drawings: Sequence[ImageRequest],
-        port: Generate | None,
-        most: int,
-        estimate: Callable[[ImageRequest], Usage],
-    ) -> list[GeneratedImage | Exception]:
-        """Returns the store's pictures, and others that have no bytes.
+        def placeholder(match: Match) -> float:
+            return 1.0 if match.image in self._originals else -1.0
 
-        port -- what draws here, to measure how long it takes; None for an image API
-        most -- pictures drawn at once
-        """
+        def score(matches: Sequence[Match]) -> list[float]:
+            return [self._answered(match, "score", float, placeholder) for match in matches]
 
-        def stand_in(drawing: ImageRequest) -> GeneratedImage:
-            there = drawing.original is msgspec.UNSET or self._store.object_path(drawing.original).exists()
-            if port and there and len(self._first) < most:
-                self._port = port
-                self._first.append(drawing)
-            return GeneratedImage(sha256=key(drawing), usage=estimate(drawing))
+        return Opened(super().score(spec, **options).model, score)
 
-        return [self._answered(drawing, "draw", GeneratedImage, stand_in) for drawing in drawings]
+    def compare(self, spec: str, **options: Any) -> Opened[Compare]:
+        def compare(comparisons: Sequence[Comparison]) -> list[NearestClass]:
+            nothing_near = NearestClass(text="", cosine=-1.0)
+            return [self._answered(one, "compare", NearestClass, lambda _: nothing_near) for one in comparisons]
 
-    def score(self, matches: Sequence[Match]) -> list[float | Exception]:
-        """Returns the store's scores; else originals are like their class, and drawings unlike it."""
-
-        def stand_in(match: Match) -> float:
-            return 1.0 if match.image in self.originals else -1.0
-
-        return [self._answered(match, "score", float, stand_in) for match in matches]
-
-    def compare(self, rivals: Sequence[Comparison]) -> list[NearestClass | Exception]:
-        """Returns the store's answers; else nothing is like another class."""
-
-        def stand_in(_: Comparison) -> NearestClass:
-            return NearestClass(text="", cosine=-1.0)
-
-        return [self._answered(rival, "compare", NearestClass, stand_in) for rival in rivals]
+        return Opened(super().compare(spec, **options).model, compare)
 
     @property
     def complete(self) -> bool:
         """Whether the store had every answer, so that what the stage made is real."""
-        return not any(line.new for line in self.lines.values())
+        return not any(one.new for one in self.sums.values())
 
-    def seconds_to_draw(self) -> float | None:
-        """Returns about how long the new drawings would take, from a batch drawn for the clock and not kept.
+    def seconds_to_generate(self) -> float | None:
+        """Returns about how long the new images would take, from a batch that is generated and not kept.
 
-        None where nothing is drawn here.
+        None where nothing is generated on this machine.
         """
-        new = sum(line.new for (purpose, _), line in self.lines.items() if purpose == "draw")
-        if not self._port or not new:
-            return None
-        self._port(self._first[:1])  # loads the model
-        started = time.monotonic()
-        self._port(self._first)
-        return (time.monotonic() - started) / len(self._first) * new
+        new = sum(one.new for (purpose, _), one in self.sums.items() if purpose == "draw")
+        return self._measure() / len(self._first) * new if self._measure and new else None
 
-    def _answered(self, request: Req, purpose: str, answer_type: type[Ans], stand_in: Callable[[Req], Ans]) -> Ans:
+    def _kept_answers(self, port: Ask, price: prices.Price | None) -> Ask:
+        real = super()._kept_answers(port, price)
+        estimate = partial(estimates.estimated, price=price and prices.in_batch(price) if self._half_price else price)
+
+        def ask(question: Question) -> Answer:
+            if self._for_batch and question.task == "sense":
+                return real(question)
+            return self._answered(
+                question, question.task, Answer, lambda asked: Answer(text=_text(asked), usage=estimate(asked))
+            )
+
+        return ask
+
+    def _kept_images(self, port: Generate, spec: str, batch: int) -> Generate:
+        here = not spec.startswith("litellm:")
+        price = estimates.FREE if here else self._image_price(spec)
+
+        def placeholder(request: ImageRequest) -> GeneratedImage:
+            there = request.original is msgspec.UNSET or self.store.object_path(request.original).exists()
+            if here and there and len(self._first) < batch:
+                self._first.append(request)
+                self._measure = partial(_seconds, port, self._first)
+            return GeneratedImage(sha256=key(request), usage=estimates.picture(request, price))
+
+        def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+            return [self._answered(request, "draw", GeneratedImage, placeholder) for request in requests]
+
+        return generate
+
+    def _answered(self, request: Req, purpose: str, answer_type: type[Ans], placeholder: Callable[[Req], Ans]) -> Ans:
         k = key(request)
-        entry = self._store.get(k)
-        answer = msgspec.convert(entry["answer"], answer_type) if entry else stand_in(request)
+        entry = self.store.get(k)
+        answer = msgspec.convert(entry["answer"], answer_type) if entry else placeholder(request)
         with self._lock:
             if k not in self._seen:
                 self._seen.add(k)
@@ -131,38 +163,74 @@ class DryRun:
         return answer
 
     def _count(self, request: Any, purpose: str, usage: Usage | None) -> None:
-        """Counts a request: found, or where there is a usage to be asked."""
-        line = self.lines.setdefault((purpose, request.model), UsageSum())
+        """Counts a request: found in the store, or where there is a usage to be asked."""
+        one = self.sums.setdefault((purpose, request.model), UsageSum())
         if usage is None:
-            line.found += 1
+            one.found += 1
             return
-        line.add(usage)
+        one.add(usage)
         if isinstance(request, Question):
             self.questions.append(request)
 
 
-def bytes_unkept(data: bytes) -> str:
-    """Returns the sha256 of bytes that are thrown away: a `keep` for drawings that only measure."""
-    return hashlib.sha256(data).hexdigest()
+def marked(made: Iterator[Record], session: DrySession) -> Iterator[Record]:
+    """Returns the records that a stage made in a dry run, marked where they stand for answers that were never asked."""
+    for record in made:
+        if not record.line and not session.complete:
+            record = records.evolve(record, rest={**record.rest, PLACEHOLDER: True})
+        yield record
+
+
+def real(given: Iterator[Record]) -> Iterator[Record]:
+    """Returns the records. Raises InputError at the first that a dry run made."""
+    for number, record in enumerate(given, start=1):
+        if PLACEHOLDER in record.rest:
+            raise InputError(f"record {number} comes from a --dry-run and stands for an answer that was never asked")
+        yield record
+
+
+def summary(stage: str, session: DrySession, caveats: Sequence[str], stream: Any = None) -> None:
+    """Says what a run would ask, and what it would cost; on stdout, or on a stream."""
+    if not session.sums:
+        console.notice(f"{stage}: nothing would be asked")
+        return
+    console.table("", COLUMNS, rows(session.sums), stream=stream)
+    for text in caveats:
+        console.notice(f"{stage}: {text}")
+    try:
+        seconds = session.seconds_to_generate()
+        if seconds is not None:
+            console.notice(f"{stage}: generating the images takes about {console.duration(seconds)} here")
+    except ProviderError as error:
+        console.notice(f"{stage}: how long generating takes cannot be measured: {error}")
+    console.notice(f"{stage}: a dry run; nothing was asked, and nothing kept")
 
 
 COLUMNS = ("", "model", "in the store", "to ask", "tokens in", "tokens out", "US dollars")
 
 
-def rows(lines: Mapping[tuple[str, str], UsageSum]) -> list[tuple[str, ...]]:
+def rows(sums: Mapping[tuple[str, str], UsageSum]) -> list[tuple[str, ...]]:
     """Returns a table of what would be asked, a purpose and model a row, the total last where there are several."""
-    named = [*lines.items(), *([(("all", ""), total(lines.values()))] if len(lines) > 1 else [])]
+    named = [*sums.items(), *([(("all", ""), total(sums.values()))] if len(sums) > 1 else [])]
     return [
         (
             *key,
-            f"{bill.found:,}",
-            f"{bill.new:,}",
-            f"{bill.prompt_tokens:,}" if bill.prompt_tokens else "",
-            f"{bill.completion_tokens:,}" if bill.completion_tokens else "",
-            bill.priced(),
+            f"{one.found:,}",
+            f"{one.new:,}",
+            f"{one.prompt_tokens:,}" if one.prompt_tokens else "",
+            f"{one.completion_tokens:,}" if one.completion_tokens else "",
+            one.priced(),
         )
-        for key, bill in named
+        for key, one in named
     ]
+
+
+def _seconds(port: Generate, requests: list[ImageRequest]) -> float:
+    """Returns how long a batch takes, the loading of the model left out."""
+    port(requests[:1])
+    started = time.monotonic()
+    port(requests)
+    return time.monotonic() - started
 
 
 def _text(question: Question) -> str:

@@ -1,6 +1,6 @@
 """Generated images as other programs read them: ImageFolder, a list file, Hugging Face's metadata.jsonl.
 
-Labels cannot shift: a folder is called by its label, padded so that names sort as labels do, and there is one for every
+Labels cannot shift: a folder is named by its label, padded so that names sort as labels do, and there is one for every
 label from 0 to the largest; a line has its label written in it.
 """
 
@@ -8,71 +8,63 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import new_folder
 from ltgc_cli.learn.datasets.class_table import COLUMNS
 from ltgc_cli.ports import ImageFormat
 from ltgc_cli.records import Class, Image, Record
+from ltgc_cli.settings import Export
 from ltgc_cli.store import Store
 
-WIDTH = 4
-"""Digits of a folder's name, so that exports of one data set agree; more where a label needs more."""
-
+WIDTH = 4  # digits of a folder's name, so that exports of one data set agree; more where a label needs more
 _MOST_FOLDERS = 100_000
-
 _SUFFIXES = get_args(ImageFormat)
 
 
-class Done(NamedTuple):
+class Exported(NamedTuple):
     """What was written."""
 
     images: int
     classes: int
-    repeated: int
-    """Images whose bytes were there already, in the same class."""
+    repeated: int  # images whose bytes were there already, in the same class
 
 
-class _Copy(NamedTuple):
-    """An image and the file that it becomes, relative to the folder."""
-
-    image: Image
-    name: str
-
-
-def write_out(given: Iterable[Record], store: Store, out: Path, format: str) -> Done:
+def export(given: Iterable[Record], store: Store, settings: Export) -> Exported:
     """Writes the generated images of a stream to a new folder, which appears when it is complete.
 
-    format -- imagefolder, list or metadata
-    Raises InputError where the folder is there already or holds no place, a class has no label, or nothing is drawn.
+    Raises InputError where the folder is there already or cannot be made, a class has no label, or no image is there.
     """
-    with _new_folder(out) as folder:
+    out, format = settings.out, settings.format
+    if out is None:
+        raise InputError("export needs --out")
+    with new_folder(out) as folder:
         classes, images, repeated = _read(given)
-        name, finish = _FORMATS[format]
-        if format == "imagefolder" and max(classes) > _MOST_FOLDERS:
-            raise InputError(
-                f"labels go up to {max(classes):,}: a folder for each would be too many; --format list or metadata"
-            )
-        width = max(WIDTH, len(str(max(classes))))
-        owners: dict[str, int] = {}
-        copies = [_Copy(image, name(image, owners, width)) for image in images]
-        with console.progress("export", len(copies)) as progress:
-            for copy in copies:
-                data = store.get_object(copy.image.sha256)  # first: it refuses a name that is no hash
-                path = folder / copy.name
+        largest = max(classes)
+        if format == "imagefolder" and largest > _MOST_FOLDERS:
+            raise InputError(f"labels go up to {largest:,}: too many for a folder each; use --format list or metadata")
+        width = max(WIDTH, len(str(largest)))
+        named = _named(images, width, folders=format == "imagefolder")
+        with console.progress("export", len(named)) as progress:
+            for name, image in named.items():
+                data = store.get_object(image.sha256)  # first: it refuses a name that is no hash
+                path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
                 progress.advance()
-        finish(folder, copies, max(classes), width)
+        if format == "imagefolder":
+            for label in range(largest + 1):
+                (folder / f"{label:0{width}}").mkdir(exist_ok=True)
+        else:
+            file, line = _LISTS[format]
+            text = "".join(f"{line(name, image)}\n" for name, image in named.items())
+            (folder / file).write_text(text, encoding="utf-8")
         _write_classes(folder / "classes.csv", classes)
-    return Done(len(copies), len({image.label for image in images}), repeated)
+    return Exported(len(images), len({image.label for image in images}), repeated)
 
 
 def _read(given: Iterable[Record]) -> tuple[dict[int, Class], list[Image], int]:
@@ -95,49 +87,30 @@ def _read(given: Iterable[Record]) -> tuple[dict[int, Class], list[Image], int]:
     return classes, list(images.values()), total - len(images)
 
 
-def _folder_name(image: Image, _: dict[str, int], width: int) -> str:
-    return f"{image.label:0{width}}/{image.sha256}.{image.format}"
+def _named(images: Iterable[Image], width: int, *, folders: bool) -> dict[str, Image]:
+    """Returns each image by its file, relative to the folder: in a folder of its label, or all in one.
+
+    There the same bytes made for another label get a name of their own.
+    """
+    owners: dict[str, int] = {}
+    named = {}
+    for image in images:
+        label = f"{image.label:0{width}}"
+        is_first = owners.setdefault(image.sha256, image.label) == image.label
+        name = image.sha256 if folders or is_first else f"{image.sha256}-{label}"
+        named[f"{label if folders else 'images'}/{name}.{image.format}"] = image
+    return named
 
 
-def _flat_name(image: Image, owners: dict[str, int], width: int) -> str:
-    """Returns a name in one folder. The same bytes drawn for another label get a name of their own."""
-    owner = owners.setdefault(image.sha256, image.label)
-    of_label = "" if owner == image.label else f"-{image.label:0{width}}"
-    return f"images/{image.sha256}{of_label}.{image.format}"
+def _metadata(name: str, image: Image) -> str:
+    row = {"file_name": name, "label": image.label, "class": image.class_, "text": image.text}
+    return json.dumps(row | {"score": image.score, "id": image.id}, ensure_ascii=False)
 
 
-def _finish_folders(folder: Path, copies: list[_Copy], largest: int, width: int) -> None:
-    for label in range(largest + 1):
-        (folder / f"{label:0{width}}").mkdir(exist_ok=True)
-
-
-def _finish_list(folder: Path, copies: list[_Copy], largest: int, width: int) -> None:
-    lines = "".join(f"{copy.name} {copy.image.label}\n" for copy in copies)
-    (folder / "list.txt").write_text(lines, encoding="utf-8")
-
-
-def _finish_metadata(folder: Path, copies: list[_Copy], largest: int, width: int) -> None:
-    lines = "".join(json.dumps(_metadata(copy), ensure_ascii=False) + "\n" for copy in copies)
-    (folder / "metadata.jsonl").write_text(lines, encoding="utf-8")
-
-
-def _metadata(copy: _Copy) -> dict[str, Any]:
-    image = copy.image
-    return {
-        "file_name": copy.name,
-        "label": image.label,
-        "class": image.class_,
-        "text": image.text,
-        "score": image.score,
-        "id": image.id,
-    }
-
-
-_FORMATS: dict[str, tuple[Callable[[Image, dict[str, int], int], str], Callable[[Path, list[_Copy], int, int], None]]]
-_FORMATS = {
-    "imagefolder": (_folder_name, _finish_folders),
-    "list": (_flat_name, _finish_list),
-    "metadata": (_flat_name, _finish_metadata),
+# The file that names the images, and its lines.
+_LISTS: dict[str, tuple[str, Callable[[str, Image], str]]] = {
+    "list": ("list.txt", lambda name, image: f"{name} {image.label}"),
+    "metadata": ("metadata.jsonl", _metadata),
 }
 
 
@@ -148,19 +121,3 @@ def _write_classes(path: Path, classes: dict[int, Class]) -> None:
         for label, cls in sorted(classes.items()):
             count = "" if cls.count is None else cls.count
             rows.writerow((label, cls.class_, cls.sense, ";".join(cls.synonyms), count))
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder under a temporary name beside the wanted one, renamed to it in the end. What is there is left alone."""
-    if os.path.lexists(out):
-        raise InputError(f"{out} is there already; name a new folder")
-    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.rename(temporary, out)
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

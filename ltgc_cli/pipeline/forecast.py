@@ -1,142 +1,74 @@
-"""What a data set will cost: describe to filter rehearsed on some of its tail classes, and counted up to all of them.
+"""What a data set will cost: describe to filter tried on some of its tail classes, and counted up to all of them.
 
-No image is opened: a rehearsal asks nothing, and an image that nothing was asked of is known by its name.
+No image is opened: a dry run asks nothing, and an image that nothing was asked of is known by its name.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ltgc_cli.learn.datasets import Dataset
-from ltgc_cli.pipeline import generate as plans
+from ltgc_cli.pipeline import chain
 from ltgc_cli.pipeline.class_table import class_record
-from ltgc_cli.pipeline.session import Asking, Limits, Session
-from ltgc_cli.pipeline.stage import Plan
-from ltgc_cli.pipeline.usage import UsageSum, total
-from ltgc_cli.prompts import PAPER
 from ltgc_cli.records import Class, Image, Record, identify
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.usage import UsageSum, total
 
 _SAMPLED = 2000
-"""Descriptions of the tail classes that are rehearsed, some classes of each size; the others are taken to be alike."""
+"""Descriptions of the tail classes that are tried, some classes of each size; the others are taken to be alike."""
 
 COLUMNS = ("", "model", "to ask", "tokens in", "tokens out", "US dollars")
+_ASKED = {"describe": "lmm", "sense": "lmm", "draw": "t2i", "score": "clip", "compare": "clip"}
 
 
-class Models(NamedTuple):
-    """The specs of the four models, and what a model costs that no list knows."""
-
-    lmm: str
-    llm: str
-    t2i: str
-    clip: str
-    price: str | None = None
-
-
-class Line(NamedTuple):
+class Forecast(NamedTuple):
     """What one stage asks one model for one purpose."""
 
     stage: str
     purpose: str
     spec: str
-    bill: UsageSum
+    usage: UsageSum
 
 
-def forecast(
-    data: Dataset, below: int, models: Models, k: int, folder: Path, usual: Callable[[str, str], Any]
-) -> list[Line]:
-    """Returns what describe to filter would ask, filter at the most: as if no drawing ever passed.
+def forecast(data: Dataset, below: int, values: Mapping[str, Any]) -> list[Forecast]:
+    """Returns what describe to filter would ask, filter at the most: as if no generated image ever passed.
 
-    usual -- the default of a command's flag: usual("extend", "n")
+    below -- the count below which a class is a tail class
+    values -- settings of the stages by name: the models (lmm, llm, t2i, clip), k, price, cache_dir
     """
+    configs = chain.configured(chain.GENERATING, {**values, "tail": str(below)})
     tail = sorted((cls for info in data.classes if (cls := class_record(info, below)).tail), key=_size)
-    number = sampled(len(tail), k)
-    some = [tail[place * len(tail) // number] for place in range(number)]
+    number = sampled(len(tail), values["k"])
+    some = [tail[index * len(tail) // number] for index in range(number)]
     if not some:
         return []
     images = sum(map(_size, tail)) / max(sum(map(_size, some)), 1)
     classes = len(tail) / len(some)
-    rows: Iterator[Record] = iter(_rows(data, some))
-    lines = []
-    for stage, open_plan in _plans(below, models, k, usual):
-        session = Session(folder, limits=Limits(dry_run=True, price=models.price))
-        made = list(open_plan(session).run(rows))
-        assert session.rehearsal is not None
-        for (purpose, _), bill in session.rehearsal.lines.items():
-            spec = getattr(models, _ASKED.get(purpose, "llm"))
-            lines.append(Line(stage, purpose, spec, _times(bill, images if stage == "describe" else classes)))
-        rows = iter(made)
-    return lines
+    found = []
+    for config, session in chain.try_out_all(configs, _rows(data, some)):
+        for (purpose, _), one in session.sums.items():
+            spec = str(values[_ASKED.get(purpose, "llm")])
+            factor = images if config.command == "describe" else classes
+            found.append(Forecast(config.command, purpose, spec, _times(one, factor)))
+    return found
 
 
-_ASKED = {"describe": "lmm", "sense": "lmm", "draw": "t2i", "score": "clip", "compare": "clip"}
-
-
-def _plans(
-    below: int, models: Models, k: int, usual: Callable[[str, str], Any]
-) -> list[tuple[str, Callable[[Session], Plan]]]:
-    asking = Asking()
-    seeing = Asking(image_size=usual("describe", "image_size"))
-    drawing = {"batch": usual("render", "batch"), "api_base": None}
-    return [
-        (
-            "describe",
-            lambda s: plans.describing(s, data=None, tail=str(below), lmm=models.lmm, prompts=PAPER, asking=seeing),
-        ),
-        (
-            "extend",
-            lambda s: plans.extending(
-                s, names=[], llm=models.llm, want=usual("extend", "n"), prompts=PAPER, asking=asking
-            ),
-        ),
-        (
-            "reflect",
-            lambda s: plans.reflecting(
-                s,
-                llm=models.llm,
-                k=k,
-                rounds=usual("reflect", "rounds"),
-                near=usual("reflect", "near"),
-                prompts=PAPER,
-                asking=asking,
-            ),
-        ),
-        ("render", lambda s: plans.rendering(s, t2i=models.t2i, style=Style(), **drawing)),
-        (
-            "filter",
-            lambda s: plans.filtering(
-                s,
-                llm=models.llm,
-                t2i=models.t2i,
-                clip=models.clip,
-                settings=Judging(),
-                style=Style(),
-                prompts=PAPER,
-                asking=asking,
-                **drawing,
-            ),
-        ),
-    ]
-
-
-def table(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+def table(lines: Sequence[Forecast]) -> list[tuple[str, ...]]:
     """Returns the forecast as a table, the total last."""
     cells = [
         (
             line.stage if line.purpose == line.stage else f"{line.stage}: {line.purpose}",
             line.spec,
-            *_cells(line.bill),
+            *_cells(line.usage),
         )
         for line in lines
     ]
-    return [*cells, ("all", "", *_cells(total(line.bill for line in lines)))]
+    return [*cells, ("all", "", *_cells(total(line.usage for line in lines)))]
 
 
 def sampled(tail: int, k: int) -> int:
-    """Returns how many of the tail classes are rehearsed.
+    """Returns how many of the tail classes are tried.
 
     >>> sampled(9, 100), sampled(500, 100), sampled(500, 800)
     (9, 20, 3)
@@ -144,9 +76,9 @@ def sampled(tail: int, k: int) -> int:
     return min(tail, max(3, _SAMPLED // k))
 
 
-def bill(lines: Sequence[Line], *stages: str) -> UsageSum:
+def together(lines: Sequence[Forecast], *stages: str) -> UsageSum:
     """Returns what some stages cost together."""
-    return total(line.bill for line in lines if line.stage in stages)
+    return total(line.usage for line in lines if line.stage in stages)
 
 
 def _rows(data: Dataset, tail: Sequence[Class]) -> Iterator[Record]:

@@ -1,194 +1,274 @@
-"""From settings to stages that are ready to run. The commands, the demo and a notebook all come through here."""
+"""The stages that make images, describe to filter, put together: from settings to stages that are ready to run.
+
+The commands, `ltgc run`, `ltgc demo`, forecasts and the Python API all come through here. A stage's own module is
+imported when it runs: what its artifact answers needs none.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET
 
-from ltgc_cli import console, records
-from ltgc_cli import prompts as p
+from ltgc_cli import console, prompts, records
+from ltgc_cli.config import Config
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks, datasets
-from ltgc_cli.pipeline import senses as naming
+from ltgc_cli.pipeline import senses as senses_file
 from ltgc_cli.pipeline.class_table import class_info, class_record
-from ltgc_cli.pipeline.session import Asking, Session
-from ltgc_cli.pipeline.stage import Plan
-from ltgc_cli.ports import ImageRequest
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.stage import Stage
+from ltgc_cli.ports import Generate, ImageRequest
+from ltgc_cli.prompts import PAPER, Prompts
+from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Class, Group, Image, Record, identify
-from ltgc_cli.stages import describe, extend, filter, reflect, render
-from ltgc_cli.stages import senses as meanings
-from ltgc_cli.stages import verdicts as by_hand
-from ltgc_cli.stages.settings import Judging, Style
-from ltgc_cli.stages.verdicts import Verdicts
+from ltgc_cli.review import verdict_file
+from ltgc_cli.settings import (
+    HIGHEST,
+    Asking,
+    Computing,
+    Data,
+    Describe,
+    Extend,
+    Filter,
+    Judging,
+    Reflect,
+    Render,
+    Style,
+    TextToImage,
+)
+from ltgc_cli.stages import verdicts
+
+if TYPE_CHECKING:
+    from ltgc_cli.stages.filter import Round
 
 TAILS = {"few": 20}
 """Names for --tail besides a number of images."""
 
 
-def describing(
-    session: Session,
-    *,
-    data: datasets.Source | None,
-    tail: str,
-    lmm: str,
-    prompts: p.Prompts,
-    asking: Asking,
-    senses: Path | None = None,
-    disambiguate: bool = False,
-) -> Plan:
-    """Returns describe over a data set, or over the class and image records of the stream where `data` is None."""
-    model, ask = session.ask(lmm, "lmm", asking)
-    below = tail_below(tail)
-    said = naming.load(senses) if senses else {}
+def describe(session: Session, config: Config) -> Stage:
+    """Returns describe over a data set, or over the class and image records of the stream where none is named."""
+    settings, asking = config[Describe], config[Asking]
+    data = source_of(config)
+    texts = prompts.load(settings.prompts)
+    model, ask = session.ask(settings.lmm, "lmm", asking, settings.image_size)
+    below = tail_below(settings.tail)
+    known = senses_file.load(settings.senses) if settings.senses else {}
 
     def one(item: tuple[Class, Record]) -> list[Record]:
+        from ltgc_cli.stages.describe import describe
+
         cls, record = item
         if isinstance(record, Image) and record.origin == "original" and cls.tail:
-            return describe.describe(record, cls, ask=ask, model=model, prompts=prompts)
+            return describe(record, cls, ask=ask, model=model, prompts=texts)
         return [record]
 
-    def named_groups(groups: list[Group]) -> list[Group]:
-        if senses:
-            groups = meanings.told(groups, naming.laid_over([group.cls for group in groups], said, senses))
-        if disambiguate:
-            groups = meanings.asked(groups, ask=ask, model=model, prompts=prompts, workers=asking.workers)
-            _tell_senses([group.cls for group in groups])
+    def with_senses(groups: list[Group]) -> list[Group]:
+        from ltgc_cli.stages import senses
+
+        if settings.senses:
+            classes = [group.cls for group in groups]
+            groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
+        if settings.disambiguate:
+            groups = senses.with_senses(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
+            _report_senses([group.cls for group in groups])
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         groups: Iterable[Group] = originals(data, below, session.keep) if data else records.by_class(given)
-        if data or senses or disambiguate:  # both look at all names at once
-            groups = named_groups(list(groups))
+        if data or known or settings.disambiguate:  # all of these look at all names at once
+            groups = with_senses(list(groups))
         if data:
             groups = list(groups)
             for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
                 console.notice(f"describe: {text}: mix-train will not train on these")
             session.expect(sum(map(_originals, groups)))
-        return _flat(in_order(one, ((group.cls, row) for group in groups for row in group.rows), asking.workers))
+        rows = ((group.cls, row) for group in groups for row in group.rows)
+        return _flat(in_order(one, rows, asking.concurrency))
 
     source = datasets.fingerprint(data, "train") if data else ""
-    flags = {"tail": below, "lmm": model, **_asked_with(asking), **_prompts(prompts)}
-    flags |= {"senses": msgspec.to_builtins(said)} if senses else {}
-    flags |= {"disambiguate": True} if disambiguate else {}
-    return Plan("describe", flags, run, source, work=_originals)
+    known_senses = msgspec.to_builtins(known) if settings.senses else None
+    hashed = config.hashed(Describe, Asking, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts))
+    return Stage("describe", hashed, run, source, work=_originals)
 
 
-def extending(
-    session: Session,
-    *,
-    names: Sequence[str],
-    llm: str,
-    want: int,
-    prompts: p.Prompts,
-    asking: Asking,
-    senses: Path | None = None,
-) -> Plan:
+def extend(session: Session, config: Config) -> Stage:
     """Returns extend over the classes of the stream, or over classes that are only named."""
-    model, ask = session.ask(llm, "llm", asking)
-    stage = partial(extend.extend, ask=ask, model=model, want=want, prompts=prompts)
-    classes = list(named(names))
-    known = naming.laid_over(classes, naming.load(senses), senses) if senses else {}
+    settings, asking = config[Extend], config[Asking]
+    if settings.senses and not settings.class_:
+        raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
+    texts = prompts.load(settings.prompts)
+    model, ask = session.ask(settings.llm, "llm", asking)
+    classes = list(named(settings.class_))
+    known = {}
+    if settings.senses:
+        known = senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.stages import senses
+        from ltgc_cli.stages.extend import extend
+
+        stage = partial(extend, ask=ask, model=model, want=settings.n, prompts=texts)
         groups: Iterable[Group] = records.by_class(given)
-        if names:
-            groups = meanings.told([Group(cls, []) for cls in classes], known)
-        return _flat(in_order(stage, groups, asking.workers))
+        if classes:
+            groups = senses.with_names([Group(cls, []) for cls in classes], known)
+        return _flat(in_order(stage, groups, asking.concurrency))
 
-    source = hashlib.sha256("\0".join(names).encode()).hexdigest() if names else ""
-    flags = {"llm": model, "n": want, **_asked_with(asking), **_prompts(prompts)}
-    flags |= {"senses": msgspec.to_builtins(known)} if senses else {}
-    return Plan("extend", flags, run, source, work=lambda group: group.cls.tail)
+    source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
+    known_senses = msgspec.to_builtins(known) if settings.senses else None
+    hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts))
+    return Stage("extend", hashed, run, source, work=lambda group: group.cls.tail)
 
 
-def reflecting(
-    session: Session, *, llm: str, k: int, rounds: int, near: float, prompts: p.Prompts, asking: Asking
-) -> Plan:
+def reflect(session: Session, config: Config) -> Stage:
     """Returns reflect over the classes of the stream."""
-    model, ask = session.ask(llm, "llm", asking)
-    stage = partial(reflect.reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=prompts)
-    return Plan(
-        "reflect",
-        {"llm": model, "k": k, "rounds": rounds, "near": near, **_asked_with(asking), **_prompts(prompts)},
-        lambda given: _flat(in_order(stage, records.by_class(given), asking.workers)),
-        caveats=("real answers repeat themselves more, or less, than the stand-ins: the number of rounds is a guess",),
-    )
-
-
-def rendering(session: Session, *, t2i: str, style: Style, batch: int, plain: int = 0, **options: Any) -> Plan:
-    """Returns render over the classes of the stream."""
-    _check(style, t2i)
-    model, generate = session.generate(t2i, batch=batch, **options)
-    stage = partial(render.render, generate=generate, model=model, style=style, batch=batch, plain=plain)
-    return Plan(
-        "render",
-        {"t2i": model, **_style(style), **({"plain": plain} if plain else {})},
-        lambda given: _flat(stage(records.by_class(given))),
-        caveats=("at the price of the finest quality, which the API may choose",) if t2i.startswith("litellm:") else (),
-    )
-
-
-def filtering(
-    session: Session,
-    *,
-    llm: str,
-    t2i: str,
-    clip: str,
-    settings: Judging,
-    style: Style,
-    prompts: p.Prompts,
-    asking: Asking,
-    batch: int,
-    verdicts: Verdicts | None = None,
-    **options: Any,
-) -> Plan:
-    """Returns filter over the whole stream: its bar may be common to all classes.
-
-    verdicts -- what a person said of drawings; it goes before the score
-    options -- how pictures are drawn again: device, dtype, lora, …
-    """
-    _check(style, t2i)
-    llm_model, ask = session.ask(llm, "llm", asking)
-    t2i_model, generate = session.generate(t2i, batch=batch, **options)
-    seeing = {"batch": batch, "device": options.get("device")}
-    clip_model, score = session.score(clip, **seeing)
-    compare = session.compare(clip, **seeing).port if settings.margin is not None else None
-    flags = {"llm": llm_model, "t2i": t2i_model, "clip": clip_model}
+    settings, asking = config[Reflect], config[Asking]
+    texts = prompts.load(settings.prompts)
+    model, ask = session.ask(settings.llm, "llm", asking)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        found = filter.evaluate(
-            records.by_class(_noted(given, session)),
+        from ltgc_cli.stages.reflect import reflect
+
+        k, rounds, near = settings.k, settings.rounds, settings.near
+        stage = partial(reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=texts)
+        return _flat(in_order(stage, records.by_class(given), asking.concurrency))
+
+    return Stage(
+        "reflect",
+        config.hashed(Reflect, Asking, llm=model, prompts=_replaced(texts)),
+        run,
+        caveats=("real answers repeat themselves more, or less, than placeholders: the number of rounds is a guess",),
+    )
+
+
+def render(session: Session, config: Config) -> Stage:
+    """Returns render over the classes of the stream."""
+    model, generate = _opened(session, config)
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.stages.render import render
+
+        groups, batch, plain = records.by_class(given), config[Computing].batch, config[Render].plain
+        return _flat(render(groups, generate=generate, model=model, style=config[Style], batch=batch, plain=plain))
+
+    api = config[TextToImage].t2i.startswith("litellm:")
+    return Stage(
+        "render",
+        config.hashed(Render, Style, TextToImage, t2i=model),
+        run,
+        caveats=("at the price of the finest quality, which the API may choose",) if api else (),
+    )
+
+
+def filter(session: Session, config: Config) -> Stage:
+    """Returns filter over the whole stream: its threshold may be common to all classes."""
+    settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
+    _check_threshold(judging)
+    texts = prompts.load(settings.prompts)
+    by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
+    t2i, generate = _opened(session, config)
+    llm, ask = session.ask(settings.llm, "llm", asking)
+    clip, score = session.score(settings.clip, batch=computing.batch, device=computing.device)
+    compare = None
+    if judging.margin is not None:
+        compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.stages.filter import evaluate
+
+        found = evaluate(
+            records.by_class(given),
             ask=ask,
             generate=generate,
             score=score,
             compare=compare,
             keep=session.keep,
-            **flags,
-            verdicts=verdicts or {},
-            settings=settings,
-            style=style,
-            prompts=prompts,
-            workers=asking.workers,
-            batch=batch,
-            on_round=_quiet_round if session.rehearsal else _tell_round,
+            llm=llm,
+            t2i=t2i,
+            clip=clip,
+            verdicts=by_hand or {},
+            settings=judging,
+            style=config[Style],
+            prompts=texts,
+            workers=asking.concurrency,
+            batch=computing.batch,
+            on_round=lambda done: _report_round(session, done),
         )
-        if verdicts is not None:
-            there = by_hand.drawings((row for rows in found for row in rows), replaced=True)
-            console.notice(f"filter: {by_hand.summary(verdicts, there)}")
+        if by_hand is not None:
+            there = verdicts.image_keys((row for rows in found for row in rows), replaced=True)
+            console.notice(f"filter: {verdicts.summary(by_hand, there)}")
         return _flat(found)
 
-    more = {**msgspec.to_builtins(settings), **_style(style), **_asked_with(asking), **_prompts(prompts)}
-    more |= {} if verdicts is None else {"verdicts": by_hand.fingerprint(verdicts)}
-    caveats = ("at the most: as if no drawing ever passed",) if settings.mode == "refine" else ()
-    return Plan("filter", flags | more, run, whole=True, caveats=caveats)
+    hashed = config.hashed(
+        Filter,
+        Judging,
+        Style,
+        TextToImage,
+        Asking,
+        llm=llm,
+        t2i=t2i,
+        clip=clip,
+        threshold=judging.level,
+        verdicts=None if by_hand is None else verdicts.fingerprint(by_hand),
+        prompts=_replaced(texts),
+    )
+    caveats = ("at the most: as if no generated image ever passed",) if judging.mode == "refine" else ()
+    return Stage("filter", hashed, run, whole=True, caveats=caveats)
+
+
+def source_of(config: Config, data: str | None = None) -> datasets.Source | None:
+    """Returns the data set that a command's settings name, None where they name none.
+
+    data -- other images of the same kind: validation or test images
+    """
+    spec = data or config[Data].data
+    return datasets.Source(spec, config[Data].root, config[Data].classes) if spec else None
+
+
+def _opened(session: Session, config: Config) -> Opened[Generate]:
+    """Returns the text-to-image model. Raises InputError for settings that an image API does not take."""
+    model, drawing, computing = config[TextToImage], config[Style], config[Computing]
+    if model.t2i.startswith("litellm:"):  # before filter pays for its questions
+        asked = ImageRequest(
+            model=model.t2i,
+            text="",
+            seed=0,
+            steps=drawing.steps,
+            guidance=drawing.guidance,
+            negative=drawing.negative,
+            scheduler=drawing.scheduler or msgspec.UNSET,
+            strength=drawing.from_original or msgspec.UNSET,
+        )
+        image_api.check(model.t2i.removeprefix("litellm:"), [asked])
+    return session.generate(
+        model.t2i,
+        batch=computing.batch,
+        lora=model.lora,
+        device=computing.device,
+        dtype=model.dtype,
+        compile=model.compile,
+        slicing=model.attention_slicing,
+        api_base=model.t2i_api_base,
+    )
+
+
+def _check_threshold(judging: Judging) -> None:
+    """Raises InputError for a threshold that the scale does not have, and warns of one that is probably not meant."""
+    level, scale = judging.level, judging.scale
+    if scale == "calibrated" and not 0 <= level <= 100:
+        raise InputError(f"--threshold {level}: on the calibrated scale it is a percentile, from 0 to 100")
+    if scale != "calibrated" and level > HIGHEST[scale]:
+        raise InputError(f"--threshold {level:g}: no score on the {scale} scale is above {HIGHEST[scale]:g}")
+    if judging.threshold is not None and scale == "calibrated" and 0 < level < 1:
+        console.notice(
+            f"filter: --threshold {level:g} is a percentile of the originals' scores here; "
+            "for a threshold on the raw cosine add --scale cosine"
+        )
 
 
 def tail_below(tail: str) -> int:
@@ -226,67 +306,27 @@ def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -
         yield Group(cls, rows)
 
 
-def _check(style: Style, t2i: str) -> None:
-    """Raises InputError for settings that an image API does not take: filter would first pay for its questions."""
-    if t2i.startswith("litellm:"):
-        asked = ImageRequest(
-            model=t2i,
-            text="",
-            seed=0,
-            steps=style.steps,
-            guidance=style.guidance,
-            negative=style.negative,
-            scheduler=style.scheduler or UNSET,
-            strength=style.strength or UNSET,
-        )
-        image_api.check(t2i.removeprefix("litellm:"), [asked])
-
-
 def _originals(group: Group) -> int:
-    return group.cls.tail * sum(isinstance(row, Image) and row.origin == "original" for row in group.rows)
+    return group.cls.tail * len(group.originals)
 
 
-def _asked_with(asking: Asking) -> dict[str, Any]:
-    """Returns what of the way of asking changes answers, where it was set."""
-    settings = {"max_tokens": asking.max_tokens, "image_size": asking.image_size}
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _style(style: Style) -> dict[str, Any]:
-    """Returns the style by the names of its flags."""
-    named: dict[str, Any] = msgspec.to_builtins(style)
-    return {**named, "from-original": named.pop("strength")}
-
-
-def _noted(given: Iterator[Record], session: Session) -> Iterator[Record]:
-    """Returns the records; a rehearsal is told which images are real."""
-    for record in given:
-        if session.rehearsal and isinstance(record, Image) and record.origin == "original":
-            session.rehearsal.originals.add(record.sha256)
-        yield record
-
-
-def _tell_senses(classes: Sequence[Class]) -> None:
+def _report_senses(classes: Sequence[Class]) -> None:
     for cls in classes:
         if cls.made and cls.made.prompt.startswith("sense") and cls.sense:
             console.notice(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
 
 
-def _quiet_round(_: filter.Round) -> None:
-    pass
+def _replaced(texts: Prompts) -> Any:
+    return None if texts == PAPER else msgspec.to_builtins(texts)
 
 
-def _prompts(prompts: p.Prompts) -> dict[str, Any]:
-    return {} if prompts == p.PAPER else {"prompts": msgspec.to_builtins(prompts)}
-
-
-def _tell_round(found: filter.Round) -> None:
-    if not found.scored:
+def _report_round(session: Session, done: Round) -> None:
+    if not done.scored:
         return
-    share = found.passed / found.scored
-    then = f"; {found.redrawn:,} are rewritten and redrawn" if found.redrawn else ""
-    console.notice(
-        f"filter: round {found.number}: {found.passed:,} of {found.scored:,} drawings pass ({share:.0%}){then}"
+    share = done.passed / done.scored
+    then = f"; {done.regenerated:,} are rewritten and regenerated" if done.regenerated else ""
+    session.report(
+        f"filter: round {done.number}: {done.passed:,} of {done.scored:,} generated images pass ({share:.0%}){then}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a stream came from: the runs that led to it, by their notes; the curves and scores that the store keeps."""
+"""Where a stream came from: the runs that led to it, by their manifests; the curves and scores in the store."""
 
 from __future__ import annotations
 
@@ -9,66 +9,59 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ltgc_cli import records
-from ltgc_cli.pipeline.evaluation.stage import named
-from ltgc_cli.pipeline.manifest import Done
+from ltgc_cli.manifest import Manifest
+from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
-from ltgc_cli.providers.llm.faults import scrubbed
+from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
-from ltgc_cli.report.page import Run
-from ltgc_cli.report.telling import counted
-from ltgc_cli.stages.bars import aim, scaled
-from ltgc_cli.stages.settings import Scale
+from ltgc_cli.report.page import PageRun
+from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
+from ltgc_cli.text import counted
 
-_MOST = 400
-"""Characters of one setting that are shown."""
+_MOST = 400  # characters of one setting that are shown
+_FIRST_STAGES = ("describe", "extend")  # they begin with data or with names: nothing need be before them
+_WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
 
 
 class Lineage(NamedTuple):
-    """The runs that led to a stream, the first one first, and where the way back to them breaks off."""
+    """The runs that led to a stream, the first one first, and why nothing is known from before them."""
 
-    runs: tuple[Done, ...]
+    runs: tuple[Manifest, ...]
     gap: str = ""
 
 
-def road(digest: str, folder: Path) -> Lineage:
-    """Returns the way back from a stream: what a run read was written by the run before it.
+def trace(digest: str, folder: Path) -> Lineage:
+    """Returns the lineage of a stream: what a run read was written by the run before it.
 
-    digest -- sha256 of the stream's bytes
-    folder -- the store's
+    digest -- sha256 of the stream's bytes; folder -- the store's
     """
-    notes = _notes(folder)
-    runs: list[Done] = []
+    by_output = _runs_by_output(folder)
+    runs: list[Manifest] = []
     seen: set[str] = set()
-    while digest in notes and digest not in seen:
+    while digest in by_output and digest not in seen:
         seen.add(digest)
-        # A run that changed nothing wrote what it read; of each stage the latest such run is told.
-        idle = {done.stage: done for done in notes[digest] if done.input == digest}
-        made = [done for done in notes[digest] if done.input != digest][-1:]
+        # A run that changed nothing wrote what it read; of each stage only the latest such run is shown.
+        idle = {done.stage: done for done in by_output[digest] if done.input == digest}
+        made = [done for done in by_output[digest] if done.input != digest][-1:]
         runs[:0] = [*made, *idle.values()]
         digest = made[0].input if made else digest
     if not runs:
         return Lineage((), f"No run in the store wrote this stream as it is: {_WHY_NOT}.")
-    first = runs[0]
-    began = first.input == ALONE or first.stage in _FIRST
-    gap = "" if began else f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}."
+    first, gap = runs[0], ""
+    if first.input != ALONE and first.stage not in _FIRST_STAGES:
+        gap = f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}."
     return Lineage(tuple(runs), gap)
 
 
-_FIRST = ("describe", "extend")
-"""Stages that begin with data or with names: nothing need be before them."""
-_WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
-
-
-def _notes(folder: Path) -> dict[str, list[Done]]:
-    """Returns the notes of all whole runs by what they wrote, the latest last. What is no note is passed over."""
-    found: dict[str, list[Done]] = {}
+def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
+    """Returns all whole runs by the sha256 of what they wrote, the latest last. What is no manifest is passed over."""
+    found: dict[str, list[Manifest]] = {}
     paths = [path for path in folder.glob("artifacts/*/*.json") if path.is_file()]
     for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):
         try:
-            done = msgspec.json.decode(path.read_bytes(), type=Done)
+            done = msgspec.json.decode(path.read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError):
             continue
         if done.output:
@@ -76,28 +69,27 @@ def _notes(folder: Path) -> dict[str, list[Done]]:
     return found
 
 
-def shown(done: Done) -> Run:
+def page_run(done: Manifest) -> PageRun:
     """Returns a run as the report shows it: its settings as text, nothing in them that looks like a key."""
     # The style's own name of what the flag is called: both are in the flags, and both say the same.
     hidden = {"strength"} if "from-original" in done.flags else set()
-    return Run(
+    return PageRun(
         stage=f"{done.stage}: {name}" if (name := done.flags.get("name")) else done.stage,
-        settings={flag: said(value) for flag, value in done.flags.items() if flag not in hidden},
+        settings={flag: setting_text(value) for flag, value in done.flags.items() if flag not in hidden},
         answers={kind: (one.asked, one.found, one.failed) for kind, one in done.answers.items()},
         dollars=done.dollars,
         unpriced=done.unpriced,
-        tokens=done.tokens,
         seconds=done.seconds,
         versions=done.versions,
         made=", ".join(counted(count, kind) for kind, count in done.kinds.items()),
     )
 
 
-def said(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """Returns a setting as text.
 
-    >>> said(None), said(True), said(0.4), said("http://me:secret@host/v1"), said("a1" * 32)
-    ('not set', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…')
+    >>> [setting_text(value) for value in (None, True, 0.4, "http://me:secret@host/v1", "a1" * 32)]
+    ['not set', 'yes', '0.4', 'http://…@host/v1', 'a1a1a1a1a1a1…']
     """
     if value is None or value == "":
         return "not set"
@@ -114,7 +106,7 @@ def curves(rows: Sequence[Record], folder: Path) -> dict[str, list[dict[str, flo
     """Returns the training curve of each checkpoint of a stream, by its method; those without one are left out."""
     found = {}
     checkpoints = list({row.id: row for row in rows if isinstance(row, Checkpoint)}.values())
-    for one in named(checkpoints):
+    for one in distinct_names(checkpoints):
         if len(one.checkpoint.sha256) == 64 and one.checkpoint.sha256.isalnum():
             curve = _curve(folder / "checkpoints" / one.checkpoint.sha256 / "metrics.jsonl")
             found.update({one.method: curve} if curve else {})
@@ -133,36 +125,30 @@ def _curve(path: Path) -> list[dict[str, float]]:
     ]
 
 
-def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Done]) -> list[Record]:
-    """Returns the records, the original images with the scores that filter found for them, where the store has them.
+def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
+    """Returns what filter scored the original images with, by label, where the store has it.
 
-    A stream does not hold these: they set the bar, and are answers to the question that drawings were asked.
+    A stream does not hold these: they set the threshold, and are asked for as those of generated images are.
     """
     clip, scale = _judge(rows, runs)
-    templates = {row.label: row for row in rows if isinstance(row, Template)}
     classes = {row.label: row for row in rows if isinstance(row, Class)}
-    texts = {label: aim(template, classes[label]) for label, template in templates.items() if label in classes}
-    if not clip or not scale:
-        return list(rows)
-    return [
-        _scored(row, texts[row.label], clip, scale, store)
-        if isinstance(row, Image) and row.origin == "original" and row.label in texts and row.score is None
-        else row
-        for row in rows
-    ]
+    templates = [row for row in rows if isinstance(row, Template) and row.label in classes]
+    texts = {template.label: clip_text(template, classes[template.label]) for template in templates}
+    found: dict[int, list[float]] = {}
+    for row in (row for row in rows if isinstance(row, Image) and row.origin == "original"):
+        score = row.score
+        if score is None and clip and scale and row.label in texts:
+            entry = store.get(key(Match(model=clip, image=row.sha256, text=texts[row.label]))) or {}
+            cosine = entry.get("answer")
+            score = round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None
+        if score is not None:
+            found.setdefault(row.label, []).append(score)
+    return found
 
 
-def _judge(rows: Sequence[Record], runs: Sequence[Done]) -> tuple[str, Any]:
-    """Returns the CLIP that judged the drawings and the scale, empty where neither runs nor records tell."""
+def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
+    """Returns the CLIP that scored the generated images and the scale, empty where neither runs nor records say."""
     scales = (row.scale for row in rows if isinstance(row, Image) and row.scale)
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
     trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
     return next(iter([*filters, *trained]), ""), next(scales, "")
-
-
-def _scored(row: Image, text: str, clip: str, scale: Scale, store: Store) -> Image:
-    entry = store.get(key(Match(model=clip, image=row.sha256, text=text)))
-    cosine = entry.get("answer") if entry else None
-    if not isinstance(cosine, int | float):
-        return row
-    return records.evolve(row, score=round(scaled(float(cosine), scale), 6), scale=scale)

@@ -1,365 +1,244 @@
-"""`ltgc run`: the commands one after another, each from the file of the one before, with the settings of one file."""
+"""All stages one after another, each from the file of the one before, with the settings of one file: `ltgc run`."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import typer
-
-from ltgc_cli import console
-from ltgc_cli.cli import TYPED, app, settings
-from ltgc_cli.cli import flags as f
-from ltgc_cli.cli import options as o
-from ltgc_cli.cli.interruption import typed
+from ltgc_cli import console, records
+from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
-from ltgc_cli.learn import processes
-from ltgc_cli.pipeline.run_checks import check, check_file, store_folder
+from ltgc_cli.pipeline import chain, run_folder
+from ltgc_cli.pipeline.report import write_report
+from ltgc_cli.pipeline.run_checks import check
+from ltgc_cli.pipeline.stage import Ran
+from ltgc_cli.pipeline.streams import Streams, reading
+from ltgc_cli.settings import Report, Run, RunStage, Storage
+from ltgc_cli.store import Store
+from ltgc_cli.text import cents
+from ltgc_cli.usage import UsageSum
 
-if TYPE_CHECKING:
-    from ltgc_cli.pipeline.usage import UsageSum
-
-Stage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "report"]
-_ORDER = Stage.__args__  # type: ignore[attr-defined]
+_ORDER: tuple[str, ...] = RunStage.__args__  # type: ignore[attr-defined]
 _MODELS = ("lmm", "direct", "llm", "t2i", "clip")
 
-_NO_SETTINGS = """\
-ltgc run goes the whole road, from images to a trained classifier, by the settings in ltgc.toml; there is none here
-  ltgc init --data birds/    looks at your images and writes one: what is rare, which models, what it will cost
-  ltgc run --dry-run         says what would be asked, and at what price; then: ltgc run
-                             (stopped or killed at any point, it goes on when you start it again)
-  ltgc demo                  shows all of it first, on handwritten digits: offline, in a few minutes"""
 
+class RunStep(NamedTuple):
+    """One command of a run, what its file in the run's folder is called, and settings of its own."""
 
-class Step(NamedTuple):
-    """One command of a run, and what its file in the run's folder is called."""
-
-    stage: str
+    command: str
     file: str
-    args: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    """Settings that are meant for another step of the same command."""
-
-
-class Ready(NamedTuple):
-    """A step with its command line read."""
-
-    step: Step
-    context: Any
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        return self.context.params
+    own: Mapping[str, Any] = {}
 
 
 class Job(NamedTuple):
     """What a run is, besides its steps."""
 
-    root: Any
-    """The context of `ltgc` itself, with the defaults of each command."""
-    out: Path
-    test: str | None
-    cache_dir: Path | None
-    quiet: bool
-    arguments: tuple[str, ...]
-    """What was typed behind `ltgc`."""
-
-    def command(self, *more: str, without: Collection[str] = ()) -> str:
-        """Returns what a person types to go on: the same command, with more flags, and without some."""
-        arguments = [word for word in self.arguments if word != "--dry-run"]
-        return " ".join([typed(self.root.command_path, arguments, without={*more[:1], *without}), *more])
+    settings: Mapping[str, Mapping[str, Any]]
+    """What the settings file says, by command."""
+    run: Run
+    typed: Mapping[str, Any]
+    """Settings of every step that were typed for the run: cache_dir, quiet."""
+    again: Callable[..., str]
+    """Returns what a person types to go on: the same command, with more flags, and `without` some."""
 
 
-def _read_settings(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Takes the defaults of all commands, run's own among them, from another file than ltgc.toml."""
-    root = ctx.parent
-    if path and root and not ctx.resilient_parsing:
-        root.default_map = settings(path, root.command, root)  # type: ignore[arg-type]
-        if root.default_map is None:
-            raise InputError(f"{path}: no such file; ltgc init --data birds/ -o {path} writes one")
-        ctx.default_map = root.default_map["run"]
-    return path
+def run(job: Job) -> Ran:
+    """Returns what all steps did together. Killed at any point, the same run goes on."""
+    before, todo = chosen(steps(job.run.baselines), job.run.first, job.run.until)
+    given = job.run.out / before.file if before else None
+    if before and given and not given.is_file():
+        raise InputError(f"{given} is not there; {job.again('--until', before.command, without=['--from'])} makes it")
+    configs = [(step, _config(job, step)) for step in todo]
+    if job.run.dry_run:
+        return _try_out(configs, given)
+    own = job.settings.get("mix-train", {})
+    out = Path(own["out"]) if own.get("out") else None
+    check({step.command: config for step, config in configs}, own.get("data"), out)
+    for index in range(len(configs)):
+        _check_file(job, configs, index)
+    return _run(job, configs, given, out)
 
 
-@app.command()
-def run(
-    ctx: typer.Context,
-    path: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="Settings [ltgc.toml]. Paths in it start from the current folder, as those of flags do.",
-            is_eager=True,
-            callback=_read_settings,
-        ),
-    ] = None,
-    first: Annotated[
-        Stage | None, typer.Option("--from", help="Begin here, with what the stage before has left in --out.")
-    ] = None,
-    until: Annotated[Stage | None, typer.Option(help="Stop after this stage.")] = None,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where each stage's records go, as STAGE.jsonl, and the report.")
-    ] = Path("ltgc-run"),
-    test: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Test images for eval [the test split of the data itself].")
-    ] = None,
-    baselines: Annotated[
-        bool,
-        typer.Option(help="Train twice more on the real images alone, by cross-entropy and with logit adjustment."),
-    ] = True,
-    max_cost: Annotated[
-        float | None,
-        typer.Option(
-            envvar="LTGC_MAX_COST",
-            min=0,
-            metavar="DOLLARS",
-            help="Stop (exit 4) before all stages of this run together have cost more than that.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Ask nothing; say what describe to filter would ask, at what cost.")
-    ] = False,
-    cache_dir: o.CacheDir = None,
-    quiet: o.Quiet = False,
-) -> f.Ran:
-    """Go the whole road, describe to eval, by the settings in ltgc.toml. Killed at any point, it goes on.
+def steps(baselines: bool) -> list[RunStep]:
+    """Returns the steps of a run, in order.
 
-    Each stage is the command of its name: a key at the top of ltgc.toml holds for all of them, a table for one.
-    `ltgc init` writes such a file.
-
-    \b
-    ltgc run --dry-run
-    ltgc run
-    ltgc run --until render
-    ltgc run --from filter                 # with ltgc-run/render.jsonl as it is, changed by hand too
+    >>> [step.file for step in steps(True)][5:]
+    ['fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'mix-train.jsonl', 'eval.jsonl', 'report.html']
     """
-    console.configure(quiet=quiet)
-    root = ctx.parent
-    assert root is not None
-    if root.default_map is None:
-        head, *lines = _NO_SETTINGS.splitlines()
-        console.error(head)
-        for line in lines:
-            console.notice(line)
-        raise typer.Exit(InputError.exit_code)
-    if processes.count() > 1:
-        raise InputError("ltgc run is one process; to train with several: ltgc run --until filter, then mix-train")
-    job = Job(root, out, test, cache_dir, quiet, root.meta[TYPED])
-    before, todo = chosen(steps(baselines, root.command.commands), first, until)  # type: ignore[attr-defined]
-    given = out / before.file if before else None
-    if given and not given.is_file():
-        makes_it = job.command("--until", before.stage, without=["--from"])  # type: ignore[union-attr]
-        raise InputError(f"{given} is not there; {makes_it} makes it")
-    ready = [_ready(job, step) for step in todo]
-    if dry_run:
-        return _rehearsed(job, ready, given)
-    check(job, ready)
-    return _ran(job, ready, given, max_cost)
+    # mix-train's copy of the checkpoint is made at the end: it would stop a run that goes on.
+    apart: dict[str, Any] = {"out": None, "merge": False}
+    found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in _ORDER[:-1]]
+    found.append(RunStep("report", "report.html"))
+    if baselines:  # all three checkpoints ride the one stream to eval
+        plain = apart | {"generated": False, "mix": "none"}
+        adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
+        index = _ORDER.index("mix-train")
+        found[index:index] = [
+            RunStep("mix-train", "fine-tuning.jsonl", plain | {"name": "fine-tuning"}),
+            RunStep("mix-train", "fine-tuning-la.jsonl", adjusted),
+        ]
+    return found
 
 
-def steps(baselines: bool, commands: Mapping[str, Any]) -> list[Step]:
-    """Returns the steps of a run, in order; those of stages that no command has are left out.
-
-    >>> [step.file for step in steps(True, {"filter": 0, "mix-train": 0, "eval": 0})]
-    ['filter.jsonl', 'fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'mix-train.jsonl', 'eval.jsonl']
-    """
-    plain = ("--no-generated", "--mix", "none")
-    own = ("out", "merge", "name")
-    found = []
-    for stage in _ORDER:
-        if stage == "mix-train" and baselines:  # all three checkpoints ride the one stream to eval
-            found += [
-                Step(stage, "fine-tuning.jsonl", (*plain, "--name", "fine-tuning"), own),
-                Step(
-                    stage,
-                    "fine-tuning-la.jsonl",
-                    (*plain, "--loss", "la", "--name", "fine-tuning + logit adjustment"),
-                    own,
-                ),
-            ]
-        # mix-train's copy of the checkpoint is made here: it would stop a run that goes on.
-        left_out = ("out", "merge") if stage == "mix-train" else ()
-        found.append(Step(stage, "report.html" if stage == "report" else f"{stage}.jsonl", (), left_out))
-    return [step for step in found if step.stage in commands]
-
-
-def chosen(every: Sequence[Step], first: str | None, until: str | None) -> tuple[Step | None, list[Step]]:
+def chosen(every: Sequence[RunStep], first: str | None, until: str | None) -> tuple[RunStep | None, list[RunStep]]:
     """Returns the step whose file is read first (None: the data), and the steps from `first` to `until`."""
     start, end = _ORDER.index(first or _ORDER[0]), _ORDER.index(until or _ORDER[-1])
     if start > end:
         raise InputError(f"--from {first} comes after --until {until}")
-    todo = [step for step in every if start <= _ORDER.index(step.stage) <= end]
-    if not todo:
-        raise InputError(f"there is no command {first}")
-    place = every.index(todo[0])
-    return (every[place - 1] if place else None), todo
+    todo = [step for step in every if start <= _ORDER.index(step.command) <= end]
+    index = every.index(todo[0])
+    return (every[index - 1] if index else None), todo
 
 
-def _ready(job: Job, step: Step, *args: str) -> Ready:
-    """Returns a step with its command line read. Raises InputError where no data is named."""
-    command = job.root.command.commands[step.stage]
-    names = {param.name for param in command.params}
-    left_out = {"output", *step.left_out}  # where the records go is --out's to say
-    defaults = {key: value for key, value in job.root.default_map[step.stage].items() if key not in left_out}
-    line = [*step.args, *args]
-    if step.stage == "eval" and job.test:
-        line += ["--data", job.test]
-    elif "data" in names and not defaults.get("data"):
+def _config(job: Job, step: RunStep) -> Config:
+    """Returns the settings of a step. Raises InputError where no data is named."""
+    known = command_settings(step.command)
+    values = {
+        name: value for name, value in job.settings.get(step.command, {}).items() if name not in ("output", "input")
+    }
+    if step.command == "eval" and job.run.test:
+        values["data"] = job.run.test
+    config = configure(step.command, {name: value for name, value in job.typed.items() if name in known}, values)
+    if "data" in known and not config.get("data"):
         raise InputError('no data is named; write data = "birds/" at the top of the settings, or run ltgc init')
-    if job.cache_dir:
-        line += ["--cache-dir", str(job.cache_dir)]
-    if job.quiet:
-        line += ["--quiet"]
-    return Ready(step, command.make_context(step.stage, line, parent=job.root, default_map=defaults))
+    return config.changed(**step.own) if step.own else config
 
 
-def _ran(job: Job, ready: Sequence[Ready], given: Path | None, max_cost: float | None) -> f.Ran:
-    """Runs the steps and returns what they did together."""
-    from ltgc_cli.pipeline.run_folder import begin, note, put
-
-    begin(job.out)
-    paid, exit_code, artifact, not_copied = 0.0, DONE, None, ""
-    for number, one in enumerate(ready):
-        console.notice(f"run: {number + 1}/{len(ready)} {_named(one)}")
-        check_file(job, ready, number)
-        path = job.out / one.step.file
-        args = ["-i", str(given)] if given else []
-        spent, limit = "", 0.0
-        if max_cost is not None and "max_cost" in one.params:
-            limit = min(max_cost, float(job.root.default_map[one.step.stage].get("max_cost", max_cost)))
-            args += ["--max-cost", f"{max(0.0, min(max_cost - paid, limit)):.10f}"]
-            spent = f" (${paid:.4g} of --max-cost {max_cost:g} went to the stages before)" if paid else ""
-        if one.step.stage == "report":
-            args += ["-o", str(path)]
-        else:
-            note(path)  # the stage may replace the artifact that shows whose it is
-        with _stopped(job, one, spent, limit), f.from_python():
-            ran = _invoked(job, one.step, args)
-            if one.step.file == "mix-train.jsonl":
-                not_copied = _copied_out(job, one, ran.artifact)
-        if one.step.stage != "report":
-            put(ran.artifact, path, partial(check_file, job, ready, number))
-        paid += ran.dollars
-        exit_code = max(exit_code, ran.exit_code)
-        given, artifact = path, ran.artifact
-    _tell(job, ready, paid)
-    if not_copied:
-        raise InputError(f"all is done but [mix-train] out: {not_copied}; {job.command()} then copies it there")
-    return f.Ran(artifact, exit_code, paid)
-
-
-def _invoked(job: Job, step: Step, args: Sequence[str]) -> f.Ran:
-    """Returns what a command did, run as its command line would be."""
-    context = _ready(job, step, *args).context
-    try:
-        with context:
-            ran = context.command.invoke(context)
-    finally:
-        console.configure(quiet=job.quiet)
-        if "device" in context.params:
+def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None, out: Path | None) -> Ran:
+    run_folder.begin(job.run.out)
+    paid, exit_code, ran, not_copied = 0.0, DONE, Ran(), ""
+    for index, (step, config) in enumerate(configs):
+        console.notice(f"run: {index + 1}/{len(configs)} {_described(config)}")
+        _check_file(job, configs, index)
+        path = job.run.out / step.file
+        if step.command == "report":
+            with reading(Streams(input=given, called=True), "report") as rows:
+                write_report(rows, Store(config[Storage].folder), config.changed(output=path)[Report])
+            continue
+        run_folder.note(path)  # the stage may replace the artifact that shows whose it is
+        limited, limit = _limited(config, job.run.max_cost, paid)
+        with _named_errors(job, config, paid, limit):
+            # A stage that makes its own records has none to read.
+            ran = chain.run(limited, Streams(input=given if index or given else None, called=True))
             gc.collect()  # the models of a stage make room for those of the next
-    return ran if isinstance(ran, f.Ran) else f.Ran(None)
+            if step.file == "mix-train.jsonl":
+                not_copied = _copied_out(job, config, ran.artifact, out)
+        run_folder.put(ran.artifact, path, lambda index=index: _check_file(job, configs, index))  # type: ignore[misc]
+        paid, exit_code = paid + ran.dollars, max(exit_code, ran.exit_code)
+        given = path
+    if not_copied:
+        raise InputError(f"all is done but [mix-train] out: {not_copied}; {job.again()} then copies it there")
+    return Ran(ran.artifact, exit_code, paid)
+
+
+def _limited(config: Config, most: float | None, paid: float) -> tuple[Config, float]:
+    """Returns a step's settings with what is left of the run's limit, and that limit, in US dollars."""
+    if most is None or "max_cost" not in command_settings(config.command):
+        return config, 0.0
+    own = config.get("max_cost")
+    limit = most if own is None else min(most, own)
+    return config.changed(max_cost=max(0.0, min(most - paid, limit))), limit
 
 
 @contextmanager
-def _stopped(job: Job, one: Ready, spent: str, limit: float) -> Iterator[None]:
+def _named_errors(job: Job, config: Config, paid: float, limit: float) -> Iterator[None]:
     """Says of an error or an interruption in which stage it came, and of an error how to go on.
 
-    spent -- what is said of the stages before, where a limit is reached
     limit -- US dollars that this stage could spend if those before it asked nothing, as when they are run again
     """
+    title, most = _title(config), job.run.max_cost
     try:
         yield
     except BudgetError as error:
+        spent = f" (${paid:.4g} of --max-cost {most:g} went to the stages before)" if paid and most is not None else ""
         again = error.again or error.most <= limit
-        then = f"{job.command()} goes on there" if again else error.then
-        raise BudgetError(f"in {_title(one)}: {error.reached}{spent}", then) from None
+        raise BudgetError(
+            f"in {title}: {error.reached}{spent}", f"{job.again()} goes on there" if again else error.then
+        ) from None
     except LtgcError as error:
-        raise type(error)(f"in {_title(one)}: {error}; {job.command()} goes on there") from None
+        raise type(error)(f"in {title}: {error}; {job.again()} goes on there") from None
     except KeyboardInterrupt:
-        console.notice(f"run: stopped in {_title(one)}")
+        console.notice(f"run: stopped in {title}")
         raise
 
 
-def _copied_out(job: Job, one: Ready, artifact: Path | None) -> str:
+def _check_file(job: Job, configs: Sequence[tuple[RunStep, Config]], index: int) -> None:
+    """Raises InputError where what a step writes would take the place of what a person made."""
+    from ltgc_cli.report.page import check_output
+
+    step, config = configs[index]
+    path = job.run.out / step.file
+    if step.command == "report":
+        if path.exists():  # its folder is made when the run begins
+            check_output(path)
+    elif run_folder.is_theirs(path, config[Storage].folder / "artifacts" / step.command):
+        following = next((other.command for other, _ in configs[index + 1 :]), "")
+        there = path.is_file() and following not in ("", step.command) and "name" not in step.own
+        go_on = f"go on from it with {job.again('--from', following)}, or move it away" if there else "move it away"
+        raise InputError(f"{path} is not as a stage left it, and would be overwritten: {go_on}")
+
+
+def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | None) -> str:
     """Copies the checkpoint where [mix-train] `out` says; where it is from an earlier run of this one, it stays.
 
     Returns what stood in the way: eval and report, which come behind, need no copy.
     """
-    defaults = job.root.default_map["mix-train"]
-    out, merge = defaults.get("out"), bool(defaults.get("merge"))
-    if artifact and (out or merge):
-        from ltgc_cli.pipeline.training.fit import export
+    from ltgc_cli.pipeline.training.fit import copy_out
 
-        session = f.session(store_folder(one.params), None, job.quiet)
+    merge = bool(job.settings.get("mix-train", {}).get("merge"))
+    if artifact and (out or merge):
         try:
-            export(session, artifact, Path(out) if out else None, one.params["clip"], merge)
+            copy_out(config[Storage].folder, artifact, out, config.get("clip"), merge)
         except InputError as error:
             return str(error)
     return ""
 
 
-def _title(one: Ready) -> str:
-    """Returns what a step is called: its stage, and of several trainings which."""
-    name = one.params.get("name") if one.step.stage == "mix-train" else ""
-    return f"{one.step.stage} of {name}" if name else one.step.stage
+def _try_out(configs: Sequence[tuple[RunStep, Config]], given: Path | None) -> Ran:
+    """Returns what all steps that can be tried would ask, each on what the one before would write."""
+    can = [config for _, config in configs if "dry_run" in command_settings(config.command)]
+    can = [config for config in can if config.command != "eval" or config.get("direct")]
+    rows: list[Any] = []
+    if given:
+        with given.open("rb") as lines:
+            rows = list(records.read(lines, str(given)))
+    would: dict[tuple[str, str], UsageSum] = {}
+    for config, session in chain.try_out_all(can, rows):
+        for (purpose, model), one in session.sums.items():
+            would[purpose if purpose == config.command else f"{config.command}: {purpose}", model] = one
+    rest = dict.fromkeys(step.command for step, config in configs if config not in can)
+    if rest:
+        console.notice(f"run: {', '.join(rest)} cannot be tried; no model is paid there")
+    return Ran(would_ask=would)
 
 
-def _named(one: Ready) -> str:
-    models = dict.fromkeys(str(one.params[name]) for name in _MODELS if one.params.get(name))
-    return f"{_title(one)} ({', '.join(models)})" if models else _title(one)
+def _title(config: Config) -> str:
+    """Returns what a step is called: its command, and of several trainings which."""
+    name = config.get("name") if config.command == "mix-train" else ""
+    return f"{config.command} of {name}" if name else config.command
 
 
-def _tell(job: Job, ready: Sequence[Ready], paid: float) -> None:
-    """Says what came out: the accuracies, what it cost, where everything lies."""
-    from ltgc_cli import records
-    from ltgc_cli.cli import show as view
-    from ltgc_cli.engine import cents
-    from ltgc_cli.pipeline.usage import sums, total, worded
+def _described(config: Config) -> str:
+    models = dict.fromkeys(str(spec) for name in _MODELS if (spec := config.get(name)))
+    return f"{_title(config)} ({', '.join(models)})" if models else _title(config)
 
-    *_, last = [job.out / one.step.file for one in ready if one.step.stage != "report"] or [job.out / "eval.jsonl"]
+
+def outcome(job: Job, paid: float) -> str:
+    """Returns what a run came to, in words: what it cost, where its records are."""
+    from ltgc_cli.usage import sums, total, worded
+
+    last = last_file(job)
     with last.open("rb") as lines:
         cost = total(sums(records.read(lines, str(last)), ["stage"]).values())
-    if last.name == "eval.jsonl":
-        with last.open("rb") as lines:
-            view.accuracy(records.read(lines, str(last)))
     now = f", ${cents(paid)} of it now" if cost.dollars else ""
-    console.notice(f"run: it cost {worded(cost)}{now}; every record is in {last}")
-    if ready[-1].step.stage == "report":
-        console.notice(f"run: the report is {job.out / ready[-1].step.file}")
-    elif ready[-1].step.stage != "eval":
-        console.notice(f"run: {job.command(without=['--until'])} goes on after {ready[-1].step.stage}")
+    return f"run: it cost {worded(cost)}{now}; every record is in {last}"
 
 
-def _rehearsed(job: Job, ready: Sequence[Ready], given: Path | None) -> f.Ran:
-    """Rehearses what can be, each stage on what the one before would write, and says what all of it would ask."""
-    from ltgc_cli.pipeline.dry_run import COLUMNS, rows
-
-    can = [one for one in ready if "dry_run" in one.params and (one.step.stage != "eval" or one.params["direct"])]
-    would: dict[tuple[str, str], UsageSum] = {}
-    with TemporaryDirectory() as folder:
-        for one in can:
-            path = Path(folder) / one.step.file
-            with path.open("w", encoding="utf-8") as file, redirect_stdout(file):  # as into a pipe
-                args = ["--dry-run", *(["-i", str(given)] if given else [])]
-                asks = _invoked(job, one.step, args).would_ask
-            would |= {(_purpose(one, purpose), model): bill for (purpose, model), bill in asks.items()}
-            given = path
-    if would:
-        console.table("what the run would ask", COLUMNS, rows(would))
-    else:
-        console.notice("run: nothing would be asked")
-    rest = dict.fromkeys(one.step.stage for one in ready if one not in can)
-    if rest:
-        console.notice(f"run: {', '.join(rest)} cannot be rehearsed; no model is paid there")
-    return f.Ran(None, would_ask=would)
-
-
-def _purpose(one: Ready, purpose: str) -> str:
-    stage = one.step.stage
-    return stage if purpose == stage else f"{stage}: {purpose}"
+def last_file(job: Job) -> Path:
+    """Returns the file of the last step that left records."""
+    _, todo = chosen(steps(job.run.baselines), job.run.first, job.run.until)
+    files = [step.file for step in todo if step.command != "report"] or ["eval.jsonl"]
+    return job.run.out / files[-1]

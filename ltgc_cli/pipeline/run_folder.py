@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.stage import Streams, writing
-from ltgc_cli.store import write_atomically
+from ltgc_cli.files import replacing, sha256_file, write_atomically
 
 _WRITTEN = ".written.json"
 """The sha256 of each file of the folder as a run has left it."""
@@ -30,9 +29,8 @@ def put(artifact: Path | None, path: Path, check: Callable[[], None]) -> None:
     """
     if artifact is None:
         raise InputError(f"{path} was not made: dry-run or preview, in the settings, is for the command alone")
-    with artifact.open("rb") as lines, writing(Streams(output=path)) as write:
-        while block := lines.read(1 << 20):
-            write(block)
+    with artifact.open("rb") as lines, replacing(path) as file:
+        shutil.copyfileobj(lines, file)
         check()
     note(path)
 
@@ -41,7 +39,7 @@ def note(path: Path) -> None:
     """Notes that a file, where there is one, was written by a run."""
     if not path.is_file():
         return
-    _write(path.parent, {**_written(path.parent), path.name: _sha256(path)})
+    _write(path.parent, {**_written(path.parent), path.name: sha256_file(path)})
 
 
 def is_theirs(path: Path, artifacts: Path) -> bool:
@@ -52,7 +50,7 @@ def is_theirs(path: Path, artifacts: Path) -> bool:
     """
     if not path.is_file():
         return os.path.lexists(path)
-    digest = _sha256(path)
+    digest = sha256_file(path)
     return _written(path.parent).get(path.name) != digest and digest not in _outputs(artifacts, path.stat().st_size)
 
 
@@ -60,7 +58,7 @@ def _outputs(artifacts: Path, size: int) -> Iterator[str]:
     """Returns the sha256 of the artifacts that are so many bytes long."""
     for artifact in artifacts.glob("*.jsonl"):
         if artifact.stat().st_size == size:
-            yield _sha256(artifact)
+            yield sha256_file(artifact)
 
 
 def _written(folder: Path) -> dict[str, str]:
@@ -71,15 +69,4 @@ def _written(folder: Path) -> dict[str, str]:
 
 
 def _write(folder: Path, written: dict[str, str]) -> None:
-    try:
-        write_atomically(folder / _WRITTEN, msgspec.json.encode(written))
-    except OSError as error:
-        raise InputError(f"{folder / _WRITTEN}: {error.strerror}") from None
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+    write_atomically(folder / _WRITTEN, msgspec.json.encode(written))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,42 +10,41 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import named_errors
 from ltgc_cli.records import Class
-from ltgc_cli.stages.senses import Named
+from ltgc_cli.stages.senses import NameInfo
+from ltgc_cli.text import nearest
 
 
-def load(path: Path) -> dict[str, Named]:
+def load(path: Path) -> dict[str, NameInfo]:
     """Returns what a TOML file says of names (or labels): a sense, or a table with sense and synonyms.
 
     Raises InputError for a file that says anything else.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        with named_errors(path):
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from None
     return {name: _named(path, name, value) for name, value in given.items()}
 
 
-def laid_over(classes: Sequence[Class], senses: Mapping[str, Named], path: Path) -> dict[int, Named]:
-    """Returns by label what is known of each class, found by its label or else by its name.
+def senses_by_label(classes: Sequence[Class], senses: Mapping[str, NameInfo], path: Path) -> dict[int, NameInfo]:
+    """Returns what is known of each class, by its label; the file names a class by its label or its name.
 
     Raises InputError for a name that no class has: it is mistyped, or belongs to other data.
     """
     names = {cls.class_ for cls in classes} | {str(cls.label) for cls in classes}
     for name in senses:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"{path}: no class is called {name!r}{hint}")
+            raise InputError(f"{path}: no class is called {name!r}{nearest(name, names, quoted=True)}")
     found = {cls.label: senses.get(str(cls.label)) or senses.get(cls.class_) for cls in classes}
     return {label: named for label, named in found.items() if named}
 
 
-def _named(path: Path, name: str, value: Any) -> Named:
+def _named(path: Path, name: str, value: Any) -> NameInfo:
     try:
-        named = msgspec.convert({"sense": value} if isinstance(value, str) else value, Named)
+        named = msgspec.convert({"sense": value} if isinstance(value, str) else value, NameInfo)
     except msgspec.ValidationError as error:
         raise InputError(
             f'{path}: {name}: {error}; write {name} = "marine mammal", or {{ sense = "…", synonyms = ["…"] }}'

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from ltgc_cli import errors
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Task
+from ltgc_cli.text import nearest
 
 _LIST = "model_prices_and_context_window_backup.json"
 _LOCAL = frozenset({"lemonade", "llamafile", "lm_studio", "ollama", "ollama_chat"})
@@ -33,15 +33,15 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     input: float = 0.0
     """A token of the prompt."""
     output: float = 0.0
-    """A token of the answer; of an image model's, a token of the picture."""
+    """A token of the answer; of an image model's, a token of the image."""
     batch_input: float | None = None
     batch_output: float | None = None
-    picture: float | None = None
-    """A picture, whatever its size."""
+    image: float | None = None
+    """An image, whatever its size."""
     pixel: float | None = None
-    """A pixel of a picture."""
-    pictures: dict[str, float] = {}
-    """A picture of a size ("1024x1024"); where it depends on the quality, of the dearest, as the API may choose it."""
+    """A pixel of an image."""
+    images: dict[str, float] = {}
+    """An image of a size ("1024x1024"); where it depends on the quality, of the dearest, as the API may choose it."""
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     supports_response_schema: bool = False
@@ -50,7 +50,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 def find(spec: str, given: str | None = None) -> Price | None:
     """Returns what a model costs, by its name as litellm has it, or None where nobody knows.
 
-    `given` is the user's own: dollars per million tokens "IN,OUT", or one number, dollars per picture; what else the
+    `given` is the user's own: dollars per million tokens "IN,OUT", or one number, dollars per image; what else the
     list knows of the model stays. Raises InputError where that is neither.
 
     >>> find("openai/gpt-4o") == find("gpt-4o"), find("my-own-model")
@@ -62,21 +62,21 @@ def find(spec: str, given: str | None = None) -> Price | None:
     if given is None:
         return listed
     costs = _given(given)
-    free: dict[str, Any] = {"batch_input": None, "batch_output": None, "picture": None, "pixel": None, "pictures": {}}
+    free: dict[str, Any] = {"batch_input": None, "batch_output": None, "image": None, "pixel": None, "images": {}}
     return msgspec.structs.replace(listed or Price(), **{**free, "input": 0.0, "output": 0.0, **costs})
 
 
-_MODES = {"text": ("chat", "responses", "completion"), "picture": ("image_generation",)}
+_MODES = {"text": ("chat", "responses", "completion"), "image": ("image_generation",)}
 _PREFIXED = frozenset({"anthropic", "openai"})
 """Providers whose models the list has by their bare names, and many people write with the provider's."""
 
 
-def names(what: Literal["text", "picture"], *, sees: bool = False) -> list[str]:
-    """Returns the models in the list, as they are typed: those that answer in text or in pictures, in its order.
+def names(what: Literal["text", "image"], *, sees: bool = False) -> list[str]:
+    """Returns the models in the list, as they are typed: those that answer in text or in images, in its order.
 
-    sees -- those alone that take images
+    sees -- those alone that see images
 
-    >>> {"gpt-4o", "openai/gpt-4o"} <= set(names("text", sees=True)), "gpt-4o" in names("picture")
+    >>> {"gpt-4o", "openai/gpt-4o"} <= set(names("text", sees=True)), "gpt-4o" in names("image")
     (True, False)
     """
     found: dict[str, None] = {}
@@ -89,14 +89,14 @@ def names(what: Literal["text", "picture"], *, sees: bool = False) -> list[str]:
     return list(found)
 
 
-def nearest(spec: str, what: Literal["text", "picture"] = "text") -> str:
+def nearest_model(spec: str, what: Literal["text", "image"] = "text") -> str:
     """Returns the end of an error about a model that nobody knows: which one was meant, where one is close.
 
-    >>> nearest("gpt4o"), nearest("my-own-model")
+    >>> nearest_model("gpt4o"), nearest_model("my-own-model")
     ('; did you mean gpt-4o?', '')
     """
     known = names(what)
-    return "" if spec in known else errors.nearest(spec, known)
+    return "" if spec in known else nearest(spec, known)
 
 
 def dollars(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
@@ -121,18 +121,18 @@ def in_batch(price: Price) -> Price:
     return msgspec.structs.replace(price, input=lower[0], output=lower[1])
 
 
-def per_picture(price: Price, width: int | None = None, height: int | None = None) -> float | None:
-    """Returns what a picture costs, 1024 by 1024 where no size is given, or None where the list does not say.
+def per_image(price: Price, width: int | None = None, height: int | None = None) -> float | None:
+    """Returns what an image costs, 1024 by 1024 where no size is given, or None where the list does not say.
 
-    >>> per_picture(Price(pictures={"1024x1024": 0.04, "1024x1792": 0.08}), 1024, 1792)
+    >>> per_image(Price(images={"1024x1024": 0.04, "1024x1792": 0.08}), 1024, 1792)
     0.08
     """
     width, height = width or 1024, height or 1024
-    if f"{width}x{height}" in price.pictures:
-        return price.pictures[f"{width}x{height}"]
-    if price.picture is None and price.pixel is not None:
+    if f"{width}x{height}" in price.images:
+        return price.images[f"{width}x{height}"]
+    if price.image is None and price.pixel is not None:
         return price.pixel * width * height
-    return price.picture
+    return price.image
 
 
 _PIECES = re.compile(r"[^\W\d_]+|\d{1,3}|\s*\n\s*|[^\w\s]+|_+")
@@ -228,34 +228,34 @@ def _given(text: str) -> dict[str, float]:
     if len(numbers) not in (1, 2) or not all(0 <= number < math.inf for number in numbers):
         raise InputError(
             f"--price {text!r} is no price; write dollars per million tokens as IN,OUT (2.5,10), "
-            "or dollars per picture as one number (0.04)"
+            "or dollars per image as one number (0.04)"
         )
     if len(numbers) == 1:
-        return {"picture": numbers[0]}
+        return {"image": numbers[0]}
     return {"input": numbers[0] / 1e6, "output": numbers[1] / 1e6}
 
 
 @functools.cache
 def _listed(spec: str) -> Price | None:
     name, entry = _entry(spec)
-    pictures = _pictures().get(name or spec, {})
-    draws = bool(pictures) or entry.get("mode") == "image_generation"
+    images = _images().get(name or spec, {})
+    draws = bool(images) or entry.get("mode") == "image_generation"
     free = spec.partition("/")[0] in _LOCAL
     per_token = _paid(entry, "input_cost_per_token"), _paid(entry, "output_cost_per_token")
     if draws:
         per_token = per_token[0], _paid(entry, "output_cost_per_image_token") or per_token[1]
-    picture = (_paid(entry, "output_cost_per_image") or _paid(entry, "input_cost_per_image")) if draws else None
+    image = (_paid(entry, "output_cost_per_image") or _paid(entry, "input_cost_per_image")) if draws else None
     pixel = _paid(entry, "input_cost_per_pixel") if draws else None
-    if not free and None in per_token and not (draws and (picture or pixel or pictures)):
+    if not free and None in per_token and not (draws and (image or pixel or images)):
         return None
     return Price(
         input=per_token[0] or 0.0,
         output=per_token[1] or 0.0,
         batch_input=_paid(entry, "input_cost_per_token_batches"),
         batch_output=_paid(entry, "output_cost_per_token_batches"),
-        picture=picture,
+        image=image,
         pixel=pixel,
-        pictures=pictures,
+        images=images,
         max_input_tokens=_whole(entry.get("max_input_tokens")),
         max_output_tokens=_whole(entry.get("max_output_tokens")),
         supports_response_schema=bool(entry.get("supports_response_schema")),
@@ -309,7 +309,7 @@ def _lowercase() -> dict[str, str]:
 
 
 @functools.cache
-def _pictures() -> dict[str, dict[str, float]]:
+def _images() -> dict[str, dict[str, float]]:
     """Returns by model and size what the list has under names like `high/1024-x-1024/gpt-image-1`."""
     found: dict[str, dict[str, float]] = {}
     for name, entry in _prices().items():

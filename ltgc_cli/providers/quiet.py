@@ -1,4 +1,4 @@
-"""Model libraries log, warn and draw progress bars on the user's terminal; ltgc's console does that alone."""
+"""Model libraries log, warn and show progress bars on the user's terminal; ltgc's console does that alone."""
 
 from __future__ import annotations
 
@@ -51,13 +51,7 @@ def _turned_off() -> Iterator[None]:
 
 
 def no_progress_bars() -> None:
-    """Returns nothing; downloads from the Hugging Face hub draw no progress bars from now on."""
+    """Turns off the progress bars of downloads from the Hugging Face hub."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-
-
-def one_line(said: object, length: int = 200) -> str:
-    """Returns what an error (or a text) says, in one line of at most `length` characters."""
-    text = " ".join(str(said).split()) or type(said).__name__
-    return text if len(text) <= length else text[: length - 1] + "…"

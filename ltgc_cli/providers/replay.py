@@ -1,6 +1,6 @@
 """Recorded exchanges: `replay:FILE` answers from them for any port, `--record FILE` writes them.
 
-One exchange a line: {"request": {"type": "Question", …}, "answer": …, "data": base64 of the picture, where it is one}.
+One exchange a line: {"request": {"type": "Question", …}, "answer": …, "data": base64 of the image, where it is one}.
 A request is found by everything that is in it except `model` and how that one is asked (`schema`, `image_size`), so
 that what gpt-4o said is replayed without a key.
 """
@@ -17,54 +17,83 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.ports import (
-    REQUESTS,
-    Ask,
-    Compare,
-    Comparison,
-    Generate,
-    GeneratedImage,
-    ImageRequest,
-    Match,
-    Question,
-    Score,
-    request_name,
-)
-from ltgc_cli.providers.identity import file_identity
-from ltgc_cli.store import Tally, key
+from ltgc_cli.files import named_errors
+from ltgc_cli.ports import REQUESTS, Ask, Compare, Generate, GeneratedImage, ImageRequest, Score, request_name
+from ltgc_cli.providers.opened import GenerateOptions, Opened, Port, file_identity
+from ltgc_cli.store import OnAnswer, entry_for, key
 
 _SHOWN = 200
 
 
 class Exchange(NamedTuple):
-    """A recorded answer, with a picture's bytes in base64."""
+    """A recorded answer, with an image's bytes in base64."""
 
     answer: Any
     data: str = ""
 
 
-class Tape(NamedTuple):
-    """A file of exchanges, by the key of their request without its model."""
-
-    path: Path
-    exchanges: dict[str, Exchange]
+Find = Callable[[msgspec.Struct], Exchange]
 
 
-def identity(path: Path) -> str:
-    """Returns `replay@` and the hash of the recording. Raises InputError where there is none."""
+def open_ask(path: str, _: object) -> Opened[Ask]:
+    """Returns the port that answers questions from a recording."""
+    return _opened(path, lambda find: lambda question: find(question).answer)
+
+
+def open_score(path: str, _: object) -> Opened[Score]:
+    """Returns the port that scores from a recording."""
+    return _opened(path, lambda find: lambda matches: [find(match).answer for match in matches])
+
+
+def open_compare(path: str, _: object) -> Opened[Compare]:
+    """Returns the port that finds the nearest other text from a recording."""
+    return _opened(path, lambda find: lambda comparisons: [find(one).answer for one in comparisons])
+
+
+def open_generate(path: str, options: GenerateOptions) -> Opened[Generate]:
+    """Returns the port that has recorded images: their bytes go to `keep`."""
+
+    def port(find: Find) -> Generate:
+        def generated(request: ImageRequest) -> GeneratedImage:
+            image, data = find(request)
+            if options.keep(base64.b64decode(data)) != image.sha256:
+                raise ProviderError(f"{path}: this is not the image recorded for {_shown(request)}; record again")
+            return image
+
+        def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
+            return [generated(request) for request in requests]
+
+        return generate
+
+    return _opened(path, port)
+
+
+def _opened(path: str, port: Callable[[Find], Port]) -> Opened[Port]:
     try:
-        return file_identity("replay", path)
-    except OSError as error:
-        raise InputError(f"replay:{path}: {error.strerror}; make a recording with --record {path}") from None
+        model = file_identity("replay", Path(path))
+    except InputError as error:
+        raise InputError(f"replay:{error}; make a recording with --record {path}") from None
+    exchanges = read(Path(path))
+
+    def find(request: msgspec.Struct) -> Exchange:
+        exchange = exchanges.get(_key(request))
+        if exchange is None:
+            how = f"record it: name a real model, with --record {path}"
+            raise ProviderError(f"{path} holds no answer to {_shown(request)}; {how}")
+        return exchange
+
+    return Opened(model, port(find))
 
 
-def read(path: Path) -> Tape:
-    """Returns the exchanges of a recording. Raises InputError with file and line for a line that is none."""
+def read(path: Path) -> dict[str, Exchange]:
+    """Returns the exchanges of a recording by their key. Raises InputError with file and line for a line that is none.
+
+    The key is the one of the request without its model.
+    """
     exchanges: dict[str, Exchange] = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines(), which parts at U+2028 too
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        with named_errors(path):
+            lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines(), which parts at U+2028 too
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text, so no recording; name a file that --record wrote") from None
     for number, line in enumerate(lines, start=1):
@@ -73,69 +102,30 @@ def read(path: Path) -> Tape:
                 exchanges.setdefault(*_parsed(line))
             except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
                 raise InputError(f"{path}:{number}: not an exchange that --record wrote") from None
-    return Tape(path, exchanges)
+    return exchanges
 
 
-def ask_port(tape: Tape) -> Ask:
-    """Returns the port that answers questions from a recording."""
-    return lambda question: _found(tape, question).answer
-
-
-def score_port(tape: Tape) -> Score:
-    """Returns the port that scores from a recording."""
-    return lambda matches: [_found(tape, match).answer for match in matches]
-
-
-def compare_port(tape: Tape) -> Compare:
-    """Returns the port that finds the nearest other text from a recording."""
-    return lambda rivals: [_found(tape, rival).answer for rival in rivals]
-
-
-def paint_port(tape: Tape, keep: Callable[[bytes], str]) -> Generate:
-    """Returns the port that draws from a recording: the pictures' bytes go to `keep`."""
-
-    def drawn(drawing: ImageRequest) -> GeneratedImage:
-        picture, data = _found(tape, drawing)
-        if keep(base64.b64decode(data)) != picture.sha256:
-            raise ProviderError(f"{tape.path}: this is not the picture recorded for {_shown(drawing)}; record again")
-        return picture
-
-    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
-        return [drawn(drawing) for drawing in drawings]
-
-    return generate
-
-
-def recorder(path: Path, objects: Callable[[str], bytes]) -> Tally:
-    """Returns a tally that writes each exchange to the file once, below what is there.
+def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:
+    """Returns what writes each exchange to the file once, below what is there.
 
     Raises InputError for a file that holds anything but exchanges: it is a person's, and is left as it is.
     """
-    try:
-        path.open("a").close()  # what cannot be written to is said now, before anything is paid for
-    except OSError as error:
-        raise InputError(f"--record {path}: {error.strerror}") from None
-    there = set(read(path).exchanges)
+    with named_errors(f"--record {path}"):
+        path.open("a").close()  # what cannot be written to is found now, before anything is paid for
+    there = set(read(path))
     lock = threading.Lock()
 
     def record(request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         k = _key(request)
         with lock:
             if k not in there:
-                _append(path, _exchange(request, answer, objects))
+                exchange = entry_for(request, answer)
+                if isinstance(answer, GeneratedImage):
+                    exchange["data"] = base64.b64encode(objects(answer.sha256)).decode()
+                _append(path, exchange)
                 there.add(k)
 
     return record
-
-
-def _exchange(request: msgspec.Struct, answer: Any, objects: Callable[[str], bytes]) -> dict[str, Any]:
-    exchange = {
-        "request": {"type": request_name(request), **msgspec.to_builtins(request)},
-        "answer": msgspec.to_builtins(answer),
-    }
-    if isinstance(answer, GeneratedImage):
-        exchange["data"] = base64.b64encode(objects(answer.sha256)).decode()
-    return exchange
 
 
 def _append(path: Path, exchange: dict[str, Any]) -> None:
@@ -156,20 +146,11 @@ def _parsed(line: str) -> tuple[str, Exchange]:
 
 def _key(request: msgspec.Struct) -> str:
     """Returns the key of a request without its model, and without how that model was asked."""
-    how = {name: msgspec.UNSET for name in ("schema", "image_size") if hasattr(request, name)}
+    how: dict[str, Any] = {name: msgspec.UNSET for name in ("schema", "image_size") if hasattr(request, name)}
     return key(msgspec.structs.replace(request, model="", **how))
 
 
-def _found(tape: Tape, request: Question | ImageRequest | Match | Comparison) -> Exchange:
-    exchange = tape.exchanges.get(_key(request))
-    if exchange is None:
-        raise ProviderError(
-            f"{tape.path} holds no answer to {_shown(request)}; record it: name a real model, with --record {tape.path}"
-        )
-    return exchange
-
-
-def _shown(request: Question | ImageRequest | Match | Comparison) -> str:
+def _shown(request: msgspec.Struct) -> str:
     data = {name: value for name, value in msgspec.to_builtins(request).items() if name != "model" and value}
     text = json.dumps(data, ensure_ascii=False)
     return f"{request_name(request).lower()} {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"

@@ -1,18 +1,16 @@
-"""Asks a provider again while it is busy or in trouble, and says in ltgc's words why it cannot be asked."""
+"""Asks a provider again while it is busy or in trouble, and raises ltgc's own errors."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ltgc_cli.errors import ProviderError
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers.api_errors import TransientError, pause, translated
 from ltgc_cli.providers.llm import litellm as chat
-
-if TYPE_CHECKING:
-    import tenacity
+from ltgc_cli.text import counted
 
 T = TypeVar("T")
 
@@ -22,7 +20,7 @@ LIMIT = 900.0
 """Seconds that one request may wait in all while the server is merely busy: small accounts get a handful a minute."""
 
 
-def patiently(
+def retry(
     ask: Callable[[], T], spec: str, *, specs: str, tries: int = TRIES, sleep: Callable[[float], None] = time.sleep
 ) -> T:
     """Returns what `ask` does, called again while waiting may mend it: up to `tries` times in trouble.
@@ -31,45 +29,25 @@ def patiently(
     specs -- what can be written in the place of `spec`, for the error's text
     Raises Refused where only this one request failed, ProviderError where the provider cannot be used.
     """
-    import tenacity
-
     counts: Counter[str] = Counter()
-
-    def once() -> T:
+    waited = 0.0
+    while True:
         try:
             return ask()
-        except Exception as error:  # litellm's own errors, and whatever a provider's library raises
-            raise faults.meaning(chat.imported(), _with_headers(error), spec, specs) from None
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        fault = _fault(state)
-        counts[fault.kind] += 1
-        return faults.pause(fault, counts[fault.kind])
-
-    def enough(state: tenacity.RetryCallState) -> bool:
-        if _fault(state).kind == "busy":
-            return state.idle_for + state.upcoming_sleep > LIMIT
-        return counts.total() - counts["busy"] >= tries
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(faults.Passing),
-        stop=enough,
-        wait=wait,
-        sleep=sleep,
-        reraise=True,
-    )
-    try:
-        return retrying(once)
-    except faults.Passing as fault:
-        raise ProviderError(
-            f"{spec} did not answer in {counts.total()} tries ({fault.why}); check the network, or try again later"
-        ) from None
-
-
-def _fault(state: tenacity.RetryCallState) -> faults.Passing:
-    fault = state.outcome.exception() if state.outcome else None
-    assert isinstance(fault, faults.Passing)
-    return fault
+        except Exception as raised:  # litellm's own errors, and whatever a provider's library raises
+            error = translated(chat.imported(), _with_headers(raised), spec, specs)
+        if not isinstance(error, TransientError):
+            raise error
+        counts[error.kind] += 1
+        wait = pause(error, counts[error.kind])
+        troubles = counts.total() - counts["busy"]
+        if (waited + wait > LIMIT) if error.kind == "busy" else (troubles >= tries):
+            raise ProviderError(
+                f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}); "
+                "check the network, or try again later"
+            )
+        sleep(wait)
+        waited += wait
 
 
 def _with_headers(error: Exception) -> Exception:

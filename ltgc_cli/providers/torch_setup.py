@@ -79,7 +79,7 @@ def device(wanted: str | None = None) -> str:
 
 
 def one_thread() -> None:
-    """Returns nothing; torch computes with one thread from now on.
+    """Makes torch compute with one thread from now on.
 
     For the embedded models, whose layers are so small that threads spend their time waiting for each other: two
     processes with two threads each on two cores were ten times slower than with one each.

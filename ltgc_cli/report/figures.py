@@ -1,6 +1,6 @@
 """The plots of a run, as functions that return matplotlib figures: for the report, a notebook, a paper.
 
-Each takes the records of a stream and returns None where they hold nothing to show. Thousands of classes are drawn as
+Each takes the records of a stream and returns None where they hold nothing to show. Thousands of classes become
 curves of a few hundred steps, so that a figure stays small.
 """
 
@@ -27,16 +27,16 @@ from ltgc_cli.report.plot import (
     SHOTS,
     STEPS,
     Plot,
-    counted,
-    dressed,
-    how_many,
+    label_axes,
     legend,
-    named,
-    note,
-    plain,
+    plot_text,
+    small_print,
+    styled,
     svg,
+    whole_numbers,
 )
 from ltgc_cli.report.score_plots import scores
+from ltgc_cli.text import counted
 
 __all__ = ["accuracy", "curves", "distribution", "gains", "scores", "svg"]
 
@@ -51,32 +51,32 @@ _FLOOR = 0.7
 
 
 def distribution(rows: Iterable[Record]) -> Plot | None:
-    """Returns the classes by rank: how many real images each has, and the accepted drawings on top of them."""
+    """Returns the classes by rank: how many real images each has, and the accepted generated images on top of them."""
     classes: list[Class] = []
-    drawn: Counter[int] = Counter()
+    generated: Counter[int] = Counter()
     for row in rows:
         if isinstance(row, Class) and row.count is not None:
             classes.append(row)
         elif isinstance(row, Image) and row.origin == "generated":
-            drawn[row.label] += 1
+            generated[row.label] += 1
     if not classes:
         return None
     classes.sort(key=lambda cls: (-(cls.count or 0), cls.label))
     real = np.array([cls.count for cls in classes], dtype=np.float64)
-    total = real + [drawn[cls.label] for cls in classes]
+    total = real + [generated[cls.label] for cls in classes]
     plot = Plot("Images per class", _counts_in_words(classes, real, total), 3.1)
-    axes = dressed(plot.add_subplot())
+    axes = styled(plot.add_subplot())
     _stairs_of_counts(axes, real, total)
     axes.set_yscale("log")
     axes.set(xlim=(0, len(classes)), ylim=(_FLOOR, max(float(total.max()), 1.5 * MANY) * 1.6))
     _shade_tail(axes, [cls.tail for cls in classes])
     _mark_shots(axes)
-    counted(axes.yaxis)
-    _name_places(axes, [cls.class_ for cls in classes])
-    named(axes, "" if len(classes) <= _NAMED else "classes, by the number of their real images", "training images")
+    whole_numbers(axes.yaxis)
+    _name_ranks(axes, [cls.class_ for cls in classes])
+    label_axes(axes, "" if len(classes) <= _NAMED else "classes, by the number of their real images", "training images")
     handles = [Patch(facecolor=INK, alpha=0.45, label=f"real ({real.sum():,.0f})")]
-    if drawn:
-        handles.append(Patch(facecolor=RED, alpha=0.75, label=f"drawn and accepted ({sum(total - real):,.0f})"))
+    if generated:
+        handles.append(Patch(facecolor=RED, alpha=0.75, label=f"generated and accepted ({sum(total - real):,.0f})"))
     legend(plot, handles, 2)
     return plot
 
@@ -98,15 +98,8 @@ def _shade_tail(axes: Axes, tail: Sequence[bool]) -> None:
         axes.axvspan(start, stop, color=INK, alpha=0.06, linewidth=0, zorder=0)
     if any(tail):
         stop = len(tail) - tail[::-1].index(True)
-        note(
-            axes,
-            stop,
-            0.985,
-            f"tail: {how_many(sum(tail))} ",
-            ha="right",
-            va="top",
-            transform=axes.get_xaxis_transform(),
-        )
+        text = f"tail: {counted(sum(tail), 'class')} "
+        small_print(axes, stop, 0.985, text, ha="right", va="top", transform=axes.get_xaxis_transform())
 
 
 def _mark_shots(axes: Axes) -> None:
@@ -116,33 +109,34 @@ def _mark_shots(axes: Axes) -> None:
     aside = axes.get_yaxis_transform()
     for number in (FEW, MANY):
         axes.axhline(number, color=INK, alpha=0.4, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        note(axes, 1.012, number, str(number), va="center", transform=aside)
+        small_print(axes, 1.012, number, str(number), va="center", transform=aside)
     for name, bottom, top in zip(("few", "medium", "many"), bounds, bounds[1:], strict=False):
-        note(axes, 1.012, math.sqrt(bottom * top), name, va="center", transform=aside, color=SHOTS[name], alpha=1)
+        middle = math.sqrt(bottom * top)
+        small_print(axes, 1.012, middle, name, va="center", transform=aside, color=SHOTS[name], alpha=1)
 
 
-def _name_places(axes: Axes, names: Sequence[str]) -> None:
-    """Writes class names below the places of a rank axis, or the ranks where they are too many."""
+def _name_ranks(axes: Axes, names: Sequence[str]) -> None:
+    """Writes class names below a rank axis, or the ranks where they are too many."""
     if len(names) > _NAMED:
-        counted(axes.xaxis)
+        whole_numbers(axes.xaxis)
         return
-    shown = [plain(name, 16) for name in names]
+    shown = [plot_text(name, 16) for name in names]
     crowded = sum(map(len, shown)) + 2 * len(shown) > 80
     turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    axes.set_xticks([place + 0.5 for place in range(len(names))], shown, **turned)
+    axes.set_xticks([rank + 0.5 for rank in range(len(names))], shown, **turned)
     axes.tick_params(axis="x", length=0)
 
 
 def _counts_in_words(classes: Sequence[Class], real: NDArray[np.float64], total: NDArray[np.float64]) -> str:
     tail = np.array([cls.tail for cls in classes])
     text = (
-        f"{how_many(len(classes))} by rank, from {real.max():,.0f} real training images down to {real.min():,.0f}; "
-        f"of the tail: {how_many(int(tail.sum()))}."
+        f"{counted(len(classes), 'class')} by rank, from {real.max():,.0f} real training images down to "
+        f"{real.min():,.0f}; of the tail: {counted(int(tail.sum()), 'class')}."
     )
     added = (total - real)[tail]
     if added.any():
         before, after = real[tail].mean(), total[tail].mean()
-        text += f" Accepted drawings take a tail class from {before:,.0f} images to {after:,.0f} on average."
+        text += f" Accepted generated images take a tail class from {before:,.0f} images to {after:,.0f} on average."
     return text
 
 
@@ -153,26 +147,27 @@ def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
     """
     shown = {name: list(rows) for name, rows in list(curves.items())[:_METHODS]}
     losses = {name: _points(rows, "loss") for name, rows in shown.items()}
-    looks = {name: _points(rows, "val") for name, rows in shown.items()}
-    panels = [(kind, points) for kind, points in (("loss", losses), ("val", looks)) if any(map(len, points.values()))]
+    validations = {name: _points(rows, "val") for name, rows in shown.items()}
+    panels = {"training loss": losses, "validation accuracy, %": validations}
+    panels = {title: points for title, points in panels.items() if any(map(len, points.values()))}
     if not panels:
         return None
-    plot = Plot("Training curves", _curves_in_words(losses, looks), 0.5 + 2.2 * len(panels))
+    plot = Plot("Training curves", _curves_in_words(losses, validations), 0.5 + 2.2 * len(panels))
     several = plot.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (kind, points) in zip(several, panels, strict=True):
-        dressed(axes, grid="y")
+    for axes, (title, points) in zip(several, panels.items(), strict=True):
+        styled(axes, grid="y")
         for own, (colour, dash) in zip(points.values(), LINES, strict=False):
             if len(own):
-                _curve(axes, own, colour, dash, smooth=kind == "loss")
-        named(axes, "", "training loss" if kind == "loss" else "validation accuracy, %")
+                _curve(axes, own, colour, dash, smooth=points is losses)
+        label_axes(axes, "", title)
     values = np.concatenate([own[:, 1] for own in losses.values() if len(own)] or [np.ones(1)])
-    if panels[0][0] == "loss" and values.min() > 0 and values.max() / values.min() > 50:
+    if "training loss" in panels and values.min() > 0 and values.max() / values.min() > 50:
         several[0].set_yscale("log")
         several[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    counted(several[-1].xaxis)
-    named(several[-1], "step", several[-1].yaxis.label.get_text())
+    whole_numbers(several[-1].xaxis)
+    label_axes(several[-1], "step", [*panels][-1])
     handles = [
-        Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=plain(name, 40))
+        Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=plot_text(name, 40))
         for name, (colour, dash) in zip(shown, LINES, strict=False)
     ]
     legend(plot, handles, 2)
@@ -195,13 +190,13 @@ def _curve(axes: Axes, points: NDArray[np.float64], colour: str, dash: Any, *, s
     axes.plot(steps, values, color=colour, linestyle=dash, linewidth=1.6, marker=marker, markersize=3.5)
 
 
-def _curves_in_words(losses: Mapping[str, NDArray[np.float64]], looks: Mapping[str, NDArray[np.float64]]) -> str:
-    said = []
+def _curves_in_words(losses: Mapping[str, NDArray[np.float64]], validations: Mapping[str, NDArray[np.float64]]) -> str:
+    words = []
     for name, own in losses.items():
         text = (
             f"{name}: loss {own[0, 1]:.3g} at first, {own[-1, 1]:.3g} at step {own[-1, 0]:,.0f}" if len(own) else name
         )
-        if len(looks[name]):
-            text += f", validation accuracy at best {looks[name][:, 1].max():.1f}%"
-        said.append(text)
-    return "; ".join(said) + "."
+        if len(validations[name]):
+            text += f", validation accuracy at best {validations[name][:, 1].max():.1f}%"
+        words.append(text)
+    return "; ".join(words) + "."

@@ -18,7 +18,8 @@ from ltgc_cli.records import (
     Verdict,
     kind_of,
 )
-from ltgc_cli.report import accuracy
+from ltgc_cli.report.accuracy import GROUPS, results
+from ltgc_cli.report.format import shortened
 
 _SHOWN = 3
 """Records of a kind."""
@@ -28,19 +29,9 @@ _LONG = 120
 def table(rows: Iterable[Record]) -> str:
     """Returns HTML: accuracy by method where there is any, and the first records of every kind."""
     whole = list(rows)
-    return _accuracy(accuracy.lines(whole)) + _kinds(whole)
-
-
-def _accuracy(lines: Sequence[accuracy.Line]) -> str:
-    if not lines:
-        return ""
-    cells = [(line.title, *(_value(line, group) for group in accuracy.GROUPS)) for line in lines]
-    return _html(("accuracy, %", *accuracy.GROUPS), cells)
-
-
-def _value(line: accuracy.Line, group: str) -> str:
-    value, within = line.value(group), line.within(group)
-    return "–" if value is None else f"{value:.1f}" + ("" if within is None else f" ± {within:.1f}")
+    measured = [(result.title, *map(result.cell, GROUPS)) for result in results(whole)]
+    accuracy = _html(("accuracy, %", *GROUPS), measured) if measured else ""
+    return accuracy + _kinds(whole)
 
 
 def _kinds(rows: Sequence[Record]) -> str:
@@ -52,21 +43,21 @@ def _kinds(rows: Sequence[Record]) -> str:
 
 def _first(kinds: Iterable[tuple[str, Sequence[Record]]]) -> Iterator[tuple[str, str, str]]:
     for kind, own in kinds:
-        for place, row in enumerate(own[:_SHOWN]):
-            yield f"{kind} ({len(own):,})" if not place else "", row.class_, _said(row)
+        for number, row in enumerate(own[:_SHOWN]):
+            yield "" if number else f"{kind} ({len(own):,})", row.class_, _in_one_line(row)
         if len(own) > _SHOWN:
             yield "", "", f"… {len(own) - _SHOWN:,} more"
 
 
-def _said(row: Record) -> str:
-    """Returns what a record says, in one line."""
+def _in_one_line(row: Record) -> str:
+    """Returns what matters of a record, in one line."""
     match row:
         case Class():
             return f"{row.count} images" + (", tail" if row.tail else "") if row.count is not None else row.sense
         case Description():
             return f"{row.origin}: {row.text}"
         case Template():
-            return row.text + (f" (bar {row.bar:.3f})" if row.bar is not None else "")
+            return row.text + (f" (threshold {row.threshold:.3f})" if row.threshold is not None else "")
         case Image():
             return " ".join(part for part in (row.origin, _score(row.score), row.text or row.name) if part)
         case Rejected():
@@ -89,9 +80,5 @@ def _score(score: float | None) -> str:
 
 def _html(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(_cut(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(shortened(cell, _LONG))}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

@@ -8,27 +8,34 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ltgc_cli.providers.llm.faults import scrubbed
-from ltgc_cli.report import telling
+from ltgc_cli import text
+from ltgc_cli.errors import InputError
+from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.report import format, summary
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
-from ltgc_cli.report.story import ClassStory, Story
+from ltgc_cli.report.content import ClassContent, Content
 
 GENERATOR = "ltgc"
 """What the generator's name of a report begins with: a file without it is somebody else's."""
 
 TITLE = "Long-tail recognition with generated images"
 
-Pictures = Callable[[str], str]
-"""The address of a picture by its sha256."""
+_HEAD = 4096
+"""Bytes of a file that are looked at to see whether it is a report."""
+_OPEN = 24
+"""Up to so many classes are shown open."""
+_REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
+"""What the page calls requests, by the names that the store has for them."""
 
 
-class Run(NamedTuple):
-    """One stage that led here, as its note tells."""
+class PageRun(NamedTuple):
+    """One stage that led to the stream, from its manifest."""
 
     stage: str
     settings: Mapping[str, str]
@@ -36,89 +43,53 @@ class Run(NamedTuple):
     """Asked, found in the store, failed, by what was asked."""
     dollars: float = 0.0
     unpriced: int = 0
-    tokens: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = {}
     made: str = ""
     """What it wrote: "10 classes, 237 descriptions"."""
 
 
-class Cost(NamedTuple):
-    """What the records of the stream cost, of one stage and model."""
-
-    stage: str
-    model: str
-    records: int
-    tokens_in: int
-    tokens_out: int
-    dollars: str
-
-
-class Review(NamedTuple):
-    """What makes a report one that is reviewed in: its script and style, and the token that the server wants."""
-
-    script: str
-    style: str
-    token: str
-
-
 def html(
-    story: Story,
+    content: Content,
     *,
-    pictures: Pictures,
+    images: Callable[[str], str],
     figures: Mapping[str, str] = {},
-    runs: Sequence[Run] = (),
-    costs: Sequence[Cost] = (),
+    runs: Sequence[PageRun] = (),
+    costs: Sequence[Sequence[str]] = (),
     gap: str = "",
-    review: Review | None = None,
+    token: str = "",
     title: str = TITLE,
 ) -> str:
     """Returns the whole page.
 
-    pictures -- the address of a thumbnail by sha256: a data: address in a file, a path where a server is behind it
+    images -- the address of an image by its sha256: a data: address in a file, a path where a server is behind it
     figures -- SVG texts by name: accuracy, gains, distribution, scores, curves
-    costs -- what was paid by stage and model, the total last
+    costs -- what was paid: stage, model, records, tokens in and out, US dollars; the total last
     gap -- where the way back through the runs is broken, in words
+    token -- of a page that is served to decide in (`ltgc review`): what its server wants with each request
     """
-    scripts = [_text("page.js"), *([review.script] if review else [])]
-    styles = [_text("page.css"), *([review.style] if review else [])]
-    gains = telling.gains(story)
-    return _page().render(
-        story=story,
-        pictures=pictures,
+    names = ("page", "review") if token else ("page",)
+    scripts, styles = [_text(f"{name}.js") for name in names], [_text(f"{name}.css") for name in names]
+    return _template().render(
+        content=content,
+        images=images,
         figures={name: Markup(svg) for name, svg in figures.items()},
         runs=runs,
         costs=costs,
         gap=gap,
-        token=review.token if review else "",
+        token=token,
         title=title,
         generator=f"{GENERATOR} {version('ltgc')}",
-        policy=policy(scripts, served=review is not None),
-        scripts=[_embedded(script, "script") for script in scripts],
-        styles=[_embedded(style, "style") for style in styles],
-        groups=GROUPS,
-        measures=MEASURES,
-        summary=telling.summary(story),
-        stats=telling.stats(story),
-        contents=telling.contents(story, figures),
-        uncertainty=telling.uncertainty(story.lines),
-        best={group: telling.best(story.lines, group) for group in GROUPS},
-        published=[line for line in story.lines if line.source],
-        sources=sorted({line.source for line in story.lines if line.source}),
-        measured=telling.measured(story.lines),
-        gains=gains.rows,
-        gains_between=gains.between,
-        most_gained=gains.most,
-        span=telling.score_span(story),
-        classes=sorted(story.shown, key=_rarity),
-        shots=[shot for shot in ("many", "medium", "few") if any(cls.shot == shot for cls in story.shown)],
-        scores_caption=telling.scores_caption(story),
+        policy=policy(scripts, served=bool(token)),
+        scripts=[embedded(script, "script") for script in scripts],
+        styles=[embedded(style, "style") for style in styles],
+        classes=sorted(content.shown, key=_rarity),
         versions=_versions(runs),
-        open=sum(cls.pictured for cls in story.shown) <= _OPEN,
+        open=sum(cls.has_details for cls in content.shown) <= _OPEN,
     )
 
 
-def _versions(runs: Sequence[Run]) -> dict[str, str]:
+def _versions(runs: Sequence[PageRun]) -> dict[str, str]:
     """Returns the versions of what the runs used; where they differ, all of them."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
@@ -127,11 +98,7 @@ def _versions(runs: Sequence[Run]) -> dict[str, str]:
     return {name: " and ".join(values) for name, values in found.items()}
 
 
-_OPEN = 24
-"""Up to so many classes are shown open."""
-
-
-def _rarity(cls: ClassStory) -> tuple[float, int]:
+def _rarity(cls: ClassContent) -> tuple[float, int]:
     return (float("inf") if cls.real is None else cls.real, cls.label)
 
 
@@ -155,8 +122,23 @@ def is_report(start: str) -> bool:
     return f'<meta name="generator" content="{GENERATOR} ' in start
 
 
+def check_output(output: Path) -> None:
+    """Raises InputError where a file would be overwritten that is no report, or its folder is not there."""
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.parent}; make it, or name another with -o")
+    try:
+        with output.open("rb") as file:
+            start = file.read(_HEAD).decode(errors="replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{output}: {error.strerror}") from None
+    if start and not is_report(start):
+        raise InputError(f"{output} is there already and is no report of ltgc; name another file with -o")
+
+
 @cache
-def _page() -> Any:
+def _template() -> Any:
     environment = Environment(
         loader=PackageLoader("ltgc_cli.report"),
         autoescape=True,
@@ -164,16 +146,17 @@ def _page() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"summary": summary, "groups": GROUPS, "measures": MEASURES}
     environment.filters |= {
-        "signed": telling.signed,
-        "percent": telling.percent,
-        "stem": telling.stem,
+        "signed": format.signed,
+        "percent": format.percent,
+        "stem": format.stem,
         "clean": scrubbed,
         "count": "{:,}".format,
-        "counted": telling.counted,
-        "kind": telling.kind,
-        "paid": telling.paid,
-        "duration": telling.duration,
+        "counted": text.counted,
+        "requests": lambda name: _REQUESTS.get(name, name),
+        "paid": lambda run: format.dollars(run.dollars, run.unpriced) or "–",
+        "duration": format.duration,
     }
     return environment.get_template("page.html")
 
@@ -183,7 +166,7 @@ def _text(name: str) -> str:
     return resources.files("ltgc_cli.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _embedded(text: str, element: str) -> Markup:
+def embedded(text: str, element: str) -> Markup:
     """Returns our own script or style as it goes into the page. Raises ValueError where it would end its element."""
     if f"</{element}" in text.lower() or "<!--" in text:
         raise ValueError(f"a {element} of the page holds what would end it")

@@ -19,11 +19,13 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
+from ltgc_cli.report.format import shortened
+
 WIDTH = 6.0
 """Inches: a column and a half of a paper, and still legible on a phone."""
 
 INK = "#010203"
-"""Black that no other thing is drawn with, so that a page can have its own colour of text in its place."""
+"""Black that nothing else has, so that a page can have its own colour of text in its place."""
 FAINT = 0.62
 """How opaque small print is, and rules (below): ink on any ground."""
 RULE = 0.22
@@ -47,7 +49,7 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 class Plot(Figure):
-    """A figure that knows its title, and what to tell those who cannot see it. A notebook shows it as it is."""
+    """A figure with a title, and words for those who cannot see it. A notebook shows it as it is."""
 
     def __init__(self, title: str, words: str, height: float) -> None:
         layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
@@ -61,8 +63,8 @@ class Plot(Figure):
         return file.getvalue()
 
 
-def dressed(axes: Axes, *, grid: str = "") -> Axes:
-    """Returns the axes in the house's style: no box, small print, rules along one axis at most."""
+def styled(axes: Axes, *, grid: str = "") -> Axes:
+    """Returns the axes in one style: no box, small print, rules along one axis at most."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -76,25 +78,35 @@ def dressed(axes: Axes, *, grid: str = "") -> Axes:
     return axes
 
 
-def named(axes: Axes, x: str = "", y: str = "") -> None:
-    """Says what the axes measure."""
+def label_axes(axes: Axes, x: str = "", y: str = "") -> None:
+    """Writes what the axes measure."""
     for label, text in ((axes.xaxis.label, x), (axes.yaxis.label, y)):
         label.set(text=text, fontsize=_SIZE, color=INK, alpha=0.85)
 
 
-def how_many(count: int) -> str:
-    """Returns so many classes, in words."""
-    return "1 class" if count == 1 else f"{count:,} classes"
-
-
-def counted(axis: Any) -> None:
+def whole_numbers(axis: Any) -> None:
     """Writes the ticks of an axis as whole numbers: 1,000."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def note(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
+def small_print(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
     """Returns small print, written into axes."""
     return axes.text(x, y, text, **{"fontsize": _SIZE - 1, "color": INK, "alpha": FAINT, **how})
+
+
+def value_beside(axes: Axes, text: str, x: float, y: float, offset: float) -> None:
+    """Writes a value beside its mark: to the left of it where the offset, in points, is negative."""
+    axes.annotate(
+        text,
+        (x, y),
+        (offset, 0),
+        textcoords="offset points",
+        ha="left" if offset > 0 else "right",
+        va="center",
+        fontsize=7.5,
+        color=INK,
+        alpha=0.85,
+    )
 
 
 def legend(figure: Figure, handles: Sequence[Any], columns: int, title: str = "") -> Legend:
@@ -117,14 +129,13 @@ def legend(figure: Figure, handles: Sequence[Any], columns: int, title: str = ""
     return made
 
 
-def plain(text: str, length: int = 24) -> str:
-    """Returns a name as it is drawn: on one line, not too long, never taken for mathematics.
+def plot_text(text: str, length: int = 24) -> str:
+    """Returns a name as a plot shows it: on one line, not too long, never taken for mathematics.
 
-    >>> plain("a $name$ that goes on and on")
+    >>> plot_text("a $name$ that goes on and on")
     'a \\\\$name\\\\$ that goes on a…'
     """
-    line = _line(text)
-    return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
+    return shortened(_line(text), length).replace("$", r"\$")
 
 
 def _line(text: str) -> str:
@@ -151,32 +162,28 @@ def svg(figure: Figure) -> str:
     with matplotlib.rc_context(quiet), _no_font_has_all():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
-    for tag in ("metadata", "defs/style"):
-        _remove(root, tag)
-    for element in root.iter():
+    for element in list(root.iter()):
+        for child in [child for child in element if child.tag in (_SVG + "metadata", _SVG + "style")]:
+            element.remove(child)
         _cleaned(element)
     digest = hashlib.sha256(ElementTree.tostring(root)).hexdigest()[:10]
     _own_ids(root, f"plot-{digest}-")
-    box = root.get("viewBox", "")
-    root.attrib.clear()
-    words = [_line(getattr(figure, "title", "")), _line(getattr(figure, "words", ""))]
-    about = [(tag, f"plot-{digest}-{tag}", text) for tag, text in zip(("title", "desc"), words, strict=True) if text]
-    root.attrib.update(
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": box,
-            "width": "100%",
-            "role": "img",
-            "font-family": "system-ui, sans-serif",
-            "stroke-linejoin": "round",
-        }
-    )
-    if about:
-        root.set("aria-labelledby", " ".join(name for _, name, _ in about))
-    for place, (tag, name, text) in enumerate(about):
-        made = ElementTree.Element(tag, {"id": name})
-        made.text = text
-        root.insert(place, made)
+    root.attrib = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": root.get("viewBox", ""),
+        "width": "100%",
+        "role": "img",
+        "font-family": "system-ui, sans-serif",
+        "stroke-linejoin": "round",
+    }
+    words = {"title": _line(getattr(figure, "title", "")), "desc": _line(getattr(figure, "words", ""))}
+    ids = {tag: f"plot-{digest}-{tag}" for tag, text in words.items() if text}
+    if ids:
+        root.set("aria-labelledby", " ".join(ids.values()))
+    for tag in reversed(ids):
+        made = ElementTree.Element(tag, {"id": ids[tag]})
+        made.text = words[tag]
+        root.insert(0, made)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -186,14 +193,6 @@ def _no_font_has_all() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         yield
-
-
-def _remove(root: ElementTree.Element, path: str) -> None:
-    *parents, tag = path.split("/")
-    owners = root.findall(".//" + "/".join(_SVG + name for name in parents)) if parents else [root]
-    for owner in owners:
-        for child in owner.findall(_SVG + tag):
-            owner.remove(child)
 
 
 def _cleaned(element: ElementTree.Element) -> None:

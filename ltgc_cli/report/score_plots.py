@@ -1,4 +1,4 @@
-"""How drawings score beside real images, and the bar that they must reach, as a figure."""
+"""How generated images score beside real ones, and the threshold that they must reach, as a figure."""
 
 from __future__ import annotations
 
@@ -14,149 +14,141 @@ from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Image, Record, Rejected, Template
 from ltgc_cli.report.numbers import bins, shares
-from ltgc_cli.report.plot import BLUE, INK, RED, RULE, Plot, dressed, legend, named, plain
+from ltgc_cli.report.plot import BLUE, INK, RED, RULE, Plot, label_axes, legend, plot_text, styled
 
 _RIDGES = 12
 """Classes whose scores are shown one by one."""
 _BINS = 48
 _TICKS = 100
 """Real scores that are shown one by one in a row."""
-_KINDS = (("accepted", BLUE), ("rejected", RED))
-_BAR: Any = (0, (2, 1))
+_COLOURS = {"accepted": BLUE, "rejected": RED}
+_DASHES: Any = (0, (2, 1))
+"""Of the line at a threshold."""
 
 
-class _Judged(NamedTuple):
+class _ClassScores(NamedTuple):
     """The scores of one class."""
 
     name: str
-    bar: float | None
+    threshold: float | None
     real: Sequence[float]
     accepted: Sequence[float]
     rejected: Sequence[float]
 
     @property
-    def drawn(self) -> Sequence[float]:
+    def generated(self) -> Sequence[float]:
         return [*self.accepted, *self.rejected]
 
 
 def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = None) -> Plot | None:
-    """Returns how drawings score, real images beside them, with the bar that a drawing must reach.
+    """Returns how generated images score, real ones beside them, with the threshold that they must reach.
 
-    A few classes are shown one by one; of many, whose bars differ, each score is taken relative to its class's bar.
+    A few classes are shown one by one; of many, whose thresholds differ, each score is taken relative to its own.
 
     real -- scores of real images by label, for streams whose originals have none
     """
-    found, scale = _judged(rows, real or {})
-    if not any(cls.drawn or cls.real for cls in found):
+    found, scale = _by_class(rows, real or {})
+    counts = {kind: sum(len(getattr(cls, kind)) for cls in found) for kind in (*_COLOURS, "real")}
+    if not any(counts.values()):
         return None
-    words = f"CLIP scores of {sum(len(cls.accepted) for cls in found):,} accepted and "
-    words += f"{sum(len(cls.rejected) for cls in found):,} rejected drawings"
-    words += f" beside {sum(len(cls.real) for cls in found):,} real images." if any(cls.real for cls in found) else "."
+    words = f"CLIP scores of {counts['accepted']:,} accepted and {counts['rejected']:,} rejected generated images"
+    words += f" beside {counts['real']:,} real images." if counts["real"] else "."
     if len(found) <= _RIDGES:
-        plot = Plot("Scores of drawings, by class", words, 0.9 + 0.42 * len(found))
-        _ridges(dressed(plot.add_subplot()), found, scale)
+        plot = Plot("Scores of generated images, by class", words, 0.9 + 0.42 * len(found))
+        _ridges(styled(plot.add_subplot()), found, scale)
     else:
-        plot = Plot("Scores of drawings", words, 2.9)
-        _pooled(dressed(plot.add_subplot(), grid="y"), found, scale)
+        plot = Plot("Scores of generated images", words, 2.9)
+        _pooled(styled(plot.add_subplot(), grid="y"), found, scale)
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=colour, alpha=0.75, label=f"{kind} ({sum(len(getattr(cls, kind)) for cls in found):,})")
-        for kind, colour in _KINDS
-        if any(getattr(cls, kind) for cls in found)
+        Patch(facecolor=colour, alpha=0.75, label=f"{kind} ({counts[kind]:,})")
+        for kind, colour in _COLOURS.items()
+        if counts[kind]
     ]
-    if any(cls.real for cls in found):
+    if counts["real"]:
         tick: dict[str, Any] = {"marker": "|", "linestyle": ""} if len(found) <= _RIDGES else {"linewidth": 1.2}
-        handles.append(Line2D([], [], color=INK, **tick, label=f"real ({sum(len(cls.real) for cls in found):,})"))
-    if any(cls.bar is not None for cls in found):
-        handles.append(Line2D([], [], color=INK, linewidth=1.4, linestyle=_BAR, label="the class's bar"))
+        handles.append(Line2D([], [], color=INK, **tick, label=f"real ({counts['real']:,})"))
+    if any(cls.threshold is not None for cls in found):
+        handles.append(Line2D([], [], color=INK, linewidth=1.4, linestyle=_DASHES, label="the class's threshold"))
     legend(plot, handles, 4)
     return plot
 
 
-def _judged(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tuple[list[_Judged], str]:
+def _by_class(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tuple[list[_ClassScores], str]:
     """Returns the scores of every class that has any, the one with most real images first, and their scale."""
     names: dict[int, str] = {}
     counts: dict[int, int] = {}
-    bars: dict[int, float | None] = {}
+    thresholds: dict[int, float | None] = {}
     real: dict[int, list[float]] = {label: list(some) for label, some in given.items()}
-    by_fate: dict[str, dict[int, list[float]]] = {"accepted": {}, "rejected": {}}
+    accepted: dict[int, list[float]] = {}
+    rejected: dict[int, list[float]] = {}
     scale = ""
     for row in rows:
         if isinstance(row, Class):
             names[row.label], counts[row.label] = row.class_, row.count or 0
-        elif isinstance(row, Template) and row.bar is not None:
-            bars[row.label] = row.bar
+        elif isinstance(row, Template) and row.threshold is not None:
+            thresholds[row.label] = row.threshold
         elif isinstance(row, Image | Rejected) and row.score is not None and math.isfinite(row.score):
             names.setdefault(row.label, row.class_)
             if isinstance(row, Image) and row.origin == "original" and row.label not in given:
                 real.setdefault(row.label, []).append(row.score)
             elif isinstance(row, Rejected) or row.origin == "generated":
-                fate = by_fate["rejected" if isinstance(row, Rejected) else "accepted"]
-                fate.setdefault(row.label, []).append(row.score)
-                bars.setdefault(row.label, row.bar)
+                (rejected if isinstance(row, Rejected) else accepted).setdefault(row.label, []).append(row.score)
+                thresholds.setdefault(row.label, row.threshold)
                 scale = row.scale or scale
-    accepted, rejected = by_fate["accepted"], by_fate["rejected"]
     labels = sorted({*real, *accepted, *rejected}, key=lambda label: (-counts.get(label, 0), label))
-    found = [
-        _Judged(
-            names.get(label, str(label)),
-            bars.get(label),
-            real.get(label, ()),
-            accepted.get(label, ()),
-            rejected.get(label, ()),
-        )
-        for label in labels
-    ]
+    found = []
+    for label in labels:
+        own = [scores.get(label, []) for scores in (real, accepted, rejected)]
+        found.append(_ClassScores(names.get(label, str(label)), thresholds.get(label), *own))
     return found, scale
 
 
-def _ridges(axes: Axes, found: Sequence[_Judged], scale: str) -> None:
-    """Draws a class a row: its drawings as a heap, its real images as ticks below, its bar across."""
-    everything = [score for cls in found for score in (*cls.drawn, *cls.real)]
+def _ridges(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
+    """Draws a class a row: its generated images as a heap, its real ones as ticks below, its threshold across."""
+    everything = [score for cls in found for score in (*cls.generated, *cls.real)]
     low, high = min(everything), max(everything)
-    for place, cls in enumerate(found):
-        ground = len(found) - 1.0 - place
+    grounds = [len(found) - 1.0 - number for number in range(len(found))]
+    for ground, cls in zip(grounds, found, strict=True):
         axes.axhline(ground, color=INK, alpha=RULE, linewidth=0.6, zorder=0)
-        edges = bins(low, high, _BINS, cls.bar)
-        _stack(axes, cls, edges, ground, 0.7 / max(float(shares(cls.drawn, edges).max()), 1e-9))
+        edges = bins(low, high, _BINS, cls.threshold)
+        _stack(axes, cls, edges, ground, 0.7 / max(float(shares(cls.generated, edges).max()), 1e-9))
         _ticks(axes, cls.real, ground)
-        if cls.bar is not None:
-            axes.plot([cls.bar] * 2, [ground - 0.2, ground + 0.75], color=INK, linewidth=1.4, linestyle=_BAR)
+        if cls.threshold is not None:
+            line = [ground - 0.2, ground + 0.75]
+            axes.plot([cls.threshold] * 2, line, color=INK, linewidth=1.4, linestyle=_DASHES)
     axes.set_ylim(-0.25, len(found) - 0.2)
     axes.margins(x=0.02)
     axes.spines["left"].set_visible(False)
-    middles = [len(found) - 0.85 - place for place in range(len(found))]
-    axes.set_yticks(middles, [plain(cls.name) for cls in found])
+    axes.set_yticks([ground + 0.15 for ground in grounds], [plot_text(cls.name) for cls in found])
     axes.tick_params(axis="y", length=0)
-    named(axes, _score(scale))
+    label_axes(axes, _score(scale))
 
 
-def _pooled(axes: Axes, found: Sequence[_Judged], scale: str) -> None:
-    bars = {cls.bar for cls in found}
-    relative = len(bars) > 1
+def _pooled(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
+    thresholds = {cls.threshold for cls in found}
+    relative = len(thresholds) > 1
     if relative:
-        found = [_from_bar(cls, cls.bar) for cls in found if cls.bar is not None]
-    pools = {
-        kind: [score for cls in found for score in getattr(cls, kind)] for kind in ("accepted", "rejected", "real")
-    }
+        found = [_relative(cls, cls.threshold) for cls in found if cls.threshold is not None]
+    pools = {kind: [score for cls in found for score in getattr(cls, kind)] for kind in (*_COLOURS, "real")}
     everything = [score for pool in pools.values() for score in pool]
-    bar = 0.0 if relative else next(iter(bars))
-    edges = bins(min(everything), max(everything), _BINS, bar)
-    _stack(axes, _Judged("", None, **pools), edges, 0.0, 100)
+    threshold = 0.0 if relative else next(iter(thresholds))
+    edges = bins(min(everything), max(everything), _BINS, threshold)
+    _stack(axes, _ClassScores("", None, **pools), edges, 0.0, 100)
     if pools["real"]:
         axes.stairs(100 * shares(pools["real"], edges), edges, baseline=None, color=INK, linewidth=1.2)
-    if bar is not None:
-        axes.axvline(bar, color=INK, linewidth=1.4, linestyle=_BAR)
+    if threshold is not None:
+        axes.axvline(threshold, color=INK, linewidth=1.4, linestyle=_DASHES)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
-    named(axes, _score(scale) + (", above or below the class's bar" if relative else ""), "% of images")
+    label_axes(axes, _score(scale) + (", above or below the class's threshold" if relative else ""), "% of images")
 
 
-def _stack(axes: Axes, cls: _Judged, edges: NDArray[np.float64], ground: float, height: float) -> None:
-    """Draws what share of the drawings scored how, the accepted ones below the rejected."""
+def _stack(axes: Axes, cls: _ClassScores, edges: NDArray[np.float64], ground: float, height: float) -> None:
+    """Draws what share of the generated images scored how, the accepted ones below the rejected."""
     base = np.full(len(edges) - 1, ground)
-    for kind, colour in _KINDS:
+    for kind, colour in _COLOURS.items():
         own = getattr(cls, kind)
         if own:
-            top = base + height * shares(own, edges) * len(own) / len(cls.drawn)
+            top = base + height * shares(own, edges) * len(own) / len(cls.generated)
             axes.stairs(top, edges, baseline=base, fill=True, color=colour, alpha=0.75, linewidth=0)
             base = top
 
@@ -169,9 +161,10 @@ def _ticks(axes: Axes, real: Sequence[float], ground: float) -> None:
     axes.plot(x, y, color=INK, linewidth=0.9, alpha=0.7, solid_capstyle="butt")
 
 
-def _from_bar(cls: _Judged, bar: float) -> _Judged:
-    real, accepted, rejected = ([score - bar for score in some] for some in (cls.real, cls.accepted, cls.rejected))
-    return cls._replace(bar=0.0, real=real, accepted=accepted, rejected=rejected)
+def _relative(cls: _ClassScores, threshold: float) -> _ClassScores:
+    """Returns the scores of a class as their distance from its threshold."""
+    scores = ([score - threshold for score in some] for some in (cls.real, cls.accepted, cls.rejected))
+    return _ClassScores(cls.name, 0.0, *scores)
 
 
 def _score(scale: str) -> str:

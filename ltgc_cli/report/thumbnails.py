@@ -1,4 +1,4 @@
-"""Small pictures for a page: WebP in data: addresses, and a tile with the reason where there is no picture."""
+"""Small images for a page: WebP in data: addresses, and a tile with the reason where there is no image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 
@@ -16,12 +16,12 @@ from PIL import Image, ImageOps
 from ltgc_cli.errors import LtgcError
 
 SEEN = 112
-"""CSS pixels that a picture is shown at."""
+"""CSS pixels that an image is shown at."""
 SHARP = 2 * SEEN
 """The same on a screen with two pixels for one."""
 
 _SMALL = 64
-"""Up to here a picture is kept as it is: it is shown enlarged, pixel by pixel."""
+"""Up to here an image is kept as it is: it is shown enlarged, pixel by pixel."""
 _QUALITY = 72
 _SAMPLE = 48
 _TILE = (
@@ -46,7 +46,7 @@ def thumbnails(
         except (LtgcError, OSError, ValueError) as error:
             return tile_url(_reason(error))
 
-    found: dict[str, str] = {}
+    found = {}
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 2)) as pool:
         for sha256, url in zip(shas, pool.map(one, shas), strict=True):
             found[sha256] = url
@@ -59,12 +59,12 @@ def webp_url(data: bytes, size: int = SHARP) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = _reduced(data, size)
+            image = _reduced(data, size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"cannot be opened: {_first_line(error)}") from None
-    small = max(picture.size) <= _SMALL
+    small = max(image.size) <= _SMALL
     file = io.BytesIO()
-    picture.save(file, "WEBP", lossless=small, quality=100 if small else _QUALITY, method=4)
+    image.save(file, "WEBP", lossless=small, quality=100 if small else _QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -72,14 +72,14 @@ def _reduced(data: bytes, size: int) -> Image.Image:
     opened = Image.open(io.BytesIO(data))
     opened.draft("RGB", (size, size))  # JPEG alone: decoded smaller at once
     turned = ImageOps.exif_transpose(opened)
-    picture = turned.convert("RGBA" if "transparency" in turned.info or turned.mode in ("RGBA", "LA", "PA") else "RGB")
-    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return picture
+    image = turned.convert("RGBA" if "transparency" in turned.info or turned.mode in ("RGBA", "LA", "PA") else "RGB")
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return image
 
 
 def tile_url(reason: str) -> str:
-    """Returns a grey tile with the reason why there is no picture, as a data: address."""
-    lines = textwrap.wrap(reason, 19)[:5] or ["no picture"]
+    """Returns a grey tile with the reason why there is no image, as a data: address."""
+    lines = textwrap.wrap(reason, 19)[:5] or ["no image"]
     top = 60 - 6 * len(lines)
     texts = "".join(f'<text x="56" y="{top + 13 * n}">{escape(line)}</text>' for n, line in enumerate(lines))
     svg = _TILE.format(lines=texts)
@@ -87,15 +87,14 @@ def tile_url(reason: str) -> str:
 
 
 def is_tile(url: str) -> bool:
-    """Returns whether an address is of a tile in a picture's place."""
+    """Returns whether an address is of a tile in an image's place."""
     return url.startswith("data:image/svg+xml")
 
 
 def mean_length(shas: Sequence[str], read: Callable[[str], bytes], size: int) -> float:
     """Returns about how many characters the address of one of these images has, from some of them."""
     step = max(1, len(shas) // _SAMPLE)
-    urls: Iterable[str] = thumbnails(shas[::step], read, size).values()
-    lengths = [len(url) for url in urls]
+    lengths = [len(url) for url in thumbnails(shas[::step], read, size).values()]
     return sum(lengths) / len(lengths) if lengths else 0.0
 
 

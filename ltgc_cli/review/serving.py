@@ -1,4 +1,4 @@
-"""The report on a loopback address, for a person who keeps or rejects drawings in it.
+"""The report on a loopback address, for a person who keeps or rejects generated images in it.
 
 Whoever has the address (its token) on this machine may look and decide; another user, a web page that is open in the
 same browser, and a name that was made to point here (DNS rebinding) may not.
@@ -22,34 +22,27 @@ import msgspec
 
 from ltgc_cli.errors import LtgcError
 from ltgc_cli.records import Verdict, identify
+from ltgc_cli.review.verdict_file import VerdictLines
 
 HOST = "127.0.0.1"
-_MOST_SAID = 4096
+_LONGEST = 4096
 """Bytes of a decision."""
 _IDLE = 60
 """Seconds that a connection may wait for its next request."""
-
-
-class Said(NamedTuple):
-    """Verdicts, where in their file these begin, and where the next one will."""
-
-    verdicts: list[Verdict]
-    start: int
-    end: int
 
 
 class Site(NamedTuple):
     """What is served, and what is done with a decision."""
 
     page: str
-    drawings: Mapping[tuple[int, str], str]
-    """The drawings that can be decided on, by label and sha256: the names of their classes."""
-    images: Callable[[str], bytes]
+    generated: Mapping[tuple[int, str], str]
+    """The images that can be decided on, by label and sha256: the names of their classes."""
+    read_image: Callable[[str], bytes]
     """The bytes of an image that the page shows. Raises LtgcError for any other."""
-    said: Callable[[int], Said]
-    """What was said from a place in the file of verdicts on."""
-    say: Callable[[Verdict], None]
-    """Keeps a verdict; it is safe on return. Raises LtgcError where it cannot be kept."""
+    read_verdicts: Callable[[int], VerdictLines]
+    """The verdicts from a byte of their file on."""
+    add_verdict: Callable[[Verdict], None]
+    """Keeps a verdict; it is durable on return. Raises LtgcError where it cannot be kept."""
 
 
 class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +53,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Literal["keep", "reject", "none"]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What goes back: a status, the bytes, their type, and for how long they may be kept."""
 
     status: HTTPStatus
@@ -96,56 +89,55 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def answer(site: Site, method: str, path: str, body: bytes) -> Answer:
-    """Returns the answer to a request that may be made; `path` is what stands behind the token."""
-    place = urlsplit(path)
-    route = place.path
+def respond(site: Site, method: str, path: str, body: bytes) -> Response:
+    """Returns the response to a request that may be made; `path` is what stands behind the token."""
+    route, query = urlsplit(path).path, urlsplit(path).query
     if route not in ("", "drawings", "verdicts", "verdict") and not route.startswith("image/"):
         return _problem(HTTPStatus.NOT_FOUND, "there is nothing here")
     if method != ("POST" if route == "verdict" else "GET"):
         return _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not for this address")
     if route == "":
-        return Answer(HTTPStatus.OK, site.page.encode(), "text/html; charset=utf-8")
+        return Response(HTTPStatus.OK, site.page.encode(), "text/html; charset=utf-8")
     if route == "drawings":
-        return _json(Counter(label for label, _ in site.drawings))
+        return _json(Counter(label for label, _ in site.generated))
     try:
         if route == "verdict":
-            return _decided(site, body)
+            return _decide(site, body)
         if route == "verdicts":
-            return _said(site, parse_qs(place.query).get("since", [""])[0])
+            return _verdicts(site, parse_qs(query).get("since", [""])[0])
         return _image(site, route.removeprefix("image/"))
     except LtgcError as error:
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 
-def _decided(site: Site, body: bytes) -> Answer:
+def _decide(site: Site, body: bytes) -> Response:
     try:
         decision = msgspec.json.decode(body, type=Decision)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _problem(HTTPStatus.BAD_REQUEST, f"not a decision: {error}")
-    name = site.drawings.get((decision.label, decision.sha256))
+    name = site.generated.get((decision.label, decision.sha256))
     if name is None:
-        return _problem(HTTPStatus.NOT_FOUND, "there is no such drawing")
+        return _problem(HTTPStatus.NOT_FOUND, "there is no such image")
     verdict = Verdict(label=decision.label, class_=name, sha256=decision.sha256, verdict=decision.verdict)
-    site.say(identify(verdict, decision.sha256, decision.verdict))
+    site.add_verdict(identify(verdict, decision.sha256, decision.verdict))
     return _json({"kept": True})
 
 
-def _said(site: Site, since: str) -> Answer:
-    found = site.said(_whole(since) or 0)
-    here = [one for one in found.verdicts if (one.label, one.sha256) in site.drawings]
+def _verdicts(site: Site, since: str) -> Response:
+    found = site.read_verdicts(_number(since) or 0)
+    here = [one for one in found.verdicts if (one.label, one.sha256) in site.generated]
     verdicts = [[one.label, one.sha256, one.verdict] for one in here]
     return _json({"start": found.start, "end": found.end, "verdicts": verdicts})
 
 
-def _image(site: Site, sha256: str) -> Answer:
+def _image(site: Site, sha256: str) -> Response:
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         return _problem(HTTPStatus.NOT_FOUND, "images are named by their sha256")
     try:
-        data = site.images(sha256)
+        data = site.read_image(sha256)
     except LtgcError as error:
         return _problem(HTTPStatus.NOT_FOUND, str(error))
-    return Answer(HTTPStatus.OK, data, media_type(data), "private, max-age=31536000, immutable")
+    return Response(HTTPStatus.OK, data, media_type(data), "private, max-age=31536000, immutable")
 
 
 _MAGIC = {
@@ -159,7 +151,7 @@ _MAGIC = {
 
 
 def media_type(data: bytes) -> str:
-    """Returns what kind of picture some bytes are; what is none of these a browser must not make anything of.
+    """Returns what kind of image some bytes are; what is none of these a browser must not make anything of.
 
     >>> media_type(b"RIFF....WEBPVP8 "), media_type(b"<svg onload='...'>")
     ('image/webp', 'application/octet-stream')
@@ -169,16 +161,16 @@ def media_type(data: bytes) -> str:
     return next((type for magic, type in _MAGIC.items() if data.startswith(magic)), "application/octet-stream")
 
 
-def _whole(text: str) -> int | None:
-    """Returns a whole number; None for what is none, and for one with more digits than any size here has."""
+def _number(text: str) -> int | None:
+    """Returns a whole number, None for what is none, and for one with more digits than any size here has."""
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
-def _json(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:
-    return Answer(status, json.dumps(content, separators=(",", ":")).encode())
+def _json(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(status, json.dumps(content, separators=(",", ":")).encode())
 
 
-def _problem(status: HTTPStatus, text: str) -> Answer:
+def _problem(status: HTTPStatus, text: str) -> Response:
     return _json({"error": text}, status)
 
 
@@ -190,16 +182,16 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _IDLE
 
     def _handle(self) -> None:
-        self._send(self._barred() or self._answered())
+        self._send(self._refusal() or self._response())
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
 
-    def _barred(self) -> Answer | None:
-        """Returns why a request is turned away: its token, its host, or for a decision where it comes from."""
+    def _refusal(self) -> Response | None:
+        """Returns why a request is refused: its token, its host, or for a decision where it comes from."""
         _, _, rest = self.path.partition("/")
         token = rest.partition("/")[0]
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
-            return _problem(HTTPStatus.FORBIDDEN, "open the whole address that ltgc review said, with its token")
+            return _problem(HTTPStatus.FORBIDDEN, "open the whole address that ltgc review printed, with its token")
         if self.headers.get("Host") not in self.server.hosts:
             return _problem(HTTPStatus.FORBIDDEN, f"this is {self.server.hosts[0]}, and answers to no other name")
         if self.command in ("GET", "HEAD"):
@@ -210,38 +202,38 @@ class _Handler(BaseHTTPRequestHandler):
             return _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a decision is JSON (Content-Type: application/json)")
         return None
 
-    def _answered(self) -> Answer:
-        length = _whole(self.headers.get("Content-Length", "0"))
-        if length is None or length > _MOST_SAID:
-            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {_MOST_SAID:,} bytes, with their number")
+    def _response(self) -> Response:
+        length = _number(self.headers.get("Content-Length", "0"))
+        if length is None or length > _LONGEST:
+            return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {_LONGEST:,} bytes, with their number")
         body = self.rfile.read(length)
         if self.path.count("/") == 1:  # the address without its last slash, from which the page's images lead nowhere
-            return Answer(HTTPStatus.TEMPORARY_REDIRECT, b"", location=f"/{self.server.token}/")
+            return Response(HTTPStatus.TEMPORARY_REDIRECT, b"", location=f"/{self.server.token}/")
         method = "GET" if self.command == "HEAD" else self.command
-        return answer(self.server.site, method, self.path.split("/", 2)[2], body)
+        return respond(self.server.site, method, self.path.split("/", 2)[2], body)
 
-    def _send(self, found: Answer) -> None:
-        if found.status >= HTTPStatus.BAD_REQUEST:
+    def _send(self, response: Response) -> None:
+        if response.status >= HTTPStatus.BAD_REQUEST:
             self.close_connection = True  # a body that nobody read must not be taken for the next request
-        self.send_response(found.status)
+        self.send_response(response.status)
         for name, value in {
-            "Content-Type": found.type,
-            "Content-Length": str(len(found.body)),
-            "Cache-Control": found.cache,
+            "Content-Type": response.type,
+            "Content-Length": str(len(response.body)),
+            "Cache-Control": response.cache,
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
             "Cross-Origin-Resource-Policy": "same-origin",
             "Referrer-Policy": "no-referrer",
-            **({"Location": found.location} if found.location else {}),
+            **({"Location": response.location} if response.location else {}),
             **({"Connection": "close"} if self.close_connection else {}),
         }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(found.body)
+            self.wfile.write(response.body)
 
     def version_string(self) -> str:
         return "ltgc"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: only the console does, and the address has the token in it."""
+        """Writes nothing: only the console does, and the address has the token in it."""

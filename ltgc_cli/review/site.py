@@ -2,83 +2,91 @@
 
 from __future__ import annotations
 
+import secrets
+import shlex
 import threading
-from collections.abc import Callable
-from importlib import resources
+import webbrowser
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
+from ltgc_cli import console
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline import stage as runner
-from ltgc_cli.pipeline.stage import Streams
-from ltgc_cli.records import Verdict
-from ltgc_cli.report import page, story
-from ltgc_cli.report.story import Story
+from ltgc_cli.records import Record, Verdict
+from ltgc_cli.report import page
+from ltgc_cli.report.content import content_of
+from ltgc_cli.report.selection import shown_images
 from ltgc_cli.review import verdict_file
-from ltgc_cli.review.serving import Said, Site
+from ltgc_cli.review.serving import HOST, Server, Site
 from ltgc_cli.store import Store
+from ltgc_cli.text import counted
 
 
-def site(store: Store, streams: Streams, verdicts: Path, token: str) -> Site:
-    """Returns what is served of a stream. Raises InputError for a bad line in either file, and without a drawing."""
+def site(store: Store, rows: Iterable[Record], verdicts: Path, token: str) -> Site:
+    """Returns what is served of records. Raises InputError for a bad line in either file, and without an image."""
     if verdicts.exists():
         verdict_file.load(verdicts)
     elif not verdicts.parent.is_dir():
         raise InputError(f"--verdicts {verdicts}: there is no folder {verdicts.parent}")
-    with runner.reading(streams, "review") as given:
-        told = story.told(row for row in runner.real(given) if not isinstance(row, Verdict))
-    drawings = {(cls.label, one.sha256): cls.name for cls in told.classes for one in cls.drawings}
-    if not drawings:
+    content = content_of(row for row in rows if not isinstance(row, Verdict))
+    generated = {(cls.label, one.sha256): cls.name for cls in content.classes for one in cls.generated}
+    if not generated:
         raise InputError(
-            "review found no drawing in its input; give it what filter (or render) wrote: -i filtered.jsonl"
+            "review found no generated image in its input; give it what filter (or render) wrote: -i filtered.jsonl"
         )
-    return Site(
-        page=_page(told, token),
-        drawings=drawings,
-        images=_images(store, told),
-        said=_said(verdicts),
-        say=_say(verdicts),
-    )
+    shown = frozenset(shown_images(content))
 
-
-def _page(told: Story, token: str) -> str:
-    text = {name: _template(name) for name in ("review.js", "review.css")}
-    review = page.Review(text["review.js"], text["review.css"], token)
-    return page.html(told, pictures="image/{}".format, review=review, title="Which drawings stay")
-
-
-def _images(store: Store, told: Story) -> Callable[[str], bytes]:
-    """Returns the page's images by sha256, and nothing else that the store has."""
-    shown = frozenset(story.shas(told))
-
-    def read(sha256: str) -> bytes:
-        if sha256 not in shown:
+    def read_image(sha256: str) -> bytes:
+        if sha256 not in shown:  # nothing else that the store has
             raise InputError("the page shows no such image")
         return store.get_object(sha256)
 
-    return read
+    return Site(
+        page=page.html(content, images="image/{}".format, token=token, title="Which generated images stay"),
+        generated=generated,
+        read_image=read_image,
+        read_verdicts=partial(verdict_file.read_on, verdicts),
+        add_verdict=partial(verdict_file.append, verdicts),
+    )
 
 
-def _said(path: Path) -> Callable[[int], Said]:
-    def said(since: int) -> Said:
-        size = path.stat().st_size if path.exists() else 0
-        if since == size:
-            return Said([], since, since)
-        start = since if since < size else 0  # another file by now: all of it
-        found = verdict_file.read(path, start) if size else verdict_file.Read([], 0)
-        return Said(found.said, start, found.end)
+def serve(
+    store: Store, rows: Iterable[Record], verdicts: Path, *, port: int = 0, browser: bool = False, stream: str
+) -> None:
+    """Serves the records' page on this machine until Ctrl-C, then prints how many verdicts there are.
 
-    return said
+    verdicts -- the file that decisions are added to
+    port -- 0: one that is free
+    browser -- opens the page in one
+    stream -- the name of the file of the records, for the command to go on with
+    Raises InputError as `site`, and where the port is taken.
+    """
+    token = secrets.token_urlsafe(24)
+    served = site(store, rows, verdicts, token)
+    try:
+        server = Server(served, token, port)
+    except OSError as error:
+        raise InputError(f"--port {port} on {HOST}: {error.strerror}; leave it out for a free one") from None
+    with server:
+        console.notice(f"review: {counted(len(served.generated), 'generated image')} at {server.address}")
+        console.notice(f"review: decisions are added to {verdicts}; Ctrl-C ends it")
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            _notify_how_to_go_on(verdicts, stream)
 
 
-def _say(path: Path) -> Callable[[Verdict], None]:
-    one_at_a_time = threading.Lock()
-
-    def say(verdict: Verdict) -> None:
-        with one_at_a_time:
-            verdict_file.append(path, verdict)
-
-    return say
-
-
-def _template(name: str) -> str:
-    return resources.files("ltgc_cli.report").joinpath("templates", name).read_text(encoding="utf-8")
+def _notify_how_to_go_on(verdicts: Path, stream: str) -> None:
+    if not verdicts.exists():
+        console.notice("review: nothing was decided")
+        return
+    held = list(verdict_file.load(verdicts).values())
+    kept, rejected = held.count("keep"), held.count("reject")
+    file = shlex.quote(str(verdicts))
+    console.notice(f"review: {kept:,} kept and {rejected:,} rejected by hand, in {verdicts}; go on with")
+    console.notice(f"  ltgc filter --verdicts {file} -i FILE      (what filter read: generates rejected ones again)")
+    console.notice(
+        f"  ltgc mix-train --verdicts {file} -i {shlex.quote(stream)} --data DATA      (or train without them)"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,48 +11,60 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import sync_folder
 from ltgc_cli.records import Verdict
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.verdicts import Verdicts
-from ltgc_cli.store import sync_folder
+
+_one_at_a_time = threading.Lock()
+"""Of this process's threads: whether the last line is torn must hold while the next one is added."""
 
 
-class Read(NamedTuple):
-    """What was read of a file of verdicts."""
+class VerdictLines(NamedTuple):
+    """Verdicts that were read from a file, from one byte of it to another."""
 
-    said: list[Verdict]
+    verdicts: list[Verdict]
+    start: int
     end: int
-    """The byte behind the last whole line: where what is said next begins."""
+    """The byte behind the last whole line: where the next one begins."""
     torn: int = 0
     """Lines that stop in the middle: a crash while they were written. Nobody was told that these were kept."""
 
 
 def load(path: Path) -> Verdicts:
-    """Returns what holds of a file of verdicts. Raises InputError with file and line for anything else in it."""
+    """Returns the verdicts of a file that hold. Raises InputError with file and line for anything else in it."""
     found = read(path)
     if found.torn:
         lines = "a line that was" if found.torn == 1 else f"{found.torn} lines that were"
         console.notice(f"{path}: {lines} never written to the end is passed over")
-    return verdicts.effective(found.said)
+    return verdicts.effective(found.verdicts)
 
 
-def read(path: Path, since: int = 0) -> Read:
+def read_on(path: Path, since: int) -> VerdictLines:
+    """Returns what came since a byte; all of it where another, shorter file is in its place by now."""
+    size = path.stat().st_size if path.exists() else 0
+    if since == size:
+        return VerdictLines([], since, since)
+    return read(path, since if since < size else 0) if size else VerdictLines([], 0, 0)
+
+
+def read(path: Path, since: int = 0) -> VerdictLines:
     """Returns the verdicts of a file from a byte on. Raises InputError for a bad line, and where it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     first = data.count(b"\n", 0, since) + 1
-    said, torn, end = [], 0, since
+    found, torn, end = [], 0, since
     for number, line in enumerate(data[since:].splitlines(keepends=True), start=first):
         if _is_torn(line):
             torn += 1
             if not line.endswith(b"\n"):
                 break
         elif line.strip():
-            said.append(_verdict(path, number, line))
+            found.append(_verdict(path, number, line))
         end += len(line)
-    return Read(said, end, torn)
+    return VerdictLines(found, since, end, torn)
 
 
 def append(path: Path, verdict: Verdict) -> None:
@@ -59,7 +72,8 @@ def append(path: Path, verdict: Verdict) -> None:
     line = (records.dump(verdict) + "\n").encode()
     new = not path.exists()
     try:
-        with path.open("a+b", buffering=0) as file:  # unbuffered and appending: lines of two writers never mix
+        # Unbuffered and appending: lines of two programs never mix.
+        with _one_at_a_time, path.open("a+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line

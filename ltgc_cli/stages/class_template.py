@@ -1,4 +1,4 @@
-"""C_y, the sentence with a class's most distinctive features (Prompt 4): what its drawings are judged by."""
+"""C_y, the sentence with a class's most distinctive features (Prompt 4): what its generated images are judged by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Ask, Question, Usage
@@ -35,7 +35,7 @@ def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p
     known = [row for row in known if row.origin == "described"][:SHOWN] or known[:SHOWN]
     while True:
         try:
-            return _asked(group, known, ask, model, prompts)
+            return _ask(group, known, ask, model, prompts)
         except TooLong:
             if not known:
                 return _template(group, [], "", Made(model=model, prompt=p.name(prompts, "template")))
@@ -47,7 +47,7 @@ def given_template(group: Group) -> Template | None:
     return next((row for row in group.rows if isinstance(row, Template)), None)
 
 
-def _asked(group: Group, known: Sequence[Description], ask: Ask, model: str, prompts: p.Prompts) -> Template:
+def _ask(group: Group, known: Sequence[Description], ask: Ask, model: str, prompts: p.Prompts) -> Template:
     cls, prompt = group.cls, p.name(prompts, "template")
     text = p.template(prompts, cls.subject, [row.text for row in known])
     question = Question(model=model, task="template", subject=cls.subject, text=text, temperature=0.0)
@@ -57,7 +57,7 @@ def _asked(group: Group, known: Sequence[Description], ask: Ask, model: str, pro
         raise
     except Refused as error:
         return _template(group, known, "", Made(model=model, prompt=prompt, usage=error.usage or Usage()))
-    texts = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms).texts
+    texts = read(answer.text, cls.class_, cls.subject, cls.synonyms).texts
     return _template(group, known, texts[0] if texts else "", Made(model=model, prompt=prompt, usage=answer.usage))
 
 

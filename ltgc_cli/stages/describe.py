@@ -5,11 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
-from ltgc_cli.answers.lint import lint
+from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Failure, Image, Made, Record, identify
+from ltgc_cli.records import Class, Description, Image, Made, Record, failed, identify
 
 
 def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
@@ -26,33 +25,21 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         answer = ask(question)
     except Refused as error:
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
-        return [image, failure(cls, image, f"{image.name}: {error}" if image.name else str(error), made)]
+        reason = f"{image.name}: {error}" if image.name else str(error)
+        return [image, failed(cls, "describe", reason, parents=(image.id,), made=made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
-    read = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms)
-    if not read.texts:
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in read.dropped)) or "the answer was empty"
-        return [image, failure(cls, image, f"no usable description: {reasons}", made, answer.text)]
+    found = read(answer.text, cls.class_, cls.subject, cls.synonyms)
+    if not found.texts:
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
+        reason = f"no usable description: {reasons}"
+        return [image, failed(cls, "describe", reason, text=answer.text, parents=(image.id,), made=made)]
     described = Description(
         label=cls.label,
         class_=cls.class_,
-        text=read.texts[0],
+        text=found.texts[0],
         origin="described",
-        marks=lint(read.texts[0], cls.class_, cls.subject, cls.synonyms),
+        marks=found.marks[0],
         parents=(image.id,),
         made=made,
     )
     return [image, identify(described, described.text)]
-
-
-def failure(cls: Class, image: Image, reason: str, made: Made, text: str = "") -> Failure:
-    """Returns the record of an image that could not be described."""
-    failed = Failure(
-        label=cls.label,
-        class_=cls.class_,
-        stage="describe",
-        reason=reason,
-        text=text,
-        parents=(image.id,),
-        made=made,
-    )
-    return identify(failed, reason)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
-from ltgc_cli.answers.lint import Mark, lint
+from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Failure, Group, Made, Record, Rejected, identify, share
-from ltgc_cli.stages.near import Words, words
+from ltgc_cli.records import Class, Description, Group, Made, Record, Rejected, failed, identify, share
 
 SHOWN = 20
 """Descriptions shown with a question. More would make each further description cost more than the one before."""
@@ -37,17 +35,19 @@ def more(
     """Returns new descriptions of a class, the lines of the answer that are none, or a failure."""
     prompt = p.name(prompts, "extend")
     try:
-        answer, shown = _asked(cls, known[-SHOWN:], ask, model, want, attempt, prompts)
+        answer, shown = _ask(cls, known[-SHOWN:], ask, model, want, attempt, prompts)
     except Refused as error:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
-        return [_failure(cls, str(error), "", made)]
-    read = answers.descriptions(answer.text, cls.class_, cls.subject, cls.synonyms)
-    if not read.texts:
+        return [failed(cls, "extend", str(error), (attempt, str(error)), made=made)]
+    found = read(answer.text, cls.class_, cls.subject, cls.synonyms)
+    if not found.texts:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
-        return [_failure(cls, "the answer holds no usable description", answer.text, made)]
+        reason = "the answer holds no usable description"
+        return [failed(cls, "extend", reason, (attempt, reason), text=answer.text, made=made)]
     parents = tuple(row.id for row in shown)
     makers = [
-        Made(model=model, prompt=prompt, attempt=attempt, usage=usage) for usage in share(answer.usage, len(read.texts))
+        Made(model=model, prompt=prompt, attempt=attempt, usage=usage)
+        for usage in share(answer.usage, len(found.texts))
     ]
     kept = [
         identify(
@@ -64,14 +64,14 @@ def more(
             number,
             text,
         )
-        for number, (text, marks, source) in enumerate(zip(read.texts, _marks(read.texts, cls), makers, strict=True))
+        for number, (text, marks, source) in enumerate(zip(found.texts, found.marks, makers, strict=True))
     ]
     source = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
-    dropped = [_dropped(cls, text, reason, source, number) for number, (text, reason) in enumerate(read.dropped)]
+    dropped = [_dropped(cls, text, reason, source, number) for number, (text, reason) in enumerate(found.dropped)]
     return [*kept, *dropped]
 
 
-def _asked(
+def _ask(
     cls: Class, shown: Sequence[Description], ask: Ask, model: str, want: int, attempt: int, prompts: p.Prompts
 ) -> tuple[Answer, Sequence[Description]]:
     """Returns the answer, and the descriptions shown with its question: fewer where the model reads no more."""
@@ -90,21 +90,6 @@ def _asked(
             if not shown and want == 1:
                 raise
             shown, want = shown[len(shown) // 2 + 1 :], max(1, want // 2)
-
-
-def _marks(texts: Sequence[str], cls: Class) -> list[tuple[Mark, ...]]:
-    """Returns what the linter says of each text of an answer; the earlier ones are those that it must not repeat."""
-    earlier: set[Words] = set()
-    marks = []
-    for text in texts:
-        marks.append(lint(text, cls.class_, cls.subject, cls.synonyms, earlier))
-        earlier.add(words(text, cls.class_))
-    return marks
-
-
-def _failure(cls: Class, reason: str, text: str, made: Made) -> Failure:
-    failed = Failure(label=cls.label, class_=cls.class_, stage="extend", reason=reason, text=text, made=made)
-    return identify(failed, made.attempt, reason)
 
 
 def _dropped(cls: Class, text: str, reason: str, made: Made, number: int) -> Rejected:

@@ -1,48 +1,37 @@
-"""filter, the paper's iterative evaluation: CLIP looks at each drawing; what fails is rewritten and redrawn."""
+"""filter, the paper's iterative evaluation: CLIP scores each generated image; what fails is rewritten and regenerated.
+
+The reasons in the records keep the words of their first version: ids are made of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_rounds
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
-from ltgc_cli.records import (
-    Class,
-    Failure,
-    Group,
-    Image,
-    Made,
-    Record,
-    Rejected,
-    Step,
-    Template,
-    evolve,
-    identify,
-)
-from ltgc_cli.stages.accounts import accounted, total
-from ltgc_cli.stages.bars import (
+from ltgc_cli.records import Class, Group, Image, Made, Record, Rejected, Step, Template, evolve, failed, identify
+from ltgc_cli.settings import Judging, Style
+from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.nearest_class import OtherClasses, other_classes
+from ltgc_cli.stages.render import image_request, style_of
+from ltgc_cli.stages.thresholds import (
     AT_ONCE,
-    NOTHING_TO_GO_BY,
     Scored,
-    aim,
-    bars,
-    calibrated,
-    generated,
-    judged,
-    originals,
+    calibrates,
+    class_thresholds,
+    clip_text,
     scaled,
     scoring,
+    to_judge,
 )
-from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.render import drawing, style_of
-from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.stages.usage_metric import summed, usage_metric
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
 
@@ -52,37 +41,38 @@ class Round(msgspec.Struct, frozen=True):
     number: int
     scored: int
     passed: int
-    redrawn: int
+    regenerated: int
 
 
-class Try(msgspec.Struct, kw_only=True):
+class Candidate(msgspec.Struct, kw_only=True):
     """An image on its way through the rounds; the one thing here that changes."""
 
     image: Image
     cls: Class
     template: Template
-    bar: float | None
+    threshold: float | None
     text: str
     sha256: str
     format: str
     made: Made | None
     steps: list[Step] = []
-    drawn: list[tuple[str, Made | None]] = []
-    """The format and the maker of each step's picture."""
+    images: list[tuple[str, Made | None]] = []
+    """The format and the maker of each step's image."""
     paid: list[Usage] = []
-    """What each drawing used, the first one included."""
+    """What each generated image used, the first one included."""
     asked: list[Usage] = []
     """What each refinement used."""
     passed: bool = False
     trouble: str = ""
+    """Why it could not be judged any further."""
 
 
 class Judge(msgspec.Struct, frozen=True):
-    """What a drawing is judged by: CLIP's scores, the other classes where `--margin` asks for them, and a person."""
+    """What a generated image is judged by: CLIP's scores, the other classes with `--margin`, and a person."""
 
     scored: Scored
     settings: Judging
-    others: Others | None
+    others: OtherClasses | None
     verdicts: Verdicts
 
 
@@ -105,76 +95,71 @@ def evaluate(
     batch: int = 64,
     on_round: Callable[[Round], None] = lambda _: None,
 ) -> list[list[Record]]:
-    """Returns the lines of every class with each drawing accepted (its score, bar and history on it) or rejected.
+    """Returns the lines of every class with each generated image accepted (score and history on it) or rejected.
 
-    Detection: S = cos(image, C_y), on the scale of the settings; S below the bar fails. Refinement: Prompt 5 on
-    the latest text. Regeneration: drawn and scored again, up to `rounds` drawings (paper section 3.3). Where a person
-    has said what becomes of a drawing, in whatever round, the score decides nothing.
+    Detection: S = cos(image, C_y), on the scale of the settings; S below the threshold fails. Refinement: Prompt 5 on
+    the latest text. Regeneration: generated and scored again, up to `rounds` images (paper section 3.3). Where a person
+    has decided on an image, in whatever round, the score decides nothing.
     The first round is over before anything is rewritten, so that its pass rate is known before money is spent;
-    from then on some drawings are rewritten while others are redrawn and scored.
+    from then on some texts are rewritten while others are regenerated and scored.
     Raises InputError where the calibrated scale has no original image to go by.
 
     compare, keep -- needed for a margin in the settings: they find the nearest other class, and store the list of
         the classes' texts
     """
     everything = [restored(group, verdicts) for group in groups]
-    mine = judged(everything)
-    if mine and calibrated(settings) and not any(map(originals, mine)):
-        raise InputError(NOTHING_TO_GO_BY)
+    mine = to_judge(everything, calibrated=calibrates(settings))
     templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
     scored = scoring(score, clip)
-    limits = bars(mine, templates, scored, settings)
+    thresholds = class_thresholds(mine, templates, scored, settings)
     margin = None if settings.mode == "score" else settings.margin
-    rivals = others(everything, templates, margin, compare=compare, keep=keep, model=clip)
-    judge = Judge(scored, settings, rivals, verdicts)
-    tries = [_first(image, group.cls, templates, limits) for group in mine for image in generated(group)]
-    for start in range(0, len(tries), AT_ONCE):
-        _detect(tries[start : start + AT_ONCE], judge)
+    others = other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
+    judge = Judge(scored, settings, others, verdicts)
+    candidates = [_candidate(image, group.cls, templates, thresholds) for group in mine for image in group.generated]
+    for start in range(0, len(candidates), AT_ONCE):
+        _detect(candidates[start : start + AT_ONCE], judge)
     numbers = range(2, 1 + (settings.rounds if settings.mode == "refine" else 1))
-    failed = [t for t in tries if not t.passed and not t.trouble]
-    again = failed if numbers else []
-    on_round(Round(1, len(tries), len(tries) - len(failed), len(again)))
-    _refine_and_redraw(
+    again = _failing(candidates) if numbers else []
+    on_round(_counted(Round(1, 0, 0, 0), candidates, again))
+    _refine_and_regenerate(
         again,
         numbers,
         judge,
         refine=partial(_refine, ask=ask, model=llm, prompts=prompts),
-        redraw=partial(_redraw, generate=generate, model=t2i, style=style),
+        regenerate=partial(_regenerate, generate=generate, model=t2i, style=style),
         workers=workers,
         batch=batch,
         on_round=on_round,
     )
-    outcomes = {id(t.image): _outcome(t, settings) for t in tries}
-    bills = _bills(tries, p.name(prompts, "refine"), llm)
-    return [_rows(group, outcomes, templates, limits) + bills.get(group.cls.label, []) for group in everything]
+    outcomes = {id(c.image): _outcome(c, settings) for c in candidates}
+    usages = _usage_rows(candidates, p.name(prompts, "refine"), llm)
+    return [_rows(group, outcomes, templates, thresholds) + usages.get(group.cls.label, []) for group in everything]
 
 
-def _refine_and_redraw(
-    failed: Sequence[Try],
+def _refine_and_regenerate(
+    failing: Sequence[Candidate],
     numbers: Sequence[int],
     judge: Judge,
     *,
-    refine: Callable[[Try, int], None],
-    redraw: Callable[[Sequence[Try], int], None],
+    refine: Callable[[Candidate, int], None],
+    regenerate: Callable[[Sequence[Candidate], int], None],
     workers: int,
     batch: int,
     on_round: Callable[[Round], None],
 ) -> None:
-    """Takes what failed the first round through the later ones; some is rewritten while other is redrawn and scored."""
+    """Takes what failed the first round through the later ones; some are rewritten while others are regenerated."""
     found = {number: Round(number, 0, 0, 0) for number in numbers}
 
-    def judged_again(tries: list[Try], number: int) -> list[Try]:
-        redraw(tries, number)
-        pending = [t for t in tries if not t.trouble]
+    def judged_again(candidates: list[Candidate], number: int) -> list[Candidate]:
+        regenerate(candidates, number)
+        pending = [c for c in candidates if not c.trouble]
         _detect(pending, judge)
-        failed = [t for t in pending if not t.passed and not t.trouble]
-        again = failed if number < numbers[-1] else []
-        _, scored, passed, redrawn = msgspec.structs.astuple(found[number])
-        found[number] = Round(number, scored + len(pending), passed + len(pending) - len(failed), redrawn + len(again))
+        again = _failing(pending) if number < numbers[-1] else []
+        found[number] = _counted(found[number], pending, again)
         return again
 
     in_rounds(
-        failed,
+        failing,
         numbers,
         prepare=refine,
         work=judged_again,
@@ -184,44 +169,56 @@ def _refine_and_redraw(
     )
 
 
-def _detect(tries: Sequence[Try], judge: Judge) -> None:
-    """Scores the latest picture of each try. It passes when it reaches the bar and, with a margin, is its class's.
+def _failing(candidates: Iterable[Candidate]) -> list[Candidate]:
+    return [c for c in candidates if not c.passed and not c.trouble]
 
-    Where a person said what becomes of the picture, that decides.
+
+def _counted(before: Round, judged: Sequence[Candidate], again: Sequence[Candidate]) -> Round:
+    """Returns what a round found with these added; what could not be judged is neither scored nor passed."""
+    scored, passed = sum(not c.trouble for c in judged), sum(c.passed for c in judged)
+    return Round(before.number, before.scored + scored, before.passed + passed, before.regenerated + len(again))
+
+
+def _detect(candidates: Sequence[Candidate], judge: Judge) -> None:
+    """Scores the latest image of each. It passes when it reaches the threshold and, with a margin, is its class's.
+
+    Where a person has decided on the image, that holds.
     """
-    values = judge.scored([(t.sha256, aim(t.template, t.cls)) for t in tries])
-    reached: list[tuple[Try, float]] = []
-    for t, value in zip(tries, values, strict=True):
+    values = judge.scored([(c.sha256, clip_text(c.template, c.cls)) for c in candidates])
+    reached: list[tuple[Candidate, float]] = []
+    for c, value in zip(candidates, values, strict=True):
         if isinstance(value, Exception):
-            t.trouble = f"could not be scored: {value}"
+            c.trouble = f"could not be scored: {value}"
             continue
         score = round(scaled(value, judge.settings.scale), 6)
-        said = judge.verdicts.get((t.cls.label, t.sha256))
-        t.steps = [*t.steps, Step(text=t.text, sha256=t.sha256, score=score, verdict=said or "")]
-        t.drawn = [*t.drawn, (t.format, t.made)]
-        t.passed = said == "keep" if said else t.bar is None or score >= t.bar
-        reached += [(t, value)] if t.passed and not said else []
+        verdict = judge.verdicts.get((c.cls.label, c.sha256))
+        c.steps = [*c.steps, Step(text=c.text, sha256=c.sha256, score=score, verdict=verdict or "")]
+        c.images = [*c.images, (c.format, c.made)]
+        c.passed = verdict == "keep" if verdict else c.threshold is None or score >= c.threshold
+        reached += [(c, value)] if c.passed and not verdict else []
     if judge.others and judge.settings.margin is not None:
         _compare(reached, judge.others, judge.settings.margin)
 
 
-def _compare(reached: Sequence[tuple[Try, float]], others: Others, least: float) -> None:
-    nearest = others.closest([(t.sha256, aim(t.template, t.cls)) for t, _ in reached])
-    for (t, own), other in zip(reached, nearest, strict=True):
+def _compare(reached: Sequence[tuple[Candidate, float]], others: OtherClasses, least: float) -> None:
+    nearest = others.closest([(c.sha256, clip_text(c.template, c.cls)) for c, _ in reached])
+    for (c, own), other in zip(reached, nearest, strict=True):
         if isinstance(other, Exception):
-            t.passed, t.trouble = False, f"could not be compared with other classes: {other}"
+            c.passed, c.trouble = False, f"could not be compared with other classes: {other}"
             continue
         margin = round(own - other.cosine, 6)
-        t.steps[-1] = msgspec.structs.replace(t.steps[-1], rival=others.names[other.text], margin=margin)
-        t.passed = margin >= least
+        c.steps[-1] = msgspec.structs.replace(c.steps[-1], nearest=others.names[other.text], margin=margin)
+        c.passed = margin >= least
 
 
-def _first(image: Image, cls: Class, templates: Mapping[int, Template], limits: Mapping[int, float | None]) -> Try:
-    return Try(
+def _candidate(
+    image: Image, cls: Class, templates: Mapping[int, Template], thresholds: Mapping[int, float | None]
+) -> Candidate:
+    return Candidate(
         image=image,
         cls=cls,
         template=templates[cls.label],
-        bar=limits[cls.label],
+        threshold=thresholds[cls.label],
         text=image.text,
         sha256=image.sha256,
         format=image.format,
@@ -230,129 +227,116 @@ def _first(image: Image, cls: Class, templates: Mapping[int, Template], limits: 
     )
 
 
-def _refine(t: Try, number: int, ask: Ask, model: str, prompts: p.Prompts) -> None:
-    """Has the description rewritten by Prompt 5; where the answer is of no use, the old one is to be redrawn."""
-    text = p.refine(prompts, t.cls.subject, t.text, t.template.text)
-    question = Question(model=model, task="refine", subject=t.cls.subject, text=text, attempt=number - 1)
+def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts) -> None:
+    """Has the description rewritten by Prompt 5; where the answer is of no use, the old one stays."""
+    text = p.refine(prompts, c.cls.subject, c.text, c.template.text)
+    question = Question(model=model, task="refine", subject=c.cls.subject, text=text, attempt=number - 1)
     try:
         answer = ask(question)
     except Refused as error:
-        t.asked = [*t.asked, error.usage or Usage()]
+        c.asked = [*c.asked, error.usage or Usage()]
         return
-    t.asked = [*t.asked, answer.usage]
-    texts = answers.descriptions(answer.text, t.cls.class_, t.cls.subject, t.cls.synonyms).texts
-    t.text = texts[0] if texts else t.text
+    c.asked = [*c.asked, answer.usage]
+    texts = read(answer.text, c.cls.class_, c.cls.subject, c.cls.synonyms).texts
+    c.text = texts[0] if texts else c.text
 
 
-def _redraw(tries: Sequence[Try], number: int, generate: Generate, model: str, style: Style) -> None:
+def _regenerate(candidates: Sequence[Candidate], number: int, generate: Generate, model: str, style: Style) -> None:
     attempt = number - 1
     requests = [
-        drawing(t.text, t.image.id, attempt, t.cls, model, style_of(style, t.image), t.image.original or None)
-        for t in tries
+        image_request(c.text, c.image.id, attempt, c.cls, model, style_of(style, c.image), c.image.original or None)
+        for c in candidates
     ]
-    for t, request, picture in zip(tries, requests, generate(requests), strict=True):
-        if isinstance(picture, Exception):
-            t.trouble = f"could not be redrawn: {picture}"
+    for c, request, image in zip(candidates, requests, generate(requests), strict=True):
+        if isinstance(image, Exception):
+            c.trouble = f"could not be redrawn: {image}"
         else:
-            t.sha256, t.format = picture.sha256, picture.format
-            t.made = Made(model=model, seed=request.seed, attempt=attempt, usage=picture.usage)
-            t.paid = [*t.paid, picture.usage]
+            c.sha256, c.format = image.sha256, image.format
+            c.made = Made(model=model, seed=request.seed, attempt=attempt, usage=image.usage)
+            c.paid = [*c.paid, image.usage]
 
 
-def _outcome(t: Try, settings: Judging) -> list[Record]:
+def _outcome(c: Candidate, settings: Judging) -> list[Record]:
     """Returns the image as accepted, or its rejection with its whole history, and a failure if there was one."""
-    tried = list(zip(t.steps, t.drawn, strict=True))
+    tried = list(zip(c.steps, c.images, strict=True))
     open = [one for one in tried if one[0].verdict != "reject"] or tried
-    best, (format, made) = max(open, key=lambda one: one[0].score, default=(None, (t.format, t.made)))
-    if t.passed:
+    best, (format, made) = max(open, key=lambda one: one[0].score, default=(None, (c.format, c.made)))
+    if c.passed:
         best, (format, made) = tried[-1]
-    made = _with_usage(made, total(t.paid))
-    history = tuple(t.steps)
-    records: list[Record] = []
-    if t.trouble:
-        failed = Failure(
-            label=t.cls.label,
-            class_=t.cls.class_,
-            stage="filter",
-            reason=t.trouble,
-            text=t.text,
-            parents=(t.image.id,),
-        )
-        records.append(identify(failed, t.trouble))
-    if best and (t.passed or (settings.never_pass == "best" and best.verdict != "reject")):
-        picture = {"sha256": best.sha256, "format": format, "text": best.text, "made": made, "score": best.score}
-        return [evolve(t.image, **picture, bar=t.bar, scale=settings.scale, history=history), *records]
-    reason = _reason(t, best, settings.margin)
+    judged: dict[str, Any] = {
+        "text": best.text if best else c.text,
+        "sha256": best.sha256 if best else c.sha256,
+        "format": format,
+        "made": _with_usage(made, summed(c.paid)),
+        "score": best.score if best else None,
+        "threshold": c.threshold,
+        "scale": settings.scale,
+        "history": tuple(c.steps),
+    }
+    failures = [failed(c.cls, "filter", c.trouble, text=c.text, parents=(c.image.id,))] if c.trouble else []
+    if best and (c.passed or (settings.never_pass == "best" and best.verdict != "reject")):
+        return [evolve(c.image, **judged), *failures]
     rejected = Rejected(
-        label=t.cls.label,
-        class_=t.cls.class_,
+        label=c.cls.label,
+        class_=c.cls.class_,
         of="image",
-        reason=reason,
-        text=best.text if best else t.text,
-        sha256=best.sha256 if best else t.sha256,
-        format=format,
-        score=best.score if best else None,
+        reason=_reason(c, best, settings.margin),
         # An image that was judged before may have another text by now: only the ids lead back to its description.
-        parents=(t.image.id, *(t.image.parents if t.image.history else ())),
-        made=made,
-        rest=t.image.rest,
-        bar=t.bar,
-        scale=settings.scale,
-        history=history,
+        parents=(c.image.id, *(c.image.parents if c.image.history else ())),
+        rest=c.image.rest,
+        **judged,
     )
-    return [identify(rejected, reason, rejected.sha256), *records]
+    return [identify(rejected, rejected.reason, rejected.sha256), *failures]
 
 
-def _reason(t: Try, best: Step | None, least: float | None) -> str:
-    """Returns why nothing of a description passed: what a person said, what went wrong, or how the drawings scored."""
-    by_hand, others = sum(step.verdict == "reject" for step in t.steps), len(t.steps)
+def _reason(c: Candidate, best: Step | None, least: float | None) -> str:
+    """Returns why nothing of a description passed: a person's verdict, what went wrong, or how the images scored."""
+    by_hand = sum(step.verdict == "reject" for step in c.steps)
+    others = len(c.steps) - by_hand
     if not by_hand:
-        return t.trouble or _shortfall(t.steps, best, least)
-    others -= by_hand
-    if t.trouble:
-        return f"rejected by hand; {t.trouble}"
+        return c.trouble or _shortfall(c.steps, best, least)
+    if c.trouble:
+        return f"rejected by hand; {c.trouble}"
     if others:
         return f"rejected by hand, and {'its other drawing' if others == 1 else f'its {others} other drawings'} failed"
     return "rejected by hand" if by_hand == 1 else f"rejected by hand in each of its {by_hand} drawings"
 
 
 def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) -> str:
-    """Returns how the drawings of a description fell short: by the margin where the best of them reached the bar."""
-    drawings = len(steps)
+    """Returns how a description's images fell short: by the margin where the best of them reached the threshold."""
+    count = len(steps)
     if best is None or best.margin is None or least is None:
-        times = "its one drawing" if drawings == 1 else f"each of its {drawings} drawings"
+        times = "its one drawing" if count == 1 else f"each of its {count} drawings"
         return f"scored below the class's bar in {times}"
     if best.margin < 0:
-        verdict = f"closer to class {best.rival} than to its own, by {-best.margin:.6g}"
+        verdict = f"closer to class {best.nearest} than to its own, by {-best.margin:.6g}"
     else:
-        verdict = f"only {best.margin:.6g} closer to its own class than to {best.rival}; {least:.6g} is wanted"
-    return verdict if drawings == 1 else f"{verdict}; none of its {drawings} drawings passed"
+        verdict = f"only {best.margin:.6g} closer to its own class than to {best.nearest}; {least:.6g} is wanted"
+    return verdict if count == 1 else f"{verdict}; none of its {count} drawings passed"
 
 
 def _with_usage(made: Made | None, usage: Usage) -> Made | None:
-    """Returns who made the picture, with what all the drawings used that led to it."""
+    """Returns who made the image, with what all the images used that led to it."""
     if made is None and not used(usage):
         return None
     return msgspec.structs.replace(made or Made(model=""), usage=usage)
 
 
-def _bills(tries: Sequence[Try], prompt: str, model: str) -> dict[int, list[Record]]:
+def _usage_rows(candidates: Sequence[Candidate], prompt: str, model: str) -> dict[int, list[Record]]:
     """Returns for each class, by label, a record of what its refinements used: no image is made of most of them."""
     usages: dict[int, list[Usage]] = {}
-    classes = {t.cls.label: t.cls for t in tries}
-    for t in tries:
-        usages.setdefault(t.cls.label, []).extend(t.asked)
-    found = {label: accounted(classes[label], "filter", prompt, model, own) for label, own in usages.items()}
+    classes = {c.cls.label: c.cls for c in candidates}
+    for c in candidates:
+        usages.setdefault(c.cls.label, []).extend(c.asked)
+    found = {label: usage_metric(classes[label], "filter", prompt, model, own) for label, own in usages.items()}
     return {label: [metric] for label, metric in found.items() if metric}
 
 
 def _rows(
-    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template], limits: dict[int, float | None]
+    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template], thresholds: dict[int, float | None]
 ) -> list[Record]:
-    rows: list[Record] = []
-    for row in group.rows:
-        if isinstance(row, Template) and group.cls.label in limits:
-            continue
-        rows += outcomes.get(id(row), [row])
+    """Returns the lines of a class with what became of its images, C_y last."""
     template = templates.get(group.cls.label)
-    return [*rows, evolve(template, bar=limits[group.cls.label])] if template else rows
+    given = [row for row in group.rows if not (template and isinstance(row, Template))]
+    rows = [new for row in given for new in outcomes.get(id(row), [row])]
+    return [*rows, evolve(template, threshold=thresholds[group.cls.label])] if template else rows

@@ -8,30 +8,15 @@ which are worth comparing; what it names is compared exactly.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ltgc_cli.answers.spelling import features
+from ltgc_cli.answers.spelling import Words
 
-Words = frozenset[str]
-
-_COMMON = frozenset(
-    ["a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "its", "of", "on", "or", "the", "to", "with"]
-)
 _DIRECT = 200_000
 """Pairs that are compared faster than the library is imported."""
 _MISSED = 1e-7
 """The chance that a pair of exactly the wanted similarity is overlooked."""
 _HASHES = 384
-
-
-def words(text: str, name: str) -> Words:
-    """Returns the words that carry a description's features, without order or case.
-
-    >>> sorted(words("A photo of the class crane, standing in a marsh.", "crane"))
-    ['marsh', 'standing']
-    """
-    return frozenset(re.findall(r"\w+", features(text, name).lower())) - _COMMON
 
 
 def jaccard(a: Words, b: Words) -> float:

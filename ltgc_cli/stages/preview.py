@@ -1,6 +1,6 @@
-"""What filter would make of a stream (`--preview`): how real and drawn images score, and what each threshold passes.
+"""What filter would make of a stream (`--preview`): how real and generated images score, what each threshold passes.
 
-It asks what the real run asks first, the classes' templates, and scores; nothing is rewritten or redrawn.
+It asks what the real run asks first, the classes' templates, and scores; nothing is rewritten or generated.
 """
 
 from __future__ import annotations
@@ -12,26 +12,23 @@ from functools import partial
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score
 from ltgc_cli.records import Group, Metric, identify
-from ltgc_cli.stages.bars import (
+from ltgc_cli.settings import Judging, Scale
+from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.nearest_class import OtherClasses, other_classes
+from ltgc_cli.stages.thresholds import (
     AT_ONCE,
-    NOTHING_TO_GO_BY,
+    Pairs,
     Scored,
-    calibrated_bars,
+    calibrated_thresholds,
     class_by_class,
-    generated,
-    judged,
     original_scores,
-    originals,
     percentile,
     scaled,
     scoring,
+    to_judge,
 )
-from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.rivals import Others, others
-from ltgc_cli.stages.settings import Judging, Scale
 
 QUANTILES = (0, 10, 50, 90, 100)
 """Percentiles of the scores that are shown: the lowest, 10, the median, 90 and the highest."""
@@ -44,11 +41,12 @@ _BINS = 12
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-class Passing(msgspec.Struct, frozen=True):
-    """What a threshold passes, the margin considered: its bar, None over classes of several, and how many drawings."""
+class PassCount(msgspec.Struct, frozen=True):
+    """How many generated images a threshold passes, the margin considered."""
 
     threshold: float
-    bar: float | None
+    least: float | None
+    """The score that it stands for; None over classes of several."""
     passed: int
 
 
@@ -58,8 +56,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     label: int = -1
     class_: str = ""
     real: tuple[float, ...]
-    drawn: tuple[float, ...]
-    passing: tuple[Passing, ...]
+    generated: tuple[float, ...]
+    passing: tuple[PassCount, ...]
 
 
 def preview(
@@ -75,44 +73,40 @@ def preview(
     prompts: p.Prompts = p.PAPER,
     workers: int = 1,
 ) -> list[Spread]:
-    """Returns how the originals and the drawings of each tail class score, and last of all of them together.
+    """Returns how the originals and the generated images of each tail class score, and last of all of them together.
 
-    Drawings that cannot be scored are left out. Raises InputError where the calibrated scale has no original image
-    to go by.
+    Generated images that cannot be scored are left out. Raises InputError where the calibrated scale has no original
+    image to go by.
 
     compare, keep -- needed for a margin in the settings, as in `filter.evaluate`
     """
     everything = list(groups)
-    mine = judged(everything)
-    if mine and settings.scale == "calibrated" and not any(map(originals, mine)):
-        raise InputError(NOTHING_TO_GO_BY)
+    mine = to_judge(everything, calibrated=settings.scale == "calibrated")
     templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
     scored = scoring(score, clip)
     labels = [group.cls.label for group in mine]
     cosines = dict(zip(labels, original_scores(mine, templates, scored), strict=True))
     real = {label: tuple(round(scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
-    rivals = others(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
-    both = partial(_scored_and_compared, scored=scored, rivals=rivals)
-    drawn = {
-        label: [_seen(cosine, rival, settings) for cosine, rival in found if not isinstance(cosine, Exception)]
-        for label, found in zip(labels, class_by_class(mine, templates, both, generated), strict=True)
+    others = other_classes(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
+    both = partial(_scored_and_compared, scored=scored, others=others)
+    judged = {
+        label: [_judged(cosine, other, settings) for cosine, other in found if not isinstance(cosine, Exception)]
+        for label, found in zip(
+            labels, class_by_class(mine, templates, both, lambda group: group.generated), strict=True
+        )
     }
-    scores = [
-        *(value for own in real.values() for value in own),
-        *(value for own in drawn.values() for value, _ in own),
-    ]
-    bars = {threshold: _bars(real, threshold, settings.scale) for threshold in thresholds(settings, scores)}
+    scores = [value for own in real.values() for value in own]
+    scores += [value for own in judged.values() for value, _ in own]
+    least = {threshold: _least(real, threshold, settings.scale) for threshold in thresholds(settings, scores)}
     spreads = [
         Spread(
-            label=group.cls.label,
+            label=label,
             class_=group.cls.class_,
-            real=real[group.cls.label],
-            drawn=tuple(value for value, _ in drawn[group.cls.label]),
-            passing=tuple(
-                _passing(threshold, bar[group.cls.label], drawn[group.cls.label]) for threshold, bar in bars.items()
-            ),
+            real=real[label],
+            generated=tuple(value for value, _ in judged[label]),
+            passing=tuple(_passing(threshold, of[label], judged[label]) for threshold, of in least.items()),
         )
-        for group in mine
+        for label, group in zip(labels, mine, strict=True)
     ]
     return [*spreads, _all(spreads, settings.scale)] if spreads else []
 
@@ -125,54 +119,54 @@ def thresholds(settings: Judging, scores: Sequence[float]) -> list[float]:
     [0.22, 0.23, 0.24, 0.25, 0.26, 0.3]
     """
     if settings.scale == "calibrated":
-        return sorted({*PERCENTILES, settings.threshold})
+        return sorted({*PERCENTILES, settings.level})
     if not scores:
-        return [settings.threshold]
+        return [settings.level]
     low, high = min(scores), max(scores)
     step = next((step for step in _STEPS if (high - low) / step <= _MOST_THRESHOLDS), _STEPS[-1])
     grid = (round(number * step, 3) for number in range(math.ceil(low / step), math.floor(high / step) + 1))
-    return sorted({*grid, settings.threshold})
+    return sorted({*grid, settings.level})
 
 
 def metrics(spreads: Sequence[Spread], settings: Judging) -> list[Metric]:
-    """Returns the spreads as records: "score quantile" of originals and drawings, and the "pass share" in percent.
+    """Returns the spreads as records: "score quantile" of originals and generated images, "pass share" in percent.
 
     Beside its value a quantile has `of` and `quantile`, a share has `threshold` and its `bar`, both have the scale.
     """
     found: list[Metric] = []
     for spread in spreads:
-        for of, values in (("originals", spread.real), ("drawings", spread.drawn)):
+        for of, values in (("originals", spread.real), ("drawings", spread.generated)):
             for q in QUANTILES if values else ():
                 rest = {"of": of, "quantile": q, "scale": settings.scale}
                 found.append(_metric(spread, "score quantile", round(percentile(values, q), 6), len(values), rest))
         for passing in spread.passing:
-            rest = {"threshold": passing.threshold, "bar": passing.bar, "scale": settings.scale}
-            share = round(100 * passing.passed / len(spread.drawn), 2) if spread.drawn else None
-            found.append(_metric(spread, "pass share", share, len(spread.drawn), rest))
+            rest = {"threshold": passing.threshold, "bar": passing.least, "scale": settings.scale}
+            share = round(100 * passing.passed / len(spread.generated), 2) if spread.generated else None
+            found.append(_metric(spread, "pass share", share, len(spread.generated), rest))
     return found
 
 
 def table(spreads: Sequence[Spread], settings: Judging, *, narrow: bool = False) -> tuple[list[str], list[list[str]]]:
     """Returns the columns and rows of a table for a person: a row a class, the last one of all.
 
-    A histogram shows real images and one drawn images, over the range of all scores; the scores beside it are the
+    A histogram shows real images and one generated images, over the range of all scores; the scores beside it are the
     10th percentile, the median and the 90th; a narrow table does without. A threshold's column has the share of
-    drawings that it passes.
+    generated images that it passes.
     """
-    everything = [value for spread in spreads for value in (*spread.real, *spread.drawn)]
+    everything = [value for spread in spreads for value in (*spread.real, *spread.generated)]
     low, high = min(everything, default=0.0), max(everything, default=0.0)
     grid = [passing.threshold for passing in spreads[0].passing] if spreads else []
     sign = "%" if settings.scale == "calibrated" else ""
-    named = [f"{threshold:g}{sign}{'*' if threshold == settings.threshold else ''}" for threshold in grid]
+    named = [f"{threshold:g}{sign}{'*' if threshold == settings.level else ''}" for threshold in grid]
     span = f"{low:.2f}…{high:.2f}"
     beside, bins = ([], _BINS * 2 // 3) if narrow else (["10/50/90"], _BINS)
-    columns = ["class", "real", span, *beside, "drawn", span, *beside, *named]
+    columns = ["class", "real", span, *beside, "generated", span, *beside, *named]
     rows = [
         [
             spread.class_ if spread.label >= 0 else "all",
-            *_shown(spread.real, low, high, bins)[: 2 + len(beside)],
-            *_shown(spread.drawn, low, high, bins)[: 2 + len(beside)],
-            *(f"{passing.passed / len(spread.drawn):.0%}" if spread.drawn else "" for passing in spread.passing),
+            *_cells(spread.real, low, high, bins)[: 2 + len(beside)],
+            *_cells(spread.generated, low, high, bins)[: 2 + len(beside)],
+            *(f"{one.passed / len(spread.generated):.0%}" if spread.generated else "" for one in spread.passing),
         ]
         for spread in spreads
     ]
@@ -187,47 +181,48 @@ def histogram(values: Sequence[float], low: float, high: float, bins: int = _BIN
     """
     counts = [0] * bins
     for value in values:
-        place = (value - low) / (high - low) if high > low else 0.0
-        counts[min(bins - 1, int(place * bins))] += 1
+        position = (value - low) / (high - low) if high > low else 0.0
+        counts[min(bins - 1, int(position * bins))] += 1
     most = max(counts)
     # What is there at all is seen: the lowest block is for one image in a thousand too.
     return "".join(_BLOCKS[math.ceil(count / most * (len(_BLOCKS) - 1))] if most else " " for count in counts)
 
 
 def _scored_and_compared(
-    pairs: Sequence[tuple[str, str]], scored: Scored, rivals: Others | None
+    pairs: Pairs, scored: Scored, others: OtherClasses | None
 ) -> list[tuple[float | Exception, NearestClass | Exception | None]]:
     """Returns each pair's cosine and nearest other class, part by part: the port still knows what it has just seen."""
     found: list[tuple[float | Exception, NearestClass | Exception | None]] = []
     for start in range(0, len(pairs), AT_ONCE):
         part = pairs[start : start + AT_ONCE]
-        found += zip(scored(part), rivals.closest(part) if rivals else [None] * len(part), strict=True)
+        found += zip(scored(part), others.closest(part) if others else [None] * len(part), strict=True)
     return found
 
 
-def _seen(cosine: float, rival: NearestClass | Exception | None, settings: Judging) -> tuple[float, bool]:
-    """Returns a drawing's score on the scale, and whether it is its own class's, as far as a margin asks for that."""
-    own = rival is None or settings.margin is None
-    if isinstance(rival, NearestClass) and settings.margin is not None:
-        own = round(cosine - rival.cosine, 6) >= settings.margin
+def _judged(cosine: float, other: NearestClass | Exception | None, settings: Judging) -> tuple[float, bool]:
+    """Returns an image's score on the scale, and whether it is its own class's, as far as a margin asks for that."""
+    own = other is None or settings.margin is None
+    if isinstance(other, NearestClass) and settings.margin is not None:
+        own = round(cosine - other.cosine, 6) >= settings.margin
     return round(scaled(cosine, settings.scale), 6), own
 
 
-def _bars(real: Mapping[int, Sequence[float]], threshold: float, scale: Scale) -> dict[int, float]:
-    return calibrated_bars(real, threshold) if scale == "calibrated" else dict.fromkeys(real, threshold)
+def _least(real: Mapping[int, Sequence[float]], threshold: float, scale: Scale) -> dict[int, float]:
+    return calibrated_thresholds(real, threshold) if scale == "calibrated" else dict.fromkeys(real, threshold)
 
 
-def _passing(threshold: float, bar: float, drawn: Sequence[tuple[float, bool]]) -> Passing:
-    return Passing(threshold, bar, sum(score >= bar and own for score, own in drawn))
+def _passing(threshold: float, least: float, judged: Sequence[tuple[float, bool]]) -> PassCount:
+    return PassCount(threshold, least, sum(score >= least and own for score, own in judged))
 
 
 def _all(spreads: Sequence[Spread], scale: Scale) -> Spread:
     passing = [
-        Passing(one[0].threshold, None if scale == "calibrated" else one[0].bar, sum(each.passed for each in one))
+        PassCount(one[0].threshold, None if scale == "calibrated" else one[0].least, sum(each.passed for each in one))
         for one in zip(*(spread.passing for spread in spreads), strict=True)
     ]
     real = tuple(value for spread in spreads for value in spread.real)
-    return Spread(real=real, drawn=tuple(v for spread in spreads for v in spread.drawn), passing=tuple(passing))
+    generated = tuple(value for spread in spreads for value in spread.generated)
+    return Spread(real=real, generated=generated, passing=tuple(passing))
 
 
 def _metric(spread: Spread, name: str, value: float | None, images: int, rest: dict[str, object]) -> Metric:
@@ -238,7 +233,7 @@ def _metric(spread: Spread, name: str, value: float | None, images: int, rest: d
     return identify(metric, name, *rest.values())
 
 
-def _shown(values: Sequence[float], low: float, high: float, bins: int) -> list[str]:
+def _cells(values: Sequence[float], low: float, high: float, bins: int) -> list[str]:
     if not values:
         return ["0", "", ""]
     quantiles = "/".join(f"{percentile(values, q):.2f}" for q in (10, 50, 90))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.lines import said
+from ltgc_cli.answers.lines import plain_text
 from ltgc_cli.answers.spelling import forms
 from ltgc_cli.errors import TooLong
 from ltgc_cli.ports import Ask, Question, Usage
@@ -31,7 +31,7 @@ Index = Mapping[str, frozenset[int]]
 """The labels that a name may mean."""
 
 
-class Table(NamedTuple):
+class NameTable(NamedTuple):
     """The classes as a question lists them, and as answers may name them."""
 
     questions: tuple[str, ...]
@@ -52,14 +52,14 @@ class Recognized(NamedTuple):
     usage: Usage
 
 
-def table(classes: Sequence[Class]) -> Table:
+def table(classes: Sequence[Class]) -> NameTable:
     """Returns how these classes are asked for and recognised. No order of the class table is in a question."""
     names = [(cls.label, name) for cls in classes for name in (cls.class_, cls.subject, *cls.synonyms)]
     others = [(cls.label, form) for cls in classes for form in forms(cls.class_, cls.subject, cls.synonyms)]
     listed = sorted(cls.subject for cls in classes)
     step = max(1, len(listed) // _EXAMPLES)
     whole, openly = p.recognize(listed), p.recognize_openly(listed[::step][:_EXAMPLES])
-    return Table(
+    return NameTable(
         (whole, openly) if len(whole) <= LISTED else (openly,),
         _index((label, _cased(name)) for label, name in names),
         _index((label, _letters(name)) for label, name in names),
@@ -67,7 +67,7 @@ def table(classes: Sequence[Class]) -> Table:
     )
 
 
-def recognize(sha256: str, known: Table, *, ask: Ask, model: str) -> Recognized:
+def recognize(sha256: str, known: NameTable, *, ask: Ask, model: str) -> Recognized:
     """Returns what a model takes an image for. Raises Refused where it does not answer.
 
     A list of names that is too long for the model is left out of a second question.
@@ -84,7 +84,7 @@ def recognize(sha256: str, known: Table, *, ask: Ask, model: str) -> Recognized:
     raise AssertionError("a question is asked")
 
 
-def label_of(answer: str, known: Table) -> int | None:
+def label_of(answer: str, known: NameTable) -> int | None:
     """Returns the label of the one class that an answer names, None where it names none, or several.
 
     First the whole answer, or a line of it, is looked up; then the longest name within it; then a name that is
@@ -94,7 +94,7 @@ def label_of(answer: str, known: Table) -> int | None:
     >>> [label_of(answer, table(cranes)) for answer in ("Crane (bird)", "It is a heron.", "herron", "a gull")]
     [0, 1, 1, None]
     """
-    text = _told(answer)
+    text = _name(answer)
     for part in (text, *text.splitlines()):
         label = _only(_cased(part), known.exact)
         label = _only(_letters(part), known.names, known.forms) if label is None else label
@@ -109,9 +109,9 @@ def label_of(answer: str, known: Table) -> int | None:
     return _only(near[0], known.names) if near else None
 
 
-def _told(answer: str) -> str:
+def _name(answer: str) -> str:
     """Returns the text of an answer: without thoughts, of JSON the name."""
-    text = said(answer).strip()
+    text = plain_text(answer).strip()
     held = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         value: Any = json.loads(held[0]) if held else None
@@ -130,7 +130,7 @@ def _only(name: str, *indices: Index) -> int | None:
     return None
 
 
-def _within(words: Sequence[str], known: Table) -> set[int]:
+def _within(words: Sequence[str], known: NameTable) -> set[int]:
     """Returns the labels of the longest names among the words of an answer."""
     for size in range(min(len(words), 12), 0, -1):
         parts = ("".join(words[start : start + size]) for start in range(len(words) - size + 1))

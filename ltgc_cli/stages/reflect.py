@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers import answers
+from ltgc_cli.answers.read import numbers
+from ltgc_cli.answers.spelling import words
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Failure, Group, Record, Rejected, identify
-from ltgc_cli.stages.accounts import accounted
+from ltgc_cli.records import Class, Description, Group, Record, Rejected, failed, identify
 from ltgc_cli.stages.extend import more
-from ltgc_cli.stages.near import closest, words
+from ltgc_cli.stages.near import closest
+from ltgc_cli.stages.usage_metric import usage_metric
 
 _MOST_AT_ONCE = 40
 """Descriptions asked for in one question; longer answers get cut off."""
@@ -52,12 +53,14 @@ def reflect(
         idle = 0 if len(grown) > len(kept) else idle + 1
         kept, verdicts = grown, verdicts | repeats
         added += new
-    surplus = [row for row in kept if row.origin != "described"][max(0, k - _described(kept)) :]
+    extended = [row for row in kept if row.origin != "described"]
+    surplus = extended[max(0, k - (len(kept) - len(extended))) :]
     verdicts |= {id(row): f"more than the {k} wanted" for row in surplus}
-    rows = [_judged(row, verdicts) for row in [*group.rows, *added]]
+    rows = [_rejected(row, verdicts) for row in [*group.rows, *added]]
     total = len(kept) - len(surplus)
-    short = [] if total >= k else [_short(cls, total, k)]
-    cost = accounted(cls, "reflect", p.name(prompts, "reflect"), model, checks)
+    reason = f"{total} of {k} descriptions: the last rounds added nothing new; try another --llm or raise --rounds"
+    short = [] if total >= k else [failed(cls, "reflect", reason)]
+    cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, checks)
     return [*rows, *short, *([cost] if cost else [])]
 
 
@@ -92,12 +95,12 @@ def _without_repeats(
     local = repeats([row.text for row in new], [row.text for row in kept], cls.class_, near)
     verdicts = {id(new[position]): reason for position, reason in local.items()}
     fresh = [row for row in new if id(row) not in verdicts]
-    for position in _asked(cls, [row.text for row in fresh], ask, model, prompts):
+    for position in _ask(cls, [row.text for row in fresh], ask, model, prompts):
         verdicts[id(fresh[position])] = "repetitive, says the language model"
     return [*kept, *(row for row in fresh if id(row) not in verdicts)], verdicts
 
 
-def _asked(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
+def _ask(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
     """Returns the positions that Prompt 3 excludes. A refusal excludes nothing: the local check has been done."""
     return [
         start + number
@@ -120,16 +123,12 @@ def _excluded(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p
         return first + [half + number for number in _excluded(cls, texts[half:], ask, model, prompts)]
     except Refused:
         return []
-    numbers = sorted(answers.excluded(answer.text, len(texts)))
+    excluded = sorted(numbers(answer.text, len(texts)))
     # A model that excludes everything has misread the question.
-    return [number - 1 for number in numbers] if len(numbers) < len(texts) else []
+    return [number - 1 for number in excluded] if len(excluded) < len(texts) else []
 
 
-def _described(rows: Sequence[Description]) -> int:
-    return sum(row.origin == "described" for row in rows)
-
-
-def _judged(row: Record, verdicts: dict[int, str]) -> Record:
+def _rejected(row: Record, verdicts: dict[int, str]) -> Record:
     if not isinstance(row, Description) or id(row) not in verdicts:
         return row
     rejected = Rejected(
@@ -143,8 +142,3 @@ def _judged(row: Record, verdicts: dict[int, str]) -> Record:
         rest=row.rest,
     )
     return identify(rejected, rejected.reason)
-
-
-def _short(cls: Class, total: int, k: int) -> Failure:
-    reason = f"{total} of {k} descriptions: the last rounds added nothing new; try another --llm or raise --rounds"
-    return identify(Failure(label=cls.label, class_=cls.class_, stage="reflect", reason=reason), reason)

@@ -13,14 +13,15 @@ from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
-from ltgc_cli.records import Class, Failure, Group, Image, Made, Record, evolve, identify
+from ltgc_cli.records import Class, Group, Made, Record, evolve, failed, identify
 
 SHOWN = 4
 """Images shown with the question."""
 _MOST_WORDS = 6
+_ONE_WORD = re.compile(r"[\W_]*[^\W_]+[\W_]*")
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NameInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a class's name: the sense in which it is meant, other names for it."""
 
     sense: str = ""
@@ -33,40 +34,36 @@ def ambiguous(classes: Sequence[Class]) -> set[int]:
     A name that two classes share does; a name of one word may (crane, seal, nail). Longer ones hardly ever do.
     """
     often = Counter(cls.class_.casefold() for cls in classes)
-    return {
-        cls.label
-        for cls in classes
-        if cls.tail and not cls.sense and (often[cls.class_.casefold()] > 1 or len(_words(cls.class_)) == 1)
-    }
+    unclear = [cls for cls in classes if often[cls.class_.casefold()] > 1 or _ONE_WORD.fullmatch(cls.class_)]
+    return {cls.label for cls in unclear if cls.tail and not cls.sense}
 
 
-def told(groups: Sequence[Group], named: Mapping[int, Named]) -> list[Group]:
+def with_names(groups: Sequence[Group], known: Mapping[int, NameInfo]) -> list[Group]:
     """Returns the classes with what is known of their names, by label."""
-    return [
-        _replaced(group, [known(group.cls, named[group.cls.label])]) if group.cls.label in named else group
-        for group in groups
-    ]
+    classes = [group.cls for group in groups if group.cls.label in known]
+    return _replaced(groups, {cls.label: [_with_name(cls, known[cls.label])] for cls in classes})
 
 
-def asked(
+def with_senses(
     groups: Sequence[Group], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, workers: int = 1
 ) -> list[Group]:
     """Returns the classes, those of an ambiguous name with the sense that the model sees, or with a failure."""
     unclear = ambiguous([group.cls for group in groups])
-    seen = partial(_seen, ask=ask, model=model, prompts=prompts)
-    asking = [group for group in groups if group.cls.label in unclear and _originals(group)]
-    found = {g.cls.label: rows for g, rows in zip(asking, in_order(seen, asking, workers), strict=True)}
-    return [_replaced(group, found[group.cls.label]) if group.cls.label in found else group for group in groups]
+    see = partial(_sense, ask=ask, model=model, prompts=prompts)
+    asking = [group for group in groups if group.cls.label in unclear and group.originals]
+    found = zip(asking, in_order(see, asking, workers), strict=True)
+    return _replaced(groups, {group.cls.label: rows for group, rows in found})
 
 
-def sense(cls: Class, images: Sequence[Image], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
-    """Returns the class with the sense that up to four of its images show; with a failure where that is not told."""
+def _sense(group: Group, *, ask: Ask, model: str, prompts: p.Prompts) -> list[Record]:
+    """Returns the class with the sense that up to four of its images show; with a failure where that is not clear."""
+    cls = group.cls
     question = Question(
         model=model,
         task="sense",
         subject=cls.class_,
         text=p.sense(prompts, cls.class_),
-        images=tuple(image.sha256 for image in images[:SHOWN]),
+        images=tuple(image.sha256 for image in group.originals[:SHOWN]),
         temperature=0.0,
     )
     made = Made(model=model, prompt=p.name(prompts, "sense"))
@@ -74,19 +71,19 @@ def sense(cls: Class, images: Sequence[Image], *, ask: Ask, model: str, prompts:
         answer = ask(question)
     except Refused as error:
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
-        return [cls, _failure(cls, f"its sense could not be asked: {error}", made)]
+        return [cls, failed(cls, "senses", f"its sense could not be asked: {error}", parents=(cls.id,), made=made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
     found = read(answer.text, cls.class_)
     if not found:
-        return [cls, _failure(cls, "the answer names no sense of it", made, answer.text)]
-    return [known(evolve(cls, made=made), Named(sense=found))]
+        reason = "the answer names no sense of it"
+        return [cls, failed(cls, "senses", reason, text=answer.text, parents=(cls.id,), made=made)]
+    return [_with_name(evolve(cls, made=made), NameInfo(sense=found))]
 
 
-def known(cls: Class, named: Named) -> Class:
+def _with_name(cls: Class, known: NameInfo) -> Class:
     """Returns the class with what is known of its name; its id changes with its sense, as its prompts do."""
-    return identify(
-        evolve(cls, sense=named.sense or cls.sense, synonyms=named.synonyms or cls.synonyms), cls.id, named.sense
-    )
+    named = evolve(cls, sense=known.sense or cls.sense, synonyms=known.synonyms or cls.synonyms)
+    return identify(named, cls.id, known.sense)
 
 
 def read(answer: str, name: str) -> str:
@@ -122,27 +119,11 @@ def _bare(words: str) -> str:
     return re.sub(r"^(?:(?:a|an|the|class)\s+)+", "", words.strip(_AROUND).casefold())
 
 
-def _seen(group: Group, *, ask: Ask, model: str, prompts: p.Prompts) -> list[Record]:
-    return sense(group.cls, _originals(group), ask=ask, model=model, prompts=prompts)
+def _replaced(groups: Sequence[Group], found: Mapping[int, list[Record]]) -> list[Group]:
+    """Returns the groups, those found with other lines in the place of their class record; these come first."""
 
+    def replaced(group: Group, new: list[Record]) -> Group:
+        cls = next(row for row in new if isinstance(row, Class))
+        return Group(cls, [*new, *(row for row in group.rows if row is not group.cls)])
 
-def _originals(group: Group) -> list[Image]:
-    return [row for row in group.rows if isinstance(row, Image) and row.origin == "original"]
-
-
-def _replaced(group: Group, new: Sequence[Record]) -> Group:
-    """Returns the group with other lines in the place of its class record, which come first where it has none."""
-    cls = next(row for row in new if isinstance(row, Class))
-    others = [row for row in group.rows if row is not group.cls]
-    return Group(cls, [*new, *others])
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name)
-
-
-def _failure(cls: Class, reason: str, made: Made, text: str = "") -> Failure:
-    failed = Failure(
-        label=cls.label, class_=cls.class_, stage="senses", reason=reason, text=text, parents=(cls.id,), made=made
-    )
-    return identify(failed, reason)
+    return [replaced(group, found[group.cls.label]) if group.cls.label in found else group for group in groups]

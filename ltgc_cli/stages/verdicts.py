@@ -1,4 +1,4 @@
-"""What a person said of drawings (`ltgc review`), and what follows from it: it goes before what CLIP says."""
+"""A person's verdicts on generated images (`ltgc review`), and what follows from them: they go before scores."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from typing import Literal
 
 from ltgc_cli.records import Description, Group, Image, Record, Rejected, Verdict
 from ltgc_cli.stages.render import source
+from ltgc_cli.text import counted
 
 ImageKey = tuple[int, str]
-"""A picture of a class: its label and the picture's sha256."""
+"""An image of a class: its label and the image's sha256."""
 
 Verdicts = Mapping[ImageKey, Literal["keep", "reject"]]
 
 NONE: Verdicts = {}
 
+_SHARED = (
+    "label", "class_", "made", "rest", "sha256", "format", "text", "score", "threshold", "scale", "history",
+)  # fmt: skip
+"""What a rejected image and an accepted one have in common."""
 
-def effective(said: Iterable[Verdict]) -> dict[ImageKey, Literal["keep", "reject"]]:
-    """Returns what holds of all that was said: of several verdicts on a drawing the last one; `none` takes it back."""
-    held = {(one.label, one.sha256): one.verdict for one in said}
-    return {drawing: verdict for drawing, verdict in held.items() if verdict != "none"}
+
+def effective(given: Iterable[Verdict]) -> dict[ImageKey, Literal["keep", "reject"]]:
+    """Returns what holds of all verdicts: of several on one image the last; `none` takes it back."""
+    held = {(one.label, one.sha256): one.verdict for one in given}
+    return {image: verdict for image, verdict in held.items() if verdict != "none"}
 
 
 def fingerprint(verdicts: Verdicts) -> str:
-    """Returns a sha256 (hex) of what holds, whatever was said before and in whatever order."""
-    listed = sorted([*drawing, verdict] for drawing, verdict in verdicts.items())
+    """Returns a sha256 (hex) of what holds, whatever came before and in whatever order."""
+    listed = sorted([*image, verdict] for image, verdict in verdicts.items())
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 def restored(group: Group, verdicts: Verdicts) -> Group:
-    """Returns the class with its rejected drawings that a person keeps as images again."""
+    """Returns the class with its rejected images that a person keeps as images again."""
     if not any(_is_kept(row, verdicts) for row in group.rows):
         return group
     descriptions = [row for row in group.rows if isinstance(row, Description)]
@@ -39,38 +45,35 @@ def restored(group: Group, verdicts: Verdicts) -> Group:
 
 
 def accepted(group: Group, verdicts: Verdicts = NONE) -> list[Image]:
-    """Returns the drawings of a class to train on: not those that a person rejects, and those too that one keeps."""
-    return [
-        row
-        for row in restored(group, verdicts).rows
-        if isinstance(row, Image) and row.origin == "generated" and verdicts.get((row.label, row.sha256)) != "reject"
-    ]
+    """Returns the generated images to train on: not those that a person rejects, and those too that one keeps."""
+    images = restored(group, verdicts).generated
+    return [image for image in images if verdicts.get((image.label, image.sha256)) != "reject"]
 
 
-def drawings(rows: Iterable[Record], *, replaced: bool = False) -> set[ImageKey]:
-    """Returns the drawings among the rows, accepted or rejected; `replaced`: with those that refinements replaced."""
+def image_keys(rows: Iterable[Record], *, replaced: bool = False) -> set[ImageKey]:
+    """Returns the generated images of the rows, accepted or rejected; with `replaced` those replaced on the way too."""
     found: set[ImageKey] = set()
     for row in rows:
         if (isinstance(row, Image) and row.origin == "generated") or (isinstance(row, Rejected) and row.of == "image"):
-            found.update((row.label, sha256) for sha256 in [row.sha256, *_replaced(row, replaced)])
+            earlier = [step.sha256 for step in row.history] if replaced else []
+            found.update((row.label, sha256) for sha256 in [row.sha256, *earlier])
     return found
 
 
 def summary(verdicts: Verdicts, there: Collection[ImageKey]) -> str:
-    """Returns how many verdicts apply to the drawings that are there, in words.
+    """Returns how many verdicts apply to the images that are there, in words.
 
     >>> summary({(3, "a"): "keep", (3, "b"): "reject", (7, "a"): "reject"}, {(3, "a"), (3, "b"), (7, "b")})
     '2 of 3 verdicts apply (1 kept, 1 rejected); 1 is on an image that is not in the stream'
     """
-    found = [verdict for drawing, verdict in verdicts.items() if drawing in there]
+    found = [verdict for image, verdict in verdicts.items() if image in there]
     kept, lost = found.count("keep"), len(verdicts) - len(found)
     verb = "applies" if len(found) == 1 else "apply"
-    said = (
-        f"{len(found):,} of {_counted(len(verdicts), 'verdict')} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
-    )
+    of = counted(len(verdicts), "verdict")
+    text = f"{len(found):,} of {of} {verb} ({kept:,} kept, {len(found) - kept:,} rejected)"
     if lost:
-        said += f"; {lost:,} {'is on an image that is' if lost == 1 else 'are on images that are'} not in the stream"
-    return said
+        text += f"; {lost:,} {'is on an image that is' if lost == 1 else 'are on images that are'} not in the stream"
+    return text
 
 
 def _is_kept(row: Record, verdicts: Verdicts) -> bool:
@@ -78,30 +81,9 @@ def _is_kept(row: Record, verdicts: Verdicts) -> bool:
 
 
 def _image(row: Record, descriptions: list[Description]) -> Image:
-    """Returns a rejected drawing as the image that it was: its own id is the first of the rejection's parents."""
+    """Returns a rejected image as the image that it was: its own id is the first of the rejection's parents."""
     assert isinstance(row, Rejected)
     described = source(row, descriptions)
-    return Image(
-        id=row.parents[0] if row.parents else row.id,
-        label=row.label,
-        class_=row.class_,
-        parents=(described.id,) if described else row.parents[1:],
-        made=row.made,
-        rest=row.rest,
-        sha256=row.sha256,
-        origin="generated",
-        format=row.format,
-        text=row.text,
-        score=row.score,
-        bar=row.bar,
-        scale=row.scale,
-        history=row.history,
-    )
-
-
-def _replaced(row: Image | Rejected, wanted: bool) -> list[str]:
-    return [step.sha256 for step in row.history] if wanted else []
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    shared = {name: getattr(row, name) for name in _SHARED}
+    parents = (described.id,) if described else row.parents[1:]
+    return Image(id=row.parents[0] if row.parents else row.id, origin="generated", parents=parents, **shared)

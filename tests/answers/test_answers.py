@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ltgc_cli.answers.answers import descriptions, excluded, features
+from ltgc_cli.answers.read import numbers as numbers_of
+from ltgc_cli.answers.read import read
+from ltgc_cli.answers.spelling import features
 
 FORM = "is not in the form of Template 1"
 OTHER = "names another class"
@@ -135,9 +137,9 @@ GREY = "A photo of the class crane, grey."
     ],
 )
 def test_an_answer_about_the_crane_is_read(answer, texts, reasons):
-    read = descriptions(answer, "crane", "crane")
+    found = read(answer, "crane", "crane")
 
-    assert (read.texts, [reason for _, reason in read.dropped]) == (texts, reasons)
+    assert (found.texts, [reason for _, reason in found.dropped]) == (texts, reasons)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +175,13 @@ def test_an_answer_about_the_crane_is_read(answer, texts, reasons):
     ],
 )
 def test_a_name_comes_back_as_the_class_table_spells_it(name, subject, answer, text):
-    assert descriptions(answer, name, subject) == ([f"A photo of the class {text}"], [])
+    assert read(answer, name, subject)[:2] == ([f"A photo of the class {text}"], [])
 
 
 def test_every_dropped_line_is_kept_word_for_word_with_its_reason():
     answer = "Sure!\n1. A photo of the class crane.\n2. **A photo of the class heron**, tall."
 
-    assert descriptions(answer, "crane", "crane").dropped == [
+    assert read(answer, "crane", "crane").dropped == [
         ("Sure!", TALK),
         ("A photo of the class crane.", EMPTY),
         ("A photo of the class heron, tall.", OTHER),
@@ -187,14 +189,14 @@ def test_every_dropped_line_is_kept_word_for_word_with_its_reason():
 
 
 def test_reading_what_was_read_changes_nothing():
-    (once,) = descriptions("2) **A photo of a Crane** {with a red cap}{in a marsh}", "crane", "crane").texts
+    (once,) = read("2) **A photo of a Crane** {with a red cap}{in a marsh}", "crane", "crane").texts
 
     assert once == "A photo of the class crane with a red cap in a marsh."
-    assert descriptions(once, "crane", "crane").texts == [once]
+    assert read(once, "crane", "crane").texts == [once]
 
 
 def test_a_very_long_answer_is_read_in_no_time():
-    assert len(descriptions(f"1. {TALL}\n" * 2_000 + "a " * 50_000, "crane", "crane").texts) == 2_000
+    assert len(read(f"1. {TALL}\n" * 2_000 + "a " * 50_000, "crane", "crane").texts) == 2_000
 
 
 # --- features
@@ -261,7 +263,7 @@ def test_the_features_are_all_that_follows_the_name(text, name, said):
     ],
 )
 def test_the_numbers_to_exclude_are_read_and_prose_excludes_nothing(answer, numbers):
-    assert excluded(answer, 10) == numbers
+    assert numbers_of(answer, 10) == numbers
 
 
 # --- what no answer may do
@@ -303,16 +305,16 @@ def test_the_numbers_to_exclude_are_read_and_prose_excludes_nothing(answer, numb
     ids=lambda junk: repr(junk[:12]),
 )
 def test_a_megabyte_of_junk_is_read_to_its_end(junk):
-    read = descriptions(junk, "crane", "crane")
+    found = read(junk, "crane", "crane")
 
-    assert all(len(text) < 2_100 for text in read.texts)
-    assert excluded(junk, 10) <= set(range(1, 11))
+    assert all(len(text) < 2_100 for text in found.texts)
+    assert numbers_of(junk, 10) <= set(range(1, 11))
 
 
 @pytest.mark.parametrize(
     "name", ["(a+)+$", "[", "\\", "a|b", "^", ".*", "%s", "{0}", "\\d", "crane (bird", "*" * 50, "é" * 40, "a" * 300]
 )
 def test_a_name_is_never_taken_for_a_pattern(name):
-    (text,) = descriptions(f"A photo of the class {name}, tall.", name, name).texts
+    (text,) = read(f"A photo of the class {name}, tall.", name, name).texts
 
     assert text == f"A photo of the class {name}, tall."

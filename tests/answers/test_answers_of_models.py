@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ltgc_cli.answers import answers
-from ltgc_cli.answers.answers import descriptions
+from ltgc_cli.answers import read as reading
+from ltgc_cli.answers.read import read
 
 
 def table(name):
@@ -29,10 +29,10 @@ def title(row):
 
 @pytest.mark.parametrize("row", ROWS, ids=title)
 def test_what_a_person_would_keep_is_kept_and_of_the_rest_is_said_why_not(row):
-    read = descriptions(row["text"], row["class"], row["class"])
+    found = read(row["text"], row["class"], row["class"])
 
-    assert [text.removeprefix(f"A photo of the class {row['class']}") for text in read.texts] == row["keep"]
-    assert [reason for _, reason in read.dropped] == row["drop"]
+    assert [text.removeprefix(f"A photo of the class {row['class']}") for text in found.texts] == row["keep"]
+    assert [reason for _, reason in found.dropped] == row["drop"]
 
 
 def test_the_table_is_as_wide_as_it_should_be():
@@ -41,7 +41,7 @@ def test_the_table_is_as_wide_as_it_should_be():
 
 @pytest.mark.parametrize("row", MORE, ids=title)
 def test_answers_that_no_rule_was_made_for_are_read_as_a_person_reads_them(row):
-    kept = "\n".join(descriptions(row["text"], row["class"], row["class"]).texts)
+    kept = "\n".join(read(row["text"], row["class"], row["class"]).texts)
 
     assert [words for words in row["keep"] if words not in kept] == []
     assert [words for words in row["drop"] if words in kept] == []
@@ -49,22 +49,22 @@ def test_answers_that_no_rule_was_made_for_are_read_as_a_person_reads_them(row):
 
 def test_every_text_that_is_kept_is_read_again_as_it_is():
     for row in [*ROWS, *MORE]:
-        for text in descriptions(row["text"], row["class"], row["class"]).texts:
-            assert descriptions(text, row["class"], row["class"]).texts == [text]
+        for text in read(row["text"], row["class"], row["class"]).texts:
+            assert read(text, row["class"], row["class"]).texts == [text]
 
 
 def test_the_shortcut_for_plain_sentences_changes_nothing(monkeypatch):
-    short = [descriptions(row["text"], row["class"], row["class"]) for row in [*ROWS, *MORE]]
-    monkeypatch.setattr(answers, "_plain", lambda text, cls: "")
+    short = [read(row["text"], row["class"], row["class"]) for row in [*ROWS, *MORE]]
+    monkeypatch.setattr(reading, "_plain", lambda text, cls: "")
 
-    assert [descriptions(row["text"], row["class"], row["class"]) for row in [*ROWS, *MORE]] == short
+    assert [read(row["text"], row["class"], row["class"]) for row in [*ROWS, *MORE]] == short
 
 
 def test_synonyms_name_the_class_and_its_own_name_is_written():
     answer = "A photo of the class Grus grus, tall.\nA photo of a common crane, grey."
 
-    assert descriptions(answer, "crane", "crane").texts == ["A photo of the class crane, common, grey."]
-    assert descriptions(answer, "crane", "crane", ["Grus grus", "common crane"]).texts == [
+    assert read(answer, "crane", "crane").texts == ["A photo of the class crane, common, grey."]
+    assert read(answer, "crane", "crane", ["Grus grus", "common crane"]).texts == [
         "A photo of the class crane, tall.",
         "A photo of the class crane, grey.",
     ]

@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
-from ltgc_cli.answers import answers
+from ltgc_cli.answers import clip_tokens
 from ltgc_cli.answers.lint import RULES, fatal, lint
+from ltgc_cli.answers.read import read
+from ltgc_cli.answers.spelling import words
 from ltgc_cli.embedded.banks import WRITTEN
 from ltgc_cli.embedded.general_bank import GENERAL
 from ltgc_cli.providers.llm.embedded import sentence
-from ltgc_cli.stages import tokens
-from ltgc_cli.stages.near import words
 
 
 def crane(features: str) -> str:
@@ -116,19 +116,19 @@ def test_tokens_are_counted_as_open_clip_counts_them(text):
     mend_torchvision()
     from open_clip.tokenizer import SimpleTokenizer
 
-    assert tokens.count(text) == len(SimpleTokenizer().encode(text)) + 2
+    assert clip_tokens.count(text) == len(SimpleTokenizer().encode(text)) + 2
 
 
 def test_77_tokens_fit_and_78_do_not():
-    assert tokens.count("very " * 75) == 77
-    assert not tokens.over("very " * 75)
-    assert tokens.over("very " * 76)
+    assert clip_tokens.count("very " * 75) == 77
+    assert not clip_tokens.over("very " * 75)
+    assert clip_tokens.over("very " * 76)
 
 
 def test_a_short_text_is_not_counted_at_all(monkeypatch):
-    monkeypatch.setattr(tokens, "count", lambda text: pytest.fail("counted"))
+    monkeypatch.setattr(clip_tokens, "count", lambda text: pytest.fail("counted"))
 
-    assert not tokens.over(crane("standing in shallow water with its neck stretched out, next to green reeds."))
+    assert not clip_tokens.over(crane("standing in shallow water with its neck stretched out, next to green reeds."))
 
 
 def test_what_counts_is_what_is_drawn():
@@ -162,6 +162,6 @@ def test_the_embedded_grammar_is_read_word_for_word_and_gets_no_mark(banks, name
     expected = [text.replace(subject, name, 1) for text in texts]
     numbered = "\n".join(f"{number}. {text}" for number, text in enumerate(texts, start=1))
 
-    assert answers.descriptions(numbered, name, subject) == (expected, [])
-    assert answers.descriptions(texts[0], name, subject) == (expected[:1], [])
+    assert read(numbered, name, subject)[:2] == (expected, [])
+    assert read(texts[0], name, subject)[:2] == (expected[:1], [])
     assert all(lint(text, name, subject) == () for text in expected)

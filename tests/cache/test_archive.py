@@ -12,28 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from ltgc_cli.cache.archive import Shared, pack, unpack
+from ltgc_cli.cache.archive import Shared, export, unpack
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Match, Question, Usage, request_name
+from ltgc_cli.settings import Choice
 from ltgc_cli.store import Store, cached, cached_batch, entry, key
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="What else?", images=("ab" * 32,))
-DRAWING = ImageRequest(model="sd", text="A photo of crane.", seed=7)
+REQUEST = ImageRequest(model="sd", text="A photo of crane.", seed=7)
 MATCH = Match(model="clip", image="ab" * 32, text="A photo of crane.")
-PICTURE = b"a picture"
-SHA = hashlib.sha256(PICTURE).hexdigest()
-
-
-def everything(k, one):
-    return True
+IMAGE = b"an image"
+SHA = hashlib.sha256(IMAGE).hexdigest()
 
 
 def filled(folder: Path) -> Store:
-    """A store with a question, a drawing and a score."""
+    """A store with a question, a request for an image and a score."""
     store = Store(folder)
     answer = Answer(text="1. A photo of the class crane, at dusk. 鶴", usage=Usage(prompt_tokens=9, dollars=0.1 + 0.2))
     cached(lambda _: answer, store, Answer)(QUESTION)
-    cached_batch(lambda _: [GeneratedImage(sha256=store.put_object(PICTURE))], store, GeneratedImage)([DRAWING])
+    cached_batch(lambda _: [GeneratedImage(sha256=store.put_object(IMAGE))], store, GeneratedImage)([REQUEST])
     cached_batch(lambda _: [0.1 + 0.2], store, float)([MATCH])
     store.put_object(b"an original, which is nobody else's")
     return store
@@ -53,7 +50,7 @@ def theirs(tmp_path):
 
 @pytest.fixture
 def file(ours, tmp_path):
-    pack(ours, tmp_path / "shared.tar", everything)
+    export(ours, tmp_path / "shared.tar", Choice())
     return tmp_path / "shared.tar"
 
 
@@ -73,14 +70,14 @@ def line(request, answer, k: str | None = None) -> bytes:
     return json.dumps({"key": k or key(request), "request": asked, "answer": answer}).encode() + b"\n"
 
 
-DRAWN = line(DRAWING, {"sha256": SHA})
+GENERATED = line(REQUEST, {"sha256": SHA})
 OBJECT = f"objects/{SHA[:2]}/{SHA}"
 
 
-def test_a_colleague_has_every_answer_word_for_word_and_the_pictures_bytes(file, ours, theirs):
-    assert unpack(theirs, file) == Shared(answers=3, pictures=1)
-    assert {k: theirs.get(k) for k in theirs.sorted_keys()} == {k: ours.get(k) for k in ours.sorted_keys()}
-    assert theirs.get_object(SHA) == PICTURE
+def test_a_colleague_has_every_answer_word_for_word_and_the_images_bytes(file, ours, theirs):
+    assert unpack(theirs, file) == Shared(answers=3, images=1)
+    assert {row.key: row.text for row in theirs.rows()} == {row.key: row.text for row in ours.rows()}
+    assert theirs.get_object(SHA) == IMAGE
     assert cached(lambda _: 1 / 0, theirs, Answer)(QUESTION).usage.dollars == 0.1 + 0.2
 
 
@@ -88,19 +85,19 @@ def test_the_file_is_a_plain_tar_without_a_time_or_an_owner_and_without_original
     with tarfile.open(file) as tar:
         assert [(m.name, m.mtime, m.uid, m.uname) for m in tar] == [("answers.jsonl", 0, 0, ""), (OBJECT, 0, 0, "")]
         rows = [json.loads(row) for row in tar.extractfile("answers.jsonl")]
-    assert [row["key"] for row in rows] == sorted(map(key, (QUESTION, DRAWING, MATCH)))
+    assert [row["key"] for row in rows] == sorted(map(key, (QUESTION, REQUEST, MATCH)))
 
 
 def test_the_same_answers_make_the_same_bytes_in_whatever_order_they_were_bought(file, theirs, tmp_path):
     unpack(theirs, file)
-    pack(theirs, tmp_path / "again.tar", everything)
+    export(theirs, tmp_path / "again.tar", Choice())
     assert (tmp_path / "again.tar").read_bytes() == file.read_bytes()
 
 
-def test_only_what_is_wanted_is_in_it(ours, theirs, tmp_path):
-    told = []
-    packed = pack(ours, tmp_path / "some.tar", lambda k, one: isinstance(one.request, Question), told.append)
-    assert packed == Shared(1, 0) and sum(told) == 3
+def test_only_what_is_meant_is_in_it(ours, theirs, tmp_path):
+    done = []
+    written = export(ours, tmp_path / "some.tar", Choice(stage="extend"), notify=done.append)
+    assert written == Shared(1, 0) and sum(done) == 3
     assert unpack(theirs, tmp_path / "some.tar") == Shared(1, 0)
 
 
@@ -114,11 +111,11 @@ def test_importing_again_adds_nothing_and_of_two_answers_the_first_one_holds(fil
 def test_nothing_that_is_there_is_written_over_and_no_half_file_is_left(ours, tmp_path):
     (tmp_path / "there.tar").write_bytes(b"mine")
     with pytest.raises(InputError, match="there already"):
-        pack(ours, tmp_path / "there.tar", everything)
+        export(ours, tmp_path / "there.tar", Choice())
     with pytest.raises(InputError, match="nothing to write"):
-        pack(ours, tmp_path / "none.tar", lambda k, one: False)
+        export(ours, tmp_path / "none.tar", Choice(model="nobody's"))
     with pytest.raises(InputError, match="No such file"):
-        pack(ours, tmp_path / "no folder" / "a.tar", everything)
+        export(ours, tmp_path / "no folder" / "a.tar", Choice())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "there.tar"]
     assert (tmp_path / "there.tar").read_bytes() == b"mine"
 
@@ -126,21 +123,24 @@ def test_nothing_that_is_there_is_written_over_and_no_half_file_is_left(ours, tm
 def test_what_is_damaged_is_not_handed_on(ours, tmp_path):
     ours.object_path(SHA).write_bytes(b"a pict")
     with pytest.raises(InputError, match="not what the name says"):
-        pack(ours, tmp_path / "a.tar", everything)
+        export(ours, tmp_path / "a.tar", Choice())
     assert not (tmp_path / "a.tar").exists()
 
 
-@pytest.mark.parametrize("cut", [0, 100, 512, 700, -1024, -1536])
+@pytest.mark.parametrize("cut", [0, 100, 512, 700, "in the second header", "in the image"])
 def test_a_file_that_was_cut_anywhere_is_refused_and_nothing_is_stored(file, theirs, cut):
-    whole = file.read_bytes()
-    file.write_bytes(whole[:cut])
-    with pytest.raises(InputError):
+    with tarfile.open(file) as tar:
+        image = tar.getmembers()[1]
+    at = {"in the second header": image.offset + 100, "in the image": image.offset_data + 3}
+    file.write_bytes(file.read_bytes()[: at.get(cut, cut)])
+    with pytest.raises(InputError) as error:
         unpack(theirs, file)
-    assert len(theirs) == 0 and list(theirs.objects()) == []
+    assert "\n" not in str(error.value)
+    assert len(theirs) == 0 and list((theirs.folder / "objects").rglob("*")) == []
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         (line(QUESTION, {"text": "cheap"}, key(MATCH)), r"answers.jsonl:1: .*the key is not the one of what was asked"),
         (line(QUESTION, {"words": "cheap"}), "answers.jsonl:1: no entry"),
@@ -150,13 +150,13 @@ def test_a_file_that_was_cut_anywhere_is_refused_and_nothing_is_stored(file, the
         (b'{"request":{}}\n', "key"),
         (b"[" * 100_000 + b"\n", "answers.jsonl:1"),
         (line(QUESTION, {"text": "a"})[:-1], "cut"),
-        (DRAWN, "is not in it"),
+        (GENERATED, "is not in it"),
     ],
-    ids=["key", "answer", "no answer", "type", "request", "no key", "nested", "cut", "no picture"],
+    ids=["key", "answer", "no answer", "type", "request", "no key", "nested", "cut", "no image"],
 )
-def test_an_answer_that_was_not_given_to_its_question_is_refused_with_its_line(theirs, tmp_path, rows, said):
+def test_an_answer_that_was_not_given_to_its_question_is_refused_with_its_line(theirs, tmp_path, rows, message):
     path = archive(tmp_path / "a.tar", ("answers.jsonl", rows))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         unpack(theirs, path)
     assert len(theirs) == 0
 
@@ -170,43 +170,83 @@ def link(name: str, type: bytes) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     "member",
     [
-        ("../../evil", PICTURE),
-        ("/etc/evil", PICTURE),
-        (f"objects/../{SHA}", PICTURE),
-        (f"objects/zz/{SHA}", PICTURE),
-        (f"objects/{SHA[:2]}/{SHA}\n", PICTURE),
-        ("answers.jsonl", DRAWN),
-        ("answers/cache.db", PICTURE),
+        ("../../evil", IMAGE),
+        ("/etc/evil", IMAGE),
+        (f"objects/../{SHA}", IMAGE),
+        (f"objects/zz/{SHA}", IMAGE),
+        (f"objects/{SHA[:2]}/{SHA}\n", IMAGE),
+        ("answers.jsonl", GENERATED),
+        ("answers/cache.db", IMAGE),
         (link(OBJECT, tarfile.SYMTYPE), b""),
         (link(OBJECT, tarfile.LNKTYPE), b""),
         (link(OBJECT, tarfile.DIRTYPE), b""),
         (link(OBJECT, tarfile.CHRTYPE), b""),
         (OBJECT, b"other bytes"),
         (f"objects/cd/{'cd' * 32}", b"other bytes"),
-        ("x" * 300, PICTURE),
+        ("x" * 300, IMAGE),
+        (link(OBJECT, tarfile.FIFOTYPE), b""),
+        (link(OBJECT, tarfile.BLKTYPE), b""),
+        (link(OBJECT, tarfile.GNUTYPE_SPARSE), b""),
+        (link(OBJECT, tarfile.GNUTYPE_LONGNAME), IMAGE),
+        (link("@PaxHeader", tarfile.XHDTYPE), b"30 GNU.sparse.realsize=9999999\n"),
+        (link("@PaxHeader", tarfile.XGLTYPE), b"11 path=/x\n"),
     ],
     ids=lambda member: str(getattr(member[0], "type", member[0]))[:20],
 )
 def test_a_member_that_export_does_not_write_is_refused_and_leads_nowhere(theirs, tmp_path, member):
-    path = archive(tmp_path / "a.tar", ("answers.jsonl", DRAWN), member)
-    with pytest.raises(InputError):
+    path = archive(tmp_path / "a.tar", ("answers.jsonl", GENERATED), member)
+    with pytest.raises(InputError) as error:
         unpack(theirs, path)
-    assert len(theirs) == 0 and list(theirs.objects()) == []
+    assert "\n" not in str(error.value) and "nothing was imported" in str(error.value)
+    assert len(theirs) == 0 and list((theirs.folder / "objects").rglob("*")) == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "theirs"]
 
 
-def test_a_picture_that_no_answer_names_is_refused(theirs, tmp_path):
-    path = archive(tmp_path / "a.tar", ("answers.jsonl", line(MATCH, 0.5)), (OBJECT, PICTURE))
+def test_an_image_that_no_answer_names_is_refused(theirs, tmp_path):
+    path = archive(tmp_path / "a.tar", ("answers.jsonl", line(MATCH, 0.5)), (OBJECT, IMAGE))
     with pytest.raises(InputError, match="no answer in it names"):
         unpack(theirs, path)
 
 
+def test_an_image_that_is_there_twice_is_refused(theirs, tmp_path):
+    path = archive(tmp_path / "a.tar", ("answers.jsonl", GENERATED), (OBJECT, IMAGE), (OBJECT, IMAGE))
+    with pytest.raises(InputError, match="there twice"):
+        unpack(theirs, path)
+    assert len(theirs) == 0
+
+
+def test_the_answers_come_first(theirs, tmp_path):
+    for members in ([], [(OBJECT, IMAGE), ("answers.jsonl", GENERATED)]):
+        with pytest.raises(InputError, match="does not begin with answers.jsonl"):
+            unpack(theirs, archive(tmp_path / "a.tar", *members))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not a tar" * 200, bytes(300), b"\xff" * 2048], ids=["empty", "text", "zeros", "bytes"]
+)
+def test_what_is_no_tar_is_one_line(theirs, tmp_path, data):
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(InputError) as error:
+        unpack(theirs, tmp_path / "a.tar")
+    assert "\n" not in str(error.value)
+
+
+def test_what_an_earlier_version_of_ltgc_wrote_is_read(theirs, tmp_path):
+    parts = []
+    for name, data in (("answers.jsonl", GENERATED), (OBJECT, IMAGE)):
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        parts += [info.tobuf(tarfile.GNU_FORMAT), data, bytes(-len(data) % 512)]
+    (tmp_path / "a.tar").write_bytes(b"".join(parts) + bytes(1024))
+    assert unpack(theirs, tmp_path / "a.tar") == Shared(1, 1)
+
+
 def test_a_header_that_promises_more_than_the_file_has_is_refused(theirs, tmp_path):
-    for size in (2**40, 2**33):
-        info = tarfile.TarInfo("answers.jsonl")
+    for name, size in (("answers.jsonl", 2**40), ("answers.jsonl", 2**33), (OBJECT, 2**28 + 1)):
+        info = tarfile.TarInfo(name)
         info.size = size
         (tmp_path / "bomb.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-        with pytest.raises(InputError, match="nothing that"):
+        with pytest.raises(InputError, match="not a whole file"):
             unpack(theirs, tmp_path / "bomb.tar")
 
 
@@ -242,6 +282,10 @@ def plant(folder: Path, name: object, value: object, mode: int, raw: int = 1, fi
         )
 
 
+def sorted_keys(store: Store, prefix: str = "") -> list[str]:
+    return [row.key for row in store.sorted_rows(prefix)]
+
+
 def test_rows_come_in_the_order_stored_however_many_there_are(tmp_path):
     with closing(Store(tmp_path)) as store:
         names = [f"{number:03}" for number in reversed(range(250))]
@@ -249,9 +293,24 @@ def test_rows_come_in_the_order_stored_however_many_there_are(tmp_path):
         rows = list(store.rows())
         assert [row.key for row in rows] == names
         assert (rows[0].text, rows[0].size) == ('{"answer":"249"}', 16) and rows[0].stored > 1e9
-        assert list(store.sorted_keys()) == sorted(names)
-        assert list(store.sorted_keys("24")) == [f"24{digit}" for digit in range(10)]
-        assert list(store.sorted_keys("007")) == ["007"] and list(store.sorted_keys("%")) == []
+        assert sorted_keys(store) == sorted(names)
+        assert sorted_keys(store, "24") == [f"24{digit}" for digit in range(10)]
+        assert sorted_keys(store, "007") == ["007"] and sorted_keys(store, "%") == []
+
+
+def test_a_key_is_found_by_the_index_of_the_database(tmp_path, monkeypatch):
+    plans = []
+    run = Store._sql
+
+    def explained(store, statement, values=()):
+        plans.extend(run(store, f"EXPLAIN QUERY PLAN {statement}", values))
+        return run(store, statement, values)
+
+    with closing(Store(tmp_path)) as store:
+        store.add("007", {"answer": 1})
+        monkeypatch.setattr(Store, "_sql", explained)
+        assert sorted_keys(store, "00") == ["007"]
+    assert plans and all("USING INDEX" in plan[-1] for plan in plans)
 
 
 def test_rows_that_others_planted_are_seen_and_not_read(tmp_path):
@@ -268,7 +327,7 @@ def test_answers_are_deleted_by_row_and_key_and_the_count_is_right(tmp_path):
         store.add_all({name: {"answer": name} for name in "abc"})
         a, b, _ = store.rows()
         store.discard([(a.number, "a"), (b.number, "another's by now")])
-        assert (list(store.sorted_keys()), len(store)) == (["b", "c"], 2)
+        assert (sorted_keys(store), len(store)) == (["b", "c"], 2)
 
 
 def test_a_planted_row_that_names_a_file_takes_no_file_along_when_it_is_deleted(tmp_path):
@@ -283,7 +342,7 @@ def test_a_planted_row_that_names_a_file_takes_no_file_along_when_it_is_deleted(
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_a_damaged_database_is_said_in_a_line(tmp_path):
+def test_a_damaged_database_is_one_line(tmp_path):
     with closing(Store(tmp_path)) as store:
         store.add_all({f"{number:064}": {"answer": "x" * 500} for number in range(200)})
         assert store.sound() == ""
@@ -298,17 +357,8 @@ def test_a_damaged_database_is_said_in_a_line(tmp_path):
             list(store.rows())
 
 
-def test_objects_are_listed_without_following_a_link(tmp_path):
-    with closing(Store(tmp_path / "store")) as store:
-        first, second = sorted(store.put_object(data) for data in (b"a", b"b"))
-        (tmp_path / "elsewhere").mkdir()
-        (tmp_path / "elsewhere" / "file").write_text("mine")
-        (store.folder / "objects" / "zz").symlink_to(tmp_path / "elsewhere")
-        assert [found.name for found in store.objects()] == [first, second]
-
-
 def test_an_entry_is_read_with_its_types_and_refused_under_another_key(ours):
     one = entry(key(MATCH), json.dumps(ours.get(key(MATCH))))
     assert one == (MATCH, 0.1 + 0.2)
     with pytest.raises(ValueError, match="not the one of what was asked"):
-        entry(key(DRAWING), json.dumps(ours.get(key(MATCH))))
+        entry(key(REQUEST), json.dumps(ours.get(key(MATCH))))

@@ -5,9 +5,9 @@ import json
 import pytest
 from fakes import a_class, a_description, an_image
 
-from ltgc_cli.pipeline.usage import rows, stage, sums
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Made, dump, evolve
+from ltgc_cli.usage import rows, stage, sums
 
 CRANE, SEAL = a_class("crane", 1), a_class("seal", 2)
 

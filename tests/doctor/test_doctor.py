@@ -1,4 +1,4 @@
-"""`ltgc doctor` says what is in place, what is not, what mends it, and no part of anybody's key."""
+"""`ltgc doctor` says what is in place, what is not, how to fix it, and no part of anybody's key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import shutil
 from collections import namedtuple
 from contextlib import closing
 from importlib import metadata
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import psutil
 import pytest
 from ports.openai_chat import FAULTS, chat, in_turn
 from ports.openai_chat import says as reply
@@ -68,20 +71,20 @@ def test_with_nothing_configured_all_is_well_and_nothing_is_made(inside, store):
 
 def test_torch_and_torchvision_are_really_looked_at():
     device, vision = TORCH(), TORCHVISION()
-    assert (device.name, device.state) == ("torch", "ok") and "memory" in device.said
+    assert (device.name, device.state) == ("torch", "ok") and "memory" in device.found
     assert vision.state == ("note" if torch_setup._held else "ok")
-    assert metadata.version("torchvision") in vision.said and ("mend is in use" in vision.said) == bool(
+    assert metadata.version("torchvision") in vision.found and ("repair is in use" in vision.found) == bool(
         torch_setup._held
     )
 
 
-def test_a_person_gets_a_line_a_check_and_below_a_problem_what_mends_it(inside, monkeypatch, no_keys):
+def test_a_person_gets_a_line_a_check_and_below_a_problem_its_fix(inside, monkeypatch, no_keys):
     monkeypatch.setattr(console, "is_terminal", lambda: True)
     ran = inside("doctor", LTGC_LLM="gpt-4o")
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     problem = lines.index("problem keys of openai OPENAI_API_KEY is not set")
-    assert lines[problem + 1] == "mend: export OPENAI_API_KEY=…"
-    assert (ran.code, ran.err) == (1, "doctor: 1 problem\n")
+    assert lines[problem + 1] == "fix: export OPENAI_API_KEY=…"
+    assert (ran.code, ran.err.splitlines()[-1]) == (1, "doctor: 1 problem")
 
 
 def test_models_come_from_flags_variables_and_the_settings_file(inside, tmp_path, no_keys):
@@ -123,7 +126,7 @@ def test_without_ask_nobody_is_asked(inside):
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "said"),
+    ("fault", "code", "text"),
     [
         ("wrong key", 3, "the key is missing or was refused"),
         ("unknown model", 3, "there is no such model"),
@@ -132,24 +135,24 @@ def test_without_ask_nobody_is_asked(inside):
         ("empty", 0, "answers, if not to this question of one token"),
     ],
 )
-def test_a_provider_that_cannot_be_used_ends_with_3_and_one_that_answers_oddly_is_reached(inside, fault, code, said):
+def test_a_provider_that_cannot_be_used_ends_with_3_and_one_that_answers_oddly_is_reached(inside, fault, code, text):
     body = f"Incorrect API key provided: {KEY}."
     answer = reply("x")._replace(status=401, data={"error": {"message": body, "code": "invalid_api_key"}})
     routes = chat(lambda body: "ok", in_turn(answer if fault == "wrong key" else FAULTS[fault]))
     with serving(routes) as address:
         ran = inside("doctor", "--ask", LTGC_LLM="gpt-4o", LTGC_API_BASE=f"{address}/v1", OPENAI_API_KEY=KEY)
     asked = checks(ran.out)["ask llm"]
-    assert (ran.code, said in asked["said"], len(routes.seen)) == (code, True, 1), ran.out
+    assert (ran.code, text in asked["said"], len(routes.seen)) == (code, True, 1), ran.out
     assert asked["state"] == ("problem" if code else "ok") and bool(asked["mend"]) == bool(code)
     assert KEY not in ran.out + ran.err and KEY[:8] not in ran.out + ran.err
 
 
-def test_a_server_that_is_not_there_is_said_without_the_password_in_its_address():
+def test_a_server_that_is_not_there_is_named_without_the_password_in_its_address():
     with serving({}) as address:
         port = address.rpartition(":")[2]
     found = there.connected("--api-base", f"http://me:secret@127.0.0.1:{port}/v1")
-    assert (found.state, found.exit_code, "secret" in found.said) == ("problem", 3, False)
-    assert "refused" in found.said and "start the server" in found.mend
+    assert (found.state, found.exit_code, "secret" in found.found) == ("problem", 3, False)
+    assert "refused" in found.found and "start the server" in found.fix
     assert there.connected("--api-base", "localhost:8000").state == "problem"
     assert there.connected("--api-base", "http://[::1").state == "problem"
 
@@ -163,14 +166,14 @@ def test_a_server_that_is_not_there_is_said_without_the_password_in_its_address(
         "http://me:p@ss@127.0.0.1:9/v1",
     ],
 )
-def test_a_password_is_in_nothing_that_is_said_of_a_server(inside, no_keys, server):
+def test_a_password_is_in_nothing_that_is_shown_of_a_server(inside, no_keys, server):
     for ask in ([], ["--ask"]):
         ran = inside("doctor", *ask, "--llm", "openai/m", "--api-base", server)
         assert not {part for part in ("p@ss", "w:rd", "/ss", "'p'", "@ss") if part in ran.out + ran.err}, ran.out
 
 
 @pytest.mark.parametrize(
-    ("value", "state", "said"),
+    ("value", "state", "text"),
     [
         (KEY, "ok", "OPENAI_API_KEY is set"),
         ("", "problem", "OPENAI_API_KEY is empty, or has a space or a line end around it"),
@@ -179,11 +182,11 @@ def test_a_password_is_in_nothing_that_is_said_of_a_server(inside, no_keys, serv
     ],
     ids=["set", "empty", "line end", "unset"],
 )
-def test_of_a_key_only_its_variable_is_said(monkeypatch, no_keys, value, state, said):
+def test_of_a_key_only_its_variable_is_shown(monkeypatch, no_keys, value, state, text):
     if value is not None:
         monkeypatch.setenv("OPENAI_API_KEY", value)
     model, key = looked("llm", "gpt-4o")
-    assert (model.state, key.state, key.said) == ("ok", state, said)
+    assert (model.state, key.state, key.found) == ("ok", state, text)
 
 
 def test_a_server_of_ones_own_and_a_model_on_this_machine_want_no_key(no_keys):
@@ -195,14 +198,14 @@ def test_a_server_of_ones_own_and_a_model_on_this_machine_want_no_key(no_keys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "spec", "state", "said"),
+    ("kind", "spec", "state", "text"),
     [
         ("llm", "gpt-4o", "ok", "US dollars for a million tokens: 2.5 in, 10 out"),
         ("llm", "no-such-model", "problem", "litellm knows no such model"),
         ("llm", " gpt-4o", "problem", "names no language model"),
         ("llm", "groq/some-new-model", "note", "price not known"),
         ("t2i", "litellm:gpt-image-1", "ok", "US dollars"),
-        ("t2i", "blank", "note", "draws nothing"),
+        ("t2i", "blank", "note", "its images are empty"),
         ("t2i", "owner/no-such-model", "note", "its first use downloads it"),
         ("t2i", "/no/such/folder", "problem", "names no text-to-image model"),
         ("t2i", "{folder}", "problem", "no model_index.json"),
@@ -212,11 +215,11 @@ def test_a_server_of_ones_own_and_a_model_on_this_machine_want_no_key(no_keys):
         ("clip", "embedded", "note", "--clip (LTGC_CLIP) names a real one"),
     ],
 )
-def test_a_model_is_looked_at_without_being_asked(tmp_path, monkeypatch, kind, spec, state, said):
+def test_a_model_is_looked_at_without_being_asked(tmp_path, monkeypatch, kind, spec, state, text):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     found = looked(kind, spec.format(folder=tmp_path))[0]
-    assert (found.state, said in found.said) == (state, True), found
-    assert bool(found.mend) == (state == "problem")
+    assert (found.state, text in found.found) == (state, True), found
+    assert bool(found.fix) == (state == "problem")
 
 
 def test_a_folder_of_diffusers_is_found(tmp_path):
@@ -233,7 +236,7 @@ def test_weights_of_open_clip_are_looked_for_by_name_and_on_this_disk(monkeypatc
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(there, "_in_hub", lambda repository, file: False)
     wrong, absent = looked("clip", "ViT-B-32/nope")[0], looked("clip", "ViT-B-32/openai")[0]
-    assert (wrong.state, "openai" in wrong.mend) == ("problem", True)
+    assert (wrong.state, "openai" in wrong.fix) == ("problem", True)
     assert looked("clip", "ViT-Z-99/openai")[0].state == "problem"
     assert absent.state == "note"
     (tmp_path / ".cache" / "clip").mkdir(parents=True)
@@ -251,7 +254,7 @@ def test_a_model_of_two_commands_is_looked_at_once():
 # --- this machine
 
 
-def test_a_library_of_another_version_than_ltgc_wants_is_named_with_the_command_that_mends_it(monkeypatch):
+def test_a_library_of_another_version_than_ltgc_wants_is_named_with_the_command_that_fixes_it(monkeypatch):
     installed = {"typer": "0.29.1", "litellm": "1.82.7"}
     monkeypatch.setattr(here, "_version", lambda name: installed.get(name, None if name == "rich" else "99"))
     monkeypatch.setattr(
@@ -260,16 +263,16 @@ def test_a_library_of_another_version_than_ltgc_wants_is_named_with_the_command_
         lambda name: ["typer<0.29,>=0.28", "litellm!=1.82.7", "rich>=14", 'wandb; extra == "wandb"'],
     )
     found = here.libraries()
-    assert (found.state, found.said) == (
+    assert (found.state, found.found) == (
         "problem", "typer 0.29.1, not <0.29,>=0.28; litellm 1.82.7, not !=1.82.7; rich is missing"
     )  # fmt: skip
-    assert found.mend == "pip install 'typer<0.29,>=0.28' 'litellm!=1.82.7' 'rich>=14'"
+    assert found.fix == "pip install 'typer<0.29,>=0.28' 'litellm!=1.82.7' 'rich>=14'"
 
 
 def test_libraries_for_a_single_flag_that_are_missing_are_a_note(monkeypatch):
     monkeypatch.setattr(here, "_version", lambda name: "1.0" if name == "datasets" else None)
     found = here.extras()
-    assert (found.state, found.said) == (
+    assert (found.state, found.found) == (
         "note", "hf (datasets 1.0); not installed: tensorboard,wandb (pip install 'ltgc[tensorboard,wandb]')"
     )  # fmt: skip
 
@@ -278,39 +281,40 @@ def test_libraries_for_a_single_flag_that_are_missing_are_a_note(monkeypatch):
 def test_a_full_disk_is_a_problem(monkeypatch, tmp_path, free, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "total used free")(0, 0, free))
     found = here.disk(tmp_path / "not" / "there" / "yet")
-    assert (found.state, str(tmp_path) in found.said, bool(found.mend)) == (state, True, state == "problem")
+    assert (found.state, str(tmp_path) in found.found, bool(found.fix)) == (state, True, state == "problem")
 
 
-MOUNTS = """/dev/vda / ext4 rw 0 0
-server:/home {place} nfs4 rw 0 0
-me@host: {place}/with\\040space fuse.sshfs rw 0 0
-tmpfs {place}/local tmpfs rw 0 0
-"""
+MOUNTS = [("/", "ext4"), ("{home}", "autofs"), ("{home}", "nfs4"), ("{home}/local", "tmpfs")]
 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("", "nfs4"), ("a/b", "nfs4"), ("local/b", "tmpfs"), ("with space/b", "fuse.sshfs"), ("..", "ext4")],
+    [("", "nfs4"), ("a/b", "nfs4"), ("local/b", "tmpfs"), ("..", "ext4")],
 )
-def test_a_folder_s_filesystem_is_that_of_the_nearest_mount(tmp_path, path, kind):
-    (tmp_path / "home").mkdir()
-    (tmp_path / "mounts").write_text(MOUNTS.format(place=tmp_path / "home"))
-    assert here.filesystem(tmp_path / "home" / path, tmp_path / "mounts") == kind
-    assert here.filesystem(tmp_path, tmp_path / "none") == ""
+def test_a_folder_s_filesystem_is_that_of_the_nearest_mount(monkeypatch, tmp_path, path, kind):
+    home = tmp_path / "home"
+    mounts = [SimpleNamespace(mountpoint=point.format(home=home), fstype=found) for point, found in MOUNTS]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+    assert here.filesystem(home / path) == kind
+
+
+def test_where_the_system_does_not_say_its_mounts_a_filesystem_has_no_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(psutil, "disk_partitions", Mock(side_effect=OSError))
+    assert here.filesystem(tmp_path) == ""
 
 
 def test_a_store_on_a_network_filesystem_is_a_problem_and_is_not_opened(monkeypatch, tmp_path):
     monkeypatch.setattr(here, "filesystem", lambda path: "nfs4")
-    (found,) = here.store(tmp_path / "store")
-    assert (found.state, "nfs4" in found.said, "--cache-dir" in found.mend) == ("problem", True, True)
+    found = here.store(tmp_path / "store")
+    assert (found.state, "nfs4" in found.found, "--cache-dir" in found.fix) == ("problem", True, True)
     assert not (tmp_path / "store").exists()
 
 
 def test_a_store_that_is_sound_is_counted(tmp_path):
     with closing(Store(tmp_path)) as store:
         store.add("a", {"answer": 1})
-    (found,) = here.store(tmp_path)
-    assert (found.state, "1 answers" in found.said) == ("ok", True)
+    found = here.store(tmp_path)
+    assert (found.state, "1 answers" in found.found) == ("ok", True)
 
 
 def test_a_store_that_is_damaged_is_a_problem(tmp_path):
@@ -319,8 +323,8 @@ def test_a_store_that_is_damaged_is_a_problem(tmp_path):
     path = tmp_path / "answers" / "cache.db"
     data = path.read_bytes()
     path.write_bytes(data[: 6 * 4096] + b"\xff" * 4096 + data[7 * 4096 :])
-    (found,) = here.store(tmp_path)
-    assert (found.state, found.mend) == ("problem", "ltgc cache verify")
+    found = here.store(tmp_path)
+    assert (found.state, found.fix) == ("problem", "ltgc cache verify")
     path.write_bytes(b"no database at all" * 100)
-    (found,) = here.store(tmp_path)
+    found = here.store(tmp_path)
     assert found.state == "problem"

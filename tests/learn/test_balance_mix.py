@@ -8,25 +8,14 @@ import pytest
 import torch
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.balance_mix import (
-    Plan,
-    capped,
-    head_plan,
-    head_pool,
-    label_marginal,
-    mixed,
-    plan,
-    pool,
-    soft_targets,
-)
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.learn.balance_mix import BatchPlan, MixSampler, mix_sampler, mixed, plan_batch, soft_targets
+from ltgc_cli.settings import Training
 
 ORIGINALS = [0] * 9 + [1] * 4 + [3] * 1
 GENERATED = [3] * 4 + [1] * 2 + [2] * 2
 """Class 0, the head, has none generated; class 2 has generated images alone; class 4 has no image at all."""
-SCORES = [0.1, 0.2, 0.3, 0.0, 0.0, -0.2, 0.25, 0.75]
 IMAGES = [*ORIGINALS, *GENERATED]
-WIDTH = 5
+NUM_CLASSES = 5
 REAL = len(ORIGINALS)
 FRAME = (16, 24)
 
@@ -39,29 +28,32 @@ STREAMS: list[dict[str, Any]] = [
         {"syn_prob": 0.3},
         {"syn_prob": 0.0},
         {"syn_prob": 1.0},
-        {"syn_weight": 0.25},
         {"mix_prob": 0.4},
-        {"syn_prob": 0.6, "syn_weight": 2.0, "syn_by_score": True, "mix_prob": 0.5},
+        {"syn_prob": 0.6, "mix_prob": 0.5},
     )
     if not (mix == "balancemix" and "syn_prob" in more)  # settings.checked refuses the two together
 ]
 
 
-def settings(**changes: Any) -> Settings:
-    return Settings(**{"batch": 64, "mix": "balancemix", "sampler": "balanced"} | changes)
+def settings(**changes: Any) -> Training:
+    return Training(**{"batch": 64, "mix": "balancemix", "sampler": "balanced"} | changes)
 
 
-def drawn(step: int = 0, generated: Sequence[int] = GENERATED, **changes: Any) -> Plan:
+def sampler_of(s: Training, generated: Sequence[int] = GENERATED) -> MixSampler:
+    return mix_sampler(ORIGINALS, generated, NUM_CLASSES, s)
+
+
+def planned(step: int = 0, generated: Sequence[int] = GENERATED, **changes: Any) -> BatchPlan:
     s = settings(**changes)
-    return plan(step, pool(ORIGINALS, generated, WIDTH, s, scores=SCORES), s, frame=FRAME)
+    return plan_batch(step, sampler_of(s, generated), s, frame=FRAME)
 
 
-def long_run(generated: Sequence[int] = GENERATED, **changes: Any) -> Plan:
-    return drawn(generated=generated, **{"batch": 200_000} | changes)
+def long_run(generated: Sequence[int] = GENERATED, **changes: Any) -> BatchPlan:
+    return planned(generated=generated, **{"batch": 200_000} | changes)
 
 
-def shares(places: Any) -> list[float]:
-    return list(np.bincount(np.array(IMAGES)[places], minlength=WIDTH) / len(places))
+def shares(images: Any) -> list[float]:
+    return list(np.bincount(np.array(IMAGES)[images], minlength=NUM_CLASSES) / len(images))
 
 
 def about(expected: Sequence[float]) -> Any:
@@ -73,13 +65,13 @@ def naive_share(counts: list[int], sampler: str) -> list[float]:
     return [weight(n) / sum(weight(m) for m in counts) for n in counts]
 
 
-def naive_marginal(s: Settings) -> list[float]:
+def naive_marginal(s: Training) -> list[float]:
     """What the docstrings say, a class at a time."""
-    real = [ORIGINALS.count(label) for label in range(WIDTH)]
-    fake = [GENERATED.count(label) for label in range(WIDTH)]
+    real = [ORIGINALS.count(label) for label in range(NUM_CLASSES)]
+    fake = [GENERATED.count(label) for label in range(NUM_CLASSES)]
     assert s.sampler
     mass = []
-    for label in range(WIDTH):
+    for label in range(NUM_CLASSES):
         if s.mix == "balancemix":
             partner = s.mix_prob / 2
             first, second = (1 - partner) * naive_share(real, s.sampler)[label], partner * fake[label] / sum(fake)
@@ -90,7 +82,7 @@ def naive_marginal(s: Settings) -> list[float]:
             both = [a + b for a, b in zip(real, fake, strict=True)]
             part = naive_share(both, s.sampler)[label]
             first, second = (part * n / (both[label] or 1) for n in (real[label], fake[label]))
-        mass.append(first + s.syn_weight * second)
+        mass.append(first + second)
     return [m / sum(mass) for m in mass]
 
 
@@ -109,12 +101,12 @@ def test_balancemix_mixes_a_class_balanced_original_with_a_uniform_generated_ima
 @pytest.mark.parametrize("mix", ["none", "mixup", "cutmix"])
 def test_the_other_mixes_draw_from_originals_and_generated_images_alike(mix: str) -> None:
     p = long_run(mix=mix, sampler="instance")
-    for places in (p.first,) if mix == "none" else (p.first, p.second):
-        assert np.bincount(places) / len(places) == about([1 / 22] * 22)
+    for images in (p.first,) if mix == "none" else (p.first, p.second):
+        assert np.bincount(images) / len(images) == about([1 / 22] * 22)
 
 
 def test_none_mixes_nothing() -> None:
-    p = drawn(mix="none")
+    p = planned(mix="none")
     assert p.second is None
     assert p.lam.tolist() == [1.0] * 64
 
@@ -139,7 +131,7 @@ def test_under_balancemix_the_sampler_draws_the_originals() -> None:
 
 
 def test_without_generated_images_balancemix_mixes_originals() -> None:
-    p = long_run(generated=[], syn_prob=0.2, syn_weight=0.5, syn_by_score=True)
+    p = long_run(generated=[], syn_prob=0.2)
     assert p.second is not None
     assert shares(p.first) == about([1 / 3, 1 / 3, 0, 1 / 3, 0])
     assert np.bincount(p.second) / len(p.second) == about([1 / 14] * 14)
@@ -153,39 +145,20 @@ def test_an_image_is_mixed_with_the_chance_of_mix_prob_and_stands_alone_otherwis
     assert (p.first == p.second).mean() > 0.69
     assert (p.lam == 1).mean() == about(0.7 + 0.3 * float((whole.lam == 1).mean()))
     assert p.lam[p.lam < 1].mean() == about(float(whole.lam[whole.lam < 1].mean()))
-    assert (drawn(mix=mix, mix_prob=0.0).lam == 1).all()
-    assert np.array_equal(drawn(mix=mix, mix_prob=1.0).lam, drawn(mix=mix).lam)
+    assert (planned(mix=mix, mix_prob=0.0).lam == 1).all()
+    assert np.array_equal(planned(mix=mix, mix_prob=1.0).lam, planned(mix=mix).lam)
 
 
 @pytest.mark.parametrize("mix", ["none", "mixup", "cutmix"])
 def test_with_syn_prob_other_mixes_draw_so_many_generated_images(mix: str) -> None:
     p = long_run(mix=mix, sampler="balanced", syn_prob=0.3)
-    for places in (p.first,) if mix == "none" else (p.first, p.second):
-        fake = places >= REAL
+    for images in (p.first,) if mix == "none" else (p.first, p.second):
+        fake = images >= REAL
         assert fake.mean() == about(0.3)
-        assert shares(places[fake]) == about([0, 1 / 3, 1 / 3, 1 / 3, 0])
-        assert shares(places[~fake]) == about([1 / 3, 1 / 3, 0, 1 / 3, 0])
-    assert (drawn(mix=mix, syn_prob=0.0).first < REAL).all()
-    assert (drawn(mix=mix, syn_prob=1.0).first >= REAL).all()
-
-
-@pytest.mark.parametrize("sampler", ["instance", "balanced", "sqrt"])
-@pytest.mark.parametrize("mix", ["balancemix", "none"])
-def test_by_score_shifts_draws_within_the_generated_images_of_a_class_alone(mix: str, sampler: str) -> None:
-    even, scored = (long_run(mix=mix, sampler=sampler, syn_by_score=by) for by in (False, True))
-    places = [p.first if p.second is None else p.second for p in (even, scored)]
-    assert shares(places[0]) == about(shares(places[1]))
-    counts = np.bincount(places[1], minlength=len(IMAGES))
-    assert np.abs(counts[:REAL] - np.bincount(places[0], minlength=REAL)[:REAL]).max() / len(places[0]) < 0.006
-    threes, ones, twos = (counts[REAL:][part] for part in (slice(0, 4), slice(4, 6), slice(6, 8)))
-    assert threes / threes.sum() == pytest.approx([1 / 6, 2 / 6, 3 / 6, 0], abs=0.02)
-    assert ones / ones.sum() == pytest.approx([1 / 2, 1 / 2], abs=0.02)  # all scores 0, or below: evenly
-    assert twos / twos.sum() == pytest.approx([1 / 4, 3 / 4], abs=0.02)
-
-
-def test_by_score_needs_every_score() -> None:
-    with pytest.raises(InputError, match="^syn_by_score: 2 of 3 generated images have no CLIP score; ltgc filter"):
-        pool([0], [0, 0, 0], 1, settings(syn_by_score=True), scores=[0.5, None, float("nan")])
+        assert shares(images[fake]) == about([0, 1 / 3, 1 / 3, 1 / 3, 0])
+        assert shares(images[~fake]) == about([1 / 3, 1 / 3, 0, 1 / 3, 0])
+    assert (planned(mix=mix, syn_prob=0.0).first < REAL).all()
+    assert (planned(mix=mix, syn_prob=1.0).first >= REAL).all()
 
 
 def test_lambda_is_one_number_a_pair_from_beta() -> None:
@@ -197,9 +170,9 @@ def test_lambda_is_one_number_a_pair_from_beta() -> None:
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_plan_depends_on_the_seed_and_the_step_alone(stream: dict[str, Any]) -> None:
-    once, again = (drawn(7, seed=3, **stream) for _ in range(2))
+    once, again = (planned(7, seed=3, **stream) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
-    for other in (drawn(8, seed=3, **stream), drawn(7, seed=4, **stream)):
+    for other in (planned(8, seed=3, **stream), planned(7, seed=4, **stream)):
         assert not np.array_equal(once.first, other.first)
 
 
@@ -234,8 +207,8 @@ def test_a_plan_depends_on_the_seed_and_the_step_alone(stream: dict[str, Any]) -
 def test_draws_stay_what_they_were_so_that_published_figures_can_be_had_again(
     mix: Any, sampler: Any, first: list[int], second: list[int] | None, lam: list[float]
 ) -> None:
-    s = Settings(mix=mix, sampler=sampler, batch=8, seed=3)
-    p = plan(7, pool([0] * 8 + [1] * 3 + [3], [3] * 4 + [1] * 2, 4, s), s, frame=(32, 32))
+    s = Training(mix=mix, sampler=sampler, batch=8, seed=3)
+    p = plan_batch(7, mix_sampler([0] * 8 + [1] * 3 + [3], [3] * 4 + [1] * 2, 4, s), s, frame=(32, 32))
     assert p.first.tolist() == first
     assert (None if p.second is None else p.second.tolist()) == second
     assert p.lam == pytest.approx(lam, abs=1e-6)
@@ -245,58 +218,40 @@ def test_draws_stay_what_they_were_so_that_published_figures_can_be_had_again(
 
 
 def test_soft_targets_hold_lambda_of_one_class_and_the_rest_of_the_other() -> None:
-    s = settings()
-    of = pool(ORIGINALS, GENERATED, WIDTH, s)
-    p = Plan(np.array([0, 9, 13]), np.array([14, 18, 14]), np.array([0.25, 0.5, 0.75], dtype=np.float32))
-    assert soft_targets(p, of, s).tolist() == [[0.25, 0, 0, 0.75, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
-    assert soft_targets(Plan(np.array([9]), None, np.ones(1, np.float32)), of, s).tolist() == [[0, 1, 0, 0, 0]]
-
-
-def test_a_generated_part_weighs_syn_weight_before_all_are_scaled_by_one_constant() -> None:
-    s = settings(syn_weight=0.5)
-    of = pool(ORIGINALS, GENERATED, WIDTH, s)
-    p = Plan(np.array([0, 0]), np.array([14, 0]), np.array([0.25, 0.25], dtype=np.float32))
-    # Of the stream half is generated, so a row holds 1/2 + 1/2 · 0.5 on average.
-    assert soft_targets(p, of, s) * 0.75 == pytest.approx(
-        np.array([[0.25, 0, 0, 0.75 * 0.5, 0], [0.25 + 0.75, 0, 0, 0, 0]])
-    )
+    sampler = sampler_of(settings())
+    p = BatchPlan(np.array([0, 9, 13]), np.array([14, 18, 14]), np.array([0.25, 0.5, 0.75], dtype=np.float32))
+    assert soft_targets(p, sampler).tolist() == [[0.25, 0, 0, 0.75, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
+    assert soft_targets(BatchPlan(np.array([9]), None, np.ones(1, np.float32)), sampler).tolist() == [[0, 1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_the_label_marginal_is_exact_and_is_what_a_long_run_sees(stream: dict[str, Any]) -> None:
     s = settings(batch=100_000, **stream)
-    of = pool(ORIGINALS, GENERATED, WIDTH, s, scores=SCORES)
-    marginal = label_marginal(of, s)
-    assert marginal == pytest.approx(naive_marginal(s), rel=1e-12)
-    targets = soft_targets(plan(0, of, s, frame=FRAME), of, s)
-    assert targets.mean(axis=0, dtype=np.float64) == pytest.approx(marginal, abs=0.008)
-    assert targets.sum(axis=1, dtype=np.float64).mean() == pytest.approx(1, abs=0.008)
+    sampler = sampler_of(s)
+    assert sampler.prior == pytest.approx(naive_marginal(s), rel=1e-12)
+    targets = soft_targets(plan_batch(0, sampler, s, frame=FRAME), sampler)
+    assert targets.mean(axis=0, dtype=np.float64) == pytest.approx(sampler.prior, abs=0.008)
+    assert targets.sum(axis=1) == pytest.approx(np.ones(len(targets)))
 
 
-def test_without_generated_images_what_is_said_of_them_changes_nothing() -> None:
+def test_without_generated_images_syn_prob_changes_nothing() -> None:
     for mix in ("mixup", "cutmix", "none"):
-        plain, with_syn = settings(mix=mix), settings(mix=mix, syn_prob=1.0, syn_weight=0.0, syn_by_score=True)
-        a, b = pool(ORIGINALS, [], WIDTH, plain), pool(ORIGINALS, [], WIDTH, with_syn)
-        p, q = plan(3, a, plain, frame=FRAME), plan(3, b, with_syn, frame=FRAME)
+        plain, with_syn = settings(mix=mix), settings(mix=mix, syn_prob=1.0)
+        a, b = sampler_of(plain, []), sampler_of(with_syn, [])
+        p, q = plan_batch(3, a, plain, frame=FRAME), plan_batch(3, b, with_syn, frame=FRAME)
         assert all(np.array_equal(x, y) for x, y in zip(p, q, strict=True))
-        assert np.array_equal(soft_targets(p, a, plain), soft_targets(q, b, with_syn))
-        assert np.array_equal(label_marginal(a, plain), label_marginal(b, with_syn))
-
-
-def test_something_must_weigh_something() -> None:
-    with pytest.raises(InputError, match="^syn-prob 1 draws generated images alone, and with syn-weight 0"):
-        pool(ORIGINALS, GENERATED, WIDTH, settings(mix="none", syn_prob=1.0, syn_weight=0.0))
+        assert np.array_equal(a.prior, b.prior)
 
 
 def test_there_must_be_an_original() -> None:
     with pytest.raises(InputError, match="no original image"):
-        pool([], [1, 2], 3, settings())
+        mix_sampler([], [1, 2], 3, settings())
 
 
 # ---- pixels
 
 
-def naive_mixed(p: Plan, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def naive_mixed(p: BatchPlan, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     result = np.zeros_like(first)
     for row, channel, y, x in np.ndindex(*first.shape):
         one, other = first[row, channel, y, x], second[row, channel, y, x]
@@ -310,7 +265,7 @@ def naive_mixed(p: Plan, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("mix", ["balancemix", "mixup", "cutmix"])
 def test_images_are_mixed_pixel_by_pixel(mix: str) -> None:
-    p = drawn(mix=mix, batch=6)
+    p = planned(mix=mix, batch=6)
     first, second = np.random.default_rng(0).uniform(0, 255, (2, 6, 3, *FRAME))
     assert mixed(p, torch.from_numpy(first), torch.from_numpy(second)).numpy() == pytest.approx(
         naive_mixed(p, first, second)
@@ -319,11 +274,11 @@ def test_images_are_mixed_pixel_by_pixel(mix: str) -> None:
 
 def test_an_unmixed_image_is_itself() -> None:
     images = torch.rand(64, 3, *FRAME)
-    assert mixed(drawn(mix="none"), images, None) is images
+    assert mixed(planned(mix="none"), images, None) is images
 
 
 def test_cutmix_keeps_exactly_lambda_of_the_first_images_pixels() -> None:
-    p = drawn(mix="cutmix", batch=500)
+    p = planned(mix="cutmix", batch=500)
     assert p.box is not None
     kept = mixed(p, torch.ones(500, 1, *FRAME), torch.zeros(500, 1, *FRAME)).mean(dim=(1, 2, 3))
     assert kept.numpy() == pytest.approx(p.lam)
@@ -332,7 +287,7 @@ def test_cutmix_keeps_exactly_lambda_of_the_first_images_pixels() -> None:
 def test_cutmix_boxes_have_the_share_one_minus_lambda_and_lie_anywhere_in_the_frame() -> None:
     s = settings(mix="cutmix", batch=100_000)
     size = (1000, 500)
-    p = plan(0, pool(ORIGINALS, GENERATED, WIDTH, s), s, frame=size)
+    p = plan_batch(0, sampler_of(s), s, frame=size)
     assert p.box is not None
     top, left, bottom, right = p.box.T
     assert top.min() == 0 and left.min() == 0 and bottom.max() == 1000 and right.max() == 500
@@ -346,38 +301,11 @@ def test_cutmix_boxes_have_the_share_one_minus_lambda_and_lie_anywhere_in_the_fr
     assert 1 - p.lam.mean() == about(inside.prod(axis=1).mean())
 
 
-# ---- how many, how fast, and the head's own stage
-
-
-def test_at_most_so_many_generated_images_for_each_original_are_kept_the_first_ones() -> None:
-    originals, generated = [7, 7, 3, 3, 3, 3], [3, 7, 7, 3, 7, 3, 9, 7]
-    assert capped(originals, generated, 0) == list(range(8))
-    assert capped(originals, generated, 0.5) == [0, 1, 3]
-    assert capped(originals, generated, 1) == [0, 1, 2, 3, 5]
-    assert capped(originals, generated, 100) == [0, 1, 2, 3, 4, 5, 7]
-    assert len(capped([1] * 100, [1] * 100, 0.29)) == 29
-    assert capped(originals, [], 2) == []
-
-
-def test_the_heads_own_stage_sees_originals_alone_every_class_as_often() -> None:
-    s = settings(mix="mixup", sampler="instance", syn_weight=0.1, batch=100_000)
-    stream = pool(ORIGINALS, GENERATED, WIDTH, s)
-    head = head_pool(stream)
-    p = head_plan(0, head, s)
-    assert p.second is None and p.first.max() < REAL
-    even = [1 / 3, 1 / 3, 0, 1 / 3, 0]
-    assert shares(p.first) == about(even)
-    assert label_marginal(head, s) == pytest.approx(even)
-    assert np.unique(soft_targets(p, head, s)).tolist() == [0, 1]
-    assert np.array_equal(p.first, head_plan(0, head, s).first)
-    assert not np.array_equal(p.first, head_plan(1, head, s).first)
-
-
 def test_draws_stay_right_with_ten_thousand_classes() -> None:
     rng = np.random.default_rng(0)
     originals, generated = rng.zipf(1.5, 50_000) % 10_000, rng.integers(0, 10_000, 50_000)
-    s = settings(mix="none", sampler="sqrt", syn_by_score=True, batch=200_000)
-    of = pool(originals.tolist(), generated.tolist(), 10_000, s, scores=rng.random(50_000).tolist())
-    p = plan(0, of, s, frame=FRAME)
-    seen = np.bincount(of.classes[p.first], minlength=10_000) / 200_000
-    assert np.abs(seen - label_marginal(of, s)).sum() < 0.2
+    s = settings(mix="none", sampler="sqrt", batch=200_000)
+    sampler = mix_sampler(originals.tolist(), generated.tolist(), 10_000, s)
+    p = plan_batch(0, sampler, s, frame=FRAME)
+    seen = np.bincount(sampler.class_indices[p.first], minlength=10_000) / 200_000
+    assert np.abs(seen - sampler.prior).sum() < 0.2

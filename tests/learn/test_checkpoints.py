@@ -15,17 +15,17 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import unfuse
 from ltgc_cli.learn.checkpoints import MERGED, add_merged, load, save
 from ltgc_cli.learn.model import Classifier, start
-from ltgc_cli.learn.settings import Settings
 from ltgc_cli.learn.tuning import TUNE
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.settings import Training
 
 CURVE = [{"step": 10.0, "loss": 0.5, "lr": 1e-3}]
 PRIOR = torch.tensor([0.75, 0.25])
 HASHES = [b"sixteen bytes 02", b"sixteen bytes 01", b"sixteen bytes 02"]
 
 
-def of(clip: Loaded, settings: Settings) -> Classifier:
+def of(clip: Loaded, settings: Training) -> Classifier:
     """A classifier as training leaves it."""
     return moved(start(clip, CLASSES, settings)).eval().requires_grad_(False)
 
@@ -54,9 +54,9 @@ def plain_open_clip(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("head", ["cosine", "linear"])
 @pytest.mark.parametrize("tune", TUNE)
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any, clip: Loaded) -> None:
-    settings = Settings(tune=tune, head=head, tune_blocks=1, rank=3, scale=20.0)
+    settings = Training(tune=tune, head=head, tune_blocks=1, rank=3, scale=20.0)
     classifier = of(clip, settings)
-    save(tmp_path, classifier, CLASSES, settings, clip, CURVE, prior=PRIOR, images=HASHES, looked_at=HASHES[:1])
+    save(tmp_path, classifier, CLASSES, settings, clip, CURVE, prior=PRIOR, images=HASHES, val_images=HASHES[:1])
     saved = load(tmp_path, clip)
     assert torch.equal(saved.classifier(images()), classifier(images()))
     assert saved.classifier.below == classifier.below
@@ -64,7 +64,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any,
     assert (saved.classes, saved.settings, list(saved.curve)) == (CLASSES, settings, CURVE)
     assert saved.prior is not None and torch.equal(saved.prior, PRIOR)
     assert saved.images == {b"sixteen bytes 01", b"sixteen bytes 02"}
-    assert saved.looked_at == {b"sixteen bytes 02"}
+    assert saved.val_images == {b"sixteen bytes 02"}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any,
     ],
 )
 def test_a_checkpoint_is_these_files(tmp_path: Path, tune: Any, of_the_tower: list[str], clip: Loaded) -> None:
-    settings = Settings(tune=tune)
+    settings = Training(tune=tune)
     save(tmp_path, of(clip, settings), CLASSES, settings, clip, CURVE, images=HASHES)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     inside = {"classes.json", "head.safetensors", "images.safetensors", "metrics.jsonl", "settings.json", *of_the_tower}
@@ -86,7 +86,7 @@ def test_a_checkpoint_is_these_files(tmp_path: Path, tune: Any, of_the_tower: li
 
 @pytest.mark.parametrize("tune", TUNE)
 def test_the_same_classifier_is_saved_as_the_same_bytes(tmp_path: Path, tune: Any, clip: Loaded) -> None:
-    settings = Settings(tune=tune, rank=3)
+    settings = Training(tune=tune, rank=3)
     for folder in ("a", "b"):
         save(tmp_path / folder, of(clip, settings), CLASSES, settings, clip, CURVE)
     assert (tmp_path / "a" / "done.json").read_bytes() == (tmp_path / "b" / "done.json").read_bytes()
@@ -112,13 +112,13 @@ def test_a_loaded_adapter_can_be_saved_again(tmp_path: Path, clip: Loaded, train
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
-        (Settings(tune="bias", tune_blocks=1), {"attn.in_proj_bias", "attn.out_proj.bias", "mlp.c_fc.bias"}),
-        (Settings(tune="full", tune_blocks=1), {"attn.in_proj_weight", "ln_1.weight", "mlp.c_proj.weight"}),
-        (Settings(tune="adaptformer", tune_blocks=1), {"adaptformer.down.weight", "adaptformer.scale"}),
+        (Training(tune="bias", tune_blocks=1), {"attn.in_proj_bias", "attn.out_proj.bias", "mlp.c_fc.bias"}),
+        (Training(tune="full", tune_blocks=1), {"attn.in_proj_weight", "ln_1.weight", "mlp.c_proj.weight"}),
+        (Training(tune="adaptformer", tune_blocks=1), {"adaptformer.down.weight", "adaptformer.scale"}),
     ],
 )
 def test_the_tower_file_has_what_was_changed_under_open_clips_names(
-    tmp_path: Path, settings: Settings, names: set[str], clip: Loaded
+    tmp_path: Path, settings: Training, names: set[str], clip: Loaded
 ) -> None:
     save(tmp_path, of(clip, settings), CLASSES, settings, clip)
     found = set(safetensors.torch.load_file(tmp_path / "tower.safetensors"))
@@ -143,7 +143,7 @@ def test_the_merged_checkpoint_of_lora_is_w_plus_scale_b_a_in_plain_open_clip(
 def test_the_merged_checkpoint_gives_the_same_features_in_plain_open_clip(
     tmp_path: Path, tune: Any, clip: Loaded, plain_open_clip: Any
 ) -> None:
-    settings = Settings(tune=tune, rank=3)
+    settings = Training(tune=tune, rank=3)
     classifier = of(clip, settings)
     save(tmp_path, classifier, CLASSES, settings, clip)
     add_merged(tmp_path, clip)
@@ -152,7 +152,7 @@ def test_the_merged_checkpoint_gives_the_same_features_in_plain_open_clip(
 
 
 def test_adaptformer_cannot_be_merged_and_nothing_is_written(tmp_path: Path, clip: Loaded) -> None:
-    settings = Settings(tune="adaptformer")
+    settings = Training(tune="adaptformer")
     save(tmp_path, of(clip, settings), CLASSES, settings, clip)
     with pytest.raises(InputError, match="cannot be merged into one file; use lora, bias or full"):
         add_merged(tmp_path, clip)
@@ -173,10 +173,18 @@ def test_a_merge_for_which_the_disk_is_too_small_leaves_the_checkpoint_whole(
 
 
 def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
-    """It has fewer settings, and neither a prior nor the images' hashes."""
+    """It has fewer settings and some that are gone, and neither a prior nor the images' hashes."""
     save(tmp_path, trained, CLASSES, LORA, clip)
-    fewer = {"mix": "balancemix", "loss": "ce", "rank": 3, "lora_alpha": 12.0, "crop": 0.7}
-    (tmp_path / "settings.json").write_bytes(msgspec.json.encode(fewer))
+    other = {
+        "mix": "balancemix",
+        "loss": "ce",
+        "rank": 3,
+        "lora_alpha": 12.0,
+        "crop": 0.7,
+        "syn_ratio": 2.0,
+        "gate": True,
+    }
+    (tmp_path / "settings.json").write_bytes(msgspec.json.encode(other))
     done = json.loads((tmp_path / "done.json").read_bytes())
     del done["files"]["settings.json"]
     (tmp_path / "done.json").write_bytes(msgspec.json.encode(done))
@@ -204,7 +212,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, clip: Loaded,
 
 @pytest.mark.parametrize("tune", ["lora", "full"])
 def test_no_pickle_is_in_a_checkpoint(tmp_path: Path, tune: Any, clip: Loaded) -> None:
-    settings = Settings(tune=tune)
+    settings = Training(tune=tune)
     save(tmp_path, of(clip, settings), CLASSES, settings, clip, images=HASHES)
     add_merged(tmp_path, clip)
     files = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}

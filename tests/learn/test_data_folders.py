@@ -12,8 +12,9 @@ from PIL import Image
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import (
     ClassInfo,
+    Sample,
     align,
-    digit_counts,
+    class_indices,
     fingerprint,
     image_bytes,
     open_data,
@@ -21,6 +22,7 @@ from ltgc_cli.learn.datasets import (
     samples,
     shot,
 )
+from ltgc_cli.learn.datasets.digits import digit_counts
 
 
 def png(path: Path, color: tuple[int, int, int] = (255, 0, 0)) -> Path:
@@ -232,6 +234,13 @@ def test_align_gives_the_tables_labels_by_name(animals: Path) -> None:
         (70, "dog/a.png"),
     ]
     assert data.classes == tuple(table)
+
+
+def test_a_class_index_is_of_the_table_never_of_a_listing() -> None:
+    tail = [ClassInfo(label=7, name="seven"), ClassInfo(label=8, name="eight"), ClassInfo(label=9, name="nine")]
+    assert class_indices([Sample(9, bytes), Sample(7, bytes)], tail) == [2, 0]
+    with pytest.raises(InputError, match="^x.png: the class table has no label 3"):
+        class_indices([Sample(3, bytes, "x.png")], tail)
 
 
 def test_align_refuses_a_class_that_the_table_does_not_have(animals: Path) -> None:

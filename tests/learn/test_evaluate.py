@@ -54,7 +54,7 @@ def test_five_crops_are_cut_from_an_image_a_ninth_larger_and_their_logits_averag
 def test_five_crops_of_a_wide_image_reach_its_ends(clip: Loaded) -> None:
     image = Image.new("RGB", (96, 32))
     image.paste((255, 255, 255), (90, 0, 96, 32))  # only the right end is white
-    crops = evaluate.looking(clip, tte=True).crop(image)
+    crops = evaluate.frame_of(clip, tte=True).crop(image)
     assert crops.shape == (5, 3, 32, 32)
     assert [bool((one > 0.9).any()) for one in crops] == [False, True, False, True, False]
 
@@ -64,7 +64,7 @@ def test_a_model_that_resizes_otherwise_has_no_five_crops(clip: Loaded) -> None:
         transforms = clip.preprocess.transforms[1:]  # type: ignore[attr-defined]
 
     with pytest.raises(InputError, match="--tte: this CLIP model does not resize"):
-        evaluate.looking(clip._replace(preprocess=Other()), tte=True)  # type: ignore[arg-type]
+        evaluate.frame_of(clip._replace(preprocess=Other()), tte=True)  # type: ignore[arg-type]
 
 
 def test_a_broken_image_is_named(clip: Loaded) -> None:

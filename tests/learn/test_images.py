@@ -10,7 +10,7 @@ from PIL import Image
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Sample, open_data, samples
-from ltgc_cli.learn.images import ahead, augment, decode, frame, normalized, reader
+from ltgc_cli.learn.images import ahead, decode, frame, normalized, reader, seen, views
 from ltgc_cli.providers.clip.open_clip import Loaded
 
 
@@ -37,9 +37,9 @@ def test_images_that_fit_in_memory_and_images_that_do_not_are_read_alike(clip: L
     f = frame(clip.preprocess)
     kept, on_demand = reader(few, f), reader(few, f, in_memory=100)
     assert (kept.in_memory, on_demand.in_memory) == (True, False)
-    places = np.array([3, 3, 11, 0])
-    assert torch.equal(kept.read(places), on_demand.read(places))
-    assert torch.equal(kept.read(places)[2], decode(few[11], f))
+    numbers = np.array([3, 3, 11, 0])
+    assert torch.equal(kept.read(numbers), on_demand.read(numbers))
+    assert torch.equal(kept.read(numbers)[2], decode(few[11], f))
 
 
 def test_a_broken_image_is_named(clip: Loaded) -> None:
@@ -56,7 +56,7 @@ def frames(height: int = 24, width: int = 24, batch: int = 2) -> torch.Tensor:
 
 
 def augmented(images: torch.Tensor, seed: int = 0, crop: float = 1.0, rotate: float = 0.0, flip: bool = False):
-    return augment(images, np.random.default_rng(seed), crop=crop, rotate=rotate, flip=flip)
+    return seen(images, views(np.random.default_rng(seed), len(images), crop=crop, rotate=rotate, flip=flip))
 
 
 def test_with_nothing_asked_for_an_image_stays_as_it_is() -> None:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ltgc_cli.learn import balance_mix
 from ltgc_cli.learn.losses import LOSSES, margins
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.settings import Training
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 5, (6, 5))
 TARGETS = RNG.dirichlet(np.ones(5), 6) * RNG.uniform(0.2, 2, (6, 1))
 TARGETS[:, 4] = 0
-"""Rows do not sum to 1: parts have weights. The last class has no image."""
+"""Rows need not sum to 1. The last class has no image."""
 PRIOR = [0.7, 0.2, 0.06, 0.04, 0.0]
 LEAST = 1e-12
 
@@ -33,19 +33,19 @@ def softmax(row: list[float]) -> list[float]:
     return [math.exp(z - top) / total for z in row]
 
 
-def naive_ce(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> float:
+def naive_ce(logits: Rows, targets: Rows, prior: list[float], s: Training) -> float:
     total = 0.0
     for row, target in zip(logits, targets, strict=True):
         total -= sum(t * math.log(p) for t, p in zip(target, softmax(row), strict=True))
     return total / len(logits)
 
 
-def naive_la(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> float:
+def naive_la(logits: Rows, targets: Rows, prior: list[float], s: Training) -> float:
     moved = [[z + s.tau * math.log(max(p, LEAST)) for z, p in zip(row, prior, strict=True)] for row in logits]
     return naive_ce(moved, targets, prior, s)
 
 
-def naive_balanced_softmax(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> float:
+def naive_balanced_softmax(logits: Rows, targets: Rows, prior: list[float], s: Training) -> float:
     total = 0.0
     for row, target in zip(logits, targets, strict=True):
         weighted = [max(p, LEAST) * math.exp(z) for z, p in zip(row, prior, strict=True)]
@@ -53,7 +53,7 @@ def naive_balanced_softmax(logits: Rows, targets: Rows, prior: list[float], s: S
     return total / len(logits)
 
 
-def naive_ldam(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> float:
+def naive_ldam(logits: Rows, targets: Rows, prior: list[float], s: Training) -> float:
     scale = s.scale if s.head == "cosine" else 1
     least = min(p for p in prior if p > 0)
     total = 0.0
@@ -65,14 +65,14 @@ def naive_ldam(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> 
     return total / len(logits)
 
 
-def naive_focal(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> float:
+def naive_focal(logits: Rows, targets: Rows, prior: list[float], s: Training) -> float:
     total = 0.0
     for row, target in zip(logits, targets, strict=True):
         total -= sum(t * (1 - p) ** s.gamma * math.log(p) for t, p in zip(target, softmax(row), strict=True))
     return total / len(logits)
 
 
-def naive_lade(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> float:
+def naive_lade(logits: Rows, targets: Rows, prior: list[float], s: Training) -> float:
     rows, with_images = len(logits), sum(p > 0 for p in prior)
     weights = [sum(t / (with_images * p) for t, p in zip(target, prior, strict=True) if p) for target in targets]
     regulariser = 0.0
@@ -83,7 +83,7 @@ def naive_lade(logits: Rows, targets: Rows, prior: list[float], s: Settings) -> 
     return naive_balanced_softmax(logits, targets, prior, s) + s.lade_weight * regulariser
 
 
-Naive = Callable[[Rows, Rows, list[float], Settings], float]
+Naive = Callable[[Rows, Rows, list[float], Training], float]
 NAIVE: dict[str, Naive] = {
     "ce": naive_ce,
     "la": naive_la,
@@ -106,7 +106,7 @@ def loss(
     name: str, logits: Any = LOGITS, targets: Any = TARGETS, prior: Any = PRIOR, dtype: Any = torch.float64, **s: Any
 ) -> Tensor:
     values = (torch.as_tensor(x, dtype=dtype) for x in (logits, targets, prior))
-    return LOSSES[name](*values, Settings(**s))
+    return LOSSES[name](*values, Training(**s))
 
 
 def slope(name: str, logits: Any = LOGITS, dtype: Any = torch.float64, **more: Any) -> Tensor:
@@ -120,7 +120,7 @@ def test_every_loss_has_a_reference() -> None:
 
 @pytest.mark.parametrize(("name", "more"), CASES)
 def test_a_loss_is_its_reference(name: str, more: dict[str, Any]) -> None:
-    expected = NAIVE[name](LOGITS.tolist(), TARGETS.tolist(), PRIOR, Settings(**more))
+    expected = NAIVE[name](LOGITS.tolist(), TARGETS.tolist(), PRIOR, Training(**more))
     assert float(loss(name, **more)) == pytest.approx(expected, rel=1e-12)
     assert float(loss(name, dtype=torch.float32, **more)) == pytest.approx(expected, rel=1e-5)
 
@@ -133,7 +133,7 @@ def test_its_gradient_is_the_slope_of_the_reference(name: str, more: dict[str, A
         up, down = LOGITS.copy(), LOGITS.copy()
         up[place] += step
         down[place] -= step
-        high, low = (NAIVE[name](z.tolist(), TARGETS.tolist(), PRIOR, Settings(**more)) for z in (up, down))
+        high, low = (NAIVE[name](z.tolist(), TARGETS.tolist(), PRIOR, Training(**more)) for z in (up, down))
         expected[place] = (high - low) / (2 * step)
     assert slope(name, **more).numpy() == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
@@ -164,10 +164,10 @@ def test_an_even_prior_adjusts_nothing() -> None:
 
 
 def test_a_class_balanced_stream_is_not_adjusted_a_second_time_however_long_its_tail_is() -> None:
-    s = Settings(mix="none", sampler="balanced")
-    pool = balance_mix.pool([0] * 900 + [1] * 90 + [2] * 9 + [3], [], 4, s)
-    prior = balance_mix.label_marginal(pool, s)
-    targets = balance_mix.soft_targets(balance_mix.plan(0, pool, s, frame=(1, 1)), pool, s)
+    s = Training(mix="none", sampler="balanced")
+    sampler = balance_mix.mix_sampler([0] * 900 + [1] * 90 + [2] * 9 + [3], [], 4, s)
+    prior = sampler.prior
+    targets = balance_mix.soft_targets(balance_mix.plan_batch(0, sampler, s, frame=(1, 1)), sampler)
     logits = np.random.default_rng(1).normal(0, 5, targets.shape)
     assert float(loss("la", logits, targets, prior)) == pytest.approx(float(loss("ce", logits, targets, prior)))
     assert slope("la", logits, targets=targets, prior=prior).numpy() == pytest.approx(
@@ -208,7 +208,7 @@ def test_lade_is_the_papers_sum_over_classes_where_a_batch_has_each_class_by_its
         even = np.log(np.mean([(1 / 3) / prior[labels[i]] * np.exp(logits[i, c]) for i in range(8)]))
         total += prior[c] * (-own + even + 0.1 * even**2)
     targets = np.eye(3)[labels]
-    expected = naive_balanced_softmax(logits.tolist(), targets.tolist(), prior, Settings()) + 0.3 * total
+    expected = naive_balanced_softmax(logits.tolist(), targets.tolist(), prior, Training()) + 0.3 * total
     assert float(loss("lade", logits, targets, prior, lade_weight=0.3)) == pytest.approx(expected)
 
 

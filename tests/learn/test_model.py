@@ -13,9 +13,9 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.heads import CosineHead, from_texts
 from ltgc_cli.learn.model import Classifier, groups, start, zero_shot
-from ltgc_cli.learn.settings import Settings
 from ltgc_cli.learn.tuning import TUNE, adapt, frozen_parts
 from ltgc_cli.providers.clip.open_clip import Loaded, encode_images, encode_texts
+from ltgc_cli.settings import Training
 
 NAMES = ["A photo of seal (marine mammal).", "A photo of crane."]
 
@@ -36,7 +36,7 @@ def gradients(classifier: Classifier) -> dict[str, bool]:
 @pytest.mark.parametrize("head", ["cosine", "linear"])
 @pytest.mark.parametrize("tune", TUNE)
 def test_training_starts_from_clips_own_predictions(tune: Any, head: Any, clip: Loaded) -> None:
-    classifier = start(clip, CLASSES, Settings(tune=tune, head=head, rank=3))
+    classifier = start(clip, CLASSES, Training(tune=tune, head=head, rank=3))
     expected = 25 * normalize(clip.model.visual(images()), dim=-1) @ encode_texts(clip, NAMES).T
     assert torch.allclose(classifier(images()), expected, atol=1e-4)
 
@@ -48,7 +48,7 @@ def test_zero_shot_is_clip_itself(clip: Loaded) -> None:
 
 def test_the_head_can_start_from_descriptions(clip: Loaded) -> None:
     texts = {7: ["A photo of crane with a red cap."]}
-    head = start(clip, CLASSES, Settings(head_init="descriptions"), texts=texts).head
+    head = start(clip, CLASSES, Training(head_init="descriptions"), texts=texts).head
     assert torch.equal(head.weight.data, from_texts(clip, CLASSES, texts))
     assert not torch.equal(head.weight.data, from_texts(clip, CLASSES))
 
@@ -63,13 +63,13 @@ def test_the_head_can_start_from_the_originals(clip: Loaded) -> None:
         picture.save(data, "PNG")
         return Sample(7, data.getvalue, "noise.png")
 
-    head = start(clip, CLASSES, Settings(head_init="means"), real=[sample(picture) for picture in pictures]).head
+    head = start(clip, CLASSES, Training(head_init="means"), real=[sample(picture) for picture in pictures]).head
     assert torch.allclose(head.weight[1], normalize(encode_images(clip, pictures).mean(0), dim=0), atol=1e-3)
     assert torch.allclose(head.weight[0], encode_texts(clip, NAMES)[0], atol=1e-6), "no image of seal, so its name"
 
 
 def test_the_head_can_start_at_random(clip: Loaded) -> None:
-    one, two = (start(clip, CLASSES, Settings(head_init="random", seed=seed)).head.weight for seed in (1, 2))
+    one, two = (start(clip, CLASSES, Training(head_init="random", seed=seed)).head.weight for seed in (1, 2))
     assert one.shape == (2, 16) and not torch.equal(one, two)
 
 
@@ -79,7 +79,7 @@ def test_the_head_can_start_at_random(clip: Loaded) -> None:
 @pytest.mark.parametrize("blocks", [0, 1])
 @pytest.mark.parametrize("tune", TUNE)
 def test_forward_is_what_is_tuned_of_what_is_frozen_bit_for_bit(tune: Any, blocks: int, clip: Loaded) -> None:
-    classifier = moved(start(clip, CLASSES, Settings(tune=tune, tune_blocks=blocks, rank=3))).train()
+    classifier = moved(start(clip, CLASSES, Training(tune=tune, tune_blocks=blocks, rank=3))).train()
     kept = torch.stack([classifier.frozen(image[None])[0] for image in images()])
     assert not kept.requires_grad
     assert torch.equal(classifier.tuned(classifier.frozen(images())), classifier(images()))
@@ -87,14 +87,14 @@ def test_forward_is_what_is_tuned_of_what_is_frozen_bit_for_bit(tune: Any, block
 
 
 def test_what_is_kept_is_the_features_where_the_head_alone_is_trained(clip: Loaded) -> None:
-    classifier = start(clip, CLASSES, Settings(tune="head")).train()
+    classifier = start(clip, CLASSES, Training(tune="head")).train()
     assert torch.allclose(classifier.frozen(images()), clip.model.visual(images()), atol=1e-6)
     assert classifier.tuned(torch.ones(2, 16)).shape == (2, 2)
 
 
 def test_nothing_is_kept_where_everything_is_trained(clip: Loaded) -> None:
     x = images()
-    assert start(clip, CLASSES, Settings(tune="full")).frozen(x) is x
+    assert start(clip, CLASSES, Training(tune="full")).frozen(x) is x
 
 
 def test_the_classifier_is_the_towers_own_forward_with_a_head(clip: Loaded) -> None:
@@ -112,7 +112,7 @@ def test_any_module_and_head_make_a_classifier() -> None:
 
 @pytest.mark.parametrize("tune", TUNE)
 def test_gradients_reach_all_that_is_tuned_and_nothing_else(tune: Any, clip: Loaded) -> None:
-    classifier = moved(start(clip, CLASSES, Settings(tune=tune, rank=3)))
+    classifier = moved(start(clip, CLASSES, Training(tune=tune, rank=3)))
     reached = gradients(classifier)
     assert reached.keys() == {name for name, weight in classifier.named_parameters() if weight.requires_grad}
     # A bias of the keys shifts all scores of a query alike, which softmax does not see.
@@ -123,7 +123,7 @@ def test_frozen_parts_evaluate_while_the_others_train() -> None:
     from open_clip.transformer import VisionTransformer
 
     tower = VisionTransformer(32, 16, 16, 2, 2, 4.0, output_dim=16, patch_dropout=0.5)
-    settings = Settings(tune_blocks=1, dropout=0.5)
+    settings = Training(tune_blocks=1, dropout=0.5)
     visual = moved(adapt(tower, settings))
     classifier = Classifier(visual, CosineHead(torch.ones(2, 16), 25.0), frozen_parts(visual, settings)).train()
     kept = classifier.frozen(images())
@@ -142,11 +142,11 @@ def test_batch_norm_learns_no_statistics_of_mixes() -> None:
 
 
 def test_weight_decay_is_for_the_towers_matrices_alone(clip: Loaded) -> None:
-    classifier = start(clip, CLASSES, Settings(tune="adaptformer", head="linear", weight_decay=0.1))
+    classifier = start(clip, CLASSES, Training(tune="adaptformer", head="linear", weight_decay=0.1))
     layers = {id(weight): name.split(".")[-2] for name, weight in classifier.named_parameters()}
     found = [
         ({layers[id(weight)] for weight in group["params"]}, group["weight_decay"])
-        for group in groups(classifier, Settings(weight_decay=0.1))
+        for group in groups(classifier, Training(weight_decay=0.1))
     ]
     assert found == [({"down", "up"}, 0.1), ({"norm", "down", "up", "adaptformer"}, 0), ({"head"}, 0)]
 
@@ -159,4 +159,4 @@ def test_what_is_frozen_on_the_way_is_in_no_group(clip: Loaded) -> None:
 
 def test_a_tower_that_cannot_be_tuned_so_is_refused_before_anything_is_trained(clip: Loaded) -> None:
     with pytest.raises(InputError, match="--tune-blocks 9"):
-        start(clip, CLASSES, Settings(tune_blocks=9))
+        start(clip, CLASSES, Training(tune_blocks=9))

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.settings import Settings, checked, head_steps, resolved, total_steps, without_effect
+from ltgc_cli.learn.settings import checked, resolved, total_steps, without_effect
+from ltgc_cli.settings import Training
 
 
 def test_the_defaults_can_be() -> None:
-    assert checked(Settings()) == Settings()
+    assert checked(Training()) == Training()
 
 
 def test_every_setting_that_cannot_be_is_named_at_once() -> None:
     with pytest.raises(InputError, match="^batch 0 must be 1 or more; lr -1 must be above 0; crop 2 must be above 0"):
-        checked(Settings(batch=0, lr=-1, crop=2))
+        checked(Training(batch=0, lr=-1, crop=2))
 
 
 def test_a_word_is_among_those_that_there_are() -> None:
@@ -26,15 +27,13 @@ def test_a_word_is_among_those_that_there_are() -> None:
         match="^mix 'cutout' must be one of balancemix, mixup, cutmix, none; sampler 'x' must be one of instance, "
         "balanced, sqrt; loss None must be one of ce, la, balanced-softmax, ldam, focal, lade; tune 'all' must be",
     ):
-        checked(Settings(mix="cutout", sampler="x", loss=None, tune="all"))  # type: ignore[arg-type]
+        checked(Training(mix="cutout", sampler="x", loss=None, tune="all"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ({"syn_prob": 1.5}, "syn-prob 1.5 must be from 0 to 1"),
-        ({"syn_weight": -0.5}, "syn-weight -0.5 must be 0 or more"),
-        ({"syn_ratio": -1}, "syn-ratio -1 must be 0 or more"),
         ({"epochs": math.inf}, "epochs inf must be finite"),
         ({"tau": math.nan}, "tau nan must be finite"),
         ({"mix_alpha": 0}, "mix-alpha 0 must be above 0"),
@@ -48,22 +47,22 @@ def test_a_word_is_among_those_that_there_are() -> None:
 )
 def test_a_number_keeps_its_bounds(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}$"):
-        checked(Settings(**setting))
+        checked(Training(**setting))
 
 
 def test_no_epochs_are_needed_where_steps_are_given() -> None:
-    assert checked(Settings(epochs=0, steps=5)).steps == 5
+    assert checked(Training(epochs=0, steps=5)).steps == 5
 
 
 def test_kept_features_of_fixed_crops_cannot_be_mixed_by_pixels() -> None:
     with pytest.raises(InputError, match="fixed-crops keeps features of whole images"):
-        checked(Settings(fixed_crops=4, mix="mixup"))
-    assert resolved(checked(Settings(fixed_crops=4)), generated=9, classes=10).mix == "none"
+        checked(Training(fixed_crops=4, mix="mixup"))
+    assert resolved(checked(Training(fixed_crops=4)), generated=9, classes=10).mix == "none"
 
 
 def test_what_is_left_open_follows_from_the_data() -> None:
     def decided(generated: int, **given: Any) -> tuple[str | None, str | None]:
-        found = resolved(Settings(**given), generated=generated, classes=10)
+        found = resolved(Training(**given), generated=generated, classes=10)
         return found.mix, found.sampler
 
     assert decided(9) == ("balancemix", "balanced")
@@ -75,18 +74,13 @@ def test_what_is_left_open_follows_from_the_data() -> None:
 
 @pytest.mark.parametrize(("classes", "rank"), [(10, 1), (365, 8), (1000, 32), (8142, 256)])
 def test_the_rank_by_the_number_of_classes_is_a_power_of_two(classes: int, rank: int) -> None:
-    assert resolved(Settings(rank=0), generated=0, classes=classes, blocks=12).rank == rank
+    assert resolved(Training(rank=0), generated=0, classes=classes, blocks=12).rank == rank
 
 
 def test_steps_follow_from_epochs_over_all_images_with_a_floor_for_small_data() -> None:
-    assert total_steps(Settings(epochs=10, batch=64, min_steps=200), 64_000) == 10_000
-    assert total_steps(Settings(epochs=10, batch=64, min_steps=200), 347) == 200
-    assert total_steps(Settings(steps=3), 64_000) == 3
-
-
-def test_the_heads_own_stage_passes_over_the_originals_and_is_left_out_by_default() -> None:
-    assert head_steps(Settings(real_head_epochs=2, batch=64), 100) == 4
-    assert head_steps(Settings(), 100) == 0
+    assert total_steps(Training(epochs=10, batch=64, min_steps=200), 64_000) == 10_000
+    assert total_steps(Training(epochs=10, batch=64, min_steps=200), 347) == 200
+    assert total_steps(Training(steps=3), 64_000) == 3
 
 
 def test_defaults_are_read_without_torch() -> None:
@@ -112,4 +106,4 @@ def test_defaults_are_read_without_torch() -> None:
     ],
 )
 def test_a_setting_that_changes_nothing_is_said(given: dict[str, Any], said: list[str]) -> None:
-    assert without_effect(Settings(**given)) == said
+    assert without_effect(Training(**given)) == said

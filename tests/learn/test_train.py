@@ -9,23 +9,23 @@ import pytest
 import torch
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import batches, gate, images, losses, model, state
-from ltgc_cli.learn import train as loop
+from ltgc_cli.learn import batches, evaluate, images, losses, metrics, model, processes, state
 from ltgc_cli.learn.datasets import Dataset, Sample, open_data, samples
-from ltgc_cli.learn.evaluate import predict, predicted_labels
+from ltgc_cli.learn.evaluate import predict, predicted_labels, validation_accuracy
 from ltgc_cli.learn.model import Classifier
-from ltgc_cli.learn.settings import Settings
-from ltgc_cli.learn.train import METRICS, STATE, Progress, Trained, class_mean, columns, learning_rate, train
+from ltgc_cli.learn.state import STATE
+from ltgc_cli.learn.train import METRICS, Row, Trained, learning_rate, train
 from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.settings import Training
 
 DATA: Dataset = open_data("digits-lt", "train")
 REAL = samples(DATA)[::5]
 GENERATED = samples(open_data("digits-lt", "val"))[::20]
 """Any images will do."""
-SHORT = Settings(steps=30, batch=8, rank=2, dropout=0.1, crop=0.7, rotate=5)
+SHORT = Training(steps=30, batch=8, rank=2, dropout=0.1, crop=0.7, rotate=5)
 
 
-def trained(clip: Loaded, settings: Settings = SHORT, **options: object) -> Classifier:
+def trained(clip: Loaded, settings: Training = SHORT, **options: object) -> Classifier:
     return train(clip, DATA.classes, REAL, GENERATED, settings, **options).classifier
 
 
@@ -39,7 +39,7 @@ def same(one: Classifier, other: Classifier) -> bool:
 
 
 def test_it_learns(clip: Loaded) -> None:
-    settings = Settings(steps=80, batch=32, mix="none", lr=5e-3)
+    settings = Training(steps=80, batch=32, mix="none", lr=5e-3)
     classifier, curve, *_ = train(clip, DATA.classes, REAL, [], settings)
     guesses = predicted_labels(predict(classifier, clip, REAL), range(10))
     right = np.mean([guess == sample.label for guess, sample in zip(guesses, REAL, strict=True)])
@@ -57,7 +57,7 @@ def test_only_lora_and_the_head_are_changed(clip: Loaded) -> None:
 
 @pytest.mark.parametrize("mix", ["balancemix", "mixup", "none"])
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(clip: Loaded, mix: str) -> None:
-    settings = Settings(steps=8, batch=8, rank=2, dropout=0.1, mix=mix)
+    settings = Training(steps=8, batch=8, rank=2, dropout=0.1, mix=mix)
     assert same(trained(clip, settings), trained(clip, settings))
 
 
@@ -71,7 +71,7 @@ def test_the_random_state_outside_matters_nothing_and_is_kept(clip: Loaded) -> N
 
 
 def test_another_seed_gives_other_weights(clip: Loaded) -> None:
-    assert not same(trained(clip), trained(clip, Settings(steps=30, batch=8, rank=2, seed=1)))
+    assert not same(trained(clip), trained(clip, Training(steps=30, batch=8, rank=2, seed=1)))
 
 
 def test_images_decoded_on_demand_give_the_same_weights(clip: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,32 +89,33 @@ class Killed(BaseException):
 def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(
     clip: Loaded, tmp_path: Path, killed_at: int
 ) -> None:
-    seen: list[Progress] = []
+    seen: list[int] = []
 
-    def kill(progress: Progress) -> None:
-        if progress.step == killed_at:
+    def kill(row: Row, steps: int) -> None:
+        if row["step"] == killed_at:
             raise Killed
 
+    def note(row: Row, steps: int) -> None:
+        seen.append(row["step"])
+
     with pytest.raises(Killed):
-        trained(clip, resume=tmp_path, save_every=10, on_step=kill)
-    resumed = train(clip, DATA.classes, REAL, GENERATED, SHORT, resume=tmp_path, save_every=10, on_step=seen.append)
+        trained(clip, resume=tmp_path, save_every=10, on_report=kill)
+    resumed = train(clip, DATA.classes, REAL, GENERATED, SHORT, resume=tmp_path, save_every=10, on_report=note)
     uninterrupted = train(clip, DATA.classes, REAL, GENERATED, SHORT)
-    assert [progress.step for progress in seen] == list(range(killed_at + 10, 31, 10))
+    assert seen == list(range(killed_at + 10, 31, 10))
     assert same(resumed.classifier, uninterrupted.classifier)
     assert timeless(resumed.curve) == timeless(uninterrupted.curve)
 
 
 def test_a_finished_run_is_not_trained_again(clip: Loaded, tmp_path: Path) -> None:
     first = trained(clip, resume=tmp_path)
-    steps: list[Progress] = []
-    assert same(trained(clip, resume=tmp_path, on_step=steps.append), first)
-    assert steps == []
+    assert same(trained(clip, resume=tmp_path, on_report=lambda row, steps: pytest.fail("trained again")), first)
 
 
 def test_the_state_of_another_run_is_refused(clip: Loaded, tmp_path: Path) -> None:
     trained(clip, resume=tmp_path)
     with pytest.raises(InputError, match="other data or settings"):
-        trained(clip, Settings(steps=30, batch=8, rank=2, lr=0.5), resume=tmp_path)
+        trained(clip, Training(steps=30, batch=8, rank=2, lr=0.5), resume=tmp_path)
     with pytest.raises(InputError, match="other data or settings"):
         train(clip, DATA.classes, REAL[1:], GENERATED, SHORT, resume=tmp_path)
 
@@ -125,20 +126,13 @@ def test_a_state_that_is_no_state_is_refused(clip: Loaded, tmp_path: Path) -> No
         trained(clip, resume=tmp_path)
 
 
-def test_a_label_is_a_class_of_the_table_never_a_place_in_a_listing() -> None:
-    tail = [info for info in DATA.classes if info.label >= 7]
-    assert columns([Sample(9, bytes), Sample(7, bytes)], tail) == [2, 0]
-    with pytest.raises(InputError, match="^x.png: the class table has no label 3"):
-        columns([Sample(3, bytes, "x.png")], tail)
-
-
 def test_a_loss_that_is_no_number_stops_training(clip: Loaded) -> None:
     with pytest.raises(InputError, match="the loss is nan after 10 steps; a lower --lr"):
-        trained(clip, Settings(steps=20, batch=8, lr=1e30))
+        trained(clip, Training(steps=20, batch=8, lr=1e30))
 
 
 def test_the_learning_rate_rises_in_a_line_then_falls_as_half_a_cosine() -> None:
-    settings = Settings(lr=2.0, warmup=0.1)
+    settings = Training(lr=2.0, warmup=0.1)
     rates = [learning_rate(step, 100, settings) for step in range(100)]
     assert rates[:3] == pytest.approx([0.2, 0.4, 0.6])
     assert max(rates) == rates[10] == 2.0
@@ -149,7 +143,7 @@ def test_the_learning_rate_rises_in_a_line_then_falls_as_half_a_cosine() -> None
 
 def test_logit_adjustment_lifts_rare_classes(clip: Loaded) -> None:
     def rare(loss: str) -> float:
-        classifier, *_ = train(clip, DATA.classes, REAL, [], Settings(steps=40, batch=32, mix="none", loss=loss))
+        classifier, *_ = train(clip, DATA.classes, REAL, [], Training(steps=40, batch=32, mix="none", loss=loss))
         guesses = predicted_labels(predict(classifier, clip, GENERATED), range(10))
         return float(np.mean([DATA.classes[guess].count < 20 for guess in guesses]))
 
@@ -160,9 +154,9 @@ def test_logit_adjustment_lifts_rare_classes(clip: Loaded) -> None:
 
 
 def run(clip: Loaded, generated: list[Sample] = GENERATED, **settings: object) -> Trained:
-    options = {name: settings.pop(name) for name in ("val", "on_gate", "precision", "compile") if name in settings}
+    options = {name: settings.pop(name) for name in ("val", "precision", "compile") if name in settings}
     few = {"steps": 6, "batch": 8, "rank": 2, "lr": 1e-2, **settings}
-    return train(clip, DATA.classes, REAL, generated, Settings(**few), **options)
+    return train(clip, DATA.classes, REAL, generated, Training(**few), **options)
 
 
 def close(one: Classifier, other: Classifier, atol: float = 1e-5) -> bool:
@@ -181,7 +175,7 @@ def test_sgd_takes_the_steps_that_its_formula_says(clip: Loaded) -> None:
     """With a momentum of 0.5 and one learning rate, the second step repeats half of the first."""
     weights = [run(clip, [], optimizer="sgd", momentum=m, steps=2, lr=1e-4, warmup=0, clip_norm=1e9, batch=64, crop=1)
                for m in (0.0, 0.5)]  # fmt: skip
-    start = model.start(clip, DATA.classes, Settings(rank=2)).head.weight
+    start = model.start(clip, DATA.classes, Training(rank=2)).head.weight
     plain, pushed = (trained.classifier.head.weight for trained in weights)
     one_step = run(clip, [], optimizer="sgd", momentum=0.0, steps=1, lr=1e-4, warmup=0, clip_norm=1e9, batch=64, crop=1)
     first = one_step.classifier.head.weight - start
@@ -190,7 +184,7 @@ def test_sgd_takes_the_steps_that_its_formula_says(clip: Loaded) -> None:
 
 def test_what_is_kept_with_ema_is_the_moving_average(clip: Loaded) -> None:
     settings = {"steps": 1, "warmup": 0}
-    start = model.start(clip, DATA.classes, Settings(rank=2)).head.weight
+    start = model.start(clip, DATA.classes, Training(rank=2)).head.weight
     last = run(clip, **settings).classifier.head.weight
     # The decay begins at 1/10, whatever it ends at.
     assert torch.allclose(run(clip, **settings, ema=0.9).classifier.head.weight, 0.1 * start + 0.9 * last, atol=1e-7)
@@ -207,7 +201,7 @@ def test_the_best_on_the_validation_set_is_kept_and_of_equals_the_earlier(
         seen.append(state.copied(dict(classifier.named_parameters())))
         return next(scores)
 
-    monkeypatch.setattr(loop, "_accuracy", look)
+    monkeypatch.setattr(evaluate, "validation_accuracy", look)
     trained = run(clip, steps=7, val_every=2, val=GENERATED)
     assert [(row["step"], row["val"]) for row in trained.curve] == [(2, 10.0), (4, 60.0), (6, 60.0), (7, 20.0)]
     kept = dict(trained.classifier.named_parameters())
@@ -218,58 +212,22 @@ def test_the_best_on_the_validation_set_is_kept_and_of_equals_the_earlier(
 def test_the_validation_accuracy_is_that_of_the_weights_that_are_kept(clip: Loaded) -> None:
     trained = run(clip, steps=9, val_every=3, ema=0.5, val=GENERATED)
     guesses = predicted_labels(predict(trained.classifier, clip, GENERATED), range(10))
-    hits = torch.zeros(10)
-    for guess, sample in zip(guesses, GENERATED, strict=True):
-        hits[sample.label] += guess == sample.label
-    assert class_mean([s.label for s in GENERATED], hits) == max(row["val"] for row in trained.curve)
+    by_class = metrics.accuracy_by_class([sample.label for sample in GENERATED], guesses)
+    assert metrics.class_mean(by_class) == pytest.approx(max(row["val"] for row in trained.curve))
 
 
-def test_the_class_mean_leaves_classes_without_images_out() -> None:
-    assert class_mean([0, 0, 0, 0, 2], torch.tensor([1.0, 0, 1])) == 62.5
+def test_the_validation_accuracy_is_the_mean_over_the_classes_that_have_validation_images(clip: Loaded) -> None:
+    val = [sample for sample in samples(open_data("digits-lt", "val"))[::7] if sample.label in (0, 1, 4)]
+    classifier = model.zero_shot(clip, DATA.classes)
+    guesses = predicted_labels(predict(classifier, clip, val), range(10))
+    by_class = metrics.accuracy_by_class([sample.label for sample in val], guesses)
+    found = validation_accuracy(classifier, clip, DATA.classes, val, processes.Processes())
+    assert by_class.keys() == {0, 1, 4} and found == pytest.approx(sum(by_class.values()) / 3)
 
 
-@pytest.mark.parametrize("what", [{"val_every": 2}, {"gate": True}])
-def test_what_looks_at_validation_images_wants_some(clip: Loaded, what: dict) -> None:
-    with pytest.raises(InputError, match="look at validation images, and there are none"):
-        run(clip, **what)
-
-
-def test_the_heads_own_stage_trains_the_head_alone_on_originals(clip: Loaded) -> None:
-    before, after = run(clip), run(clip, real_head_epochs=1.0)
-    assert [row["stage"] for row in after.curve] == ["mix", "head", "head"]
-    assert [row["step"] for row in after.curve] == [6, 10, 6 + math.ceil(len(REAL) / 8)]
-    one, other = (dict(trained.classifier.named_parameters()) for trained in (before, after))
-    changed = {name for name in one if not torch.equal(one[name], other[name])}
-    assert changed == {"head.weight"}
-    there = len({sample.label for sample in REAL})
-    assert torch.allclose(after.prior[after.prior > 0], torch.tensor(1 / there)), "its stream is balanced, and real"
-
-
-def test_generated_images_that_harm_their_class_are_dropped_and_said(
-    clip: Loaded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken() -> bytes:
-        raise AssertionError("read")
-
-    generated = [*GENERATED, Sample(3, broken, "three")]
-    monkeypatch.setattr(gate, "harmful", lambda *_: {3: (50.0, 75.0)})
-    told: list[object] = []
-    trained = run(clip, generated, gate=True, val=REAL, on_gate=told.append)
-    assert told == [trained.harmful] == [{3: (50.0, 75.0)}]
-
-    monkeypatch.setattr(gate, "harmful", lambda *_: {s.label: (0.0, 1.0) for s in generated})
-    assert run(clip, generated, gate=True, val=REAL).settings.mix == "none"
-
-
-def test_at_most_so_many_generated_images_of_a_class_are_read(clip: Loaded) -> None:
-    def broken() -> bytes:
-        raise AssertionError("read")
-
-    originals = sum(sample.label == 3 for sample in REAL)
-    many = [Sample(3, GENERATED[0].read, str(n)) for n in range(originals)] + [Sample(3, broken, "one more")]
-    run(clip, many, syn_ratio=1.0)
-    with pytest.raises(AssertionError):
-        run(clip, many)
+def test_val_every_wants_validation_images(clip: Loaded) -> None:
+    with pytest.raises(InputError, match="val-every measures on validation images, and there are none"):
+        run(clip, val_every=2)
 
 
 @pytest.mark.parametrize(("tune", "blocks"), [("lora", 1), ("head", 0)])
@@ -287,7 +245,7 @@ def test_the_frozen_blocks_see_each_fixed_crop_once(clip: Loaded, monkeypatch: p
         return frozen(self, frames)
 
     monkeypatch.setattr(Classifier, "frozen", counted)
-    trained = run(clip, tune_blocks=1, fixed_crops=3, steps=20, real_head_epochs=1)
+    trained = run(clip, tune_blocks=1, fixed_crops=3, steps=20)
     assert sum(seen) == 3 * (len(REAL) + len(GENERATED))
     assert trained.settings.mix == "none"
 
@@ -342,7 +300,7 @@ def test_a_broken_image_is_named(clip: Loaded, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(images, "reader", lambda few, frame: original(few, frame, in_memory=in_memory))
     real = [*REAL, Sample(0, lambda: b"\x89PNG", "birds/7.png")]
     with pytest.raises(InputError, match="^birds/7.png: not a whole image"):
-        train(clip, DATA.classes, real, [], Settings(steps=9, batch=256))
+        train(clip, DATA.classes, real, [], Training(steps=9, batch=256))
 
 
 def test_each_report_is_written_down_as_it_comes(clip: Loaded, tmp_path: Path) -> None:
@@ -355,13 +313,13 @@ def test_each_report_is_written_down_as_it_comes(clip: Loaded, tmp_path: Path) -
         DATA.classes,
         REAL,
         [],
-        Settings(steps=25, batch=8),
+        Training(steps=25, batch=8),
         resume=tmp_path,
-        on_step=lambda _: seen.append(written()),
+        on_report=lambda row, steps: seen.append(written()),
     ).curve
     assert [len(rows) for rows in seen] == [1, 2, 3]
     assert seen[-1] == list(curve)
-    assert {*curve[0]} == {"step", "stage", "loss", "lr", "images_per_second"}
+    assert {*curve[0]} == {"step", "loss", "lr", "images_per_second"}
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(clip: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:

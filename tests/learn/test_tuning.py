@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import blocks
-from ltgc_cli.learn.settings import Settings
 from ltgc_cli.learn.tuning import TUNE, AdaptFormer, LoraLinear, adapt, frozen_parts, merged, parts
 from ltgc_cli.providers.clip.open_clip import Loaded, load
 from ltgc_cli.providers.torch_setup import mend_torchvision
+from ltgc_cli.settings import Training
 
 BIASES = [f"{layer}.bias" for layer in ("ln_1", "ln_2", *LAYERS)]
 ADAPTFORMER = ["norm.weight", "norm.bias", "down.weight", "down.bias", "up.weight", "up.bias", "scale"]
@@ -57,7 +57,7 @@ def in_block(number: int, names: list[str]) -> set[str]:
 @pytest.mark.parametrize("tune", TUNE)
 def test_every_way_to_tune_starts_at_the_models_own_output(tune: Any, clip: Loaded) -> None:
     own = clip.model.visual(images())
-    adapted = adapt(clip.model.visual, Settings(tune=tune, rank=3)).eval()
+    adapted = adapt(clip.model.visual, Training(tune=tune, rank=3)).eval()
     assert torch.allclose(adapted(images()), own, atol=1e-6)
     moved(adapted)
     assert torch.equal(clip.model.visual(images()), own), "the model that came in was changed"
@@ -71,36 +71,36 @@ def test_lora_trains_two_matrices_beside_each_linear_layer_of_a_block(clip: Load
 
 @pytest.mark.parametrize(("where", "layers"), [("both", LAYERS), ("attention", LAYERS[:4]), ("mlp", LAYERS[4:])])
 def test_lora_is_put_on_attention_or_mlp_of_the_last_blocks(where: Any, layers: tuple[str, ...], clip: Loaded) -> None:
-    names = trainable(adapt(clip.model.visual, Settings(lora_on=where, tune_blocks=1)))
+    names = trainable(adapt(clip.model.visual, Training(lora_on=where, tune_blocks=1)))
     assert {name.split(".lora_")[0] for name in names} == in_block(1, list(layers))
 
 
 def test_bias_trains_every_bias_of_the_tuned_blocks_and_no_weight(clip: Loaded) -> None:
-    everywhere = adapt(clip.model.visual, Settings(tune="bias"))
+    everywhere = adapt(clip.model.visual, Training(tune="bias"))
     assert trainable(everywhere) == in_block(0, BIASES) | in_block(1, BIASES)
-    assert trainable(adapt(clip.model.visual, Settings(tune="bias", tune_blocks=1))) == in_block(1, BIASES)
+    assert trainable(adapt(clip.model.visual, Training(tune="bias", tune_blocks=1))) == in_block(1, BIASES)
 
 
 def test_adaptformer_trains_its_branch_alone(clip: Loaded) -> None:
     names = [f"adaptformer.{name}" for name in ADAPTFORMER]
-    assert trainable(adapt(clip.model.visual, Settings(tune="adaptformer"))) == in_block(0, names) | in_block(1, names)
-    assert trainable(adapt(clip.model.visual, Settings(tune="adaptformer", tune_blocks=1))) == in_block(1, names)
+    assert trainable(adapt(clip.model.visual, Training(tune="adaptformer"))) == in_block(0, names) | in_block(1, names)
+    assert trainable(adapt(clip.model.visual, Training(tune="adaptformer", tune_blocks=1))) == in_block(1, names)
 
 
 def test_full_trains_the_whole_tower_or_its_last_blocks(clip: Loaded) -> None:
-    tower = adapt(clip.model.visual, Settings(tune="full"))
+    tower = adapt(clip.model.visual, Training(tune="full"))
     assert trainable(tower) == {name for name, _ in tower.named_parameters()}
-    last = trainable(adapt(clip.model.visual, Settings(tune="full", tune_blocks=1)))
+    last = trainable(adapt(clip.model.visual, Training(tune="full", tune_blocks=1)))
     assert last == {name for name in trainable(tower) if name.startswith("transformer.resblocks.1.")}
 
 
 def test_head_trains_nothing_of_the_tower(clip: Loaded) -> None:
-    assert not trainable(adapt(clip.model.visual, Settings(tune="head")))
+    assert not trainable(adapt(clip.model.visual, Training(tune="head")))
 
 
 @pytest.mark.parametrize("tune", TUNE)
 def test_what_is_trained_is_float32_whatever_the_model_was_loaded_in(tune: Any) -> None:
-    adapted = adapt(vit().half(), Settings(tune=tune))
+    adapted = adapt(vit().half(), Training(tune=tune))
     assert {weight.dtype for weight in adapted.parameters()} == {torch.float32}
 
 
@@ -110,19 +110,19 @@ def test_any_tower_can_be_tuned_as_a_whole_or_not_at_all_and_nothing_between(tow
     mend_torchvision()
     visual = tower()
     if tune in ("full", "head"):
-        adapted = adapt(visual, Settings(tune=tune))
+        adapted = adapt(visual, Training(tune=tune))
         assert torch.equal(adapted(images()), visual(images()))
         assert len(trainable(adapted)) == (len(list(visual.parameters())) if tune == "full" else 0)
     else:
         with pytest.raises(InputError, match="has no plain transformer blocks"):
-            adapt(visual, Settings(tune=tune))
+            adapt(visual, Training(tune=tune))
     with pytest.raises(InputError, match="has no plain transformer blocks"):
-        adapt(visual, Settings(tune="full", tune_blocks=1))
+        adapt(visual, Training(tune="full", tune_blocks=1))
 
 
 def test_more_blocks_than_there_are_cannot_be_tuned(clip: Loaded) -> None:
     with pytest.raises(InputError, match="--tune-blocks 3: the CLIP model's vision tower has 2 blocks"):
-        adapt(clip.model.visual, Settings(tune_blocks=3))
+        adapt(clip.model.visual, Training(tune_blocks=3))
 
 
 def test_a_model_with_its_own_text_tower_class_is_adapted_too() -> None:
@@ -140,7 +140,7 @@ def test_first_weights_come_from_the_seed_and_leave_the_random_state_alone(tune:
     one, same, other = (
         next(
             weight
-            for name, weight in adapt(clip.model.visual, Settings(tune=tune, seed=seed)).named_parameters()
+            for name, weight in adapt(clip.model.visual, Training(tune=tune, seed=seed)).named_parameters()
             if "lora_A" in name or "down.weight" in name
         )
         for seed in (1, 1, 2)
@@ -198,7 +198,7 @@ def test_the_merged_tower_is_w_plus_scale_b_a_and_the_adapted_one_is_as_before(c
 
 @pytest.mark.parametrize("tune", ["bias", "full", "head"])
 def test_a_merged_tower_is_a_plain_one_with_the_same_output(tune: Any, clip: Loaded) -> None:
-    adapted = moved(adapt(clip.model.visual, Settings(tune=tune))).eval()
+    adapted = moved(adapt(clip.model.visual, Training(tune=tune))).eval()
     plain = merged(adapted)
     assert plain.state_dict().keys() == clip.model.visual.state_dict().keys()
     assert torch.allclose(plain(images()), adapted(images()), atol=1e-5)
@@ -206,7 +206,7 @@ def test_a_merged_tower_is_a_plain_one_with_the_same_output(tune: Any, clip: Loa
 
 def test_an_adaptformer_block_is_the_block_and_a_branch_beside_its_mlp(clip: Loaded) -> None:
     """The reference: open_clip's own block with its MLP left out, and all the rest by hand in float64."""
-    adapted = moved(adapt(clip.model.visual, Settings(tune="adaptformer", rank=3))).eval()
+    adapted = moved(adapt(clip.model.visual, Training(tune="adaptformer", rank=3))).eval()
     block, plain = blocks(adapted)[1], clip.model.visual.transformer.resblocks[1]
     x = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(3))
     middle = (x + plain.attention(plain.ln_1(x))).double()
@@ -225,7 +225,7 @@ def test_an_adaptformer_block_is_the_block_and_a_branch_beside_its_mlp(clip: Loa
 
 @pytest.mark.parametrize("tune", ["lora", "adaptformer"])
 def test_dropout_is_applied_in_training_and_only_there(tune: Any, clip: Loaded) -> None:
-    adapted = moved(adapt(clip.model.visual, Settings(tune=tune, dropout=0.5)))
+    adapted = moved(adapt(clip.model.visual, Training(tune=tune, dropout=0.5)))
     assert not torch.equal(adapted.train()(images()), adapted(images()))
     assert torch.equal(adapted.eval()(images()), adapted(images()))
 
@@ -237,7 +237,7 @@ def many(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def test_loras_input_is_dropped_and_what_remains_makes_up_for_it(clip: Loaded) -> None:
-    adapted = moved(adapt(clip.model.visual, Settings(dropout=0.25)))
+    adapted = moved(adapt(clip.model.visual, Training(dropout=0.25)))
     layer = adapted.get_submodule("transformer.resblocks.1.attn.out")
     x = torch.randn(1, 32, generator=torch.Generator().manual_seed(3))
     dropped = many(layer, x)
@@ -290,19 +290,19 @@ def test_parts_are_the_patches_each_block_and_the_pooling_or_the_whole() -> None
 @pytest.mark.parametrize(
     ("settings", "frozen"),
     [
-        (Settings(), 1),
-        (Settings(tune_blocks=1), 3),
-        (Settings(tune="adaptformer", tune_blocks=2), 2),
-        (Settings(tune="bias"), 1),
-        (Settings(tune="full", tune_blocks=3), 1),
-        (Settings(tune="full"), 0),
-        (Settings(tune="head"), 5),
+        (Training(), 1),
+        (Training(tune_blocks=1), 3),
+        (Training(tune="adaptformer", tune_blocks=2), 2),
+        (Training(tune="bias"), 1),
+        (Training(tune="full", tune_blocks=3), 1),
+        (Training(tune="full"), 0),
+        (Training(tune="head"), 5),
     ],
 )
-def test_the_parts_below_the_lowest_tuned_block_are_frozen(settings: Settings, frozen: int) -> None:
+def test_the_parts_below_the_lowest_tuned_block_are_frozen(settings: Training, frozen: int) -> None:
     assert frozen_parts(adapt(vit(), settings), settings) == frozen
 
 
 def test_a_tower_of_one_part_is_frozen_for_the_head_alone() -> None:
-    assert frozen_parts(resnet(), Settings(tune="head")) == 1
-    assert frozen_parts(resnet(), Settings(tune="full")) == 0
+    assert frozen_parts(resnet(), Training(tune="head")) == 1
+    assert frozen_parts(resnet(), Training(tune="full")) == 0

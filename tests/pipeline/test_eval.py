@@ -12,15 +12,18 @@ from trained import by_group, checkpoint, digits, hashes
 
 from ltgc_cli import records
 from ltgc_cli.cli import show as view
+from ltgc_cli.config import configure
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import Source
-from ltgc_cli.pipeline.evaluation.stage import evaluating
+from ltgc_cli.pipeline.evaluation.methods import distinct_names
+from ltgc_cli.pipeline.evaluation.stage import evaluate
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.stage import Streams, execute
+from ltgc_cli.pipeline.stage import execute
+from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.records import Class, Metric, Record
+from ltgc_cli.report.accuracy import GROUPS
 
 TABLE = [
-    Class(id=str(label), label=label, class_=name, count=count, tail=True, data="digits")
+    Class(id=str(label), label=label, class_=name, count=count, tail=True)
     for label, (name, count) in enumerate([("one", 300), ("two", 50), ("zero", 5)])
 ]
 """Not the folder's own counts: so a test sees which of them are used."""
@@ -40,10 +43,8 @@ def measured(session: Session, data: Path | str, given: list[Record], tmp_path: 
     """The records that eval writes behind those that it reads."""
     stream = tmp_path / "stream.jsonl"
     stream.write_text("".join(records.dump(row) + "\n" for row in given))
-    settings = {"split": "test", "clip": "embedded", "zero_shot": False} | options
-    result = execute(
-        evaluating(session, data=Source(str(data)), **settings), Streams(input=stream, silent=True), session
-    )
+    config = configure("eval", {"data": data, **options}, environment={})
+    result = execute(evaluate(session, config), Streams(input=stream, called=True), session)
     with result.artifact.open() as lines:
         return list(records.read(lines))[len(given) :]
 
@@ -90,7 +91,7 @@ def test_classes_without_counts_have_no_many_medium_and_few(session, data, tmp_p
     assert "the input has no training counts" in capsys.readouterr().err
 
 
-def test_classes_that_the_test_set_lacks_are_said_and_are_in_no_mean(session, data, tmp_path, capsys):
+def test_classes_that_the_test_set_lacks_are_named_and_are_in_no_mean(session, data, tmp_path, capsys):
     shutil.copytree(data, tmp_path / "digits")
     shutil.rmtree(tmp_path / "digits" / "test" / "one")
     whole = measured(session, data, [checkpoint(session, data)], tmp_path)
@@ -132,13 +133,11 @@ def test_runs_that_differ_by_their_seed_are_summed_up(session, data, tmp_path):
     assert (mean.runs, mean.low, mean.parents) == (3, None, tuple(run.id for run in runs))
 
 
-def test_checkpoints_of_one_name_are_told_apart_by_what_differs(session, data, tmp_path):
+def test_checkpoints_of_one_name_are_distinguished_by_what_differs(session, data, tmp_path):
     two = [checkpoint(session, data, lr=lr) for lr in (0.001, 0.01)]
     assert list(by_group(measured(session, data, two, tmp_path))) == ["LTGC (lr 0.001)", "LTGC (lr 0.01)"]
     same = [records.evolve(two[0], sha256=sha * 64, id=sha) for sha in "ab"]
-    from ltgc_cli.pipeline.evaluation.stage import named
-
-    assert [one.method for one in named(same)] == ["LTGC (aaaaaaaa)", "LTGC (bbbbbbbb)"]
+    assert [one.method for one in distinct_names(same)] == ["LTGC (aaaaaaaa)", "LTGC (bbbbbbbb)"]
 
 
 # ---- what must not be measured on
@@ -151,22 +150,22 @@ def test_training_images_are_no_test_set(session, data, tmp_path):
         measured(session, data / "train", [trained], tmp_path)
 
 
-def test_images_that_chose_a_checkpoint_are_said_to_flatter_it(session, data, tmp_path, capsys):
-    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), looked_at=hashes(data / "test"))
+def test_images_that_chose_a_checkpoint_flatter_it_and_a_notice_says_so(session, data, tmp_path, capsys):
+    trained = checkpoint(session, data, "chosen", images=hashes(data / "train"), val_images=hashes(data / "test"))
     measured(session, data, [trained], tmp_path)
-    assert "chose what was kept of chosen (--val-every, --gate)" in capsys.readouterr().err
+    assert "chose what was kept of chosen (--val-every)" in capsys.readouterr().err
 
 
 def test_files_that_are_no_image_are_all_named_before_anything_is_measured(session, data, tmp_path):
     shutil.copytree(data / "test", tmp_path / "test")
     for name in ("one", "two"):
         (tmp_path / "test" / name / "broken.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(InputError, match=r"one/broken\.png.*; .*two/broken\.png") as told:
+    with pytest.raises(InputError, match=r"one/broken\.png.*; .*two/broken\.png") as raised:
         measured(session, tmp_path / "test", [checkpoint(session, data)], tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_stream_without_a_checkpoint_is_said(session, data, tmp_path):
+def test_a_stream_without_a_checkpoint_is_refused(session, data, tmp_path):
     with pytest.raises(InputError, match="no checkpoint in its input; pipe mix-train into it, or use --zero-shot"):
         measured(session, data, [*TABLE], tmp_path)
 
@@ -191,7 +190,7 @@ def test_tau_is_not_chosen_on_the_images_that_are_measured(session, data, tmp_pa
         InputError, match=r"18 of 18 images \(.*\) are validation images too, and τ must not be chosen on"
     ):
         measured(session, data / "test", given, tmp_path, posthoc=True)
-    found = measured(session, data / "test", given, tmp_path, posthoc=True, val=Source(str(data / "val")))
+    found = measured(session, data / "test", given, tmp_path, posthoc=True, val=data / "val")
     assert len(by_group(found)) == 2
     (tmp_path / "split").mkdir()
     shutil.copytree(data / "test", tmp_path / "split" / "test")
@@ -204,17 +203,17 @@ def test_other_validation_images_are_another_measurement(session, data, tmp_path
     shutil.copytree(data, tmp_path / "digits")
 
     def flags(**options):
-        source = Source(str(tmp_path / "digits"))
-        return evaluating(session, data=source, split="test", clip="embedded", zero_shot=False, **options).flags
+        config = configure("eval", {"data": tmp_path / "digits", **options}, environment={})
+        return evaluate(session, config).settings
 
     before, plain = flags(posthoc=True), flags()
     next((tmp_path / "digits" / "val").rglob("*.png")).unlink()
     assert flags(posthoc=True) != before and flags() == plain
 
 
-def test_validation_images_that_nothing_looks_at_are_said(session, data, tmp_path):
+def test_validation_images_that_nothing_looks_at_are_refused(session, data, tmp_path):
     with pytest.raises(InputError, match="--val is what --posthoc chooses τ on; add --posthoc, or leave it out"):
-        measured(session, data, [checkpoint(session, data)], tmp_path, val=Source(str(data / "val")))
+        measured(session, data, [checkpoint(session, data)], tmp_path, val=data / "val")
 
 
 def test_test_time_ensembling_is_in_the_name_of_what_it_measured(session, data, tmp_path):
@@ -240,8 +239,8 @@ def test_a_person_sees_how_sure_the_numbers_are(capsys):
     def metric(name, group, value, **more):
         return Metric(name=name, group=group, value=value, method="LTGC", **more)
 
-    shared = [metric("class_mean", group, 80.0) for group in view.GROUPS]
-    one = [metric("accuracy", group, 80.0, low=76.0, high=83.0) for group in view.GROUPS]
+    shared = [metric("class_mean", group, 80.0) for group in GROUPS]
+    one = [metric("accuracy", group, 80.0, low=76.0, high=83.0) for group in GROUPS]
     rows = [*one, *shared, metric("macro_f1", "all", 79.25)]
     rows += [metric("confusion", "pair", 25.0, class_="seven", predicted="one", images=15)]
     rows += [metric("accuracy", "all", 81.0, spread=1.5, runs=3)]

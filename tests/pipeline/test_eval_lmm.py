@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,17 @@ from server import serving
 from trained import by_group, digits
 
 from ltgc_cli import records
-from ltgc_cli.learn.datasets import Source
-from ltgc_cli.pipeline.evaluation.stage import Direct, evaluating
-from ltgc_cli.pipeline.session import Asking, Session
-from ltgc_cli.pipeline.stage import Streams, execute
+from ltgc_cli.config import configure
+from ltgc_cli.learn.datasets import ClassInfo, Item
+from ltgc_cli.pipeline.evaluation.ask_directly import Reply, measured
+from ltgc_cli.pipeline.evaluation.methods import ClassTable
+from ltgc_cli.pipeline.evaluation.stage import evaluate
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.stage import ALONE, execute
+from ltgc_cli.pipeline.streams import Streams
+from ltgc_cli.ports import Answer, Usage
+from ltgc_cli.records import Class
+from ltgc_cli.stages.recognize import recognize, table
 
 KEY = {"OPENAI_API_KEY": "sk-proj-abcdefghijklmnopqrstuvwxyz123456"}
 
@@ -93,15 +101,39 @@ def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(forked, dat
 
 def test_the_embedded_model_chooses_as_zero_shot_clip_does(data, tmp_path):
     session = Session(tmp_path / "store")
-    plan = evaluating(
-        session,
-        data=Source(str(data)),
-        split="test",
-        clip="embedded",
-        zero_shot=True,
-        alone=True,
-        direct=Direct("embedded", Asking()),
-    )
-    with execute(plan, Streams(silent=True), session).artifact.open() as lines:
+    config = configure("eval", {"data": data, "zero_shot": True, "direct": "embedded"}, environment={})
+    stage = evaluate(session, config)._replace(source=ALONE)
+    with execute(stage, Streams(called=True), session).artifact.open() as lines:
         zero_shot, asked = by_group(list(records.read(lines))).values()
     assert zero_shot == asked
+
+
+def lines_run(classes: int) -> int:
+    """How many lines of Python run where as many images as classes are recognised and measured."""
+    names = [f"class number{label}" for label in range(classes)]
+    known = ClassTable(tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names)), None)
+    count = 0
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        asked = table([Class(label=label, class_=name, tail=False) for label, name in enumerate(names)])
+        replies = []
+        for label, name in enumerate(names):
+            answer = Answer(text=name, usage=Usage(prompt_tokens=1))
+            item = Item(label=label, name=f"{name}.png")
+            replies.append(Reply(item, recognize("ab", asked, ask=lambda _, answer=answer: answer, model="small")))
+        found = list(measured(replies, known, "small"))
+    finally:
+        sys.settrace(before)
+    assert len(found) == classes + 1
+    return count
+
+
+def test_ten_times_the_classes_are_ten_times_the_work():
+    assert 9 < lines_run(1000) / lines_run(100) < 11

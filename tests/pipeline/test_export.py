@@ -147,4 +147,4 @@ def test_a_folder_that_is_there_is_left_alone(forked, drawn, tmp_path):
 
 
 def test_export_has_help_with_an_example(forked):
-    assert "ltgc export -i filtered.jsonl --out drawn/" in forked("export", "--help").out
+    assert "ltgc export -i filtered.jsonl --out new/" in forked("export", "--help").out

@@ -7,15 +7,15 @@ import pytest
 from fakes import sha
 
 from ltgc_cli.pipeline import lineage as provenance
-from ltgc_cli.pipeline.manifest import Answers, Done
+from ltgc_cli.pipeline.manifest import Answers, Manifest
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.store import Store, key
 
 
-def note(folder: Path, stage: str, source: str, output: str, **more: Any) -> Done:
-    done = Done(stage=stage, flags=more.pop("flags", {}), input=source, kinds=more.pop("kinds", {}), output=output)
+def manifest(folder: Path, stage: str, source: str, output: str, **more: Any) -> Manifest:
+    done = Manifest(stage=stage, flags=more.pop("flags", {}), input=source, kinds=more.pop("kinds", {}), output=output)
     done = msgspec.structs.replace(done, **more)
     path = folder / "artifacts" / stage / f"{output}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,59 +23,59 @@ def note(folder: Path, stage: str, source: str, output: str, **more: Any) -> Don
     return done
 
 
-def test_the_way_back_goes_from_a_stream_to_the_run_that_made_the_classes(tmp_path: Path) -> None:
+def test_the_lineage_goes_from_a_stream_back_to_the_run_that_made_the_classes(tmp_path: Path) -> None:
     runs = [
-        note(tmp_path, "describe", "data", "a", kinds={"class": 10}),
-        note(tmp_path, "render", "a", "b"),
-        note(tmp_path, "filter", "b", "c"),
+        manifest(tmp_path, "describe", "data", "a", kinds={"class": 10}),
+        manifest(tmp_path, "render", "a", "b"),
+        manifest(tmp_path, "filter", "b", "c"),
     ]
-    note(tmp_path, "render", "elsewhere", "d")
-    assert provenance.road("c", tmp_path) == (tuple(runs), "")
+    manifest(tmp_path, "render", "elsewhere", "d")
+    assert provenance.trace("c", tmp_path) == (tuple(runs), "")
 
 
 def test_training_on_the_data_alone_is_a_beginning(tmp_path: Path) -> None:
-    note(tmp_path, "mix-train", ALONE, "a")
-    assert provenance.road("a", tmp_path).gap == ""
+    manifest(tmp_path, "mix-train", ALONE, "a")
+    assert provenance.trace("a", tmp_path).gap == ""
 
 
-def test_where_the_way_back_breaks_off_it_is_said(tmp_path: Path) -> None:
-    done = note(tmp_path, "eval", "three files put together", "a")
-    runs, gap = provenance.road("a", tmp_path)
+def test_where_the_lineage_breaks_off_it_says_so(tmp_path: Path) -> None:
+    done = manifest(tmp_path, "eval", "three files put together", "a")
+    runs, gap = provenance.trace("a", tmp_path)
     assert runs == (done,)
     assert gap.startswith("What eval read was written by no run in the store as it is")
 
 
 def test_a_stream_from_elsewhere_has_no_runs(tmp_path: Path) -> None:
-    runs, gap = provenance.road("a", tmp_path)
+    runs, gap = provenance.trace("a", tmp_path)
     assert runs == () and gap.startswith("No run in the store wrote this stream as it is")
 
 
-def test_a_stage_that_changed_nothing_is_on_the_way_too(tmp_path: Path) -> None:
-    first = note(tmp_path, "extend", "names", "a", kinds={"class": 1})
-    second = note(tmp_path, "reflect", "a", "a")
-    assert provenance.road("a", tmp_path) == ((first, second), "")
+def test_a_stage_that_changed_nothing_is_in_the_lineage_too(tmp_path: Path) -> None:
+    first = manifest(tmp_path, "extend", "names", "a", kinds={"class": 1})
+    second = manifest(tmp_path, "reflect", "a", "a")
+    assert provenance.trace("a", tmp_path) == ((first, second), "")
 
 
 def test_runs_that_undo_each_other_do_not_go_round_for_ever(tmp_path: Path) -> None:
-    note(tmp_path, "reflect", "b", "a")
-    note(tmp_path, "extend", "a", "b")
-    assert [done.stage for done in provenance.road("a", tmp_path).runs] == ["extend", "reflect"]
+    manifest(tmp_path, "reflect", "b", "a")
+    manifest(tmp_path, "extend", "a", "b")
+    assert [done.stage for done in provenance.trace("a", tmp_path).runs] == ["extend", "reflect"]
 
 
-def test_what_is_no_note_is_passed_over(tmp_path: Path) -> None:
-    done = note(tmp_path, "extend", "x", "a", kinds={"class": 1})
+def test_what_is_no_manifest_is_passed_over(tmp_path: Path) -> None:
+    done = manifest(tmp_path, "extend", "x", "a", kinds={"class": 1})
     (tmp_path / "artifacts" / "extend" / "broken.json").write_text("{")
     (tmp_path / "artifacts" / "extend" / "other.json").write_text('{"stage": 3}')
-    assert provenance.road("a", tmp_path).runs == (done,)
+    assert provenance.trace("a", tmp_path).runs == (done,)
 
 
 def test_a_run_is_shown_with_its_settings_as_text(tmp_path: Path) -> None:
-    done = note(
+    done = manifest(
         tmp_path, "mix-train", "a", "b",
         flags={"name": "LTGC", "lr": 0.003, "val": None, "data": "ab" * 32, "api": "http://me:secret99@host/v1"},
         kinds={"checkpoint": 1, "class": 2}, answers={"Match": Answers(asked=3, found=2)}, seconds=4.5,
     )  # fmt: skip
-    run = provenance.shown(done)
+    run = provenance.page_run(done)
     assert (run.stage, run.made, run.answers) == ("mix-train: LTGC", "1 checkpoint, 2 classes", {"Match": (3, 2, 0)})
     assert run.settings == {
         "name": "LTGC",
@@ -114,7 +114,7 @@ CRANE: list[Record] = [
     Image(label=0, class_="crane", sha256=sha("real"), origin="original"),
     Image(label=0, class_="crane", sha256=sha("not asked"), origin="original"),
     Image(label=0, class_="crane", sha256=sha("drawn"), origin="generated", score=0.8, scale="paper"),
-    Template(label=0, class_="crane", text="A photo of the class crane with long legs.", bar=0.7),
+    Template(label=0, class_="crane", text="A photo of the class crane with long legs.", threshold=0.7),
 ]
 
 
@@ -122,20 +122,20 @@ def test_real_images_get_the_scores_that_filter_asked_for(tmp_path: Path) -> Non
     store = Store(tmp_path)
     match = Match(model="clip", image=sha("real"), text="A photo of crane (wading bird) with long legs.")
     store.add(key(match), {"request": {}, "answer": 0.25})
-    done = Done(stage="filter", flags={"clip": "clip"}, input="", kinds={})
-    found = provenance.with_real_scores(CRANE, store, [done])
-    scores = [(row.score, row.scale) for row in found if isinstance(row, Image)]
-    assert scores == [(0.75, "paper"), (None, ""), (0.8, "paper")]
+    done = Manifest(stage="filter", flags={"clip": "clip"}, input="", kinds={})
+    assert provenance.real_scores(CRANE, store, [done]) == {0: [0.75]}
     store.close()
 
 
 def test_without_the_judges_name_no_score_is_looked_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert provenance.with_real_scores(CRANE, store, []) == CRANE
+    match = Match(model="", image=sha("real"), text="A photo of crane (wading bird) with long legs.")
+    store.add(key(match), {"request": {}, "answer": 0.25})
+    assert provenance.real_scores(CRANE, store, []) == {}
     store.close()
 
 
-def test_how_much_is_drawn_over_is_shown_once_by_the_flags_name() -> None:
+def test_the_strength_of_from_original_is_shown_once_by_the_flags_name() -> None:
     flags = {"t2i": "sd-turbo", "strength": 0.6, "from-original": 0.6}
-    settings = provenance.shown(Done(stage="render", flags=flags, input="a", kinds={})).settings
+    settings = provenance.page_run(Manifest(stage="render", flags=flags, input="a", kinds={})).settings
     assert settings == {"t2i": "sd-turbo", "from-original": "0.6"}

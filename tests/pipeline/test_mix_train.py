@@ -10,22 +10,22 @@ import time
 import pytest
 from forked import started
 
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.settings import Training
 
 FEW = ("--steps", 4, "--batch", 8)
 
 
 @pytest.fixture
-def drawn(inside, tmp_path):
-    """A file with what render leaves: descriptions and drawings (colour fields) of two tail classes of digits-lt."""
+def rendered(inside, tmp_path):
+    """A file with what render leaves: descriptions and generated images (colour fields) of two tail classes."""
     classes = "".join(
         f'{{"kind":"class","label":{label},"class":"{name}","tail":true,"sense":"written digit"}}\n'
         for label, name in ((3, "three"), (7, "seven"))
     )
     stream = inside("render", "--t2i", "blank", input=inside("extend", "-n", 3, input=classes).out)
     assert stream.out.count('"kind":"image"') == 6, stream.err
-    (tmp_path / "drawn.jsonl").write_text(stream.out)
-    return tmp_path / "drawn.jsonl"
+    (tmp_path / "rendered.jsonl").write_text(stream.out)
+    return tmp_path / "rendered.jsonl"
 
 
 def checkpoint(ran):
@@ -40,10 +40,10 @@ def folder(store, record):
 def test_every_setting_is_a_flag():
     from typer.main import get_command
 
-    from ltgc_cli.cli import app
+    from ltgc_cli.cli.app import app
 
     flags = {param.name for param in get_command(app).commands["mix-train"].params}
-    assert set(Settings.__struct_fields__) <= flags
+    assert set(Training.__struct_fields__) <= flags
 
 
 def test_the_record_says_what_was_really_set(inside, store):
@@ -74,10 +74,10 @@ def test_another_name_is_another_record_of_the_same_checkpoint(inside, store):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--lr", -1, "--gamma", -2), "gamma -2.0 must be 0 or more; lr -1.0 must be above 0"),
+        (("--lr", -1, "--gamma", -2), "--gamma -2.0: 0 or more is wanted; --lr -1.0: above 0 is wanted"),
         (("--fixed-crops", 2, "--mix", "mixup"), "fixed-crops keeps features of whole images"),
         (("--tune", "adaptformer", "--merge"), "--merge: AdaptFormer is a branch that open_clip has no place for"),
-        (("--val", "digits-lt"), "--val is looked at by --val-every N and --gate"),
+        (("--val", "digits-lt"), "--val is what --val-every N measures on"),
         (("--out", "."), ". is there already; name a new folder for --out"),
     ],
 )
@@ -86,7 +86,7 @@ def test_what_cannot_be_is_said_before_anything_is_read(inside, flags, said):
     assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1
 
 
-def test_a_stream_without_drawings_is_said_to_give_a_plain_fine_tune(inside):
+def test_a_stream_without_generated_images_is_said_to_give_a_plain_fine_tune(inside):
     line = '{"kind":"class","label":3,"class":"three","tail":true}\n'
     ran = inside("mix-train", "--data", "digits-lt", *FEW, input=line)
     assert "no generated images in the stream: a plain fine-tune" in ran.err
@@ -109,50 +109,44 @@ def test_validation_images_come_from_the_data_or_from_val(inside, store, tmp_pat
             for place in places:
                 (tmp_path / split / info.name / f"{place}.png").write_bytes(image_bytes(data, own[place % len(own)]))
     alone = inside(*flags, "--data", "train")
-    assert (
-        alone.code == 2 and "train has no validation images of its own: --val-every and --gate need --val" in alone.err
-    )
+    assert alone.code == 2 and "train has no validation images of its own: --val-every needs --val" in alone.err
     assert checkpoint(inside(*flags, "--data", "train", "--val", "val"))["settings"]["val_every"] == 2
 
 
-def test_drawings_their_scores_and_descriptions_reach_the_training(inside, drawn, store, tmp_path, monkeypatch):
-    """Descriptions as they are drawn: without "the class", which CLIP takes for a school class."""
+def test_generated_images_and_descriptions_reach_the_training(inside, rendered, store, monkeypatch):
+    """Descriptions as an image generator gets them: without "the class", which CLIP takes for a school class."""
     from ltgc_cli import records
-    from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.config import configure
     from ltgc_cli.pipeline.session import Session
     from ltgc_cli.pipeline.training import fit as training
-    from ltgc_cli.pipeline.training.stage import training as plan
+    from ltgc_cli.pipeline.training.stage import mix_train
 
-    lines = [json.loads(line) for line in drawn.read_text().splitlines()]
-    scored = [
-        row | {"score": 0.25} if row["kind"] == "image" and row["origin"] == "generated" else row for row in lines
-    ]
+    lines = [json.loads(line) for line in rendered.read_text().splitlines()]
     given = []
 
-    def fit(session, data, classes, drawings, clip, settings, folder, *, texts, **_):
-        given.append((drawings, texts))
+    def fit(session, data, inputs, settings, folder, **_):
+        given.append(inputs)
         return settings
 
     monkeypatch.setattr(training, "fit", fit)
     for init in ("name", "descriptions"):
-        settings = Settings(head_init=init, syn_by_score=True)
-        made = plan(
-            Session(store), data=Source("digits-lt"), clip="embedded", settings=settings, generated=True, name=""
-        )
-        list(made.run(records.read([json.dumps(row) for row in scored])))
-    (drawings, none), (_, texts) = given
-    assert none == {}
-    assert {image.score for image in drawings} == {0.25}
+        config = configure("mix-train", {"data": "digits-lt", "head_init": init}, environment={})
+        made = mix_train(Session(store), config)
+        list(made.run(records.read([json.dumps(row) for row in lines])))
+    by_name, by_text = given
+    texts = by_text.texts
+    assert by_name.texts == {}
+    assert [image.sha256 for image in by_name.generated] == [row["sha256"] for row in lines if row["kind"] == "image"]
     labels = {row["label"] for row in lines if row["kind"] == "description"}
     assert set(texts) == labels
     assert not any("the class" in text for own in texts.values() for text in own)
     assert all("written digit" in text for own in texts.values() for text in own), "with the class's sense"
 
 
-def test_a_mix_with_drawings_is_trained_and_cut_by_the_ratio(inside, drawn):
-    record = checkpoint(inside("mix-train", "--data", "digits-lt", *FEW, "--syn-ratio", 0.5, "-i", drawn))
-    assert record["method"] == "LTGC, syn-ratio 0.5"
-    assert record["settings"]["mix"] == "balancemix" and record["settings"]["syn_ratio"] == 0.5
+def test_a_mix_with_generated_images_is_trained(inside, rendered):
+    record = checkpoint(inside("mix-train", "--data", "digits-lt", *FEW, "--mix-prob", 0.5, "-i", rendered))
+    assert record["method"] == "LTGC, mix-prob 0.5"
+    assert record["settings"]["mix"] == "balancemix" and record["settings"]["mix_prob"] == 0.5
 
 
 def test_merge_adds_the_file_for_open_clip_and_out_is_a_copy(inside, store, tmp_path):
@@ -185,7 +179,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(inside, store, t
 
 
 def test_what_mix_train_trains_with_stands_in_its_own_table(inside, tmp_path):
-    """At the top, steps and batch are those of drawing."""
+    """At the top, steps and batch are those of render."""
     flags = ("mix-train", "--data", "digits-lt", "--no-generated")
     (tmp_path / "ltgc.toml").write_text("steps = 30\nbatch = 3\nseed = 5\n[mix-train]\nsteps = 2\nbatch = 8\n")
     settings = checkpoint(inside(*flags))["settings"]
@@ -214,7 +208,7 @@ def test_tensorboard_has_the_curve(inside, store):
     assert (loss.step, loss.value) == (4, pytest.approx(curve["loss"]))
 
 
-def test_wandb_stays_offline_and_is_told_the_curve_and_the_settings_alone(inside, store, tmp_path):
+def test_wandb_stays_offline_and_gets_the_curve_and_the_settings_alone(inside, store, tmp_path):
     pytest.importorskip("wandb")
     flags = ("mix-train", "--data", "digits-lt", "--no-generated", *FEW, "--log", "wandb", "--name", "mine")
     record = checkpoint(inside(*flags, OPENAI_API_KEY="sk-secret-1"))

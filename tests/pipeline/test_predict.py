@@ -11,9 +11,11 @@ from trained import checkpoint, digits
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checkpoints, datasets, evaluate
-from ltgc_cli.pipeline.evaluation import measure as measuring
-from ltgc_cli.pipeline.evaluation.predict import found, predictions
+from ltgc_cli.pipeline.evaluation.predict import clip_of, image_files, predict
 from ltgc_cli.pipeline.session import Session
+from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.settings import Predict
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 
 
 def test_the_likeliest_classes_come_first_with_the_probabilities_that_eval_measures(data, trained):
-    files = found([data / "test"])
-    rows = list(predictions(files, trained, None, None, top=2, tte=False))
-    clip = measuring.loaded_clip("embedded")
+    files = image_files([data / "test"])
+    rows = list(predict(files, Predict(checkpoint=trained, top=2)))
+    clip = open_clip.load("embedded", torch_setup.device())
     saved = checkpoints.load(trained, clip)
     samples = datasets.samples(datasets.open_data(str(data), "test"))
     logits = evaluate.predict(saved.classifier, clip, samples)
@@ -45,8 +47,8 @@ def test_the_likeliest_classes_come_first_with_the_probabilities_that_eval_measu
 
 
 def test_five_crops_are_averaged_here_too(data, trained):
-    files = found([data / "test"])[:3]
-    one, five = (list(predictions(files, trained, None, None, top=3, tte=tte)) for tte in (False, True))
+    files = image_files([data / "test"])[:3]
+    one, five = (list(predict(files, Predict(checkpoint=trained, top=3, tte=tte))) for tte in (False, True))
     assert one != five and [row["image"] for row in one] == [row["image"] for row in five]
 
 
@@ -55,7 +57,7 @@ def test_more_images_than_a_batch_stay_in_order(data, trained, tmp_path):
     for number in range(130):
         shutil.copy(image, tmp_path / f"{number:03}.png")
     (tmp_path / "064.png").write_bytes(b"no image")
-    rows = list(predictions(found([tmp_path]), trained, None, None, top=1, tte=False))
+    rows = list(predict(image_files([tmp_path]), Predict(checkpoint=trained, top=1)))
     assert [row["image"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(130)]
     assert [row["kind"] for row in rows].index("failure") == 64
 
@@ -64,15 +66,15 @@ def test_folders_give_their_images_sorted_and_each_file_once(tmp_path):
     for name in ("b/2.png", "b/1.JPG", "a.webp", ".hidden/3.png", "b/.4.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    files = found([tmp_path / "b" / "2.png", tmp_path, tmp_path / "notes.txt"])
+    files = image_files([tmp_path / "b" / "2.png", tmp_path, tmp_path / "notes.txt"])
     assert [str(file.relative_to(tmp_path)) for file in files] == ["b/2.png", "a.webp", "b/1.JPG", "notes.txt"]
 
 
-def test_a_path_that_is_not_there_and_a_folder_without_images_are_said_at_once(tmp_path):
+def test_a_path_that_is_not_there_and_a_folder_without_images_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="birds: no such file or folder"):
-        found([tmp_path, tmp_path / "birds"][1:])
+        image_files([tmp_path, tmp_path / "birds"][1:])
     with pytest.raises(InputError, match="no image in it"):
-        found([tmp_path])
+        image_files([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -85,15 +87,15 @@ def test_a_path_that_is_not_there_and_a_folder_without_images_are_said_at_once(t
 )
 def test_a_checkpoint_names_its_clip(tmp_path, identity, spec):
     (tmp_path / "done.json").write_text(json.dumps({"clip": identity, "files": {}}))
-    assert measuring.clip_of(tmp_path) == spec
+    assert clip_of(tmp_path) == spec
 
 
 def test_a_clip_that_lay_in_a_folder_must_be_named(tmp_path):
     (tmp_path / "done.json").write_text('{"clip": "clip@0123456789ab"}')
     with pytest.raises(InputError, match=r"lay in a folder \(clip@0123456789ab\); pass that as --clip local-dir:PATH"):
-        measuring.clip_of(tmp_path)
+        clip_of(tmp_path)
     with pytest.raises(InputError, match="no whole checkpoint is in it; name what mix-train --out wrote"):
-        measuring.clip_of(tmp_path / "nowhere")
+        clip_of(tmp_path / "nowhere")
 
 
 def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, tmp_path):

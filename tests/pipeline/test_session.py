@@ -9,11 +9,13 @@ import pytest
 from ltgc_cli import providers
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import BudgetError, InputError
-from ltgc_cli.pipeline.dry_run import DryRun, rows
-from ltgc_cli.pipeline.session import Asking, Limits, Session
+from ltgc_cli.pipeline import estimates
+from ltgc_cli.pipeline.dry_run import DrySession, rows
+from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.prices import Price
+from ltgc_cli.settings import Asking, Limits
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …")
 
@@ -40,7 +42,7 @@ def test_what_a_newer_price_list_knows_of_a_model_makes_nobody_pay_again(asked, 
 
 
 def test_flags_that_change_an_answer_are_in_the_question_and_images_alone_have_a_size(asked, tmp_path):
-    ask = Session(tmp_path).ask("openai/mine", "llm", Asking(max_tokens=900, image_size=256)).port
+    ask = Session(tmp_path).ask("openai/mine", "llm", Asking(max_tokens=900), image_size=256).port
     ask(QUESTION)
     ask(Question(model="m", task="describe", subject="crane", text="?", images=("ab",)))
     assert [question.max_tokens for question in asked] == [900, 900]
@@ -66,13 +68,28 @@ def test_one_price_where_two_are_wanted_is_refused(tmp_path):
         Session(tmp_path, limits=Limits(price="5")).ask("openai/mine", "llm", Asking())
 
 
-def test_a_rehearsal_counts_each_question_once_from_any_number_of_threads(tmp_path):
-    session = Session(tmp_path)
-    rehearsal = DryRun(session.store)
-    questions = [Question(model="m", task="extend", subject="crane", text=f"{n % 500}") for n in range(2000)]
+def test_a_dry_run_counts_each_question_once_from_any_number_of_threads_and_asks_none(asked, monkeypatch, tmp_path):
     usage = Usage(prompt_tokens=3, completion_tokens=2, dollars=0.25)
-    list(in_order(lambda question: rehearsal.ask(question, lambda _: usage), questions, workers=32))
-    assert rows(rehearsal.lines) == [("extend", "m", "0", "500", "1,500", "1,000", "125.00")]
-    assert len(rehearsal.questions) == 500
+    monkeypatch.setattr(estimates, "estimated", lambda question, price: usage)
+    session = DrySession(tmp_path)
+    ask = session.ask("gpt-4o", "llm", Asking()).port
+    questions = [Question(model="m", task="extend", subject="crane", text=f"{n % 500}") for n in range(2000)]
+    list(in_order(ask, questions, workers=32))
+    assert rows(session.sums) == [("extend", "m", "0", "500", "1,500", "1,000", "125.00")]
+    assert len(session.questions) == 500 and asked == []
     assert threading.active_count() < 64
-    assert not rehearsal.complete
+    assert not session.complete
+
+
+def test_a_dry_run_keeps_no_bytes_but_for_a_batch_which_shows_them(tmp_path):
+    for for_batch in (False, True):
+        session = DrySession(tmp_path, for_batch=for_batch)
+        sha256 = session.keep(b"an image")
+        assert session.store.object_path(sha256).exists() == for_batch
+
+
+def test_a_batch_is_planned_by_a_dry_run_that_really_asks_for_senses(asked, tmp_path):
+    ask = DrySession(tmp_path, for_batch=True).ask("gpt-4o", "lmm", Asking()).port
+    ask(Question(model="gpt-4o", task="sense", subject="crane", text="Which?"))
+    ask(QUESTION)
+    assert [question.task for question in asked] == ["sense"]

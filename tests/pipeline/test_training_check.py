@@ -44,7 +44,7 @@ def source(animals: Path) -> Source:
     return Source(str(animals / "a_train.txt"), classes=animals / "classes.csv")
 
 
-def drawn(session: Session, label: int, data: bytes = b"a drawing") -> Image:
+def generated(session: Session, label: int, data: bytes = b"an image") -> Image:
     return Image(id="i1", label=label, class_="?", sha256=session.keep(data), origin="generated")
 
 
@@ -56,7 +56,7 @@ CLASSES = [
 
 
 def test_counts_per_shot_are_said_and_the_hashes_of_the_training_images_come_back(session, animals, capsys):
-    hashes = before_training(session, source(animals), CLASSES, [drawn(session, 1), drawn(session, 2)]).train
+    hashes = before_training(session, source(animals), CLASSES, [generated(session, 1), generated(session, 2)]).train
     assert len(hashes) == 22
     assert hashes[0] == checks.content_hash((animals / "images" / "0.png").read_bytes())
     said = capsys.readouterr()
@@ -87,7 +87,7 @@ def test_everything_that_is_wrong_is_said_at_once_one_a_line(session, animals, c
     (animals / "images" / "22.png").write_text("no image")
     lost = Image(id="i2", label=1, class_="eel", sha256="0" * 64, origin="generated")
     with pytest.raises(InputError, match="^nothing was trained: the data has the problems above$"):
-        before_training(session, source(animals), CLASSES, [drawn(session, 0), drawn(session, 9), lost])
+        before_training(session, source(animals), CLASSES, [generated(session, 0), generated(session, 9), lost])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ltgc: ")]
     assert [line.removeprefix("ltgc: ") for line in lines] == [
         "labels 1 and 2 are called 'eel'; give each a name of its own in a class table (--classes), "
@@ -107,16 +107,16 @@ def test_one_problem_is_the_error_itself(session, animals):
 
 
 def test_a_generated_image_that_is_a_test_image_is_found(session, animals):
-    copy = drawn(session, 1, (animals / "images" / "23.png").read_bytes())
+    copy = generated(session, 1, (animals / "images" / "23.png").read_bytes())
     with pytest.raises(InputError, match=r"^the test image images/23\.png is the generated image i1$"):
         before_training(session, source(animals), CLASSES, [copy])
 
 
-def test_one_picture_under_two_labels_of_training_is_only_said(session, animals, capsys):
+def test_one_image_under_two_labels_of_training_is_only_said(session, animals, capsys):
     with (animals / "a_train.txt").open("a") as file:
         file.write("\nimages/5.png 1\nimages/5.png 0\n")
     assert len(before_training(session, source(animals), CLASSES, []).train) == 24
-    assert "one picture under two labels in training: 1 times: images/5.png (label 1) and images/5.png (label 0)" in (
+    assert "one image under two labels in training: 1 times: images/5.png (label 1) and images/5.png (label 0)" in (
         capsys.readouterr().err
     )
 

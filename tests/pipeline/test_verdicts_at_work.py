@@ -11,7 +11,7 @@ from ltgc_cli.pipeline import generate as plans
 from ltgc_cli.pipeline import stage as runner
 from ltgc_cli.pipeline.session import Asking, Session
 from ltgc_cli.prompts import PAPER
-from ltgc_cli.stages.settings import Judging, Style
+from ltgc_cli.settings import Judging, Style
 
 CLASSES = "".join(
     f'{{"kind":"class","label":{label},"class":"{name}","tail":true,"sense":"written digit"}}\n'
@@ -148,4 +148,4 @@ def test_plain_drawings_go_through_every_stage_untouched(inside, tmp_path):
     assert again.out == kept.out and "no new lines" in again.err
     more = inside("render", "--t2i", "blank", "--plain", 4, "-i", "filtered.jsonl")
     assert [row["origin"] for row in images(rows_of(more.out))].count("plain") == 8
-    assert "render: 2 images; 2 drawings asked" in more.err
+    assert "render: 2 images; 2 images asked" in more.err

@@ -15,6 +15,7 @@ import pytest
 
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers.llm import litellm
+from ltgc_cli.providers.opened import AskOptions
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.torch_setup import mend_torchvision, one_thread
 
@@ -144,8 +145,8 @@ def asking(monkeypatch: pytest.MonkeyPatch, time: Time) -> Callable[[Question], 
             routes = chat(lambda body: "hi", faults=in_turn(*turns or [None]))
             ask.seen = routes.seen
             with serving(routes) as address:
-                given = {"api_base": f"{address}/v1", "clock": time.clock, "sleep": time.sleep, **options}
-                return litellm.ask_port(spec, **{"objects": dict.__getitem__, **given})(question)
+                options = {"objects": dict.__getitem__, "api_base": f"{address}/v1", **options}
+                return litellm.ask_port(spec, AskOptions(**options), clock=time.clock, sleep=time.sleep)(question)
 
         return ask
 

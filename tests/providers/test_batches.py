@@ -18,7 +18,7 @@ from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers.llm import batch_files
 from ltgc_cli.providers.llm import batches as api
-from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
+from ltgc_cli.providers.llm.litellm import RESPONSE_FORMATS
 from ltgc_cli.store import key
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"
@@ -282,7 +282,7 @@ def test_a_run_killed_between_a_batch_and_its_note_finds_the_batch_by_its_file(a
 
 def test_a_run_killed_before_its_batch_was_made_sends_it(ask, monkeypatch):
     routes = batches(echo)
-    monkeypatch.setattr(api, "_made", lambda service, folder, note, name: (api._write(folder, note), killed()))
+    monkeypatch.setattr(api._Service, "made", lambda service, sent: (service.write(sent), killed()))
     with pytest.raises(Killed):
         ask(routes)
     monkeypatch.undo()
@@ -432,7 +432,7 @@ def test_a_file_that_is_no_note_is_an_input_error(ask, tmp_path):
     (tmp_path / "batches").mkdir()
     (tmp_path / "batches" / "a.json").write_text('{"keys": 1}')
 
-    with pytest.raises(InputError, match="a.json is no note of a batch .*; move it away"):
+    with pytest.raises(InputError, match="a.json is no file of a batch .*; move it away"):
         ask(batches(echo))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 from ltgc_cli.ports import ImageRequest
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import blank
 
 
@@ -10,11 +11,12 @@ def drawing(text: str = "A photo of a crane.", **options) -> ImageRequest:
     return ImageRequest(model="blank", text=text, **{"seed": 1, **options})
 
 
-def test_the_same_drawing_gives_the_same_bytes_and_any_other_others(keep):
+def test_the_same_request_gives_the_same_bytes_and_any_other_others(keep):
     drawings = [drawing(), drawing("A photo of a seal."), drawing(seed=2), drawing(attempt=1)]
-    pictures = blank.paint_port(keep)(drawings)
+    port = blank.open_port("", GenerateOptions(keep=keep)).port
+    pictures = port(drawings)
 
-    assert blank.paint_port(keep)(drawings) == pictures
+    assert port(drawings) == pictures
     assert len({picture.sha256 for picture in pictures}) == 4
 
 
@@ -37,6 +39,6 @@ def test_a_field_has_many_colours():
 def test_a_field_is_written_in_the_format_that_was_asked(keep, kept):
     from PIL import Image
 
-    (picture,) = blank.paint_port(keep)([drawing(format="webp")])
+    (picture,) = blank.open_port("", GenerateOptions(keep=keep)).port([drawing(format="webp")])
 
     assert picture.format == "webp" and Image.open(io.BytesIO(kept[picture.sha256])).format == "WEBP"

@@ -14,8 +14,9 @@ from PIL import Image
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import diffusers as t2i
-from ltgc_cli.providers.t2i import own_settings, pipelines
+from ltgc_cli.providers.t2i import model_settings, pipelines
 
 FOUR = [ImageRequest(model="t2i", text=f"A photo of {n} cranes.", seed=1000 + n) for n in range(4)]
 
@@ -47,7 +48,7 @@ def generate(t2i_folder, loaded, keep, heard, monkeypatch):
     monkeypatch.setattr(t2i, "load", lambda spec, **_: loaded)
 
     def generate(drawings, **options):
-        return t2i.paint_port("tiny", keep=keep, notice=heard.append, **options)(drawings)
+        return t2i.generate_port("tiny", GenerateOptions(keep=keep, notice=heard.append, **options))(drawings)
 
     return generate
 
@@ -77,14 +78,14 @@ def faked(generate, loaded, monkeypatch):
     """A function that puts a fake in the pipeline's place and returns the port."""
 
     def faked(fake: Fake):
-        own = loaded._replace(pipeline=fake, defaults=own_settings.Defaults(), scheduler=fake.scheduler)
+        own = loaded._replace(pipeline=fake, defaults=model_settings.Defaults(), scheduler=fake.scheduler)
         monkeypatch.setattr(t2i, "load", lambda spec, **_: own)
         return generate
 
     return faked
 
 
-def test_a_picture_is_a_png_of_the_models_own_size(generate, kept, pixels):
+def test_an_image_is_a_png_of_the_models_own_size(generate, kept, pixels):
     (picture,) = generate(FOUR[:1])
 
     assert kept[picture.sha256].startswith(b"\x89PNG\r\n\x1a\n") and picture.format == "png"
@@ -92,7 +93,7 @@ def test_a_picture_is_a_png_of_the_models_own_size(generate, kept, pixels):
     assert picture.usage.dollars == 0
 
 
-def test_a_picture_is_what_plain_diffusers_draws(generate, pixels, t2i_folder):
+def test_an_image_is_what_plain_diffusers_gives(generate, pixels, t2i_folder):
     import diffusers
     import torch
 
@@ -107,7 +108,7 @@ def test_a_picture_is_what_plain_diffusers_draws(generate, pixels, t2i_folder):
     assert (pixels(generate(FOUR[:1])[0]) == np.asarray(plain)).all()
 
 
-def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(generate, pixels):
+def test_images_come_in_the_order_of_the_requests_whatever_their_settings(generate, pixels):
     mixed = [replace(drawing, steps=2 + n % 2) for n, drawing in enumerate(FOUR)]
     together = generate(mixed)
     alone = [generate([drawing])[0] for drawing in mixed]
@@ -116,7 +117,7 @@ def test_pictures_come_in_the_order_of_the_drawings_whatever_their_settings(gene
         assert abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_drawings_are_drawn_together_when_they_share_every_setting_but_text_seed_and_format():
+def test_requests_are_generated_together_when_they_share_every_setting_but_text_seed_and_format():
     same = [FOUR[0], replace(FOUR[1], format="webp", attempt=3), replace(FOUR[2], model="other")]
     others = [
         {"width": 64},
@@ -143,23 +144,23 @@ def test_a_batch_that_fits_no_memory_is_halved_and_the_rest_goes_on_at_that_size
     assert fake.sizes == [8, 4, 2, 2, 2, 2, 2]
     assert [int(pixels(picture)[0, 0, 0]) for picture in pictures] == list(range(1, 11))
     assert heard[1:] == [
-        "tiny: out of memory with 8 pictures at once; going on with 4",
-        "tiny: out of memory with 4 pictures at once; going on with 2",
+        "tiny: out of memory with 8 images at once; going on with 4",
+        "tiny: out of memory with 4 images at once; going on with 2",
     ]
 
 
 def test_a_smaller_batch_is_kept_for_the_lists_that_follow(keep, faked):
     fake = Fake(holds=2)
     faked(fake)
-    port = t2i.paint_port("tiny", keep=keep, batch=4)
+    port = t2i.generate_port("tiny", GenerateOptions(keep=keep, batch=4))
     port(FOUR)
     port(FOUR)
 
     assert fake.sizes == [4, 2, 2, 2, 2]
 
 
-def test_a_single_picture_that_fits_no_memory_is_a_provider_error_with_advice(faked):
-    with pytest.raises(ProviderError, match="tiny: out of memory with a single picture; set a smaller --width"):
+def test_a_single_image_that_fits_no_memory_is_a_provider_error_with_advice(faked):
+    with pytest.raises(ProviderError, match="tiny: out of memory with a single image; set a smaller --width"):
         faked(Fake(holds=0))(FOUR)
 
 
@@ -185,19 +186,19 @@ def test_other_errors_are_not_taken_for_a_full_memory():
     assert not t2i.out_of_memory(ValueError("out of memory"))
 
 
-def test_the_pictures_of_a_finished_batch_are_kept_when_a_later_one_fails(faked, kept):
+def test_the_images_of_a_finished_batch_are_kept_when_a_later_one_fails(faked, kept):
     class Failing(Fake):
         def __call__(self, prompt, generator, **_):
             if len(self.sizes) == 1:
                 raise ValueError("no more")
             return super().__call__(prompt, generator)
 
-    with pytest.raises(ProviderError, match="tiny cannot draw 2 at once: no more; set --batch lower"):
+    with pytest.raises(ProviderError, match="tiny cannot generate 2 at once: no more; set --batch lower"):
         faked(Failing())(FOUR, batch=2)
     assert len(kept) == 2
 
 
-def test_one_list_is_written_while_another_is_drawn(keep, faked):
+def test_one_list_is_written_while_another_is_generated(keep, faked):
     import threading
 
     second_is_drawn = threading.Event()
@@ -213,7 +214,7 @@ def test_one_list_is_written_while_another_is_drawn(keep, faked):
         return keep(data)
 
     faked(Signalling())
-    port = t2i.paint_port("tiny", keep=slow_keep)
+    port = t2i.generate_port("tiny", GenerateOptions(keep=slow_keep))
     first = threading.Thread(target=port, args=[FOUR[:1]])
     first.start()
     (picture,) = port(FOUR[1:2])
@@ -222,29 +223,29 @@ def test_one_list_is_written_while_another_is_drawn(keep, faked):
     assert isinstance(picture, GeneratedImage)
 
 
-def test_a_picture_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
+def test_an_image_that_the_safety_checker_holds_back_is_refused_in_its_place(faked):
     pictures = faked(Fake(flags=True))(FOUR)
 
     assert [type(picture) for picture in pictures] == [GeneratedImage, GeneratedImage, Refused, GeneratedImage]
     assert "safety checker" in str(pictures[2])
 
 
-def test_a_picture_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
+def test_an_image_that_is_black_all_over_is_a_failure_that_says_what_helps(faked):
     pictures = faked(Fake(least=0))(FOUR)
 
     assert [type(picture) for picture in pictures] == [Refused, GeneratedImage, GeneratedImage, GeneratedImage]
     assert "nothing but black" in str(pictures[0]) and "--dtype" in str(pictures[0])
 
 
-def test_the_settings_in_use_are_told_once(keep, heard, generate):
-    port = t2i.paint_port("tiny", keep=keep, notice=heard.append)
+def test_the_settings_in_use_are_shown_once(keep, heard, generate):
+    port = t2i.generate_port("tiny", GenerateOptions(keep=keep, notice=heard.append))
     for _ in range(2):
         port(FOUR[:1])
 
     assert heard == ["tiny: 4 steps, guidance 2, 32x32, DDIMScheduler"]
 
 
-def test_nothing_is_drawn_when_one_of_the_settings_is_wrong(faked):
+def test_nothing_is_generated_when_one_of_the_settings_is_wrong(faked):
     fake = Fake()
     with pytest.raises(InputError, match="--negative: Fake takes no negative prompt; leave it out"):
         faked(fake)([*FOUR, replace(FOUR[0], negative="blurred")])
@@ -252,11 +253,11 @@ def test_nothing_is_drawn_when_one_of_the_settings_is_wrong(faked):
     assert fake.sizes == []
 
 
-def test_no_drawings_give_no_pictures_and_load_nothing(keep):
-    assert t2i.paint_port("no/model", keep=keep)([]) == []
+def test_no_requests_give_no_images_and_load_nothing(keep):
+    assert t2i.generate_port("no/model", GenerateOptions(keep=keep))([]) == []
 
 
-def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_drawn(generate, keep, kept, png):
+def test_an_original_that_is_no_image_is_refused_in_its_place_and_the_others_are_generated(generate, keep, kept, png):
     over = [
         replace(FOUR[0], original=keep(png((1, 2, 3))), strength=0.5),
         replace(FOUR[1], original=keep(b"no image"), strength=0.5),
@@ -291,12 +292,12 @@ def test_a_folder_that_is_no_model_is_a_provider_error(tmp_path):
         t2i.identity(str(tmp_path))
 
 
-def test_a_model_that_draws_no_pictures_from_text_is_an_input_error(t2i_folder, monkeypatch):
+def test_a_model_whose_images_come_from_no_text_is_an_input_error(t2i_folder, monkeypatch):
     class Classes(Fake):
         def __call__(self, class_labels, generator): ...
 
     monkeypatch.setattr(pipelines, "_pretrained", lambda where, dtype: SimpleNamespace(to=lambda device: Classes()))
-    with pytest.raises(InputError, match="tiny is a Classes, whose pictures come from no text and seed .* no prompt"):
+    with pytest.raises(InputError, match="tiny is a Classes, whose images come from no text and seed .* no prompt"):
         pipelines.load("tiny", device="cpu")
 
 
@@ -324,7 +325,7 @@ def test_the_identity_is_what_the_folder_holds_and_never_where_it_lies(tmp_path,
 
     assert t2i.identity(str(tmp_path / "model")) == name
     assert name.startswith("t2i@") and "/" not in name
-    (tmp_path / "model" / own_settings.DEFAULTS).write_text(json.dumps({"steps": 5}))
+    (tmp_path / "model" / model_settings.DEFAULTS).write_text(json.dumps({"steps": 5}))
     assert t2i.identity(str(tmp_path / "model")) != name
     assert t2i.identity("stabilityai/sd-turbo") == "stabilityai/sd-turbo"
 
@@ -357,7 +358,9 @@ def test_a_pickled_lora_and_a_folder_of_many_are_input_errors(tmp_path):
         t2i.identity("a/b", str(tmp_path / "c.bin"))
 
 
-def test_loading_and_drawing_are_quiet(t2i_folder, keep, capfd):
-    t2i.paint_port(str(t2i_folder), keep=keep, device="cpu")([ImageRequest(model="t2i", text="long " * 300, seed=1)])
+def test_loading_and_generating_are_quiet(t2i_folder, keep, capfd):
+    t2i.generate_port(str(t2i_folder), GenerateOptions(keep=keep, device="cpu"))(
+        [ImageRequest(model="t2i", text="long " * 300, seed=1)]
+    )
 
     assert capfd.readouterr() == ("", "")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import diffusers as t2i
 from ltgc_cli.providers.t2i import pipelines
 
@@ -38,7 +39,7 @@ def generate(keep, kept, monkeypatch):
 
     def generate(loaded, drawings, **options):
         monkeypatch.setattr(t2i, "load", lambda spec, **_: loaded)
-        return t2i.paint_port("tiny", keep=keep, objects=kept.__getitem__, **options)(drawings)
+        return t2i.generate_port("tiny", GenerateOptions(keep=keep, objects=kept.__getitem__, **options))(drawings)
 
     return generate
 
@@ -59,11 +60,11 @@ def apart(some, others) -> int:
     return max(abs(one - other).max() for one, other in zip(some, others, strict=True))
 
 
-def test_a_picture_has_the_size_that_was_asked_for(loaded, pixels):
+def test_an_image_has_the_size_that_was_asked_for(loaded, pixels):
     assert pixels(loaded, [ONE])[0].shape == (48, 32, 3)
 
 
-def test_drawn_alone_or_in_a_batch_pixels_agree_within_one_level(loaded, pixels):
+def test_generated_alone_or_in_a_batch_pixels_agree_within_one_level(loaded, pixels):
     together = pixels(loaded, FOUR, batch=4)
 
     assert apart(together, pixels(loaded, FOUR, batch=1)) <= 1
@@ -71,14 +72,14 @@ def test_drawn_alone_or_in_a_batch_pixels_agree_within_one_level(loaded, pixels)
     assert apart(together[:1], together[1:2]) > 1
 
 
-def test_the_seed_and_the_text_both_make_the_picture(loaded, pixels):
+def test_the_seed_and_the_text_both_make_the_image(loaded, pixels):
     one, seeded, worded = pixels(loaded, [ONE, replace(ONE, seed=7), replace(ONE, text="seals, 9 of them")])
 
     assert apart([one], [seeded]) > 1 and apart([one], [worded]) > 0
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
-def test_a_negative_prompt_changes_the_picture_and_not_those_beside_it(families, pixels, family):
+def test_a_negative_prompt_changes_the_image_and_not_those_beside_it(families, pixels, family):
     negative = replace(ONE, negative="blurred, 3 of them")
     plain, drawn, neighbour = pixels(families[family], [ONE, negative, FOUR[1]])
 
@@ -89,7 +90,7 @@ def test_a_negative_prompt_changes_the_picture_and_not_those_beside_it(families,
 def test_flux_takes_no_negative_prompt_and_schnell_no_guidance(families, generate):
     with pytest.raises(InputError, match="--negative: FluxPipeline takes no negative prompt; leave it out"):
         generate(families["flux"], [replace(ONE, negative="blurred")])
-    with pytest.raises(InputError, match=r"--guidance 3.5: this model draws without guidance; leave it out"):
+    with pytest.raises(InputError, match=r"--guidance 3.5: this model works without guidance; leave it out"):
         generate(families["flux"], [replace(ONE, guidance=3.5)])
 
 
@@ -100,7 +101,7 @@ def test_a_negative_prompt_without_guidance_is_an_input_error(families, generate
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 @pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler", "LCMScheduler"])
-def test_another_scheduler_draws_another_picture_and_the_next_has_the_models_own_again(families, pixels, family, name):
+def test_another_scheduler_gives_another_image_and_the_next_has_the_models_own_again(families, pixels, family, name):
     loaded = families[family]
     other = [replace(drawing, scheduler=name) for drawing in FOUR]
     own, swapped, after = pixels(loaded, [ONE]), pixels(loaded, other, batch=4), pixels(loaded, [ONE])
@@ -126,7 +127,7 @@ def test_over_an_original_the_strength_says_how_much_of_it_is_left(loaded, pixel
     assert apart([faint], [half]) > 0 and apart([half], [full]) > 0
 
 
-def test_another_original_gives_another_picture_and_a_batch_over_originals_is_as_each_alone(loaded, pixels, keep, png):
+def test_another_original_gives_another_image_and_a_batch_over_originals_is_as_each_alone(loaded, pixels, keep, png):
     originals = [keep(png((250, 20, 60))), keep(png((10, 200, 90)))]
     over = [replace(d, original=originals[n % 2], strength=0.5, steps=4) for n, d in enumerate(FOUR)]
     together = pixels(loaded, over, batch=4)
@@ -135,7 +136,7 @@ def test_another_original_gives_another_picture_and_a_batch_over_originals_is_as
     assert apart(together[:1], pixels(loaded, [replace(over[0], original=originals[1])])) > 0
 
 
-def test_an_original_is_cropped_to_the_drawings_shape_and_has_the_models_size_where_none_is_asked(families, keep, kept):
+def test_an_original_is_cropped_to_the_requests_shape_and_has_the_models_size_where_none_is_asked(families, keep, kept):
     wide = Image.new("RGB", (300, 100), (0, 0, 255))
     wide.paste((255, 0, 0), (100, 0, 200, 100))
     buffer = io.BytesIO()
@@ -160,7 +161,7 @@ def test_a_family_without_image_to_image_is_an_input_error(families, generate, k
         def __call__(self, prompt, generator): ...
 
     loaded = families["sd"]._replace(pipeline=Plain())
-    with pytest.raises(InputError, match="--from-original: Plain cannot draw over an image; leave it out"):
+    with pytest.raises(InputError, match="--from-original: Plain cannot start from an image; leave it out"):
         generate(loaded, [ImageRequest(model="m", text="a", seed=1, original=keep(png((1, 2, 3))))])
 
 
@@ -169,15 +170,15 @@ def test_strength_times_steps_must_leave_a_step(families, pixels, generate, keep
     turbo = families["sdxl"]._replace(defaults=replace(families["sdxl"].defaults, steps=1, guidance=0.0))
 
     assert pixels(turbo, [over])[0].shape == (32, 32, 3)  # the model's one step became five
-    with pytest.raises(InputError, match="--steps 4 with --from-original 0.2 draws nothing; set --steps 5 or more"):
+    with pytest.raises(InputError, match="--steps 4 with --from-original 0.2 leaves no step; set --steps 5 or more"):
         generate(turbo, [replace(over, steps=4)])
     with pytest.raises(InputError, match="must be above 0 and at most 1"):
         generate(turbo, [replace(over, strength=1.5)])
 
 
-def test_a_size_that_the_model_cannot_draw_is_an_input_error(families, generate):
+def test_a_size_that_the_model_cannot_make_is_an_input_error(families, generate):
     for family, multiple in (("sd", 2), ("sdxl", 2), ("flux", 4)):
-        with pytest.raises(InputError, match=f"--width 31: .*Pipeline draws multiples of {multiple}"):
+        with pytest.raises(InputError, match=f"--width 31: .*Pipeline generates multiples of {multiple}"):
             generate(families[family], [replace(ONE, width=31)])
 
 
@@ -194,7 +195,7 @@ def test_slices_save_memory_and_change_nothing_but_rounding(pixels, families, sd
     assert apart(pixels(families["sdxl"], FOUR), pixels(sliced, FOUR)) <= 1
 
 
-def test_what_is_compiled_is_what_draws_and_the_text_encoder_is_not(flux_folder, t2i_folder, monkeypatch):
+def test_what_is_compiled_is_what_generates_and_the_text_encoder_is_not(flux_folder, t2i_folder, monkeypatch):
     import torch
 
     compiled = []
@@ -211,7 +212,7 @@ def test_a_pipeline_without_a_network_of_its_own_cannot_be_compiled():
 
 
 @pytest.mark.slow
-def test_a_compiled_model_draws_the_same_pictures(families, t2i_folder, pixels):
+def test_a_compiled_model_gives_the_same_images(families, t2i_folder, pixels):
     compiled = t2i.load(str(t2i_folder), device="cpu", compile=True)
 
     assert apart(pixels(families["sd"], FOUR), pixels(compiled, FOUR)) <= 1
@@ -240,7 +241,7 @@ def lora(tmp_path_factory, t2i_folder):
     return lora
 
 
-def test_a_lora_changes_the_pictures_and_one_of_no_strength_does_not(families, t2i_folder, lora, pixels):
+def test_a_lora_changes_the_images_and_one_of_no_strength_does_not(families, t2i_folder, lora, pixels):
     strong = t2i.load(str(t2i_folder), device="cpu", lora=str(lora(1.0) / "pytorch_lora_weights.safetensors"))
     weak = t2i.load(str(t2i_folder), device="cpu", lora=str(lora(0.0)))
     base = pixels(families["sd"], [ONE])

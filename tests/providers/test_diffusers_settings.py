@@ -9,7 +9,7 @@ import pytest
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import ImageRequest
-from ltgc_cli.providers.t2i.own_settings import (
+from ltgc_cli.providers.t2i.model_settings import (
     DEFAULTS,
     Defaults,
     arguments,
@@ -88,7 +88,7 @@ def qwen():
         (sdxl({"_class_name": "LCMScheduler"}, time_cond_proj_dim=256), "", 4, 8.0),
     ],
 )
-def test_a_model_of_few_steps_is_drawn_with_its_own(fake, name, steps, guidance):
+def test_a_model_of_few_steps_generates_with_its_own(fake, name, steps, guidance):
     assert few_steps(fake, name) == Defaults(steps=steps, guidance=guidance)
 
 
@@ -103,7 +103,7 @@ def test_a_model_of_few_steps_is_drawn_with_its_own(fake, name, steps, guidance)
         (sd({"_class_name": "LCMScheduler"}, "LatentConsistencyModelPipeline"), "SimianLuo/LCM_Dreamshaper_v7"),
     ],
 )
-def test_any_other_model_is_drawn_with_its_pipelines_defaults(fake, name):
+def test_any_other_model_generates_with_its_pipelines_defaults(fake, name):
     assert few_steps(fake, name) == Defaults()
 
 
@@ -131,7 +131,7 @@ def test_defaults_that_are_none_are_an_input_error(tmp_path):
         defaults(sd(), "", tmp_path)
 
 
-def test_the_drawing_decides_over_the_model_and_the_model_over_the_pipeline():
+def test_the_request_decides_over_the_model_and_the_model_over_the_pipeline():
     own = Defaults(steps=4, guidance=2.0)
 
     assert arguments(sd(), drawing(steps=7, width=64), own) == {
@@ -159,7 +159,7 @@ def test_a_setting_that_the_pipeline_does_not_take_is_an_input_error(setting, sa
 
 
 def test_a_negative_prompt_needs_guidance_asked_for_or_the_models_own():
-    with pytest.raises(InputError, match="--negative does nothing at guidance 0, where this model draws"):
+    with pytest.raises(InputError, match="--negative does nothing at guidance 0, which this model uses"):
         arguments(sd(), drawing(negative="blurred"), Defaults(guidance=0.0))
 
     assert arguments(sd(), drawing(negative="blurred"), Defaults()) == {}
@@ -176,7 +176,7 @@ def test_where_true_guidance_is_what_guides_it_is_what_guidance_means_and_it_nee
     assert arguments(qwen(), drawing(guidance=3.0, negative="blurred"), Defaults()) == {"true_cfg_scale": 3.0}
 
 
-def test_a_size_is_the_drawings_else_the_models():
+def test_a_size_is_the_requests_else_the_models():
     assert size(sd(), drawing(), Defaults()) == (512, 512)
     assert size(sd(sample_size=[32, 96]), drawing(), Defaults()) == (768, 256)
     assert size(sd(), drawing(width=64), Defaults(height=128)) == (64, 128)

@@ -13,6 +13,7 @@ from server import serving
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
 from ltgc_cli.providers import open_generate
+from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import image_api
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"
@@ -59,14 +60,15 @@ def generate(server: Server, slept: list[float], keep: Callable[[bytes], str]) -
 
     def generate(*replies: Reply, spec: str = "gpt-image-1", drawing: ImageRequest = DRAWING, **options: Any) -> Any:
         server.replies[:] = replies
-        options = {"api_base": f"{server.address}/v1", "keep": keep, "sleep": slept.append, **options}
-        (picture,) = image_api.paint_port(spec, **options)([drawing])
+        how = {name: options.pop(name) for name in ("tries", "timeout") if name in options}
+        options = GenerateOptions(**{"api_base": f"{server.address}/v1", "keep": keep, **options})
+        (picture,) = image_api.generate_port(spec, options, sleep=slept.append, **how)([drawing])
         return picture
 
     return generate
 
 
-def test_a_picture_in_base64_is_kept_as_it_came_with_what_it_cost(generate, server, kept, png):
+def test_an_image_in_base64_is_kept_as_it_came_with_what_it_cost(generate, server, kept, png):
     picture = generate(drawn(png((1, 2, 3)), tokens=(10, 4160)))
 
     assert kept[picture.sha256] == png((1, 2, 3)) and picture.format == "png"
@@ -76,14 +78,14 @@ def test_a_picture_in_base64_is_kept_as_it_came_with_what_it_cost(generate, serv
     assert server.routes.keys == [f"Bearer {KEY}"]
 
 
-def test_a_picture_under_an_address_is_fetched(generate, server, kept, png):
+def test_an_image_under_an_address_is_fetched(generate, server, kept, png):
     server.routes.files["a.png"] = [Reply(200, png((1, 2, 3)))]
     picture = generate(linked(f"{server.address}/files/a.png?sig=secret"), spec="dall-e-3")
 
     assert kept[picture.sha256] == png((1, 2, 3))
 
 
-def test_an_address_that_is_busy_is_read_again_and_nothing_is_drawn_twice(generate, server, png, slept):
+def test_an_address_that_is_busy_is_read_again_and_nothing_is_generated_twice(generate, server, png, slept):
     server.routes.files["a.png"] = [Reply(503, b""), Reply(429, b""), Reply(200, png((1, 2, 3)))]
     picture = generate(linked(f"{server.address}/files/a.png"), spec="dall-e-3")
 
@@ -102,7 +104,7 @@ def test_an_address_that_is_busy_is_read_again_and_nothing_is_drawn_twice(genera
         ("http://127.0.0.1:9/a.png?sig=secret", "did not answer in 2 tries"),
     ],
 )
-def test_an_address_that_gives_no_picture_is_refused(generate, server, monkeypatch, url, reason):
+def test_an_address_that_gives_no_image_is_refused(generate, server, monkeypatch, url, reason):
     monkeypatch.setattr(image_api, "_MOST_BYTES", 1000)
     server.routes.files |= {"large": [Reply(200, b"\0" * 2000)], "text": [Reply(200, b"<html>")]}
     refused = generate(linked(url.format(server.address)), tries=2)
@@ -127,14 +129,14 @@ def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_wer
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(200, {"created": 1, "data": []}), "the answer holds no picture"),
+        (Reply(200, {"created": 1, "data": []}), "the answer holds no image"),
         (Reply(200, {"created": 1, "data": [{"b64_json": "%%%"}]}), "cannot be read|no base64"),
         (drawn(b"\x89PNG\r\n\x1a\n cut"), "cannot be read"),
         (fails(400, "Your request was rejected by the safety system", "moderation_blocked"), "rejected by the safety"),
         (fails(400, "blocked by our content filters", "content_policy_violation"), "content filters"),
     ],
 )
-def test_a_picture_that_is_refused_or_broken_is_refused_alone_and_not_repeated(generate, server, kept, reply, reason):
+def test_an_image_that_is_refused_or_broken_is_refused_alone_and_not_repeated(generate, server, kept, reply, reason):
     refused = generate(reply)
 
     assert isinstance(refused, Refused) and len(server.routes.seen) == 1 and kept == {}
@@ -149,7 +151,7 @@ def test_a_busy_or_broken_server_is_asked_again_by_us_alone(generate, server, sl
     assert 7 <= slept[0] <= 8 and len(slept) == 3
 
 
-def test_an_account_of_a_few_pictures_a_minute_is_waited_for(generate, server, slept, png):
+def test_an_account_of_a_few_images_a_minute_is_waited_for(generate, server, slept, png):
     picture = generate(*[fails(429, Retry_After="12")] * 20, fails(500), drawn(png((1, 2, 3))), tries=2)
 
     assert isinstance(picture, GeneratedImage) and len(slept) == 21
@@ -171,17 +173,17 @@ def test_an_api_that_cannot_be_used_is_a_provider_error_at_once(generate, server
     assert slept == [] and len(server.routes.seen) == 1 and KEY not in str(raised.value)
 
 
-def test_a_size_that_the_api_does_not_draw_ends_the_run_and_says_what_it_draws(generate, server):
+def test_a_size_that_the_api_does_not_take_ends_the_run_and_says_which_it_takes(generate, server):
     drawing = ImageRequest(model="m", text="A crane.", seed=1, width=512)
     sizes = "Invalid value: '512x512'. Supported values are: '1024x1024', '1024x1536', '1536x1024', and 'auto'."
-    with pytest.raises(InputError, match="draws no 512x512 .--width, --height.: .*'1024x1536'"):
+    with pytest.raises(InputError, match="takes no size 512x512 .--width, --height.: .*'1024x1536'"):
         generate(fails(400, sizes, "invalid_value", param="size"), drawing=drawing)
     assert server.routes.seen[0]["size"] == "512x512"
 
 
-def test_what_was_drawn_before_the_api_failed_is_returned_and_the_next_call_raises(server, png, keep):
+def test_what_was_generated_before_the_api_failed_is_returned_and_the_next_call_raises(server, png, keep):
     server.replies[:] = [drawn(png((1, 2, 3))), fails(401, "no", "invalid_api_key")]
-    port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{server.address}/v1", batch=1)
+    port = image_api.generate_port("gpt-image-1", GenerateOptions(keep=keep, api_base=f"{server.address}/v1", batch=1))
 
     first, *rest = port([DRAWING] * 3)
     assert isinstance(first, GeneratedImage) and all("set OPENAI_API_KEY" in str(refused) for refused in rest)
@@ -209,10 +211,10 @@ def test_a_setting_that_an_api_does_not_take_is_an_input_error_before_anything_i
     assert server.routes.seen == []
 
 
-def test_pictures_are_drawn_at_once_and_come_in_order(server, kept, keep, png):
+def test_images_are_generated_at_once_and_come_in_order(server, kept, keep, png):
     colours = {f"A crane {n}.": png((n, 0, 0)) for n in range(20)}
     with serving(images(lambda body: drawn(colours[body["prompt"]]))) as address:
-        port = image_api.paint_port("gpt-image-1", keep=keep, api_base=f"{address}/v1")
+        port = image_api.generate_port("gpt-image-1", GenerateOptions(keep=keep, api_base=f"{address}/v1"))
         pictures = port([ImageRequest(model="m", text=text, seed=1) for text in colours])
 
     assert [kept[picture.sha256] for picture in pictures] == list(colours.values())
@@ -236,7 +238,7 @@ def test_azure_is_asked_at_its_own_address(generate, server, monkeypatch, png):
         ("paintbrush", "litellm knows no such model; write litellm:gpt-image-1"),
     ],
 )
-def test_what_is_missing_is_said_at_once(generate, slept, monkeypatch, spec, message):
+def test_what_is_missing_is_an_error_at_once(generate, slept, monkeypatch, spec, message):
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ProviderError, match=message) as raised:
@@ -244,7 +246,7 @@ def test_what_is_missing_is_said_at_once(generate, slept, monkeypatch, spec, mes
     assert slept == [] and "Traceback" not in str(raised.value)
 
 
-def test_a_price_that_nobody_lists_is_unknown_and_a_listed_one_is_per_picture(generate, png):
+def test_a_price_that_nobody_lists_is_unknown_and_a_listed_one_is_per_image(generate, png):
     assert generate(drawn(png((1, 2, 3))), spec="openai/my-own").usage == Usage()
     listed = generate(drawn(png((1, 2, 3))), spec="xai/grok-imagine-image")
     assert listed.usage == Usage(dollars=0.02)
@@ -254,7 +256,7 @@ def test_a_price_that_the_user_gives_holds(generate, png):
     assert generate(drawn(png((1, 2, 3))), spec="openai/my-own", price="0.04").usage == Usage(dollars=0.04)
 
 
-def test_a_picture_that_was_drawn_and_cannot_be_had_is_paid_for(generate):
+def test_an_image_that_was_generated_and_cannot_be_had_is_paid_for(generate):
     refused = generate(drawn(b"no picture"), spec="openai/my-own", price="0.04")
     assert isinstance(refused, Refused) and refused.usage == Usage(dollars=0.04)
 

@@ -17,6 +17,7 @@ from ltgc_cli.ports import Comparison, Match, NearestClass
 from ltgc_cli.providers.clip import judge
 from ltgc_cli.providers.clip import open_clip as clip
 from ltgc_cli.providers.images import decode
+from ltgc_cli.providers.opened import ClipOptions
 
 NAMES = [f"{n:064x}" for n in range(8)]
 
@@ -37,11 +38,17 @@ def score(clip_folder, images):
 
 def port(folder: Path, images: dict[str, bytes]):
     """A port that has seen nothing: ports of the same objects share what they have seen."""
-    return judge.score_port(f"local-dir:{folder}", objects=dict(images).__getitem__, device="cpu")
+    return score_port(folder, dict(images))
+
+
+def score_port(folder: Path, images: dict[str, bytes], **options):
+    options = ClipOptions(objects=images.__getitem__, device="cpu", **options)
+    return judge.open_score(f"local-dir:{folder}", options).port
 
 
 def compare_port(folder: Path, images: dict[str, bytes], **options):
-    return judge.compare_port(f"local-dir:{folder}", objects=images.__getitem__, device="cpu", **options)
+    options = ClipOptions(objects=images.__getitem__, device="cpu", **options)
+    return judge.open_compare(f"local-dir:{folder}", options).port
 
 
 def test_a_score_is_the_cosine_that_plain_open_clip_gives(clip_folder, images, score):
@@ -100,7 +107,7 @@ def test_each_image_and_text_is_computed_once(clip_folder, images, computed):
 @pytest.mark.parametrize(("batch", "sizes"), [(3, [3, 3, 2]), (8, [8]), (100, [8])])
 def test_no_batch_is_larger_than_wanted(clip_folder, images, computed, batch, sizes):
     kept = dict(images)
-    score = judge.score_port(f"local-dir:{clip_folder}", objects=kept.__getitem__, device="cpu", batch=batch)
+    score = score_port(clip_folder, kept, batch=batch)
     score([match(image) for image in NAMES])
 
     assert computed["encode_image"] == sizes
@@ -238,7 +245,7 @@ def test_the_texts_of_a_list_are_computed_once(clip_folder, images, computed):
 
 def test_score_and_compare_share_the_model_and_what_it_has_seen(clip_folder, images, computed):
     kept = dict(images)
-    score = judge.score_port(f"local-dir:{clip_folder}", objects=kept.__getitem__, device="cpu")
+    score = score_port(clip_folder, kept)
     compare = compare_port(clip_folder, kept)
     score([match(image) for image in NAMES])
     compare([rival(image, TEXTS[0], listed(kept)) for image in NAMES])

@@ -18,7 +18,8 @@ from server import serving
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Question, Usage
 from ltgc_cli.providers.llm import litellm as port
-from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
+from ltgc_cli.providers.llm.litellm import RESPONSE_FORMATS
+from ltgc_cli.providers.opened import AskOptions
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"
 QUESTION = Question(
@@ -115,7 +116,7 @@ def test_a_server_that_rejects_the_schema_is_asked_without_it_this_time_and_from
     question = msgspec.structs.replace(QUESTION, schema="numbers")
     routes = chat(lambda body: FAULTS["no schema"] if "response_format" in body else "none")
     with serving(routes) as address:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1")
+        ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1"))
         answers = [ask(question).text for _ in range(3)]
 
     assert answers == ["none"] * 3
@@ -132,7 +133,7 @@ def test_other_parameters_that_a_server_rejects_are_left_out_as_well(asking):
 
     routes = chat(answer)
     with serving(routes) as address:
-        port.ask_port("openai/new", objects=dict.__getitem__, api_base=f"{address}/v1")(QUESTION)
+        port.ask_port("openai/new", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1"))(QUESTION)
 
     assert routes.seen[-1].body["max_completion_tokens"] == 9 and len(routes.seen) == 3
 
@@ -140,7 +141,7 @@ def test_other_parameters_that_a_server_rejects_are_left_out_as_well(asking):
 def test_as_many_questions_are_under_way_at_once_as_are_wanted_and_no_more(asking):
     routes = chat(lambda body: body["messages"][0]["content"], latency=0.2)
     with serving(routes) as address, ThreadPoolExecutor(64) as pool:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", concurrency=24)
+        ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1", concurrency=24))
         questions = [msgspec.structs.replace(QUESTION, text=str(n)) for n in range(96)]
         answers = list(pool.map(ask, questions))
 
@@ -157,7 +158,8 @@ def test_no_name_is_an_input_error(spec):
 def run(code: str, address: str, **options) -> subprocess.Popen:
     start = (
         "import os, sys; from ltgc_cli.ports import Question; from ltgc_cli.providers.llm import background, litellm\n"
-        f"ask = litellm.ask_port('gpt-4o', objects=dict.__getitem__, api_base='{address}/v1')\n"
+        "from ltgc_cli.providers.opened import AskOptions\n"
+        f"ask = litellm.ask_port('gpt-4o', AskOptions(objects=dict.__getitem__, api_base='{address}/v1'))\n"
         "question = Question(model='m', task='extend', subject='crane', text='…')\n"
     )
     command = [sys.executable, "-c", start + code]
@@ -217,7 +219,7 @@ input()
 def test_threads_that_ask_first_together_open_the_port_once(asking):
     routes = chat(lambda body: "hi", latency=0.1)
     with serving(routes) as address:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", concurrency=2)
+        ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1", concurrency=2))
         threads = [threading.Thread(target=ask, args=(QUESTION,)) for _ in range(8)]
         for thread in threads:
             thread.start()

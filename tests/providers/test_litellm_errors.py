@@ -14,9 +14,10 @@ from server import serving
 
 from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.ports import Question, Usage
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers import api_errors, secrets
+from ltgc_cli.providers.api_errors import TransientError
 from ltgc_cli.providers.llm import litellm as port
-from ltgc_cli.providers.llm.faults import Passing
+from ltgc_cli.providers.opened import AskOptions
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …", temperature=0.7)
@@ -65,7 +66,7 @@ def test_a_server_that_has_answered_before_gets_more_time(asking, time):
     routes = chat(lambda body: "hi", faults=lambda times, body: "500" if "later" in str(body) else None)
     with serving(routes) as address:
         ask = port.ask_port(
-            "gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", clock=time.clock, sleep=time.sleep
+            "gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1"), clock=time.clock, sleep=time.sleep
         )
         ask(QUESTION)
         with pytest.raises(ProviderError, match="did not answer in 8 tries"):
@@ -91,7 +92,7 @@ def test_a_question_that_fails_while_others_are_answered_fails_alone(asking, in_
     routes = chat(lambda body: "hi", faults=lambda times, body: "500" if "poison" in str(body) else None, latency=0.02)
 
     with serving(routes) as address, ThreadPoolExecutor(4) as pool:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", **in_a_hurry)
+        ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1"), **in_a_hurry)
         failing = pool.submit(ask, msgspec.structs.replace(QUESTION, text="poison"))
         while not failing.done():
             assert ask(QUESTION).text == "hi"
@@ -146,7 +147,7 @@ def test_what_waiting_does_not_mend_is_a_provider_error_at_once(ask, time, fault
 def test_once_the_key_is_refused_no_question_from_before_is_asked_again(asking):
     routes = chat(lambda body: "hi", faults=lambda times, body: "hang" if "before" in str(body) else "wrong key")
     with serving(routes) as address, ThreadPoolExecutor(1) as pool:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", timeout=2)
+        ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1", timeout=2))
         before = pool.submit(ask, msgspec.structs.replace(QUESTION, text="before"))
         while not routes.seen:
             pass
@@ -163,7 +164,7 @@ def test_once_the_key_is_refused_no_question_from_before_is_asked_again(asking):
 def test_what_is_missing_here_is_no_lost_connection_though_litellm_says_so(missing):
     litellm = port.imported()
     error = litellm.APIConnectionError(message=missing, llm_provider="some", model="model")
-    meant = faults.meaning(litellm, error, "some/model")
+    meant = api_errors.translated(litellm, error, "some/model")
 
     said = missing.partition("\n")[0]
     assert isinstance(meant, ProviderError)
@@ -174,9 +175,9 @@ def test_errors_hold_no_memory_addresses():
     litellm = port.imported()
     said = "Cannot connect to host localhost:11434 ssl:<ssl.SSLContext object at 0x7f807cdb39b0> [Connect call failed]"
     error = litellm.APIConnectionError(message=f"OllamaException - {said}", llm_provider="ollama", model="llama")
-    meant = faults.meaning(litellm, error, "ollama/llama")
+    meant = api_errors.translated(litellm, error, "ollama/llama")
 
-    assert isinstance(meant, Passing) and meant.kind == "broken"
+    assert isinstance(meant, TransientError) and meant.kind == "broken"
     assert meant.why == "Cannot connect to host localhost:11434 [Connect call failed]"
 
 
@@ -185,7 +186,7 @@ def test_a_key_with_two_names_is_named_with_or(monkeypatch):
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     error = litellm.AuthenticationError(message="no", llm_provider="gemini", model="gemini-2.5-flash")
-    assert str(faults.meaning(litellm, error, "gemini/gemini-2.5-flash")).endswith(
+    assert str(api_errors.translated(litellm, error, "gemini/gemini-2.5-flash")).endswith(
         "; set GOOGLE_API_KEY or GEMINI_API_KEY"
     )
 
@@ -281,7 +282,7 @@ def test_a_question_that_is_too_long_is_said_so_however_the_server_puts_it(ask, 
 )
 def test_no_secret_is_left_in_a_text(monkeypatch, secret):
     monkeypatch.setenv("MY_SERVICE_TOKEN", "a value of the environment")
-    text = port.scrubbed(f"key {secret}, Bearer {secret} at https://me:{secret}@host/?key={secret}&model=gpt-4o")
+    text = secrets.scrubbed(f"key {secret}, Bearer {secret} at https://me:{secret}@host/?key={secret}&model=gpt-4o")
 
     assert secret not in text and "gpt-4o" in text
 
@@ -294,7 +295,7 @@ def test_no_secret_is_left_in_a_text(monkeypatch, secret):
     ],
 )
 def test_of_a_server_s_address_neither_password_nor_query_is_shown(server, said):
-    assert faults.shown(server) == said
+    assert secrets.shown(server) == said
     assert port.identity("openai/m", server) == f"openai/m@{said.partition('://')[2]}"
 
 
@@ -310,27 +311,27 @@ def test_of_a_server_s_address_neither_password_nor_query_is_shown(server, said)
     ],
 )
 def test_an_address_that_is_not_clearly_one_is_refused_and_shown_only_where_it_can_hold_no_secret(server, said):
-    assert faults.shown(server) == said
+    assert secrets.shown(server) == said
     with pytest.raises(InputError, match=f"--api-base {re.escape(said)}: no address of a server"):
         port.identity("openai/m", server)
 
 
 @pytest.mark.parametrize("server", ["https://me:p@ss/w:rd@host", "https://host/v1?token=p@ss&api-key=w:rd&sig=p@ss"])
 def test_no_address_in_a_text_gives_a_secret_away(server):
-    text = port.scrubbed(f"Client error '404' for url {server}")
+    text = secrets.scrubbed(f"Client error '404' for url {server}")
     assert "ss" not in text and "w:rd" not in text and "host" in text
 
 
 def test_ordinary_words_are_no_secrets():
     text = "skateboarding skyscraper-tops, pkunzip'd hfoobarbaz"
-    assert port.scrubbed(text) == text
+    assert secrets.scrubbed(text) == text
 
 
 def test_with_a_third_of_the_answers_faulty_every_question_gets_its_own_answer(asking, in_a_hurry):
     routes = chat(lambda body: f"answer to {body['messages'][0]['content']}", faults=seeded(1, 0.33, PASSING))
 
     with serving(routes) as address, ThreadPoolExecutor(16) as pool:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", **in_a_hurry)
+        ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1"), **in_a_hurry)
         texts = [f"question {n}" for n in range(100)]
         answers = list(pool.map(lambda text: ask(msgspec.structs.replace(QUESTION, text=text)).text, texts))
 

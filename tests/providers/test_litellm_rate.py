@@ -12,6 +12,7 @@ from server import serving
 from ltgc_cli.ports import Question
 from ltgc_cli.providers.llm import litellm as port
 from ltgc_cli.providers.llm.rate import Rate
+from ltgc_cli.providers.opened import AskOptions
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="…")
 
@@ -122,7 +123,9 @@ def test_against_a_server_that_takes_four_at_once_the_number_comes_down_and_all_
 
     routes = chat(answer, latency=0.03)
     with serving(routes) as address, ThreadPoolExecutor(32) as pool:
-        ask = port.ask_port("gpt-4o", objects=dict.__getitem__, api_base=f"{address}/v1", concurrency=32, **in_a_hurry)
+        ask = port.ask_port(
+            "gpt-4o", AskOptions(objects=dict.__getitem__, api_base=f"{address}/v1", concurrency=32), **in_a_hurry
+        )
         texts = [str(n) for n in range(120)]
         answers = list(pool.map(lambda text: ask(msgspec.structs.replace(QUESTION, text=text)).text, texts))
         until_now, routes.most_at_once = len(routes.seen), 0

@@ -90,17 +90,17 @@ def test_opening_every_kind_of_port_imports_no_model_library(tmp_path, clip_fold
     recording.touch()
     code = f"""
 import sys
-from ltgc_cli.providers import open_ask, open_compare, open_paint, open_score, replay
+from ltgc_cli.providers import open_ask, open_compare, open_generate, open_score, replay
 for spec in ("embedded", "gpt-4o", "replay:{recording}"):
     open_ask(spec, kind="llm", objects=len, notice=len)
 open_ask("gpt-4o", kind="lmm", objects=len, notice=len)
 for spec in ("blank", "stabilityai/sd-turbo", "litellm:gpt-image-1", {str(t2i_folder)!r}, "replay:{recording}"):
-    open_paint(spec, keep=len, notice=len)
+    open_generate(spec, keep=len, notice=len)
 for spec in ("ViT-B-32/openai", "local-dir:{clip_folder}", "replay:{recording}"):
     open_score(spec, objects=len, notice=len)
     open_compare(spec, objects=len, notice=len)
 replay.recorder(__import__("pathlib").Path({str(recording)!r}), len)
-heavy = "torch torchvision litellm diffusers open_clip transformers PIL numpy huggingface_hub safetensors tenacity"
+heavy = "torch torchvision litellm diffusers open_clip transformers PIL numpy huggingface_hub safetensors"
 print([name for name in heavy.split() if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -98,18 +98,18 @@ def test_batches_take_what_is_listed_else_half():
     assert (mistral.input, mistral.output) == (2.5e-7, 7.5e-7)
 
 
-def test_pictures_cost_by_size_by_pixel_or_alike():
+def test_images_cost_by_size_by_pixel_or_alike():
     gpt = prices.find("gpt-image-1")
 
-    assert prices.per_picture(gpt) == 0.167 and prices.per_picture(gpt, 1024, 1536) == 0.25
-    assert prices.per_picture(gpt, 300, 300) is None
+    assert prices.per_image(gpt) == 0.167 and prices.per_image(gpt, 1024, 1536) == 0.25
+    assert prices.per_image(gpt, 300, 300) is None
     assert prices.dollars(gpt, 10, 4160) == 0.16645  # as its answers count, exactly
-    assert prices.per_picture(prices.find("azure/dall-e-3")) == 0.088
-    assert prices.per_picture(prices.find("stability/sd3"), 512, 512) == 0.065
-    assert prices.per_picture(prices.find("bedrock/stability.sd3-5-large-v1:0")) == 0.08
+    assert prices.per_image(prices.find("azure/dall-e-3")) == 0.088
+    assert prices.per_image(prices.find("stability/sd3"), 512, 512) == 0.065
+    assert prices.per_image(prices.find("bedrock/stability.sd3-5-large-v1:0")) == 0.08
     pixels = prices.find("nscale/black-forest-labs/FLUX.1-schnell")
-    assert prices.per_picture(pixels, 1000, 1000) == pytest.approx(0.0013)
-    assert prices.find("gpt-4o").picture is None and prices.find("dall-e-99") is None
+    assert prices.per_image(pixels, 1000, 1000) == pytest.approx(0.0013)
+    assert prices.find("gpt-4o").image is None and prices.find("dall-e-99") is None
 
 
 def test_the_users_own_price_goes_before_the_list():
@@ -117,7 +117,7 @@ def test_the_users_own_price_goes_before_the_list():
 
     assert (gpt.input, gpt.output, gpt.batch_input, gpt.max_input_tokens) == (1e-6, 2e-6, None, 128_000)
     assert (mine.input, mine.output) == (5e-7, 0.0)
-    assert prices.per_picture(prices.find("gpt-image-1", "0.04"), 1024, 1536) == 0.04
+    assert prices.per_image(prices.find("gpt-image-1", "0.04"), 1024, 1536) == 0.04
 
 
 @pytest.mark.parametrize("given", ["", "a", "1,2,3", "-1,2", "1;2", "nan", "inf,1", "$1,$2"])
@@ -178,7 +178,7 @@ def test_prices_are_found_without_importing_litellm():
 import sys
 from ltgc_cli.providers import prices
 prices.find("gpt-4o"), prices.prompt_tokens("…"), prices.image_tokens(1, 1, "gpt-4o")
-print([name for name in ("litellm", "tiktoken", "openai", "PIL", "tenacity") if name in sys.modules])
+print([name for name in ("litellm", "tiktoken", "openai", "PIL") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -186,12 +186,12 @@ print([name for name in ("litellm", "tiktoken", "openai", "PIL", "tenacity") if 
 
 
 def test_without_litellm_no_price_is_known(monkeypatch):
-    for cached in (prices._listed, prices._prices, prices._lowercase, prices._pictures):
+    for cached in (prices._listed, prices._prices, prices._lowercase, prices._images):
         cached.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     try:
         assert prices.find("gpt-4o") is None
         assert prices.find("gpt-4o", "1,2").input == 1e-6
     finally:
-        for cached in (prices._listed, prices._prices, prices._lowercase, prices._pictures):
+        for cached in (prices._listed, prices._prices, prices._lowercase, prices._images):
             cached.cache_clear()

@@ -1,4 +1,4 @@
-"""What becomes of an image on its way to a vision model, file by file."""
+"""What becomes of an image on its way to a vision model, file by file, and how generated images are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from ltgc_cli.errors import Refused
-from ltgc_cli.providers.images import data_url, decode, png, shown
+from ltgc_cli.ports import ImageRequest
+from ltgc_cli.providers.images import data_url, decode, encoded, format_of, shown
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 SMOOTH = np.stack([np.tile(np.arange(32, dtype=np.uint8) * 7, (24, 1))] * 3, axis=2)
@@ -172,7 +173,7 @@ def test_pixels_of_plain_images_are_those_of_the_file():
     for mode in ("RGB", "L", "P", "1"):
         data = file(photo(mode), "PNG")
         assert decode(data).tobytes() == opened(data).convert("RGB").tobytes()
-    assert opened(png(decode(file(photo(), "PNG")))).tobytes() == SMOOTH.tobytes()
+    assert opened(encoded(decode(file(photo(), "PNG")), "png")).tobytes() == SMOOTH.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
@@ -197,3 +198,50 @@ def test_a_decompression_bomb_is_refused():
 def test_broken_exif_turns_nothing():
     data = file(photo(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff broken")
     assert shown(data) == ("image/jpeg", data)
+
+
+# --- written
+
+
+@pytest.fixture
+def picture():
+    """A function that returns an image with soft edges, as photographs have them."""
+
+    def picture(side: int) -> Image.Image:
+        x, y = np.meshgrid(np.arange(side), np.arange(side))
+        waves = [np.sin(x / 9 + y / 17), np.sin(x / 23 - y / 7), np.cos(x / 13) * np.sin(y / 19)]
+        return Image.fromarray((127 + 100 * np.stack(waves, -1)).astype("uint8"))
+
+    return picture
+
+
+def test_a_request_says_what_its_image_is_written_as():
+    request = ImageRequest(model="m", text="a", seed=1)
+
+    assert format_of(request) == "png"
+    assert format_of(ImageRequest(model="m", text="a", seed=1, format="webp")) == "webp"
+
+
+@pytest.mark.parametrize("side", [32, 256])
+def test_a_png_keeps_every_pixel(picture, side):
+    image = Image.open(io.BytesIO(encoded(picture(side), "png")))
+
+    assert image.format == "PNG" and (np.asarray(image) == np.asarray(picture(side))).all()
+
+
+def test_the_bytes_of_small_pngs_are_those_that_earlier_versions_wrote(picture):
+    assert encoded(picture(32), "png") == file(picture(32), "PNG")
+
+
+@pytest.mark.parametrize("side", [32, 256])
+def test_a_webp_is_smaller_and_looks_the_same(picture, side):
+    data = encoded(picture(side), "webp")
+    image = Image.open(io.BytesIO(data))
+
+    assert image.format == "WEBP" and len(data) < len(encoded(picture(side), "png"))
+    assert abs(np.asarray(image, dtype=int) - np.asarray(picture(side), dtype=int)).max() <= 16
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_an_image_in_grey_is_written_in_colour(format):
+    assert Image.open(io.BytesIO(encoded(Image.new("L", (8, 8), 7), format))).mode == "RGB"

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltgc_cli.providers.quiet import one_line, quiet
+from ltgc_cli.providers.quiet import quiet
 
 
 def noise() -> None:
@@ -45,8 +45,3 @@ def test_threads_are_inside_together_and_the_last_one_turns_the_sound_on():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert warnings.filters == before and logging.root.manager.disable == 0
-
-
-def test_a_text_becomes_one_line():
-    assert one_line("a\n b\t c") == "a b c" and one_line("abcdef", 4) == "abc…"
-    assert one_line(ValueError("")) == "ValueError"

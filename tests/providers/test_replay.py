@@ -98,10 +98,10 @@ def test_an_exchange_is_recorded_once_also_by_many_threads_and_the_next_run(reco
 
     assert after.startswith(before)
     assert len(after.splitlines()) == 4 + 4
-    assert len(replay.read(record).exchanges) == 4 + 4
+    assert len(replay.read(record)) == 4 + 4
 
 
-def test_a_recording_is_one_object_a_line_with_the_request_the_answer_and_a_pictures_bytes(record):
+def test_a_recording_is_one_object_a_line_with_the_request_the_answer_and_an_images_bytes(record):
     question, drawing, match = (json.loads(line) for line in record.read_text(encoding="utf-8").split("\n")[:3])
 
     assert question["request"]["type"] == "Question" and question["answer"]["text"] == ANSWER.text
@@ -113,7 +113,7 @@ def test_a_recording_whose_last_line_has_no_newline_goes_on_below_it(record, kep
     record.write_text(record.read_text(encoding="utf-8").rstrip("\n"), encoding="utf-8")
     replay.recorder(record, kept.__getitem__)(replace(QUESTION, attempt=9), ANSWER, hit=False)
 
-    assert len(replay.read(record).exchanges) == 5
+    assert len(replay.read(record)) == 5
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_asked(tmp_
         replay.recorder(tmp_path / "no" / "folder.jsonl", kept.__getitem__)
 
 
-def test_a_picture_whose_bytes_were_changed_is_an_error(record, keep):
+def test_an_image_whose_bytes_were_changed_is_an_error(record, keep):
     record.write_text(record.read_text(encoding="utf-8").replace("iVBORyBh", "iVBORyBi"), encoding="utf-8")
 
-    with pytest.raises(ProviderError, match="not the picture recorded"):
+    with pytest.raises(ProviderError, match="not the image recorded"):
         open_generate(f"replay:{record}", keep=keep, notice=nothing).port([DRAWING])

@@ -24,12 +24,12 @@ def cls(label: int, count: int | None, name: str = "", *, tail: bool | None = No
     return Class(label=label, class_=name or f"c{label}", count=count, shot=shot, tail=few if tail is None else tail)
 
 
-def drawn(label: int, score: float | None = None, bar: float | None = None) -> Image:
-    return Image(label=label, class_=f"c{label}", sha256="0" * 64, origin="generated", score=score, bar=bar)
+def image(label: int, score: float | None = None, bar: float | None = None) -> Image:
+    return Image(label=label, class_=f"c{label}", sha256="0" * 64, origin="generated", score=score, threshold=bar)
 
 
 def turned_down(label: int, score: float, bar: float) -> Rejected:
-    return Rejected(label=label, class_=f"c{label}", of="image", reason="low", score=score, bar=bar)
+    return Rejected(label=label, class_=f"c{label}", of="image", reason="low", score=score, threshold=bar)
 
 
 def measured(method: str, few: float, by_class: Sequence[float] = (), **more: object) -> list[Metric]:
@@ -87,43 +87,43 @@ def test_gains_want_two_methods_that_were_measured_by_class() -> None:
 # ---- what they show
 
 
-def test_the_distribution_counts_real_images_and_accepted_drawings() -> None:
-    rows = [cls(0, 120), cls(1, 10), *[drawn(1)] * 30, turned_down(1, 0.1, 0.2)]
+def test_the_distribution_counts_real_images_and_accepted_generated_images() -> None:
+    rows = [cls(0, 120), cls(1, 10), *[image(1)] * 30, turned_down(1, 0.1, 0.2)]
     figure = figures.distribution(rows)
-    assert {"real (130)", "drawn and accepted (30)", "tail: 1 class ", "c0", "c1", "many", "medium", "few"} <= set(
+    assert {"real (130)", "generated and accepted (30)", "tail: 1 class ", "c0", "c1", "many", "medium", "few"} <= set(
         texts(figure)
     )
     assert figure is not None and "take a tail class from 10 images to 40" in figure.words
 
 
-def test_plain_drawings_are_in_no_distribution() -> None:
+def test_plain_images_are_in_no_distribution() -> None:
     plain = Image(label=0, class_="c0", sha256="0" * 64, origin="plain")
-    assert not any("drawn" in text for text in texts(figures.distribution([cls(0, 5), plain])))
+    assert not any("generated" in text for text in texts(figures.distribution([cls(0, 5), plain])))
 
 
-def test_a_class_without_an_image_is_drawn_at_the_floor() -> None:
+def test_a_class_without_an_image_is_shown_at_the_floor() -> None:
     assert "real (3)" in texts(figures.distribution([cls(0, 3), cls(1, 0)]))
 
 
-def test_few_classes_show_their_scores_one_by_one_with_their_own_bars() -> None:
+def test_few_classes_show_their_scores_one_by_one_with_their_own_thresholds() -> None:
     rows = [
         cls(0, 4, "crane"),
-        Template(label=0, class_="crane", text="", bar=0.5),
-        drawn(0, 0.7),
+        Template(label=0, class_="crane", text="", threshold=0.5),
+        image(0, 0.7),
         turned_down(0, 0.3, 0.5),
     ]
     shown = texts(figures.scores(rows, {0: [0.6, 0.8]}))
-    assert {"accepted (1)", "rejected (1)", "real (2)", "the class's bar", "crane"} <= set(shown)
+    assert {"accepted (1)", "rejected (1)", "real (2)", "the class's threshold", "crane"} <= set(shown)
 
 
-def test_many_classes_show_their_scores_from_their_bars_on() -> None:
-    rows = [row for label in range(20) for row in (drawn(label, 0.7, 0.5 + label / 100), turned_down(label, 0.3, 0.5))]
-    assert "CLIP score, above or below the class's bar" in texts(figures.scores(rows))
+def test_many_classes_show_their_scores_from_their_thresholds_on() -> None:
+    rows = [row for label in range(20) for row in (image(label, 0.7, 0.5 + label / 100), turned_down(label, 0.3, 0.5))]
+    assert "CLIP score, above or below the class's threshold" in texts(figures.scores(rows))
 
 
-def test_scores_without_a_bar_have_none() -> None:
-    assert not any("bar" in text for text in texts(figures.scores([drawn(0, 0.7)])))
-    assert not any("bar" in text for text in texts(figures.scores([drawn(label, 0.7) for label in range(20)])))
+def test_scores_without_a_threshold_have_none() -> None:
+    assert not any("threshold" in text for text in texts(figures.scores([image(0, 0.7)])))
+    assert not any("threshold" in text for text in texts(figures.scores([image(label, 0.7) for label in range(20)])))
 
 
 def test_real_scores_that_the_stream_has_are_shown() -> None:
@@ -170,12 +170,12 @@ def test_gains_can_be_asked_of_any_two_methods() -> None:
 
 
 @pytest.mark.parametrize("names", [{"baseline": "LTGG"}, {"method": "LTGG"}, {"method": "LTGC", "baseline": "LTGG"}])
-def test_a_method_that_was_not_measured_is_said_to_be_none(names: dict[str, str]) -> None:
+def test_a_method_that_was_not_measured_is_refused(names: dict[str, str]) -> None:
     with pytest.raises(InputError, match="LTGG"):
         figures.gains(BOTH, **names)
 
 
-def test_a_method_is_known_to_have_had_drawings_by_its_checkpoint() -> None:
+def test_a_method_is_known_to_have_had_generated_images_by_its_checkpoint() -> None:
     rows = [
         Checkpoint(id="a", sha256="0" * 64, method="mine", settings={"images": 9}),
         *measured("mine", 70, [80], parents=("a",)),
@@ -194,7 +194,7 @@ def thousands() -> list[Record]:
     rows: list[Record] = []
     for label in range(8000):
         rows.append(cls(label, max(2, 1000 // (label + 1))))
-        rows += [drawn(label, chance.random(), 0.2), turned_down(label, 0.1, 0.2 + chance.random() / 10)]
+        rows += [image(label, chance.random(), 0.2), turned_down(label, 0.1, 0.2 + chance.random() / 10)]
     rows += measured("fine-tuning", 60, [100 * chance.random() for _ in range(8000)])
     rows += measured("LTGC", 70, [100 * chance.random() for _ in range(8000)])
     return rows
@@ -216,7 +216,7 @@ def test_a_long_training_makes_a_small_figure() -> None:
 
 
 def test_hostile_names_are_text_on_one_line_and_no_mathematics() -> None:
-    rows = [cls(0, 5, HOSTILE), drawn(0, 0.5, 0.4), *measured(HOSTILE, 60, [50]), *measured("LTGC", 70, [60])]
+    rows = [cls(0, 5, HOSTILE), image(0, 0.5, 0.4), *measured(HOSTILE, 60, [50]), *measured("LTGC", 70, [60])]
     made = [*everything(rows), figures.curves({HOSTILE: [{"step": 1.0, "loss": 1.0}]})]
     for figure in made:
         assert figure is not None
@@ -231,7 +231,7 @@ def test_hostile_names_are_text_on_one_line_and_no_mathematics() -> None:
 
 
 def test_the_same_figure_gives_the_same_svg() -> None:
-    rows = [cls(0, 5), drawn(0, 0.5, 0.4), *BOTH]
+    rows = [cls(0, 5), image(0, 0.5, 0.4), *BOTH]
     assert [figures.svg(figure) for figure in everything(rows)] == [figures.svg(figure) for figure in everything(rows)]
     for figure in everything(rows):
         source = figures.svg(figure)
@@ -240,7 +240,7 @@ def test_the_same_figure_gives_the_same_svg() -> None:
 
 
 def test_svg_takes_the_ink_of_the_page_and_needs_no_style() -> None:
-    for figure in everything([cls(0, 5), drawn(0, 0.5, 0.4), *BOTH]):
+    for figure in everything([cls(0, 5), image(0, 0.5, 0.4), *BOTH]):
         source = figures.svg(figure)
         assert source.startswith('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 432 ')
         assert "currentColor" in source and plot.INK not in source
@@ -248,7 +248,7 @@ def test_svg_takes_the_ink_of_the_page_and_needs_no_style() -> None:
 
 
 def test_figures_of_one_page_share_no_id_and_refer_to_their_own() -> None:
-    sources = [figures.svg(figure) for figure in everything([cls(0, 5), drawn(0, 0.5, 0.4), *BOTH])]
+    sources = [figures.svg(figure) for figure in everything([cls(0, 5), image(0, 0.5, 0.4), *BOTH])]
     ids = [set(re.findall(r' id="([^"]+)"', source)) for source in sources]
     assert len(set().union(*ids)) == sum(map(len, ids))
     for own, source in zip(ids, sources, strict=True):

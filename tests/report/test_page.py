@@ -6,10 +6,10 @@ from small_run import HOSTILE, crane, head, run
 
 from ltgc_cli.records import Failure, Image, Rejected, Step
 from ltgc_cli.report import page
-from ltgc_cli.report.story import told
+from ltgc_cli.report.content import content_of
 
 DOT = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
-RUN = page.Run(
+RUN = page.PageRun(
     stage="filter",
     settings={"clip": "ViT-B-32/openai", "threshold": "10.0"},
     answers={"Match": (7, 2, 1)},
@@ -21,14 +21,14 @@ RUN = page.Run(
 
 
 def html(**more: object) -> str:
-    return page.html(told(run()), pictures=lambda _: DOT, **more)  # type: ignore[arg-type]
+    return page.html(content_of(run()), images=lambda _: DOT, **more)  # type: ignore[arg-type]
 
 
 def text(of: str) -> str:
     return " ".join(re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]*>", " ", of, flags=re.DOTALL).split())
 
 
-def test_every_drawing_is_one_figure_that_says_what_it_is() -> None:
+def test_every_generated_image_is_one_figure_that_tells_what_it_is() -> None:
     found = re.findall(
         r'<figure class="tile drawing" tabindex="-?[01]" data-label="(\d)" data-sha256="(\w{64})" data-state="(\w+)">',
         html(),
@@ -59,12 +59,12 @@ def test_nothing_of_a_hostile_name_or_text_is_markup() -> None:
     assert "&lt;img src=x onerror=alert(1)&gt;" in made
 
 
-def test_a_page_without_paid_records_has_no_bill() -> None:
-    assert "Nothing was paid for" in text(page.html(told(head()), pictures=str))
+def test_a_page_without_paid_records_has_no_cost() -> None:
+    assert "Nothing was paid for" in text(page.html(content_of(head()), images=str))
 
 
 def test_what_the_stream_has_nothing_for_is_left_out() -> None:
-    made = page.html(told(head()), pictures=str)
+    made = page.html(content_of(head()), images=str)
     assert re.findall(r'<section id="(\w+)"', made) == ["classes", "provenance"]
     assert re.findall(r'<section id="(\w+)"', html(figures={"scores": "<svg></svg>"})) == [
         "accuracy",
@@ -81,8 +81,8 @@ def test_headings_never_skip_a_level() -> None:
     assert all(level - before <= 1 for before, level in zip(levels, levels[1:], strict=False))
 
 
-def test_every_table_has_a_caption_and_every_picture_a_text() -> None:
-    made = html(runs=[RUN], costs=[page.Cost("describe", "gpt-4o", 1, 100, 20, "0.25")])
+def test_every_table_has_a_caption_and_every_image_a_text() -> None:
+    made = html(runs=[RUN], costs=[("describe", "gpt-4o", "1", "100", "20", "0.25")])
     assert made.count("<table") == made.count("<caption") > 4
     assert made.count("<img ") == len(re.findall(r'<img src="[^"]*" alt="[^"]+"', made)) > 5
     assert not re.findall(r"<th(?! scope)[ >]", made)
@@ -102,7 +102,7 @@ def test_a_run_shows_where_its_answers_came_from_and_what_it_paid() -> None:
 
 def test_what_looks_like_a_key_is_never_shown() -> None:
     rows = [Failure(stage="render", reason="http://me:hunter22@host refused sk-abcdefghijklmnop")]
-    shown = page.html(told(rows), pictures=str, runs=[RUN._replace(settings={"lmm": "Bearer sk-abcdefghijklmnop"})])
+    shown = page.html(content_of(rows), images=str, runs=[RUN._replace(settings={"lmm": "Bearer sk-abcdefghijklmnop"})])
     assert "hunter22" not in shown and "sk-abcdefghijklmnop" not in shown
 
 
@@ -112,19 +112,22 @@ def test_the_policy_lets_nothing_in_but_the_pages_own_script() -> None:
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         "script-src 'sha256-a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s='; base-uri 'none'; form-action 'none'"
     )
-    assert not re.findall(r"""(?:href|src|action)=["'](?!#|data:)""", page.html(told(crane()), pictures=lambda _: DOT))
+    assert not re.findall(
+        r"""(?:href|src|action)=["'](?!#|data:)""", page.html(content_of(crane()), images=lambda _: DOT)
+    )
 
 
 def test_review_adds_its_script_and_style_and_its_token() -> None:
-    made = html(review=page.Review(script="let x = 1;", style="p { margin: 0; }", token='"abc'))
-    assert "<script>let x = 1;</script>" in made and "<style>p { margin: 0; }</style>" in made
+    made = html(token='"abc')
+    assert made.count("<script>") == made.count("<style>") == 2
+    assert "// Keeping and rejecting generated images." in made and ".review-bar {" in made
     assert '<meta name="ltgc-token" content="&#34;abc">' in made
     assert "connect-src 'self'" in made.replace("&#39;", "'") and "loading=lazy" in made
 
 
 def test_a_script_that_would_end_its_element_is_refused() -> None:
     with pytest.raises(ValueError, match="would end it"):
-        html(review=page.Review(script="'</script>'", style="", token=""))
+        page.embedded("'</script>'", "script")
 
 
 def test_a_report_is_known_by_its_generator() -> None:
@@ -137,13 +140,13 @@ def test_the_same_records_give_the_same_page() -> None:
 
 
 def test_a_description_that_begins_as_all_do_is_not_said_in_full_again() -> None:
-    made = page.html(told(crane()), pictures=str)
+    made = page.html(content_of(crane()), images=str)
     assert "Accepted 2, each “A photo of the class crane, …”" in text(made)
     assert '<span class="stem">A photo of the class crane, </span>in flight.' in made
 
 
-def test_what_a_person_decided_is_shown_on_the_drawing_and_in_its_rounds() -> None:
-    of = {"label": 0, "class_": "crane", "score": 0.1, "bar": 0.25}
+def test_what_a_person_decided_is_shown_on_the_image_and_in_its_rounds() -> None:
+    of = {"label": 0, "class_": "crane", "score": 0.1, "threshold": 0.25}
     steps = (
         Step(text="In mud.", sha256=sha("one"), score=0.3, verdict="reject"),
         Step(text="At dawn.", sha256=sha("two"), score=0.1, verdict="keep"),
@@ -154,9 +157,9 @@ def test_what_a_person_decided_is_shown_on_the_drawing_and_in_its_rounds() -> No
             id="r", of="image", reason="rejected by hand", sha256=sha("one"), text="In mud.", history=steps[:1], **of
         ),
     ]
-    shown = text(page.html(told(rows), pictures=lambda _: DOT))
-    assert "score 0.100 , below its bar kept by hand At dawn. 2 rounds" in shown
-    assert "score 0.300 rejected by hand In mud." in shown and "below its bar kept by hand At dawn." in shown
+    shown = text(page.html(content_of(rows), images=lambda _: DOT))
+    assert "score 0.100 , below its threshold kept by hand At dawn. 2 rounds" in shown
+    assert "score 0.300 rejected by hand In mud." in shown and "below its threshold kept by hand At dawn." in shown
     assert shown.count("rejected by hand") == 2, "the reason says it already"
 
 

@@ -12,7 +12,7 @@ from small_run import HOSTILE, run
 
 from ltgc_cli.records import Class, Image, Record
 from ltgc_cli.report import figures, page
-from ltgc_cli.report.story import told
+from ltgc_cli.report.content import content_of
 
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="
 
@@ -24,7 +24,7 @@ def browser() -> Iterator[Any]:
 
 
 def written(path: Path, rows: list[Record], **more: Any) -> str:
-    path.write_text(page.html(told(rows), pictures=lambda _: DOT, **more), encoding="utf-8")
+    path.write_text(page.html(content_of(rows), images=lambda _: DOT, **more), encoding="utf-8")
     return path.as_uri()
 
 
@@ -34,7 +34,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     plots = {"accuracy": figures.accuracy(rows), "gains": figures.gains(rows), "scores": figures.scores(rows)}
     plots |= {"distribution": figures.distribution(rows)}
     shown = {name: figures.svg(plot) for name, plot in plots.items() if plot}
-    ran = page.Run(stage="filter", settings={"clip": "ViT-B-32/" + "x" * 80}, versions={"python": "3.11.7"})
+    ran = page.PageRun(stage="filter", settings={"clip": "ViT-B-32/" + "x" * 80}, versions={"python": "3.11.7"})
     return written(tmp_path_factory.mktemp("report") / "report.html", rows, figures=shown, runs=[ran])
 
 
@@ -98,12 +98,12 @@ def test_only_some_shots_are_shown(browser: Any, report: str) -> None:
         assert names(seen) == ["crane", "<img"]
 
 
-def test_the_history_of_a_drawing_opens(browser: Any, report: str) -> None:
+def test_the_history_of_a_generated_image_opens(browser: Any, report: str) -> None:
     with opened(browser, report) as seen:
         seen.page.locator("#class-0 .history summary").click()
         rounds = seen.page.locator("#class-0 .history li")
         scores = rounds.locator(".score").all_text_contents()
-        assert scores == ["score 0.200, below its bar", "score 0.300"]
+        assert scores == ["score 0.200, below its threshold", "score 0.300"]
         assert "chosen" in str(rounds.nth(1).get_attribute("class"))
 
 

@@ -21,7 +21,7 @@ def page(tmp_path: Path, name: str = "report.html") -> str:
     return (tmp_path / name).read_text(encoding="utf-8")
 
 
-def test_a_stream_becomes_one_file_and_its_place_is_said(inside: Ltgc, stream: Path, tmp_path: Path) -> None:
+def test_a_stream_becomes_one_file_and_its_path_is_printed(inside: Ltgc, stream: Path, tmp_path: Path) -> None:
     done = inside("report", "-i", stream)
     assert (done.code, done.out) == (0, "")
     assert re.search(r"report: report.html, \d+ kB", done.err)
@@ -32,10 +32,10 @@ def test_a_stream_becomes_one_file_and_its_place_is_said(inside: Ltgc, stream: P
     assert "US dollars" in made and "0.25" in made
 
 
-def test_pictures_that_are_lost_have_the_reason_in_their_place(inside: Ltgc, stream: Path) -> None:
+def test_images_that_are_lost_have_the_reason_in_their_place(inside: Ltgc, stream: Path) -> None:
     done = inside("report", "-i", stream)
     assert done.code == 0
-    assert "9 pictures could not be read, and have the reason in their place" in done.err
+    assert "9 images could not be read, and have the reason in their place" in done.err
 
 
 def test_it_reads_a_pipe_and_says_where_the_way_back_ends(inside: Ltgc, stream: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_cannot_be_is_said_in_one_line(inside: Ltgc, stream: Path, flags: l
 
 def test_an_empty_stream_makes_no_report(inside: Ltgc, tmp_path: Path) -> None:
     done = inside("report", input="")
-    assert done.code == 2 and "stdin holds no records" in done.err
+    assert done.code == 2 and "report found no records in its input" in done.err
     assert not (tmp_path / "report.html").exists()
 
 

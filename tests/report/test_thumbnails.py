@@ -21,24 +21,24 @@ def decoded(url: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
-def test_a_large_picture_is_made_as_small_as_it_is_seen() -> None:
+def test_a_large_image_is_made_as_small_as_it_is_seen() -> None:
     assert decoded(thumbnails.webp_url(encoded((800, 400)), 224)).size == (224, 112)
 
 
 @pytest.mark.parametrize(
     ("mode", "format"), [("L", "PNG"), ("RGBA", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("1", "PNG")]
 )
-def test_pictures_of_every_kind_become_webp(mode: str, format: str) -> None:
+def test_images_of_every_kind_become_webp(mode: str, format: str) -> None:
     assert decoded(thumbnails.webp_url(encoded((300, 300), mode, format))).size == (224, 224)
 
 
-def test_a_tiny_picture_stays_what_it_is_pixel_by_pixel() -> None:
+def test_a_tiny_image_stays_what_it_is_pixel_by_pixel() -> None:
     data = encoded((8, 8))
     kept = decoded(thumbnails.webp_url(data))
     assert kept.convert("RGB").tobytes() == Image.open(io.BytesIO(data)).tobytes()
 
 
-def test_a_picture_is_turned_as_its_camera_was() -> None:
+def test_an_image_is_turned_as_its_camera_was() -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     assert decoded(thumbnails.webp_url(encoded((80, 40), format="JPEG", exif=turned))).size == (40, 80)
@@ -53,12 +53,12 @@ def test_nothing_but_the_pixels_is_kept() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"<svg onload=alert(1)>", encoded((300, 300))[:200]])
-def test_what_is_no_picture_is_an_error(data: bytes) -> None:
+def test_what_is_no_image_is_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be opened"):
         thumbnails.webp_url(data)
 
 
-def test_a_picture_too_large_to_open_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_too_large_to_open_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ValueError, match="cannot be opened"):
         thumbnails.webp_url(encoded((40, 40)))

@@ -22,9 +22,8 @@ from PIL import Image as Pixels
 
 from ltgc_cli.cli import review as reviewing
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline.stage import Streams
-from ltgc_cli.records import Class, Image, Rejected, Step, Template, dump, identify
-from ltgc_cli.review.serving import Server
+from ltgc_cli.records import Class, Image, Rejected, Step, Template, dump, identify, read
+from ltgc_cli.review.serving import Server, Site
 from ltgc_cli.review.site import site
 from ltgc_cli.store import Store
 
@@ -32,7 +31,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 TOKEN = "a-token-of-its-own"
 
 
-# --- a stream with two tail classes, each with two accepted drawings, a rejected and a plain one
+# --- a stream with two tail classes, each with two accepted images, a rejected and a plain one
 
 
 def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
@@ -41,7 +40,8 @@ def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
         cls = identify(Class(label=label, class_=name, tail=True, count=label, shot="few"), name)
         rows += [cls, _image(store, cls, 0, "original")]
         rows += [
-            _image(store, cls, number, "generated", text=_text(cls, number), score=0.5, bar=0.3) for number in (1, 2)
+            _image(store, cls, number, "generated", text=_text(cls, number), score=0.5, threshold=0.3)
+            for number in (1, 2)
         ]
         lost = _image(store, cls, 3, "generated")
         rows.append(
@@ -54,7 +54,7 @@ def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
                     text=_text(cls, 3),
                     sha256=lost.sha256,
                     score=0.1,
-                    bar=0.3,
+                    threshold=0.3,
                     parents=(lost.id,),
                     history=(Step(text=_text(cls, 3), sha256=lost.sha256, score=0.1),),
                 ),
@@ -62,7 +62,7 @@ def a_stream(store: Store, names=(HOSTILE, "seal")) -> str:
             )
         )
         rows.append(_image(store, cls, 4, "plain", text=f"A photo of the class {name}"))
-        rows.append(identify(Template(label=label, class_=name, text=_text(cls, 0), bar=0.3), "t"))
+        rows.append(identify(Template(label=label, class_=name, text=_text(cls, 0), threshold=0.3), "t"))
     return "".join(dump(row) + "\n" for row in rows)
 
 
@@ -77,9 +77,14 @@ def _image(store: Store, cls: Class, number: int, origin: str, **fields) -> Imag
     return identify(Image(label=cls.label, class_=cls.class_, sha256=sha256, origin=origin, **fields), number)
 
 
+def a_site(store: Store, stream: Path, verdicts: Path) -> Site:
+    with stream.open("rb") as lines:
+        return site(store, read(lines, str(stream)), verdicts, TOKEN)
+
+
 @contextmanager
 def served(store: Store, stream: Path, verdicts: Path):
-    with Server(site(store, Streams(stream), verdicts, TOKEN), TOKEN) as server:
+    with Server(a_site(store, stream, verdicts), TOKEN) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -154,7 +159,7 @@ def focused(page) -> tuple[str, str]:
 # --- keys
 
 
-def test_keys_keep_and_reject_the_drawing_in_focus_and_go_on_to_the_next(tab, files):
+def test_keys_keep_and_reject_the_image_in_focus_and_go_on_to_the_next(tab, files):
     page = tab()
     assert counted(page) == "0 kept 0 rejected 6 left"
     for key in "nkrk":
@@ -164,7 +169,7 @@ def test_keys_keep_and_reject_the_drawing_in_focus_and_go_on_to_the_next(tab, fi
     assert said(files.verdicts) == [(3, "keep"), (3, "reject"), (3, "keep")]
     assert states(page) == ["keep", "reject", "keep", "", "", ""]
     page.wait_for_function("() => document.activeElement.dataset.label === '4'")  # the next class
-    page.wait_for_selector(f"text=Kept: {HOSTILE}, drawing 3")
+    page.wait_for_selector(f"text=Kept: {HOSTILE}, image 3")
 
 
 def test_a_reload_and_a_server_that_was_started_again_go_on_where_one_was(tab, files, chromium):
@@ -229,7 +234,7 @@ def test_arrows_j_n_and_p_go_through_all_classes_and_open_those_that_are_closed(
     page.wait_for_function("() => document.activeElement.matches('[data-label=\"3\"][data-state=accepted]')")
 
 
-def test_keys_that_come_faster_than_classes_open_each_decide_on_the_next_drawing(tab, files):
+def test_keys_that_come_faster_than_classes_open_each_decide_on_the_next_image(tab, files):
     page = tab()
     page.evaluate("document.querySelectorAll('.class details').forEach(one => (one.open = false))")
     for key in "nkrkrkr":
@@ -254,10 +259,10 @@ def test_l_finds_what_is_left(tab):
     assert states(page) == ["keep", "", "reject", "", "keep", ""]
 
 
-def test_a_key_without_a_drawing_in_focus_decides_nothing(tab, files):
+def test_a_key_without_an_image_in_focus_decides_nothing(tab, files):
     page = tab()
     page.keyboard.press("k")
-    page.wait_for_selector("text=Choose a drawing first")
+    page.wait_for_selector("text=Choose an image first")
     page.keyboard.press("n")
     page.focus("#search")
     page.keyboard.type("kru")
@@ -269,7 +274,7 @@ def test_a_key_without_a_drawing_in_focus_decides_nothing(tab, files):
     assert not files.verdicts.exists()
 
 
-def test_the_keys_are_explained_and_a_drawing_can_be_seen_large(tab, files):
+def test_the_keys_are_explained_and_an_image_can_be_seen_large(tab, files):
     page = tab()
     page.keyboard.press("?")
     page.wait_for_selector("text=next one that is left")
@@ -278,7 +283,7 @@ def test_the_keys_are_explained_and_a_drawing_can_be_seen_large(tab, files):
     page.keyboard.press("n")
     page.keyboard.press("z")
     text = f"A photo of the class {HOSTILE}, seen <b>1</b> times."
-    page.wait_for_selector(f"text={HOSTILE}, drawing 1: {text}")
+    page.wait_for_selector(f"text={HOSTILE}, image 1: {text}")
     page.keyboard.press("k")
     page.keyboard.press("z")
     wait_for(page, "1 kept 0 rejected 5 left")
@@ -291,7 +296,7 @@ def test_the_keys_are_explained_and_a_drawing_can_be_seen_large(tab, files):
 
 def test_buttons_say_whether_they_are_pressed_and_take_back_what_is(tab, files):
     page = tab()
-    seal = page.get_by_role("group", name="Verdict on drawing 2 of seal")
+    seal = page.get_by_role("group", name="Verdict on image 2 of seal")
     keep, reject = seal.get_by_role("button", name="Keep"), seal.get_by_role("button", name="Reject")
     assert keep.get_attribute("aria-pressed") == "false"
     keep.click()
@@ -302,7 +307,7 @@ def test_buttons_say_whether_they_are_pressed_and_take_back_what_is(tab, files):
     reject.click()
     wait_for(page, "0 kept 0 rejected 6 left")
     assert [verdict for _, verdict in said(files.verdicts)] == ["keep", "reject", "none"]
-    page.wait_for_selector("[role=status] >> text=Taken back: seal, drawing 2")
+    page.wait_for_selector("[role=status] >> text=Taken back: seal, image 2")
 
 
 def test_it_fits_a_phone(tab):
@@ -313,13 +318,13 @@ def test_it_fits_a_phone(tab):
     assert all(box["height"] >= 44 and box["width"] >= 44 for box in boxes)
 
 
-def test_a_hostile_name_is_text_and_plain_drawings_are_only_looked_at(tab):
+def test_a_hostile_name_is_text_and_plain_images_are_only_looked_at(tab):
     page = tab()
     assert HOSTILE in page.inner_text("#class-list")
     assert page.query_selector_all("#class-list img[src=x], #class-list b") == []
     assert len(page.query_selector_all("figure.plain")) == 2
     assert page.query_selector_all("figure.plain .review-buttons") == []
-    assert len(page.query_selector_all(".review-buttons")) == 7  # six drawings, and the large view
+    assert len(page.query_selector_all(".review-buttons")) == 7  # six images, and the large view
 
 
 # --- what goes wrong
@@ -332,7 +337,7 @@ def test_what_cannot_be_written_is_not_shown_as_kept(tab, files):
     page.keyboard.press("k")
     page.wait_for_selector(".review-trouble:not([hidden])")
 
-    assert page.inner_text(".review-trouble") == (f"Not kept: {HOSTILE}, drawing 1: {files.verdicts}: Is a directory")
+    assert page.inner_text(".review-trouble") == (f"Not kept: {HOSTILE}, image 1: {files.verdicts}: Is a directory")
     assert states(page) == [""] * 6 and counted(page) == "0 kept 0 rejected 6 left"
     files.verdicts.rmdir()
     page.keyboard.press("r")
@@ -340,7 +345,7 @@ def test_what_cannot_be_written_is_not_shown_as_kept(tab, files):
     assert page.is_hidden(".review-trouble")
 
 
-def test_a_server_that_is_gone_is_told_and_nothing_is_shown_as_kept(tab):
+def test_a_server_that_is_gone_is_noticed_and_nothing_is_shown_as_kept(tab):
     page = tab(expected=lambda text: "ERR_INTERNET_DISCONNECTED" in text)
     page.keyboard.press("n")
     page.context.set_offline(True)
@@ -357,7 +362,7 @@ def test_verdicts_of_other_data_and_a_torn_line_are_left_alone(files):
     other = '{"kind":"verdict","label":9,"class":"owl","sha256":"%s","verdict":"keep"}\n' % ("0" * 64)
     files.verdicts.write_text(other + '{"kind":"verd')
     with served(files.store, files.stream, files.verdicts) as server:
-        (label, sha256), *_ = server.site.drawings
+        (label, sha256), *_ = server.site.generated
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
         decision = json.dumps({"label": label, "sha256": sha256, "verdict": "reject"})
         own = {"Content-Type": "application/json", "Origin": f"http://127.0.0.1:{server.server_port}"}
@@ -371,16 +376,16 @@ def test_verdicts_of_other_data_and_a_torn_line_are_left_alone(files):
 
 def test_a_file_that_was_put_in_place_of_another_is_read_from_its_beginning(files):
     with served(files.store, files.stream, files.verdicts) as server:
-        assert server.site.said(500) == ([], 0, 0)
+        assert server.site.read_verdicts(500) == ([], 0, 0, 0)
         files.verdicts.write_text("\n")
-        assert server.site.said(500) == ([], 0, 1)
-        assert server.site.said(1) == ([], 1, 1)
+        assert server.site.read_verdicts(500) == ([], 0, 1, 0)
+        assert server.site.read_verdicts(1) == ([], 1, 1, 0)
 
 
 @pytest.mark.parametrize(
     ("stream", "verdicts", "text"),
     [
-        ("", "", "review found no drawing in its input"),
+        ("", "", "review found no generated image in its input"),
         ("nonsense\n", "", "filtered.jsonl:1: not JSON"),
         (None, "nonsense\n", "verdicts.jsonl:1: not JSON"),
     ],
@@ -390,20 +395,20 @@ def test_bad_input_stops_before_anything_is_served(files, stream, verdicts, text
         files.stream.write_text(stream)
     files.verdicts.write_text(verdicts)
     with pytest.raises(InputError, match=re.escape(text)):
-        site(files.store, Streams(files.stream), files.verdicts, TOKEN)
+        a_site(files.store, files.stream, files.verdicts)
 
 
 # --- the command
 
 
-def test_the_command_says_its_address_survives_a_kill_and_at_the_end_how_to_go_on(files, environment, tmp_path):
+def test_the_command_prints_its_address_survives_a_kill_and_at_the_end_how_to_go_on(files, environment, tmp_path):
     def start(*more: str) -> tuple[subprocess.Popen, str]:
         command = [sys.executable, "-m", "ltgc_cli", "review", "-i", "filtered.jsonl", "--no-open", *more]
         command += ["--verdicts", "my verdicts.jsonl"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         running = subprocess.Popen(command, env=environment, cwd=tmp_path, preexec_fn=heeds_ctrl_c, **pipes)
         line = running.stderr.readline()
-        assert "review: 6 drawings at http://127.0.0.1:" in line, line + running.stderr.read()
+        assert "review: 6 generated images at http://127.0.0.1:" in line, line + running.stderr.read()
         assert running.stderr.readline() == "review: decisions are added to my verdicts.jsonl; Ctrl-C ends it\n"
         return running, re.search(r"http://\S+", line)[0]
 
@@ -433,7 +438,7 @@ def test_the_command_says_its_address_survives_a_kill_and_at_the_end_how_to_go_o
     assert (running.returncode, out) == (0, "")
     assert err.splitlines() == [
         "review: 0 kept and 1 rejected by hand, in my verdicts.jsonl; go on with",
-        "  ltgc filter --verdicts 'my verdicts.jsonl' -i FILE      (what filter read: rejected ones are drawn again)",
+        "  ltgc filter --verdicts 'my verdicts.jsonl' -i FILE      (what filter read: generates rejected ones again)",
         "  ltgc mix-train --verdicts 'my verdicts.jsonl' -i filtered.jsonl --data DATA      (or train without them)",
     ]
 

@@ -14,7 +14,8 @@ from fakes import sha
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.records import Verdict
-from ltgc_cli.review.serving import Said, Server, Site, media_type
+from ltgc_cli.review.serving import Server, Site, media_type
+from ltgc_cli.review.verdict_file import VerdictLines
 
 TOKEN = "a-token-of-its-own"
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -42,10 +43,10 @@ def a_site(said: list[Verdict] | None = None, **changes) -> Site:
 
     whole = {
         "page": "<!doctype html><title>näh</title>",
-        "drawings": {(3, sha("a")): "crane", (7, sha("a")): "seal", (7, sha("b")): "seal"},
-        "images": read,
-        "said": lambda since: Said(held[since:], since, len(held)),
-        "say": held.append,
+        "generated": {(3, sha("a")): "crane", (7, sha("a")): "seal", (7, sha("b")): "seal"},
+        "read_image": read,
+        "read_verdicts": lambda since: VerdictLines(held[since:], since, len(held)),
+        "add_verdict": held.append,
     }
     return Site(**whole | changes)
 
@@ -158,7 +159,7 @@ def test_images_are_there_by_their_hash_and_for_good(server):
     assert "immutable" in got.headers["cache-control"] and got.headers["x-content-type-options"] == "nosniff"
 
 
-def test_what_is_no_picture_is_not_served_as_one(server):
+def test_what_is_no_image_is_not_served_as_one(server):
     assert ask(server, "GET", f"image/{sha('b')}").headers["content-type"] == "application/octet-stream"
     assert [media_type(data) for data in (b"\xff\xd8\xff", b"RIFF....WEBP", b"GIF89a")] == [
         "image/jpeg",
@@ -221,14 +222,14 @@ def test_a_decision_is_kept_with_the_name_of_its_class_and_can_be_read_back():
         assert ask(server, "GET", "verdicts?since=1").json["verdicts"] == [[7, sha("a"), "none"]]
 
 
-def test_verdicts_on_what_the_page_does_not_show_are_not_told():
+def test_verdicts_on_what_the_page_does_not_show_are_not_sent():
     other = Verdict(label=3, class_="crane", sha256=sha("another"), verdict="keep")
     with serving(a_site([other])) as server:
         for since in ("x", "-1", "%D9%A3", "9" * 5000):
             assert ask(server, "GET", f"verdicts?since={since}").json == {"start": 0, "end": 1, "verdicts": []}
 
 
-def test_the_page_can_ask_how_many_drawings_each_class_has(server):
+def test_the_page_can_ask_how_many_images_each_class_has(server):
     assert ask(server, "GET", "drawings").json == {"3": 1, "7": 2}
 
 
@@ -267,7 +268,7 @@ def test_another_page_of_the_same_browser_decides_nothing(headers, status):
         ({**CRANE, "label": 4}, 404),
     ],
 )
-def test_what_is_no_decision_on_a_drawing_of_the_page_is_refused(decision, status):
+def test_what_is_no_decision_on_an_image_of_the_page_is_refused(decision, status):
     said = []
     with serving(a_site(said)) as server:
         got = decide(server, decision)
@@ -278,7 +279,7 @@ def test_where_it_cannot_be_kept_the_answer_says_so():
     def full(_):
         raise InputError("verdicts.jsonl: No space left on device")
 
-    with serving(a_site(say=full)) as server:
+    with serving(a_site(add_verdict=full)) as server:
         got = decide(server)
     assert (got.status, got.json) == (500, {"error": "verdicts.jsonl: No space left on device"})
 
@@ -288,7 +289,7 @@ def test_a_port_that_is_taken_is_an_error(server):
         Server(a_site(), TOKEN, server.server_port)
 
 
-def test_nothing_is_said_on_stderr_not_even_where_a_browser_hangs_up(server, capfd):
+def test_nothing_is_written_to_stderr_not_even_where_a_browser_hangs_up(server, capfd):
     with socket.create_connection(("127.0.0.1", server.server_port)) as raw:
         raw.sendall(f"GET /{TOKEN}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n".encode())
     ask(server, "GET", "")

@@ -41,9 +41,9 @@ def test_one_reads_on_from_where_one_was(path):
     verdict_file.append(path, a_verdict("reject"))
     more = verdict_file.read(path, first.end)
 
-    assert [one.verdict for one in (*first.said, *more.said)] == ["keep", "reject"]
+    assert [one.verdict for one in (*first.verdicts, *more.verdicts)] == ["keep", "reject"]
     assert more.end == path.stat().st_size
-    assert verdict_file.read(path, more.end) == ([], more.end, 0)
+    assert verdict_file.read(path, more.end) == ([], more.end, more.end, 0)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, len(KEEP) - 2])
@@ -102,7 +102,7 @@ def test_a_file_that_is_not_there_or_cannot_be_written_is_an_error_for_a_person(
 def test_two_programs_and_many_threads_that_write_at_once_lose_nothing(path):
     script = (
         "import sys; from pathlib import Path\n"
-        "from ltgc_cli.cli import verdict_file; from ltgc_cli.records import Verdict\n"
+        "from ltgc_cli.review import verdict_file; from ltgc_cli.records import Verdict\n"
         "for n in range(100): verdict_file.append(Path(sys.argv[1]),"
         " Verdict(label=7, class_='seal' * n, sha256=f'{n:064}', verdict='keep'))"
     )

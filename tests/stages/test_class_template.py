@@ -60,7 +60,7 @@ def test_the_template_follows_the_lines_of_its_class():
     rows = run([group("x")], {drawn("x"): 0.5})
 
     assert [type(row).__name__ for row in rows] == ["Class", "Image", "Template"]
-    assert (rows[-1].text, rows[-1].bar) == (RED_CAP, 0.3)
+    assert (rows[-1].text, rows[-1].threshold) == (RED_CAP, 0.3)
 
 
 def too_long_for(most: int):

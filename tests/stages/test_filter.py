@@ -10,23 +10,23 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import GeneratedImage, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, Metric, Rejected, Step, Template, dump, evolve, parse
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages.render import seed
-from ltgc_cli.stages.settings import Judging, Style
 
 
-def test_a_drawing_that_passes_at_once_is_neither_refined_nor_redrawn():
+def test_a_generated_image_that_passes_at_once_is_neither_refined_nor_regenerated():
     (image,) = of(Image, run([group("tall")], {drawn("tall"): 0.35}, generate=lambda _: 1 / 0))
 
     assert image == evolve(
         a_drawing("tall"),
         score=0.35,
-        bar=0.3,
+        threshold=0.3,
         scale="cosine",
         history=(Step(text=sentence("tall"), sha256=sha(drawn("tall")), score=0.35),),
     )
 
 
-def test_what_fails_is_refined_with_prompt_5_and_redrawn():
+def test_what_fails_is_refined_with_prompt_5_and_regenerated():
     refine = says(sentence("tall, with a red cap"))
     rows = run([group("tall")], {drawn("tall"): 0.1, drawn("tall, with a red cap"): 0.4}, refine=refine)
 
@@ -54,7 +54,7 @@ def test_each_refinement_is_of_the_latest_text_and_not_of_the_first():
 
 
 @pytest.mark.parametrize(("rounds", "redrawn"), [(1, 0), (2, 1), (3, 2), (5, 4)])
-def test_rounds_count_the_first_drawing_and_the_redrawn_ones(rounds, redrawn):
+def test_rounds_count_the_first_image_and_the_regenerated_ones(rounds, redrawn):
     requests = []
     rows = run(
         [group("dark")],
@@ -88,7 +88,7 @@ def test_only_what_fails_is_asked_again():
 
 
 @pytest.mark.parametrize("answer", [Refused("busy"), "", "A photo of the class heron, tall."])
-def test_where_a_refinement_is_of_no_use_the_old_text_is_drawn_with_another_seed(answer):
+def test_where_a_refinement_is_of_no_use_the_old_text_is_generated_with_another_seed(answer):
     requests = []
     run(
         [group("dark")],
@@ -115,7 +115,7 @@ def test_what_never_passes_is_rejected_with_its_whole_history():
         text=sentence("second"),
         sha256=sha(drawn("second")),
         score=0.25,
-        bar=0.3,
+        threshold=0.3,
         scale="cosine",
         history=(
             Step(text=sentence("first"), sha256=sha(drawn("first")), score=0.1),
@@ -127,13 +127,13 @@ def test_what_never_passes_is_rejected_with_its_whole_history():
     assert accepted(rows) == [] and of(Failure, rows) == []
 
 
-def test_a_person_who_wants_every_description_drawn_gets_the_best_of_what_never_passed():
+def test_a_person_who_wants_every_description_generated_gets_the_best_of_what_never_passed():
     refine = says(sentence("second"), sentence("third"))
     cosines = {drawn("first"): 0.1, drawn("second"): 0.25, drawn("third"): 0.2}
     settings = Judging(scale="cosine", threshold=0.3, never_pass="best")
     (image,) = of(Image, run([group("first")], cosines, refine=refine, settings=settings))
 
-    assert (image.text, image.sha256, image.score, image.bar) == (
+    assert (image.text, image.sha256, image.score, image.threshold) == (
         sentence("second"),
         sha(drawn("second")),
         0.25,
@@ -142,7 +142,7 @@ def test_a_person_who_wants_every_description_drawn_gets_the_best_of_what_never_
     assert len(image.history) == 3
 
 
-def test_mode_exclude_detects_and_rejects_but_neither_refines_nor_redraws():
+def test_mode_exclude_detects_and_rejects_but_neither_refines_nor_regenerates():
     rows = run(
         [group("good", "bad")],
         {drawn("good"): 0.5, drawn("bad"): 0.1},
@@ -171,16 +171,16 @@ def test_mode_score_needs_no_original_image():
     assert [(image.score, image.scale) for image in of(Image, rows)] == [(0.1, "calibrated")]
 
 
-def test_mode_score_on_the_calibrated_scale_has_no_bar():
+def test_mode_score_on_the_calibrated_scale_has_no_threshold():
     rows = run([group("x")], {drawn("x"): 0.1}, settings=Judging(mode="score"))
 
-    assert (of(Image, rows)[0].bar, of(Template, rows)[0].bar) == (None, None)
+    assert (of(Image, rows)[0].threshold, of(Template, rows)[0].threshold) == (None, None)
 
 
 # --- provenance
 
 
-def test_a_redrawn_image_says_with_which_seed_and_attempt_it_was_drawn():
+def test_a_regenerated_image_says_with_which_seed_and_attempt_it_was_generated():
     refine = says(sentence("red cap"))
     (image,) = of(Image, run([group("dark")], {drawn("dark"): 0.1, drawn("red cap"): 0.4}, refine=refine))
 
@@ -188,7 +188,7 @@ def test_a_redrawn_image_says_with_which_seed_and_attempt_it_was_drawn():
 
 
 @pytest.mark.parametrize("never_pass", ["reject", "best"])
-def test_the_best_of_what_never_passed_says_with_which_seed_and_attempt_it_was_drawn(never_pass):
+def test_the_best_of_what_never_passed_says_with_which_seed_and_attempt_it_was_generated(never_pass):
     rows = run(
         [group("first")],
         {drawn("first"): 0.1, drawn("second"): 0.25, drawn("third"): 0.2},
@@ -200,7 +200,7 @@ def test_the_best_of_what_never_passed_says_with_which_seed_and_attempt_it_was_d
     assert (rows[1].made.attempt, rows[1].made.seed) == (1, seed(a_drawing("first").id, 1))
 
 
-def test_a_redrawn_image_says_its_own_format():
+def test_a_regenerated_image_says_its_own_format():
     (image,) = of(
         Image,
         run(
@@ -229,7 +229,7 @@ def test_images_that_a_person_wrote_without_ids_are_told_apart():
     assert accepted(rows) == [sentence("tall"), sentence("grey")]
 
 
-def test_an_image_says_what_all_its_drawings_used_those_that_were_drawn_away_too():
+def test_an_image_says_what_all_its_images_used_those_that_were_replaced_too():
     prices = iter([Usage(dollars=0.25), Usage(dollars=0.125)])
     rows = run(
         [group("first")],
@@ -246,7 +246,7 @@ def test_an_image_says_what_all_its_drawings_used_those_that_were_drawn_away_too
 
 @pytest.mark.parametrize(("first", "sum"), [(Usage(dollars=0.5), 1.0), (Usage(), 0.5)])
 @pytest.mark.parametrize("never_pass", ["reject", "best"])
-def test_a_first_drawing_that_is_the_best_says_what_the_others_used(first, sum, never_pass):
+def test_a_first_image_that_is_the_best_says_what_the_others_used(first, sum, never_pass):
     image = evolve(a_drawing("first"), made=Made(model="dall-e", usage=first))
     rows = run(
         [Group(CRANE, [CRANE, image])],
@@ -262,7 +262,7 @@ def test_a_first_drawing_that_is_the_best_says_what_the_others_used(first, sum, 
 @pytest.mark.parametrize(
     ("usage", "made"), [(Usage(), None), (Usage(dollars=0.5), Made(model="", usage=Usage(dollars=1.0)))]
 )
-def test_an_image_of_an_unknown_maker_stays_so_but_for_what_was_paid_to_redraw_it(usage, made):
+def test_an_image_of_an_unknown_maker_stays_so_but_for_what_was_paid_to_regenerate_it(usage, made):
     rows = run(
         [Group(CRANE, [CRANE, evolve(a_drawing("first"), made=None)])],
         {drawn("first"): 0.2, drawn("second"): 0.1},
@@ -299,14 +299,14 @@ def test_what_refining_used_is_no_record_where_it_was_free():
     assert of(Metric, run([group("a")], {drawn(f): 0.1 for f in "ab"}, refine=refine)) == []
 
 
-def test_an_image_that_was_drawn_over_an_original_is_redrawn_over_it():
+def test_an_image_that_was_generated_from_an_original_is_regenerated_over_it():
     requests = []
     image = evolve(a_drawing("dark"), original="ab" * 32)
     run(
         [Group(CRANE, [CRANE, image])],
         {drawn("dark"): 0.1},
         refine=says(sentence("dark")),
-        style=Style(strength=0.6),
+        style=Style(from_original=0.6),
         generate=lambda drawings: requests.extend(drawings) or paint_as_told(drawings),
     )
 
@@ -325,7 +325,7 @@ def test_an_image_that_cannot_be_scored_is_rejected_and_the_failure_said():
     assert rows[1].parents == rows[2].parents == (a_drawing("x").id,)
 
 
-def test_a_redrawing_that_is_refused_is_rejected_with_what_was_known_of_it():
+def test_a_regeneration_that_is_refused_is_rejected_with_what_was_known_of_it():
     rows = run(
         [group("x")],
         {drawn("x"): 0.1},
@@ -339,7 +339,7 @@ def test_a_redrawing_that_is_refused_is_rejected_with_what_was_known_of_it():
     assert [step.score for step in rejected.history] == [0.1]
 
 
-def test_the_best_of_what_never_passed_is_taken_though_a_redrawing_was_refused():
+def test_the_best_of_what_never_passed_is_taken_though_a_regeneration_was_refused():
     rows = run(
         [group("x")],
         {drawn("x"): 0.1},

@@ -11,7 +11,7 @@ from judging import RED_CAP, SEAL, accepted, drawn, group, run, sentence
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Comparison, NearestClass
 from ltgc_cli.records import Failure, Group, Image, Rejected, Step, dump, parse
-from ltgc_cli.stages.settings import Judging
+from ltgc_cli.settings import Judging
 
 HERON = a_class("heron", 1, tail=False)
 HERON_TEXT = "A photo of heron."
@@ -34,7 +34,7 @@ def herons(*groups) -> list[Group]:
 @pytest.mark.parametrize(
     ("cosine", "passes"), [(0.4, True), (0.37, True), (0.369999, False), (0.36, False), (0.3, False)]
 )
-def test_a_drawing_passes_when_it_is_as_much_closer_to_its_class_as_the_margin_says(cosine, passes):
+def test_a_generated_image_passes_when_it_is_as_much_closer_to_its_class_as_the_margin_says(cosine, passes):
     rows, _ = compared(herons(group("x")), {drawn("x"): cosine})
 
     assert bool(accepted(rows)) == passes
@@ -46,9 +46,9 @@ def test_the_history_says_which_class_is_the_nearest_and_how_far_it_is():
         for kind, cosine in [(Image, 0.4), (Rejected, 0.32)]
     )
 
-    step = Step(text=sentence("x"), sha256=sha(drawn("x")), score=0.4, rival="heron", margin=0.05)
+    step = Step(text=sentence("x"), sha256=sha(drawn("x")), score=0.4, nearest="heron", margin=0.05)
     assert image.history == (step,)
-    assert (rejected.history[0].rival, rejected.history[0].margin) == ("heron", -0.03)
+    assert (rejected.history[0].nearest, rejected.history[0].margin) == ("heron", -0.03)
     assert '"score":0.32,"rival":"heron","margin":-0.03}]' in dump(rejected)
 
 
@@ -66,7 +66,7 @@ def test_the_reason_says_which_class_it_is_closer_to(cosine, reason):
     assert of(Rejected, rows)[0].reason == reason
 
 
-def test_what_is_closer_to_another_class_is_refined_and_redrawn_like_any_other_failure():
+def test_what_is_closer_to_another_class_is_refined_and_regenerated_like_any_other_failure():
     refine = says(sentence("second"), sentence("third"))
     cosines = {drawn("first"): 0.33, drawn("second"): 0.2, drawn("third"): 0.34}
     settings = Judging(scale="cosine", threshold=0.3, margin=0.0)
@@ -107,7 +107,7 @@ def test_classes_are_known_by_their_template_and_those_without_one_by_their_name
     assert len(accepted(rows)) == 2
 
 
-def test_only_what_reaches_its_bar_is_compared():
+def test_only_what_reaches_its_threshold_is_compared():
     nearest = points(lambda rival: NearestClass(text=HERON_TEXT, cosine=0.1))
     compared(herons(group("good", "bad")), {drawn("good"): 0.4, drawn("bad"): 0.2}, nearest)
 

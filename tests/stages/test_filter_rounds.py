@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from fakes import a_class, says, sha
+from fakes import a_class, keeps, points, says, sha
 from judging import SEAL, accepted, drawn, group, paint_as_told, run, sentence
 
 from ltgc_cli.errors import BudgetError, Refused
 from ltgc_cli.records import dump
+from ltgc_cli.settings import Judging
 from ltgc_cli.stages.filter import Round
-from ltgc_cli.stages.settings import Judging
 
 
 def test_the_output_is_the_same_whatever_the_workers_and_the_batch():
@@ -57,7 +57,36 @@ def test_each_round_is_told_once_and_in_order_whatever_the_batches(batch):
     assert said == [Round(1, 7, 0, 7), Round(2, 7, 2, 5), Round(3, 5, 0, 0)]
 
 
-def test_a_round_whose_drawings_are_all_refused_has_scored_none():
+def test_what_cannot_be_scored_has_not_passed():
+    found = []
+    cosines = {drawn("a"): 0.5, drawn("b"): Refused("broken"), drawn("c"): Refused("broken")}
+    run([group("a", "b", "c")], cosines, on_round=found.append)
+
+    assert found[0] == Round(1, 1, 1, 0)
+
+
+def test_what_cannot_be_compared_with_other_classes_has_not_passed():
+    found = []
+    settings = Judging(scale="cosine", threshold=0.3, margin=0.0)
+    refuses = points(lambda comparison: Refused("broken"))
+    groups = [group("a"), group("b", cls=SEAL)]
+    cosines = {drawn("a"): 0.5, drawn("b", SEAL): 0.1}
+    refine = says(sentence("b", SEAL))
+    run(
+        groups,
+        cosines,
+        settings=settings,
+        compare=refuses,
+        keep=keeps(),
+        refine=refine,
+        template=says(lambda q: f"A photo of the class {q.subject} with legs."),
+        on_round=found.append,
+    )
+
+    assert found[0] == Round(1, 1, 0, 1)
+
+
+def test_a_round_whose_images_are_all_refused_has_scored_none():
     said = []
     run(
         [group("a")],
@@ -84,7 +113,7 @@ def test_nothing_is_rewritten_before_the_pass_rate_of_the_first_round_is_told():
     assert order[0] == 1
 
 
-def test_while_some_descriptions_are_rewritten_others_are_redrawn_and_scored():
+def test_while_some_descriptions_are_rewritten_others_are_regenerated_and_scored():
     redrawn = threading.Event()
 
     def refined(question):
@@ -108,7 +137,7 @@ def test_an_error_of_the_language_model_ends_it_at_once():
         run([group("a", "b")], {drawn("a"): 0.1, drawn("b"): 0.1}, refine=says(BudgetError("the budget is reached")))
 
 
-def test_no_more_is_drawn_at_once_than_wanted():
+def test_no_more_is_generated_at_once_than_wanted():
     drawn_at_once = []
 
     def generate(drawings):

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from ltgc_cli.answers.spelling import words
 from ltgc_cli.stages import near
-from ltgc_cli.stages.near import closest, jaccard, words
+from ltgc_cli.stages.near import closest, jaccard
 
 
 def test_the_words_of_the_template_make_no_two_descriptions_alike():
@@ -74,7 +75,7 @@ def test_a_long_list_of_small_words_is_hashed_without_being_told_to(monkeypatch)
 
 
 @pytest.mark.parametrize("similarity", [0.0, 0.01, 0.3])
-def test_a_low_bar_is_right_too(similarity):
+def test_a_low_threshold_is_right_too(similarity):
     sets = texts(200, seed=1)
 
     assert closest(sets, [], similarity) == naive(sets, [], similarity)

@@ -10,8 +10,8 @@ from judging import CRANE, SEAL, drawn, group
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import NearestClass
 from ltgc_cli.records import Group, dump
+from ltgc_cli.settings import Judging
 from ltgc_cli.stages.preview import Spread, histogram, metrics, preview, table, thresholds
-from ltgc_cli.stages.settings import Judging
 
 CALIBRATED = Judging()
 COSINE = Judging(scale="cosine", threshold=0.3)
@@ -35,7 +35,7 @@ def seen(settings=CALIBRATED, groups=GROUPS, cosines=COSINES, **options) -> list
 
 
 def test_each_tail_class_s_scores_are_shown_and_last_of_all_those_of_all_together():
-    assert [(one.label, one.class_, one.real, one.drawn) for one in seen()] == [
+    assert [(one.label, one.class_, one.real, one.generated) for one in seen()] == [
         (3, "crane", tuple(REAL["crane"]), tuple(DRAWN["crane"])),
         (7, "seal", tuple(REAL["seal"]), tuple(DRAWN["seal"])),
         (-1, "", tuple(REAL["crane"] + REAL["seal"]), tuple(DRAWN["crane"] + DRAWN["seal"])),
@@ -48,23 +48,23 @@ def test_scores_are_on_the_scale_of_the_settings():
     assert crane.real == pytest.approx([2.5 * value for value in REAL["crane"]])
 
 
-def test_on_the_calibrated_scale_the_thresholds_are_percentiles_and_a_class_of_few_images_has_the_common_bar():
+def test_on_the_calibrated_scale_the_thresholds_are_percentiles_and_a_class_of_few_images_has_the_common_threshold():
     crane, seal, everything = seen()
 
     assert [passing.threshold for passing in crane.passing] == [0, 5, 10, 25, 50]
     common = REAL["crane"] + REAL["seal"]
     for number, q in enumerate([0, 5, 10, 25, 50]):
         own, theirs = (round(float(numpy.percentile(values, q)), 6) for values in (REAL["crane"], common))
-        assert (crane.passing[number].bar, seal.passing[number].bar) == (own, theirs)
+        assert (crane.passing[number].least, seal.passing[number].least) == (own, theirs)
         passed = [sum(score >= bar for score in DRAWN[name]) for name, bar in (("crane", own), ("seal", theirs))]
         assert [one.passing[number].passed for one in (crane, seal, everything)] == [*passed, sum(passed)]
-        assert everything.passing[number].bar is None
+        assert everything.passing[number].least is None
 
 
 def test_on_another_scale_they_are_round_numbers_over_the_scores_and_the_one_in_use():
     _, _, everything = seen(COSINE)
 
-    assert [(passing.threshold, passing.bar) for passing in everything.passing] == [
+    assert [(passing.threshold, passing.least) for passing in everything.passing] == [
         (bar, bar) for bar in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
     ]
     assert [passing.passed for passing in everything.passing] == [5, 4, 3, 2, 2, 1, 1]
@@ -105,7 +105,7 @@ def test_with_a_margin_what_is_closer_to_another_class_passes_no_threshold():
 def test_what_cannot_be_scored_or_compared_is_left_out_or_does_not_pass():
     broken = COSINES | {"crane 0": Refused("broken"), drawn("c0"): Refused("broken")}
     crane, *_ = seen(COSINE, cosines=broken)
-    assert (len(crane.real), crane.drawn) == (4, (0.24, 0.1))
+    assert (len(crane.real), crane.generated) == (4, (0.24, 0.1))
 
     settings = Judging(scale="cosine", threshold=0.3, margin=0.0)
     *_, everything = seen(settings, compare=points(lambda rival: Refused("broken")), keep=keeps())
@@ -152,7 +152,7 @@ def test_quantiles_are_those_of_numpy(q):
 def test_for_a_person_they_are_a_table_with_histograms():
     columns, rows = table(seen(), CALIBRATED)
 
-    assert columns == ["class", "real", "0.10…0.40", "10/50/90", "drawn", "0.10…0.40", "10/50/90"] + [
+    assert columns == ["class", "real", "0.10…0.40", "10/50/90", "generated", "0.10…0.40", "10/50/90"] + [
         "0%", "5%", "10%*", "25%", "50%",
     ]  # fmt: skip
     assert rows[0][:2] + rows[0][3:5] + rows[0][6:] == [

@@ -8,8 +8,8 @@ from fakes import a_class, a_description, an_image, draws, of, picture_of, sha
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, dump, evolve, parse
-from ltgc_cli.stages.render import drawing, render, seed, style_of
-from ltgc_cli.stages.settings import Style
+from ltgc_cli.settings import Style
+from ltgc_cli.stages.render import image_request, render, seed, style_of
 
 CRANE = a_class("crane", 3)
 SEAL = a_class("seal", 7, sense="marine mammal")
@@ -24,7 +24,7 @@ def run(*groups: Group, generate=None, batch=64) -> list[list]:
     return list(render(groups, generate=generate or draws(), model="sd", style=Style(), batch=batch))
 
 
-def test_every_description_of_a_tail_class_is_drawn_once_and_the_images_follow_its_lines():
+def test_every_description_of_a_tail_class_is_generated_once_and_the_images_follow_its_lines():
     given = group(CRANE, "tall", "in flight")
     (rows,) = run(given)
 
@@ -35,7 +35,7 @@ def test_every_description_of_a_tail_class_is_drawn_once_and_the_images_follow_i
     ]
 
 
-def test_what_is_drawn_is_the_description_without_the_words_the_class_and_with_the_sense():
+def test_what_is_generated_is_the_description_without_the_words_the_class_and_with_the_sense():
     generate = draws()
     run(group(SEAL, "wet"), generate=generate)
 
@@ -62,7 +62,7 @@ def test_an_image_says_which_description_model_seed_and_cost_it_comes_from():
     )
 
 
-def test_drawings_of_several_classes_share_a_batch():
+def test_images_of_several_classes_share_a_batch():
     generate = draws()
     run(group(CRANE, "a", "b"), group(SEAL, "c"), group(a_class("wren", 9), "d", "e"), generate=generate, batch=5)
 
@@ -76,7 +76,7 @@ def test_every_batch_is_full_across_classes_but_for_the_last():
     assert [len(drawings) for drawings in generate.seen] == [4, 4, 4, 1]
 
 
-def test_a_long_stream_with_nothing_to_draw_is_not_held_in_memory():
+def test_a_long_stream_with_nothing_to_generate_is_not_held_in_memory():
     taken = []
     groups = (taken.append(number) or group(a_class("sparrow", number, tail=False)) for number in range(100_000))
 
@@ -109,16 +109,16 @@ def test_a_class_is_handed_out_before_the_stream_ends():
     assert next(stream).cls is SEAL
 
 
-def test_a_class_that_is_not_in_the_tail_is_not_drawn():
+def test_a_class_that_is_not_in_the_tail_is_not_generated():
     assert run(group(SPARROW, "small"), generate=lambda _: 1 / 0) == [group(SPARROW, "small").rows]
 
 
-def test_a_stream_with_nothing_to_draw_asks_nothing():
+def test_a_stream_with_nothing_to_generate_asks_nothing():
     assert run(group(CRANE), generate=lambda _: 1 / 0) == [[CRANE]]
     assert run() == []
 
 
-def test_a_picture_that_is_refused_becomes_a_failure_in_its_place():
+def test_an_image_that_is_refused_becomes_a_failure_in_its_place():
     generate = draws(failing=lambda request: Refused("not safe") if "nude" in request.text else None)
     (rows,) = run(group(CRANE, "tall", "nude", "grey"), generate=generate)
 
@@ -142,7 +142,7 @@ def test_a_provider_that_cannot_be_used_at_all_stops_the_run():
         run(group(CRANE, "tall"), generate=generate)
 
 
-def test_a_picture_too_few_is_an_error_and_no_image_is_mistaken_for_another():
+def test_an_image_too_few_is_an_error_and_no_image_is_mistaken_for_another():
     with pytest.raises(ValueError, match="shorter"):
         run(group(CRANE, "tall", "grey"), generate=lambda drawings: draws()(drawings)[1:])
 
@@ -159,7 +159,7 @@ def test_lines_of_other_kinds_pass_byte_for_byte():
 def test_settings_of_the_style_are_in_the_request_and_what_is_not_set_is_left_to_the_model():
     style = Style(width=64, height=32, steps=4, guidance=1.5, negative="text")
 
-    assert drawing("A photo of the class crane, tall.", "ab", 2, CRANE, "sd", style) == ImageRequest(
+    assert image_request("A photo of the class crane, tall.", "ab", 2, CRANE, "sd", style) == ImageRequest(
         model="sd",
         text="A photo of crane, tall.",
         seed=seed("ab", 2),
@@ -170,10 +170,10 @@ def test_settings_of_the_style_are_in_the_request_and_what_is_not_set_is_left_to
         guidance=1.5,
         negative="text",
     )
-    assert drawing("a", "ab", 0, CRANE, "sd", Style()).steps is None
+    assert image_request("a", "ab", 0, CRANE, "sd", Style()).steps is None
 
 
-def test_seeds_are_pinned_because_a_changed_seed_is_another_picture():
+def test_seeds_are_pinned_because_a_changed_seed_is_another_image():
     assert seed("33609adefed7ce49", 0) == 1060498349
     assert seed("33609adefed7ce49", 1) == 1719610069
     assert seed("33609adefed7ce49", 0, 7) == 5371642
@@ -193,10 +193,12 @@ def test_the_place_in_the_stream_is_not_in_the_seed():
     assert seeds("a", "b", "c") == seeds("c", "a", "b")
 
 
-def test_the_picture_depends_on_its_own_request_alone():
+def test_the_image_depends_on_its_own_request_alone():
     (rows,) = run(group(CRANE, "tall", "grey"))
     (alone,) = run(group(CRANE, "grey"))
-    request = drawing("A photo of the class crane, grey.", a_description(CRANE, "grey").id, 0, CRANE, "sd", Style())
+    request = image_request(
+        "A photo of the class crane, grey.", a_description(CRANE, "grey").id, 0, CRANE, "sd", Style()
+    )
 
     assert rows[-1] == alone[-1]
     assert rows[-1].sha256 == picture_of(request)
@@ -211,11 +213,13 @@ def test_lines_that_a_person_wrote_without_ids_are_told_apart():
     ]
 
 
-def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one():
+def test_a_class_without_an_original_fails_alone_where_images_start_from_one():
     photo = an_image(CRANE, "birds/1.jpg")
     crane = Group(CRANE, [CRANE, photo, a_description(CRANE, "a")])
     generate = draws()
-    found = list(render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(strength=0.6), batch=4))
+    found = list(
+        render([crane, group(SEAL, "b")], generate=generate, model="sd", style=Style(from_original=0.6), batch=4)
+    )
 
     (drawn,) = of(Image, found[0][3:])
     assert (drawn.original, drawn.strength) == (photo.sha256, 0.6)
@@ -224,8 +228,8 @@ def test_a_class_without_an_original_fails_alone_where_drawings_start_from_one()
     assert [len(drawings) for drawings in generate.seen] == [1]
 
 
-def test_what_was_drawn_over_an_original_is_drawn_again_over_it_as_much():
+def test_what_was_generated_from_an_original_is_generated_again_over_it_as_much():
     image = an_image(CRANE, "1", "generated", original=sha("photo"), strength=0.6)
-    assert style_of(Style(steps=4), image) == Style(steps=4, strength=0.6)
-    assert style_of(Style(strength=0.3), image) == Style(strength=0.3)
+    assert style_of(Style(steps=4), image) == Style(steps=4, from_original=0.6)
+    assert style_of(Style(from_original=0.3), image) == Style(from_original=0.3)
     assert style_of(Style(), an_image(CRANE, "2", "generated")) == Style()

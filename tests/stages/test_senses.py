@@ -7,7 +7,7 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Class, Failure, Group
 from ltgc_cli.stages import senses
-from ltgc_cli.stages.senses import Named
+from ltgc_cli.stages.senses import NameInfo
 
 
 def a_group(name: str, label: int = 3, images: int = 5, **fields) -> Group:
@@ -66,7 +66,7 @@ def test_names_of_one_word_and_names_that_two_classes_share_are_ambiguous():
 def test_the_question_shows_up_to_four_images_of_the_class_and_the_answer_is_kept_in_its_record():
     ask = says("marine mammal", usage=Usage(prompt_tokens=9))
     group = a_group("seal")
-    (found,) = senses.asked([group], ask=ask, model="gpt-4o")
+    (found,) = senses.with_senses([group], ask=ask, model="gpt-4o")
     (question,) = ask.seen
     assert question.task == "sense"
     assert question.images == tuple(row.sha256 for row in group.rows[1:5])
@@ -80,14 +80,14 @@ def test_the_question_shows_up_to_four_images_of_the_class_and_the_answer_is_kep
 def test_one_question_is_asked_per_ambiguous_name_and_none_for_the_others():
     ask = says("bird")
     groups = [a_group("crane", 0), a_group("Trogon rufus", 1), a_group("heron", 2, images=0)]
-    found = senses.asked(groups, ask=ask, model="m")
+    found = senses.with_senses(groups, ask=ask, model="m")
     assert [group.cls.subject for group in found] == ["crane (bird)", "Trogon rufus", "heron"]
     assert [question.subject for question in ask.seen] == ["crane"]
 
 
 @pytest.mark.parametrize("said", [Refused("no"), "I cannot tell from these photos what is meant by it here"])
 def test_a_class_whose_sense_is_not_told_stays_as_it_is_with_a_failure(said):
-    (found,) = senses.asked([a_group("crane")], ask=says(said), model="m")
+    (found,) = senses.with_senses([a_group("crane")], ask=says(said), model="m")
     assert found.cls.subject == "crane"
     (failure,) = of(Failure, found.rows)
     assert failure.stage == "senses"
@@ -96,7 +96,7 @@ def test_a_class_whose_sense_is_not_told_stays_as_it_is_with_a_failure(said):
 
 def test_what_a_person_says_is_laid_over_the_class_and_changes_its_id():
     group = a_group("crane", 7)
-    (found,) = senses.told([group], {7: Named(sense="machine", synonyms=("hoist",))})
+    (found,) = senses.with_names([group], {7: NameInfo(sense="machine", synonyms=("hoist",))})
     assert (found.cls.sense, found.cls.synonyms) == ("machine", ("hoist",))
     assert found.cls.id != group.cls.id
-    assert senses.told([group], {8: Named(sense="bird")}) == [group]
+    assert senses.with_names([group], {8: NameInfo(sense="bird")}) == [group]

@@ -9,9 +9,9 @@ from judging import CRANE, SEAL, a_drawing, accepted, drawn, group, paint_as_tol
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.records import Group, Image, Rejected, Step, Verdict, dump, evolve
+from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.render import render
-from ltgc_cli.stages.settings import Judging, Style
 from ltgc_cli.stages.verdicts import effective, fingerprint, summary
 
 
@@ -60,11 +60,11 @@ def test_what_a_person_keeps_passes_at_once_whatever_its_score():
     rows = run([group("tall")], {drawn("tall"): 0.1}, verdicts=said("tall", "keep"), generate=lambda _: 1 / 0)
 
     (image,) = of(Image, rows)
-    assert (image.text, image.score, image.bar) == (sentence("tall"), 0.1, 0.3)
+    assert (image.text, image.score, image.threshold) == (sentence("tall"), 0.1, 0.3)
     assert image.history == (Step(text=sentence("tall"), sha256=image.sha256, score=0.1, verdict="keep"),)
 
 
-def test_what_a_person_rejects_fails_above_the_bar_and_is_rewritten_and_redrawn():
+def test_what_a_person_rejects_fails_above_the_threshold_and_is_rewritten_and_regenerated():
     refine = says(sentence("tall, with a red cap"))
     cosines = {drawn("tall"): 0.9, drawn("tall, with a red cap"): 0.4}
     rows = run([group("tall")], cosines, verdicts=said("tall", "reject"), refine=refine)
@@ -73,7 +73,7 @@ def test_what_a_person_rejects_fails_above_the_bar_and_is_rewritten_and_redrawn(
     assert [step.verdict for step in of(Image, rows)[0].history] == ["reject", ""]
 
 
-def test_a_verdict_holds_for_a_drawing_of_a_later_round_too():
+def test_a_verdict_holds_for_a_generated_image_of_a_later_round_too():
     cosines = {drawn("first"): 0.1, drawn("second"): 0.5, drawn("third"): 0.2}
     refine = says(sentence("second"), sentence("third"))
     verdict = said("second", "reject") | said("third", "keep")
@@ -84,7 +84,7 @@ def test_a_verdict_holds_for_a_drawing_of_a_later_round_too():
     assert [step.verdict for step in image.history] == ["", "reject", "keep"]
 
 
-def test_a_verdict_is_on_a_drawing_of_its_class_and_of_no_other():
+def test_a_verdict_is_on_a_generated_image_of_its_class_and_of_no_other():
     rows = run([group("tall")], {drawn("tall"): 0.5}, verdicts={(7, sha(drawn("tall"))): "reject"})
     assert accepted(rows) == [sentence("tall")]
 
@@ -123,7 +123,7 @@ def test_the_reason_tells_what_a_person_rejected_from_what_scored_too_low():
     assert rejected(everything).reason == "rejected by hand in each of its 3 drawings"
 
 
-def test_the_best_drawing_that_nobody_rejected_is_the_one_that_is_shown():
+def test_the_best_image_that_nobody_rejected_is_the_one_that_is_shown():
     cosines = {drawn("a"): 0.9, drawn("b"): 0.2}
     rows = run(
         [group("a")],
@@ -135,7 +135,7 @@ def test_the_best_drawing_that_nobody_rejected_is_the_one_that_is_shown():
     assert of(Rejected, rows)[0].sha256 == sha(drawn("b"))
 
 
-def test_never_pass_best_takes_the_best_drawing_that_nobody_rejected():
+def test_never_pass_best_takes_the_best_image_that_nobody_rejected():
     settings = Judging(scale="cosine", threshold=0.3, rounds=2, never_pass="best")
     cosines = {drawn("a"): 0.25, drawn("b"): 0.2}
     rows = run([group("a")], cosines, verdicts=said("a", "reject"), refine=says(sentence("b")), settings=settings)
@@ -143,7 +143,7 @@ def test_never_pass_best_takes_the_best_drawing_that_nobody_rejected():
     assert accepted(rows) == [sentence("b")]
 
 
-def test_what_a_person_rejected_and_nobody_could_redraw_says_both():
+def test_what_a_person_rejected_and_nobody_could_regenerate_says_both():
     rows = run(
         [group("a")],
         {drawn("a"): 0.9},
@@ -154,7 +154,7 @@ def test_what_a_person_rejected_and_nobody_could_redraw_says_both():
     assert of(Rejected, rows)[0].reason == "rejected by hand; could not be redrawn: not safe"
 
 
-def test_a_margin_asks_nothing_of_a_drawing_that_a_person_keeps():
+def test_a_margin_asks_nothing_of_a_generated_image_that_a_person_keeps():
     settings = Judging(scale="cosine", threshold=0.3, margin=0.1)
     rows = run(
         [group("tall"), group("wet", cls=SEAL)],
@@ -168,7 +168,7 @@ def test_a_margin_asks_nothing_of_a_drawing_that_a_person_keeps():
     assert len(accepted(rows)) == 2
 
 
-def test_a_rejected_drawing_in_the_stream_that_a_person_keeps_is_an_image_again():
+def test_a_rejected_image_in_the_stream_that_a_person_keeps_is_an_image_again():
     first = run([group("tall", "grey")], {drawn("tall"): 0.1, drawn("grey"): 0.1}, settings=_EXCLUDE)
     assert len(of(Rejected, first)) == 2
     again = [Group(CRANE, first)]
@@ -179,7 +179,7 @@ def test_a_rejected_drawing_in_the_stream_that_a_person_keeps_is_an_image_again(
     assert [rejected.text for rejected in of(Rejected, rows)] == [sentence("grey")]
 
 
-def test_without_a_verdict_on_its_drawings_the_lines_are_those_of_before():
+def test_without_a_verdict_on_its_images_the_lines_are_those_of_before():
     cosines = {drawn("a"): 0.5, drawn("b"): 0.1, drawn("c"): 0.1}
     groups = [group("a", "b")]
     plain = run(groups, cosines, refine=says(sentence("c")))
@@ -189,7 +189,7 @@ def test_without_a_verdict_on_its_drawings_the_lines_are_those_of_before():
     )
 
 
-def test_a_rejection_says_the_format_of_its_picture_where_it_is_not_the_usual_one():
+def test_a_rejection_says_the_format_of_its_image_where_it_is_not_the_usual_one():
     webp = evolve(a_drawing("a"), format="webp")
     rows = run([Group(CRANE, [CRANE, webp])], {drawn("a"): 0.1}, settings=_EXCLUDE)
     assert of(Rejected, rows)[0].format == "webp"
@@ -217,7 +217,7 @@ def filtered(*features: str, rejected: tuple[str, ...] = ()) -> list:
     return run([Group(CRANE, rows)], cosines, settings=_EXCLUDE)
 
 
-def test_without_verdicts_the_accepted_drawings_are_trained_on():
+def test_without_verdicts_the_accepted_images_are_trained_on():
     rows = filtered("tall", "grey", rejected=("dark",))
     assert [image.text for image in verdicts.accepted(Group(CRANE, rows))] == [sentence("tall"), sentence("grey")]
 
@@ -229,15 +229,15 @@ def test_what_a_person_rejects_is_not_trained_on_and_what_one_keeps_is():
     assert [image.text for image in trained] == [sentence("grey"), sentence("dark")]
 
 
-def test_a_drawing_that_a_person_keeps_is_the_image_that_it_was_but_for_what_filter_found():
+def test_a_generated_image_that_a_person_keeps_is_the_image_that_it_was_but_for_what_filter_found():
     description = a_description(CRANE, "dark")
     drawn_from = [CRANE, description]
     (rows,) = render([Group(CRANE, drawn_from)], generate=paint_as_told, model="sd", style=Style(), batch=8)
     (image,) = verdicts.accepted(Group(CRANE, filtered(rejected=("dark",))), said("dark", "keep"))
 
     assert image.parents == (description.id,)
-    assert evolve(image, score=None, bar=None, scale="", history=()) == rows[-1]
-    assert (image.score, image.bar, image.scale, len(image.history)) == (0.1, 0.3, "cosine", 1)
+    assert evolve(image, score=None, threshold=None, scale="", history=()) == rows[-1]
+    assert (image.score, image.threshold, image.scale, len(image.history)) == (0.1, 0.3, "cosine", 1)
 
 
 def test_a_class_that_nothing_is_kept_of_stays_the_very_lines_that_it_was():
@@ -245,15 +245,15 @@ def test_a_class_that_nothing_is_kept_of_stays_the_very_lines_that_it_was():
     assert verdicts.restored(crane, said("tall", "reject")) is crane
 
 
-def test_originals_and_plain_images_are_never_trained_on_as_drawings():
+def test_originals_and_plain_images_are_never_trained_on_as_images():
     rows = [evolve(a_drawing("tall"), origin=origin) for origin in ("original", "plain")]
     assert verdicts.accepted(Group(CRANE, rows), said("tall", "keep")) == []
 
 
-def test_the_drawings_of_a_stream_are_accepted_and_rejected_ones_and_where_wanted_those_replaced():
+def test_the_images_of_a_stream_are_accepted_and_rejected_ones_and_where_wanted_those_replaced():
     cosines = {drawn("a"): 0.1, drawn("b"): 0.5}
     rows = [*run([group("a")], cosines, refine=says(sentence("b"))), *filtered(rejected=("dark",))]
 
     there = {(3, sha(drawn(feature))) for feature in ("b", "dark")}
-    assert verdicts.drawings(rows) == there
-    assert verdicts.drawings(rows, replaced=True) == there | {(3, sha(drawn("a")))}
+    assert verdicts.image_keys(rows) == there
+    assert verdicts.image_keys(rows, replaced=True) == there | {(3, sha(drawn("a")))}

@@ -1,25 +1,25 @@
-"""The class table that `--classes` names: label, name, and synonyms and a sense where a class has them.
+"""Class tables: the one that `--classes` names (label, name, synonyms, sense), and one data set under another's.
 
 It wins over the names in the data. A label is written in it, and never inferred from a place in a listing.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets.files import numbered, read_text
-from ltgc_cli.learn.datasets.types import ClassInfo
+from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows, numbered, read_text
+from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Sample
+from ltgc_cli.text import nearest
 
-COLUMNS = ("label", "name", "sense", "synonyms", "count")
-"""As `ltgc export` writes it; `count` is for people, the data has its own."""
+COLUMNS = ("label", "name", "sense", "synonyms", "count")  # as `ltgc export` writes it; `count` is for people
+Rows = Iterator[tuple[int | str, dict[str, Any]]]  # each with its place in the file
 
 
 def load(file: Path) -> tuple[ClassInfo, ...]:
@@ -31,10 +31,10 @@ def load(file: Path) -> tuple[ClassInfo, ...]:
     """
     read = _READERS.get(file.suffix.lower(), _text)
     classes: dict[int, ClassInfo] = {}
-    for where, row in read(file):
-        info = _class(where, row)
-        if info.label in classes:
-            raise InputError(f"{where}: label {info.label} is there twice; it is {classes[info.label].name!r} already")
+    for place, row in read(file):
+        info = _class(f"{file}:{place}", row)
+        if other := classes.get(info.label):
+            raise InputError(f"{file}:{place}: label {info.label} is there twice; it is {other.name!r} already")
         classes[info.label] = info
     if not classes:
         raise InputError(f"{file}: no class in it; a row has a label and a name")
@@ -62,6 +62,7 @@ def name_of(where: str, value: object) -> str:
 
 
 def _class(where: str, row: dict[str, Any]) -> ClassInfo:
+    row = {"name": row.get("class"), **row}  # lists of images call it class
     missing = [column for column in ("label", "name") if row.get(column) in (None, "")]
     if missing:
         raise InputError(f"{where}: no {' and no '.join(missing)}; a class has a label and a name")
@@ -79,29 +80,11 @@ def _class(where: str, row: dict[str, Any]) -> ClassInfo:
     )
 
 
-def _csv(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    columns = [column.strip().lower() for column in rows.fieldnames or ()]
-    if "label" not in columns or not {"name", "class"} & set(columns):
-        raise InputError(f"{file}:1: the first row names the columns: label,name,synonyms,sense")
-    rows.fieldnames = columns
-    try:
-        for row in rows:
-            yield f"{file}:{rows.line_num}", row if "name" in columns else row | {"name": row["class"]}
-    except csv.Error as error:
-        raise InputError(f"{file}:{rows.line_num}: {error}") from None
+def _csv(file: Path) -> Rows:
+    return csv_rows(file, ("name", "class"), "label,name,synonyms,sense")
 
 
-def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in numbered(read_text(file)):
-        try:
-            row = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InputError(f"{file}:{number}: not a JSON object ({error})") from None
-        yield f"{file}:{number}", row if "name" in row else row | {"name": row.get("class")}
-
-
-def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _json(file: Path) -> Rows:
     """Returns the categories of a COCO-like file, or of iNaturalist's categories.json, a list of them."""
     try:
         data = msgspec.json.decode(read_text(file))
@@ -111,21 +94,72 @@ def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(categories, list) or not all(isinstance(row, dict) for row in categories):
         raise InputError(f"{file}: no list of categories in it, each with an id and a name")
     for number, row in enumerate(categories, start=1):
-        yield f"{file}: category {number}", {"label": row.get("id", row.get("label")), **_known(row)}
+        yield f" category {number}", {**row, "label": row.get("id", row.get("label"))}
 
 
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("name", "sense", "synonyms") if key in row}
-
-
-def _text(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _text(file: Path) -> Rows:
     for number, line in numbered(read_text(file)):
         label, name = (*line.split(None, 1), "")[:2]
-        yield f"{file}:{number}", {"label": label, "name": name}
+        yield number, {"label": label, "name": name}
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
-    ".csv": _csv,
-    ".jsonl": _jsonl,
-    ".json": _json,
-}
+_READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": jsonl_rows, ".json": _json}
+
+
+def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:
+    """Returns the data set under another class table: labels by class name, images otherwise as they were.
+
+    Where the data has no names (`named` is False) its labels are the table's.
+    Raises InputError for a class that the table does not have, or a name that it has twice.
+    """
+    labels = _by_label(dataset, classes) if not dataset.named else _by_name(dataset, classes)
+    items = tuple(
+        item if labels[item.label] == item.label else msgspec.structs.replace(item, label=labels[item.label])
+        for item in dataset.items
+    )
+    named = dataset.named or any(info.name != str(info.label) for info in classes)
+    return msgspec.structs.replace(dataset, classes=tuple(classes), items=items, named=named)
+
+
+def class_indices(samples: Sequence[Sample], classes: Sequence[ClassInfo]) -> list[int]:
+    """Returns the index of each sample's class in the class table. Raises InputError for a label it does not have."""
+    indices = {info.label: index for index, info in enumerate(classes)}
+    for sample in samples:
+        if sample.label not in indices:
+            raise InputError(f"{sample.name}: the class table has no label {sample.label}")
+    return [indices[sample.label] for sample in samples]
+
+
+def _agree(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> bool:
+    """Returns whether all own labels mean there what they mean here: one name, and no two different senses."""
+    known = {info.label: info for info in classes}
+    return all(
+        (other := known.get(info.label)) and other.name == info.name and len({info.sense, other.sense, ""}) < 3
+        for info in own
+    )
+
+
+def _by_label(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
+    known = {info.label for info in classes}
+    for info in dataset.classes:
+        if info.label not in known:
+            there = f"labels {min(known, default=0)} to {max(known, default=0)}"
+            where = dataset.file or dataset.spec
+            raise InputError(f"{where}: the class table has no label {info.label} ({there})")
+    return {label: label for label in known}
+
+
+def _by_name(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
+    if _agree(dataset.classes, classes):  # also where two classes have one name, and each a sense of its own
+        return {info.label: info.label for info in dataset.classes}
+    labels = {info.name: info.label for info in classes}
+    if len(labels) < len(classes):
+        (twice, _), *_ = Counter(info.name for info in classes).most_common(1)
+        raise InputError(f"the class table has the name {twice!r} twice; names must differ to match folders with it")
+    for info in dataset.classes:
+        if info.name not in labels:
+            unnamed = all(other.name == str(other.label) for other in classes)
+            hint = " (it has labels only; it was made without --classes)"
+            hint = hint if unnamed else nearest(info.name, labels, quoted=True)
+            raise InputError(f"{dataset.spec}: the class table has no class {info.name!r}{hint}")
+    return {info.label: labels[info.name] for info in dataset.classes}

@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import named_errors, sha256_file
 from ltgc_cli.learn.datasets import class_table
 from ltgc_cli.learn.datasets.class_table import name_of
-from ltgc_cli.learn.datasets.files import file_sha256, sha256
+from ltgc_cli.learn.datasets.files import sha256, stamped
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 
 _DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 
 
-class _Dict(msgspec.Struct):
+class _Described(msgspec.Struct):
+    """What dataset_dict.json (splits) or dataset_info.json (features) says."""
+
     splits: list[str] = []
-
-
-class _Info(msgspec.Struct):
     features: dict[str, Any] = {}
 
 
@@ -40,7 +40,7 @@ def _takes(spec: str) -> bool:
 
 
 def _open(source: Source, split: Split) -> Dataset:
-    folder, training = _folder(source, split), _training(source, split)
+    training, folder = _folders(source, split)
     columns = _columns(folder)
     labels = _labels(folder, columns)
     counts = Counter(labels if training == folder else _labels(training, _columns(training)))
@@ -50,12 +50,11 @@ def _open(source: Source, split: Split) -> Dataset:
         names = columns.names or tuple(map(str, range(max(counts | Counter(labels), default=-1) + 1)))
         table = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
     known = {info.label for info in table}
+    where = f"the class table {source.classes}" if source.classes else f"{folder}'s names"
     for row, label in enumerate(labels):
         if label not in known:
-            where = f"the class table {source.classes}" if source.classes else f"{folder}'s names"
-            raise InputError(
-                f"{folder}: row {row}: label {label} is not in {where} (labels {min(known)} to {max(known)})"
-            )
+            there = f"labels {min(known)} to {max(known)}"
+            raise InputError(f"{folder}: row {row}: label {label} is not in {where} ({there})")
     order = sorted(range(len(labels)), key=labels.__getitem__)
     return Dataset(
         spec=source.spec,
@@ -82,16 +81,12 @@ def _fingerprint(source: Source, split: Split) -> str:
 
     Images that lie outside, of which a row has only the path, are not looked at.
     """
-    folder, training = _folder(source, split), _training(source, split)
+    training, folder = _folders(source, split)
     lines = ["huggingface", split]
     for part in dict.fromkeys((training, folder)):
-        lines += [file_sha256(part / _STATE), file_sha256(part / _INFO)]
-        for path in sorted(part.glob("*.arrow")):
-            stat = path.stat()
-            lines.append(f"{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}")
-    if source.classes:
-        lines.append(file_sha256(source.classes))
-    return sha256(lines)
+        lines += [sha256_file(part / _STATE), sha256_file(part / _INFO)]
+        lines += [stamped(path, part) for path in sorted(part.glob("*.arrow"))]
+    return sha256(lines, source.classes)
 
 
 def _splits(source: Source) -> tuple[Split, ...]:
@@ -107,25 +102,21 @@ def _root(source: Source) -> Path:
 def _split_folders(root: Path) -> dict[Split, Path]:
     if not (root / _DICT).is_file():
         return {}
-    there = _decoded(root / _DICT, _Dict).splits
+    there = _described(root / _DICT).splits
     found = {split: next((word for word in words if word in there), None) for split, words in SPLIT_WORDS.items()}
     if not any(found.values()):
         raise InputError(f"{root}: its splits are {', '.join(there)}; train, val (or validation) or test is wanted")
     return {split: root / word for split, word in found.items() if word}
 
 
-def _folder(source: Source, split: Split) -> Path:
+def _folders(source: Source, split: Split) -> tuple[Path, Path]:
+    """Returns the folder that the class counts come from, and the one with the split's images."""
     root = _root(source)
-    found = _split_folders(root)
-    if found and split not in found:
-        raise InputError(
-            f"{source.spec}: has no split {split!r}, only {', '.join(path.name for path in found.values())}"
-        )
-    return found.get(split, root)
-
-
-def _training(source: Source, split: Split) -> Path:
-    return _split_folders(_root(source)).get("train") or _folder(source, split)
+    found = _split_folders(root) or {split: root}
+    if split not in found:
+        there = ", ".join(path.name for path in found.values())
+        raise InputError(f"{source.spec}: has no split {split!r}, only {there}")
+    return found.get("train", found[split]), found[split]
 
 
 def _columns(folder: Path) -> _Columns:
@@ -136,7 +127,7 @@ def _columns(folder: Path) -> _Columns:
 @lru_cache
 def _columns_of(folder: str, _: int) -> _Columns:
     file = Path(folder) / _INFO
-    features = _decoded(file, _Info).features
+    features = _described(file).features
     kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
@@ -166,20 +157,18 @@ def _loaded(folder: str, image: str, _: int) -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            f"{folder} is a Hugging Face data set, for which datasets is missing: pip install 'ltgc[hf]'"
-        ) from None
+        missing = "for which datasets is missing: pip install 'ltgc[hf]'"
+        raise InputError(f"{folder} is a Hugging Face data set, {missing}") from None
     try:
         return datasets.load_from_disk(folder).cast_column(image, datasets.Image(decode=False))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: not a data set that datasets can open ({' '.join(str(error).split())})") from None
 
 
-def _decoded(file: Path, kind: Any) -> Any:
+def _described(file: Path) -> _Described:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
+        with named_errors(file):
+            return msgspec.json.decode(file.read_bytes(), type=_Described)
     except msgspec.DecodeError as error:
         raise InputError(f"{file}: {error}") from None
 

@@ -12,7 +12,7 @@ import msgspec
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.class_table import name_of
 from ltgc_cli.learn.datasets.files import read_text
-from ltgc_cli.learn.datasets.listing import Listing, Row, format_of
+from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of
 
 
 class _Image(msgspec.Struct):
@@ -49,7 +49,7 @@ def _read(file: Path) -> Listing:
     if missing:
         raise InputError(f"{file}: image {missing.file_name} (id {missing.id}) has no annotation; a label is wanted")
     names = {category.id: name_of(f"{file}: category {category.id}", category.name) for category in data.categories}
-    return Listing(file, [Row(image.file_name, labels[image.id]) for image in data.images if labels], names)
+    return Listing(file, [ListedImage(image.file_name, labels[image.id]) for image in data.images if labels], names)
 
 
 FORMAT = format_of(".json", _read)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,88 +12,82 @@ from ltgc_cli import console
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
 from ltgc_cli.learn import datasets, metrics
-from ltgc_cli.pipeline.evaluation import metric_records
+from ltgc_cli.pipeline.class_table import class_record
+from ltgc_cli.pipeline.evaluation.methods import ClassTable
+from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Ask, Usage
 from ltgc_cli.providers import Opened
-from ltgc_cli.records import Class, Failure, Made, Record, identify
-from ltgc_cli.stages.accounts import accounted
+from ltgc_cli.records import Class, Failure, Made, Record, failed
 from ltgc_cli.stages.recognize import Recognized, recognize, table
-
-if TYPE_CHECKING:
-    from ltgc_cli.pipeline.evaluation.stage import Table
+from ltgc_cli.stages.usage_metric import usage_metric
 
 PROMPT = "recognize"
 _SHOWN = 3
 
 
-class _Failed(NamedTuple):
-    reason: str
-    usage: Usage
+class Reply(NamedTuple):
+    """What a model takes a test image for."""
+
+    item: datasets.Item
+    answer: Recognized
 
 
-def recognized(
-    session: Session, data: datasets.Source, split: datasets.Split, known: Table, opened: Opened[Ask], workers: int
-) -> Iterator[metric_records.Measured | Record]:
-    """Returns a failure for each image without an answer, what the others were taken for, and what that cost by class.
+def ask(
+    session: Session, data: datasets.Source, split: datasets.Split, known: ClassTable, opened: Opened[Ask], workers: int
+) -> list[Reply | Failure]:
+    """Returns what the model says of each test image, or why it says nothing, in their order."""
+    dataset = datasets.align(datasets.open_data(data, split), known.classes)
+    classes = _by_label(known)
+    asked = table(list(classes.values()))
+    if len(asked.questions) == 1:
+        console.notice(
+            f"eval: {len(known.classes):,} names are too many to list; each image's name is asked for openly"
+        )
+    session.expect(len(dataset.items))
+
+    def one(item: datasets.Item) -> Reply | Failure:
+        try:
+            sha256 = session.keep(datasets.image_bytes(dataset, item))
+            return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model))
+        except Refused as error:
+            made = Made(model=opened.model, prompt=PROMPT, usage=error.usage or Usage())
+            return failed(classes[item.label], "eval", f"{item.name}: {error}", made=made)
+
+    return list(in_order(one, dataset.items, workers))
+
+
+def measured(replies: Sequence[Reply | Failure], known: ClassTable, model: str) -> Iterator[Predictions | Record]:
+    """Returns the failures of images without an answer, the predictions for the others, and the usage by class.
 
     An answer that names no class of the table is wrong; an image that was not answered at all is left out.
     """
-    dataset = datasets.align(datasets.open_data(data, split), known.classes)
-    rows = [
-        Class(label=info.label, class_=info.name, sense=info.sense, synonyms=info.synonyms, tail=False)
-        for info in known.classes
-    ]
-    asked = table(rows)
-    if len(asked.questions) == 1:
-        console.notice(f"eval: {len(rows):,} names are too many to list; each image's name is asked for openly")
-    session.expect(len(dataset.items))
-
-    def one(item: datasets.Item) -> Recognized | _Failed:
-        try:
-            sha256 = session.keep(datasets.image_bytes(dataset, item))
-            return recognize(sha256, asked, ask=opened.port, model=opened.model)
-        except Refused as error:
-            return _Failed(str(error), error.usage or Usage())
-
-    found = list(in_order(one, dataset.items, workers))
-    if session.rehearsal:
-        return
-    names = {cls.label: cls for cls in rows}
-    for item, answer in zip(dataset.items, found, strict=True):
-        if isinstance(answer, _Failed):
-            yield _failure(names[item.label], item.name, answer, opened.model)
-    answers = [
-        (item.label, answer)
-        for item, answer in zip(dataset.items, found, strict=True)
-        if isinstance(answer, Recognized)
-    ]
-    _tell(answers, len(found))
+    classes = _by_label(known)
+    yield from (reply for reply in replies if isinstance(reply, Failure))
+    answers = [(reply.item.label, reply.answer) for reply in replies if isinstance(reply, Reply)]
+    _warn([answer for _, answer in answers], len(replies))
     if answers:
         labels = [label for label, _ in answers]
         guesses = [metrics.NO_CLASS if answer.label is None else answer.label for _, answer in answers]
-        method = f"{opened.model}, asked directly"
-        named = {label: cls.class_ for label, cls in names.items()}
-        yield metric_records.Measured(method, labels, np.array(guesses), named, known.counts)
-    for label, cls in names.items():
-        usages = [answer.usage for own, answer in answers if own == label]
-        if cost := accounted(cls, "eval", PROMPT, opened.model, usages):
+        names = {label: cls.class_ for label, cls in classes.items()}
+        yield Predictions(f"{model}, asked directly", labels, np.array(guesses), names, known.counts)
+    usages = defaultdict[int, list[Usage]](list)
+    for label, answer in answers:
+        usages[label].append(answer.usage)
+    for label, cls in classes.items():
+        if cost := usage_metric(cls, "eval", PROMPT, model, usages[label]):
             yield cost
 
 
-def _failure(cls: Class, name: str, failed: _Failed, model: str) -> Failure:
-    made = Made(model=model, prompt=PROMPT, usage=failed.usage)
-    failure = Failure(
-        label=cls.label, class_=cls.class_, stage="eval", reason=f"{name}: {failed.reason}", made=made
-    )  # fmt: skip
-    return identify(failure, failure.reason)
+def _by_label(known: ClassTable) -> dict[int, Class]:
+    return {info.label: class_record(info, below=0) for info in known.classes}
 
 
-def _tell(answers: list[tuple[int, Recognized]], images: int) -> None:
-    lost = list(dict.fromkeys(" ".join(answer.answer.split())[:60] for _, answer in answers if answer.label is None))
-    if lost:
-        number = sum(answer.label is None for _, answer in answers)
-        shown = ", ".join(repr(text) for text in lost[:_SHOWN])
-        console.notice(f"eval: {number:,} answers name no class of the table, or several, and are wrong: {shown}")
+def _warn(answers: Sequence[Recognized], images: int) -> None:
+    """Notes on stderr how many answers are wrong because they name no class, and how many images have none."""
+    unknown = [" ".join(answer.answer.split())[:60] for answer in answers if answer.label is None]
+    if unknown:
+        shown = ", ".join(repr(text) for text in list(dict.fromkeys(unknown))[:_SHOWN])
+        console.notice(f"eval: {len(unknown):,} answers name no class of the table, or several, and are wrong: {shown}")
     if len(answers) < images:
         console.notice(f"eval: {images - len(answers):,} images without an answer are in no accuracy")

@@ -1,40 +1,35 @@
-"""eval, between records and tensors. Imported only where a classifier is really measured.
-
-Checkpoints are loaded here, for `predict` too, and nowhere else outside of training.
-"""
+"""eval, between records and tensors. Imported only where a classifier is really measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets, evaluate
 from ltgc_cli.learn.checkpoints import Saved, load
-from ltgc_cli.learn.datasets import ClassInfo, Dataset
+from ltgc_cli.learn.datasets import Dataset, Source
+from ltgc_cli.learn.evaluate import Logits
 from ltgc_cli.learn.model import zero_shot
-from ltgc_cli.pipeline.evaluation.metric_records import Measured
-from ltgc_cli.pipeline.evaluation.stage import Named, Test, no_validation
+from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, about_validation
+from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import hashes_of
 from ltgc_cli.pipeline.training.fit import folder_of
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
-
-__all__ = ["Saved", "clip_of", "load", "loaded_clip", "measure"]
+from ltgc_cli.settings import Evaluation
 
 ZERO_SHOT = "zero-shot CLIP"
 _SHOWN = 3
 
 
 class _Images(NamedTuple):
-    """A split whose images were all looked at: each is one, and what its bytes are."""
+    """A split of which every file is an image, and the hashes of their bytes."""
 
     dataset: Dataset
     hashes: tuple[bytes, ...]
@@ -42,125 +37,71 @@ class _Images(NamedTuple):
 
 def measure(
     session: Session,
-    test: Test,
-    checkpoints: Sequence[Named],
-    table: Sequence[ClassInfo],
-    counts: Mapping[int, int] | None,
-) -> Iterator[Measured]:
-    """Returns what each checkpoint makes of the test images, and before it CLIP itself where a class table is given.
+    settings: Evaluation,
+    data: Source,
+    val: Source | None,
+    checkpoints: Sequence[NamedCheckpoint],
+    table: ClassTable | None,
+) -> Iterator[Predictions]:
+    """Returns each checkpoint's predictions of the test images, and before them those of CLIP itself.
 
-    table, counts -- of zero-shot CLIP; its counts are None where the classes' training images are not known
+    table -- of zero-shot CLIP, None where it is not measured
     Raises InputError for files that are no image, all at once, and where a checkpoint was trained on images that it
     would be tested, or adjusted, on.
     """
-    clip = loaded_clip(test.clip, test.device)
-    images = _looked_at(session, test.data, test.split)
-    val = _validation(session, test, images) if test.posthoc else None
+    clip = open_clip.load(settings.clip, torch_setup.device(settings.device))
+    images = _checked_images(session, data, settings.split)
+    to_choose = _validation(session, val or data, images) if settings.posthoc else None
+    tte = " + TTE" if settings.tte else ""
+
+    def logits_of(classifier: Any, known: ClassTable, images: _Images, title: str) -> tuple[Logits, list[int]]:
+        """Returns the logits of a split, and its labels under the classifier's class table."""
+        dataset = datasets.align(images.dataset, known.classes)
+        samples = datasets.samples(dataset)
+        with console.progress(f"eval: {title}", len(samples)) as progress:
+            found = evaluate.predict(classifier, clip, samples, tte=settings.tte, on_batch=progress.advance)
+        return found, [item.label for item in dataset.items]
+
     if table:
         # With CLIP's own scale, so that its confidences are its own; what it predicts is the same with any.
-        classifier = zero_shot(clip, table, float(clip.model.logit_scale.exp()))
-        logits, labels = _logits(classifier, clip, images, table, test.tte, ZERO_SHOT)
-        yield _measured(_named(ZERO_SHOT, test), logits, labels, table, counts)
+        classifier = zero_shot(clip, table.classes, float(clip.model.logit_scale.exp()))
+        yield _predictions(f"{ZERO_SHOT}{tte}", table, *logits_of(classifier, table, images, ZERO_SHOT))
     for named in checkpoints:
         saved = load(folder_of(session, named.checkpoint), clip)
+        known = ClassTable(saved.classes, {info.label: info.count for info in saved.classes})
         _check_unseen(saved, named.method, images, session)
-        logits, labels = _logits(saved.classifier, clip, images, saved.classes, test.tte, named.method)
-        run_of = _named(named.run_of, test) if named.run_of else ""
-        about: dict[str, Any] = {"parents": (named.checkpoint.id,), "run_of": run_of}
-        yield _measured(_named(named.method, test), logits, labels, saved.classes, _counts(saved), **about)
-        if val:
-            _check_unseen(saved, named.method, val, session)
-            prior = _prior(saved)
-            on_val, true = _logits(saved.classifier, clip, val, saved.classes, test.tte, f"{named.method}, validation")
-            best = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior)
-            logits = evaluate.adjusted(logits, prior, best.tau)
-            method = f"{_named(named.method, test)} + post-hoc LA"
-            about["run_of"] = f"{run_of} + post-hoc LA" if run_of else ""
-            yield _measured(f"{method} (τ={best.tau})", logits, labels, saved.classes, _counts(saved), **about)
+        logits, labels = logits_of(saved.classifier, known, images, named.method)
+        method, run_of = f"{named.method}{tte}", named.run_of and f"{named.run_of}{tte}"
+        parents = (named.checkpoint.id,)
+        yield _predictions(method, known, logits, labels, parents, run_of)
+        if to_choose:
+            _check_unseen(saved, named.method, to_choose, session)
+            # The label marginal of what it was trained on: its real images where it keeps none.
+            counts = np.array([info.count for info in saved.classes], dtype=np.float64)
+            prior = counts if saved.prior is None else saved.prior.double().cpu().numpy()
+            on_val, true = logits_of(saved.classifier, known, to_choose, f"{named.method}, validation")
+            tau = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior).tau
+            logits = evaluate.adjusted(logits, prior, tau)
+            method, run_of = f"{method} + post-hoc LA (τ={tau})", run_of and f"{run_of} + post-hoc LA"
+            yield _predictions(method, known, logits, labels, parents, run_of)
 
 
-def loaded_clip(spec: str, device: str | None = None) -> open_clip.Loaded:
-    """Returns a CLIP model where models run here, or on the device that was asked for."""
-    return open_clip.load(spec, torch_setup.device(device))
-
-
-def clip_of(folder: Path) -> str:
-    """Returns the spec of the CLIP model that a checkpoint was trained on.
-
-    Raises InputError where there is no whole checkpoint, or the model lay in a folder: only its hash is known then.
-    """
-    try:
-        done: Any = msgspec.json.decode((folder / "done.json").read_bytes())
-        identity = str(done["clip"])
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
-        raise InputError(f"{folder}: no whole checkpoint is in it; name what mix-train --out wrote") from None
-    if identity.startswith("embedded/"):
-        return "embedded"
-    if identity.startswith("clip@"):
-        raise InputError(f"{folder}: its CLIP model lay in a folder ({identity}); pass that as --clip local-dir:PATH")
-    return identity
-
-
-def _measured(
-    method: str,
-    logits: evaluate.Logits,
-    labels: Sequence[int],
-    classes: Sequence[ClassInfo],
-    counts: Mapping[int, int] | None,
-    *,
-    parents: tuple[str, ...] = (),
-    run_of: str = "",
-) -> Measured:
-    return Measured(
-        method,
-        labels,
-        evaluate.predicted_labels(logits, [info.label for info in classes]),
-        {info.label: info.name for info in classes},
-        counts,
-        evaluate.confidences(logits),
-        parents,
-        run_of,
-    )
-
-
-def _logits(
-    classifier: Any, clip: open_clip.Loaded, images: _Images, classes: Sequence[ClassInfo], tte: bool, title: str
-) -> tuple[evaluate.Logits, list[int]]:
-    """Returns the logits of a split, and its labels under the classifier's class table."""
-    dataset = datasets.align(images.dataset, classes)
-    samples = datasets.samples(dataset)
-    with console.progress(f"eval: {title}", len(samples)) as progress:
-        found = evaluate.predict(classifier, clip, samples, tte=tte, on_batch=progress.advance)
-    return found, [item.label for item in dataset.items]
-
-
-def _named(method: str, test: Test) -> str:
-    return f"{method} + TTE" if test.tte else method
-
-
-def _counts(saved: Saved) -> dict[int, int]:
-    return {info.label: info.count for info in saved.classes}
-
-
-def _prior(saved: Saved) -> NDArray[np.float64]:
-    """Returns the label marginal of what a checkpoint was trained on, its real images where it keeps none."""
-    if saved.prior is None:
-        return np.array([info.count for info in saved.classes], dtype=np.float64)
-    return saved.prior.double().cpu().numpy()
+def _predictions(
+    method: str, known: ClassTable, logits: Logits, labels: list[int], parents: tuple[str, ...] = (), run_of: str = ""
+) -> Predictions:
+    names = {info.label: info.name for info in known.classes}
+    predicted = evaluate.predicted_labels(logits, list(names))
+    return Predictions(method, labels, predicted, names, known.counts, evaluate.confidences(logits), parents, run_of)
 
 
 # ---- images that must not be measured on
 
 
-def _validation(session: Session, test: Test, images: _Images) -> _Images:
+def _validation(session: Session, source: Source, images: _Images) -> _Images:
     """Returns the validation split that τ is chosen on. Raises InputError where it is missing, or the test set."""
-    source = test.val or test.data
-    try:
-        val = _looked_at(session, source, "val")
-    except InputError as error:
-        raise no_validation(error) from None
-    both = set(val.hashes) & set(images.hashes)
-    if both:
+    with about_validation():
+        val = _checked_images(session, source, "val")
+    if both := set(val.hashes) & set(images.hashes):
         raise InputError(
             f"--posthoc: {_share(images, both)} are validation images too, and τ must not be chosen on the test set; "
             "name others with --val"
@@ -172,16 +113,14 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
     """Raises InputError where a checkpoint was trained on any of the images."""
     if not saved.images:
         session.notice_once(f"eval: {method} does not say what it was trained on: see that no test image was among it")
-    seen = set(images.hashes) & saved.images
-    if seen:
+    if seen := set(images.hashes) & saved.images:
         where = f"{images.dataset.spec} ({images.dataset.split})"
         raise InputError(
             f"{where}: {_share(images, seen)} are training images of {method}; leave them out, or name another set"
         )
-    chose = set(images.hashes) & saved.looked_at
-    if chose:
+    if chose := set(images.hashes) & saved.val_images:
         session.notice_once(
-            f"eval: {_share(images, chose)} chose what was kept of {method} (--val-every, --gate): "
+            f"eval: {_share(images, chose)} chose what was kept of {method} (--val-every): "
             "its accuracy on them flatters it"
         )
 
@@ -192,7 +131,7 @@ def _share(images: _Images, some: set[bytes]) -> str:
     return f"{len(names):,} of {len(images.hashes):,} images ({shown})"
 
 
-def _looked_at(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
+def _checked_images(session: Session, source: Source, split: datasets.Split) -> _Images:
     """Returns a split, each image decoded once; what was found is kept in the store, by the data's fingerprint.
 
     Raises InputError that names the first files that are no image.

@@ -2,91 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ltgc_cli import console
+from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
-from ltgc_cli.learn.datasets import ClassInfo, Source
+from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline.class_table import class_info
-from ltgc_cli.pipeline.session import Asking, Session
-from ltgc_cli.pipeline.stage import ALONE, Plan
-from ltgc_cli.records import Checkpoint, Class, Metric, Record
+from ltgc_cli.pipeline.evaluation.methods import ClassTable, about_validation, distinct_names
+from ltgc_cli.pipeline.generate import source_of
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.stage import Stage
+from ltgc_cli.records import Checkpoint, Class, Record
+from ltgc_cli.settings import Asking, Evaluation
 
-if TYPE_CHECKING:
-    from ltgc_cli.pipeline.evaluation.metric_records import Compared, Measured
-
-MEASURES = 2
-"""Part of every artifact's hash: raise it when what is measured changes."""
-_SETTINGS_NAMED = 3
-_NOT_OF_THE_RUN = "seed"
+MEASURES = 2  # part of every artifact's hash: raise it when what is measured changes
 
 
-class Test(NamedTuple):
-    """What checkpoints are measured on, and how."""
-
-    data: Source
-    split: datasets.Split
-    clip: str
-    val: Source | None = None
-    tte: bool = False
-    posthoc: bool = False
-    device: str | None = None
-
-
-class Direct(NamedTuple):
-    """A vision-language model that is asked directly."""
-
-    lmm: str
-    asking: Asking
-
-
-class Named(NamedTuple):
-    """A checkpoint under a name that no other one of the stream has."""
-
-    checkpoint: Checkpoint
-    method: str
-    run_of: str = ""
-    """The method of which it is one run of several, which differ by their seed alone."""
-
-
-class Table(NamedTuple):
-    """The class table of what has none of its own: CLIP itself, a vision-language model."""
-
-    classes: tuple[ClassInfo, ...]
-    counts: dict[int, int] | None
-    """Real training images by label, None where they are not known."""
-
-
-def evaluating(
-    session: Session,
-    *,
-    data: Source,
-    split: datasets.Split,
-    clip: str,
-    zero_shot: bool,
-    alone: bool = False,
-    val: Source | None = None,
-    tte: bool = False,
-    posthoc: bool = False,
-    compare: Compared | None = None,
-    direct: Direct | None = None,
-    device: str | None = None,
-) -> Plan:
+def evaluate(session: Session, config: Config) -> Stage:
     """Returns eval: metric records for every checkpoint of the stream, and for whatever else is to be measured."""
-    if val and not posthoc:
+    settings, asking = config[Evaluation], config[Asking]
+    data, split = source_of(config), settings.split
+    if data is None:
+        raise InputError("eval needs --data")
+    val = source_of(config, settings.val) if settings.val else None
+    if val and not settings.posthoc:
         raise InputError("--val is what --posthoc chooses τ on; add --posthoc, or leave it out")
-    test = Test(data, split, clip, val, tte, posthoc, device)
-    opened = session.ask(direct.lmm, "lmm", direct.asking) if direct else None
-    identity = session.score(clip).model
-    flags = {"data": datasets.fingerprint(data, split), "split": split, "clip": identity, "zero_shot": zero_shot}
-    flags |= {"measures": MEASURES, "tte": tte, "posthoc": posthoc, "compare": compare}
-    flags |= {"val": _validation(val or data)} if posthoc else {}
-    flags |= {"lmm": opened.model, "image_size": direct.asking.image_size} if direct and opened else {}
+    direct = settings.direct
+    opened = session.ask(direct, "lmm", asking, settings.image_size) if direct else None
+    identity = session.score(settings.clip).model
+    with about_validation():
+        chosen_on = datasets.fingerprint(val or data, "val") if settings.posthoc else None
+    known = {"clip": identity, "device": None, "data": datasets.fingerprint(data, split), "measures": MEASURES}
+    asked: dict[str, Any] = {"direct": None, "image_size": None}
+    if opened:
+        asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
+    hashed = config.hashed(Evaluation, **known, val=chosen_on, **asked)
+    optional = bool(settings.zero_shot or direct or settings.compare)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.pipeline.evaluation import metric_records
+        from ltgc_cli.pipeline.evaluation import ask_directly, metric_records
 
         classes: dict[int, Class] = {}
         checkpoints: dict[str, Checkpoint] = {}
@@ -96,104 +53,25 @@ def evaluating(
             elif isinstance(record, Class):
                 _add(classes, record)
             yield record
-        if not (checkpoints or zero_shot or direct or compare):
+        if not (checkpoints or optional):
             raise InputError("eval found no checkpoint in its input; pipe mix-train into it, or use --zero-shot")
-        found = named(list(checkpoints.values()))
-        table = _table(classes.values(), data, split) if zero_shot or direct else None
-        if not session.rehearsal:
-            yield from _told(_measured(session, test, found, table if zero_shot else None), split)
+        # A dry run asks, to say what that would cost, and measures nothing.
+        table = _class_table(classes.values(), data, split) if settings.zero_shot or direct else None
+        if not session.dry and (checkpoints or settings.zero_shot):
+            from ltgc_cli.pipeline.evaluation.measure import measure
+
+            names = distinct_names(list(checkpoints.values()))
+            predictions = measure(session, settings, data, val, names, table if settings.zero_shot else None)
+            yield from metric_records.measured(predictions, split, session.notice_once)
         if direct and opened and table:
-            from ltgc_cli.pipeline.evaluation.ask_directly import recognized
+            replies = ask_directly.ask(session, data, split, table, opened, asking.concurrency)
+            if not session.dry:
+                answers = ask_directly.measured(replies, table, opened.model)
+                yield from metric_records.measured(answers, split, session.notice_once)
+        if settings.compare and not session.dry:
+            yield from metric_records.published(settings.compare, asked_directly=bool(direct))
 
-            yield from _told(recognized(session, data, split, table, opened, direct.asking.workers), split)
-        if compare and not session.rehearsal:
-            yield from metric_records.published(compare, asked_directly=direct is not None)
-
-    optional = bool(zero_shot or direct or compare)
-    return Plan("eval", flags, run, source=ALONE if alone else "", whole=True, optional=optional, by_class=False)
-
-
-def no_validation(error: InputError) -> InputError:
-    """Returns the error for validation images that are missing, or are none."""
-    return InputError(f"--posthoc chooses τ on validation images: {error}; name them with --val")
-
-
-def _validation(source: Source) -> str:
-    """Returns the fingerprint of what τ is chosen on: another τ is another measurement."""
-    try:
-        return datasets.fingerprint(source, "val")
-    except InputError as error:
-        raise no_validation(error) from None
-
-
-def _measured(session: Session, test: Test, found: Sequence[Named], table: Table | None) -> Iterator[Measured]:
-    if not found and not table:
-        return
-    from ltgc_cli.pipeline.evaluation.measure import measure
-
-    yield from measure(session, test, found, table.classes if table else (), table.counts if table else None)
-
-
-def _told(found: Iterable[Measured | Record], split: str) -> Iterator[Record]:
-    """Returns the metrics of what was measured, then those of several runs of one method together.
-
-    Other records stay what they are.
-    """
-    from ltgc_cli.pipeline.evaluation import metric_records
-
-    runs: dict[str, list[list[Metric]]] = {}
-    said = set()
-    for one in found:
-        if isinstance(one, Record):
-            yield one
-            continue
-        text = metric_records.check_present(list(one.names), one.labels)
-        if text and text not in said:
-            said.add(text)
-            console.notice(f"eval: {text}")
-        rows = metric_records.rows(one, split)
-        yield from rows
-        if one.run_of:
-            runs.setdefault(one.run_of, []).append(rows)
-    for method, several in runs.items():
-        yield from metric_records.over_runs(method, several)
-
-
-def named(checkpoints: Sequence[Checkpoint]) -> list[Named]:
-    """Returns the checkpoints under names that tell them apart, by what differs in their settings, and their runs.
-
-    Those of one method whose settings are the same but for the seed are runs of it.
-
-    >>> pair = [Checkpoint(id=str(n), sha256=f"{n}" * 64, method="LTGC", settings={"seed": n}) for n in (1, 2)]
-    >>> [(one.method, one.run_of) for one in named(pair)]
-    [('LTGC (seed 1)', 'LTGC'), ('LTGC (seed 2)', 'LTGC')]
-    """
-    found = []
-    for one in checkpoints:
-        same = [other for other in checkpoints if other.method == one.method]
-        runs = [other for other in same if _but_for_seed(other) == _but_for_seed(one)]
-        seeds = {other.settings.get(_NOT_OF_THE_RUN) for other in runs}
-        several = len(runs) > 1 and len(seeds) == len(runs)
-        different = len(runs) < len(same)
-        group = f"{one.method} ({_told_apart(one, same, besides={_NOT_OF_THE_RUN})})" if different else one.method
-        method = f"{one.method} ({_told_apart(one, same)})" if len(same) > 1 else one.method
-        found.append(Named(one, method, group if several else ""))
-    return found
-
-
-def _told_apart(one: Checkpoint, same: Sequence[Checkpoint], besides: Iterable[str] = ()) -> str:
-    """Returns the settings by which a checkpoint differs from others of its name; its hash where these do not do."""
-    keys = sorted({key for other in same for key in other.settings} - set(besides))
-    differing = [key for key in keys if len({repr(other.settings.get(key)) for other in same}) > 1]
-    told = [tuple(repr(other.settings.get(key)) for key in differing) for other in same]
-    unique = len(set(told)) == len(same) or bool(besides)
-    if not differing or len(differing) > _SETTINGS_NAMED or not unique:
-        return one.sha256[:8]
-    return ", ".join(f"{key} {one.settings.get(key)}" for key in differing)
-
-
-def _but_for_seed(one: Checkpoint) -> dict[str, object]:
-    return {key: value for key, value in one.settings.items() if key != _NOT_OF_THE_RUN}
+    return Stage("eval", hashed, run, whole=True, optional=optional, by_class=False)
 
 
 def _add(classes: dict[int, Class], cls: Class) -> None:
@@ -208,7 +86,7 @@ def _add(classes: dict[int, Class], cls: Class) -> None:
         classes[cls.label] = cls
 
 
-def _table(classes: Iterable[Class], data: Source, split: datasets.Split) -> Table:
+def _class_table(classes: Iterable[Class], data: Source, split: datasets.Split) -> ClassTable:
     """Returns the class table of the stream, else the data's own; with counts of real training images, if known."""
     given = sorted(classes, key=lambda cls: cls.label)
     if given:
@@ -216,13 +94,13 @@ def _table(classes: Iterable[Class], data: Source, split: datasets.Split) -> Tab
         counts = known if len(known) == len(given) else None
         if counts is None:
             console.notice("eval: the input has no training counts, so many, medium and few are not known")
-        return Table(tuple(class_info(cls) for cls in given), counts)
+        return ClassTable(tuple(class_info(cls) for cls in given), counts)
     own = datasets.open_data(data, split).classes
     # A data set that tells no splits apart has only ("train",): its counts may well be the test set's.
     if "train" in (there := datasets.splits(data)) and len(there) > 1:
-        return Table(own, {info.label: info.count for info in own})
+        return ClassTable(own, {info.label: info.count for info in own})
     console.notice(
         f"eval: {data.spec} has no training images beside these, so many, medium and few are not known; "
         "pipe in the stream with the class table that was trained on"
     )
-    return Table(own, None)
+    return ClassTable(own, None)

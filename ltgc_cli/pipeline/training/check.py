@@ -1,154 +1,164 @@
-"""The one check of the data before any training: what it counts, and what it stops on. Imported where one trains."""
+"""What is trained on: what a stream brings, and the one check of all data before any training. Loads no torch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
-from ltgc_cli import console
+from ltgc_cli import console, prompts
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import write_atomically
 from ltgc_cli.learn import checks, datasets
-from ltgc_cli.learn.datasets import Dataset, Source, Split
+from ltgc_cli.learn.datasets import ClassInfo, Dataset, Source, Split
+from ltgc_cli.pipeline.class_table import agreed
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.records import Class, Image
-from ltgc_cli.store import write_atomically
+from ltgc_cli.records import Class, Description, Group, Image
+from ltgc_cli.stages.verdicts import Verdicts, accepted
+
+Key = tuple[Source, Split]
 
 
 class Hashes(NamedTuple):
     """The content hashes of a data set's images, in order."""
 
     train: tuple[bytes, ...]
-    val: tuple[bytes, ...]
-    """Empty where there are no validation images."""
+    val: tuple[bytes, ...]  # empty where there are no validation images
+
+
+@dataclass
+class TrainingInputs:
+    """What the lines of a stream say to the training, gathered class by class."""
+
+    table: dict[int, ClassInfo]  # the data's class table by label, with the senses that the stream knows
+    generated: list[Image] = field(default_factory=list)
+    texts: dict[int, list[str]] = field(default_factory=dict)  # descriptions, where the head starts from them
+    stream: list[Class] = field(default_factory=list)  # the class records of the stream
+
+    @property
+    def classes(self) -> list[ClassInfo]:
+        return list(self.table.values())
+
+    def add(self, group: Group, verdicts: Verdicts, *, texts: bool) -> None:
+        """Adds the lines of one class. Raises InputError where its label is another class in the data.
+
+        texts -- whether the head starts from descriptions
+        """
+        cls = group.cls
+        self.generated += accepted(group, verdicts)
+        if cls.label < 0:
+            return
+        self.table[cls.label] = agreed(self.table, cls)
+        self.stream.append(cls)
+        if texts and (found := [row.text for row in group.rows if isinstance(row, Description)]):
+            # As an image generator gets them: CLIP, too, takes "the class" for a school class.
+            self.texts[cls.label] = [prompts.image_prompt(text, cls.class_, cls.subject) for text in found]
 
 
 def before_training(
-    session: Session, source: Source, classes: Sequence[Class], drawn: Sequence[Image], val: Source | None = None
+    session: Session, source: Source, classes: Sequence[Class], generated: Sequence[Image], val: Source | None = None
 ) -> Hashes:
-    """Returns the content hashes of the images when the data can be trained on.
+    """Returns the content hashes of the images when the data can be trained on. Prints the counts per shot.
 
-    Prints the counts per shot. What was looked at is kept in the store under the data's fingerprint, so that it is
-    done once.
-
-    classes -- the class records of the stream, which say what a tail class is; drawn -- its generated images
-    val -- validation images that are another data set
-
+    classes -- the class records of the stream, which say what a tail class is; generated -- its images
+    val -- the data set whose validation images are measured on, where any are
     Raises InputError for two classes with one name and no senses, a label outside the table, a file that is no image,
     an image that is in training and in another split, or generated images of a class that is no tail class. All
-    problems are said, some ten of each kind.
+    problems are listed, some ten of each kind.
     """
-    train = datasets.open_data(source, "train")
-    _tell_counts(train, Counter(image.label for image in drawn))
-    told = {cls.label: cls.sense for cls in classes if cls.sense}
-    table = [msgspec.structs.replace(info, sense=told.get(info.label, info.sense)) for info in train.classes]
-    problems = [*checks.check_table(table), *_out_of_place(session, train, classes, drawn)]
-    opened: dict[Split, Dataset] = {"train": train}
-    found: dict[Split, tuple[bytes, ...]] = {}
-    sources: dict[Split, Source] = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
-    for split, its in sources.items():
-        opened.setdefault(split, datasets.open_data(its, split))
-        try:
-            found[split] = hashes_of(session, its, opened[split])
-        except InputError as error:
-            problems += str(error).splitlines()
-    for split in [split for split in found if split != "train"]:
-        problems += checks.some(_leaks(split, opened, found, drawn))
-    if problems:
-        _stop(problems)
-    twice = checks.two_labels(found["train"], train.items)
-    if twice:
-        console.notice(f"data: one picture under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
-    return Hashes(found["train"], found.get("val", ()))
+    sources = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
+    opened = _opened(source, [(its, split) for split, its in sources.items()])
+    train = opened[source, "train"]
+    _notify_counts(train, Counter(image.label for image in generated))
+    senses = {cls.label: cls.sense for cls in classes if cls.sense}
+    table = [msgspec.structs.replace(info, sense=senses.get(info.label, info.sense)) for info in train.classes]
+    problems = [*checks.check_table(table), *_misplaced(session, train, classes, generated)]
+    hashes = _checked(session, opened, problems, generated)
+    _stop(problems, "nothing was trained")
+    if twice := checks.two_labels(hashes[source, "train"], train.items):
+        console.notice(f"data: one image under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
+    return Hashes(hashes[source, "train"], hashes[val, "val"] if val else ())
 
 
-def before_a_run(session: Session, source: Source, others: Sequence[tuple[Source, Split]]) -> None:
+def before_a_run(session: Session, source: Source, others: Sequence[Key]) -> None:
     """Returns nothing where no image would stop training or eval, which come when all the rest is paid.
 
-    What was looked at is kept in the store, so that it is not done again there.
-
     others -- data sets of test and validation images besides the splits of the data itself
-
     Raises InputError for a file that is no image, and for an image that is in training and in another split.
     """
     problems: list[str] = []
-    trained: tuple[bytes, ...] = ()
-    train = datasets.open_data(source, "train")
     own = [(source, split) for split in datasets.splits(source)]
-    for its, split in dict.fromkeys([(source, "train"), *own, *others]):
-        dataset = train if (its, split) == (source, "train") else datasets.open_data(its, split)
+    _checked(session, _opened(source, [*own, *others]), problems)
+    _stop(problems, "nothing was asked")
+
+
+def _opened(source: Source, others: Sequence[Key]) -> dict[Key, Dataset]:
+    """Returns the split that is trained on, and then the others."""
+    keys: list[Key] = [(source, "train"), *others]
+    return {key: datasets.open_data(*key) for key in dict.fromkeys(keys)}
+
+
+def _checked(
+    session: Session, opened: Mapping[Key, Dataset], problems: list[str], generated: Sequence[Image] = ()
+) -> dict[Key, tuple[bytes, ...]]:
+    """Returns the hashes of each split, and adds to the problems: broken files, images of training in another split."""
+    hashes: dict[Key, tuple[bytes, ...]] = {}
+    for key, dataset in opened.items():
         try:
-            hashes = hashes_of(session, its, dataset)
+            hashes[key] = hashes_of(session, key[0], dataset)
         except InputError as error:
             problems += str(error).splitlines()
-            continue
-        if dataset is train:
-            trained = hashes
-        elif trained:
-            found = checks.overlap(trained, hashes, train.items, dataset.items)
-            problems += checks.some([f"the {split} image {text}" for text in found])
-    if problems:
-        _stop(problems, "nothing was asked")
+    train = next(iter(opened))  # what is trained on comes first
+    known = {bytes.fromhex(image.sha256)[: checks.HASH]: image.id for image in generated}
+    for key in [key for key in hashes if key != train]:
+        items = opened[key].items
+        leaks = checks.overlap(hashes[train], hashes[key], opened[train].items, items) if train in hashes else []
+        leaks += [
+            f"{item.name} is the generated image {known[hash]}"
+            for hash, item in zip(hashes[key], items, strict=True)
+            if hash in known
+        ]
+        problems += checks.some([f"the {key[1]} image {text}" for text in leaks])
+    return hashes
 
 
-def _tell_counts(train: Dataset, drawn: Counter[int]) -> None:
+def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
     parts = [
         f"{shot} {members:,} classes, {images:,} images" + (f" (and {more:,} generated)" if more else "")
-        for shot, members, images, more in checks.counts_by_shot(train.classes, drawn)
+        for shot, members, images, more in checks.counts_by_shot(train.classes, generated)
     ]
     console.notice(f"data: {train.spec}: {'; '.join(parts)}")
-    empty = [info for info in train.classes if not info.count]
-    if empty:
-        names = ", ".join(info.name for info in empty[:3])
-        console.notice(
-            f"data: classes without a training image: {len(empty):,} ({names}{', …' if len(empty) > 3 else ''})"
-        )
+    if empty := [info.name for info in train.classes if not info.count]:
+        names = ", ".join(empty[:3] + ["…"] * (len(empty) > 3))
+        console.notice(f"data: classes without a training image: {len(empty):,} ({names})")
 
 
-def _out_of_place(session: Session, train: Dataset, classes: Sequence[Class], drawn: Sequence[Image]) -> list[str]:
+def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], generated: Sequence[Image]) -> list[str]:
     """Returns what is wrong with the generated images: their label, a class that is no tail class, lost bytes."""
     table = {info.label: info.name for info in train.classes}
     heads = {cls.label for cls in classes if not cls.tail}
-    counts = Counter(image.label for image in drawn)
+    counts = Counter(image.label for image in generated)
     problems = []
     for label, count in sorted(counts.items()):
+        images = f"generated images ({count:,})"
         if label not in table:
-            problems.append(
-                f"label {label}, of generated images ({count:,}), is not in the class table of {train.spec}"
-            )
+            problems.append(f"label {label}, of {images}, is not in the class table of {train.spec}")
         elif label in heads:
-            problems.append(
-                f"generated images ({count:,}) would change {table[label]!r} (label {label}), which is no tail class; "
-                "leave them out of the stream"
-            )
+            named = f"{table[label]!r} (label {label}), which is no tail class"
+            problems.append(f"{images} would change {named}; leave them out of the stream")
     lost = [
         f"the generated image {image.sha256[:12]}… is not in the store {session.store.folder}"
-        for image in drawn
+        for image in generated
         if not session.store.object_path(image.sha256).is_file()
     ]
     return checks.some(problems) + checks.some(lost)
 
 
-def _leaks(
-    split: Split, opened: dict[Split, Dataset], hashes: dict[Split, tuple[bytes, ...]], drawn: Sequence[Image]
-) -> list[str]:
-    """Returns the images of another split that are trained on as well, generated ones among them."""
-    leaks = []
-    if "train" in hashes:
-        leaks = checks.overlap(hashes["train"], hashes[split], opened["train"].items, opened[split].items)
-    generated = {bytes.fromhex(image.sha256)[: checks.HASH]: image for image in drawn}
-    leaks += [
-        f"{item.name} is the generated image {generated[hash].id}"
-        for hash, item in zip(hashes[split], opened[split].items, strict=True)
-        if hash in generated
-    ]
-    return [f"the {split} image {text}" for text in leaks]
-
-
 def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
-    """Returns the hashes of a split's images: as they were found before, or found now and kept."""
+    """Returns the hashes of a split's images, kept in the store by the data's fingerprint: each is checked once."""
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
     size = checks.HASH
     kept = path.read_bytes() if path.is_file() else b""
@@ -160,10 +170,11 @@ def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes
     return found
 
 
-def _stop(problems: Sequence[str], nothing: str = "nothing was trained") -> None:
-    """Raises InputError. Several problems are said one a line before it: an error itself is one line."""
+def _stop(problems: Sequence[str], nothing: str) -> None:
+    """Raises InputError where there are problems; several are printed before it, for an error itself is one line."""
     if len(problems) == 1:
         raise InputError(problems[0])
     for problem in problems:
         console.error(problem)
-    raise InputError(f"{nothing}: the data has the problems above")
+    if problems:
+        raise InputError(f"{nothing}: the data has the problems above")

@@ -2,67 +2,64 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from ltgc_cli import console, records
-from ltgc_cli.errors import InputError
+from ltgc_cli.files import copy_folder
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
-from ltgc_cli.learn.datasets import ClassInfo, Sample, Source
-from ltgc_cli.learn.settings import Settings
+from ltgc_cli.learn.datasets import Sample, Source
+from ltgc_cli.learn.state import STATE
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.training.check import Hashes
-from ltgc_cli.pipeline.training.stage import How
+from ltgc_cli.pipeline.training.check import Hashes, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
-from ltgc_cli.records import Checkpoint, Image
+from ltgc_cli.records import Checkpoint
+from ltgc_cli.settings import Training, TrainingRun
 
 
 def fit(
     session: Session,
     data: Source,
-    classes: Sequence[ClassInfo],
-    drawn: Sequence[Image],
-    clip: str,
-    settings: Settings,
+    inputs: TrainingInputs,
+    settings: Training,
     folder: Path,
     *,
-    texts: Mapping[int, Sequence[str]],
     val: Source | None,
-    how: How,
+    how: TrainingRun,
     name: str,
-    seen: Hashes,
-) -> Settings:
+    hashes: Hashes,
+) -> Training:
     """Trains a checkpoint into a folder; one that was begun there is gone on with. Returns what was really set.
 
-    seen -- content hashes of the images trained on, and of those looked at, so that eval knows them again
+    hashes -- of the images trained on, and of those measured on, so that eval knows them again
     Of several processes the first one writes.
     """
+    classes = inputs.classes
     real = datasets.samples(datasets.align(datasets.open_data(data, "train"), classes))
-    looked_at = datasets.samples(datasets.align(datasets.open_data(val, "val"), classes)) if val else []
+    validation = datasets.samples(datasets.align(datasets.open_data(val, "val"), classes)) if val else []
     generated = [
-        Sample(image.label, partial(session.store.get_object, image.sha256), image.id, image.score) for image in drawn
+        Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]
-    names = {info.label: info.name for info in classes}
-    loaded = open_clip.load(clip, processes.device(how.device))
+    loaded = open_clip.load(how.clip, processes.device(how.device))
     with (
-        _log(how, folder, name, settings) as log,
-        console.progress(f"training on {len(real):,} real and {len(drawn):,} drawn images") as progress,
+        logs.opened(None if processes.rank() else how.log, folder, name, msgspec.to_builtins(settings)) as log,
+        console.progress(f"training on {len(real):,} real and {len(generated):,} generated images") as progress,
     ):
 
-        def on_step(state: train.Progress) -> None:
+        def on_report(row: train.Row, steps: int) -> None:
             if progress.total is None:
-                progress.total = state.steps
-                progress.go_on_from(state.step)
-            status = f"loss {state.loss:.3f}" + ("" if state.val is None else f", val {state.val:.1f}%")
-            progress.advance(state.step - progress.done, status, _cells(state))
-            log(state.step, _values(state))
+                progress.total = steps
+                progress.go_on_from(row["step"])
+            status = f"loss {row['loss']:.3f}" + (f", val {row['val']:.1f}%" if "val" in row else "")
+            cells = {"step": f"{row['step']:,}", "loss": f"{row['loss']:.4f}", "lr": f"{row['lr']:.2e}"}
+            cells |= {
+                "images/s": f"{row['images_per_second']:,.0f}",
+                "val": f"{row['val']:.1f}%" if "val" in row else "",
+            }
+            progress.advance(row["step"] - progress.done, status, cells)
+            log(row["step"], {name: value for name, value in row.items() if name != "step"})
 
         trained = train.train(
             loaded,
@@ -70,27 +67,19 @@ def fit(
             real,
             generated,
             settings,
-            texts=texts,
-            val=looked_at,
-            on_step=on_step,
-            on_gate=lambda harmful: _tell_harmful(harmful, names),
+            texts=inputs.texts,
+            val=validation,
+            on_report=on_report,
             resume=folder,
             precision=how.precision,
             compile=how.compile,
         )
     if processes.rank() == 0:
+        images = {"images": hashes.train, "val_images": hashes.val}
         checkpoints.save(
-            folder,
-            trained.classifier,
-            classes,
-            trained.settings,
-            loaded,
-            trained.curve,
-            prior=trained.prior,
-            images=seen.train,
-            looked_at=seen.val,
+            folder, trained.classifier, classes, trained.settings, loaded, trained.curve, prior=trained.prior, **images
         )
-        (folder / train.STATE).unlink(missing_ok=True)
+        (folder / STATE).unlink(missing_ok=True)
         last = trained.curve[-1]
         best = max((row["val"] for row in trained.curve if "val" in row), default=None)
         kept = "" if best is None else f", the best on validation ({best:.1f}%) is kept"
@@ -104,22 +93,21 @@ def folder_of(session: Session, checkpoint: Checkpoint) -> Path:
     return session.store.folder / "checkpoints" / checkpoint.sha256
 
 
-def export(session: Session, artifact: Path, out: Path | None, clip: str, merge: bool) -> None:
+def copy_out(store: Path, artifact: Path, out: Path | None, clip: str, merge: bool) -> None:
     """Copies the last checkpoint of an artifact to a folder, and adds one merged file that plain open_clip loads.
 
-    out -- a new folder, or one with a copy of this checkpoint; None leaves the copy out: the merged file is added to
-        the store's own folder
+    out -- a new folder, or one with a copy of this checkpoint; None adds the merged file to the store's own folder
     """
     with artifact.open(encoding="utf-8") as lines:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Checkpoint)]
-    source = folder_of(session, found[-1])
+    source = store / "checkpoints" / found[-1].sha256
     where = out or source
     if out and not _is_copy(out, source):
-        _copy(source, out)
+        copy_folder(source, out)
     if merge and not (where / checkpoints.MERGED).exists():
         checkpoints.add_merged(where, open_clip.load(clip))
-    said = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
-    console.notice(f"mix-train: checkpoint in {where}{said}")
+    merged = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
+    console.notice(f"mix-train: checkpoint in {where}{merged}")
 
 
 def _is_copy(out: Path, source: Path) -> bool:
@@ -129,48 +117,3 @@ def _is_copy(out: Path, source: Path) -> bool:
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
     return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
-
-
-def _copy(source: Path, out: Path) -> None:
-    """Copies a folder under a temporary name and renames it: it is whole or it is not there."""
-    if os.path.lexists(out):
-        raise InputError(f"{out} is there already; name a new folder")
-    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        shutil.copytree(source, temporary)
-        os.rename(temporary, out)
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _log(how: How, folder: Path, name: str, settings: Settings):  # type: ignore[no-untyped-def]
-    """Returns a context with what is told of each report; of several processes the first one's."""
-    if how.log is None or processes.rank():
-        return nullcontext(lambda step, values: None)
-    return logs.opened(how.log, folder, name, msgspec.to_builtins(settings))
-
-
-def _values(state: train.Progress) -> dict[str, float]:
-    values = {"loss": state.loss, "lr": state.lr, "images_per_second": state.images_per_second}
-    return values | ({} if state.val is None else {"val": state.val})
-
-
-def _cells(state: train.Progress) -> dict[str, str]:
-    return {
-        "stage": state.stage,
-        "step": f"{state.step:,}",
-        "loss": f"{state.loss:.4f}",
-        "lr": f"{state.lr:.2e}",
-        "images/s": f"{state.images_per_second:,.0f}",
-        "val": "" if state.val is None else f"{state.val:.1f}%",
-    }
-
-
-def _tell_harmful(harmful: train.Harmful, names: Mapping[int, str]) -> None:
-    for label, (with_them, without) in harmful.items():
-        console.notice(
-            f"mix-train: the generated images of {names[label]} are left out: "
-            f"with them {with_them:.1f}% of its validation images are recognised, without {without:.1f}%"
-        )

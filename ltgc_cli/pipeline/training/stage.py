@@ -4,143 +4,120 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from ltgc_cli import console, prompts, records
+from ltgc_cli import console, records
+from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import datasets
-from ltgc_cli.learn.datasets import ClassInfo, Source
-from ltgc_cli.learn.settings import Settings, checked, resolved
-from ltgc_cli.pipeline.class_table import agreed, data_classes
+from ltgc_cli.learn import datasets, processes
+from ltgc_cli.learn.datasets import Source
+from ltgc_cli.learn.settings import can_merge, checked, resolved, without_effect
+from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.stage import ALONE, Plan
-from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Record, identify
+from ltgc_cli.pipeline.stage import Stage
+from ltgc_cli.pipeline.training import check
+from ltgc_cli.pipeline.training.check import TrainingInputs
+from ltgc_cli.records import Checkpoint, Record, identify
+from ltgc_cli.review import verdict_file
+from ltgc_cli.settings import Input, Training, TrainingRun
 from ltgc_cli.stages import verdicts as by_hand
-from ltgc_cli.stages.verdicts import Verdicts
 
-if TYPE_CHECKING:
-    from ltgc_cli.learn.logs import LogName
-    from ltgc_cli.learn.train import Precision
-
-
-VERSION = 1
-"""Part of what a checkpoint is told apart by: raise it when the same settings train to other weights."""
-
-
-class How(NamedTuple):
-    """How one trains, besides the settings. The precision alone is part of what a checkpoint is told apart by."""
-
-    device: str | None = None
-    precision: Precision = "auto"
-    compile: bool = False
-    log: LogName | None = None
+VERSION = 1  # part of what a checkpoint is told apart by: raise it when the same settings train to other weights
+# Settings that there were once, as they were by default. They stay part of a checkpoint's hash and of an artifact's,
+# so that nobody who never set them trains again what is there.
+_GONE = {"syn_weight": 1.0, "syn_ratio": 0.0, "syn_by_score": False, "real_head_epochs": 0.0, "gate": False}
+# Settings by which a run is not called: the first four have a place of their own in its name, the others say how much
+# of something there is, not what is done.
+_UNNAMED = (
+    "mix", "sampler", "tune", "loss", "mix_alpha", "tau", "gamma", "margin", "lade_weight", "scale", "rank",
+    "lora_alpha", "dropout", "epochs", "min_steps", "steps", "batch", "accumulate", "optimizer", "lr", "warmup",
+    "weight_decay", "momentum", "clip_norm", "crop", "rotate", "flip", "seed",
+)  # fmt: skip
+_HIGH_LR = 5e-4  # above it tuning the whole tower goes wrong, as it does at the default
 
 
-class _Given(NamedTuple):
-    """What is trained on: the class table, the generated images, and where the head wants them texts by label."""
-
-    classes: list[ClassInfo]
-    drawn: list[Image]
-    texts: dict[int, list[str]]
-    stream: list[Class]
-    """The class records of the stream."""
-
-
-def training(
-    session: Session,
-    *,
-    data: Source,
-    clip: str,
-    settings: Settings,
-    generated: bool,
-    name: str,
-    alone: bool = False,
-    val: Source | None = None,
-    how: How | None = None,
-    verdicts: Verdicts | None = None,
-) -> Plan:
+def mix_train(session: Session, config: Config) -> Stage:
     """Returns mix-train: one more record, the checkpoint, behind the lines of the stream.
 
-    val -- what val_every and gate look at; the data's own validation split where it is None
-    verdicts -- what a person said of drawings: those rejected are not trained on, those kept are, whatever filter said
-    Raises InputError for settings that cannot be, and where there is nothing to look at.
+    Verdicts are heeded whatever filter found: images that a person rejected are not trained on, those kept are.
+    Raises InputError for settings that cannot be, and where there is nothing to measure on.
     """
-    how = how or How()
-    identity = session.score(clip).model
-    looked_at = _looked_at(data, val, checked(settings))
-    flags: dict[str, Any] = {
-        "data": datasets.fingerprint(data, "train"),
-        "clip": identity,
-        "generated": generated,
-        "name": name,
-        **msgspec.to_builtins(settings),
-    }
-    flags |= {"val": datasets.fingerprint(looked_at, "val")} if looked_at else {}
+    settings, how = checked(config[Training]), config[TrainingRun]
+    data = source_of(config)
+    if data is None:
+        raise InputError("mix-train needs --data")
+    _check_run(settings, how, config[Input].input)
+    verdicts = verdict_file.load(how.verdicts) if how.verdicts else None
+    identity = session.score(how.clip).model
+    val = _validation(data, source_of(config, how.val) if how.val else None, settings)
+    flags: dict[str, Any] = {"data": datasets.fingerprint(data, "train"), "clip": identity}
+    flags |= {"generated": how.generated, "name": how.name, **_GONE, **msgspec.to_builtins(settings)}
+    flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
     flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
+    for idle in without_effect(settings):
+        console.notice(f"mix-train: {idle}")
+
+    def finish(artifact: Path) -> None:
+        from ltgc_cli.pipeline.training.fit import copy_out
+
+        copy_out(session.store.folder, artifact, how.out, how.clip, how.merge)
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
-        given = _Given(data_classes(data), [], {}, [])
+        inputs = TrainingInputs({info.label: info for info in datasets.open_data(data, "train").classes})
         there: set[by_hand.ImageKey] = set()
         for group in records.by_class(lines):
-            given = _with(given, group, settings, verdicts or {})
-            there |= by_hand.drawings(group.rows) if verdicts else set()
+            inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
+            there |= by_hand.image_keys(group.rows) if verdicts else set()
             yield from group.rows
-        if generated and verdicts is not None:
+        if not how.generated:
+            inputs.generated.clear()
+        elif verdicts is not None:
             console.notice(f"mix-train: {by_hand.summary(verdicts, there)}")
-        if not generated:
-            given = given._replace(drawn=[])
-        elif not given.drawn:
-            console.notice("mix-train: no generated images in the stream: a plain fine-tune")
-        if settings.head_init == "descriptions" and not given.texts:
-            console.notice("mix-train: no descriptions in the stream: the head starts from the classes' names")
-        _tell_what_may_surprise(settings, given)
-        sha256 = _identity(flags, given)
+        _notify(settings, inputs, how.generated)
+        sha256 = _identity(flags, inputs)
         folder = session.store.folder / "checkpoints" / sha256
-        used = resolved(settings, generated=len(given.drawn), classes=len(given.classes))
-        said = name or method(used, len(given.drawn))
+        used = resolved(settings, generated=len(inputs.generated), classes=len(inputs.table))
+        name = how.name or method(used, len(inputs.generated))
         if (folder / "done.json").exists():
             kept = msgspec.json.decode((folder / "settings.json").read_bytes())
         else:
-            from ltgc_cli.pipeline.training.check import before_training
             from ltgc_cli.pipeline.training.fit import fit
 
-            other = looked_at if looked_at != data else None
-            seen = before_training(session, data, given.stream, given.drawn, other)
-            kept = msgspec.to_builtins(
-                fit(
-                    session,
-                    data,
-                    given.classes,
-                    given.drawn,
-                    clip,
-                    settings,
-                    folder,
-                    texts=given.texts,
-                    val=looked_at,
-                    how=how,
-                    name=said,
-                    seen=seen if looked_at else seen._replace(val=()),
-                )
-            )
-        trained = Checkpoint(
-            sha256=sha256,
-            method=said,
-            settings={"clip": identity, "data": flags["data"][:12], "images": len(given.drawn), **kept},
+            hashes = check.before_training(session, data, inputs.stream, inputs.generated, val)
+            trained = fit(session, data, inputs, settings, folder, val=val, how=how, name=name, hashes=hashes)
+            kept = msgspec.to_builtins(trained)
+        about = {"clip": identity, "data": flags["data"][:12], "images": len(inputs.generated), **kept}
+        yield identify(Checkpoint(sha256=sha256, method=name, settings=about), sha256, how.name)
+
+    ends = finish if how.out or how.merge else None
+    return Stage("mix-train", flags, run, whole=True, optional=not how.generated, finish=ends)
+
+
+def _check_run(settings: Training, how: TrainingRun, input: Path | None) -> None:
+    """Raises InputError for what would stop the run at its end, and for what several processes cannot share."""
+    if how.merge and (reason := can_merge(settings)):
+        raise InputError(f"--merge: {reason}")
+    if how.out and how.out.exists() and not processes.rank():  # to the others it may be there because the first is done
+        raise InputError(f"{how.out} is there already; name a new folder for --out")
+    if processes.count() == 1:
+        return
+    if how.generated and not (input and input.is_file()):
+        raise InputError(
+            f"{processes.count()} processes cannot share one stdin; give the stream as -i FILE (or --no-generated)"
         )
-        yield identify(trained, sha256, name)
-
-    return Plan("mix-train", flags, run, source=ALONE if alone else "", whole=True, optional=not generated)
+    processes.check(settings.batch, settings.accumulate)
 
 
-def method(settings: Settings, generated: int) -> str:
+def method(settings: Training, generated: int) -> str:
     """Returns what a table calls a run: what it is, and in what it differs from the defaults of that.
 
-    >>> method(Settings(mix="balancemix", sampler="balanced"), 480), method(Settings(mix="none", loss="la"), 0)
+    >>> method(Training(mix="balancemix", sampler="balanced"), 480), method(Training(mix="none", loss="la"), 0)
     ('LTGC', 'fine-tune + la')
-    >>> method(Settings(mix="balancemix", sampler="sqrt", tune="adaptformer", ema=0.99), 480)
+    >>> method(Training(mix="balancemix", sampler="sqrt", tune="adaptformer", ema=0.99), 480)
     'LTGC, sqrt, adaptformer, ema 0.99'
     """
     ltgc = bool(generated) and settings.mix == "balancemix"
@@ -148,73 +125,49 @@ def method(settings: Settings, generated: int) -> str:
     usual = {"mix": "balancemix", "sampler": "balanced"} if ltgc else {"mix": "none", "sampler": "instance"}
     usual |= {"tune": "lora"}
     other = [value for key in usual if (value := getattr(settings, key)) not in (None, usual[key])]
-    other += [
-        _said(name, getattr(settings, name)) for name in _TOLD if getattr(settings, name) != getattr(_USUAL, name)
-    ]
+    default = Training()
+    for key in Training.__struct_fields__:
+        value = getattr(settings, key)
+        if key not in _UNNAMED and value != getattr(default, key):
+            flag = key.replace("_", "-")
+            other.append(flag if value is True else f"{flag} {value}")
     loss = "" if settings.loss == "ce" else f" + {settings.loss}"
     return ", ".join([kind, *other]) + loss
 
 
-_USUAL = Settings()
-_TOLD = (
-    "mix_prob", "syn_prob", "syn_weight", "syn_ratio", "syn_by_score", "gate", "head", "head_init", "tune_blocks",
-    "lora_on", "real_head_epochs", "ema", "val_every", "fixed_crops",
-)  # fmt: skip
-"""What else a run is called by where it is not as usual."""
-
-
-def _said(name: str, value: object) -> str:
-    flag = name.replace("_", "-")
-    return flag if value is True else f"{flag} {value}"
-
-
-def _tell_what_may_surprise(settings: Settings, given: _Given) -> None:
-    """Says what trains, but worse than a person expects."""
-    if settings.head_init == "name" and all(info.name == str(info.label) for info in given.classes):
+def _notify(settings: Training, inputs: TrainingInputs, generated: bool) -> None:
+    """Says what trains, but otherwise or worse than a person expects."""
+    if generated and not inputs.generated:
+        console.notice("mix-train: no generated images in the stream: a plain fine-tune")
+    if settings.head_init == "descriptions" and not inputs.texts:
+        console.notice("mix-train: no descriptions in the stream: the head starts from the classes' names")
+    if settings.head_init == "name" and all(info.name == str(info.label) for info in inputs.classes):
         console.notice(
             "mix-train: the data has no class names, so the head starts from texts such as 'A photo of 7.'; "
             "--classes FILE gives the names, or start it with --head-init means"
         )
-    if settings.tune == "full" and settings.lr > _MOST_FOR_ALL:
+    if settings.tune == "full" and settings.lr > _HIGH_LR:
         console.notice(f"mix-train: --lr {settings.lr:g} is for few weights; with --tune full try --lr 1e-5 to 1e-4")
 
 
-_MOST_FOR_ALL = 5e-4
-"""A learning rate above which tuning the whole tower goes wrong, as it does at the default."""
-
-
-def _looked_at(data: Source, val: Source | None, settings: Settings) -> Source | None:
-    """Returns the data with the validation images, None where nothing looks at them."""
-    if not (settings.val_every or settings.gate):
+def _validation(data: Source, val: Source | None, settings: Training) -> Source | None:
+    """Returns the data with the validation images, None where nothing is measured on them."""
+    if not settings.val_every:
         if val:
-            raise InputError("--val is looked at by --val-every N and --gate; add one of them, or leave it out")
+            raise InputError("--val is what --val-every N measures on; add it, or leave --val out")
         return None
     if not val and "val" not in datasets.splits(data):
-        raise InputError(f"{data.spec} has no validation images of its own: --val-every and --gate need --val DATA")
+        raise InputError(f"{data.spec} has no validation images of its own: --val-every needs --val DATA")
     return val or data
 
 
-def _with(given: _Given, group: Group, settings: Settings, verdicts: Verdicts) -> _Given:
-    """Returns what is trained on, with what the lines of one more class say."""
-    cls = group.cls
-    drawn = by_hand.accepted(group, verdicts)
-    texts = dict(given.texts)
-    if settings.head_init == "descriptions" and cls.label >= 0:
-        found = [row.text for row in group.rows if isinstance(row, Description)]
-        # As they are drawn: CLIP, too, takes "the class" for a school class.
-        texts |= {cls.label: [prompts.drawn(text, cls.class_, cls.subject) for text in found]} if found else {}
-    stream = [*given.stream, *([cls] if cls.label >= 0 else [])]
-    return _Given(agreed(given.classes, cls), [*given.drawn, *drawn], texts, stream)
-
-
-def _identity(flags: dict[str, Any], given: _Given) -> str:
+def _identity(flags: dict[str, Any], inputs: TrainingInputs) -> str:
     """Returns the sha256 (hex) of all that a checkpoint is made from; what it is called is no part of it.
 
     Neither are verdicts themselves: what is trained on for their sake is.
     """
     made_from = {key: value for key, value in flags.items() if key not in ("name", "generated", "verdicts")}
-    scored = flags["syn_by_score"]
-    drawn = [[image.label, image.sha256, *([image.score] if scored else [])] for image in given.drawn]
-    texts = [[label, given.texts[label]] for label in sorted(given.texts)]
-    content = [VERSION, made_from, drawn, msgspec.to_builtins(given.classes), texts]
+    images = [[image.label, image.sha256] for image in inputs.generated]
+    texts = [[label, inputs.texts[label]] for label in sorted(inputs.texts)]
+    content = [VERSION, made_from, images, msgspec.to_builtins(inputs.classes), texts]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

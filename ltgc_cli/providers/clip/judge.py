@@ -16,8 +16,9 @@ import msgspec
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.clip.open_clip import BATCH, Loaded, encode_texts, features, load
+from ltgc_cli.providers.clip.open_clip import BATCH, NOTICE, Loaded, encode_texts, features, identity, load
 from ltgc_cli.providers.images import decode
+from ltgc_cli.providers.opened import ClipOptions, Objects, Opened, Port, with_notice
 
 if TYPE_CHECKING:
     import torch
@@ -31,47 +32,49 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def score_port(
-    spec: str, *, objects: Callable[[str], bytes], device: str | None = None, batch: int | None = None
-) -> Score:
-    """Returns the port that scores with this model, which is loaded when it is first used.
-
-    objects -- gives an image's bytes by their sha256
-    batch -- images that the model sees at once; the next ones are read and resized meanwhile
-    """
-    eyes = _eyes(spec, objects, device, batch or BATCH)
+def open_score(spec: str, options: ClipOptions) -> Opened[Score]:
+    """Returns the port that scores with this model, which is loaded when it is first used."""
+    model = _shared(spec, options)
 
     def score(matches: Sequence[Match]) -> list[float | Exception]:
-        with eyes.lock:
-            images = eyes.images([match.image for match in matches])
-            texts = eyes.texts([match.text for match in matches])
-        return [_cosine(images[match.image], texts[match.text]) for match in matches]
+        with model.lock:
+            images = model.images([match.image for match in matches])
+            texts = model.texts([match.text for match in matches])
+        answers: list[float | Exception] = []
+        for match in matches:
+            image = images[match.image]
+            # Six decimals: the rest of a float32 depends on the batch that it was computed in.
+            answers.append(image if isinstance(image, Refused) else round(float(image @ texts[match.text]), 6))
+        return answers
 
-    return score
+    return _opened(spec, score, options)
 
 
-def compare_port(
-    spec: str, *, objects: Callable[[str], bytes], device: str | None = None, batch: int | None = None
-) -> Compare:
-    """Returns the port that finds an image's nearest other text, with the model that `score_port` has for the spec.
+def open_compare(spec: str, options: ClipOptions) -> Opened[Compare]:
+    """Returns the port that finds an image's nearest other text, with the model that `open_score` has for the spec.
 
-    What a score port has just seen is not computed again. Raises InputError for a list that is no list of texts.
+    What a score port has just seen is not computed again. The port raises InputError for a list that holds no texts.
     """
-    eyes = _eyes(spec, objects, device, batch or BATCH)
+    model = _shared(spec, options)
 
-    def compare(rivals: Sequence[Comparison]) -> list[NearestClass | Exception]:
-        with eyes.lock:
-            images = eyes.images([rival.image for rival in rivals])
-            lists = eyes.lists(list(dict.fromkeys(rival.among for rival in rivals)))
+    def compare(comparisons: Sequence[Comparison]) -> list[NearestClass | Exception]:
+        with model.lock:
+            images = model.images([one.image for one in comparisons])
+            lists = model.lists(list(dict.fromkeys(one.among for one in comparisons)))
         answers: list[NearestClass | Exception] = []
-        for among, group in groupby(rivals, key=lambda rival: rival.among):
+        for among, group in groupby(comparisons, key=lambda one: one.among):
             together = list(group)
             for start in range(0, len(together), BATCH):
                 part = together[start : start + BATCH]
-                answers += nearest(lists[among], [images[rival.image] for rival in part], [rival.own for rival in part])
+                answers += nearest(lists[among], [images[one.image] for one in part], [one.own for one in part])
         return answers
 
-    return compare
+    return _opened(spec, compare, options)
+
+
+def _opened(spec: str, port: Port, options: ClipOptions) -> Opened[Port]:
+    opened = Opened(identity(spec), port)
+    return with_notice(opened, options.notice, NOTICE) if spec == "embedded" else opened
 
 
 class Listed(NamedTuple):
@@ -91,74 +94,67 @@ def nearest(
     import torch
 
     alone = Refused("there is no other text to compare with")
-    good = [place for place, image in enumerate(images) if not isinstance(image, Refused)]
+    good = [index for index, image in enumerate(images) if not isinstance(image, Refused)]
     answers: list[Any] = [image if isinstance(image, Refused) else alone for image in images]
     if not good:
         return answers
     # Six decimals, as a score has: the rest of a float32 depends on the batch that it was computed in.
-    cosines = (torch.stack([images[place] for place in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
+    cosines = (torch.stack([images[index] for index in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
     columns: dict[str, list[int]] = {}
     for column, text in enumerate(listed.texts):
         columns.setdefault(text, []).append(column)
-    for row, place in enumerate(good):
-        cosines[row, columns.get(own[place], [])] = -torch.inf
+    for row, index in enumerate(good):
+        cosines[row, columns.get(own[index], [])] = -torch.inf
     highest = cosines.max(dim=1)
-    for place, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
+    for index, value, column in zip(good, highest.values.tolist(), highest.indices.tolist(), strict=True):
         if value > -torch.inf:
-            answers[place] = NearestClass(text=listed.texts[column], cosine=round(value, 6))
+            answers[index] = NearestClass(text=listed.texts[column], cosine=round(value, 6))
     return answers
 
 
-class _Eyes(msgspec.Struct, frozen=True, weakref=True, eq=False):
+class _SharedModel:
     """A model that is loaded when it is first used, and what it has seen: score and compare share one.
 
-    The functions are for one thread at a time, the one that holds the lock.
+    Its functions are for one thread at a time, the one that holds the lock.
     """
 
-    lock: Any
-    images: Callable[[Sequence[str]], dict[str, torch.Tensor | Refused]]
-    texts: Callable[[Sequence[str]], dict[str, torch.Tensor]]
-    lists: Callable[[Sequence[str]], dict[str, Listed]]
+    def __init__(self, spec: str, objects: Objects, device: str | None, batch: int) -> None:
+        @cache
+        def model() -> Loaded:
+            return load(spec, torch_setup.device(device))
+
+        def seen(images: Sequence[str]) -> list[torch.Tensor | Refused]:
+            return see(model(), images, objects, batch)
+
+        def read(texts: Sequence[str]) -> list[torch.Tensor]:
+            # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
+            return [encode_texts(model(), [text])[0] for text in texts]
+
+        def read_lists(lists: Sequence[str]) -> list[Listed]:
+            found = [_texts(objects(among), among) for among in lists]
+            return [Listed(texts, encode_texts(model(), texts)) for texts in found]
+
+        self.lock = threading.Lock()
+        self.images = remembering(seen, _KEEP)
+        self.texts = remembering(read, _KEEP)
+        self.lists = remembering(read_lists, _LISTS)
 
 
-_in_use: WeakValueDictionary[tuple[object, ...], _Eyes] = WeakValueDictionary()
+_in_use: WeakValueDictionary[tuple[object, ...], _SharedModel] = WeakValueDictionary()
 """The ports hold them: a model that no port needs any more is let go."""
 _opening = threading.Lock()
 
 
-def _eyes(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
-    key = (spec, objects, device, batch)
+def _shared(spec: str, options: ClipOptions) -> _SharedModel:
+    key = (spec, options.objects, options.device, options.batch or BATCH)
     with _opening:
-        eyes = _in_use.get(key)
-        if eyes is None:
-            eyes = _in_use[key] = _opened(spec, objects, device, batch)
-    return eyes
+        shared = _in_use.get(key)
+        if shared is None:
+            shared = _in_use[key] = _SharedModel(*key)
+    return shared
 
 
-def _opened(spec: str, objects: Callable[[str], bytes], device: str | None, batch: int) -> _Eyes:
-    @cache
-    def model() -> Loaded:
-        return load(spec, torch_setup.device(device))
-
-    def read(texts: Sequence[str]) -> list[torch.Tensor]:
-        # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
-        return [encode_texts(model(), [text])[0] for text in texts]
-
-    def read_lists(lists: Sequence[str]) -> list[Listed]:
-        found = [_texts(objects(among), among) for among in lists]
-        return [Listed(texts, encode_texts(model(), texts)) for texts in found]
-
-    return _Eyes(
-        lock=threading.Lock(),
-        images=remembering(lambda images: see(model(), images, objects, batch), _KEEP),
-        texts=remembering(read, _KEEP),
-        lists=remembering(read_lists, _LISTS),
-    )
-
-
-def see(
-    loaded: Loaded, images: Sequence[str], objects: Callable[[str], bytes], batch: int = BATCH
-) -> list[torch.Tensor | Refused]:
+def see(loaded: Loaded, images: Sequence[str], objects: Objects, batch: int = BATCH) -> list[torch.Tensor | Refused]:
     """Returns the features (d,) of images by their names, a Refused in the place of one that cannot be read.
 
     While the model has one batch, threads read, decode and resize the next one.
@@ -197,11 +193,6 @@ def remembering(f: Callable[[Sequence[K]], Sequence[V]], keep: int) -> Callable[
         return found
 
     return ask
-
-
-def _cosine(image: torch.Tensor | Refused, text: torch.Tensor) -> float | Exception:
-    # Six decimals: the rest of a float32 depends on the batch that it was computed in.
-    return image if isinstance(image, Refused) else round(float(image @ text), 6)
 
 
 def _steps(preprocess: Any, device: str) -> tuple[Callable[[Image], Any], Callable[[Sequence[Any]], torch.Tensor]]:

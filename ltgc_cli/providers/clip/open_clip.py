@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import ltgc_cli.embedded
-from ltgc_cli.errors import InputError, ProviderError, nearest
+from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.identity import folder_identity
-from ltgc_cli.providers.quiet import no_progress_bars, one_line, quiet
+from ltgc_cli.providers.opened import folder_identity
+from ltgc_cli.providers.quiet import no_progress_bars, quiet
+from ltgc_cli.text import nearest, one_line
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,16 +11,15 @@ from msgspec import UNSET
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import prices
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers.api_errors import TOO_LONG
 from ltgc_cli.providers.llm import litellm as chat
-from ltgc_cli.providers.llm.schemas import RESPONSE_FORMATS
-from ltgc_cli.providers.quiet import one_line
+from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.text import one_line
 
 ENDPOINT = "/v1/chat/completions"
 MOST_QUESTIONS = 50_000
 MOST_BYTES = 200_000_000
 """What OpenAI and Azure take in one file; the others take more."""
-_TOO_LONG = re.compile(r"context_length_exceeded|maximum context length", re.IGNORECASE)
 
 
 def part(
@@ -31,14 +29,14 @@ def part(
     taken: list[str] = []
     refused: dict[str, Answer | Refused] = {}
     payload = bytearray()
-    for place, k in enumerate(keys):
+    for index, k in enumerate(keys):
         try:
             text = write(k)
         except Refused as error:  # a broken image
             refused[k] = error
             continue
         if taken and (len(taken) == MOST_QUESTIONS or len(payload) + len(text) > MOST_BYTES):
-            return taken, bytes(payload), list(keys[place:]), refused
+            return taken, bytes(payload), list(keys[index:]), refused
         payload += text
         taken.append(k)
     return taken, bytes(payload), [], refused
@@ -60,7 +58,7 @@ def line(
 
     options: dict[str, Any] = {"temperature": question.temperature, "max_tokens": question.max_tokens}
     if question.schema is not UNSET:
-        options["response_format"] = RESPONSE_FORMATS[question.schema]
+        options["response_format"] = chat.RESPONSE_FORMATS[question.schema]
     if provider != "vertex_ai":  # of which litellm translates the whole file
         # A reasoning model takes no temperature, and calls the other max_completion_tokens.
         translated = get_optional_params(model=model, custom_llm_provider=provider, drop_params=True, **options)
@@ -92,7 +90,7 @@ def _answer(body: Mapping[str, Any], price: prices.Price | None) -> Answer | Ref
     message = choice.get("message") or {}
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         refusal = message.get("refusal") or "its content filter"
-        return Refused(f"the model refused: {one_line(faults.scrubbed(str(refusal)))}")
+        return Refused(f"the model refused: {one_line(scrubbed(str(refusal)))}")
     text = message.get("content")
     if not isinstance(text, str) or not text.strip():
         return Refused("the model's answer was empty")
@@ -109,7 +107,7 @@ def _usage(used: Mapping[str, Any], price: prices.Price | None) -> Usage:
 
 
 def _refused(error: Any) -> Refused:
-    said = f"{error.get('code') or ''} {error.get('message') or ''}" if isinstance(error, dict) else str(error)
-    why = one_line(faults.scrubbed(said)) or "no reason is given"
-    kind = TooLong if _TOO_LONG.search(said) else Refused
+    text = f"{error.get('code') or ''} {error.get('message') or ''}" if isinstance(error, dict) else str(error)
+    why = one_line(scrubbed(text)) or "no reason is given"
+    kind = TooLong if TOO_LONG.search(text) else Refused
     return kind(f"the request was refused: {why.strip()}")

@@ -16,7 +16,8 @@ from typing import TypeVar
 from ltgc_cli.embedded.banks import WRITTEN
 from ltgc_cli.embedded.general_bank import GENERAL
 from ltgc_cli.errors import ProviderError
-from ltgc_cli.ports import Answer, Question, Usage
+from ltgc_cli.ports import Answer, Ask, Question, Usage
+from ltgc_cli.providers.opened import AskOptions, Opened, with_notice
 from ltgc_cli.store import key
 
 MODEL = "embedded/grammar-1"
@@ -34,6 +35,11 @@ _LISTED = re.compile(r"^\s*\d+\.\s+(.+?)\s*$", re.MULTILINE)
 _AIM = re.compile(r"^Distinctive features of the class (.+)$", re.MULTILINE)
 _IN_VAIN = 200  # tries in a row that bring nothing new, after which the banks count as exhausted
 _MOST_FEATURES = 3  # in a class's template
+
+
+def open_port(_: str, options: AskOptions) -> Opened[Ask]:
+    """Returns the grammar, with a notice of what it is when it is first asked."""
+    return with_notice(Opened(MODEL, ask), options.notice, NOTICE)
 
 
 def ask(question: Question) -> Answer:
@@ -88,10 +94,10 @@ def _reflect(question: Question, banks: Banks) -> str:
     seen: list[object] = []
     repeats: list[str] = []
     for number, text in enumerate(_LISTED.findall(question.text), start=1):
-        said = features(text, banks) or text.casefold()
-        if said in seen:
+        phrases = features(text, banks) or text.casefold()
+        if phrases in seen:
             repeats.append(str(number))
-        seen.append(said)
+        seen.append(phrases)
     return ", ".join(repeats) or "none"
 
 
@@ -150,10 +156,10 @@ def _unlike(seen: Sequence[Mapping[str, str]], draws: Iterator[dict[str, str]]) 
     vain = 0
     while vain < _IN_VAIN:
         phrases = next(draws)
-        said = frozenset(phrases.values())
-        vain = vain + 1 if said in there else 0
+        chosen = frozenset(phrases.values())
+        vain = vain + 1 if chosen in there else 0
         if not vain:
-            there.add(said)
+            there.add(chosen)
             yield phrases
 
 

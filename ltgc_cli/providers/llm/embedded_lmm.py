@@ -11,9 +11,9 @@ from ltgc_cli.ports import Answer, Ask, Question
 from ltgc_cli.prompts import choices
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip as clip
-from ltgc_cli.providers.identity import folder_identity
 from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.llm.embedded import FREE, banks_for, sentence
+from ltgc_cli.providers.opened import AskOptions, Opened, folder_identity, with_notice
 
 if TYPE_CHECKING:
     import torch
@@ -30,37 +30,38 @@ def identity() -> str:
     return folder_identity("embedded/lmm-1", clip.EMBEDDED)
 
 
+def open_port(_: str, options: AskOptions) -> Opened[Ask]:
+    """Returns the model, with a notice of what it is when it is first asked."""
+    return with_notice(Opened(identity(), ask_port(objects=options.objects)), options.notice, NOTICE)
+
+
 def ask_port(*, objects: Callable[[str], bytes], spec: str = "embedded", device: str | None = None) -> Ask:
     """Returns the port that describes an image; CLIP is loaded by the first question, and asked by one at a time."""
     lock = threading.Lock()
     loaded: list[clip.Loaded] = []
     known: dict[str, dict[str, torch.Tensor]] = {}
 
-    def scores(key: str, image: str, banks: Callable[[], Mapping[str, Sequence[str]]]) -> dict[str, list[float]]:
+    def scores(key: str, image: str, banks: Mapping[str, Sequence[str]]) -> dict[str, list[float]]:
         """Returns how alike an image is to each text of some banks, which are encoded once for each key."""
         pixels = decode(objects(image), image)
         with lock:
             if not loaded:
                 loaded.append(clip.load(spec, torch_setup.device(device)))
             if key not in known:
-                known[key] = {name: clip.encode_texts(loaded[0], texts) for name, texts in banks().items()}
+                known[key] = {name: clip.encode_texts(loaded[0], texts) for name, texts in banks.items()}
             (seen,) = clip.encode_images(loaded[0], [pixels])
         return {name: (texts @ seen).tolist() for name, texts in known[key].items()}
 
-    def likeness(subject: str, image: str) -> dict[str, list[float]]:
-        def banks() -> Mapping[str, Sequence[str]]:
-            return {
-                name: [f"A photo of {subject}, {phrase}." for phrase in phrases]
-                for name, phrases in banks_for(subject).items()
-            }
-
-        return scores(subject, image, banks)
+    def description(question: Question) -> str:
+        subject, banks = question.subject, banks_for(question.subject)
+        texts = {name: [f"A photo of {subject}, {p}." for p in phrases] for name, phrases in banks.items()}
+        return sentence(subject, best(banks, scores(subject, question.images[0], texts)))
 
     def choice(question: Question) -> str:
         names = choices(question.text)
         if not names:
             raise Refused("the embedded vision model can only choose from a list of names, and these are too many")
-        found = scores(question.text, question.images[0], lambda: {"": [f"A photo of {name}." for name in names]})
+        found = scores(question.text, question.images[0], {"": [f"A photo of {name}." for name in names]})
         return names[_first(found[""])]
 
     def ask(question: Question) -> Answer:
@@ -68,10 +69,8 @@ def ask_port(*, objects: Callable[[str], bytes], spec: str = "embedded", device:
             raise ProviderError(f"the embedded vision model only describes; ask {question.task} of --llm")
         if len(question.images) != 1:
             raise Refused("the embedded vision model looks at one image at a time")
-        if question.task == "recognize":
-            return Answer(text=choice(question), usage=FREE)
-        found = likeness(question.subject, question.images[0])
-        return Answer(text=sentence(question.subject, best(banks_for(question.subject), found)), usage=FREE)
+        text = choice(question) if question.task == "recognize" else description(question)
+        return Answer(text=text, usage=FREE)
 
     return ask
 
@@ -92,4 +91,4 @@ def _margin(scores: Sequence[float]) -> float:
 
 
 def _first(scores: Sequence[float]) -> int:
-    return max(range(len(scores)), key=lambda place: scores[place])
+    return max(range(len(scores)), key=scores.__getitem__)

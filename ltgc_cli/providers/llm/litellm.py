@@ -14,24 +14,40 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Answer, Ask, Question
+from ltgc_cli.ports import Answer, Ask, Question, Schema
+from ltgc_cli.providers import secrets
+from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.images import data_url
-from ltgc_cli.providers.llm import faults
-from ltgc_cli.providers.llm.faults import SPECS, scrubbed
+from ltgc_cli.providers.opened import AskOptions, Opened
 from ltgc_cli.providers.quiet import quiet
 
 if TYPE_CHECKING:
-    from ltgc_cli.providers.llm.asking import Asking
-
-__all__ = ["CONCURRENCY", "LIMIT", "SPECS", "TIMEOUT", "ask_port", "content", "identity", "imported", "scrubbed"]
-
-TIMEOUT = 120.0
-"""Seconds that one request may take."""
-LIMIT = 600.0
-"""Seconds that one question may take, with all its requests and the waits between them."""
-CONCURRENCY = 16
+    from ltgc_cli.providers.llm.client import ModelClient
 
 _importing = threading.Lock()
+
+_TEXT = {"type": "string"}
+_FIELDS: dict[Schema, dict[str, Any]] = {
+    "descriptions": {"type": "array", "items": _TEXT},
+    "description": _TEXT,
+    "numbers": {"type": "array", "items": {"type": "integer"}},
+    "sense": _TEXT,
+    "name": _TEXT,
+}
+
+
+def _response_format(name: Schema, field: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {name: field}, "required": [name], "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+
+
+RESPONSE_FORMATS = {name: _response_format(name, field) for name, field in _FIELDS.items()}
+"""What a request says, by `Question.schema`: an answer like {"descriptions": ["…", "…"]} or {"numbers": [1, 4]}."""
+
+
+def open_port(spec: str, options: AskOptions) -> Opened[Ask]:
+    """Returns the model of a spec. Raises InputError for no name, or no address of a server."""
+    return Opened(identity(spec, options.api_base), ask_port(spec, options))
 
 
 def identity(spec: str, api_base: str | None = None) -> str:
@@ -50,63 +66,44 @@ def identity(spec: str, api_base: str | None = None) -> str:
     if not server:
         return spec
     try:
-        return f"{spec}@{faults.address(server).partition('://')[2]}"
+        return f"{spec}@{secrets.address(server).partition('://')[2]}"
     except ValueError:
         raise InputError(
-            f"--api-base {faults.shown(server)}: no address of a server; write http://localhost:8000/v1, and in a "
+            f"--api-base {secrets.shown(server)}: no address of a server; write http://localhost:8000/v1, and in a "
             "password %40 for @, %2F for /"
         ) from None
 
 
 def ask_port(
     spec: str,
+    options: AskOptions,
     *,
-    objects: Callable[[str], bytes],
-    api_base: str | None = None,
-    timeout: float = TIMEOUT,
-    limit: float = LIMIT,
-    concurrency: int = CONCURRENCY,
-    price: Callable[[int, int], float] | None = None,
-    repeat: Callable[[Question], bool] = lambda _: True,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> Ask:
-    """Returns the port that asks this model up to `concurrency` questions at once; the first one imports litellm.
+    """Returns the port that asks this model; the first question imports litellm.
 
-    Busy and broken servers are asked again for up to `limit` seconds a question, each time for up to `timeout`
-    seconds; nobody else repeats a request. `price` gives the dollars of prompt and completion tokens, for models that
-    litellm has no price of; `repeat` is asked before a question is paid for once more, as its answer was empty or a
-    refusal. Tests pass a `clock` and a `sleep` of their own.
+    Busy and broken servers are asked again until the options' limit; nobody else repeats a request. Tests pass a
+    `clock` and a `sleep` of their own.
     """
 
     @functools.cache
-    def opened() -> Asking:
+    def opened() -> ModelClient:
         import asyncio
 
-        from ltgc_cli.providers.llm.asking import Asking
+        from ltgc_cli.providers.llm.client import ModelClient
 
-        return Asking(
-            imported(),
-            spec,
-            api_base,
-            timeout=timeout,
-            limit=limit,
-            concurrency=concurrency,
-            price=price,
-            repeat=repeat,
-            clock=clock,
-            sleep=sleep or asyncio.sleep,
-        )
+        return ModelClient(imported(), spec, options, clock, sleep or asyncio.sleep)
 
     opening = threading.Lock()
 
     def ask(question: Question) -> Answer:
-        shown = content(question, objects)
+        shown = content(question, options.objects)
         with opening:
-            asking = opened()
+            client = opened()
         from ltgc_cli.providers.llm import background
 
-        return background.run(asking.answer(question, shown))
+        return background.run(client.answer(question, shown))
 
     return ask
 

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ltgc_cli.ports import Generate, GeneratedImage, ImageRequest, Usage
-from ltgc_cli.providers.t2i.writing import encoded, format_of
+from ltgc_cli.providers.images import encoded, format_of
+from ltgc_cli.providers.opened import GenerateOptions, Opened
 
-MODEL = "blank"
 _SIZE = 32
 
 
-def paint_port(keep: Callable[[bytes], str]) -> Generate:
-    """Returns the port that paints colour fields; `keep` stores the bytes and returns their sha256."""
+def open_port(_: str, options: GenerateOptions) -> Opened[Generate]:
+    """Returns the port that paints colour fields."""
 
-    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
+    def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
         return [
-            GeneratedImage(sha256=keep(painted(drawing)), format=format_of(drawing), usage=Usage(dollars=0.0))
-            for drawing in drawings
+            GeneratedImage(sha256=options.keep(painted(one)), format=format_of(one), usage=Usage(dollars=0.0))
+            for one in requests
         ]
 
-    return generate
+    return Opened("blank", generate)
 
 
-def painted(drawing: ImageRequest) -> bytes:
-    """Returns a picture of eight colours: the hash of the description, the seed and the attempt."""
+def painted(request: ImageRequest) -> bytes:
+    """Returns an image of eight colours: the hash of the description, the seed and the attempt."""
     from PIL import Image
 
-    digest = hashlib.sha256(f"{drawing.text}\n{drawing.seed}\n{drawing.attempt}".encode()).digest()
+    digest = hashlib.sha256(f"{request.text}\n{request.seed}\n{request.attempt}".encode()).digest()
     field = Image.frombytes("RGB", (4, 2), digest[: 4 * 2 * 3])
-    field = field.resize((drawing.width or _SIZE, drawing.height or _SIZE), Image.Resampling.NEAREST)
-    return encoded(field, format_of(drawing))
+    field = field.resize((request.width or _SIZE, request.height or _SIZE), Image.Resampling.NEAREST)
+    return encoded(field, format_of(request))

@@ -1,6 +1,6 @@
 """Text to image by anyone's API, through litellm: `litellm:gpt-image-1`, `litellm:azure/…`, `litellm:stability/sd3`.
 
-No seed is sent, as most APIs take none: drawn afresh a picture differs, and only the store gives the same one again.
+No seed is sent, as most APIs take none: asked afresh the image differs, and only the store gives the same one again.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from msgspec import UNSET
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, Usage
 from ltgc_cli.providers import prices, retries
-from ltgc_cli.providers.images import decode
-from ltgc_cli.providers.llm import faults
+from ltgc_cli.providers.images import decode, encoded, format_of
 from ltgc_cli.providers.llm import litellm as chat
-from ltgc_cli.providers.quiet import one_line
-from ltgc_cli.providers.t2i import writing
+from ltgc_cli.providers.opened import GenerateOptions, Opened
+from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.text import one_line
 
 SPECS = (
     "litellm:gpt-image-1, litellm:azure/DEPLOYMENT, litellm:vertex_ai/imagen-4.0-generate-001, litellm:stability/sd3"
 )
 TIMEOUT = 300.0
 AT_ONCE = 8
-"""Pictures asked for at once: small accounts get a handful a minute, and all more would only be told to wait."""
+"""Images asked for at once: small accounts get a handful a minute, and all more would only be told to wait."""
 _MOST_BYTES = 64 * 2**20
 _SIZE_REFUSED = re.compile(r"'param': '(?:size|width|height)'|- 'size'")
 _FLAGS = {
@@ -41,8 +41,20 @@ _FLAGS = {
     "scheduler": "--scheduler",
     "original": "--from-original",
     "strength": "--from-original",
+    "device": "--device",
+    "dtype": "--dtype",
+    "lora": "--lora",
+    "compile": "--compile",
+    "slicing": "--attention-slicing",
 }
-"""What diffusers models draw by and image APIs do not take."""
+"""What diffusers models are set by, in a request or where they are loaded, and image APIs do not take."""
+
+
+def open_port(spec: str, options: GenerateOptions) -> Opened[Generate]:
+    """Returns the API's model. Raises InputError for no name, and for options of models that diffusers loads."""
+    model = identity(spec, options.api_base)
+    check(spec, [options])
+    return Opened(model, generate_port(spec, options))
 
 
 def identity(spec: str, api_base: str | None = None) -> str:
@@ -56,106 +68,102 @@ def identity(spec: str, api_base: str | None = None) -> str:
     return f"litellm:{chat.identity(spec, api_base)}"
 
 
-def paint_port(
+def generate_port(
     spec: str,
+    options: GenerateOptions,
     *,
-    keep: Callable[[bytes], str],
-    api_base: str | None = None,
-    batch: int | None = None,
-    price: str | None = None,
     timeout: float = TIMEOUT,
     tries: int = retries.TRIES,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Generate:
-    """Returns the port that has this model's API draw, up to `batch` pictures at once, and no more than eight.
+    """Returns the port that asks this model's API, for up to eight images at once.
 
-    `keep` stores a picture's bytes and returns their sha256; `price` is the user's own, as for prices.find. Raises
-    InputError, before anything is asked, for a drawing with a setting that an API does not take. Where the API cannot
-    be used any longer, what was drawn is returned, the rest are Refused, and the next call raises the ProviderError:
-    pictures paid for are not lost.
+    Raises InputError, before anything is asked, for a request with a setting that an API does not take. Where the API
+    cannot be used any longer, the images that came are returned, the rest are Refused, and the next call raises the
+    ProviderError: images paid for are not lost.
     """
     broken: list[ProviderError | InputError] = []
-    patiently = functools.partial(retries.patiently, specs=SPECS, tries=tries, sleep=sleep)
+    retry = functools.partial(retries.retry, specs=SPECS, tries=tries, sleep=sleep)
 
-    def one(drawing: ImageRequest, whom: dict[str, Any]) -> GeneratedImage | Exception:
+    def one(request: ImageRequest, target: dict[str, Any]) -> GeneratedImage | Exception:
         if broken:
-            return Refused(f"not drawn: {broken[0]}")
+            return Refused(f"not asked: {broken[0]}")
         paid: Usage | None = None
         try:
-            response = patiently(lambda: _drawn(spec, drawing, timeout, whom), spec)
-            paid = _usage(response, drawing, prices.find(spec, price))
-            data = _bytes(response, lambda url: patiently(lambda: _fetched(url, timeout), "the picture's address"))
-            return _picture(data, drawing, paid, keep)
+            response = retry(lambda: _response(spec, request, timeout, target), spec)
+            paid = _usage(response, request, prices.find(spec, options.price))
+            data = _bytes(response, lambda url: retry(lambda: _fetched(url, timeout), "the image's address"))
+            format = format_of(request)
+            return GeneratedImage(sha256=options.keep(_in_format(data, format)), format=format, usage=paid)
         except Refused as error:
-            error.usage = paid  # one that was drawn and cannot be had is paid for too
+            error.usage = paid  # an image that was generated and cannot be had is paid for too
             return error
         except (ProviderError, InputError) as error:
             broken.append(error)
-            return Refused(f"not drawn: {error}")
+            return Refused(f"not generated: {error}")
 
-    def generate(drawings: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
-        check(spec, drawings)
+    def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
+        check(spec, requests)
         if broken:
             raise broken[0]
-        whom = patiently(lambda: _whom(spec, api_base, timeout), spec)
+        target = retry(lambda: _target(spec, options.api_base, timeout), spec)
         try:
-            with ThreadPoolExecutor(min(batch or AT_ONCE, AT_ONCE)) as pool:
-                pictures = list(pool.map(lambda drawing: one(drawing, whom), drawings))
+            with ThreadPoolExecutor(min(options.batch or AT_ONCE, AT_ONCE)) as pool:
+                images = list(pool.map(lambda request: one(request, target), requests))
         finally:
-            if "client" in whom:
-                whom["client"].close()
-        if broken and not any(isinstance(picture, GeneratedImage) for picture in pictures):
+            if "client" in target:
+                target["client"].close()
+        if broken and not any(isinstance(image, GeneratedImage) for image in images):
             raise broken[0]
-        return pictures
+        return images
 
     return generate
 
 
-def check(spec: str, drawings: Sequence[ImageRequest]) -> None:
-    """Returns nothing. Raises InputError where a drawing has a setting that image APIs do not take."""
-    used = {
-        flag for drawing in drawings for name, flag in _FLAGS.items() if getattr(drawing, name) not in (None, "", UNSET)
-    }
+def check(spec: str, requests: Sequence[ImageRequest | GenerateOptions]) -> None:
+    """Raises InputError where a request, or an option, is a setting that image APIs do not take."""
+    values = ((flag, getattr(one, name, None)) for one in requests for name, flag in _FLAGS.items())
+    used = {flag for flag, value in values if not (value is None or value is UNSET or value is False or value == "")}
     if used:
         raise InputError(f"litellm:{spec} is an image API, which takes no {', '.join(sorted(used))}; leave it out")
 
 
-def _drawn(spec: str, drawing: ImageRequest, timeout: float, whom: dict[str, Any]) -> Any:
+def _response(spec: str, request: ImageRequest, timeout: float, target: dict[str, Any]) -> Any:
     litellm = chat.imported()
     size = {}
-    if drawing.width or drawing.height:
-        size = {"size": f"{drawing.width or drawing.height}x{drawing.height or drawing.width}"}
+    if request.width or request.height:
+        size = {"size": f"{request.width or request.height}x{request.height or request.width}"}
     try:
         return litellm.image_generation(
-            prompt=drawing.text, timeout=timeout, max_retries=0, num_retries=0, **size, **whom
+            prompt=request.text, timeout=timeout, max_retries=0, num_retries=0, **size, **target
         )
     except litellm.BadRequestError as error:
-        if size and _SIZE_REFUSED.search(str(error)):  # for every drawing, not for this one alone
-            said = one_line(faults.scrubbed(str(error)), 400)
-            raise InputError(f"litellm:{spec} draws no {size['size']} (--width, --height): {said}") from None
+        if size and _SIZE_REFUSED.search(str(error)):  # for every request, not for this one alone
+            why = one_line(scrubbed(str(error)), 400)
+            raise InputError(f"litellm:{spec} takes no size {size['size']} (--width, --height): {why}") from None
         raise
 
 
-def _whom(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
-    """Returns whom to ask, and for OpenAI's protocol a client that repeats nothing.
+def _target(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
+    """Returns litellm's arguments for the model, and for OpenAI's protocol a client that repeats nothing.
 
     litellm loses `max_retries` on its way to OpenAI's client for images and sets it to two on any client it is given.
     """
-    from ltgc_cli.providers.llm.asking import whom as asked_of
+    from ltgc_cli.providers.llm.client import target as chat_target
 
     litellm = chat.imported()
-    whom = asked_of(litellm, spec, api_base)
-    _, provider, key, base = litellm.get_llm_provider(whom["model"], api_base=api_base)
+    target = chat_target(litellm, spec, api_base)
+    _, provider, key, base = litellm.get_llm_provider(target["model"], api_base=api_base)
     if provider != "openai" and provider not in litellm.openai_compatible_providers:
-        return whom
+        return target
     import openai
 
     once = type("Once", (openai.OpenAI,), {"max_retries": property(lambda self: 0, lambda self, _: None)})
-    return {**whom, "client": once(api_key=whom.get("api_key") or key, base_url=base, timeout=timeout)}
+    return {**target, "client": once(api_key=target.get("api_key") or key, base_url=base, timeout=timeout)}
 
 
 def _bytes(response: Any, fetch: Callable[[str], bytes]) -> bytes:
-    """Returns the picture that an answer holds in base64, or under an address that `fetch` reads."""
+    """Returns the image that an answer holds in base64, or under an address that `fetch` reads."""
     data = (getattr(response, "data", None) or [None])[0]
     inside, url = getattr(data, "b64_json", None), getattr(data, "url", None) or ""
     if not inside and url.startswith("data:"):
@@ -164,15 +172,15 @@ def _bytes(response: Any, fetch: Callable[[str], bytes]) -> bytes:
         try:
             return base64.b64decode(inside)
         except (binascii.Error, ValueError):
-            raise Refused("the answer's picture is no base64") from None
+            raise Refused("the answer's image is no base64") from None
     if not url:
-        raise Refused("the answer holds no picture")
+        raise Refused("the answer holds no image")
     if urlsplit(url).scheme not in ("http", "https"):
-        raise Refused(f"the picture's address is no http address: {one_line(url, 40)}")
+        raise Refused(f"the image's address is no http address: {one_line(url, 40)}")
     try:
         return fetch(url)
-    except ProviderError as error:  # this picture's address alone
-        raise Refused(f"the picture was drawn and cannot be fetched: {error}") from None
+    except ProviderError as error:  # this image's address alone
+        raise Refused(f"the image was generated and cannot be fetched: {error}") from None
 
 
 def _fetched(url: str, timeout: float) -> bytes:
@@ -180,41 +188,35 @@ def _fetched(url: str, timeout: float) -> bytes:
     import httpx
 
     litellm = chat.imported()
-    where = urlsplit(url).hostname
+    host = urlsplit(url).hostname
     try:
         with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response:
             if response.status_code >= 500 or response.status_code == 429:
-                raise litellm.APIConnectionError(f"{where} answered {response.status_code}", "", "")
+                raise litellm.APIConnectionError(f"{host} answered {response.status_code}", "", "")
             if response.status_code >= 400:
-                raise Refused(f"the picture was drawn and cannot be fetched: {where} answered {response.status_code}")
+                raise Refused(f"the image was generated and cannot be fetched: {host} answered {response.status_code}")
             data = b""
             for chunk in response.iter_bytes():
                 data += chunk
                 if len(data) > _MOST_BYTES:
-                    raise Refused(f"the picture at {where} is larger than {_MOST_BYTES >> 20} MiB")
+                    raise Refused(f"the image at {host} is larger than {_MOST_BYTES >> 20} MiB")
             return data
     except httpx.HTTPError as error:
-        raise litellm.APIConnectionError(f"{where}: {type(error).__name__}", "", "") from None
+        raise litellm.APIConnectionError(f"{host}: {type(error).__name__}", "", "") from None
 
 
-def _picture(data: bytes, drawing: ImageRequest, usage: Usage, keep: Callable[[bytes], str]) -> GeneratedImage:
-    format = writing.format_of(drawing)
-    return GeneratedImage(sha256=keep(_encoded(data, format)), format=format, usage=usage)
+def _in_format(data: bytes, format: ImageFormat) -> bytes:
+    """Returns the image's bytes as they are where they are of this format, else its pixels written in it.
 
-
-def _encoded(data: bytes, format: ImageFormat) -> bytes:
-    """Returns the picture's bytes as they are where they are of this format, else its pixels written in it.
-
-    Raises Refused for what cannot be read: cut bytes are no picture.
+    Raises Refused for what cannot be read: cut bytes are no image.
     """
     image = decode(data, "of the answer")
-    starts = data.startswith(b"\x89PNG\r\n\x1a\n") if format == "png" else data[:4] + data[8:12] == b"RIFFWEBP"
-    if starts:
+    if data.startswith(b"\x89PNG\r\n\x1a\n") if format == "png" else data[:4] + data[8:12] == b"RIFFWEBP":
         return data
-    return writing.encoded(image, format)
+    return encoded(image, format)
 
 
-def _usage(response: Any, drawing: ImageRequest, price: prices.Price | None) -> Usage:
+def _usage(response: Any, request: ImageRequest, price: prices.Price | None) -> Usage:
     used = getattr(response, "usage", None)
     prompt_tokens = getattr(used, "input_tokens", 0) or 0
     completion_tokens = getattr(used, "output_tokens", 0) or 0
@@ -222,5 +224,5 @@ def _usage(response: Any, drawing: ImageRequest, price: prices.Price | None) -> 
     if price and price.output and completion_tokens:
         dollars = prices.dollars(price, prompt_tokens, completion_tokens)
     elif price:
-        dollars = prices.per_picture(price, drawing.width, drawing.height)
+        dollars = prices.per_image(price, request.width, request.height)
     return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, dollars=dollars)

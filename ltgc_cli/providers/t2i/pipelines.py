@@ -6,30 +6,30 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.quiet import no_progress_bars, one_line, quiet
-from ltgc_cli.providers.t2i.own_settings import Defaults, defaults, denoiser, kind, parameters
-
-Dtype = Literal["float32", "float16", "bfloat16"]
+from ltgc_cli.providers.opened import Dtype
+from ltgc_cli.providers.quiet import no_progress_bars, quiet
+from ltgc_cli.providers.t2i.model_settings import Defaults, defaults, denoiser, kind, parameters
+from ltgc_cli.text import one_line
 
 _WORD = r"[\w-][\w.-]*"
 _UNFIT = {"DPMSolverSDEScheduler", "EDMEulerScheduler"}
-"""Named as fitting by diffusers, and yet: the first draws its noise from a seed of its own, so that nobody could draw
-the picture again; the second is for models trained as EDM prescribes, and with others' settings fails or draws mud."""
+"""Named as fitting by diffusers, and yet: the first takes its noise from a seed of its own, so that nobody could make
+the image again; the second is for models trained as EDM prescribes, and with others' settings fails or makes mud."""
 _ALSO_FIT = ("LCMScheduler", "TCDScheduler")
-"""What LoRAs for few steps are drawn with; they say nothing of what they fit, and read the same settings."""
+"""What LoRAs for few steps are used with; they say nothing of what they fit, and read the same settings."""
 
 
-class Loaded(NamedTuple):
+class LoadedPipeline(NamedTuple):
     """A pipeline ready for use, and the settings that the model asks for."""
 
     pipeline: Any
     defaults: Defaults
     scheduler: Any
-    """The model's own; a drawing may ask for another."""
+    """The model's own; a request may ask for another."""
 
 
 def load(
@@ -41,17 +41,17 @@ def load(
     lora: str | None = None,
     compile: bool = False,
     slicing: bool = False,
-) -> Loaded:
+) -> LoadedPipeline:
     """Returns the pipeline of a model.
 
     spec    -- an id on the hub, or what errors call the model in `folder`
     device  -- "cuda", "cuda:1", "mps", "cpu"; None for the best one here
     dtype   -- None for bfloat16 on CUDA, else float32
     lora    -- see lora_file
-    compile -- torch.compile for the UNet or the transformer: the first picture takes minutes, the others less
-    slicing -- attention in slices and one picture at a time through the VAE: slower, in less memory
+    compile -- torch.compile for the UNet or the transformer: the first image takes minutes, the others less
+    slicing -- attention in slices and one image at a time through the VAE: slower, in less memory
 
-    Raises ProviderError where the model or its weights cannot be had, InputError where it draws no pictures from text.
+    Raises ProviderError where the model or its weights cannot be had, InputError where its images come from no text.
     """
     with quiet():
         torch_setup.mend_torchvision()
@@ -63,7 +63,7 @@ def load(
         for library in (diffusers, transformers):
             library.utils.logging.disable_progress_bar()
         where = torch.device(torch_setup.device(device))
-        # Half of 32 bits is enough for a drawing; bfloat16 overflows in no model, as float16 does in some.
+        # Half of 32 bits is enough for an image; bfloat16 overflows in no model, as float16 does in some.
         kept = getattr(torch, dtype) if dtype else torch.bfloat16 if where.type == "cuda" else torch.float32
         try:
             pipeline = _pretrained(str(folder or spec), kept).to(where)
@@ -81,7 +81,7 @@ def load(
             _compile(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     own = getattr(pipeline, "scheduler", None)
-    return Loaded(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
+    return LoadedPipeline(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
 
 
 def lora_file(lora: str) -> tuple[str, str | None]:
@@ -110,8 +110,8 @@ def lora_file(lora: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def image_to_image(loaded: Loaded) -> Any:
-    """Returns the pipeline that draws over an image with the same weights. Raises InputError where there is none."""
+def image_to_image(loaded: LoadedPipeline) -> Any:
+    """Returns the pipeline that starts from an image, with the same weights. Raises InputError where there is none."""
     with quiet():
         import diffusers
 
@@ -119,7 +119,7 @@ def image_to_image(loaded: Loaded) -> Any:
             pipeline = diffusers.AutoPipelineForImage2Image.from_pipe(loaded.pipeline)
         except (ValueError, TypeError):
             raise InputError(
-                f"--from-original: {kind(loaded.pipeline)} cannot draw over an image; leave it out, or set --t2i"
+                f"--from-original: {kind(loaded.pipeline)} cannot start from an image; leave it out, or set --t2i"
             ) from None
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -162,7 +162,7 @@ def _check(pipeline: Any, spec: str) -> None:
     missing = {"prompt", "generator"} - set(parameters(pipeline))
     if missing:
         raise InputError(
-            f"{spec} is a {kind(pipeline)}, whose pictures come from no text and seed "
+            f"{spec} is a {kind(pipeline)}, whose images come from no text and seed "
             f"(it takes no {' and no '.join(sorted(missing))}); set --t2i to a text-to-image model"
         )
 
@@ -191,7 +191,7 @@ def _compile(pipeline: Any) -> None:
 
 
 def _slice(pipeline: Any) -> None:
-    """No tiles in the VAE: they change the pictures, and then the model would need another name in keys."""
+    """No tiles in the VAE: they change the images, and then the model would need another name in keys."""
     pipeline.enable_attention_slicing()
     if hasattr(getattr(pipeline, "vae", None), "enable_slicing"):
         pipeline.vae.enable_slicing()

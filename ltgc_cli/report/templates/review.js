@@ -1,18 +1,18 @@
 "use strict";
-// Keeping and rejecting drawings. What is shown as decided is what the file of verdicts says: each decision is sent,
+// Keeping and rejecting generated images. What is shown as decided is what the file of verdicts says: each decision is sent,
 // and shown once it is read back from there, like those of other tabs and programs.
 (() => {
   const said = new Map(); // "label/sha256" -> "keep" | "reject"
   let drawings = {}; // label -> how many can be decided on
   let end = 0; // up to where the file of verdicts is known
-  let current = null; // the drawing that keys are about
+  let current = null; // the image that keys are about
   let decided = null; // the one decided last, while the focus is where that led
   let queue = Promise.resolve(); // one thing after another, so that the last one wins here too
   let pressed = Promise.resolve();
 
   const DONE = { keep: "Kept", reject: "Rejected", none: "Taken back" };
   const KEYS = [
-    ["k", "keep"], ["r", "reject"], ["u", "undo: no verdict"], ["→ j n", "next drawing"], ["← p", "previous drawing"],
+    ["k", "keep"], ["r", "reject"], ["u", "undo: no verdict"], ["→ j n", "next image"], ["← p", "previous image"],
     ["↓ ↑", "the row below, above"], ["l", "next one that is left"], ["z", "look at it large"], ["?", "these keys"],
   ];
 
@@ -27,7 +27,7 @@
   const isShown = (element) => element.checkVisibility();
   const section = (figure) => figure.closest(".class");
   const name = (figure) => section(figure)?.querySelector("h3")?.firstChild?.textContent.trim() ?? "";
-  const which = (figure) => `${name(figure)}, drawing ${place(figure)}`;
+  const which = (figure) => `${name(figure)}, image ${place(figure)}`;
   const place = (figure) => 1 + figures(section(figure) ?? document).indexOf(figure);
 
   // ---- what is seen of it
@@ -47,7 +47,7 @@
     make("h2", { id: "review-help-title", textContent: "Keys" }),
     make("dl", {}, ...KEYS.map(([keys, what]) =>
       make("div", {}, make("dt", {}, ...keys.split(" ").map((one) => make("kbd", { textContent: one }))), make("dd", { textContent: what })))),
-    make("p", { textContent: "They are about the drawing in focus. After keep and reject the next one is; then u takes back the one before." }),
+    make("p", { textContent: "They are about the image in focus. After keep and reject the next one is; then u takes back the one before." }),
     button("Close", () => help.close()),
   );
   const choices = (say) => {
@@ -66,7 +66,7 @@
   choice.prepend(button("←", () => go(-1), { ariaLabel: "Previous" }));
   choice.append(button("→", () => go(1), { ariaLabel: "Next" }), button("Close", () => large.close()));
   large.append(picture, caption, choice);
-  large.setAttribute("aria-label", "The drawing, large");
+  large.setAttribute("aria-label", "The image, large");
   let looked = null; // closing gives the focus back to where it was when it opened
   large.addEventListener("close", () => focus(looked));
   const bar = make("aside", { className: "review-bar" },
@@ -74,7 +74,7 @@
     make("div", { className: "review-go" },
       button("Previous", () => go(-1), { title: "← or p" }),
       button("Next", () => go(1), { title: "→, j or n" }),
-      button("Next left", () => left(), { title: "l: the next drawing that nothing is said of" }),
+      button("Next left", () => left(), { title: "l: the next image without a verdict" }),
       button("?", () => help.showModal(), { title: "The keys", ariaLabel: "Keys" })));
   bar.setAttribute("aria-label", "Review");
 
@@ -91,7 +91,7 @@
 
   function dress(figure) {
     const row = choices((verdict) => { focus(figure); toggle(figure, verdict); });
-    row.setAttribute("aria-label", `Verdict on drawing ${place(figure)} of ${name(figure)}`);
+    row.setAttribute("aria-label", `Verdict on image ${place(figure)} of ${name(figure)}`);
     const shown = figure.querySelector("img");
     shown.addEventListener("click", () => { focus(figure); look(); });
     shown.after(row);
@@ -139,7 +139,7 @@
   }
 
   function reason(error) {
-    return error instanceof TypeError ? "the server does not answer; start ltgc review again and open the address that it says" : error.message;
+    return error instanceof TypeError ? "the server does not answer; start ltgc review again and open the address that it prints" : error.message;
   }
 
   async function read() {
@@ -191,7 +191,7 @@
     if (large.open) look();
   }
 
-  // The drawings of the first of some classes that has any and is not hidden by a search; it is opened for that.
+  // The images of the first of some classes that has any and is not hidden by a search; it is opened for that.
   function opened(classes) {
     for (const cls of classes) {
       if (!isShown(cls) || !drawings[cls.dataset.label]) continue;
@@ -222,7 +222,7 @@
     const here = others.indexOf(section(current));
     const found = await opened(step > 0 ? others.slice(here + 1) : others.slice(0, Math.max(here, 0)).reverse());
     if (found.length) focus(step > 0 ? found[0] : found[found.length - 1]);
-    else status.textContent = step > 0 ? "This is the last drawing" : "This is the first drawing";
+    else status.textContent = step > 0 ? "This is the last image" : "This is the first image";
   }
 
   function row(step) {
@@ -255,7 +255,7 @@
   async function decide(verdict) {
     const focused = large.open ? current : document.activeElement.closest(REVIEWED);
     if (!focused) {
-      status.textContent = "Choose a drawing first: n goes to the next one";
+      status.textContent = "Choose an image first: n goes to the next one";
       return;
     }
     const figure = verdict === "none" ? decided ?? focused : focused;

@@ -1,0 +1,179 @@
+"""The settings of one command, read and checked: what is given, else LTGC_* variables, else ltgc.toml, else defaults.
+
+The command line gives flags, the Python API keywords, `ltgc run` what its file says; all of them come through here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.settings import COMMANDS, Setting, Settings, settings_of
+from ltgc_cli.text import nearest
+
+S = TypeVar("S", bound=Settings)
+
+
+class Config:
+    """The settings of one command, by their subject: `config[Extend].n`."""
+
+    def __init__(self, command: str, structs: Iterable[Settings], given: Mapping[str, Any]) -> None:
+        self.command = command
+        self.given = dict(given)
+        """What was given by name, and not left to a variable, the settings file or a default."""
+        self._structs: dict[type[Settings], Settings] = {type(one): one for one in structs}
+
+    def __getitem__(self, kind: type[S]) -> S:
+        return self._structs[kind]  # type: ignore[return-value]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns the value of a setting by its name, the default where the command has none of that name."""
+        found = (getattr(one, name) for one in self._structs.values() if name in one.__struct_fields__)
+        return next(found, default)
+
+    def changed(self, **values: Any) -> Config:
+        """Returns the same settings but for some. Raises InputError for a value that cannot be."""
+        settings = command_settings(self.command)
+        known = {name: getattr(self[one.kind], name) for name, one in settings.items()}
+        return _checked(self.command, known | values, self.given | values)
+
+    def hashed(self, *kinds: type[Settings], **instead: Any) -> dict[str, Any]:
+        """Returns what of some settings changes a stage's output, for the artifact's hash.
+
+        instead -- what stands in the place of a setting: a model's identity for its spec, a text for its file
+        What is None is left out, so that a new setting that is not used changes no hash.
+        """
+        found = {
+            one.name: getattr(self[kind], one.name)
+            for kind in kinds
+            for one in settings_of(kind)
+            if one.known("hashed")
+        }
+        return {name: value for name, value in (found | instead).items() if value is not None}
+
+
+def configure(
+    command: str,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Config:
+    """Returns a command's settings.
+
+    given -- values by a setting's name or by its flag's; None is not given
+    defaults -- what the settings file says for this command, by name
+    Raises InputError that names every value that cannot be, TypeError for a name that the command does not have.
+    """
+    settings = command_settings(command)
+    by_flag = {flag.lstrip("-").replace("-", "_"): name for name, one in settings.items() for flag in one.flags}
+    named = {key if key in settings else by_flag.get(key, key): value for key, value in given.items()}
+    unknown = [key for key in named if key not in settings]
+    if unknown:
+        raise TypeError(f"{command.replace('-', '_')}() has no argument {unknown[0]!r}{nearest(unknown[0], settings)}")
+    named = {name: value for name, value in named.items() if value is not None}
+    variables = {
+        name: environment[one.known("env")] for name, one in settings.items() if environment.get(one.known("env"))
+    }
+    return _checked(command, {**(defaults or {}), **variables, **named}, named)
+
+
+def command_settings(command: str) -> dict[str, Setting]:
+    """Returns the settings of a command by name, in the order of its flags."""
+    return {one.name: one for kind in COMMANDS[command] for one in settings_of(kind)}
+
+
+def check(settings: Settings) -> None:
+    """Raises InputError that names every value outside of its type and bounds."""
+    wrong = [text for one in settings_of(type(settings)) if (text := _wrong(one, getattr(settings, one.name)))]
+    if wrong:
+        raise InputError("; ".join(wrong))
+
+
+def _checked(command: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
+    wrong: list[str] = []
+    structs = []
+    for kind in COMMANDS[command]:
+        fields = {}
+        for one in settings_of(kind):
+            if one.name not in values:
+                continue
+            try:
+                fields[one.name] = _converted(one, values[one.name])
+            except (ValueError, TypeError):
+                wrong.append(f"{one.flag} {values[one.name]!s}: {_wanted(one)}")
+                continue
+            wrong += [text] if (text := _wrong(one, fields[one.name])) else []
+        structs.append(kind(**fields))
+    if wrong:
+        raise InputError("; ".join(wrong))
+    return Config(command, structs, given)
+
+
+def _converted(one: Setting, value: Any) -> Any:
+    """Returns a value as the setting's type has it. Raises ValueError (msgspec's ValidationError is one)."""
+    base = one.base
+    if value is None or value == one.default or (one.choices and isinstance(value, str)):
+        return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
+    if base is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if base is Path:
+        return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
+    if get_origin(base) is tuple:
+        return tuple([value] if isinstance(value, str | os.PathLike) else value)
+    return msgspec.convert(value, base, strict=isinstance(value, float) and base is int)
+
+
+def _wanted(one: Setting) -> str:
+    if one.choices:
+        return f"one of {', '.join(one.choices)} is wanted"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return f"{words.get(one.base, 'something else')} is wanted"
+
+
+def _wrong(one: Setting, value: Any) -> str:
+    """Returns what is wrong with a value of the right type, "" where nothing is."""
+    if value is None:
+        return ""
+    if one.choices:
+        chosen = value if isinstance(value, tuple) else (value,)
+        bad = [word for word in chosen if word not in one.choices]
+        return (
+            f"{one.flag} {bad[0]}: one of {', '.join(one.choices)} is wanted{nearest(str(bad[0]), one.choices)}"
+            if bad
+            else ""
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{one.flag} {value}: a finite number is wanted"
+    if one.known("must_exist") and not os.path.exists(value):
+        return f"{one.flag} {value}: no such file or folder"
+    meta = one.meta
+    low, above, high, below = meta.ge, meta.gt, meta.le, meta.lt
+    if not isinstance(value, int | float) or (
+        (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+        and (below is None or value < below)
+    ):
+        return ""
+    return f"{one.flag} {value}: {_range(low, above, high, below)} is wanted"
+
+
+def _range(low: float | None, above: float | None, high: float | None, below: float | None) -> str:
+    """Returns bounds in words.
+
+    >>> _range(1, None, None, None), _range(None, 0, None, 1), _range(0, None, 1, None)
+    ('1 or more', 'above 0 and below 1', 'from 0 to 1')
+    """
+    if low is not None and high is not None:
+        return f"from {low:g} to {high:g}"
+    parts = [f"{low:g} or more"] if low is not None else []
+    parts += [f"above {above:g}"] if above is not None else []
+    parts += [f"at most {high:g}"] if high is not None else []
+    parts += [f"below {below:g}"] if below is not None else []
+    return " and ".join(parts)

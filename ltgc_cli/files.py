@@ -1,0 +1,115 @@
+"""Files as ltgc hashes and writes them: a file or folder is whole under its name, or it is not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ltgc_cli.errors import InputError
+
+TEMPORARY = ".tmp-"  # how files and folders are called that are not finished; a process that was killed leaves one
+
+
+@contextmanager
+def named_errors(path: Path | str) -> Iterator[None]:
+    """Within it an OSError becomes an InputError that begins with the file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def sha256_file(path: Path) -> str:
+    """Returns the sha256 (hex) of a file's bytes. Raises InputError where it cannot be read."""
+    with named_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Returns the lines; the digest is the one of all that were taken."""
+    for line in lines:
+        digest.update(line)
+        yield line
+
+
+@contextmanager
+def temporary(folder: Path) -> Iterator[Path]:
+    """Returns a path in a folder for a file that is gone in the end, unless `put_in_place` gave it its name."""
+    path = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Syncs a finished file and renames it, in one folder. Raises InputError over what is no regular file."""
+    _check_regular(path)
+    with finished.open("r+b") as file:
+        os.fsync(file.fileno())
+    os.replace(finished, path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Returns a binary file that takes the place of `path` when the block ends well.
+
+    Raises InputError where the path is no regular file (a device, a pipe, a folder), and for every error of files.
+    """
+    with named_errors(path), temporary(path.parent) as unfinished:
+        _check_regular(path)
+        with unfinished.open("xb") as file:
+            yield file
+        put_in_place(unfinished, path)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file that is whole and on the disk on return, its folders too. Raises InputError as `replacing`."""
+    with named_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Returns an empty folder that is called `path` when the block ends well. Raises InputError where that is there."""
+    if os.path.lexists(path):
+        raise InputError(f"{path} is there already; name a new folder")
+    unfinished = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        with named_errors(path):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            os.rename(unfinished, path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def copy_folder(source: Path, out: Path) -> None:
+    """Copies a folder to a new one. Raises InputError where that is there, or for an error of files."""
+    with new_folder(out) as unfinished:
+        shutil.copytree(source, unfinished, dirs_exist_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename durable: after a power failure the name is there, not only the bytes."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _check_regular(path: Path) -> None:
+    # A link to a file is replaced as a file is, but for those of /dev: /dev/stdout may lead to a file.
+    if path.exists() and not path.is_file() or path.absolute().parent == Path("/dev"):
+        raise InputError(f"{path} is no regular file (a folder, a device or a pipe); name a file")

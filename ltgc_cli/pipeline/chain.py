@@ -1,0 +1,124 @@
+"""The stages by the names of their commands: one of them run, several one after another, or both as a dry run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ltgc_cli import providers
+from ltgc_cli.config import Config, command_settings, configure
+from ltgc_cli.errors import InputError
+from ltgc_cli.learn import processes
+from ltgc_cli.pipeline import generate
+from ltgc_cli.pipeline.dry_run import DrySession, marked
+from ltgc_cli.pipeline.evaluation import stage as evaluation
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, execute, follow, rehearse
+from ltgc_cli.pipeline.streams import Streams
+from ltgc_cli.pipeline.training import stage as training
+from ltgc_cli.records import Record
+from ltgc_cli.settings import Asking, Limits, Storage
+
+STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
+    "describe": generate.describe,
+    "extend": generate.extend,
+    "reflect": generate.reflect,
+    "render": generate.render,
+    "filter": generate.filter,
+    "mix-train": training.mix_train,
+    "eval": evaluation.evaluate,
+}
+"""Each stage by its command, in the order of the method: from a session and settings to a stage ready to run."""
+
+GENERATING = ("describe", "extend", "reflect", "render", "filter")
+"""The stages that make the generated images."""
+
+
+def run(config: Config, streams: Streams) -> Ran:
+    """Returns what a stage did: its lines are written, its artifact is in the store."""
+    _check_batch(config)
+    session = Session(config[Storage].folder, _limits(config), config.get("record"))
+    stage = _built(session, config, streams)
+    if processes.rank():
+        follow(stage, streams, session)
+        return Ran()
+    ask_first = partial(_ask_in_batch, session, config) if config.get("half_price") else None
+    return execute(stage, streams, session, ask_first)
+
+
+def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:
+    """Returns a dry run: its session, which knows in the end what would be asked, the stage, and what it makes."""
+    session = _dry_session(config)
+    stage = _built(session, config, streams)
+    return session, stage, rehearse(stage, streams, session)
+
+
+def run_all(configs: Iterable[Config], given: Path | None = None) -> Ran:
+    """Returns what the last of several stages did, each of which read the artifact of the one before."""
+    ran = Ran(given)
+    for config in configs:
+        ran = run(config, Streams(input=ran.artifact, called=True))
+    return ran
+
+
+def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list[tuple[Config, DrySession]]:
+    """Returns the session of each of several stages that were tried, each on what the one before would make."""
+    done = []
+    for config in configs:
+        session = _dry_session(config)
+        stage = STAGES[config.command](session, config)
+        given = list(marked(stage.run(session.watched(iter(given))), session))
+        done.append((config, session))
+    return done
+
+
+def configured(
+    commands: Sequence[str], values: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> list[Config]:
+    """Returns the settings of several stages: each takes those of the values that it has a setting for, by name."""
+    return [
+        configure(
+            command,
+            {name: value for name, value in values.items() if name in command_settings(command)},
+            environment=environment,
+        )
+        for command in commands
+    ]
+
+
+def _built(session: Session, config: Config, streams: Streams) -> Stage:
+    """Returns a stage that reads the streams, or that needs none. Raises InputError where it is to read both."""
+    stage = STAGES[config.command](session, config)
+    if stage.source and streams.input:
+        raise InputError("give either -i FILE or the flag that names the classes or the data, not both")
+    alone = not streams.input and not (streams.piped and processes.count() == 1)
+    return stage._replace(source=ALONE) if stage.optional and alone else stage
+
+
+def _limits(config: Config) -> Limits:
+    return config[Limits] if "max_cost" in command_settings(config.command) else Limits()
+
+
+def _dry_session(config: Config, *, for_batch: bool = False) -> DrySession:
+    half_price = bool(config.get("half_price"))
+    return DrySession(config[Storage].folder, _limits(config), half_price=half_price, for_batch=for_batch)
+
+
+def _check_batch(config: Config) -> None:
+    """Raises InputError for a model that has no batch API, where its answers are there already too."""
+    if config.get("half_price") and not providers.is_real(spec := _asked(config)):
+        raise InputError(f"--batch: {spec} has no batch API; leave it out")
+
+
+def _asked(config: Config) -> str:
+    return str(config.get("lmm") or config.get("llm"))
+
+
+def _ask_in_batch(session: Session, config: Config, path: Path | None) -> None:
+    """Asks a provider's batch API what a stage will ask, which a dry run of it finds out."""
+    dry = _dry_session(config, for_batch=True)
+    drain(STAGES[config.command](dry, config), path)
+    session.ask_in_batch(_asked(config), config[Asking].api_base, dry.questions)

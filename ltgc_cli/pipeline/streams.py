@@ -1,0 +1,88 @@
+"""Where a command's lines come from and go to."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ltgc_cli import console, records
+from ltgc_cli.errors import InputError
+from ltgc_cli.files import replacing, temporary
+from ltgc_cli.records import Record
+
+
+class Streams(NamedTuple):
+    """Where lines come from and go to. No `input` means stdin; no `output` means stdout."""
+
+    input: Path | None = None
+    output: Path | None = None
+    json: bool = False
+    called: bool = False
+    """Whether a program calls, which reads the artifact: stdin is not read, and stdout not written."""
+
+    @property
+    def piped(self) -> bool:
+        """Whether there is a stream on stdin."""
+        return not (self.called or sys.stdin.isatty())
+
+    @property
+    def shown(self) -> bool:
+        """Whether a person sees a table and not lines."""
+        return console.is_terminal() and not (self.output or self.json or self.called)
+
+
+@contextmanager
+def reading(streams: Streams, stage: str) -> Iterator[Iterator[Record]]:
+    """The records of a command's input, a dry run's among them. Raises InputError where there is nothing to read."""
+    with opened(streams, stage) as source:
+        yield records.read(source, str(streams.input or "stdin"))
+
+
+@contextmanager
+def opened(streams: Streams, stage: str) -> Iterator[IO[bytes]]:
+    """A command's input as bytes. Raises InputError where there is none."""
+    if not streams.input and not streams.piped:
+        raise InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE")
+    with streams.input.open("rb") if streams.input else nullcontext(sys.stdin.buffer) as source:
+        yield source
+
+
+@contextmanager
+def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes to where the lines go: a file (whole or not at all), stdout, or nowhere."""
+    if streams.output:
+        with replacing(streams.output) as file:
+            yield file.write
+    elif not streams.called and (streams.json or not console.is_terminal()):
+        yield prompt_writer(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        yield len
+
+
+def prompt_writer(stream: IO[bytes]) -> Callable[[bytes], object]:
+    """Returns a write that lets slow lines through at once and fast ones in blocks."""
+    last = [0.0]
+
+    def write(data: bytes) -> None:
+        stream.write(data)
+        now = time.monotonic()
+        if now - last[0] > 0.05:
+            stream.flush()
+            last[0] = now
+
+    return write
+
+
+@contextmanager
+def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
+    """A stream as a file in a folder, for as long as it is needed."""
+    with temporary(folder) as path:
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path

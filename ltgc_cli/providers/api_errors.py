@@ -1,0 +1,160 @@
+"""What an API's error means: ask again, this one request is refused, or the model cannot be asked at all."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
+from ltgc_cli.providers import prices
+from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.text import one_line
+
+SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
+
+_NO_CREDIT = re.compile(
+    r"insufficient_quota|billing_hard_limit|credit balance is too low|insufficient (?:balance|funds)"
+)
+_NO_KEY = re.compile(r"missing credentials|missing .{0,40}api key|api_key.{0,40}must be set", re.IGNORECASE)
+_NO_PROVIDER = "LLM Provider NOT provided"
+# litellm reports these as a lost connection, which waiting would mend.
+_NOT_SET_UP = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+ is not set\b|\bSDK not found\b|\bNo module named\b")
+_NO_MODEL = re.compile(r"model_not_found|model_decommissioned|not a valid model|model .{0,80}not found", re.IGNORECASE)
+# Against a policy; some providers say so with 403, as if it were the key.
+_POLICY = re.compile(r"content.?(?:policy|filter)|safety system|flagged|moderation", re.IGNORECASE)
+_NO_JSON = re.compile(r"json_validate_failed")
+# As OpenAI, Azure, vLLM, TGI, llama.cpp, Anthropic, Bedrock, Gemini, Mistral, Groq and xAI say it; litellm knows a few.
+TOO_LONG = re.compile(
+    r"(?:maximum|max|allowed) (?:context|model|input|prompt|sequence)[ _](?:length|size)|context_length_exceeded"
+    r"|exceeds? (?:the )?(?:model'?s |available )?context|context (?:length|window|limit)"
+    r"|(?:prompt|input|request) is too long|(?:prompt|request|input) too (?:long|large)|too many (?:input )?tokens"
+    r"|input token count.{0,40}exceeds|`inputs`.{0,30}tokens|reduce the length of the (?:messages|prompt|input)",
+    re.IGNORECASE,
+)
+_TOO_MANY_WANTED = re.compile(r"supports at most \d+ (?:completion|output) tokens|max_tokens.{0,60}maximum allowed")
+_DELAY = re.compile(r"retryDelay\W{1,8}([\d.]+)s")  # Gemini says it in the body alone
+_PARAMETERS = {
+    "response_format": re.compile(r"response.?format|json.?schema|structured.?output|guided_|grammar", re.IGNORECASE),
+    "temperature": re.compile(r"temperature"),
+    "max_tokens": re.compile(r"max_completion_tokens"),
+}
+"""Parameters that a question does without where a server rejects them, and how the server names them."""
+_LONGEST_WAIT = 60.0
+
+
+class TransientError(Exception):
+    """An error that may well be gone when the same is asked again."""
+
+    def __init__(self, kind: Literal["busy", "broken", "empty", "declined"], why: str, wait: float | None = None):
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
+        self.wait = wait
+        """Seconds that the server asks for."""
+
+
+def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
+    """Returns the error as ltgc's own, in one line and without secrets; `specs` is what can be written for `spec`.
+
+    A TransientError may go by itself; Refused (or TooLong) is about this one request; ProviderError about the model.
+    """
+    if isinstance(error, (ProviderError, Refused, InputError, TransientError)):
+        return error
+    why, body, status = _why(error), _body(error), getattr(error, "status_code", None)
+    if status == 401 or _NO_KEY.search(body) or (status == 403 and not _POLICY.search(body)):
+        return ProviderError(
+            f"{spec}: the key is missing or was refused ({why}); set {_variable(litellm, error, spec)}"
+        )
+    if status == 402 or _NO_CREDIT.search(body):
+        return ProviderError(f"{spec}: the account's quota is used up ({why}); add credit, or name another model")
+    if _NOT_SET_UP.search(body):
+        return ProviderError(f"{spec} cannot be asked: {why}; set or install what is missing")
+    if _NO_PROVIDER in body:
+        return ProviderError(
+            f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
+            f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'image')}"
+        )
+    if status == 404 and "model" not in why.lower():
+        return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
+    if status == 404 or _NO_MODEL.search(body):
+        return ProviderError(f"{spec}: there is no such model ({why}); write {specs}")
+    if _TOO_MANY_WANTED.search(body):
+        return ProviderError(f"{spec} does not write that much in one answer ({why}); lower --max-tokens")
+    if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or TOO_LONG.search(body):
+        return TooLong(f"the question is too long for the model: {why}")
+    if _NO_JSON.search(body):
+        return TransientError("empty", why)
+    if status == 429:
+        return TransientError("busy", why, _asked_wait(error, body))
+    if _is_transient(litellm, error, status):
+        return TransientError("broken", why, _asked_wait(error, body))
+    if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
+        return Refused(f"the request was refused: {why}")
+    return ProviderError(f"{spec} cannot be asked: {why}")
+
+
+def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
+    """Returns the parameter of a request that the server does not take, if that is what its error says."""
+    body = _body(error)
+    if getattr(error, "status_code", None) not in (400, 422) or _NO_JSON.search(body):
+        return None
+    return next((name for name, named in _PARAMETERS.items() if name in request and named.search(body)), None)
+
+
+def pause(error: TransientError, times: int) -> float:
+    """Returns the seconds to wait before the same is asked again, after it failed `times` times in this way.
+
+    What the server asked for, else 1, 2, 4… up to a minute; with jitter, as many may be waiting.
+    """
+    if error.wait is not None:
+        return error.wait + random.random() / 4
+    return min(_LONGEST_WAIT, 2.0 ** (times - 1)) * random.uniform(0.5, 1)
+
+
+def _why(error: Exception) -> str:
+    text = str(error).partition("Traceback (most recent call last)")[0]
+    text = re.sub(r"\S*<\S+ object at 0x\w+> ?", "", text)
+    text = scrubbed(one_line(text or type(error).__name__, 10_000))
+    text = re.sub(r"^(?:[\w.]*(?:Error|Exception|Timeout)\s*[:-]\s*)+", "", text)
+    return one_line(text or type(error).__name__)
+
+
+def _body(error: BaseException) -> str:
+    return f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"
+
+
+def _is_transient(litellm: Any, error: Exception, status: Any) -> bool:
+    """Returns whether it is a server's trouble or a lost connection."""
+    if isinstance(error, (TimeoutError, litellm.Timeout, litellm.APIConnectionError)):
+        return True
+    return isinstance(status, int) and (status in (408, 409, 425) or status >= 500)
+
+
+def _asked_wait(error: Exception, body: str) -> float | None:
+    """Returns the seconds that the server asks for, by Retry-After (seconds or a date), or as Gemini does."""
+    # litellm leaves `error.response.headers` empty
+    headers = dict(getattr(error, "litellm_response_headers", None) or {})
+    named = {name.lower(): value for name, value in headers.items()}
+    if (value := named.get("retry-after")) is not None:
+        try:
+            return max(0.0, float(value))
+        except ValueError:
+            pass
+        try:
+            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        except (TypeError, ValueError):
+            pass
+    delay = _DELAY.search(body)
+    return float(delay[1]) if delay else None
+
+
+def _variable(litellm: Any, error: Exception, spec: str) -> str:
+    """Returns the environment variable that holds the provider's key, as well as litellm knows."""
+    missing = litellm.validate_environment(spec)["missing_keys"]
+    provider = getattr(error, "llm_provider", "") or spec.partition("/")[0]
+    either = all(name.endswith("API_KEY") for name in missing)  # Gemini's key has two names
+    return (" or " if either else " and ").join(missing) or f"{re.sub(r'[^A-Z0-9]', '_', provider.upper())}_API_KEY"

@@ -1,0 +1,53 @@
+"""Keys and passwords are in no message: what is one, or looks like one, is taken out of texts and addresses."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+# What looks like a key, whoever's: providers repeat it in "Incorrect API key provided: sk-…".
+_SECRETS = re.compile(
+    r"\b(?:(?:sk|pk|rk|gsk|xai|hf|ghp)[-_]|AIza|AKIA)[\w*.-]{8,}|(?<=Bearer )\S+"
+    r"|(?<=[?&])(?:[\w.-]*(?:key|token|secret|password|signature)[\w.-]*|sig)=[^&\s]+"
+    r"|(?<=://)(?:[^/@\s]*:\S{1,500}|[^/@\s]+)(?=@)|\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{32,}",
+    re.IGNORECASE,
+)
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+
+
+def scrubbed(text: str, keys: Sequence[str] | None = None) -> str:
+    """Returns a text without anything that is or looks like a key. `keys` are `keys_set()`, for many texts."""
+    for value in sorted(keys_set() if keys is None else keys, key=len, reverse=True):
+        text = text.replace(value, "…")
+    return _SECRETS.sub("…", text)
+
+
+def keys_set() -> list[str]:
+    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
+    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
+
+
+def address(server: str) -> str:
+    """Returns scheme, host, port and path of a server's address: without its password and its query.
+
+    A password may hold any letter. Raises ValueError where it is not clear what is host and what is not.
+
+    >>> address("http://user:p@ss@localhost:8000/v1/?token=secret")
+    'http://localhost:8000/v1'
+    """
+    parts = urlsplit(server)
+    _ = parts.port  # raises where it is no number
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("no address of a server")
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def shown(server: str) -> str:
+    """Returns a server's address as a person may see it; of what is not clearly one, nothing that may be secret."""
+    try:
+        return scrubbed(address(server))
+    except ValueError:
+        return "…" if set(server) & set("@?#") else scrubbed(server)

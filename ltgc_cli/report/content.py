@@ -1,0 +1,262 @@
+"""What a report shows of a stream: the classes with their images, and the numbers of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.ports import unpriced
+from ltgc_cli.records import (
+    Class,
+    Failure,
+    Image,
+    Metric,
+    Record,
+    Rejected,
+    Step,
+    Template,
+    Verdict,
+    kind_of,
+)
+from ltgc_cli.report import accuracy
+from ltgc_cli.text import nearest
+
+
+class JudgedImage(NamedTuple):
+    """A generated image as it ended: accepted or rejected, with every round of it."""
+
+    sha256: str
+    text: str
+    accepted: bool
+    score: float | None = None
+    threshold: float | None = None
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+    """Its rounds, where there was more than one; the image itself is among them."""
+    verdict: str = ""
+    """What a person decided, keep or reject: in the stream, or when filter judged it."""
+
+    @property
+    def below(self) -> bool:
+        """Whether it scored below its class's threshold."""
+        return self.score is not None and self.threshold is not None and self.score < self.threshold
+
+
+class ClassContent(NamedTuple):
+    """One class: what was there, what was generated, and which of it was accepted."""
+
+    label: int
+    name: str
+    sense: str = ""
+    real: int | None = None
+    """Real training images; None where there is no data."""
+    shot: str = ""
+    tail: bool = False
+    template: str = ""
+    """C_y, what its generated images are judged by."""
+    threshold: float | None = None
+    originals: tuple[Image, ...] = ()
+    generated: tuple[JudgedImage, ...] = ()
+    """Accepted ones first, then the rejected; in the order of the stream."""
+    plain: tuple[JudgedImage, ...] = ()
+    """Generated from the bare name of the class, to look at beside the others."""
+    rejected_descriptions: tuple[tuple[str, str], ...] = ()
+    """Descriptions that reflect rejected, and why."""
+    failures: tuple[tuple[str, str, str], ...] = ()
+    """Stage, reason and text of what could not be done."""
+    method: float | None = None
+    """Accuracy in percent with generated images."""
+    baseline: float | None = None
+    left_out: int = 0
+    """Images that there was no room for. The counts below are of all of them."""
+    accepted: int = 0
+    rejected: int = 0
+    below: int = 0
+    """Accepted ones that scored below their threshold."""
+    regenerated: int = 0
+    """Images generated over and above the first of each description."""
+    original_count: int = 0
+
+    @property
+    def gain(self) -> float | None:
+        return accuracy.difference(self.method, self.baseline)
+
+    @property
+    def rejection_rate(self) -> float | None:
+        """The share of its generated images that were rejected, None where there are none."""
+        total = self.accepted + self.rejected
+        return self.rejected / total if total else None
+
+    @property
+    def has_details(self) -> bool:
+        """Whether there is anything to see or to read of it."""
+        images = self.originals or self.generated or self.plain
+        return bool(images or self.rejected_descriptions or self.failures or self.template)
+
+
+class Content(NamedTuple):
+    """All that the page shows of a stream."""
+
+    classes: tuple[ClassContent, ...]
+    shown: tuple[ClassContent, ...]
+    """Those that the page lists: all of them, or the few that somebody wants to see."""
+    results: tuple[accuracy.MethodResult, ...] = ()
+    comparison: accuracy.MethodComparison | None = None
+    confusions: tuple[Metric, ...] = ()
+    failures: tuple[tuple[str, str, str], ...] = ()
+    """Stage, reason and text of what failed and belongs to no class."""
+    made: tuple[tuple[str, str, int, int], ...] = ()
+    """Who made the records: prompt, model, how many, with a seed."""
+    dollars: float = 0.0
+    unpriced: int = 0
+    """Records of which the price is not known."""
+    judged: bool = False
+    """Whether filter has judged the generated images."""
+
+    @property
+    def tail(self) -> int:
+        return sum(cls.tail for cls in self.classes)
+
+    @property
+    def accepted(self) -> int:
+        return sum(cls.accepted for cls in self.classes)
+
+    @property
+    def rejected(self) -> int:
+        return sum(cls.rejected for cls in self.classes)
+
+
+def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
+    """Returns what a report shows of records. Several streams behind one another are taken as one.
+
+    baseline -- the method that gains are measured against; the strongest without generated images where it is empty
+    Raises InputError where one label has two names, or nothing of the baseline's name was measured.
+    """
+    whole = without_repeats(rows)
+    results = accuracy.results(whole)
+    compared = accuracy.comparison(results, baseline)
+    verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
+    classes = tuple(_class(label, own, verdicts, compared) for label, own in sorted(_by_label(whole).items()))
+    best = compared.method if compared else results[0] if results else None
+    makers = [row.made for row in whole if row.made]
+    return Content(
+        classes=classes,
+        shown=classes,
+        results=tuple(results),
+        comparison=compared,
+        confusions=tuple(accuracy.confusions(whole, best)) if best else (),
+        failures=tuple(_failure(row) for row in whole if isinstance(row, Failure) and row.label < 0),
+        made=_made(whole),
+        dollars=sum(made.usage.dollars or 0.0 for made in makers),
+        unpriced=sum(unpriced(made.model, made.usage) for made in makers),
+        judged=any(image.score is not None for cls in classes for image in cls.generated),
+    )
+
+
+def without_repeats(rows: Iterable[Record]) -> list[Record]:
+    """Returns the records, each once: streams that were put together have their classes and images in common."""
+    seen: set[tuple[str, int, str]] = set()
+    found = []
+    for row in rows:
+        key = (kind_of(row), row.label, row.id)
+        # What a person decides holds until they decide otherwise, and they may decide the same again.
+        if row.id and key in seen and not isinstance(row, Verdict):
+            continue
+        seen.add(key)
+        found.append(row)
+    return found
+
+
+def _by_label(rows: Iterable[Record]) -> dict[int, list[Record]]:
+    """Returns the records of each class. Raises InputError where a label has two names."""
+    found: dict[int, list[Record]] = {}
+    names: dict[int, str] = {}
+    for row in rows:
+        if row.label < 0 or isinstance(row, Metric | Verdict):
+            continue
+        if names.setdefault(row.label, row.class_) != row.class_:
+            raise InputError(
+                f"label {row.label} is {names[row.label]!r} in one line and {row.class_!r} in another; "
+                "a report is of one data set"
+            )
+        found.setdefault(row.label, []).append(row)
+    return found
+
+
+def _class(
+    label: int,
+    rows: Sequence[Record],
+    verdicts: Mapping[tuple[int, str], str],
+    compared: accuracy.MethodComparison | None,
+) -> ClassContent:
+    own = next((row for row in rows if isinstance(row, Class)), None)
+    cls = own or Class(label=label, class_=rows[0].class_, tail=True)
+    template = next((row for row in rows if isinstance(row, Template)), None)
+    images = [row for row in rows if isinstance(row, Image)]
+    rejected = [row for row in rows if isinstance(row, Rejected)]
+    ends: list[Image | Rejected] = [row for row in images if row.origin == "generated"]
+    ends += [row for row in rejected if row.of == "image"]
+    generated = tuple(_judged(row, verdicts) for row in ends)
+    originals = tuple(row for row in images if row.origin == "original")
+    return ClassContent(
+        label=label,
+        name=cls.class_,
+        sense=cls.sense,
+        real=cls.count,
+        shot=cls.shot,
+        tail=cls.tail,
+        template=template.text if template else "",
+        threshold=template.threshold if template else None,
+        originals=originals,
+        generated=generated,
+        plain=tuple(_judged(row, verdicts) for row in images if row.origin == "plain"),
+        rejected_descriptions=tuple((row.text, row.reason) for row in rejected if row.of == "description"),
+        failures=tuple(_failure(row) for row in rows if isinstance(row, Failure)),
+        method=compared.method.by_class.get(label) if compared else None,
+        baseline=compared.baseline.by_class.get(label) if compared else None,
+        accepted=sum(image.accepted for image in generated),
+        rejected=sum(not image.accepted for image in generated),
+        below=sum(image.accepted and image.below for image in generated),
+        regenerated=sum(max(0, len(row.history) - 1) for row in ends),
+        original_count=len(originals),
+    )
+
+
+def _judged(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> JudgedImage:
+    now = verdicts.get((row.label, row.sha256), "none")
+    before = next((step.verdict for step in reversed(row.history) if step.sha256 == row.sha256), "")
+    return JudgedImage(
+        sha256=row.sha256,
+        text=row.text,
+        accepted=isinstance(row, Image),
+        score=row.score,
+        threshold=row.threshold,
+        reason="" if isinstance(row, Image) else row.reason,
+        steps=row.history if len(row.history) > 1 else (),
+        verdict=before if now == "none" else now,
+    )
+
+
+def _failure(row: Failure) -> tuple[str, str, str]:
+    return (row.stage, row.reason, row.text)
+
+
+def _made(rows: Iterable[Record]) -> tuple[tuple[str, str, int, int], ...]:
+    """Returns who made the records, by prompt and model, with how many, and how many of these have a seed."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        if row.made and row.made.model:
+            counts = found.setdefault((row.made.prompt, row.made.model), [0, 0])
+            counts[0] += 1
+            counts[1] += row.made.seed is not None
+    return tuple((prompt, model, many, seeds) for (prompt, model), (many, seeds) in found.items())
+
+
+def only(content: Content, names: Sequence[str]) -> Content:
+    """Returns the content with the named classes alone in its list. Raises InputError for a name that no class has."""
+    known = {cls.name for cls in content.classes}
+    for name in names:
+        if name not in known:
+            raise InputError(f"--class {name}: no class of the stream{nearest(name, known)}")
+    return content._replace(shown=tuple(cls for cls in content.classes if cls.name in names))

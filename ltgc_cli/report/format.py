@@ -1,0 +1,57 @@
+"""How numbers and texts are written on the page and in the plots."""
+
+from __future__ import annotations
+
+import re
+
+from ltgc_cli.text import cents
+
+
+def signed(value: float | None) -> str:
+    """Returns a difference in points, with a true minus.
+
+    >>> signed(3), signed(-1.51), signed(-0.01), signed(None)
+    ('+3.0', '−1.5', '0.0', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{abs(value):.1f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def dollars(paid: float, unpriced: int) -> str:
+    """Returns what was paid: "$0.50", "at least $0.50" or "unknown" where prices are not known; "" for nothing."""
+    if paid:
+        return f"{'at least ' if unpriced else ''}${cents(paid)}"
+    return "unknown" if unpriced else ""
+
+
+def duration(seconds: float) -> str:
+    """Returns how long something took.
+
+    >>> duration(0.04), duration(75), duration(7300)
+    ('0.0 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def shortened(text: str, length: int) -> str:
+    """Returns a text of at most so many characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def stem(text: str, name: str) -> str:
+    """Returns how a description begins where it begins as all of its class do; the page says that once.
+
+    >>> stem("A photo of the class crane, in flight.", "crane"), stem("A crane in flight.", "crane")
+    ('A photo of the class crane,', '')
+    """
+    found = re.match(rf"A photo of the class {re.escape(name)}(?: \([^)]*\))?,(?= \w)", text)
+    return found[0] if found else ""

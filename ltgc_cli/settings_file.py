@@ -1,0 +1,174 @@
+"""ltgc.toml: what it says for each command, and its text as `ltgc init` writes it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltgc_cli.config import command_settings
+from ltgc_cli.errors import InputError
+from ltgc_cli.settings import COMMANDS, Setting, Training, settings_of
+from ltgc_cli.text import nearest
+
+PATH = Path("ltgc.toml")
+
+GONE = {
+    "gate": "its probe of the head did not foresee the fine-tuned model, and it did harm",
+    "syn-by-score": "it made no difference that the spread over seeds allows to call one",
+    "syn-ratio": "it made no difference that the spread over seeds allows to call one",
+    "syn-weight": "it made no difference that the spread over seeds allows to call one",
+    "real-head-epochs": "it made no difference that the spread over seeds allows to call one",
+}
+"""Settings of the first version, and why they are gone."""
+
+_TABLES = [name for name in COMMANDS if " " not in name]
+_OWN = {one.name for one in settings_of(Training)}
+"""What stands in mix-train's table alone: its steps and batch are others than render's."""
+
+
+def load(path: Path = PATH) -> dict[str, dict[str, Any]] | None:
+    """Returns the values that a settings file gives each command, by the settings' names; None where there is no file.
+
+    A key at the top holds for every command that has such a setting; a table holds for the command of its name.
+    Raises InputError for a name that no command has.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no settings file that can be read: {error}; `ltgc init` writes one") from None
+    tables = {name: value for name, value in given.items() if isinstance(value, dict)}
+    top = {_key(name): value for name, value in given.items() if name not in tables}
+    for name in tables:
+        if name not in _TABLES:
+            raise InputError(f"{path}: [{name}] is no command{nearest(name, _TABLES)}")
+    _check_top(path, top)
+    found = {}
+    for command in _TABLES:
+        names = _names(command)
+        own = {_key(key): value for key, value in tables.get(command, {}).items()}
+        for key in own:
+            if key not in names:
+                raise _unknown(path, f"ltgc {command} has no flag", key, names)
+        # At the top a key means the same for all: not describe's --llm, which is its vision model, nor its --batch.
+        shared = {key: value for key, value in top.items() if key in _shared(command)}
+        found[command] = shared | {names[key]: value for key, value in own.items()}
+    # eval alone, too, measures on the test images that a run names, and not on what was trained on.
+    if "data" not in {_key(key) for key in tables.get("eval", {})} and (test := found["run"].get("test")):
+        found["eval"]["data"] = test
+    return found
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _names(command: str) -> dict[str, str]:
+    """Returns the setting behind each name that a table may use: the flag's, and its own where no flag has it."""
+    settings = command_settings(command)
+    flags = {_key(flag.partition("/")[0].lstrip("-")): name for name, one in settings.items() for flag in one.flags}
+    return {name: name for name in settings if name not in flags} | flags
+
+
+def _shared(command: str) -> set[str]:
+    own = _OWN if command == "mix-train" else set()
+    return {key for key, name in _names(command).items() if key == name} - own
+
+
+def _check_top(path: Path, top: Mapping[str, Any]) -> None:
+    known: set[str] = set().union(*map(_shared, _TABLES))
+    for key in top:
+        if key in known:
+            continue
+        if key in _OWN:
+            raise InputError(f"{path}: {key} is how mix-train trains; put it under [mix-train]")
+        raise _unknown(path, "no command has a flag", key, known)
+
+
+def _unknown(path: Path, where: str, key: str, known: Any) -> InputError:
+    flag = key.replace("_", "-")
+    if flag in GONE:
+        return InputError(f"{path}: --{flag} is gone: {GONE[flag]}; take the line out")
+    return InputError(f"{path}: {where} --{flag}{nearest(flag, (name.replace('_', '-') for name in known))}")
+
+
+# ---- its text
+
+_WIDTH = 100
+_STAGES = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval")
+
+
+def text(chosen: Mapping[tuple[str, str], Any], about: Sequence[str]) -> str:
+    """Returns a settings file for a person to read: what was chosen, and beside it what the rest is by default.
+
+    chosen -- values by command and setting; about -- lines at the top
+    Raises InputError for a value that no TOML file can hold.
+    """
+    from ltgc_cli.console import printable
+
+    lines = [f"# {line}".rstrip() for one in about for line in textwrap.wrap(printable(one), _WIDTH)]
+    lines += [
+        "#",
+        "# A line that begins with # and no space is a default, or an example; take the # away to change it.",
+    ]
+    lines += ["", "# ---- What holds for all stages."]
+    lines += _part([(one, _chosen(one, chosen)) for one in _common().values()])
+    common = {(one.name, one.type) for one in _common().values()}
+    for command in ("run", *_STAGES):
+        own = [one for one in _offered(command) if (one.name, one.type) not in common]
+        lines += ["", f"[{command}]", *_part([(one, chosen.get((command, one.name))) for one in own])]
+    return "\n".join(lines) + "\n"
+
+
+def _offered(command: str) -> list[Setting]:
+    settings = command_settings(command).values()
+    return [one for one in settings if one.known("offered")]
+
+
+def _common() -> dict[str, Setting]:
+    """Returns by name the settings that several stages share: the data, the models, how images are generated."""
+    every = [(command, one) for command in _STAGES for one in _offered(command)]
+    found = [one for command, one in every if _key(one.flag[2:]) == one.name and one.name in _shared(command)]
+    twice = [one for one in found if sum((one.name, one.type) == (other.name, other.type) for other in found) > 1]
+    return {one.name: one for one in twice}
+
+
+def _chosen(one: Setting, chosen: Mapping[tuple[str, str], Any]) -> Any:
+    return next((value for (_, name), value in chosen.items() if name == one.name), None)
+
+
+def _part(settings: Sequence[tuple[Setting, Any]]) -> list[str]:
+    lines = []
+    for one, chosen in settings:
+        lines += ["", *(f"# {line}" for line in textwrap.wrap(one.help, _WIDTH)), _line(one, chosen)]
+    return lines
+
+
+def _line(one: Setting, chosen: Any) -> str:
+    key = one.flag.lstrip("-")
+    if chosen is not None and chosen != one.default:
+        return f"{key} = {value(chosen)}"
+    return f"#{key} = {value(one.known('example') if one.default is None else one.default)}"
+
+
+def value(given: Any) -> str:
+    r"""Returns a value as TOML has it.
+
+    >>> print(value('birds\\"rare"'), value(True), value(0.5), value(1e-05))
+    "birds\\\"rare\"" true 0.5 1e-05
+    """
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    if isinstance(given, (int, float)):
+        return repr(given)
+    try:
+        str(given).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{ascii(str(given))} is not UTF-8 and cannot stand in a settings file; rename it") from None
+    # JSON escapes what TOML wants escaped, but for one control character.
+    return json.dumps(str(given), ensure_ascii=False).replace("\x7f", "\\u007f")

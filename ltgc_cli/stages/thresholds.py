@@ -1,0 +1,128 @@
+"""How alike an image and its class are on each scale, and the threshold that a class's images must reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from ltgc_cli import prompts as p
+from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.ports import Match, Score
+from ltgc_cli.records import Class, Group, Image, Template
+from ltgc_cli.settings import Judging, Scale
+
+T = TypeVar("T")
+
+Pairs = Sequence[tuple[str, str]]
+"""Images (their sha256), each with a text."""
+Scored = Callable[[Pairs], list[float | Exception]]
+"""The raw cosine of each pair, in order."""
+
+AT_ONCE = 512
+"""Images handed over to be scored. The port cuts its own batches, and reads the next one while the model has one."""
+
+_NO_ORIGINALS = (
+    "filter has no original image to calibrate its threshold by; start the stream with "
+    "'ltgc describe --data …', or choose a fixed threshold: --scale cosine --threshold 0.25"
+)
+_FEW_ORIGINALS = 5
+"""Below this many original images a class's own percentile says little: the tail classes' common one is taken."""
+
+
+def scaled(cosine: float, scale: Scale) -> float:
+    """Returns a raw cosine on a named scale. clipscore: 2.5·max(cosine, 0) (Hessel et al., EMNLP 2021)."""
+    if scale == "paper":
+        return cosine + 0.5
+    if scale == "clipscore":
+        return 2.5 * max(cosine, 0.0)
+    return cosine
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """Returns the q-th percentile (0 to 100) of the values, linear between neighbours."""
+    ordered = sorted(values)
+    position = (len(ordered) - 1) * q / 100
+    low, high = math.floor(position), math.ceil(position)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def to_judge(groups: Sequence[Group], *, calibrated: bool) -> list[Group]:
+    """Returns the groups that filter is for: the tail classes that have generated images.
+
+    Raises InputError where the threshold is to be calibrated, and none of them has an original image.
+    """
+    found = [group for group in groups if group.cls.tail and group.generated]
+    if found and calibrated and not any(group.originals for group in found):
+        raise InputError(_NO_ORIGINALS)
+    return found
+
+
+def clip_text(template: Template, cls: Class) -> str:
+    """Returns C_y as CLIP reads it: without the words "the class"."""
+    return p.image_prompt(template.text, cls.class_, cls.subject)
+
+
+def scoring(score: Score, model: str) -> Scored:
+    """Returns the port as a function of pairs of image and text. What is no number is an error."""
+    return partial(_scored, score=score, model=model)
+
+
+def original_scores(groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored) -> list[list[float]]:
+    """Returns the raw cosines of each class's original images with C_y; those that cannot be scored are left out."""
+    found = class_by_class(groups, templates, scored, lambda group: group.originals)
+    return [[value for value in own if not isinstance(value, Exception)] for own in found]
+
+
+def class_by_class(
+    groups: Sequence[Group],
+    templates: Mapping[int, Template],
+    ask: Callable[[Pairs], Sequence[T]],
+    images: Callable[[Group], list[Image]],
+) -> list[list[T]]:
+    """Returns what is answered to each image with its class's C_y, class by class; all are asked together."""
+    texts = [clip_text(templates[group.cls.label], group.cls) for group in groups]
+    of_class = [images(group) for group in groups]
+    values = iter(ask([(image.sha256, text) for text, own in zip(texts, of_class, strict=True) for image in own]))
+    return [[next(values) for _ in own] for own in of_class]
+
+
+def calibrated_thresholds(real: Mapping[int, Sequence[float]], q: float) -> dict[int, float]:
+    """Returns each class's threshold: the q-th percentile of its original images' scores, by label.
+
+    A class of under five takes that of all classes together. Raises InputError where no class has one.
+    """
+    common = [value for values in real.values() for value in values]
+    if real and not common:
+        raise InputError(_NO_ORIGINALS)
+    return {
+        label: round(percentile(own if len(own) >= _FEW_ORIGINALS else common, q), 6) for label, own in real.items()
+    }
+
+
+def class_thresholds(
+    groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored, settings: Judging
+) -> dict[int, float | None]:
+    """Returns each class's threshold by label: the fixed one, or on the calibrated scale what its originals reach.
+
+    Where everything is kept (`--mode score`) there is none.
+    """
+    labels = [group.cls.label for group in groups]
+    if not calibrates(settings):
+        return dict.fromkeys(labels, None if settings.mode == "score" else settings.level)
+    real = original_scores(groups, templates, scored)
+    return {**calibrated_thresholds(dict(zip(labels, real, strict=True)), settings.level)}
+
+
+def calibrates(settings: Judging) -> bool:
+    """Returns whether the threshold comes from the original images."""
+    return settings.scale == "calibrated" and settings.mode != "score"
+
+
+def _scored(pairs: Pairs, score: Score, model: str) -> list[float | Exception]:
+    matches = [Match(model=model, image=image, text=text) for image, text in pairs]
+    values: list[float | Exception] = []
+    for start in range(0, len(matches), AT_ONCE):
+        values += score(matches[start : start + AT_ONCE])
+    return [Refused("the score is no number") if value != value else value for value in values]

@@ -1,0 +1,137 @@
+"""Files: hashed in one way, and written so that they are whole under their name or not there."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ltgc_cli import files
+from ltgc_cli.errors import InputError
+from ltgc_cli.files import copy_folder, hashing, new_folder, replacing, sha256_file, write_atomically
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_file_is_hashed_by_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"data" * 100_000)
+    assert sha256_file(tmp_path / "a") == hashlib.sha256(b"data" * 100_000).hexdigest()
+
+
+def test_a_file_that_cannot_be_hashed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="^.*/none: No such file or directory$"):
+        sha256_file(tmp_path / "none")
+
+
+def test_lines_are_hashed_while_they_are_read() -> None:
+    digest = hashlib.sha256()
+    assert list(hashing([b"a\n", b"b\n"], digest)) == [b"a\n", b"b\n"]
+    assert digest.hexdigest() == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a" / "b", b"data")
+    assert contents(tmp_path) == {"a/b": b"data"}
+
+
+def test_a_file_is_whole_or_it_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomically(tmp_path / "there", b"old")
+    monkeypatch.setattr(os, "replace", no_room)
+    for name in ("there", "new"):
+        with pytest.raises(InputError, match=f"/{name}: No space left on device"):
+            write_atomically(tmp_path / name, b"new")
+    assert contents(tmp_path) == {"there": b"old"}
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "there", b"old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "there") as file:
+        file.write(b"half")
+        1 / 0  # noqa: B018
+    assert contents(tmp_path) == {"there": b"old"}
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "there", b"old")
+    script = (
+        "import os, pathlib, signal; from ltgc_cli.files import replacing\n"
+        f"with replacing(pathlib.Path({str(tmp_path / 'there')!r})) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
+    found = contents(tmp_path)
+    assert found.pop("there") == b"old" and [name[:5] for name in found] == [files.TEMPORARY]
+
+
+def test_bytes_are_synced_before_they_get_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def noted(name: str, function: Callable[..., object]) -> Callable[..., None]:
+        def run(*args: object) -> None:
+            order.append(name)
+            function(*args)
+
+        return run
+
+    monkeypatch.setattr(os, "fsync", noted("sync", os.fsync))
+    monkeypatch.setattr(os, "replace", noted("rename", os.replace))
+    write_atomically(tmp_path / "b", b"data")
+    assert order == ["sync", "rename", "sync"]  # the folder last
+
+
+def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("pipe", "folder", "device"):
+        with pytest.raises(InputError, match=f"{name} is no regular file") as error:
+            write_atomically(tmp_path / name, b"data")
+        assert "\n" not in str(error.value)
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "device").is_symlink() and contents(tmp_path) == {}
+
+
+def test_the_links_of_dev_are_never_replaced_even_where_they_lead_to_a_file() -> None:
+    with pytest.raises(InputError, match="/dev/stdout is no regular file"):
+        files._check_regular(Path("/dev/stdout"))  # writes nothing, should it fail
+
+
+def test_a_link_gives_way_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"old")
+    for name, target in (("link", "mine"), ("dangling", "none")):
+        (tmp_path / name).symlink_to(target)
+        write_atomically(tmp_path / name, b"new")
+    assert contents(tmp_path) == {"mine": b"old", "link": b"new", "dangling": b"new"}
+
+
+@pytest.mark.parametrize("name", ["missing/out", "file/out", "x" * 300])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"/{name}: "), replacing(tmp_path / name):
+        pass
+
+
+def test_a_folder_is_copied_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomically(tmp_path / "source" / "a" / "b", b"data")
+    copy_folder(tmp_path / "source", tmp_path / "copies" / "out")
+    assert contents(tmp_path / "copies") == {"out/a/b": b"data"}
+
+    monkeypatch.setattr(files.shutil, "copyfile", no_room)
+    with pytest.raises(InputError, match="/other: .*No space left on device"):
+        copy_folder(tmp_path / "source", tmp_path / "copies" / "other")
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to("none")
+    for path in (tmp_path, tmp_path / "dangling"):
+        with pytest.raises(InputError, match="is there already; name a new folder"), new_folder(path):
+            pass
