@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ltgc_cli import records
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.stage import ALONE
@@ -17,17 +16,12 @@ from ltgc_cli.ports import Match
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import PageRun
-from ltgc_cli.settings import Scale
 from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
 from ltgc_cli.text import counted
 
-_MOST = 400
-"""Characters of one setting that are shown."""
-
-
-_FIRST_STAGES = ("describe", "extend")
-"""Stages that begin with data or with names: nothing need be before them."""
+_MOST = 400  # characters of one setting that are shown
+_FIRST_STAGES = ("describe", "extend")  # they begin with data or with names: nothing need be before them
 _WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
 
 
@@ -41,8 +35,7 @@ class Lineage(NamedTuple):
 def trace(digest: str, folder: Path) -> Lineage:
     """Returns the lineage of a stream: what a run read was written by the run before it.
 
-    digest -- sha256 of the stream's bytes
-    folder -- the store's
+    digest -- sha256 of the stream's bytes; folder -- the store's
     """
     by_output = _runs_by_output(folder)
     runs: list[Manifest] = []
@@ -56,10 +49,10 @@ def trace(digest: str, folder: Path) -> Lineage:
         digest = made[0].input if made else digest
     if not runs:
         return Lineage((), f"No run in the store wrote this stream as it is: {_WHY_NOT}.")
-    first = runs[0]
-    if first.input == ALONE or first.stage in _FIRST_STAGES:
-        return Lineage(tuple(runs))
-    return Lineage(tuple(runs), f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}.")
+    first, gap = runs[0], ""
+    if first.input != ALONE and first.stage not in _FIRST_STAGES:
+        gap = f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}."
+    return Lineage(tuple(runs), gap)
 
 
 def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
@@ -132,23 +125,25 @@ def _curve(path: Path) -> list[dict[str, float]]:
     ]
 
 
-def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> list[Record]:
-    """Returns the records, the original images with the scores that filter found for them, where the store has them.
+def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
+    """Returns what filter scored the original images with, by label, where the store has it.
 
     A stream does not hold these: they set the threshold, and are asked for as those of generated images are.
     """
     clip, scale = _judge(rows, runs)
-    templates = {row.label: row for row in rows if isinstance(row, Template)}
     classes = {row.label: row for row in rows if isinstance(row, Class)}
-    texts = {label: clip_text(template, classes[label]) for label, template in templates.items() if label in classes}
-    if not clip or not scale:
-        return list(rows)
-    return [
-        _scored(row, texts[row.label], clip, scale, store)
-        if isinstance(row, Image) and row.origin == "original" and row.label in texts and row.score is None
-        else row
-        for row in rows
-    ]
+    templates = [row for row in rows if isinstance(row, Template) and row.label in classes]
+    texts = {template.label: clip_text(template, classes[template.label]) for template in templates}
+    found: dict[int, list[float]] = {}
+    for row in (row for row in rows if isinstance(row, Image) and row.origin == "original"):
+        score = row.score
+        if score is None and clip and scale and row.label in texts:
+            entry = store.get(key(Match(model=clip, image=row.sha256, text=texts[row.label]))) or {}
+            cosine = entry.get("answer")
+            score = round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None
+        if score is not None:
+            found.setdefault(row.label, []).append(score)
+    return found
 
 
 def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
@@ -157,11 +152,3 @@ def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
     trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
     return next(iter([*filters, *trained]), ""), next(scales, "")
-
-
-def _scored(row: Image, text: str, clip: str, scale: Scale, store: Store) -> Image:
-    entry = store.get(key(Match(model=clip, image=row.sha256, text=text)))
-    cosine = entry.get("answer") if entry else None
-    if not isinstance(cosine, int | float):
-        return row
-    return records.evolve(row, score=round(scaled(float(cosine), scale), 6), scale=scale)

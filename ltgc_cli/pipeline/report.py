@@ -9,7 +9,7 @@ from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
-from ltgc_cli.records import Image, Record
+from ltgc_cli.records import Record
 from ltgc_cli.report import build, page
 from ltgc_cli.report.build import Provenance
 from ltgc_cli.report.content import without_repeats
@@ -36,8 +36,5 @@ def provenance(rows: Sequence[Record], store: Store) -> Provenance:
         lines.update(f"{records.dump(row)}\n".encode())
     runs, gap = lineage.trace(lines.hexdigest(), store.folder)
     rows = without_repeats(rows)
-    scores: dict[int, list[float]] = {}
-    for row in lineage.with_real_scores(rows, store, runs):
-        if isinstance(row, Image) and row.origin == "original" and row.score is not None:
-            scores.setdefault(row.label, []).append(row.score)
-    return Provenance([lineage.page_run(run) for run in runs], gap, lineage.curves(rows, store.folder), scores)
+    curves, scores = lineage.curves(rows, store.folder), lineage.real_scores(rows, store, runs)
+    return Provenance([lineage.page_run(run) for run in runs], gap, curves, scores)
