@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from operator import eq
 from typing import NamedTuple
 
-from ltgc_cli.answers import lint, tidy, unseen
+from ltgc_cli.answers import lint, tidy
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.lines import AnswerLine, cut, lines, plain_text, value_at
-from ltgc_cli.answers.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
-from ltgc_cli.answers.spelling import Words, masked, names, stems, words
+from ltgc_cli.answers.sentences import EMPTY, TALK, captions, rest_of
+from ltgc_cli.answers.spelling import Words, masked, names, words
 
 
 class _Class(NamedTuple):
@@ -31,8 +29,7 @@ class Parsed(NamedTuple):
 
     texts: list[str]
     dropped: list[tuple[str, str]]
-    marks: list[tuple[lint.Mark, ...]]
-    """What the linter finds wrong with each text, which is kept all the same: it repeats an earlier one, say."""
+    marks: list[tuple[lint.Mark, ...]]  # what the linter finds wrong with each text, which is kept all the same
 
 
 HEADING = "is a heading"
@@ -42,8 +39,7 @@ LONG = "is too long for a description"
 CUT = lint.RULES["truncated"].reason
 ECHO = lint.RULES["placeholder echo"].reason
 
-_LONGEST = 2_000
-"""Characters of one description. What is longer is none, and is not looked at any closer."""
+_LONGEST = 2_000  # characters of a description; what is longer is none, and is not looked at any closer
 _LONGEST_LINE = 20_000
 
 
@@ -58,70 +54,31 @@ def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> 
     texts: list[str] = []
     dropped: list[tuple[str, str]] = []
     ended: list[bool] = []
-    last = ""
+    last = False
     for piece, line, under in _pieces(answer, cls):
-        last, reason = _plain(piece, cls), ""
-        if not last or line.cut:
-            last, reason = _sentence(piece, line, under, cls)
+        text, reason = _sentence(piece, line, under, cls)
         if reason:
             dropped.append((piece, reason))
         else:
-            texts.append(last)
+            texts.append(text)
             ended.append(line.whole or piece.endswith(p.ENDS))
-    if len(texts) > 2 and all(ended[:-1]) and not ended[-1] and last == texts[-1]:
+        last = not reason
+    if len(texts) > 2 and last and all(ended[:-1]) and not ended[-1]:
         dropped.append((texts.pop().rstrip("."), CUT))
-    return Parsed(texts, dropped, _marks(texts, cls))
-
-
-def _marks(texts: Sequence[str], cls: _Class) -> list[tuple[lint.Mark, ...]]:
-    """Returns what the linter says of each text; the earlier ones are those that it must not repeat."""
-    earlier: set[Words] = set()
-    marks = []
+    marks: list[tuple[lint.Mark, ...]] = []
+    earlier: set[Words] = set()  # what a text must not repeat
     for text in texts:
-        marks.append(lint.lint(text, cls.name, cls.subject, cls.synonyms, earlier))
-        earlier.add(words(text, cls.name))
-    return marks
-
-
-_CLEAN = re.compile(r", [a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
-_SUSPECT = (
-    lint.SUSPECT
-    | MAY_DOUBT
-    | p.MAY_REFUSE
-    | tidy.MAY_HEDGE
-    | tidy.MAY_SPECIFY
-    | p.gate("photo photos photograph picture image it they which that who class template description words")
-)
-
-
-@lru_cache(maxsize=64)
-def _plain(text: str, cls: _Class) -> str:
-    """Returns a text as it is read where that is plain to see, else nothing: a shortcut through all that follows.
-
-    It is Template 1 word for word, one sentence, with no word in it that any pattern here looks for.
-    """
-    start = f"A photo of the class {cls.subject}"
-    rest = text[len(start) :]
-    if not text.startswith(start) or len(text) > 500 or not _CLEAN.fullmatch(rest) or "  " in rest or " ," in rest:
-        return ""
-    words = rest.split()
-    if any(map(eq, words, words[1:])) or not _SUSPECT.isdisjoint(stems(rest)):
-        return ""
-    return "" if lint.broken_off(rest) or tidy.empty(rest, cls.name) else f"A photo of the class {cls.name}{rest}"
+        marks.append(lint.lint(text, name, subject, cls.synonyms, earlier))
+        earlier.add(words(text, name))
+    return Parsed(texts, dropped, marks)
 
 
 def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, AnswerLine, str]]:
     """Returns each sentence that may be a description, its line, and what the heading above it is of."""
     under = ""
-    if _plain(answer, cls):
-        yield answer, AnswerLine(answer), under
-        return
     for line in lines(answer, cls.name, cls.names):
         bare = _bare(line.text)
         if not bare:
-            continue
-        if _plain(bare, cls):
-            yield bare, line, under
             continue
         heading = _is_heading(bare, line, cls)
         if heading:
@@ -141,8 +98,8 @@ def _bare(text: str) -> str:
     return _COUNTED.sub("", text) if text.endswith((")", ").")) else text
 
 
-_BRACES = re.compile(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)", re.IGNORECASE)
-_COUNTED = re.compile(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$", re.IGNORECASE)
+_BRACES = p.pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)")
+_COUNTED = p.pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
 
 
 def _is_heading(bare: str, line: AnswerLine, cls: _Class) -> bool:
@@ -160,7 +117,7 @@ def _sentence(piece: str, line: AnswerLine, under: str, cls: _Class) -> tuple[st
     sentence, label = _unlabelled(piece, cls)
     sentence = _without_talk(sentence)
     led = p.LEAD.match(sentence)
-    if not p.MAY_REFUSE.isdisjoint(stems(sentence)) and p.REFUSAL.search(sentence):
+    if p.MAY_REFUSE & p.stems(sentence) and p.REFUSAL.search(sentence):
         return "", REFUSAL
     if line.heading:
         return "", TALK if p.TALK.match(sentence) else HEADING
@@ -185,7 +142,7 @@ def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
     if tidy.empty(rest, cls.name):
         return "", EMPTY
     comma, rest = rest.startswith(","), rest.lstrip(" ,")
-    rest = unseen.seen(rest, cls.name) or rest
+    rest = tidy.seen(rest, cls.name) or rest
     rest = re.sub(r"(?:\.{2,}|…)$", ".", rest.rstrip(" ,;:–-"))
     if not rest.endswith(p.ENDS):
         rest += "."
@@ -229,12 +186,11 @@ def _without_talk(piece: str) -> str:
 
 # --- the numbers of Prompt 3
 
-_ANNOUNCING = re.compile(
+_ANNOUNCING = p.pattern(
     r"\b(?:and|or|to|be|the|are|is|exclud\w*|remov\w*|repetitive|repeated|duplicates?|redundant|following|these|ones?"
-    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from)\b",
-    re.IGNORECASE,
+    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from)\b"
 )
-_WORD = re.compile(r"[a-z]{3,}", re.IGNORECASE)
+_WORD = p.pattern(r"[a-z]{3,}")
 
 
 def numbers(answer: str, count: int) -> set[int]:
