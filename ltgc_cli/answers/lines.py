@@ -141,14 +141,12 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(one)
     elif isinstance(value, dict):
         strings = {str(key): one for key, one in value.items() if isinstance(one, str)}
-        texts = [key for key in strings if _TEXT_KEY.search(key) and not _OTHER_KEY.match(key)]
         rest = [key for key in strings if not _OTHER_KEY.match(key)]
-        if texts:
-            yield from (strings[key] for key in texts)
-        elif len(rest) > 1 and all(map(_PART_KEY.search, rest)):
+        texts = [key for key in rest if _TEXT_KEY.search(key)]
+        if not texts and len(rest) > 1 and all(map(_PART_KEY.search, rest)):
             yield "Features: " + ", ".join(strings[key].strip(" .,") for key in rest)
         else:
-            yield from (strings[key] for key in rest)
+            yield from (strings[key] for key in texts or rest)
         for key, one in value.items():
             if not isinstance(one, str):
                 of = _LIST_KEY.search(str(key))
@@ -173,15 +171,13 @@ def _literals(text: str) -> list[AnswerLine]:
 def _plain(text: str, named: re.Pattern[str]) -> Iterator[AnswerLine]:
     """Returns the lines of plain text; what was wrapped onto the next line is joined, tables are read by their rows."""
     last: AnswerLine | None = None
-    for line in _marked(text, named):
+    for line in [*_marked(text, named), None]:
         if last and line and _goes_on(last, line, named):
             last = last._replace(text=f"{last.text} {line.text}")
             continue
         if last:
             yield last
         last = line
-    if last:
-        yield last
 
 
 def _marked(text: str, named: re.Pattern[str]) -> Iterator[AnswerLine | None]:

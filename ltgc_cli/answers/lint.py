@@ -26,26 +26,21 @@ class Rule(NamedTuple):
 
 
 RULES: dict[Mark, Rule] = {
-    # An image generated from it would be of something else.
-    "wrong class": Rule(True, "names another class"),
-    # It says what a description should say, and describes nothing.
-    "placeholder echo": Rule(True, "echoes the template's placeholders"),
+    "wrong class": Rule(True, "names another class"),  # an image generated from it would be of something else
+    "placeholder echo": Rule(True, "echoes the template's placeholders"),  # and describes nothing
     # It describes a school class with its teacher; image models draw just that.
     "class taken as a subject": Rule(True, "takes the word class for a school class"),
     # What is missing cannot be known, and image models make something of half a sentence.
     "truncated": Rule(True, "is cut off"),
     # The classifier learns from photos: a painting of the class is another domain.
     "medium leaked": Rule(True, "shows the class in another medium"),
-    # Sounds, smells and reputation alone: no image can show them.
-    "nothing visible": Rule(True, "names nothing that can be seen"),
-    # Something that no image shows, beside features that one does: harmless in a generated image, weaker as C_y.
+    "nothing visible": Rule(True, "names nothing that can be seen"),  # sounds, smells and reputation alone
+    # Beside features that can be seen it is harmless in a generated image, and weaker as C_y.
     "non-visual": Rule(False, "names something that cannot be seen"),
     # An image can still be made of it; what was only a phrase ("appears to be") has been taken out before.
     "hedging": Rule(False, "is not sure of what it says"),
-    # CLIP and Stable Diffusion read the beginning of it.
-    "over 77 tokens": Rule(False, "is longer than CLIP reads"),
-    # reflect decides which one stays.
-    "duplicate": Rule(False, "says the same as another"),
+    "over 77 tokens": Rule(False, "is longer than CLIP reads"),  # CLIP and Stable Diffusion read the beginning
+    "duplicate": Rule(False, "says the same as another"),  # reflect decides which one stays
 }
 
 
@@ -218,3 +213,6 @@ _MAY_HEDGE = p.gate(
     "possibly perhaps maybe probably presumably apparently seemingly potentially likely might could may appear seem"
     " seems unclear not hard difficult cannot some looks suggests"
 )
+
+# Stems without any of which a description has no mark but for its length and its end.
+SUSPECT = _MAY_DENY | _MAY_ECHO | school.MAY_TEACH | _MAY_PAINT | tidy.MAY_UNSEE | _MAY_HEDGE

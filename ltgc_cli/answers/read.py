@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from operator import eq
 from typing import NamedTuple
 
 from ltgc_cli.answers import lint, tidy
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.lines import AnswerLine, cut, lines, plain_text, value_at
-from ltgc_cli.answers.sentences import EMPTY, TALK, captions, rest_of
+from ltgc_cli.answers.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
 from ltgc_cli.answers.spelling import Words, masked, names, words
 
 
@@ -32,13 +34,7 @@ class Parsed(NamedTuple):
     marks: list[tuple[lint.Mark, ...]]  # what the linter finds wrong with each text, which is kept all the same
 
 
-HEADING = "is a heading"
-REFUSAL = "is a refusal"
-OLD = "is the description that was to be refined"
-LONG = "is too long for a description"
-CUT = lint.RULES["truncated"].reason
-ECHO = lint.RULES["placeholder echo"].reason
-
+_CUT = lint.RULES["truncated"].reason
 _LONGEST = 2_000  # characters of a description; what is longer is none, and is not looked at any closer
 _LONGEST_LINE = 20_000
 
@@ -56,7 +52,8 @@ def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> 
     ended: list[bool] = []
     last = False
     for piece, line, under in _pieces(answer, cls):
-        text, reason = _sentence(piece, line, under, cls)
+        plain = "" if line.cut else _plain(piece, cls)
+        text, reason = (plain, "") if plain else _sentence(piece, line, under, cls)
         if reason:
             dropped.append((piece, reason))
         else:
@@ -64,7 +61,7 @@ def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> 
             ended.append(line.whole or piece.endswith(p.ENDS))
         last = not reason
     if len(texts) > 2 and last and all(ended[:-1]) and not ended[-1]:
-        dropped.append((texts.pop().rstrip("."), CUT))
+        dropped.append((texts.pop().rstrip("."), _CUT))
     marks: list[tuple[lint.Mark, ...]] = []
     earlier: set[Words] = set()  # what a text must not repeat
     for text in texts:
@@ -73,16 +70,44 @@ def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> 
     return Parsed(texts, dropped, marks)
 
 
+_CLEAN = re.compile(r", [a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
+_SUSPECT = (
+    lint.SUSPECT | MAY_DOUBT | p.MAY_REFUSE | tidy.MAY_HEDGE | tidy.MAY_SPECIFY
+    | p.gate("photo photos photograph picture image it they which that who class template description words")
+)  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _plain(text: str, cls: _Class) -> str:
+    """Returns a text as it is read where that is plain to see, else nothing: a shortcut through all that follows.
+
+    It is Template 1 word for word, one sentence, with no word in it that any pattern here looks for.
+    """
+    start = f"A photo of the class {cls.subject}"
+    rest = text[len(start) :]
+    if not text.startswith(start) or len(text) > 500 or not _CLEAN.fullmatch(rest) or "  " in rest or " ," in rest:
+        return ""
+    words = rest.split()
+    if any(map(eq, words, words[1:])) or _SUSPECT & p.stems(rest):
+        return ""
+    return "" if lint.broken_off(rest) or tidy.empty(rest, cls.name) else f"A photo of the class {cls.name}{rest}"
+
+
 def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, AnswerLine, str]]:
     """Returns each sentence that may be a description, its line, and what the heading above it is of."""
     under = ""
+    if _plain(answer, cls):
+        yield answer, AnswerLine(answer), under
+        return
     for line in lines(answer, cls.name, cls.names):
-        bare = _bare(line.text)
-        if not bare:
+        if not (bare := _bare(line.text)):
             continue
-        heading = _is_heading(bare, line, cls)
-        if heading:
-            under = _of(bare)
+        if _plain(bare, cls):
+            yield bare, line, under
+            continue
+        named = p.LEAD.match(bare) and cls.names.search(bare)
+        heading = bare.endswith(":") or (line.heading and not named)
+        under = _of(bare) if heading else under
         for piece in [bare] if heading or len(bare) > _LONGEST_LINE else cut(bare):
             for one in captions(piece, cls.names):
                 yield one.strip(p.QUOTES), line._replace(heading=heading), under
@@ -102,29 +127,23 @@ _BRACES = p.pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and
 _COUNTED = p.pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
 
 
-def _is_heading(bare: str, line: AnswerLine, cls: _Class) -> bool:
-    if bare.endswith(":"):
-        return True
-    return line.heading and not (p.LEAD.match(bare) and cls.names.search(bare))
-
-
 def _sentence(piece: str, line: AnswerLine, under: str, cls: _Class) -> tuple[str, str]:
     """Returns a piece as a Template-1 sentence, or the reason why it is none."""
     if len(piece) > _LONGEST:
-        return "", LONG
+        return "", "is too long for a description"
     if line.cut:
-        return "", CUT
+        return "", _CUT
     sentence, label = _unlabelled(piece, cls)
     sentence = _without_talk(sentence)
     led = p.LEAD.match(sentence)
     if p.MAY_REFUSE & p.stems(sentence) and p.REFUSAL.search(sentence):
-        return "", REFUSAL
+        return "", "is a refusal"
     if line.heading:
-        return "", TALK if p.TALK.match(sentence) else HEADING
+        return "", TALK if p.TALK.match(sentence) else "is a heading"
     if led and p.OLD.match(label):
-        return "", OLD
+        return "", "is the description that was to be refined"
     if led and lint.echoes(tidy.specific(sentence)) and lint.echoes(tidy.specific(masked(sentence, cls.names)[0])):
-        return "", ECHO  # words of the template, not of a name that is like them
+        return "", lint.RULES["placeholder echo"].reason  # words of the template, not of a name that is like them
     listed = line.listed and not re.match("an? ", sentence, re.IGNORECASE)
     rest, reason = rest_of(sentence, line.listed, _of(label) or (under if listed else ""), cls.names)
     return ("", reason) if reason else _template_1(rest, cls)
@@ -138,7 +157,7 @@ def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
     """Returns what a sentence says of the class in Template 1, or the reason why it will not do."""
     rest = tidy.tidy(rest)
     if lint.broken_off(rest):
-        return "", CUT
+        return "", _CUT
     if tidy.empty(rest, cls.name):
         return "", EMPTY
     comma, rest = rest.startswith(","), rest.lstrip(" ,")

@@ -13,8 +13,6 @@ FORM = "is not in the form of Template 1"
 TALK = "is talk around the list"
 OTHER = lint.RULES["wrong class"].reason
 UNNAMED = "does not name the class"
-DENIED = "says that the class is not there"
-DOUBT = "is not sure of the class"
 EMPTY = "says nothing of the class"
 
 # What is said of the class and no reason, or nothing and the reason why; None where a sentence has another form.
@@ -43,7 +41,7 @@ _DOUBTED = p.pattern(
     rf"[^.]{{0,60}}?{MASK}"
     rf"|\b{_MAYBE} (?:an? |the )?(?:class )?{MASK}(?!['’])|\b(?:it|this|that) {_MAYBE} an? (?!\w+ (?:of|in|on)\b)"
 )
-_MAY_DOUBT = p.gate(
+MAY_DOUBT = p.gate(
     "possibly perhaps maybe probably likely could might may or not unsure uncertain unclear hard difficult"
 )
 
@@ -88,9 +86,9 @@ def rest_of(sentence: str, listed: bool, of: str, names: re.Pattern[str]) -> tup
     if not lead and (p.TALK.match(text) or text.endswith("?")) and not _NAMED.match(text):
         return "", TALK
     if lint.denied(text):
-        return "", DENIED
-    if _MAY_DOUBT & p.stems(text) and _DOUBTED.search(text):
-        return "", DOUBT
+        return "", "says that the class is not there"
+    if MAY_DOUBT & p.stems(text) and _DOUBTED.search(text):
+        return "", "is not sure of the class"
     text = text if lead else _ARAFED.sub("a ", p.IN_IMAGE.sub("", text, count=1))
     rest, reason = _parsed(_Body(_SEEMS.sub("", text), lead is not None, listed), of)
     return ("", reason) if reason else (_view(lead) + unmasked(rest, found), "")
@@ -100,8 +98,7 @@ def _parsed(body: _Body, of: str) -> tuple[str, str]:
     if _SWALLOWED.match(body.text):
         return "", FORM
     for form in (_named, _explicit, _described, _somewhere):
-        found = form(body)
-        if found:
+        if found := form(body):
             return found
     if body.led:
         return "", TALK if p.ABOUT_TEXT.search(body.text) else UNNAMED
@@ -132,8 +129,7 @@ def _view(lead: re.Match[str] | None) -> str:
 
 def _named(body: _Body) -> Reading:
     """The name comes first: "a photo of a crane, tall", "Crane: tall"."""
-    named = _NAMED.match(body.text)
-    if not named:
+    if not (named := _NAMED.match(body.text)):
         return None
     rest = _AGAIN.sub("", body.text[named.end() :])
     if body.led or _is_caption(rest):
@@ -154,8 +150,7 @@ def _explicit(body: _Body) -> Reading:
     before, rest = text[: name.start()].rstrip(), text[name.end() :]
     if before.endswith(("(", "[")):
         return re.sub(r"^\s*[)\]]", "", rest), ""
-    owned = _OWNED.match(rest)
-    if owned:
+    if owned := _OWNED.match(rest):
         return f", its {owned[1]}", ""
     if re.match(r"['’]s?\b", rest) or not _describe(before) or re.search(rf"\b{p.BREAK}\b", before, re.IGNORECASE):
         return "", OTHER
@@ -177,8 +172,7 @@ def _described(body: _Body) -> Reading:
 
 def _somewhere(body: _Body) -> Reading:
     """The name comes later: "a man playing an accordion" describes the class all the same."""
-    name = re.search(MASK, body.text)
-    if not name:
+    if not (name := re.search(MASK, body.text)):
         return None
     if p.ABOUT_TEXT.search(body.text):
         return "", TALK

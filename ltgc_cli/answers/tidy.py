@@ -79,11 +79,11 @@ _PUNCTUATION = (",", ";", ":", ".", "–", "—", "-")
 _PUNCTUATED = re.compile(r"^[\s,;:!?–—.\"'“”’)\]-]+(?=[\w\"'“(])")
 _PRONOUN = p.pattern(r"(?:it|they|which|that)\b")
 _RELATIVE = re.compile(rf", (?:that|which|who) {_BE} (?!\w+ (?:by|of)\b)")
-_MAY_HEDGE = p.gate(
+MAY_HEDGE = p.gate(
     "appear seem seems seeming look looks possibly perhaps maybe presumably apparently probably potentially likely"
     " hard difficult"
 )
-_MAY_SPECIFY = p.gate("feature scene scenes setting background location environment")
+MAY_SPECIFY = p.gate("feature scene scenes setting background location environment")
 _SMALL = p.pattern(rf"{p.FRAGMENT.pattern}|(?:{p.ARTICLE}|its|their|with)\b")
 _NOTHING = (
     "showing showcasing highlighting displaying featuring emphasizing with in and the a an its their of all various"
@@ -113,7 +113,7 @@ def tidy(rest: str) -> str:
     rest = _PUNCTUATED.sub("", rest) if not rest[:1].isalnum() else rest
     rest = specific(rest)
     rest = _begun(rest) if not comma or _PRONOUN.match(rest) else rest
-    if _MAY_HEDGE & p.stems(rest):
+    if MAY_HEDGE & p.stems(rest):
         for hedge, instead in _HEDGES:
             rest = hedge.sub(instead, rest)
     rest = _RELATIVE.sub(", ", rest) if ", th" in rest or ", wh" in rest else rest
@@ -128,7 +128,7 @@ def tidy(rest: str) -> str:
 
 def specific(text: str) -> str:
     """Returns a text without the template's words where they announce a feature ("distinctive features such as")."""
-    if _MAY_SPECIFY & p.stems(text):
+    if MAY_SPECIFY & p.stems(text):
         for words, instead in _SPECIFIC:
             text = words.sub(instead, text)
     return text
