@@ -68,7 +68,8 @@ def _marks(text: str, name: str, subject: str, synonyms: tuple[str, ...]) -> tup
         "placeholder echo": echoes(about),
         "class taken as a subject": bool(school.MAY_TEACH & stems) and school.of_a_class(about, name),
         "truncated": broken_off(text),
-        "medium leaked": bool(_MAY_PAINT & stems) and _in_another_medium(about, name),
+        "medium leaked": bool(_MAY_PAINT & stems and (_OF_A_MEDIUM.match(about) or _IN_STYLE.search(about)))
+        and not _OF_MEDIA.search(name.replace("_", " ")),
         "nothing visible": bool(about) and not visible,
         "non-visual": bool(visible) and tidy.names_unseen(about, name),
         "hedging": bool(_MAY_HEDGE & stems and _HEDGE.search(about)),
@@ -192,13 +193,6 @@ _MAY_PAINT = p.gate(
     " stuffed tattoo video comic depicted captured portrayed carved print prints stamp stamps sticker acrylic oil oils"
     " ink inks pastel charcoal pencil canvas cgi d generated"
 )
-
-
-def _in_another_medium(text: str, name: str) -> bool:
-    """Returns whether a description shows the class painted, drawn or modelled rather than itself."""
-    if _OF_MEDIA.search(name.replace("_", " ")):
-        return False
-    return bool(_OF_A_MEDIUM.match(text) or _IN_STYLE.search(text))
 
 
 # --- what is not sure

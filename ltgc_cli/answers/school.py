@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ltgc_cli.answers import phrases as p
 
-_LEARNERS = (
-    r"(?:students|learners|teachers?|instructors?|professors?|lecturers?|trainees|apprentices|class ?mates"
-    r"|participants|\w+[ -]graders|graduates|seniors|peers|school ?(?:children|kids|boys|girls)|(?:each|every) member"
+_LEARNING = (
+    r"students|learners|teachers?|professors?|lecturers?|school ?(?:children|kids|boys|girls)"
     r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying)"
-    r"|(?:group|members) of (?:the|a|this) class)(?![\w'’])"
+)
+_LEARNERS = (
+    rf"(?:{_LEARNING}|instructors?|trainees|apprentices|class ?mates|participants|\w+[ -]graders|graduates|seniors"
+    r"|peers|(?:each|every) member|(?:group|members) of (?:the|a|this) class)(?![\w'’])"
 )
 _FIRST = p.pattern(
     # with a diverse group of students, all teachers and their pupils
@@ -43,10 +45,7 @@ _AT_SCHOOL = p.pattern(
     r"(?:in|at|inside|during) (?:an? |the |their )?(?:[\w'’-]+ ){0,2}?"
     r"(?:class ?rooms?|school(?! of)|lectures?|lessons?|university|college|campus)\b"
 )
-_ANYWHERE = p.pattern(
-    r"\b(?:students|learners|teachers?|professors?|lecturers?|school ?(?:children|kids|boys|girls)"
-    r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying))\b(?!['’])"
-)
+_ANYWHERE = p.pattern(rf"\b(?:{_LEARNING})\b(?!['’])")
 _SCHOOL_WORD = (
     r"(?:student|class ?rooms?|school(?:s|yard|house)?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning"
     r"|education\w*|instructors?|graduat\w+|whiteboards?|blackboards?|chalkboards?|desks|textbooks|backpacks|academic"

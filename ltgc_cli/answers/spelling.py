@@ -102,8 +102,7 @@ def _letters(word: str, many: bool = False) -> str:
 
 def _ending(word: str, endings: Sequence[tuple[str, str]]) -> tuple[str, str]:
     for ending, pattern in endings:
-        found = re.search(ending, word, re.IGNORECASE)
-        if found:
+        if found := re.search(ending, word, re.IGNORECASE):
             return word[: found.start()], found.expand(pattern)
     return word, ""
 

@@ -40,18 +40,12 @@ _ENCLOSED = re.compile(r"^([\s,:–-]*)\(([^()]{3,})\)\.?$")
 _TWICE = p.pattern(r"\b(with|in|on|at|a|an|the|and|of) \1\b")
 
 _BE = r"(?:is|are|was|were)"
-_LEADING = _replacements(
-    # how a sentence goes on after the name of the class, and how a description does
-    (rf"{_BE} (?:shown|seen|captured|depicted|pictured|displayed|featured|photographed) ", ""),
-    (r"(?:can|could|may) be (?:seen|observed|found) ", ""),
-    (rf"(?:that|which|who) {_BE} ", ""),
-    (rf"{_BE} ", ""),
-    (r"(?:that|which|who) (?:has|have) ", "with "),
-    (r"(?:usually|typically|generally|often) (?:has|have) ", "with "),
-    (r"(?:has|have) ", "with "),
-    (r"(?:it|they) (?:is|are) |it['’]s ", ""),
-    (r"(?:it|they) (?:has|have) ", "with "),
+# How a sentence goes on after the name of the class, and how a description does: "is", "has".
+_IS = p.pattern(
+    rf"{_BE} (?:shown|seen|captured|depicted|pictured|displayed|featured|photographed) "
+    rf"|(?:can|could|may) be (?:seen|observed|found) |(?:(?:that|which|who) )?{_BE} |(?:it|they) (?:is|are) |it['’]s "
 )
+_HAS = p.pattern(r"(?:(?:that|which|who|it|they|usually|typically|generally|often) )?(?:has|have) ")
 _ING = {
     "shows": "showing", "features": "featuring", "displays": "displaying", "depicts": "depicting",
     "showcases": "showcasing", "captures": "capturing", "exhibits": "exhibiting", "includes": "including",
@@ -145,9 +139,10 @@ def empty(rest: str, name: str) -> bool:
 
 
 def _begun(rest: str) -> str:
-    for verb, instead in _LEADING:
-        if verb.match(rest):
-            return verb.sub(instead, rest, count=1)
+    if begun := _IS.match(rest):
+        return rest[begun.end() :]
+    if begun := _HAS.match(rest):
+        return f"with {rest[begun.end() :]}"
     return _FINITE.sub(lambda verb: _ING[verb[1].lower()], rest, count=1) if _FINITE.match(rest) else rest
 
 
