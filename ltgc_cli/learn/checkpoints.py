@@ -26,17 +26,14 @@ from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.settings import Training
 
-ADAPTER = "adapter"
-"""A folder in peft's format: LoRA."""
+ADAPTER = "adapter"  # a folder in peft's format: LoRA
 TOWER = "tower.safetensors"
 """The tensors of the vision tower that were changed or added, and those alone, named as open_clip names them."""
 HEAD = "head.safetensors"
 IMAGES = "images.safetensors"
 MERGED = "open_clip_merged.safetensors"
-_PEFTS = "base_model.model."
-"""What peft puts before a module's own names."""
-_HASH = 16
-"""Bytes that are kept of an image's hash."""
+_PEFTS = "base_model.model."  # what peft puts before a module's own names
+_HASH = 16  # bytes that are kept of an image's hash
 
 
 class Saved(NamedTuple):
@@ -47,12 +44,9 @@ class Saved(NamedTuple):
     settings: Training
     clip: str
     curve: tuple[dict[str, float], ...]
-    prior: Tensor | None = None
-    """The label marginal of the stream that it was trained on [classes]."""
-    images: frozenset[bytes] = frozenset()
-    """The first 16 bytes of the sha256 of each real training image."""
-    val_images: frozenset[bytes] = frozenset()
-    """The same of the validation images that chose the weights."""
+    prior: Tensor | None  # the label marginal of the stream that it was trained on [classes]
+    images: frozenset[bytes]  # the first 16 bytes of the sha256 of each real training image
+    val_images: frozenset[bytes]  # the same of the validation images that chose the weights
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -96,8 +90,7 @@ def save(
     (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
         write_atomically(folder / name, data)
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    _mark_whole(folder, clip.identity, hashes)
+    _mark_whole(folder, clip.identity, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
 
 
 def add_merged(folder: Path, clip: Loaded) -> None:
@@ -109,7 +102,9 @@ def add_merged(folder: Path, clip: Loaded) -> None:
     saved = load(folder, clip)
     if reason := can_merge(saved.settings):
         raise InputError(reason)
-    data = merged_clip(clip, saved.classifier)
+    state = dict(clip.model.state_dict())
+    state |= {f"visual.{name}": value for name, value in tuning.merged(saved.classifier.visual).state_dict().items()}
+    data = _tensors(state)
     write_atomically(folder / MERGED, data)
     done = _read(folder / "done.json", _Manifest)
     _mark_whole(folder, done.clip, {**done.files, MERGED: hashlib.sha256(data).hexdigest()})
@@ -130,25 +125,11 @@ def load(folder: Path, clip: Loaded) -> Saved:
     head = heads.HEADS[settings.head](kept["weight"], settings.scale)
     head.load_state_dict(kept)
     visual = _tower(folder, clip, settings)
-    classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings))
+    classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings)).to(clip.device).eval()
     curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
     hashes = safetensors.torch.load_file(folder / IMAGES) if IMAGES in done.files else {}
-    return Saved(
-        classifier.to(clip.device).eval().requires_grad_(False),
-        classes,
-        settings,
-        done.clip,
-        curve,
-        prior,
-        *(frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at")),
-    )
-
-
-def merged_clip(clip: Loaded, classifier: Classifier) -> bytes:
-    """Returns the safetensors of the whole CLIP model with the trained vision tower, as open_clip reads them."""
-    state = dict(clip.model.state_dict())
-    state |= {f"visual.{name}": value for name, value in tuning.merged(classifier.visual).state_dict().items()}
-    return _tensors(state)
+    images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at"))
+    return Saved(classifier.requires_grad_(False), classes, settings, done.clip, curve, prior, images, looked_at)
 
 
 # ---- the tower
@@ -160,12 +141,9 @@ def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
     with quiet(), TemporaryDirectory() as folder:
         from peft import LoraConfig
 
+        targets, alpha, dropout = tuning.lora_targets(visual, settings), settings.lora_alpha, settings.dropout
         LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.dropout,
-            target_modules=tuning.lora_targets(visual, settings),
-            inference_mode=True,
+            r=settings.rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, inference_mode=True
         ).save_pretrained(folder)
         config = (Path(folder) / "adapter_config.json").read_bytes()
     lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
@@ -185,15 +163,14 @@ def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
 def _tower(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
     """Returns the trained vision tower of a checkpoint."""
     tower = tuning.adapt(clip.model.visual, settings)
-    if settings.tune == "head":
-        return tower
     if settings.tune == "lora":
         lora = safetensors.torch.load_file(folder / ADAPTER / "adapter_model.safetensors")
         tower.load_state_dict({name.removeprefix(_PEFTS): value for name, value in lora.items()}, strict=False)
-        return tower
-    tower = fuse(tower)
-    tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
-    return tuning.apart(tower)
+    elif settings.tune != "head":
+        tower = fuse(tower)
+        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
+        tower = tuning.apart(tower)
+    return tower
 
 
 # ---- files

@@ -17,10 +17,8 @@ from ltgc_cli.learn.datasets import ClassInfo, Dataset, Item
 from ltgc_cli.learn.datasets.files import listed_at
 
 THREADS = 8
-SHOWN = 10
-"""Problems of one kind that are spelled out; the rest are counted."""
-HASH = 16
-"""Bytes of a hash."""
+SHOWN = 10  # problems of one kind that are spelled out; the rest are counted
+HASH = 16  # bytes of a hash
 
 
 def check_images(dataset: Dataset, advance: Callable[[], object] = lambda: None) -> tuple[bytes, ...]:

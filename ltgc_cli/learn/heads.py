@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.providers.clip.open_clip import Loaded, encode_texts
 
-_TEXTS = 4096
-"""Texts whose features are in memory at once."""
+_TEXTS = 4096  # texts whose features are in memory at once
 
 
 class CosineHead(nn.Module):
