@@ -41,12 +41,9 @@ class Processes(NamedTuple):
         if self.size > 1 and tensors:
             import torch
 
-            flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
+            flat = torch.nn.utils.parameters_to_vector(tensors)
             _exchange(torch.distributed.all_reduce, flat)
-            flat /= self.size
-            sizes = [tensor.numel() for tensor in tensors]
-            for tensor, part in zip(tensors, torch.split(flat, sizes), strict=True):
-                tensor.detach().copy_(part.view_as(tensor))
+            torch.nn.utils.vector_to_parameters(flat / self.size, tensors)
 
     def follow_first(self, tensors: Sequence[Tensor]) -> None:
         """Puts in each tensor's place the first process's."""

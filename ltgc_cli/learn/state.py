@@ -26,24 +26,19 @@ from ltgc_cli.settings import Training
 STATE = "state.safetensors"
 
 Tensors = dict[str, Tensor]
-_MOMENT = "moment."
-"""What begins the kinds of tensors that an optimiser remembers."""
+_MOMENT = "moment."  # what begins the kinds of tensors that an optimiser remembers
 
 
 @dataclass
 class TrainingState:
     """What training has come to: all that a run which is killed needs to go on exactly."""
 
-    weights: Mapping[str, nn.Parameter]
-    """What is trained, by name."""
+    weights: Mapping[str, nn.Parameter]  # what is trained, by name
     optimizer: torch.optim.Optimizer
-    ema: Tensors
-    """The moving average of the weights; empty where none is kept."""
-    best: Tensors = field(default_factory=dict)
-    """The weights that did best on the validation set; empty before the first measurement."""
+    ema: Tensors  # the moving average of the weights; empty where none is kept
+    best: Tensors = field(default_factory=dict)  # on the validation set; empty before the first measurement
     best_accuracy: float | None = None
-    step: int = 0
-    """Steps done."""
+    step: int = 0  # steps done
     curve: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, path: Path, run: str) -> None:
@@ -83,8 +78,8 @@ class TrainingState:
         self.step, self.curve, self.best_accuracy = facts.step, facts.curve, facts.best_accuracy
         put(self.weights, kinds["weight"])
         self.ema, self.best = kinds.get("ema", {}), kinds.get("best", {})
-        for kind in (kind for kind in kinds if kind.startswith(_MOMENT)):
-            for name, value in kinds[kind].items():
+        for kind, named in kinds.items():
+            for name, value in named.items() if kind.startswith(_MOMENT) else ():
                 self.optimizer.state[self.weights[name]][kind.removeprefix(_MOMENT)] = value
 
 

@@ -28,8 +28,7 @@ from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, 
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Precision, Training
 
-REPORT_EVERY = 10
-"""Steps."""
+REPORT_EVERY = 10  # steps
 METRICS = "metrics.jsonl"
 
 Row = dict[str, Any]
@@ -41,12 +40,9 @@ class Trained(NamedTuple):
     """The classifier, ready for predictions, and how it came about."""
 
     classifier: model.Classifier
-    curve: tuple[Row, ...]
-    """A row for each report."""
-    prior: Tensor
-    """The label marginal of what was trained on [classes]."""
-    settings: Training
-    """What was really used, nothing left open."""
+    curve: tuple[Row, ...]  # a row for each report
+    prior: Tensor  # the label marginal of what was trained on [classes]
+    settings: Training  # what was really used, nothing left open
 
 
 @contextmanager
@@ -167,8 +163,8 @@ def train(
             raise InputError(
                 f"the loss is {mean} after {state.step} steps; a lower --lr than {settings.lr:g} may train"
             )
-        row: Row = {"step": state.step, "loss": mean, "lr": lr}
-        row["images_per_second"] = round(counted / (time.perf_counter() - clock), 1)
+        rate = round(counted / (time.perf_counter() - clock), 1)
+        row: Row = {"step": state.step, "loss": mean, "lr": lr, "images_per_second": rate}
         if validate:
             with swap_weights(weights, state.ema):
                 row["val"] = evaluate.validation_accuracy(classifier, clip, classes, val, here)

@@ -24,8 +24,8 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import blocks, fuse, plain_blocks, unfuse
 from ltgc_cli.settings import Training
 
+# What LoRA adapts of a block, by `lora_on`; "both" is the two together.
 LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
-"""What LoRA adapts of a block, by `lora_on`; "both" is the two together."""
 
 
 def adapt(visual: nn.Module, settings: Training) -> nn.Module:
@@ -46,10 +46,9 @@ def frozen_parts(visual: nn.Module, settings: Training) -> int:
     """Returns how many of the tower's parts (`parts`) lie below the lowest tuned one."""
     if settings.tune == "head":
         return len(parts(visual))
-    if settings.tune == "full" and not settings.tune_blocks:
+    if (settings.tune == "full" and not settings.tune_blocks) or len(parts(visual)) == 1:
         return 0
-    first = len(blocks(visual)) - settings.tune_blocks if settings.tune_blocks else 0
-    return 1 + first if len(parts(visual)) > 1 else 0
+    return 1 + _tuned_numbers(visual, settings).start
 
 
 def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
@@ -60,7 +59,8 @@ def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     """
     tower: Any = visual
     if not all(hasattr(tower, name) for name in ("_embeds", "_pool")) or not blocks(tower):
-        return [lambda images: _pooled(tower(images))]
+        # Some give their tokens' features beside the image's.
+        return [lambda images: found[0] if isinstance(found := tower(images), tuple) else found]
 
     def features(x: Tensor) -> Tensor:
         pooled = tower._pool(x)[0]
@@ -131,16 +131,12 @@ def _full(tower: nn.Module, settings: Training) -> nn.Module:
     return tower
 
 
-def _head(tower: nn.Module, settings: Training) -> nn.Module:
-    return tower
-
-
 TUNE: dict[str, Callable[[nn.Module, Training], nn.Module]] = {
     "lora": _lora,
     "adaptformer": _adaptformer,
     "bias": _bias,
     "full": _full,
-    "head": _head,
+    "head": lambda tower, settings: tower,
 }
 
 
@@ -204,13 +200,6 @@ class AdaptFormer(nn.Module):
 class AdaptedBlock(nn.Module):
     """A block of open_clip with an AdaptFormer beside its MLP; its weights keep the names they had."""
 
-    ln_1: nn.Module
-    attn: nn.Module
-    ls_1: nn.Module
-    ln_2: nn.Module
-    mlp: nn.Module
-    ls_2: nn.Module
-
     def __init__(self, block: nn.Module, branch: AdaptFormer) -> None:
         super().__init__()
         for name, child in block.named_children():
@@ -219,9 +208,10 @@ class AdaptedBlock(nn.Module):
         self.train(block.training)
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        normed = self.ln_1(x)
-        x = x + self.ls_1(self.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
-        return x + self.ls_2(self.mlp(self.ln_2(x))) + self.adaptformer(x)
+        block: Any = self  # what its parts are, open_clip knows
+        normed = block.ln_1(x)
+        x = x + block.ls_1(block.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
+        return x + block.ls_2(block.mlp(block.ln_2(x))) + block.adaptformer(x)
 
 
 # ---- helpers
@@ -245,8 +235,3 @@ def _check(visual: nn.Module, settings: Training) -> None:
         raise InputError(
             f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {len(blocks(visual))} blocks"
         )
-
-
-def _pooled(features: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """Returns the image's feature where a tower gives its tokens' features too."""
-    return features[0] if isinstance(features, tuple) else features
