@@ -30,8 +30,8 @@ class SplitAttention(nn.Module):
         self.dropout = fused.dropout
         weights = cast(Tensor, fused.in_proj_weight).chunk(3)
         biases = (None, None, None) if fused.in_proj_bias is None else fused.in_proj_bias.chunk(3)
-        self.q, self.k, self.v = (_linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
-        self.out = _linear(fused.out_proj.weight, fused.out_proj.bias)
+        self.q, self.k, self.v = (linear_of(weight, bias) for weight, bias in zip(weights, biases, strict=True))
+        self.out = linear_of(fused.out_proj.weight, fused.out_proj.bias)
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
@@ -95,7 +95,8 @@ def plain_blocks(visual: nn.Module) -> list[nn.Module]:
     return found
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Returns the linear layer with copies of these; they are trained where the originals are."""
     rows, columns = weight.shape
     linear = nn.Linear(columns, rows, bias=bias is not None, device="meta", dtype=weight.dtype)
     linear.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)

@@ -164,12 +164,7 @@ def _draw_from(images: Ints, class_indices: Ints, kind: Sampler | None) -> Draw:
 
 def _from_either(real: Draw, fake: Draw, chance: float) -> Draw:
     """Returns what draws each image from the generated ones with this chance, and from the originals otherwise."""
-
-    def draw(rng: np.random.Generator, batch: int) -> Ints:
-        generated = rng.random(batch) < chance
-        return np.where(generated, fake(rng, batch), real(rng, batch))
-
-    return draw
+    return lambda rng, batch: np.where(rng.random(batch) < chance, fake(rng, batch), real(rng, batch))
 
 
 def _boxes(rng: np.random.Generator, lam: NDArray[np.float32], frame: tuple[int, int]) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import sha256_file, write_atomically
-from ltgc_cli.learn import heads, tuning
+from ltgc_cli.learn import tuning
 from ltgc_cli.learn.attention import fuse
 from ltgc_cli.learn.datasets import ClassInfo
-from ltgc_cli.learn.model import Classifier
+from ltgc_cli.learn.model import HEADS, Classifier
 from ltgc_cli.learn.settings import can_merge
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
@@ -37,16 +37,15 @@ _HASH = 16  # bytes that are kept of an image's hash
 
 
 class Saved(NamedTuple):
-    """A checkpoint, read: the classifier, its class table (a column of the logits each), how it was trained."""
+    """What a checkpoint holds: the classifier, its class table (a column of the logits each), how it was trained."""
 
     classifier: Classifier
     classes: tuple[ClassInfo, ...]
-    settings: Training
-    clip: str
-    curve: tuple[dict[str, float], ...]
-    prior: Tensor | None  # the label marginal of the stream that it was trained on [classes]
-    images: frozenset[bytes]  # the first 16 bytes of the sha256 of each real training image
-    val_images: frozenset[bytes]  # the same of the validation images that chose the weights
+    settings: Training  # resolved, as the classifier was started with
+    curve: tuple[dict[str, Any], ...] = ()
+    prior: Tensor | None = None  # the label marginal of the stream that it was trained on [classes]
+    images: frozenset[bytes] = frozenset()  # the first 16 bytes of the sha256 of each real training image
+    val_images: frozenset[bytes] = frozenset()  # the same of the validation images that chose the weights
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -56,36 +55,22 @@ class _Manifest(msgspec.Struct, frozen=True):
     files: dict[str, str]
 
 
-def save(
-    folder: Path,
-    classifier: Classifier,
-    classes: Sequence[ClassInfo],
-    settings: Training,
-    clip: Loaded,
-    curve: Sequence[Mapping[str, float]] = (),
-    *,
-    prior: Tensor | None = None,
-    images: Sequence[bytes] = (),
-    val_images: Sequence[bytes] = (),
-) -> None:
-    """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json.
-
-    settings -- resolved, as the classifier was started with
-    images, val_images -- 16-byte hashes of the real training images, and of the validation images that chose
-    """
+def save(folder: Path, saved: Saved, clip: Loaded) -> None:
+    """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json."""
+    visual, head = saved.classifier.visual, saved.classifier.head.state_dict()
     files = {
-        HEAD: _tensors(classifier.head.state_dict() | ({} if prior is None else {"prior": prior})),
-        "settings.json": _json(settings),
-        "classes.json": _json(list(classes)),
-        "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in curve),
+        HEAD: _tensors(head if saved.prior is None else {**head, "prior": saved.prior}),
+        "settings.json": _json(saved.settings),
+        "classes.json": _json(saved.classes),
+        "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in saved.curve),
     }
-    if settings.tune == "lora":
-        files |= _adapter(classifier.visual, settings)
-    elif settings.tune != "head":
-        files[TOWER] = _tensors(_changes(classifier.visual, clip))
-    if images:
-        chose = {"looked_at": _as_rows(val_images)} if val_images else {}
-        files[IMAGES] = _tensors({"hashes": _as_rows(images)} | chose)
+    if saved.settings.tune == "lora":
+        files |= _adapter(visual, saved.settings)
+    elif saved.settings.tune != "head":
+        files[TOWER] = _tensors(_changes(visual, clip))
+    if saved.images:
+        chose = {"looked_at": _as_rows(saved.val_images)} if saved.val_images else {}
+        files[IMAGES] = _tensors({"hashes": _as_rows(saved.images)} | chose)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
@@ -122,14 +107,14 @@ def load(folder: Path, clip: Loaded) -> Saved:
     classes = _read(folder / "classes.json", tuple[ClassInfo, ...])
     kept = safetensors.torch.load_file(folder / HEAD)
     prior = kept.pop("prior", None)
-    head = heads.HEADS[settings.head](kept["weight"], settings.scale)
+    head = HEADS[settings.head](kept["weight"], settings.scale)
     head.load_state_dict(kept)
     visual = _tower(folder, clip, settings)
     classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings)).to(clip.device).eval()
     curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
     hashes = safetensors.torch.load_file(folder / IMAGES) if IMAGES in done.files else {}
     images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at"))
-    return Saved(classifier.requires_grad_(False), classes, settings, done.clip, curve, prior, images, looked_at)
+    return Saved(classifier.requires_grad_(False), classes, settings, curve, prior, images, looked_at)
 
 
 # ---- the tower
@@ -180,9 +165,9 @@ def _tensors(state: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: value.detach().cpu().contiguous().clone() for name, value in state.items()})
 
 
-def _as_rows(hashes: Sequence[bytes]) -> Tensor:
+def _as_rows(hashes: frozenset[bytes]) -> Tensor:
     """Returns hashes as uint8 [hashes, 16], sorted."""
-    return torch.tensor([list(each) for each in sorted(set(hashes))], dtype=torch.uint8).view(-1, _HASH)
+    return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8).view(-1, _HASH)
 
 
 def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:

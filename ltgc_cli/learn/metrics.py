@@ -138,7 +138,7 @@ def worst_pairs(labels: Labels, predictions: Labels, most: int = 10) -> list[Pai
 def intervals(
     labels: Labels, predictions: Labels, counts: Mapping[int, int] | None, resamples: int = 1000, seed: int = 0
 ) -> dict[Key, tuple[float, float]]:
-    """Returns 95% percentile bootstrap intervals, of every measure that has a value and is not in NO_INTERVAL.
+    """Returns 95% percentile bootstrap intervals in percent, of each measure with a value, NO_INTERVAL aside.
 
     Test images are resampled within their class (stratified): classes keep their numbers, as the test set was made.
     So an interval says what another draw of as many images of the same classes may give: nothing of other seeds of

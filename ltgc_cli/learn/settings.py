@@ -98,9 +98,6 @@ def can_merge(settings: Training) -> str | None:
     >>> can_merge(Training(tune="adaptformer"))
     'AdaptFormer is a branch that open_clip has no place for: it cannot be merged into one file; use lora, bias or full'
     """
-    if settings.tune != "adaptformer":
-        return None
-    return (
-        "AdaptFormer is a branch that open_clip has no place for: "
-        "it cannot be merged into one file; use lora, bias or full"
-    )
+    no_place = "AdaptFormer is a branch that open_clip has no place for"
+    reason = f"{no_place}: it cannot be merged into one file; use lora, bias or full"
+    return reason if settings.tune == "adaptformer" else None

@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
+from ltgc_cli.learn.model import Texts
 from ltgc_cli.settings import Training
 
 STATE = "state.safetensors"
 
 Tensors = dict[str, Tensor]
-_MOMENT = "moment."  # what begins the kinds of tensors that an optimiser remembers
+_MOMENT = "moment."  # begins the kinds of tensors that an optimiser remembers: moment.exp_avg
 
 
 @dataclass
@@ -43,12 +44,12 @@ class TrainingState:
 
     def save(self, path: Path, run: str) -> None:
         """Writes the state; it is there, whole and on the disk, when this returns."""
-        kinds = {"weight": self.weights, "ema": self.ema, "best": self.best, **_moments(self.optimizer, self.weights)}
-        flat = {
-            f"{kind}:{name}": tensor.detach().cpu().contiguous()
-            for kind, named in kinds.items()
-            for name, tensor in named.items()
-        }
+        kinds = {"weight": self.weights, "ema": self.ema, "best": self.best}
+        flat = {f"{kind}:{name}": tensor for kind, named in kinds.items() for name, tensor in named.items()}
+        for name, weight in self.weights.items():
+            remembered = self.optimizer.state.get(weight, {}).items()
+            flat |= {f"{_MOMENT}{kind}:{name}": value for kind, value in remembered if isinstance(value, Tensor)}
+        flat = {key: tensor.detach().cpu().contiguous() for key, tensor in flat.items()}
         facts = msgspec.json.encode(_Facts(self.step, self.curve, self.best_accuracy)).decode()
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary(path.parent) as unfinished:
@@ -92,11 +93,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def run_id(
-    clip: str,
-    classes: Sequence[ClassInfo],
-    samples: Sequence[Sequence[Sample]],
-    texts: Mapping[int, Sequence[str]],
-    settings: Training,
+    clip: str, classes: Sequence[ClassInfo], samples: Sequence[Sequence[Sample]], texts: Texts, settings: Training
 ) -> str:
     """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from.
 
@@ -106,16 +103,6 @@ def run_id(
     by_label = [[label, list(texts[label])] for label in sorted(texts)]
     content = [clip, msgspec.to_builtins(classes), named, by_label, msgspec.to_builtins(settings)]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-
-
-def _moments(optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter]) -> dict[str, Tensors]:
-    """Returns what an optimiser remembers of each weight, by kind (`moment.exp_avg`) and name."""
-    found: dict[str, Tensors] = {}
-    for name, weight in weights.items():
-        for kind, value in optimizer.state.get(weight, {}).items():
-            if isinstance(value, Tensor):
-                found.setdefault(f"{_MOMENT}{kind}", {})[name] = value
-    return found
 
 
 # ---- weights

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.attention import blocks, fuse, plain_blocks, unfuse
+from ltgc_cli.learn.attention import blocks, fuse, linear_of, plain_blocks, unfuse
 from ltgc_cli.settings import Training
 
 # What LoRA adapts of a block, by `lora_on`; "both" is the two together.
@@ -35,7 +35,9 @@ def adapt(visual: nn.Module, settings: Training) -> nn.Module:
     settings -- resolved: its rank is no longer open
     Raises InputError for a tower without the blocks that are to be tuned.
     """
-    _check(visual, settings)
+    whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
+    if not whole and settings.tune_blocks > (count := len(plain_blocks(visual))):
+        raise InputError(f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {count} blocks")
     tower = apart(visual).float().requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -48,7 +50,7 @@ def frozen_parts(visual: nn.Module, settings: Training) -> int:
         return len(parts(visual))
     if (settings.tune == "full" and not settings.tune_blocks) or len(parts(visual)) == 1:
         return 0
-    return 1 + _tuned_numbers(visual, settings).start
+    return 1 + _lowest_tuned(visual, settings)
 
 
 def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
@@ -88,7 +90,7 @@ def merged(adapted: nn.Module) -> nn.Module:
 
 def lora_targets(tower: nn.Module, settings: Training) -> str:
     """Returns the regular expression of the names of the layers that LoRA adapts, as peft's target_modules."""
-    numbers = "|".join(str(number) for number in _tuned_numbers(tower, settings))
+    numbers = "|".join(map(str, range(_lowest_tuned(tower, settings), len(blocks(tower)))))
     layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
     return rf"transformer\.resblocks\.({numbers})\.({layers})"
 
@@ -107,7 +109,7 @@ def _lora(tower: nn.Module, settings: Training) -> nn.Module:
 
 def _adaptformer(tower: nn.Module, settings: Training) -> nn.Module:
     own: Any = tower.get_submodule("transformer.resblocks")
-    for number in _tuned_numbers(tower, settings):
+    for number in range(_lowest_tuned(tower, settings), len(own)):
         weight = own[number].mlp.c_fc.weight
         branch = AdaptFormer(weight.shape[1], settings.rank, settings.dropout).to(weight.device)
         own[number] = AdaptedBlock(own[number], branch)
@@ -116,18 +118,16 @@ def _adaptformer(tower: nn.Module, settings: Training) -> nn.Module:
 
 def _bias(tower: nn.Module, settings: Training) -> nn.Module:
     """Every bias of the tuned blocks, those of LayerNorm too and nothing else, as LIFT and BitFit have it."""
-    for number in _tuned_numbers(tower, settings):
-        for name, weight in blocks(tower)[number].named_parameters():
+    for block in blocks(tower)[_lowest_tuned(tower, settings) :]:
+        for name, weight in block.named_parameters():
             weight.requires_grad_(name.endswith("bias"))
     return tower
 
 
 def _full(tower: nn.Module, settings: Training) -> nn.Module:
     """The last blocks, or everything: the embeddings, the norms and the projection too."""
-    if not settings.tune_blocks:
-        return tower.requires_grad_(True)
-    for number in _tuned_numbers(tower, settings):
-        blocks(tower)[number].requires_grad_(True)
+    for part in blocks(tower)[_lowest_tuned(tower, settings) :] if settings.tune_blocks else [tower]:
+        part.requires_grad_(True)
     return tower
 
 
@@ -167,12 +167,8 @@ class LoraLinear(nn.Module):
 
     def merged(self) -> nn.Linear:
         """Returns the linear layer with the update in its weight."""
-        rows, columns = self.weight.shape
-        layer = nn.Linear(columns, rows, bias=self.bias is not None, device="meta")
         update = self.scale * self.lora_B.weight.detach() @ self.lora_A.weight.detach()
-        layer.weight = nn.Parameter(self.weight.detach() + update, requires_grad=False)
-        layer.bias = self.bias
-        return layer
+        return linear_of(self.weight.detach() + update, self.bias)
 
 
 class AdaptFormer(nn.Module):
@@ -217,21 +213,12 @@ class AdaptedBlock(nn.Module):
 # ---- helpers
 
 
-def _tuned_numbers(tower: nn.Module, settings: Training) -> range:
-    """Returns the numbers of the tuned blocks."""
-    count = len(blocks(tower))
-    return range(count - settings.tune_blocks if settings.tune_blocks else 0, count)
+def _lowest_tuned(tower: nn.Module, settings: Training) -> int:
+    """Returns the number of the lowest block that is tuned."""
+    return len(blocks(tower)) - settings.tune_blocks if settings.tune_blocks else 0
 
 
 def _put(tower: nn.Module, name: str, module: nn.Module) -> None:
     """Puts a module in the place of the one that has this name."""
     parent, _, child = name.rpartition(".")
     setattr(tower.get_submodule(parent), child, module)
-
-
-def _check(visual: nn.Module, settings: Training) -> None:
-    whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
-    if not whole and settings.tune_blocks > len(plain_blocks(visual)):
-        raise InputError(
-            f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {len(blocks(visual))} blocks"
-        )
