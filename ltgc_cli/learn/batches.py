@@ -23,8 +23,7 @@ from ltgc_cli.settings import Training
 
 READ_AHEAD = 4
 _KEPT_AT_ONCE = 128
-_VIEWS, _CROPS = 1, 2
-"""Ends of the seeds [seed, step, …] of what is drawn beside a batch plan."""
+_VIEWS, _CROPS = 1, 2  # ends of the seeds [seed, step, …] of what is drawn beside a batch plan
 
 
 class Batch(NamedTuple):
@@ -61,10 +60,7 @@ def of_pixels(
 
 
 def of_features(sampler: MixSampler, kept: Tensor, settings: Training, rows: slice, steps: range) -> Iterator[Batch]:
-    """Returns these rows of the steps' batches as kept features, of one of each image's crops.
-
-    kept -- [crops, images, …]
-    """
+    """Returns these rows of the steps' batches as kept features [crops, images, …], of one of each image's crops."""
 
     def read(step: int) -> Batch:
         own = _rows(balance_mix.plan_batch(step, sampler, settings, frame=(1, 1)), rows)

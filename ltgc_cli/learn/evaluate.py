@@ -70,11 +70,10 @@ def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
     resize, *rest, _ = preprocess.transforms
     if not isinstance(resize, transforms.Resize):
         raise InputError("--tte: this CLIP model does not resize images as five crops need it; leave it out")
-    square = isinstance(resize.size, int) or len(resize.size) == 1
     side = np.array(resize.size).ravel()
     larger = (side + np.maximum(1, np.rint(side * _EXPAND))).astype(int).tolist()
-    expand = transforms.Resize(larger[0] if square else larger, resize.interpolation, antialias=resize.antialias)
-    cut = transforms.FiveCrop(tuple(side.tolist()) if len(side) == 2 else int(side[0]))
+    expand = transforms.Resize(larger, resize.interpolation, antialias=resize.antialias)
+    cut = transforms.FiveCrop(side.tolist())
     after = [step for step in rest if not isinstance(step, transforms.CenterCrop)]
     return lambda image: torch.stack([images.transformed(crop, after) for crop in cut(expand(image))])
 

@@ -93,11 +93,9 @@ def join(device: str) -> Processes:
 def check(batch: int, accumulate: int, processes: int | None = None) -> None:
     """Raises InputError where a batch cannot be cut into equal parts for each process."""
     processes = count() if processes is None else processes
-    if batch % (processes * accumulate):
-        raise InputError(
-            f"--batch {batch} cannot be cut evenly over {processes} processes with --accumulate {accumulate}: "
-            f"it must be a multiple of {processes * accumulate}"
-        )
+    if batch % (parts := processes * accumulate):
+        evenly = f"evenly over {processes} processes with --accumulate {accumulate}"
+        raise InputError(f"--batch {batch} cannot be cut {evenly}: it must be a multiple of {parts}")
 
 
 def _exchange(name: str, *arguments: Any) -> None:
@@ -107,8 +105,6 @@ def _exchange(name: str, *arguments: Any) -> None:
     try:
         getattr(torch.distributed, name)(*arguments)
     except RuntimeError as error:
-        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise ProviderError(
-            f"process {rank()} of {count()} lost the others, which meet at {where} ({str(error).splitlines()[0]}); "
-            "what ended first says why"
-        ) from None
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} ({str(error).splitlines()[0]})"
+        lost = f"process {rank()} of {count()} lost the others, which meet at {where}"
+        raise ProviderError(f"{lost}; what ended first says why") from None

@@ -53,6 +53,11 @@ def frozen_parts(visual: nn.Module, settings: Training) -> int:
     return 1 + _lowest_tuned(visual, settings)
 
 
+def _lowest_tuned(tower: nn.Module, settings: Training) -> int:
+    """Returns the number of the lowest block that is tuned."""
+    return len(blocks(tower)) - settings.tune_blocks if settings.tune_blocks else 0
+
+
 def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     """Returns the tower as functions to call one after the other, the images first and the features last.
 
@@ -84,7 +89,7 @@ def merged(adapted: nn.Module) -> nn.Module:
     tower = copy.deepcopy(adapted)
     for name, module in list(tower.named_modules()):
         if isinstance(module, LoraLinear):
-            _put(tower, name, module.merged())
+            tower.set_submodule(name, module.merged())
     return fuse(tower)
 
 
@@ -103,7 +108,8 @@ def _lora(tower: nn.Module, settings: Training) -> nn.Module:
     for name, layer in list(tower.named_modules()):
         if adapted.fullmatch(name):
             assert isinstance(layer, nn.Linear), "a plain block is made of Linears"
-            _put(tower, name, LoraLinear(layer, settings.rank, settings.lora_alpha, settings.dropout))
+            lora = LoraLinear(layer, settings.rank, settings.lora_alpha, settings.dropout)
+            tower.set_submodule(name, lora)
     return tower
 
 
@@ -208,17 +214,3 @@ class AdaptedBlock(nn.Module):
         normed = block.ln_1(x)
         x = x + block.ls_1(block.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
         return x + block.ls_2(block.mlp(block.ln_2(x))) + block.adaptformer(x)
-
-
-# ---- helpers
-
-
-def _lowest_tuned(tower: nn.Module, settings: Training) -> int:
-    """Returns the number of the lowest block that is tuned."""
-    return len(blocks(tower)) - settings.tune_blocks if settings.tune_blocks else 0
-
-
-def _put(tower: nn.Module, name: str, module: nn.Module) -> None:
-    """Puts a module in the place of the one that has this name."""
-    parent, _, child = name.rpartition(".")
-    setattr(tower.get_submodule(parent), child, module)
