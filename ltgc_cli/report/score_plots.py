@@ -13,17 +13,13 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Image, Record, Rejected, Template
-from ltgc_cli.report.numbers import bins, shares
-from ltgc_cli.report.plot import BLUE, INK, RED, RULE, Plot, label_axes, legend, plot_text, styled
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, Plot, plot_text, styled
 
-_RIDGES = 12
-"""Classes whose scores are shown one by one."""
+_RIDGES = 12  # classes whose scores are shown one by one
 _BINS = 48
-_TICKS = 100
-"""Real scores that are shown one by one in a row."""
+_TICKS = 100  # real scores that are shown one by one in a row
 _COLOURS = {"accepted": BLUE, "rejected": RED}
-_DASHES: Any = (0, (2, 1))
-"""Of the line at a threshold."""
+_THRESHOLD: Any = {"color": INK, "linewidth": 1.4, "linestyle": (0, (2, 1))}
 
 
 class _ClassScores(NamedTuple):
@@ -40,6 +36,7 @@ class _ClassScores(NamedTuple):
         return [*self.accepted, *self.rejected]
 
 
+@styled
 def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = None) -> Plot | None:
     """Returns how generated images score, real ones beside them, with the threshold that they must reach.
 
@@ -55,10 +52,10 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
     words += f" beside {counts['real']:,} real images." if counts["real"] else "."
     if len(found) <= _RIDGES:
         plot = Plot("Scores of generated images, by class", words, 0.9 + 0.42 * len(found))
-        _ridges(styled(plot.add_subplot()), found, scale)
+        _ridges(plot.add_subplot(), found, scale)
     else:
         plot = Plot("Scores of generated images", words, 2.9)
-        _pooled(styled(plot.add_subplot(), grid="y"), found, scale)
+        _pooled(plot.add_subplot(), found, scale)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=colour, alpha=0.75, label=f"{kind} ({counts[kind]:,})")
         for kind, colour in _COLOURS.items()
@@ -68,8 +65,8 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
         tick: dict[str, Any] = {"marker": "|", "linestyle": ""} if len(found) <= _RIDGES else {"linewidth": 1.2}
         handles.append(Line2D([], [], color=INK, **tick, label=f"real ({counts['real']:,})"))
     if any(cls.threshold is not None for cls in found):
-        handles.append(Line2D([], [], color=INK, linewidth=1.4, linestyle=_DASHES, label="the class's threshold"))
-    legend(plot, handles, 4)
+        handles.append(Line2D([], [], **_THRESHOLD, label="the class's threshold"))
+    plot.legend(handles=handles, ncols=4, **LEGEND)
     return plot
 
 
@@ -106,22 +103,19 @@ def _by_class(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> t
 def _ridges(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
     """Draws a class a row: its generated images as a heap, its real ones as ticks below, its threshold across."""
     everything = [score for cls in found for score in (*cls.generated, *cls.real)]
-    low, high = min(everything), max(everything)
-    grounds = [len(found) - 1.0 - number for number in range(len(found))]
+    grounds = range(len(found) - 1, -1, -1)
     for ground, cls in zip(grounds, found, strict=True):
-        axes.axhline(ground, color=INK, alpha=RULE, linewidth=0.6, zorder=0)
-        edges = bins(low, high, _BINS, cls.threshold)
-        _stack(axes, cls, edges, ground, 0.7 / max(float(shares(cls.generated, edges).max()), 1e-9))
+        axes.axhline(ground, color=INK, alpha=0.22, linewidth=0.6, zorder=0)
+        edges = bins(min(everything), max(everything), _BINS, cls.threshold)
+        _heap(axes, cls, edges, 0.7 / max(np.histogram(cls.generated, edges)[0].max(), 1), ground)
         _ticks(axes, cls.real, ground)
         if cls.threshold is not None:
-            line = [ground - 0.2, ground + 0.75]
-            axes.plot([cls.threshold] * 2, line, color=INK, linewidth=1.4, linestyle=_DASHES)
-    axes.set_ylim(-0.25, len(found) - 0.2)
+            axes.plot([cls.threshold] * 2, [ground - 0.2, ground + 0.75], **_THRESHOLD)
+    axes.set(ylim=(-0.25, len(found) - 0.2), xlabel=_score(scale))
     axes.margins(x=0.02)
     axes.spines["left"].set_visible(False)
     axes.set_yticks([ground + 0.15 for ground in grounds], [plot_text(cls.name) for cls in found])
     axes.tick_params(axis="y", length=0)
-    label_axes(axes, _score(scale))
 
 
 def _pooled(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
@@ -133,24 +127,37 @@ def _pooled(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
     everything = [score for pool in pools.values() for score in pool]
     threshold = 0.0 if relative else next(iter(thresholds))
     edges = bins(min(everything), max(everything), _BINS, threshold)
-    _stack(axes, _ClassScores("", None, **pools), edges, 0.0, 100)
-    if pools["real"]:
-        axes.stairs(100 * shares(pools["real"], edges), edges, baseline=None, color=INK, linewidth=1.2)
+    all_ = _ClassScores("", None, **pools)
+    _heap(axes, all_, edges, 100 / max(len(all_.generated), 1))
+    if all_.real:
+        weights = np.full(len(all_.real), 100 / len(all_.real))
+        axes.hist(all_.real, edges, weights=weights, histtype="step", color=INK, linewidth=1.2)
     if threshold is not None:
-        axes.axvline(threshold, color=INK, linewidth=1.4, linestyle=_DASHES)
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
-    label_axes(axes, _score(scale) + (", above or below the class's threshold" if relative else ""), "% of images")
+        axes.axvline(threshold, **_THRESHOLD)
+    what = _score(scale) + (", above or below the class's threshold" if relative else "")
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None), xlabel=what, ylabel="% of images")
+    axes.grid(axis="y")
 
 
-def _stack(axes: Axes, cls: _ClassScores, edges: NDArray[np.float64], ground: float, height: float) -> None:
-    """Draws what share of the generated images scored how, the accepted ones below the rejected."""
-    base = np.full(len(edges) - 1, ground)
-    for kind, colour in _COLOURS.items():
-        own = getattr(cls, kind)
-        if own:
-            top = base + height * shares(own, edges) * len(own) / len(cls.generated)
-            axes.stairs(top, edges, baseline=base, fill=True, color=colour, alpha=0.75, linewidth=0)
-            base = top
+def bins(low: float, high: float, count: int, at: float | None = None) -> NDArray[np.float64]:
+    """Returns the edges of equal bins that cover low to high, so many or a few more; one edge lies at `at`.
+
+    >>> bins(0.0, 1.0, 4, 0.6).round(2).tolist()
+    [-0.15, 0.1, 0.35, 0.6, 0.85, 1.1]
+    """
+    step = (high - low) / count or 0.01
+    start = low if at is None else at - np.ceil((at - low) / step) * step
+    steps = np.floor((high - start) / step) + 1
+    return np.asarray(min(start, low) + step * np.arange(steps + 1), dtype=np.float64)
+
+
+def _heap(axes: Axes, cls: _ClassScores, edges: NDArray[np.float64], height: float, ground: float = 0.0) -> None:
+    """Draws how many of the generated images scored how, each so high, the accepted ones below the rejected."""
+    kinds = {colour: own for kind, colour in _COLOURS.items() if (own := getattr(cls, kind))}
+    how: Any = {"histtype": "stepfilled", "stacked": True, "bottom": ground, "alpha": 0.75, "linewidth": 0}
+    weights = [np.full(len(own), height) for own in kinds.values()]
+    if kinds:
+        axes.hist([*kinds.values()], edges, weights=weights, color=[*kinds], **how)
 
 
 def _ticks(axes: Axes, real: Sequence[float], ground: float) -> None:
