@@ -10,10 +10,8 @@ from ltgc_cli.records import Checkpoint, Class, Description, Image, Metric, Reco
 from ltgc_cli.report.accuracy import GROUPS, MEASURES, MethodResult, results, uncertainty_note
 from ltgc_cli.report.format import percent
 
-_ROWS = 40
-"""Descriptions shown; the artifact has them all."""
-_PAIRS = 3
-"""Confusions shown of each method; the records have more."""
+_ROWS = 40  # descriptions shown; the artifact has them all
+_PAIRS = 3  # confusions shown of each method; the records have more
 
 
 def show(artifact: Path, stage: str) -> None:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from ltgc_cli import console, usage
 from ltgc_cli.files import write_atomically
 from ltgc_cli.records import Record
-from ltgc_cli.report import figures, page, selection
+from ltgc_cli.report import figures, page
 from ltgc_cli.report.content import Content, content_of, only, without_repeats
 from ltgc_cli.report.page import Run
-from ltgc_cli.report.thumbnails import SHARP, is_tile, thumbnails
+from ltgc_cli.report.thumbnails import SHARP, fitted, is_tile, thumbnails
 from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
 
@@ -20,14 +20,10 @@ from ltgc_cli.store import Store
 class Provenance(NamedTuple):
     """What the store knows of where records came from."""
 
-    runs: Sequence[Run] = ()
-    """The runs that led to them, the first one first."""
-    gap: str = ""
-    """Where the way back through the runs is broken, in words."""
-    curves: Mapping[str, Sequence[Mapping[str, float]]] = {}
-    """The training curve of each method."""
-    real_scores: Mapping[int, Sequence[float]] = {}
-    """What the real images scored, by label."""
+    runs: Sequence[Run] = ()  # the runs that led to them, the first one first
+    gap: str = ""  # where the way back through the runs is broken, in words
+    curves: Mapping[str, Sequence[Mapping[str, float]]] = {}  # the training curve of each method
+    real_scores: Mapping[int, Sequence[float]] = {}  # what the real images scored, by label
 
 
 def write(rows: Iterable[Record], store: Store, provenance: Provenance, settings: Report) -> None:
@@ -55,10 +51,9 @@ def _thumbnails(content: Content, store: Store, size: float | None) -> tuple[Con
     """Returns the content with the images that there is room for, and their addresses by sha256."""
     pixels = SHARP
     if size is not None:
-        content, pixels = selection.fitted(content, store.get_object, size * 1e6)
-    shas = selection.shown_images(content)
-    with console.progress("report", len(shas)) as progress:
-        return content, thumbnails(shas, store.get_object, pixels, on_each=progress.advance)
+        content, pixels = fitted(content, store.get_object, size * 1e6)
+    with console.progress("report", len(content.images)) as progress:
+        return content, thumbnails(content.images, store.get_object, pixels, on_each=progress.advance)
 
 
 def _figures(rows: Sequence[Record], content: Content, provenance: Provenance) -> dict[str, str]:

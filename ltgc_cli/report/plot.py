@@ -39,8 +39,7 @@ _STYLE: Any = matplotlib.rc_params_from_file(
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
-styled = matplotlib.rc_context(_STYLE)
-"""Decorates what makes a plot: all of it is made in one style."""
+styled = matplotlib.rc_context(_STYLE)  # decorates what makes a plot: all of it is made in one style
 
 
 class Plot(Figure):

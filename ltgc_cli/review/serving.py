@@ -25,10 +25,8 @@ from ltgc_cli.records import Verdict, identify
 from ltgc_cli.review.verdict_file import VerdictLines
 
 HOST = "127.0.0.1"
-_LONGEST = 4096
-"""Bytes of a decision."""
-_IDLE = 60
-"""Seconds that a connection may wait for its next request."""
+_LONGEST = 4096  # bytes of a decision
+_IDLE = 60  # seconds that a connection may wait for its next request
 
 
 class Site(NamedTuple):
@@ -37,10 +35,8 @@ class Site(NamedTuple):
     page: str
     generated: Mapping[tuple[int, str], str]
     """The images that can be decided on, by label and sha256: the names of their classes."""
-    read_image: Callable[[str], bytes]
-    """The bytes of an image that the page shows. Raises LtgcError for any other."""
-    read_verdicts: Callable[[int], VerdictLines]
-    """The verdicts from a byte of their file on."""
+    read_image: Callable[[str], bytes]  # the bytes of an image that the page shows. Raises LtgcError for any other.
+    read_verdicts: Callable[[int], VerdictLines]  # the verdicts from a byte of their file on
     add_verdict: Callable[[Verdict], None]
     """Keeps a verdict; it is durable on return. Raises LtgcError where it cannot be kept."""
 
@@ -60,8 +56,7 @@ class Response(NamedTuple):
     body: bytes
     type: str = "application/json"
     cache: str = "no-store"
-    location: str = ""
-    """Where a redirect leads."""
+    location: str = ""  # where a redirect leads
 
 
 class Server(ThreadingHTTPServer):

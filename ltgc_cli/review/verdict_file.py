@@ -25,8 +25,7 @@ class VerdictLines(NamedTuple):
 
     verdicts: list[Verdict]
     start: int
-    end: int
-    """The byte behind the last whole line: where the next one begins."""
+    end: int  # the byte behind the last whole line: where the next one begins
     torn: int = 0
     """Lines that stop in the middle: a crash while they were written. Nobody was told that these were kept."""
 
