@@ -7,22 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import unpriced
-from ltgc_cli.records import (
-    Failure,
-    Group,
-    Image,
-    Made,
-    Metric,
-    Record,
-    Rejected,
-    Step,
-    Template,
-    Verdict,
-    by_class,
-    kind_of,
-)
+from ltgc_cli.records import Failure, Image, Metric, Record, Rejected, Step, Template, Verdict
 from ltgc_cli.report import accuracy
 from ltgc_cli.text import nearest
 
@@ -135,7 +123,7 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     compared = accuracy.comparison(results, baseline)
     verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
     of_classes = [row for row in whole if row.label >= 0 and not isinstance(row, Metric | Verdict)]
-    groups = by_class(sorted(of_classes, key=lambda row: row.label))
+    groups = records.by_class(sorted(of_classes, key=lambda row: row.label))
     classes = tuple(_class(group, verdicts, compared) for group in groups)
     best = compared.method if compared else results[0] if results else None
     makers = [row.made for row in whole if row.made]
@@ -158,7 +146,7 @@ def without_repeats(rows: Iterable[Record]) -> list[Record]:
     seen: set[tuple[str, int, str]] = set()
     found = []
     for row in rows:
-        key = (kind_of(row), row.label, row.id)
+        key = (records.kind_of(row), row.label, row.id)
         # What a person decides holds until they decide otherwise, and they may decide the same again.
         if row.id and key in seen and not isinstance(row, Verdict):
             continue
@@ -168,7 +156,7 @@ def without_repeats(rows: Iterable[Record]) -> list[Record]:
 
 
 def _class(
-    group: Group, verdicts: Mapping[tuple[int, str], str], compared: accuracy.MethodComparison | None
+    group: records.Group, verdicts: Mapping[tuple[int, str], str], compared: accuracy.MethodComparison | None
 ) -> ClassContent:
     cls = group.cls
     template = next((row for row in group.rows if isinstance(row, Template)), None)
@@ -213,7 +201,7 @@ def _failure(row: Failure) -> tuple[str, str, str]:
     return (row.stage, row.reason, row.text)
 
 
-def _made(makers: Sequence[Made]) -> tuple[tuple[str, str, int, int], ...]:
+def _made(makers: Sequence[records.Made]) -> tuple[tuple[str, str, int, int], ...]:
     """Returns who made the records, by prompt and model, with how many, and how many of these have a seed."""
     many = Counter((made.prompt, made.model) for made in makers if made.model)
     seeds = Counter((made.prompt, made.model) for made in makers if made.seed is not None)
