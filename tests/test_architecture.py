@@ -72,7 +72,6 @@ def test_no_two_modules_import_each_other():
     assert not found, "\n".join(["modules in a circle:", *found])
 
 
-@pytest.mark.xfail(strict=False, reason="some names mean two things until all parts of the refactoring are merged")
 def test_no_class_name_means_two_things():
     places: dict[str, list[str]] = {}
     for module, tree in sorted(TREES.items()):

@@ -1,6 +1,7 @@
 """The stages that make images, describe to filter, put together: from settings to stages that are ready to run.
 
-The commands, `ltgc run`, `ltgc demo`, forecasts and the Python API all come through here.
+The commands, `ltgc run`, `ltgc demo`, forecasts and the Python API all come through here. A stage's own module is
+imported when it runs: what its artifact answers needs none.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -41,12 +42,10 @@ from ltgc_cli.settings import (
     Style,
     TextToImage,
 )
-from ltgc_cli.stages import describe as describing
-from ltgc_cli.stages import extend as extending
-from ltgc_cli.stages import filter as filtering
-from ltgc_cli.stages import reflect as reflecting
-from ltgc_cli.stages import render as rendering
-from ltgc_cli.stages import senses, verdicts
+from ltgc_cli.stages import verdicts
+
+if TYPE_CHECKING:
+    from ltgc_cli.stages.filter import Round
 
 TAILS = {"few": 20}
 """Names for --tail besides a number of images."""
@@ -62,12 +61,16 @@ def describe(session: Session, config: Config) -> Stage:
     known = senses_file.load(settings.senses) if settings.senses else {}
 
     def one(item: tuple[Class, Record]) -> list[Record]:
+        from ltgc_cli.stages.describe import describe
+
         cls, record = item
         if isinstance(record, Image) and record.origin == "original" and cls.tail:
-            return describing.describe(record, cls, ask=ask, model=model, prompts=texts)
+            return describe(record, cls, ask=ask, model=model, prompts=texts)
         return [record]
 
     def with_senses(groups: list[Group]) -> list[Group]:
+        from ltgc_cli.stages import senses
+
         if settings.senses:
             classes = [group.cls for group in groups]
             groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
@@ -101,15 +104,16 @@ def extend(session: Session, config: Config) -> Stage:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
     texts = prompts.load(settings.prompts)
     model, ask = session.ask(settings.llm, "llm", asking)
-    stage = partial(extending.extend, ask=ask, model=model, want=settings.n, prompts=texts)
     classes = list(named(settings.class_))
-    known = (
-        senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
-        if settings.senses
-        else {}
-    )
+    known = {}
+    if settings.senses:
+        known = senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.stages import senses
+        from ltgc_cli.stages.extend import extend
+
+        stage = partial(extend, ask=ask, model=model, want=settings.n, prompts=texts)
         groups: Iterable[Group] = records.by_class(given)
         if classes:
             groups = senses.with_names([Group(cls, []) for cls in classes], known)
@@ -126,40 +130,37 @@ def reflect(session: Session, config: Config) -> Stage:
     settings, asking = config[Reflect], config[Asking]
     texts = prompts.load(settings.prompts)
     model, ask = session.ask(settings.llm, "llm", asking)
-    stage = partial(
-        reflecting.reflect,
-        ask=ask,
-        model=model,
-        k=settings.k,
-        rounds=settings.rounds,
-        near=settings.near,
-        prompts=texts,
-    )
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.stages.reflect import reflect
+
+        k, rounds, near = settings.k, settings.rounds, settings.near
+        stage = partial(reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=texts)
+        return _flat(in_order(stage, records.by_class(given), asking.concurrency))
+
     return Stage(
         "reflect",
         config.hashed(Reflect, Asking, llm=model, prompts=_replaced(texts)),
-        lambda given: _flat(in_order(stage, records.by_class(given), asking.concurrency)),
+        run,
         caveats=("real answers repeat themselves more, or less, than placeholders: the number of rounds is a guess",),
     )
 
 
 def render(session: Session, config: Config) -> Stage:
     """Returns render over the classes of the stream."""
-    settings, drawing, computing = config[Render], config[Style], config[Computing]
     model, generate = _opened(session, config)
-    stage = partial(
-        rendering.render,
-        generate=generate,
-        model=model,
-        style=drawing,
-        batch=computing.batch,
-        plain=settings.plain,
-    )
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.stages.render import render
+
+        groups, batch, plain = records.by_class(given), config[Computing].batch, config[Render].plain
+        return _flat(render(groups, generate=generate, model=model, style=config[Style], batch=batch, plain=plain))
+
     api = config[TextToImage].t2i.startswith("litellm:")
     return Stage(
         "render",
         config.hashed(Render, Style, TextToImage, t2i=model),
-        lambda given: _flat(stage(records.by_class(given))),
+        run,
         caveats=("at the price of the finest quality, which the API may choose",) if api else (),
     )
 
@@ -178,7 +179,9 @@ def filter(session: Session, config: Config) -> Stage:
         compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        found = filtering.evaluate(
+        from ltgc_cli.stages.filter import evaluate
+
+        found = evaluate(
             records.by_class(given),
             ask=ask,
             generate=generate,
@@ -317,7 +320,7 @@ def _replaced(texts: Prompts) -> Any:
     return None if texts == PAPER else msgspec.to_builtins(texts)
 
 
-def _report_round(session: Session, done: filtering.Round) -> None:
+def _report_round(session: Session, done: Round) -> None:
     if not done.scored:
         return
     share = done.passed / done.scored

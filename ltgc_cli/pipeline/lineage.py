@@ -16,7 +16,7 @@ from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
-from ltgc_cli.report.page import Run
+from ltgc_cli.report.page import PageRun
 from ltgc_cli.settings import Scale
 from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
@@ -76,11 +76,11 @@ def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
     return found
 
 
-def page_run(done: Manifest) -> Run:
+def page_run(done: Manifest) -> PageRun:
     """Returns a run as the report shows it: its settings as text, nothing in them that looks like a key."""
     # The style's own name of what the flag is called: both are in the flags, and both say the same.
     hidden = {"strength"} if "from-original" in done.flags else set()
-    return Run(
+    return PageRun(
         stage=f"{done.stage}: {name}" if (name := done.flags.get("name")) else done.stage,
         settings={flag: setting_text(value) for flag, value in done.flags.items() if flag not in hidden},
         answers={kind: (one.asked, one.found, one.failed) for kind, one in done.answers.items()},

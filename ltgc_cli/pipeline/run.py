@@ -25,7 +25,7 @@ _ORDER: tuple[str, ...] = RunStage.__args__  # type: ignore[attr-defined]
 _MODELS = ("lmm", "direct", "llm", "t2i", "clip")
 
 
-class Step(NamedTuple):
+class RunStep(NamedTuple):
     """One command of a run, what its file in the run's folder is called, and settings of its own."""
 
     command: str
@@ -62,7 +62,7 @@ def run(job: Job) -> Ran:
     return _run(job, configs, given, out)
 
 
-def steps(baselines: bool) -> list[Step]:
+def steps(baselines: bool) -> list[RunStep]:
     """Returns the steps of a run, in order.
 
     >>> [step.file for step in steps(True)][5:]
@@ -70,20 +70,20 @@ def steps(baselines: bool) -> list[Step]:
     """
     # mix-train's copy of the checkpoint is made at the end: it would stop a run that goes on.
     apart: dict[str, Any] = {"out": None, "merge": False}
-    found = [Step(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in _ORDER[:-1]]
-    found.append(Step("report", "report.html"))
+    found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in _ORDER[:-1]]
+    found.append(RunStep("report", "report.html"))
     if baselines:  # all three checkpoints ride the one stream to eval
         plain = apart | {"generated": False, "mix": "none"}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
         index = _ORDER.index("mix-train")
         found[index:index] = [
-            Step("mix-train", "fine-tuning.jsonl", plain | {"name": "fine-tuning"}),
-            Step("mix-train", "fine-tuning-la.jsonl", adjusted),
+            RunStep("mix-train", "fine-tuning.jsonl", plain | {"name": "fine-tuning"}),
+            RunStep("mix-train", "fine-tuning-la.jsonl", adjusted),
         ]
     return found
 
 
-def chosen(every: Sequence[Step], first: str | None, until: str | None) -> tuple[Step | None, list[Step]]:
+def chosen(every: Sequence[RunStep], first: str | None, until: str | None) -> tuple[RunStep | None, list[RunStep]]:
     """Returns the step whose file is read first (None: the data), and the steps from `first` to `until`."""
     start, end = _ORDER.index(first or _ORDER[0]), _ORDER.index(until or _ORDER[-1])
     if start > end:
@@ -93,7 +93,7 @@ def chosen(every: Sequence[Step], first: str | None, until: str | None) -> tuple
     return (every[index - 1] if index else None), todo
 
 
-def _config(job: Job, step: Step) -> Config:
+def _config(job: Job, step: RunStep) -> Config:
     """Returns the settings of a step. Raises InputError where no data is named."""
     known = command_settings(step.command)
     values = {
@@ -107,7 +107,7 @@ def _config(job: Job, step: Step) -> Config:
     return config.changed(**step.own) if step.own else config
 
 
-def _run(job: Job, configs: Sequence[tuple[Step, Config]], given: Path | None, out: Path | None) -> Ran:
+def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None, out: Path | None) -> Ran:
     run_folder.begin(job.run.out)
     paid, exit_code, ran, not_copied = 0.0, DONE, Ran(), ""
     for index, (step, config) in enumerate(configs):
@@ -165,7 +165,7 @@ def _named_errors(job: Job, config: Config, paid: float, limit: float) -> Iterat
         raise
 
 
-def _check_file(job: Job, configs: Sequence[tuple[Step, Config]], index: int) -> None:
+def _check_file(job: Job, configs: Sequence[tuple[RunStep, Config]], index: int) -> None:
     """Raises InputError where what a step writes would take the place of what a person made."""
     from ltgc_cli.report.page import check_output
 
@@ -197,7 +197,7 @@ def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | Non
     return ""
 
 
-def _try_out(configs: Sequence[tuple[Step, Config]], given: Path | None) -> Ran:
+def _try_out(configs: Sequence[tuple[RunStep, Config]], given: Path | None) -> Ran:
     """Returns what all steps that can be tried would ask, each on what the one before would write."""
     can = [config for _, config in configs if "dry_run" in command_settings(config.command)]
     can = [config for config in can if config.command != "eval" or config.get("direct")]

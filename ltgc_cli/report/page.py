@@ -30,7 +30,7 @@ _OPEN = 24  # up to so many classes are shown open
 _REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
 
 
-class Run(NamedTuple):
+class PageRun(NamedTuple):
     """One stage that led to the stream, from its manifest."""
 
     stage: str
@@ -48,7 +48,7 @@ def html(
     *,
     images: Callable[[str], str],
     figures: Mapping[str, str] = {},
-    runs: Sequence[Run] = (),
+    runs: Sequence[PageRun] = (),
     costs: Sequence[Sequence[str]] = (),
     gap: str = "",
     token: str = "",
@@ -83,7 +83,7 @@ def html(
     )
 
 
-def _versions(runs: Sequence[Run]) -> dict[str, str]:
+def _versions(runs: Sequence[PageRun]) -> dict[str, str]:
     """Returns the versions of what the runs used; where they differ, all of them."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:

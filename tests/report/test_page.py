@@ -9,7 +9,7 @@ from ltgc_cli.report import page
 from ltgc_cli.report.content import content_of
 
 DOT = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
-RUN = page.Run(
+RUN = page.PageRun(
     stage="filter",
     settings={"clip": "ViT-B-32/openai", "threshold": "10.0"},
     answers={"Match": (7, 2, 1)},

@@ -34,7 +34,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     plots = {"accuracy": figures.accuracy(rows), "gains": figures.gains(rows), "scores": figures.scores(rows)}
     plots |= {"distribution": figures.distribution(rows)}
     shown = {name: figures.svg(plot) for name, plot in plots.items() if plot}
-    ran = page.Run(stage="filter", settings={"clip": "ViT-B-32/" + "x" * 80}, versions={"python": "3.11.7"})
+    ran = page.PageRun(stage="filter", settings={"clip": "ViT-B-32/" + "x" * 80}, versions={"python": "3.11.7"})
     return written(tmp_path_factory.mktemp("report") / "report.html", rows, figures=shown, runs=[ran])
 
 
