@@ -251,11 +251,7 @@ def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[f
     """
     rows, store = rows_of(given), store_of(given, cache_dir)
     runs = lineage.trace(hashlib.sha256(_lines(rows).encode()).hexdigest(), store.folder).runs
-    found: dict[int, list[float]] = {}
-    for row in lineage.with_real_scores(rows, store, runs):
-        if isinstance(row, Image) and row.origin == "original" and row.score is not None:
-            found.setdefault(row.label, []).append(row.score)
-    return found
+    return lineage.real_scores(rows, store, runs)
 
 
 # ---- settings and records in

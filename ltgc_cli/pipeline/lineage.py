@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ltgc_cli import records
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.stage import ALONE
@@ -132,23 +131,24 @@ def _curve(path: Path) -> list[dict[str, float]]:
     ]
 
 
-def with_real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> list[Record]:
-    """Returns the records, the original images with the scores that filter found for them, where the store has them.
+def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
+    """Returns the scores that filter found for the original images, by label, where the records or the store have them.
 
     A stream does not hold these: they set the threshold, and are asked for as those of generated images are.
     """
     clip, scale = _judge(rows, runs)
-    templates = {row.label: row for row in rows if isinstance(row, Template)}
+    templates = {row.label: row for row in rows if isinstance(row, Template)} if clip and scale else {}
     classes = {row.label: row for row in rows if isinstance(row, Class)}
     texts = {label: clip_text(template, classes[label]) for label, template in templates.items() if label in classes}
-    if not clip or not scale:
-        return list(rows)
-    return [
-        _scored(row, texts[row.label], clip, scale, store)
-        if isinstance(row, Image) and row.origin == "original" and row.label in texts and row.score is None
-        else row
-        for row in rows
-    ]
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if isinstance(row, Image) and row.origin == "original":
+            score = row.score
+            if score is None and row.label in texts:
+                score = _score(row, texts[row.label], clip, scale, store)
+            if score is not None:
+                found.setdefault(row.label, []).append(score)
+    return found
 
 
 def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
@@ -159,9 +159,7 @@ def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
     return next(iter([*filters, *trained]), ""), next(scales, "")
 
 
-def _scored(row: Image, text: str, clip: str, scale: Scale, store: Store) -> Image:
+def _score(row: Image, text: str, clip: str, scale: Scale, store: Store) -> float | None:
     entry = store.get(key(Match(model=clip, image=row.sha256, text=text)))
     cosine = entry.get("answer") if entry else None
-    if not isinstance(cosine, int | float):
-        return row
-    return records.evolve(row, score=round(scaled(float(cosine), scale), 6), scale=scale)
+    return round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None

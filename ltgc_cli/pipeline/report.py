@@ -9,10 +9,9 @@ from pathlib import Path
 from ltgc_cli import console, records, usage
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
-from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
-from ltgc_cli.records import Image, Record
+from ltgc_cli.records import Record
 from ltgc_cli.report import figures, page
 from ltgc_cli.report.content import Content, content_of, only, without_repeats
 from ltgc_cli.report.thumbnails import SHARP, fitted, is_tile, thumbnails
@@ -39,10 +38,11 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
     content = only(content, settings.class_) if settings.class_ else content
     content, images = _thumbnails(content, store, None if settings.class_ else settings.size)
     costs = usage.sums(rows, ("stage", "model"))
+    plots = _figures(rows, content, lineage.curves(rows, store.folder), lineage.real_scores(rows, store, runs))
     text = page.html(
         content,
         images=images.__getitem__,
-        figures=_figures(rows, content, lineage.curves(rows, store.folder), _real_scores(rows, store, runs)),
+        figures=plots,
         runs=[lineage.page_run(run) for run in runs],
         costs=usage.rows(costs) if costs else (),
         gap=gap,
@@ -51,15 +51,6 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
     page.check_output(settings.output)  # again: reading the records may have taken long
     write_atomically(settings.output, text.encode(errors="replace"))
     _notify(settings.output, len(text), content, images.values())
-
-
-def _real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
-    """Returns what the real images scored, by label."""
-    scores: dict[int, list[float]] = {}
-    for row in lineage.with_real_scores(rows, store, runs):
-        if isinstance(row, Image) and row.origin == "original" and row.score is not None:
-            scores.setdefault(row.label, []).append(row.score)
-    return scores
 
 
 def _thumbnails(content: Content, store: Store, size: float | None) -> tuple[Content, dict[str, str]]:

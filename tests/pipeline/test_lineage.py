@@ -123,15 +123,13 @@ def test_real_images_get_the_scores_that_filter_asked_for(tmp_path: Path) -> Non
     match = Match(model="clip", image=sha("real"), text="A photo of crane (wading bird) with long legs.")
     store.add(key(match), {"request": {}, "answer": 0.25})
     done = Manifest(stage="filter", flags={"clip": "clip"}, input="", kinds={})
-    found = provenance.with_real_scores(CRANE, store, [done])
-    scores = [(row.score, row.scale) for row in found if isinstance(row, Image)]
-    assert scores == [(0.75, "paper"), (None, ""), (0.8, "paper")]
+    assert provenance.real_scores(CRANE, store, [done]) == {0: [0.75]}
     store.close()
 
 
 def test_without_the_judges_name_no_score_is_looked_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert provenance.with_real_scores(CRANE, store, []) == CRANE
+    assert provenance.real_scores(CRANE, store, []) == {}
     store.close()
 
 
