@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ltgc_cli import console, records, usage
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.records import Record
@@ -35,14 +36,18 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
     runs, gap = lineage.trace(lines.hexdigest(), store.folder)
     rows = without_repeats(rows)
     content = content_of(rows, settings.baseline)
-    content = only(content, settings.class_) if settings.class_ else content
-    content, images = _thumbnails(content, store, None if settings.class_ else settings.size)
+    pixels = SHARP
+    if settings.class_:
+        content = only(content, settings.class_)
+    else:
+        content, pixels = fitted(content, store.get_object, settings.size * 1e6)
+    with console.progress("report", len(content.images)) as progress:
+        images = thumbnails(content.images, store.get_object, pixels, on_each=progress.advance)
     costs = usage.sums(rows, ("stage", "model"))
-    plots = _figures(rows, content, lineage.curves(rows, store.folder), lineage.real_scores(rows, store, runs))
     text = page.html(
         content,
         images=images.__getitem__,
-        figures=plots,
+        figures=_figures(rows, content, store, runs),
         runs=[lineage.page_run(run) for run in runs],
         costs=usage.rows(costs) if costs else (),
         gap=gap,
@@ -53,30 +58,15 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
     _notify(settings.output, len(text), content, images.values())
 
 
-def _thumbnails(content: Content, store: Store, size: float | None) -> tuple[Content, dict[str, str]]:
-    """Returns the content with the images that there is room for, and their addresses by sha256."""
-    pixels = SHARP
-    if size is not None:
-        content, pixels = fitted(content, store.get_object, size * 1e6)
-    shas = content.images
-    with console.progress("report", len(shas)) as progress:
-        return content, thumbnails(shas, store.get_object, pixels, on_each=progress.advance)
-
-
-def _figures(
-    rows: Sequence[Record],
-    content: Content,
-    curves: Mapping[str, Sequence[Mapping[str, float]]],
-    real_scores: Mapping[int, Sequence[float]],
-) -> dict[str, str]:
+def _figures(rows: Sequence[Record], content: Content, store: Store, runs: Sequence[Manifest]) -> dict[str, str]:
     """Returns the plots that the records have something for, as SVG by name."""
     both = content.comparison
     made = {
         "accuracy": figures.accuracy(rows),
         "gains": figures.gains(rows, both.baseline.title, both.method.title) if both else None,
         "distribution": figures.distribution(rows),
-        "scores": figures.scores(rows, real_scores),
-        "curves": figures.curves(curves),
+        "scores": figures.scores(rows, lineage.real_scores(rows, store, runs)),
+        "curves": figures.curves(lineage.curves(rows, store.folder)),
     }
     return {name: figures.svg(figure) for name, figure in made.items() if figure is not None}
 

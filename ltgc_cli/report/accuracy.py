@@ -12,13 +12,8 @@ from ltgc_cli.text import nearest
 
 GROUPS = ("many", "medium", "few", "all")
 # What else is measured over all classes, and what a table calls it.
-MEASURES = {
-    "class_mean": "class mean",
-    "harmonic_mean": "harmonic mean",
-    "worst_class": "worst class",
-    "macro_f1": "macro-F1",
-    "calibration_error": "calibration error",
-}
+MEASURES = {"class_mean": "class mean", "harmonic_mean": "harmonic mean", "worst_class": "worst class"}
+MEASURES |= {"macro_f1": "macro-F1", "calibration_error": "calibration error"}
 _USAGE = ("cost", "questions")  # metrics that count what was asked and paid, not how well a method does
 _OURS = ("LTGC", "real + generated")  # what mix-train calls a run on generated images, where its checkpoint is lost
 

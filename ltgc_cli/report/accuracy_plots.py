@@ -81,11 +81,10 @@ def _reach(found: Sequence[MethodResult], groups: Sequence[str]) -> tuple[float,
 
 
 def _results_in_words(found: Sequence[MethodResult], groups: Sequence[str]) -> str:
-    words = []
-    for result in found:
-        values = [f"{group} {result.value(group):.1f}" for group in groups if result.value(group) is not None]
-        words.append(f"{result.title}: {', '.join(values)}")
-    return "Accuracy in percent. " + "; ".join(words) + "."
+    def values(result: MethodResult) -> str:
+        return ", ".join(f"{group} {value:.1f}" for group in groups if (value := result.value(group)) is not None)
+
+    return f"Accuracy in percent. {'; '.join(f'{result.title}: {values(result)}' for result in found)}."
 
 
 class _Gain(NamedTuple):

@@ -162,7 +162,7 @@ def _class(
     template = next((row for row in group.rows if isinstance(row, Template)), None)
     plain = [row for row in group.rows if isinstance(row, Image) and row.origin == "plain"]
     rejected = [row for row in group.rows if isinstance(row, Rejected)]
-    ends = [*group.generated, *(row for row in rejected if row.of == "image")]
+    ends: list[Image | Rejected] = [*group.generated, *(row for row in rejected if row.of == "image")]
     generated = tuple(_judged(row, verdicts) for row in ends)
     return ClassContent(
         label=cls.label,

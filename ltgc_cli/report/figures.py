@@ -83,12 +83,11 @@ def _shade_tail(axes: Axes, tail: NDArray[np.bool_]) -> None:
 def _mark_shots(axes: Axes) -> None:
     """Draws the two thresholds, and names the three groups to the right."""
     low, high = axes.get_ylim()
-    bounds = (low, FEW, MANY, high)
     how: Any = {"va": "center", "transform": axes.get_yaxis_transform()}
     for number in (FEW, MANY):
         axes.axhline(number, color=INK, alpha=0.4, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         axes.text(1.012, number, str(number), alpha=FAINT, **how)
-    for name, bottom, top in zip(("few", "medium", "many"), bounds, bounds[1:], strict=False):
+    for name, bottom, top in (("few", low, FEW), ("medium", FEW, MANY), ("many", MANY, high)):
         axes.text(1.012, math.sqrt(bottom * top), name, color=SHOTS[name], **how)
 
 
@@ -124,7 +123,7 @@ def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
 
     curves -- the rows of metrics.jsonl by method: step, loss, and val in percent in some
     """
-    shown = {name: list(rows) for name, rows in list(curves.items())[:_METHODS]}
+    shown = dict(list(curves.items())[:_METHODS])
     losses = {name: _points(rows, "loss") for name, rows in shown.items()}
     validations = {name: _points(rows, "val") for name, rows in shown.items()}
     panels = {"training loss": losses, "validation accuracy, %": validations}
@@ -184,9 +183,9 @@ def moving_mean(values: ArrayLike, width: int) -> NDArray[np.float64]:
 def _curves_in_words(losses: Mapping[str, NDArray[np.float64]], validations: Mapping[str, NDArray[np.float64]]) -> str:
     words = []
     for name, own in losses.items():
-        text = (
-            f"{name}: loss {own[0, 1]:.3g} at first, {own[-1, 1]:.3g} at step {own[-1, 0]:,.0f}" if len(own) else name
-        )
+        text = name
+        if len(own):
+            text += f": loss {own[0, 1]:.3g} at first, {own[-1, 1]:.3g} at step {own[-1, 0]:,.0f}"
         if len(validations[name]):
             text += f", validation accuracy at best {validations[name][:, 1].max():.1f}%"
         words.append(text)

@@ -22,7 +22,6 @@ from ltgc_cli.report.accuracy import GROUPS, MEASURES
 from ltgc_cli.report.content import Content
 
 GENERATOR = "ltgc"  # what the generator's name of a report begins with: a file without it is somebody else's
-
 TITLE = "Long-tail recognition with generated images"
 _HEAD = 4096  # bytes of a file that are looked at to see whether it is a report
 _OPEN = 24  # up to so many classes are shown open
@@ -64,14 +63,10 @@ def html(
     """
     names = ("page", "review") if token else ("page",)
     scripts, styles = [_text(f"{name}.js") for name in names], [_text(f"{name}.css") for name in names]
+    given = {"content": content, "images": images, "runs": runs, "costs": costs, "gap": gap, "token": token}
     return _template().render(
-        content=content,
-        images=images,
+        given,
         figures={name: Markup(svg) for name, svg in figures.items()},
-        runs=runs,
-        costs=costs,
-        gap=gap,
-        token=token,
         title=title,
         generator=f"{GENERATOR} {version('ltgc')}",
         policy=policy(scripts, served=bool(token)),
@@ -130,8 +125,9 @@ def check_output(output: Path) -> None:
 @cache
 def _template() -> Any:
     loader = PackageLoader("ltgc_cli.report")
-    blocks = {"trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals |= {"summary": summary, "groups": GROUPS, "measures": MEASURES}
     environment.filters |= {
         "signed": format.signed,

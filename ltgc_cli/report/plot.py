@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from ltgc_cli.console import printable
 from ltgc_cli.report.format import shortened
 
 INK = "#010203"  # black that nothing else has, so that a page can have its own colour of text in its place
@@ -25,10 +26,9 @@ FAINT = 0.62  # how opaque small print is: ink on any ground
 BLUE, RED, GREY, GREEN, PURPLE, BROWN = "#2f7fc1", "#d55e00", "#888888", "#009070", "#b565a0", "#a5762a"
 SHOTS = {"many": BLUE, "medium": GREY, "few": RED}
 
-LINES: tuple[tuple[str, Any], ...] = tuple(
-    (colour, dash) for dash in ("-", (0, (4, 1.5)), (0, (1, 1.2))) for colour in (BLUE, RED, GREEN, PURPLE, BROWN, GREY)
-)
-"""Colours and dashes of curves, in the order in which methods get them."""
+_DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+# Of curves, in the order in which methods get them.
+LINES = [(colour, dash) for dash in _DASHES for colour in (BLUE, RED, GREEN, PURPLE, BROWN, GREY)]
 
 STEPS = 400  # of a curve over classes or training steps: more would not be seen
 LEGEND: dict[str, Any] = {"loc": "outside upper left", "alignment": "left"}
@@ -71,8 +71,7 @@ def plot_text(text: str, length: int = 24) -> str:
 
 
 def _line(text: str) -> str:
-    """Returns a text on one line without control characters, which no SVG may hold."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+    return printable(" ".join(text.split()))  # no SVG may hold control characters
 
 
 def binned(values: ArrayLike, most: int = STEPS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -107,14 +106,8 @@ def svg(figure: Figure) -> str:
     prefix = f"plot-{hashlib.sha256(file.getvalue()).hexdigest()[:10]}-"
     for element in root.iter():
         _clean(element, prefix)
-    root.attrib = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": root.get("viewBox", ""),
-        "width": "100%",
-        "role": "img",
-        "font-family": "system-ui, sans-serif",
-        "stroke-linejoin": "round",
-    }
+    root.attrib = {"xmlns": _SVG[1:-1], "viewBox": root.get("viewBox", ""), "width": "100%", "role": "img"}
+    root.attrib |= {"font-family": "system-ui, sans-serif", "stroke-linejoin": "round"}
     if isinstance(figure, Plot):
         root.set("aria-labelledby", f"{prefix}title {prefix}desc")
         for tag, words in (("desc", figure.words), ("title", figure.title)):
