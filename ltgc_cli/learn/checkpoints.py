@@ -27,13 +27,11 @@ from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.settings import Training
 
 ADAPTER = "adapter"  # a folder in peft's format: LoRA
-TOWER = "tower.safetensors"
-"""The tensors of the vision tower that were changed or added, and those alone, named as open_clip names them."""
+TOWER = "tower.safetensors"  # its tensors that were changed or added, and those alone, under open_clip's names
 HEAD = "head.safetensors"
 IMAGES = "images.safetensors"
 MERGED = "open_clip_merged.safetensors"
 _PEFTS = "base_model.model."  # what peft puts before a module's own names
-_HASH = 16  # bytes that are kept of an image's hash
 
 
 class Saved(NamedTuple):
@@ -126,10 +124,9 @@ def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
     with quiet(), TemporaryDirectory() as folder:
         from peft import LoraConfig
 
-        targets, alpha, dropout = tuning.lora_targets(visual, settings), settings.lora_alpha, settings.dropout
-        LoraConfig(
-            r=settings.rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, inference_mode=True
-        ).save_pretrained(folder)
+        numbers = {"r": settings.rank, "lora_alpha": settings.lora_alpha, "lora_dropout": settings.dropout}
+        targets = tuning.lora_targets(visual, settings)
+        LoraConfig(**numbers, target_modules=targets, inference_mode=True).save_pretrained(folder)
         config = (Path(folder) / "adapter_config.json").read_bytes()
     lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
     return {f"{ADAPTER}/adapter_config.json": config, f"{ADAPTER}/adapter_model.safetensors": _tensors(lora)}
@@ -167,7 +164,7 @@ def _tensors(state: Mapping[str, Tensor]) -> bytes:
 
 def _as_rows(hashes: frozenset[bytes]) -> Tensor:
     """Returns hashes as uint8 [hashes, 16], sorted."""
-    return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8).view(-1, _HASH)
+    return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8)
 
 
 def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:

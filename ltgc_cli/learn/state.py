@@ -105,9 +105,6 @@ def run_id(
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
-# ---- weights
-
-
 def copied(weights: Mapping[str, Tensor]) -> Tensors:
     """Returns the weights' values as they are now."""
     return {name: weight.detach().clone() for name, weight in weights.items()}
