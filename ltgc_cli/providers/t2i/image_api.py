@@ -39,14 +39,14 @@ _FLAGS = {
     "negative": "--negative",
     "scheduler": "--scheduler",
     "original": "--from-original",
-    "strength": "--from-original",
+    "from_original": "--from-original",
     "device": "--device",
     "dtype": "--dtype",
     "lora": "--lora",
     "compile": "--compile",
-    "slicing": "--attention-slicing",
+    "attention_slicing": "--attention-slicing",
 }
-"""What diffusers models are set by, in a request or where they are loaded, and image APIs do not take."""
+"""What diffusers models are set by, in settings or a request, and image APIs do not take."""
 
 
 def open_port(spec: str, options: GenerateOptions) -> Opened[Generate]:
@@ -107,7 +107,7 @@ def generate_port(
             raise broken[0]
         target = retry(lambda: _target(spec, options.api_base, timeout), spec)
         try:
-            with ThreadPoolExecutor(min(options.batch or AT_ONCE, AT_ONCE)) as pool:
+            with ThreadPoolExecutor(min(options.batch, AT_ONCE)) as pool:
                 images = list(pool.map(lambda request: one(request, target), requests))
         finally:
             if "client" in target:
@@ -119,9 +119,9 @@ def generate_port(
     return generate
 
 
-def check(spec: str, requests: Sequence[ImageRequest | GenerateOptions]) -> None:
-    """Raises InputError where a request, or an option, is a setting that image APIs do not take."""
-    values = ((flag, getattr(one, name, None)) for one in requests for name, flag in _FLAGS.items())
+def check(spec: str, settings: Sequence[object]) -> None:
+    """Raises InputError where settings, or requests, have one that image APIs do not take."""
+    values = ((flag, getattr(one, name, None)) for one in settings for name, flag in _FLAGS.items())
     used = {flag for flag, value in values if not (value is None or value is UNSET or value is False or value == "")}
     if used:
         raise InputError(f"litellm:{spec} is an image API, which takes no {', '.join(sorted(used))}; leave it out")
