@@ -7,8 +7,8 @@ A port is a plain function, so a test's fake is a lambda.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -130,36 +130,20 @@ REQUESTS: dict[str, tuple[type[Question | ImageRequest | Match | Comparison], ty
     "Match": (Match, float),
     "Rival": (Comparison, NearestClass),
 }
-_NAMES = {request: name for name, (request, _) in REQUESTS.items()}
+_NAMES: dict[type, str] = {request: name for name, (request, _) in REQUESTS.items()}
 
 
 def request_name(request: msgspec.Struct) -> str:
     """Returns the name that the store and recordings have a request's type under."""
-    return _NAMES.get(cast(Any, type(request))) or type(request).__name__
+    return _NAMES.get(type(request), type(request).__name__)
 
 
-class Ask(Protocol):
-    """Returns the answer to one question. Called from many threads.
+Ask = Callable[[Question], Answer]
+"""Returns the answer to one question. Called from many threads.
 
-    Raises Refused (TooLong where the same in parts would be answered) or ProviderError.
-    """
-
-    def __call__(self, question: Question, /) -> Answer: ...
-
-
-class Generate(Protocol):
-    """Returns one image per request, in order, or a Refused in the place of one that failed."""
-
-    def __call__(self, requests: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
-
-
-class Score(Protocol):
-    """Returns the raw cosine in [-1, 1] of each match, in order, or a Refused in place of one that failed."""
-
-    def __call__(self, matches: Sequence[Match], /) -> Sequence[float | Exception]: ...
-
-
-class Compare(Protocol):
-    """Returns the nearest other text of each comparison, in order, or a Refused in place of one that failed."""
-
-    def __call__(self, comparisons: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...
+Raises Refused (TooLong where the same in parts would be answered) or ProviderError.
+"""
+# Each of these returns an answer per request, in order, or a Refused in the place of one that failed.
+Generate = Callable[[Sequence[ImageRequest]], Sequence[GeneratedImage | Exception]]
+Score = Callable[[Sequence[Match]], Sequence[float | Exception]]  # the raw cosine in [-1, 1] of each match
+Compare = Callable[[Sequence[Comparison]], Sequence[NearestClass | Exception]]  # the nearest other text of each

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ltgc_cli import console, records
-from ltgc_cli.records import Checkpoint, Class, Description, Image, Metric, Record, Rejected, Template
+from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Metric, Record, Rejected, Template
 from ltgc_cli.report.accuracy import GROUPS, MEASURES, MethodResult, results, uncertainty_note
 from ltgc_cli.report.format import percent
 
-_ROWS = 40
-"""Descriptions shown; the artifact has them all."""
-_PAIRS = 3
-"""Confusions shown of each method; the records have more."""
+_ROWS = 40  # descriptions shown; the artifact has them all
+_PAIRS = 3  # confusions shown of each method; the records have more
 
 
 def show(artifact: Path, stage: str) -> None:
@@ -25,7 +23,9 @@ def show(artifact: Path, stage: str) -> None:
     elif stage in ("render", "filter"):
         generated_images(rows)
     elif stage == "mix-train":
-        checkpoints(rows)
+        found = [row for row in rows if isinstance(row, Checkpoint)]
+        cells = [(row.method, str(row.settings.get("images", "")), row.sha256[:12]) for row in found]
+        console.table("", ("method", "generated images", "checkpoint"), cells)
     else:
         accuracy(rows)
         if stage == "eval":
@@ -43,22 +43,21 @@ def descriptions(rows: Iterable[Record]) -> None:
 
 def generated_images(rows: Iterable[Record]) -> None:
     """Prints, per tail class, how many images were generated, generated again and rejected."""
-    cells = [_class(group.cls, group.rows) for group in records.by_class(rows) if group.cls.tail]
+    cells = [_class(group) for group in records.by_class(rows) if group.cls.tail]
     counts = ("class", "training images", "descriptions", "images", "regenerated", "rejected")
     console.table("", (*counts, "threshold", "mean score"), cells)
 
 
-def _class(cls: Class, rows: Sequence[Record]) -> tuple[str, ...]:
-    images = [row for row in rows if isinstance(row, Image) and row.origin == "generated"]
-    rejected = [row for row in rows if isinstance(row, Rejected) and row.of == "image"]
-    template = next((row for row in rows if isinstance(row, Template)), None)
-    scores = [image.score for image in images if image.score is not None]
+def _class(group: Group) -> tuple[str, ...]:
+    rejected = [row for row in group.rows if isinstance(row, Rejected) and row.of == "image"]
+    template = next((row for row in group.rows if isinstance(row, Template)), None)
+    scores = [image.score for image in group.generated if image.score is not None]
     return (
-        cls.class_,
-        str(cls.count if cls.count is not None else ""),
-        str(sum(isinstance(row, Description) for row in rows)),
-        str(len(images)),
-        str(_regenerated([*images, *rejected])),
+        group.cls.class_,
+        "" if group.cls.count is None else str(group.cls.count),
+        str(sum(isinstance(row, Description) for row in group.rows)),
+        str(len(group.generated)),
+        str(_regenerated([*group.generated, *rejected])),
         str(len(rejected)),
         f"{template.threshold:.3f}" if template and template.threshold is not None else "",
         f"{sum(scores) / len(scores):.3f}" if scores else "",
@@ -68,13 +67,6 @@ def _class(cls: Class, rows: Sequence[Record]) -> tuple[str, ...]:
 def _regenerated(judged: Iterable[Image | Rejected]) -> int:
     """Returns how many images were generated over and above the first of each description."""
     return sum(max(0, len(row.history) - 1) for row in judged)
-
-
-def checkpoints(rows: Iterable[Record]) -> None:
-    """Prints what was trained."""
-    found = [row for row in rows if isinstance(row, Checkpoint)]
-    cells = [(row.method, str(row.settings.get("images", "")), row.sha256[:12]) for row in found]
-    console.table("", ("method", "generated images", "checkpoint"), cells)
 
 
 def accuracy(rows: Iterable[Record]) -> None:
@@ -97,7 +89,8 @@ def measures(rows: Sequence[Record]) -> None:
     found = [one for one in results(rows) if not one.source and ("class_mean", "all") in one.values]
     if not found:
         return
-    balanced = all(_balanced(one) for one in found)
+    # Whether the accuracy over the images of every group is the mean over its classes.
+    balanced = all(one.value(group) == one.value(group, "class_mean") for one in found for group in GROUPS)
     if not balanced:
         means = [_cells(one, "class_mean") for one in found]
         console.table("mean over classes, % (the test set is not balanced)", ("method", *GROUPS), means)
@@ -106,29 +99,21 @@ def measures(rows: Sequence[Record]) -> None:
         ("method", *("ECE" if name == "calibration_error" else title for name, title in MEASURES.items())),
         [(one.title, *(percent(one.value("all", name)) for name in MEASURES)) for one in found],
     )
-    _confusions([row for row in rows if isinstance(row, Metric) and row.method and row.group == "pair"])
-
-
-def _cells(one: MethodResult, name: str = "accuracy") -> tuple[str, ...]:
-    return (one.title, *(one.cell(group, name) for group in GROUPS))
-
-
-def _balanced(one: MethodResult) -> bool:
-    """Returns whether the accuracy over the images of every group is the mean over its classes."""
-    return all(one.value(group) == one.value(group, "class_mean") for group in GROUPS)
-
-
-def _confusions(pairs: Sequence[Metric]) -> None:
-    by_method: dict[str, list[Metric]] = {}
-    for row in pairs:
-        by_method.setdefault(row.method, []).append(row)
+    pairs: dict[str, list[Metric]] = {}
+    for row in rows:
+        if isinstance(row, Metric) and row.method and row.group == "pair":
+            pairs.setdefault(row.method, []).append(row)
     cells = [
         (method, row.class_, row.predicted, f"{row.images:,}", percent(row.value))
-        for method, own in by_method.items()
+        for method, own in pairs.items()
         for row in own[:_PAIRS]
     ]
     if cells:
         console.table("worst confusions", ("method", "class", "taken for", "images", "% of its"), cells)
+
+
+def _cells(one: MethodResult, name: str = "accuracy") -> tuple[str, ...]:
+    return (one.title, *(one.cell(group, name) for group in GROUPS))
 
 
 def totals(rows: Sequence[Record]) -> None:

@@ -16,7 +16,9 @@ def estimated(question: Question, price: Price | None) -> Usage:
     """Returns about what a question uses: tokens by its text, images and task, dollars where the price is known."""
     if price is FREE:
         return _NOTHING
-    prompt = prices.prompt_tokens(question.text) + len(question.images) * _image_tokens(question)
+    side = _side(question)
+    image = prices.image_tokens(side, side, question.model) if question.images else 0
+    prompt = prices.prompt_tokens(question.text) + len(question.images) * image
     completion = min(prices.completion_tokens(question.task, question.want), question.max_tokens)
     dollars = None if price is None else prices.dollars(price, prompt, completion)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
@@ -45,10 +47,6 @@ def most_picture(request: ImageRequest, price: Price | None) -> float:
     if listed is not None:
         return listed
     return prices.dollars(price, prices.most_prompt_tokens(request.text), _MOST_IMAGE_TOKENS)
-
-
-def _image_tokens(question: Question) -> int:
-    return prices.image_tokens(_side(question), _side(question), question.model)
 
 
 def _most_image_tokens(question: Question) -> int:

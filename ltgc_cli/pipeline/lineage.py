@@ -126,11 +126,16 @@ def _curve(path: Path) -> list[dict[str, float]]:
 
 
 def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
+<<<<<<< HEAD
     """Returns what filter scored the original images with, by label, where the store has it.
+=======
+    """Returns the scores that filter found for the original images, by label, where the records or the store have them.
+>>>>>>> w-report
 
     A stream does not hold these: they set the threshold, and are asked for as those of generated images are.
     """
     clip, scale = _judge(rows, runs)
+<<<<<<< HEAD
     classes = {row.label: row for row in rows if isinstance(row, Class)}
     templates = [row for row in rows if isinstance(row, Template) and row.label in classes]
     texts = {template.label: clip_text(template, classes[template.label]) for template in templates}
@@ -143,6 +148,19 @@ def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) 
             score = round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None
         if score is not None:
             found.setdefault(row.label, []).append(score)
+=======
+    templates = {row.label: row for row in rows if isinstance(row, Template)} if clip and scale else {}
+    classes = {row.label: row for row in rows if isinstance(row, Class)}
+    texts = {label: clip_text(template, classes[label]) for label, template in templates.items() if label in classes}
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if isinstance(row, Image) and row.origin == "original":
+            score = row.score
+            if score is None and row.label in texts:
+                score = _score(row, texts[row.label], clip, scale, store)
+            if score is not None:
+                found.setdefault(row.label, []).append(score)
+>>>>>>> w-report
     return found
 
 
@@ -152,3 +170,12 @@ def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
     trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
     return next(iter([*filters, *trained]), ""), next(scales, "")
+<<<<<<< HEAD
+=======
+
+
+def _score(row: Image, text: str, clip: str, scale: Scale, store: Store) -> float | None:
+    entry = store.get(key(Match(model=clip, image=row.sha256, text=text)))
+    cosine = entry.get("answer") if entry else None
+    return round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None
+>>>>>>> w-report

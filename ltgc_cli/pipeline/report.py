@@ -1,18 +1,27 @@
-"""The report of a stream: its records, with what the store knows of where they came from."""
+"""The report of a stream: its records, with what the store knows of where they came from, as one HTML file."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from ltgc_cli import records
+from ltgc_cli import console, records, usage
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import write_atomically
+from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.records import Record
+<<<<<<< HEAD
 from ltgc_cli.report import build, page
 from ltgc_cli.report.build import Provenance
 from ltgc_cli.report.content import without_repeats
+=======
+from ltgc_cli.report import figures, page
+from ltgc_cli.report.content import Content, content_of, only, without_repeats
+from ltgc_cli.report.thumbnails import SHARP, fitted, is_tile, thumbnails
+>>>>>>> w-report
 from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
 
@@ -20,21 +29,65 @@ from ltgc_cli.store import Store
 def write_report(given: Iterable[Record], store: Store, settings: Report) -> None:
     """Writes a stream's report as one HTML file.
 
-    Raises InputError, before the stream is read, where another file would be overwritten; and for an empty stream.
+    Raises InputError, before the stream is read, where another file would be overwritten; for an empty stream; and
+    where a name is not known.
     """
     page.check_output(settings.output)
     rows = list(real(iter(given)))
     if not rows:
         raise InputError("report found no records in its input; it shows what eval, filter or any stage wrote")
-    build.write(rows, store, provenance(rows, store), settings)
-
-
-def provenance(rows: Sequence[Record], store: Store) -> Provenance:
-    """Returns what the store knows of where a stream came from: it knows the stream by the hash of its lines."""
-    lines = hashlib.sha256()
+    lines = hashlib.sha256()  # the store knows a stream by the hash of its lines
     for row in rows:
         lines.update(f"{records.dump(row)}\n".encode())
     runs, gap = lineage.trace(lines.hexdigest(), store.folder)
     rows = without_repeats(rows)
+<<<<<<< HEAD
     curves, scores = lineage.curves(rows, store.folder), lineage.real_scores(rows, store, runs)
     return Provenance([lineage.page_run(run) for run in runs], gap, curves, scores)
+=======
+    content = content_of(rows, settings.baseline)
+    pixels = SHARP
+    if settings.class_:
+        content = only(content, settings.class_)
+    else:
+        content, pixels = fitted(content, store.get_object, settings.size * 1e6)
+    with console.progress("report", len(content.images)) as progress:
+        images = thumbnails(content.images, store.get_object, pixels, on_each=progress.advance)
+    costs = usage.sums(rows, ("stage", "model"))
+    text = page.html(
+        content,
+        images=images.__getitem__,
+        figures=_figures(rows, content, store, runs),
+        runs=[lineage.page_run(run) for run in runs],
+        costs=usage.rows(costs) if costs else (),
+        gap=gap,
+        title=settings.title or page.TITLE,
+    )
+    page.check_output(settings.output)  # again: reading the records may have taken long
+    write_atomically(settings.output, text.encode(errors="replace"))
+    _notify(settings.output, len(text), content, images.values())
+
+
+def _figures(rows: Sequence[Record], content: Content, store: Store, runs: Sequence[Manifest]) -> dict[str, str]:
+    """Returns the plots that the records have something for, as SVG by name."""
+    both = content.comparison
+    made = {
+        "accuracy": figures.accuracy(rows),
+        "gains": figures.gains(rows, both.baseline.title, both.method.title) if both else None,
+        "distribution": figures.distribution(rows),
+        "scores": figures.scores(rows, lineage.real_scores(rows, store, runs)),
+        "curves": figures.curves(lineage.curves(rows, store.folder)),
+    }
+    return {name: figures.svg(figure) for name, figure in made.items() if figure is not None}
+
+
+def _notify(output: Path, size: int, content: Content, addresses: Iterable[str]) -> None:
+    left_out = sum(cls.left_out for cls in content.shown)
+    lost = sum(map(is_tile, addresses))
+    text = f"report: {output}, {size / 1e6:.1f} MB" if size > 1e5 else f"report: {output}, {size / 1e3:.0f} kB"
+    if left_out:
+        text += f"; {left_out:,} images were left out (--size, --class)"
+    if lost:
+        text += f"; {lost:,} images could not be read, and have the reason in their place (is this the --cache-dir?)"
+    console.notice(text)
+>>>>>>> w-report

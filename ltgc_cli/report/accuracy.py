@@ -11,18 +11,11 @@ from ltgc_cli.records import Checkpoint, Metric, Record
 from ltgc_cli.text import nearest
 
 GROUPS = ("many", "medium", "few", "all")
-MEASURES = {
-    "class_mean": "class mean",
-    "harmonic_mean": "harmonic mean",
-    "worst_class": "worst class",
-    "macro_f1": "macro-F1",
-    "calibration_error": "calibration error",
-}
-"""What else is measured over all classes, and what a table calls it."""
-_USAGE = ("cost", "questions")
-"""Metrics that count what was asked and paid, not how well a method does."""
-_OURS = ("LTGC", "real + generated")
-"""What mix-train calls a run on generated images, for streams without its checkpoint."""
+# What else is measured over all classes, and what a table calls it.
+MEASURES = {"class_mean": "class mean", "harmonic_mean": "harmonic mean", "worst_class": "worst class"}
+MEASURES |= {"macro_f1": "macro-F1", "calibration_error": "calibration error"}
+_USAGE = ("cost", "questions")  # metrics that count what was asked and paid, not how well a method does
+_OURS = ("LTGC", "real + generated")  # what mix-train calls a run on generated images, where its checkpoint is lost
 
 
 class MethodResult(NamedTuple):
@@ -30,14 +23,10 @@ class MethodResult(NamedTuple):
 
     method: str
     runs: int
-    source: str
-    """Where it was published; empty for what was measured here."""
-    generated: bool
-    """Whether it was trained on generated images."""
-    values: Mapping[tuple[str, str], Metric]
-    """By measure and group: ("accuracy", "few")."""
-    by_class: Mapping[int, float]
-    """Accuracy in percent by label."""
+    source: str  # where it was published; empty for what was measured here
+    generated: bool  # whether it was trained on generated images
+    values: Mapping[tuple[str, str], Metric]  # by measure and group: ("accuracy", "few")
+    by_class: Mapping[int, float]  # accuracy in percent by label
 
     @property
     def title(self) -> str:

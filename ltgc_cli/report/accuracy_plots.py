@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,28 +11,15 @@ from matplotlib.patches import Patch
 
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
-from ltgc_cli.report.numbers import binned
-from ltgc_cli.report.plot import (
-    BLUE,
-    INK,
-    RED,
-    SHOTS,
-    STEPS,
-    Plot,
-    label_axes,
-    legend,
-    plot_text,
-    signed,
-    small_print,
-    styled,
-    value_beside,
-)
+from ltgc_cli.report.format import signed
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, plot_text, styled
 from ltgc_cli.text import counted
 
-_BARS = 40
-"""Classes whose gains are shown one by one."""
+_BARS = 40  # classes whose gains are shown one by one
+_VALUE: Any = {"fontsize": 7.5, "alpha": 0.85}  # how a value beside its mark is written
 
 
+@styled
 def accuracy(rows: Iterable[Record]) -> Plot | None:
     """Returns the accuracy of each method over many, medium, few and all, each value with its interval.
 
@@ -46,8 +33,8 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
     panels = plot.subplots(1, len(groups), sharey=True, sharex=True, squeeze=False)[0]
     own = sum(not result.source for result in found)
     for axes, group in zip(panels, groups, strict=True):
-        styled(axes, grid="x")
-        axes.set_title(group, fontsize=9.5, color=INK, loc="left")
+        axes.grid(axis="x")
+        axes.set_title(group)
         for y, result in enumerate(found):
             _dot(axes, result, group, y + 0.18)
         if 0 < own < len(found):
@@ -56,12 +43,11 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
         axes.set_yticks([])
     # Names stand above their dots: beside them they would take half of the width.
     for y, result in enumerate(found):
-        text = small_print(panels[0], 0, y - 0.08, plot_text(result.title, 60), va="bottom", alpha=0.85)
-        text.set(transform=panels[0].get_yaxis_transform(), in_layout=False)
+        how: Any = {"va": "bottom", "alpha": 0.85, "transform": panels[0].get_yaxis_transform(), "in_layout": False}
+        panels[0].text(0, y - 0.08, plot_text(result.title, 60), **how)
     panels[0].set(xlim=_reach(found, groups), ylim=(len(found) - 0.4, -0.55))
     notes = uncertainty_note(found, "lines: 95% intervals", "of several runs: ± standard deviation")
-    what = "accuracy, %" + (f" ({'; '.join(notes)})" if notes else "")
-    plot.supxlabel(what, fontsize=8.5, color=INK, alpha=0.85)
+    plot.supxlabel("accuracy, %" + (f" ({'; '.join(notes)})" if notes else ""), alpha=0.85)
     return plot
 
 
@@ -74,7 +60,9 @@ def _dot(axes: Axes, result: MethodResult, group: str, y: float) -> None:
     axes.plot([low, high], [y, y], color=colour, linewidth=1.8, alpha=0.6, solid_capstyle="butt")
     mark, fill = ("D", "none") if result.source else ("o", colour)
     axes.plot([row.value], [y], mark, color=colour, markerfacecolor=fill, markersize=4.5, markeredgewidth=1.1)
-    value_beside(axes, f"{row.value:.1f}", max(high, row.value), y, 5)
+    axes.annotate(
+        f"{row.value:.1f}", (max(high, row.value), y), (5, 0), textcoords="offset points", va="center", **_VALUE
+    )
 
 
 def _interval(row: Metric) -> tuple[float, float]:
@@ -93,11 +81,10 @@ def _reach(found: Sequence[MethodResult], groups: Sequence[str]) -> tuple[float,
 
 
 def _results_in_words(found: Sequence[MethodResult], groups: Sequence[str]) -> str:
-    words = []
-    for result in found:
-        values = [f"{group} {result.value(group):.1f}" for group in groups if result.value(group) is not None]
-        words.append(f"{result.title}: {', '.join(values)}")
-    return "Accuracy in percent. " + "; ".join(words) + "."
+    def values(result: MethodResult) -> str:
+        return ", ".join(f"{group} {value:.1f}" for group in groups if (value := result.value(group)) is not None)
+
+    return f"Accuracy in percent. {'; '.join(f'{result.title}: {values(result)}' for result in found)}."
 
 
 class _Gain(NamedTuple):
@@ -106,6 +93,7 @@ class _Gain(NamedTuple):
     points: float
 
 
+@styled
 def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot | None:
     """Returns by how many points the method's accuracy on each class differs from the baseline's, sorted.
 
@@ -118,18 +106,17 @@ def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot 
     if not pair or not found:
         return None
     title = f"Gain of {pair.method.title} over {pair.baseline.title}, by class"
-    words = f"{title}. " + "; ".join(_group_in_words(shot, own) for shot, own in _by_shot(found).items()) + "."
-    if len(found) <= _BARS:
-        plot = Plot(title, words, 0.95 + 0.19 * len(found))
-        _gain_bars(styled(plot.add_subplot(), grid="x"), found)
-    else:
-        plot = Plot(title, words, 2.9)
-        _gain_curves(styled(plot.add_subplot(), grid="y"), found)
+    groups = {shot: (own, f"mean {signed(float(np.mean(own)))}") for shot, own in _by_shot(found).items()}
+    words = [f"{shot or 'all'} ({counted(len(own), 'class')}): {mean} points" for shot, (own, mean) in groups.items()]
+    few = len(found) <= _BARS
+    plot = Plot(title, f"{title}. {'; '.join(words)}.", 0.95 + 0.19 * len(found) if few else 2.9)
+    (_gain_bars if few else _gain_curves)(plot.add_subplot(), found)
     handles = [
-        Patch(facecolor=SHOTS.get(shot, INK), alpha=0.85, label=f"{shot or 'all'} ({len(own):,}): {_mean(own)}")
-        for shot, own in _by_shot(found).items()
+        Patch(color=SHOTS.get(shot, INK), label=f"{shot or 'all'} ({len(own):,}): {mean}")
+        for shot, (own, mean) in groups.items()
     ]
-    legend(plot, handles, 3, f"{plot_text(pair.method.title, 36)} − {plot_text(pair.baseline.title, 36)}")
+    over = f"{plot_text(pair.method.title, 36)} − {plot_text(pair.baseline.title, 36)}"
+    plot.legend(handles=handles, ncols=3, title=over, **LEGEND)
     return plot
 
 
@@ -151,26 +138,17 @@ def _by_shot(found: Sequence[_Gain]) -> dict[str, list[float]]:
     return {shot: own for shot, own in by_shot.items() if own}
 
 
-def _group_in_words(shot: str, own: Sequence[float]) -> str:
-    return f"{shot or 'all'} ({counted(len(own), 'class')}): {_mean(own)} points"
-
-
-def _mean(own: Sequence[float]) -> str:
-    return f"mean {signed(float(np.mean(own)))}"
-
-
 def _gain_bars(axes: Axes, found: Sequence[_Gain]) -> None:
-    for y, gain in enumerate(found):
-        colour = SHOTS.get(gain.shot, INK)
-        axes.plot([0, gain.points], [y, y], color=colour, linewidth=4.5, alpha=0.85, solid_capstyle="butt")
-        if not gain.points:
-            axes.plot([0], [y], "|", color=colour, markersize=5, markeredgewidth=1.6)
-        value_beside(axes, signed(gain.points), gain.points, y, -4 if gain.points < 0 else 4)
+    names, points = [plot_text(gain.name) for gain in found], [gain.points for gain in found]
+    colours = [SHOTS.get(gain.shot, INK) for gain in found]
+    # An edge, so that no gain at all is a line.
+    bars = axes.barh(range(len(found)), points, 0.28, color=colours, edgecolor=colours, linewidth=0.8)
+    axes.bar_label(bars, [*map(signed, points)], padding=4, **_VALUE)
     axes.axvline(0, color=INK, alpha=0.6, linewidth=0.8)
-    axes.set_yticks(range(len(found)), [plot_text(gain.name) for gain in found])
-    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.set_yticks(range(len(found)), names)
+    axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="gain, points of accuracy")
     axes.margins(x=0.14)
-    label_axes(axes, "gain, points of accuracy")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
@@ -178,10 +156,9 @@ def _gain_bars(axes: Axes, found: Sequence[_Gain]) -> None:
 def _gain_curves(axes: Axes, found: Sequence[_Gain]) -> None:
     """Draws, for the classes of each shot, their gains from the largest to the smallest."""
     for shot, own in _by_shot(found).items():
-        edges, values = binned(own, STEPS)
-        share = 100 * edges / len(own)
-        colour = SHOTS.get(shot, INK)
-        axes.stairs(values, share, baseline=None, color=colour, linewidth=1.6)
+        edges, values = binned(own)
+        axes.stairs(values, 100 * edges / len(own), baseline=None, color=SHOTS.get(shot, INK), linewidth=1.6)
     axes.axhline(0, color=INK, alpha=0.6, linewidth=0.8)
-    axes.set_xlim(0, 100)
-    label_axes(axes, "% of the group's classes, the largest gain first", "gain, points of accuracy")
+    axes.grid(axis="y")
+    what = "% of the group's classes, the largest gain first"
+    axes.set(xlim=(0, 100), xlabel=what, ylabel="gain, points of accuracy")

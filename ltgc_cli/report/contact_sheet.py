@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from PIL import Image as PIL
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont, ImageOps
 
 from ltgc_cli import records
-from ltgc_cli.records import Image, Record, Rejected
+from ltgc_cli.records import Record, Rejected
 from ltgc_cli.report.format import shortened
 
 Colour = tuple[int, int, int]
 
 _TILE, _GAP, _LABEL, _TITLE = 56, 4, 150, 30
-_MOST = (6, 12, 5)
-"""Real, accepted and rejected images of a class that are shown."""
+_MOST = (6, 12, 5)  # real, accepted and rejected images of a class that are shown
 _INK, _PAPER, _FAINT = (30, 30, 30), (250, 250, 248), (120, 120, 120)
 _ACCEPTED, _REJECTED = (60, 140, 80), (190, 60, 50)
 
@@ -38,13 +37,12 @@ def sheet_rows(rows: Iterable[Record]) -> list[SheetRow]:
     for group in sorted(records.by_class(rows), key=lambda group: group.cls.count or 0):
         if not group.cls.tail:
             continue
-        images = [row for row in group.rows if isinstance(row, Image)]
-        accepted = [row.sha256 for row in images if row.origin == "generated"]
+        accepted = [row.sha256 for row in group.generated]
         rejected = [row.sha256 for row in group.rows if isinstance(row, Rejected) and row.of == "image"]
         # Images that a refinement replaced were rejected too.
-        replaced = [step.sha256 for row in images for step in row.history[:-1]]
+        replaced = [step.sha256 for row in group.generated for step in row.history[:-1]]
         caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
-        real = [row.sha256 for row in images if row.origin == "original"]
+        real = [row.sha256 for row in group.originals]
         found.append(SheetRow(group.cls.class_, caption, real, accepted, [*rejected, *replaced]))
     return found
 
@@ -78,15 +76,11 @@ def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes]) -> bytes
 
 def _paste(sheet: PIL.Image, data: bytes, corner: tuple[int, int], edge: Colour | None) -> None:
     try:
-        tile = PIL.open(io.BytesIO(data)).convert("RGB")
+        image = PIL.open(io.BytesIO(data)).convert("RGB")
     except (OSError, ValueError):
         return
-    tile.thumbnail((_TILE, _TILE))
-    if max(tile.size) < _TILE:  # small images are shown large, pixel by pixel
-        zoom = _TILE / max(tile.size)
-        tile = tile.resize((round(tile.width * zoom), round(tile.height * zoom)), PIL.Resampling.NEAREST)
-    left, top = corner[0] + (_TILE - tile.width) // 2, corner[1] + (_TILE - tile.height) // 2
-    sheet.paste(tile, (left, top))
-    if edge:
-        box = (left - 2, top - 2, left + tile.width + 1, top + tile.height + 1)
-        ImageDraw.Draw(sheet).rectangle(box, outline=edge, width=2)
+    # Small images are shown large, pixel by pixel.
+    resampling = PIL.Resampling.NEAREST if max(image.size) < _TILE else PIL.Resampling.BICUBIC
+    tile = ImageOps.contain(image, (_TILE, _TILE), resampling)
+    tile = ImageOps.expand(tile, 2, edge) if edge else tile
+    sheet.paste(tile, (corner[0] + (_TILE - tile.width) // 2, corner[1] + (_TILE - tile.height) // 2))

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
+from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import unpriced
-from ltgc_cli.records import (
-    Class,
-    Failure,
-    Image,
-    Metric,
-    Record,
-    Rejected,
-    Step,
-    Template,
-    Verdict,
-    kind_of,
-)
+from ltgc_cli.records import Failure, Image, Metric, Record, Rejected, Step, Template, Verdict
 from ltgc_cli.report import accuracy
 from ltgc_cli.text import nearest
 
@@ -32,10 +24,8 @@ class JudgedImage(NamedTuple):
     score: float | None = None
     threshold: float | None = None
     reason: str = ""
-    steps: tuple[Step, ...] = ()
-    """Its rounds, where there was more than one; the image itself is among them."""
-    verdict: str = ""
-    """What a person decided, keep or reject: in the stream, or when filter judged it."""
+    steps: tuple[Step, ...] = ()  # its rounds, where there was more than one; the image itself is among them
+    verdict: str = ""  # what a person decided, keep or reject: in the stream, or when filter judged it
 
     @property
     def below(self) -> bool:
@@ -49,33 +39,23 @@ class ClassContent(NamedTuple):
     label: int
     name: str
     sense: str = ""
-    real: int | None = None
-    """Real training images; None where there is no data."""
+    real: int | None = None  # real training images; None where there is no data
     shot: str = ""
     tail: bool = False
-    template: str = ""
-    """C_y, what its generated images are judged by."""
+    template: str = ""  # C_y, what its generated images are judged by
     threshold: float | None = None
     originals: tuple[Image, ...] = ()
-    generated: tuple[JudgedImage, ...] = ()
-    """Accepted ones first, then the rejected; in the order of the stream."""
-    plain: tuple[JudgedImage, ...] = ()
-    """Generated from the bare name of the class, to look at beside the others."""
-    rejected_descriptions: tuple[tuple[str, str], ...] = ()
-    """Descriptions that reflect rejected, and why."""
-    failures: tuple[tuple[str, str, str], ...] = ()
-    """Stage, reason and text of what could not be done."""
-    method: float | None = None
-    """Accuracy in percent with generated images."""
+    generated: tuple[JudgedImage, ...] = ()  # accepted ones first, then the rejected; in the order of the stream
+    plain: tuple[JudgedImage, ...] = ()  # generated from the bare name of the class, to look at beside the others
+    rejected_descriptions: tuple[tuple[str, str], ...] = ()  # descriptions that reflect rejected, and why
+    failures: tuple[tuple[str, str, str], ...] = ()  # stage, reason and text of what could not be done
+    method: float | None = None  # accuracy in percent with generated images
     baseline: float | None = None
-    left_out: int = 0
-    """Images that there was no room for. The counts below are of all of them."""
+    left_out: int = 0  # images that there was no room for. The counts below are of all of them.
     accepted: int = 0
     rejected: int = 0
-    below: int = 0
-    """Accepted ones that scored below their threshold."""
-    regenerated: int = 0
-    """Images generated over and above the first of each description."""
+    below: int = 0  # accepted ones that scored below their threshold
+    regenerated: int = 0  # images generated over and above the first of each description
     original_count: int = 0
 
     @property
@@ -89,30 +69,35 @@ class ClassContent(NamedTuple):
         return self.rejected / total if total else None
 
     @property
+    def images(self) -> list[str]:
+        """The sha256 of each image that is shown, earlier rounds too."""
+        rounds = [(one.sha256, *(step.sha256 for step in one.steps)) for one in (*self.generated, *self.plain)]
+        return [*(original.sha256 for original in self.originals), *chain.from_iterable(rounds)]
+
+    @property
     def has_details(self) -> bool:
         """Whether there is anything to see or to read of it."""
-        images = self.originals or self.generated or self.plain
-        return bool(images or self.rejected_descriptions or self.failures or self.template)
+        return bool(self.images or self.rejected_descriptions or self.failures or self.template)
 
 
 class Content(NamedTuple):
     """All that the page shows of a stream."""
 
     classes: tuple[ClassContent, ...]
-    shown: tuple[ClassContent, ...]
-    """Those that the page lists: all of them, or the few that somebody wants to see."""
+    shown: tuple[ClassContent, ...]  # those that the page lists: all of them, or the few that somebody wants to see
     results: tuple[accuracy.MethodResult, ...] = ()
     comparison: accuracy.MethodComparison | None = None
     confusions: tuple[Metric, ...] = ()
-    failures: tuple[tuple[str, str, str], ...] = ()
-    """Stage, reason and text of what failed and belongs to no class."""
-    made: tuple[tuple[str, str, int, int], ...] = ()
-    """Who made the records: prompt, model, how many, with a seed."""
+    failures: tuple[tuple[str, str, str], ...] = ()  # stage, reason and text of what failed and belongs to no class
+    made: tuple[tuple[str, str, int, int], ...] = ()  # who made the records: prompt, model, how many, with a seed
     dollars: float = 0.0
-    unpriced: int = 0
-    """Records of which the price is not known."""
-    judged: bool = False
-    """Whether filter has judged the generated images."""
+    unpriced: int = 0  # records of which the price is not known
+    judged: bool = False  # whether filter has judged the generated images
+
+    @property
+    def images(self) -> list[str]:
+        """The sha256 of the images that the page shows, each once, in its order."""
+        return list(dict.fromkeys(sha256 for cls in self.shown for sha256 in cls.images))
 
     @property
     def tail(self) -> int:
@@ -137,7 +122,9 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     results = accuracy.results(whole)
     compared = accuracy.comparison(results, baseline)
     verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
-    classes = tuple(_class(label, own, verdicts, compared) for label, own in sorted(_by_label(whole).items()))
+    of_classes = [row for row in whole if row.label >= 0 and not isinstance(row, Metric | Verdict)]
+    groups = records.by_class(sorted(of_classes, key=lambda row: row.label))
+    classes = tuple(_class(group, verdicts, compared) for group in groups)
     best = compared.method if compared else results[0] if results else None
     makers = [row.made for row in whole if row.made]
     return Content(
@@ -147,7 +134,7 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
         comparison=compared,
         confusions=tuple(accuracy.confusions(whole, best)) if best else (),
         failures=tuple(_failure(row) for row in whole if isinstance(row, Failure) and row.label < 0),
-        made=_made(whole),
+        made=_made(makers),
         dollars=sum(made.usage.dollars or 0.0 for made in makers),
         unpriced=sum(unpriced(made.model, made.usage) for made in makers),
         judged=any(image.score is not None for cls in classes for image in cls.generated),
@@ -159,7 +146,7 @@ def without_repeats(rows: Iterable[Record]) -> list[Record]:
     seen: set[tuple[str, int, str]] = set()
     found = []
     for row in rows:
-        key = (kind_of(row), row.label, row.id)
+        key = (records.kind_of(row), row.label, row.id)
         # What a person decides holds until they decide otherwise, and they may decide the same again.
         if row.id and key in seen and not isinstance(row, Verdict):
             continue
@@ -168,39 +155,17 @@ def without_repeats(rows: Iterable[Record]) -> list[Record]:
     return found
 
 
-def _by_label(rows: Iterable[Record]) -> dict[int, list[Record]]:
-    """Returns the records of each class. Raises InputError where a label has two names."""
-    found: dict[int, list[Record]] = {}
-    names: dict[int, str] = {}
-    for row in rows:
-        if row.label < 0 or isinstance(row, Metric | Verdict):
-            continue
-        if names.setdefault(row.label, row.class_) != row.class_:
-            raise InputError(
-                f"label {row.label} is {names[row.label]!r} in one line and {row.class_!r} in another; "
-                "a report is of one data set"
-            )
-        found.setdefault(row.label, []).append(row)
-    return found
-
-
 def _class(
-    label: int,
-    rows: Sequence[Record],
-    verdicts: Mapping[tuple[int, str], str],
-    compared: accuracy.MethodComparison | None,
+    group: records.Group, verdicts: Mapping[tuple[int, str], str], compared: accuracy.MethodComparison | None
 ) -> ClassContent:
-    own = next((row for row in rows if isinstance(row, Class)), None)
-    cls = own or Class(label=label, class_=rows[0].class_, tail=True)
-    template = next((row for row in rows if isinstance(row, Template)), None)
-    images = [row for row in rows if isinstance(row, Image)]
-    rejected = [row for row in rows if isinstance(row, Rejected)]
-    ends: list[Image | Rejected] = [row for row in images if row.origin == "generated"]
-    ends += [row for row in rejected if row.of == "image"]
+    cls = group.cls
+    template = next((row for row in group.rows if isinstance(row, Template)), None)
+    plain = [row for row in group.rows if isinstance(row, Image) and row.origin == "plain"]
+    rejected = [row for row in group.rows if isinstance(row, Rejected)]
+    ends: list[Image | Rejected] = [*group.generated, *(row for row in rejected if row.of == "image")]
     generated = tuple(_judged(row, verdicts) for row in ends)
-    originals = tuple(row for row in images if row.origin == "original")
     return ClassContent(
-        label=label,
+        label=cls.label,
         name=cls.class_,
         sense=cls.sense,
         real=cls.count,
@@ -208,49 +173,39 @@ def _class(
         tail=cls.tail,
         template=template.text if template else "",
         threshold=template.threshold if template else None,
-        originals=originals,
+        originals=tuple(group.originals),
         generated=generated,
-        plain=tuple(_judged(row, verdicts) for row in images if row.origin == "plain"),
+        plain=tuple(_judged(row, verdicts) for row in plain),
         rejected_descriptions=tuple((row.text, row.reason) for row in rejected if row.of == "description"),
-        failures=tuple(_failure(row) for row in rows if isinstance(row, Failure)),
-        method=compared.method.by_class.get(label) if compared else None,
-        baseline=compared.baseline.by_class.get(label) if compared else None,
-        accepted=sum(image.accepted for image in generated),
-        rejected=sum(not image.accepted for image in generated),
+        failures=tuple(_failure(row) for row in group.rows if isinstance(row, Failure)),
+        method=compared.method.by_class.get(cls.label) if compared else None,
+        baseline=compared.baseline.by_class.get(cls.label) if compared else None,
+        accepted=len(group.generated),
+        rejected=len(ends) - len(group.generated),
         below=sum(image.accepted and image.below for image in generated),
         regenerated=sum(max(0, len(row.history) - 1) for row in ends),
-        original_count=len(originals),
+        original_count=len(group.originals),
     )
 
 
 def _judged(row: Image | Rejected, verdicts: Mapping[tuple[int, str], str]) -> JudgedImage:
     now = verdicts.get((row.label, row.sha256), "none")
     before = next((step.verdict for step in reversed(row.history) if step.sha256 == row.sha256), "")
-    return JudgedImage(
-        sha256=row.sha256,
-        text=row.text,
-        accepted=isinstance(row, Image),
-        score=row.score,
-        threshold=row.threshold,
-        reason="" if isinstance(row, Image) else row.reason,
-        steps=row.history if len(row.history) > 1 else (),
-        verdict=before if now == "none" else now,
-    )
+    accepted, reason = (False, row.reason) if isinstance(row, Rejected) else (True, "")
+    steps = row.history if len(row.history) > 1 else ()
+    verdict = before if now == "none" else now
+    return JudgedImage(row.sha256, row.text, accepted, row.score, row.threshold, reason, steps, verdict)
 
 
 def _failure(row: Failure) -> tuple[str, str, str]:
     return (row.stage, row.reason, row.text)
 
 
-def _made(rows: Iterable[Record]) -> tuple[tuple[str, str, int, int], ...]:
+def _made(makers: Sequence[records.Made]) -> tuple[tuple[str, str, int, int], ...]:
     """Returns who made the records, by prompt and model, with how many, and how many of these have a seed."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for row in rows:
-        if row.made and row.made.model:
-            counts = found.setdefault((row.made.prompt, row.made.model), [0, 0])
-            counts[0] += 1
-            counts[1] += row.made.seed is not None
-    return tuple((prompt, model, many, seeds) for (prompt, model), (many, seeds) in found.items())
+    many = Counter((made.prompt, made.model) for made in makers if made.model)
+    seeds = Counter((made.prompt, made.model) for made in makers if made.seed is not None)
+    return tuple((prompt, model, count, seeds[prompt, model]) for (prompt, model), count in many.items())
 
 
 def only(content: Content, names: Sequence[str]) -> Content:

@@ -14,42 +14,24 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ltgc_cli.records import Class, Image, Record
 from ltgc_cli.report.accuracy_plots import accuracy, gains
-from ltgc_cli.report.numbers import binned, moving_mean, runs
-from ltgc_cli.report.plot import (
-    INK,
-    LINES,
-    RED,
-    SHOTS,
-    STEPS,
-    Plot,
-    label_axes,
-    legend,
-    plot_text,
-    small_print,
-    styled,
-    svg,
-    whole_numbers,
-)
+from ltgc_cli.report.plot import FAINT, INK, LEGEND, LINES, RED, SHOTS, Plot, binned, plot_text, styled, svg
 from ltgc_cli.report.score_plots import scores
 from ltgc_cli.text import counted
 
 __all__ = ["accuracy", "curves", "distribution", "gains", "scores", "svg"]
 
-MANY, FEW = 100, 20
-"""Many-shot classes have more real images than the one, few-shot classes fewer than the other."""
-_NAMED = 30
-"""Classes whose names fit below an axis."""
-_METHODS = 18
-"""Methods that have a curve of their own."""
-_FLOOR = 0.7
-"""Where a logarithmic axis of counts begins: a class of one image still shows."""
+MANY, FEW = 100, 20  # many-shot classes have more real images than the one, few-shot classes fewer than the other
+_NAMED = 30  # classes whose names fit below an axis
+_METHODS = 18  # methods that have a curve of their own
+_FLOOR = 0.7  # where a logarithmic axis of counts begins: a class of one image still shows
+_WHOLE = "{x:,.0f}"
 
 
+@styled
 def distribution(rows: Iterable[Record]) -> Plot | None:
     """Returns the classes by rank: how many real images each has, and the accepted generated images on top of them."""
     classes: list[Class] = []
@@ -65,60 +47,55 @@ def distribution(rows: Iterable[Record]) -> Plot | None:
     real = np.array([cls.count for cls in classes], dtype=np.float64)
     total = real + [generated[cls.label] for cls in classes]
     plot = Plot("Images per class", _counts_in_words(classes, real, total), 3.1)
-    axes = styled(plot.add_subplot())
+    axes = plot.add_subplot()
     _stairs_of_counts(axes, real, total)
-    axes.set_yscale("log")
-    axes.set(xlim=(0, len(classes)), ylim=(_FLOOR, max(float(total.max()), 1.5 * MANY) * 1.6))
-    _shade_tail(axes, [cls.tail for cls in classes])
+    top = max(float(total.max()), 1.5 * MANY) * 1.6
+    axes.set(yscale="log", xlim=(0, len(classes)), ylim=(_FLOOR, top), ylabel="training images")
+    axes.yaxis.set_major_formatter(_WHOLE)
+    _shade_tail(axes, np.array([cls.tail for cls in classes]))
     _mark_shots(axes)
-    whole_numbers(axes.yaxis)
     _name_ranks(axes, [cls.class_ for cls in classes])
-    label_axes(axes, "" if len(classes) <= _NAMED else "classes, by the number of their real images", "training images")
-    handles = [Patch(facecolor=INK, alpha=0.45, label=f"real ({real.sum():,.0f})")]
-    if generated:
-        handles.append(Patch(facecolor=RED, alpha=0.75, label=f"generated and accepted ({sum(total - real):,.0f})"))
-    legend(plot, handles, 2)
+    plot.legend(ncols=2, **LEGEND)
     return plot
 
 
 def _stairs_of_counts(axes: Axes, real: NDArray[np.float64], total: NDArray[np.float64]) -> None:
-    edges, low = binned(real, STEPS)
-    _, high = binned(total, STEPS)
-    floor = np.full_like(low, _FLOOR)
-    low, high = np.maximum(low, floor), np.maximum(high, floor)
-    axes.stairs(low, edges, baseline=floor, fill=True, color=INK, alpha=0.32, linewidth=0)
+    edges, _ = binned(real)
+    low, high = (np.maximum(binned(counts)[1], _FLOOR) for counts in (real, total))
+    label = f"real ({real.sum():,.0f})"
+    axes.stairs(low, edges, baseline=_FLOOR, fill=True, color=INK, alpha=0.32, linewidth=0, label=label)
     if (high > low).any():
-        axes.stairs(high, edges, baseline=low, fill=True, color=RED, alpha=0.6, linewidth=0)
+        label = f"generated and accepted ({sum(total - real):,.0f})"
+        axes.stairs(high, edges, baseline=low, fill=True, color=RED, alpha=0.6, linewidth=0, label=label)
         axes.stairs(high, edges, baseline=None, color=RED, linewidth=1)
     axes.stairs(low, edges, baseline=None, color=INK, linewidth=1.2)
 
 
-def _shade_tail(axes: Axes, tail: Sequence[bool]) -> None:
-    for start, stop in runs(tail):
-        axes.axvspan(start, stop, color=INK, alpha=0.06, linewidth=0, zorder=0)
-    if any(tail):
-        stop = len(tail) - tail[::-1].index(True)
-        text = f"tail: {counted(sum(tail), 'class')} "
-        small_print(axes, stop, 0.985, text, ha="right", va="top", transform=axes.get_xaxis_transform())
+def _shade_tail(axes: Axes, tail: NDArray[np.bool_]) -> None:
+    aside = axes.get_xaxis_transform()
+    starts = np.flatnonzero(np.diff(tail, prepend=~tail[:1]))
+    axes.stairs(tail[starts], [*starts, len(tail)], fill=True, color=INK, alpha=0.06, zorder=0, transform=aside)
+    if tail.any():
+        text = f"tail: {counted(int(tail.sum()), 'class')} "
+        axes.text(np.flatnonzero(tail)[-1] + 1, 0.985, text, ha="right", va="top", alpha=FAINT, transform=aside)
 
 
 def _mark_shots(axes: Axes) -> None:
     """Draws the two thresholds, and names the three groups to the right."""
     low, high = axes.get_ylim()
-    bounds = (low, FEW, MANY, high)
-    aside = axes.get_yaxis_transform()
+    how: Any = {"va": "center", "transform": axes.get_yaxis_transform()}
     for number in (FEW, MANY):
         axes.axhline(number, color=INK, alpha=0.4, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        small_print(axes, 1.012, number, str(number), va="center", transform=aside)
-    for name, bottom, top in zip(("few", "medium", "many"), bounds, bounds[1:], strict=False):
-        middle = math.sqrt(bottom * top)
-        small_print(axes, 1.012, middle, name, va="center", transform=aside, color=SHOTS[name], alpha=1)
+        axes.text(1.012, number, str(number), alpha=FAINT, **how)
+    for name, bottom, top in (("few", low, FEW), ("medium", FEW, MANY), ("many", MANY, high)):
+        axes.text(1.012, math.sqrt(bottom * top), name, color=SHOTS[name], **how)
 
 
 def _name_ranks(axes: Axes, names: Sequence[str]) -> None:
     """Writes class names below a rank axis, or the ranks where they are too many."""
     if len(names) > _NAMED:
-        whole_numbers(axes.xaxis)
+        axes.set_xlabel("classes, by the number of their real images")
+        axes.xaxis.set_major_formatter(_WHOLE)
         return
     shown = [plot_text(name, 16) for name in names]
     crowded = sum(map(len, shown)) + 2 * len(shown) > 80
@@ -140,12 +117,13 @@ def _counts_in_words(classes: Sequence[Class], real: NDArray[np.float64], total:
     return text
 
 
+@styled
 def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
     """Returns the loss of each method over its training steps, and validation accuracy where it was looked at.
 
     curves -- the rows of metrics.jsonl by method: step, loss, and val in percent in some
     """
-    shown = {name: list(rows) for name, rows in list(curves.items())[:_METHODS]}
+    shown = dict(list(curves.items())[:_METHODS])
     losses = {name: _points(rows, "loss") for name, rows in shown.items()}
     validations = {name: _points(rows, "val") for name, rows in shown.items()}
     panels = {"training loss": losses, "validation accuracy, %": validations}
@@ -155,22 +133,22 @@ def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
     plot = Plot("Training curves", _curves_in_words(losses, validations), 0.5 + 2.2 * len(panels))
     several = plot.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (title, points) in zip(several, panels.items(), strict=True):
-        styled(axes, grid="y")
+        axes.grid(axis="y")
+        axes.set_ylabel(title)
         for own, (colour, dash) in zip(points.values(), LINES, strict=False):
             if len(own):
                 _curve(axes, own, colour, dash, smooth=points is losses)
-        label_axes(axes, "", title)
     values = np.concatenate([own[:, 1] for own in losses.values() if len(own)] or [np.ones(1)])
     if "training loss" in panels and values.min() > 0 and values.max() / values.min() > 50:
         several[0].set_yscale("log")
-        several[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    whole_numbers(several[-1].xaxis)
-    label_axes(several[-1], "step", [*panels][-1])
+        several[0].yaxis.set_major_formatter("{x:g}")
+    several[-1].xaxis.set_major_formatter(_WHOLE)
+    several[-1].set_xlabel("step")
     handles = [
         Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=plot_text(name, 40))
         for name, (colour, dash) in zip(shown, LINES, strict=False)
     ]
-    legend(plot, handles, 2)
+    plot.legend(handles=handles, ncols=2, **LEGEND)
     return plot
 
 
@@ -182,7 +160,7 @@ def _points(rows: Sequence[Mapping[str, float]], key: str) -> NDArray[np.float64
 
 
 def _curve(axes: Axes, points: NDArray[np.float64], colour: str, dash: Any, *, smooth: bool) -> None:
-    steps, values = (binned(column, STEPS)[1] for column in points.T)
+    steps, values = (binned(column)[1] for column in points.T)
     if smooth and len(values) > 60:
         axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.7)
         values = moving_mean(values, max(3, len(values) // 40 * 2 + 1))
@@ -190,12 +168,24 @@ def _curve(axes: Axes, points: NDArray[np.float64], colour: str, dash: Any, *, s
     axes.plot(steps, values, color=colour, linestyle=dash, linewidth=1.6, marker=marker, markersize=3.5)
 
 
+def moving_mean(values: ArrayLike, width: int) -> NDArray[np.float64]:
+    """Returns the mean of the `width` values around each, of those that there are at either end. `width` is odd.
+
+    >>> moving_mean([0, 3, 6, 0], 3)
+    array([1.5, 3. , 3. , 3. ])
+    """
+    given = np.asarray(values, dtype=np.float64)
+    around = slice(width // 2, width // 2 + len(given))
+    sums, counts = (np.convolve(each, np.ones(width))[around] for each in (given, np.ones(len(given))))
+    return np.asarray(sums / counts)
+
+
 def _curves_in_words(losses: Mapping[str, NDArray[np.float64]], validations: Mapping[str, NDArray[np.float64]]) -> str:
     words = []
     for name, own in losses.items():
-        text = (
-            f"{name}: loss {own[0, 1]:.3g} at first, {own[-1, 1]:.3g} at step {own[-1, 0]:,.0f}" if len(own) else name
-        )
+        text = name
+        if len(own):
+            text += f": loss {own[0, 1]:.3g} at first, {own[-1, 1]:.3g} at step {own[-1, 0]:,.0f}"
         if len(validations[name]):
             text += f", validation accuracy at best {validations[name][:, 1].max():.1f}%"
         words.append(text)

@@ -15,8 +15,7 @@ def signed(value: float | None) -> str:
     """
     if value is None:
         return "–"
-    text = f"{abs(value):.1f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+    return f"{value:+.1f}".replace("-", "−") if round(value, 1) else "0.0"
 
 
 def percent(value: float | None) -> str:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
-from ltgc_cli.records import (
-    Checkpoint,
-    Class,
-    Description,
-    Failure,
-    Image,
-    Metric,
-    Record,
-    Rejected,
-    Template,
-    Verdict,
-    kind_of,
-)
+from ltgc_cli import records
+from ltgc_cli.records import Record
 from ltgc_cli.report.accuracy import GROUPS, results
 from ltgc_cli.report.format import shortened
 
-_SHOWN = 3
-"""Records of a kind."""
+_SHOWN = 3  # records of a kind
 _LONG = 120
 
 
@@ -31,18 +19,14 @@ def table(rows: Iterable[Record]) -> str:
     whole = list(rows)
     measured = [(result.title, *map(result.cell, GROUPS)) for result in results(whole)]
     accuracy = _html(("accuracy, %", *GROUPS), measured) if measured else ""
-    return accuracy + _kinds(whole)
-
-
-def _kinds(rows: Sequence[Record]) -> str:
     by_kind: dict[str, list[Record]] = {}
-    for row in rows:
-        by_kind.setdefault(kind_of(row), []).append(row)
-    return _html(("kind", "class", ""), list(_first(by_kind.items()))) if rows else "<p>no records</p>"
+    for row in whole:
+        by_kind.setdefault(records.kind_of(row), []).append(row)
+    return accuracy + (_html(("kind", "class", ""), _first(by_kind)) if whole else "<p>no records</p>")
 
 
-def _first(kinds: Iterable[tuple[str, Sequence[Record]]]) -> Iterator[tuple[str, str, str]]:
-    for kind, own in kinds:
+def _first(by_kind: Mapping[str, Sequence[Record]]) -> Iterator[tuple[str, str, str]]:
+    for kind, own in by_kind.items():
         for number, row in enumerate(own[:_SHOWN]):
             yield "" if number else f"{kind} ({len(own):,})", row.class_, _in_one_line(row)
         if len(own) > _SHOWN:
@@ -52,24 +36,24 @@ def _first(kinds: Iterable[tuple[str, Sequence[Record]]]) -> Iterator[tuple[str,
 def _in_one_line(row: Record) -> str:
     """Returns what matters of a record, in one line."""
     match row:
-        case Class():
+        case records.Class():
             return f"{row.count} images" + (", tail" if row.tail else "") if row.count is not None else row.sense
-        case Description():
+        case records.Description():
             return f"{row.origin}: {row.text}"
-        case Template():
+        case records.Template():
             return row.text + (f" (threshold {row.threshold:.3f})" if row.threshold is not None else "")
-        case Image():
+        case records.Image():
             return " ".join(part for part in (row.origin, _score(row.score), row.text or row.name) if part)
-        case Rejected():
+        case records.Rejected():
             return f"{row.of}: {row.reason} {_score(row.score)}".strip()
-        case Failure():
+        case records.Failure():
             return f"{row.stage}: {row.reason}"
-        case Checkpoint():
+        case records.Checkpoint():
             return f"{row.method} ({row.sha256[:12]}…)"
-        case Metric():
+        case records.Metric():
             value = "–" if row.value is None else f"{row.value:.4g}"
             return f"{row.method} {row.name} {row.group}: {value}".strip()
-        case Verdict():
+        case records.Verdict():
             return row.verdict
     return ""
 

@@ -19,19 +19,14 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.report import format, summary
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
-from ltgc_cli.report.content import ClassContent, Content
+from ltgc_cli.report.content import Content
 
-GENERATOR = "ltgc"
-"""What the generator's name of a report begins with: a file without it is somebody else's."""
-
+GENERATOR = "ltgc"  # what the generator's name of a report begins with: a file without it is somebody else's
 TITLE = "Long-tail recognition with generated images"
-
-_HEAD = 4096
-"""Bytes of a file that are looked at to see whether it is a report."""
-_OPEN = 24
-"""Up to so many classes are shown open."""
+_HEAD = 4096  # bytes of a file that are looked at to see whether it is a report
+_OPEN = 24  # up to so many classes are shown open
+# What the page calls requests, by the names that the store has for them.
 _REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
-"""What the page calls requests, by the names that the store has for them."""
 
 
 class PageRun(NamedTuple):
@@ -39,14 +34,12 @@ class PageRun(NamedTuple):
 
     stage: str
     settings: Mapping[str, str]
-    answers: Mapping[str, tuple[int, int, int]] = {}
-    """Asked, found in the store, failed, by what was asked."""
+    answers: Mapping[str, tuple[int, int, int]] = {}  # asked, found in the store, failed, by what was asked
     dollars: float = 0.0
     unpriced: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = {}
-    made: str = ""
-    """What it wrote: "10 classes, 237 descriptions"."""
+    made: str = ""  # what it wrote: "10 classes, 237 descriptions"
 
 
 def html(
@@ -70,20 +63,16 @@ def html(
     """
     names = ("page", "review") if token else ("page",)
     scripts, styles = [_text(f"{name}.js") for name in names], [_text(f"{name}.css") for name in names]
+    given = {"content": content, "images": images, "runs": runs, "costs": costs, "gap": gap, "token": token}
     return _template().render(
-        content=content,
-        images=images,
+        given,
         figures={name: Markup(svg) for name, svg in figures.items()},
-        runs=runs,
-        costs=costs,
-        gap=gap,
-        token=token,
         title=title,
         generator=f"{GENERATOR} {version('ltgc')}",
         policy=policy(scripts, served=bool(token)),
         scripts=[embedded(script, "script") for script in scripts],
         styles=[embedded(style, "style") for style in styles],
-        classes=sorted(content.shown, key=_rarity),
+        classes=sorted(content.shown, key=lambda cls: (float("inf") if cls.real is None else cls.real, cls.label)),
         versions=_versions(runs),
         open=sum(cls.has_details for cls in content.shown) <= _OPEN,
     )
@@ -96,10 +85,6 @@ def _versions(runs: Sequence[PageRun]) -> dict[str, str]:
         for name, value in run.versions.items():
             found.setdefault(name, {})[value] = None
     return {name: " and ".join(values) for name, values in found.items()}
-
-
-def _rarity(cls: ClassContent) -> tuple[float, int]:
-    return (float("inf") if cls.real is None else cls.real, cls.label)
 
 
 def policy(scripts: Sequence[str], *, served: bool) -> str:
@@ -139,12 +124,9 @@ def check_output(output: Path) -> None:
 
 @cache
 def _template() -> Any:
+    loader = PackageLoader("ltgc_cli.report")
     environment = Environment(
-        loader=PackageLoader("ltgc_cli.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"summary": summary, "groups": GROUPS, "measures": MEASURES}
     environment.filters |= {

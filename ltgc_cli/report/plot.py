@@ -1,4 +1,4 @@
-"""How the plots look, and how they get into a page: one palette, one set of axes, SVG whose ink is the page's own."""
+"""How the plots look, and how they get into a page: one palette, one style, SVG whose ink is the page's own."""
 
 from __future__ import annotations
 
@@ -6,146 +6,86 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.legend import Legend
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike, NDArray
 
+from ltgc_cli.console import printable
 from ltgc_cli.report.format import shortened
 
-WIDTH = 6.0
-"""Inches: a column and a half of a paper, and still legible on a phone."""
-
-INK = "#010203"
-"""Black that nothing else has, so that a page can have its own colour of text in its place."""
-FAINT = 0.62
-"""How opaque small print is, and rules (below): ink on any ground."""
-RULE = 0.22
+INK = "#010203"  # black that nothing else has, so that a page can have its own colour of text in its place
+FAINT = 0.62  # how opaque small print is: ink on any ground
 
 # Each is at least three times as bright or as dark as white and as a nearly black page, and they are told apart with
 # any colour vision: after Okabe and Ito, with the yellows, which no white page shows, left out.
 BLUE, RED, GREY, GREEN, PURPLE, BROWN = "#2f7fc1", "#d55e00", "#888888", "#009070", "#b565a0", "#a5762a"
 SHOTS = {"many": BLUE, "medium": GREY, "few": RED}
 
-LINES: tuple[tuple[str, Any], ...] = tuple(
-    (colour, dash) for dash in ("-", (0, (4, 1.5)), (0, (1, 1.2))) for colour in (BLUE, RED, GREEN, PURPLE, BROWN, GREY)
+_DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+# Of curves, in the order in which methods get them.
+LINES = [(colour, dash) for dash in _DASHES for colour in (BLUE, RED, GREEN, PURPLE, BROWN, GREY)]
+
+STEPS = 400  # of a curve over classes or training steps: more would not be seen
+LEGEND: dict[str, Any] = {"loc": "outside upper left", "alignment": "left"}
+
+_STYLE: Any = matplotlib.rc_params_from_file(
+    Path(__file__).parent / "templates/plot.mplstyle", use_default_template=False
 )
-"""Colours and dashes of curves, in the order in which methods get them."""
-
-STEPS = 400
-"""Of a curve over classes or training steps: more would not be seen."""
-
-_SIZE = 9.0
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
+
+styled = matplotlib.rc_context(_STYLE)  # decorates what makes a plot: all of it is made in one style
 
 
 class Plot(Figure):
     """A figure with a title, and words for those who cannot see it. A notebook shows it as it is."""
 
     def __init__(self, title: str, words: str, height: float) -> None:
-        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
-        super().__init__(figsize=(WIDTH, height), layout=layout, facecolor="white")
+        super().__init__(figsize=(6.0, height), layout="constrained")  # a column and a half of a paper
         self.title, self.words = title, words
 
+    def draw(self, renderer: Any) -> None:
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():  # ticks are made only now
+            # In SVG the browser finds the letters; in PNG a name in a script that no font here has shows as boxes.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            super().draw(renderer)
+
     def _repr_png_(self) -> bytes:
-        with _no_font_has_all():
-            file = io.BytesIO()
-            self.savefig(file, format="png", dpi=144)
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=144)
         return file.getvalue()
 
 
-def styled(axes: Axes, *, grid: str = "") -> Axes:
-    """Returns the axes in one style: no box, small print, rules along one axis at most."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set(color=INK, alpha=0.5, linewidth=0.8)
-    axes.set_facecolor("none")
-    axes.tick_params(labelsize=_SIZE, color=INK, labelcolor=INK, width=0.6, length=3)
-    axes.tick_params(which="minor", length=0)
-    if grid:
-        axes.grid(axis=grid, color=INK, alpha=0.1, linewidth=0.6)  # type: ignore[arg-type]
-        axes.set_axisbelow(True)
-    return axes
-
-
-def label_axes(axes: Axes, x: str = "", y: str = "") -> None:
-    """Writes what the axes measure."""
-    for label, text in ((axes.xaxis.label, x), (axes.yaxis.label, y)):
-        label.set(text=text, fontsize=_SIZE, color=INK, alpha=0.85)
-
-
-def whole_numbers(axis: Any) -> None:
-    """Writes the ticks of an axis as whole numbers: 1,000."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-
-
-def small_print(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
-    """Returns small print, written into axes."""
-    return axes.text(x, y, text, **{"fontsize": _SIZE - 1, "color": INK, "alpha": FAINT, **how})
-
-
-def value_beside(axes: Axes, text: str, x: float, y: float, offset: float) -> None:
-    """Writes a value beside its mark: to the left of it where the offset, in points, is negative."""
-    axes.annotate(
-        text,
-        (x, y),
-        (offset, 0),
-        textcoords="offset points",
-        ha="left" if offset > 0 else "right",
-        va="center",
-        fontsize=7.5,
-        color=INK,
-        alpha=0.85,
-    )
-
-
-def legend(figure: Figure, handles: Sequence[Any], columns: int, title: str = "") -> Legend:
-    """Returns a legend above the axes, without a box."""
-    made = figure.legend(
-        handles=list(handles),
-        title=title or None,
-        alignment="left",
-        title_fontsize=_SIZE,
-        loc="outside upper left",
-        ncols=columns,
-        frameon=False,
-        fontsize=_SIZE,
-        labelcolor=INK,
-        handlelength=1.6,
-        columnspacing=1.4,
-        borderaxespad=0.2,
-    )
-    made.get_title().set_color(INK)
-    return made
-
-
 def plot_text(text: str, length: int = 24) -> str:
-    """Returns a name as a plot shows it: on one line, not too long, never taken for mathematics.
+    """Returns a name as a plot shows it: on one line, not too long.
 
-    >>> plot_text("a $name$ that goes on and on")
-    'a \\\\$name\\\\$ that goes on a…'
+    >>> plot_text("a name that goes on and on and on")
+    'a name that goes on and…'
     """
-    return shortened(_line(text), length).replace("$", r"\$")
+    return shortened(_line(text), length)
 
 
 def _line(text: str) -> str:
-    """Returns a text on one line without control characters, which no SVG may hold."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+    return printable(" ".join(text.split()))  # no SVG may hold control characters
 
 
-def signed(points: float) -> str:
-    """Returns a difference with its sign, a true minus among them: +1.5, −0.5, 0."""
-    return f"{points:+.1f}".replace("-", "−") if round(points, 1) else "0"
+def binned(values: ArrayLike, most: int = STEPS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns values as at most so many steps: [steps + 1] edges, as places in the sequence, and [steps] means.
+
+    Steps hold as many values as each other, give or take one; with few values each has a step of its own.
+
+    >>> binned([8, 6, 4, 2, 0], 2)
+    (array([0., 2., 5.]), array([7., 2.]))
+    """
+    given = np.asarray(values, dtype=np.float64)
+    steps = min(most, len(given))
+    edges = np.arange(steps + 1) * len(given) // max(steps, 1)
+    return edges.astype(np.float64), np.add.reduceat(given, edges[:-1]) / np.diff(edges)
 
 
 def svg(figure: Figure) -> str:
@@ -154,50 +94,34 @@ def svg(figure: Figure) -> str:
     Black is `currentColor`, the ground is transparent, text is text in the page's font. It needs no style sheet and
     has no `style` (a page may forbid that); its ids are its own, however many figures stand on the page.
     """
-    quiet: Any = {"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}
-    file = io.BytesIO()
     for axes in figure.axes:
         if spot := axes.get_subplotspec():
             axes.set_subplotspec(spot)  # the layout begins anew: how it was drawn before must not show
-    with matplotlib.rc_context(quiet), _no_font_has_all():
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}):
+        bare = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=bare)
     root = ElementTree.fromstring(file.getvalue())
-    for element in list(root.iter()):
-        for child in [child for child in element if child.tag in (_SVG + "metadata", _SVG + "style")]:
-            element.remove(child)
-        _cleaned(element)
-    digest = hashlib.sha256(ElementTree.tostring(root)).hexdigest()[:10]
-    _own_ids(root, f"plot-{digest}-")
-    root.attrib = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": root.get("viewBox", ""),
-        "width": "100%",
-        "role": "img",
-        "font-family": "system-ui, sans-serif",
-        "stroke-linejoin": "round",
-    }
-    words = {"title": _line(getattr(figure, "title", "")), "desc": _line(getattr(figure, "words", ""))}
-    ids = {tag: f"plot-{digest}-{tag}" for tag, text in words.items() if text}
-    if ids:
-        root.set("aria-labelledby", " ".join(ids.values()))
-    for tag in reversed(ids):
-        made = ElementTree.Element(tag, {"id": ids[tag]})
-        made.text = words[tag]
-        root.insert(0, made)
+    root.remove(root[0])  # matplotlib's style sheet
+    prefix = f"plot-{hashlib.sha256(file.getvalue()).hexdigest()[:10]}-"
+    for element in root.iter():
+        _clean(element, prefix)
+    root.attrib = {"xmlns": _SVG[1:-1], "viewBox": root.get("viewBox", ""), "width": "100%", "role": "img"}
+    root.attrib |= {"font-family": "system-ui, sans-serif", "stroke-linejoin": "round"}
+    if isinstance(figure, Plot):
+        root.set("aria-labelledby", f"{prefix}title {prefix}desc")
+        for tag, words in (("desc", figure.words), ("title", figure.title)):
+            made = ElementTree.Element(tag, {"id": prefix + tag})
+            made.text = _line(words)
+            root.insert(0, made)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-@contextmanager
-def _no_font_has_all() -> Iterator[None]:
-    """In SVG the browser finds the letters; in PNG a name in a script that no font here has shows as boxes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield
-
-
-def _cleaned(element: ElementTree.Element) -> None:
-    """Makes one element plain: no namespace, attributes for style, ink for black, two decimals."""
+def _clean(element: ElementTree.Element, prefix: str) -> None:
+    """Makes one element plain: no namespace, attributes for style, ink for black, two decimals, ids with a prefix."""
     element.tag = element.tag.removeprefix(_SVG)
+    if element.tag == "g":
+        element.attrib.pop("id", None)  # nothing refers to a group
     if element.tag != "text":
         element.text = None
     element.tail = None
@@ -212,6 +136,10 @@ def _cleaned(element: ElementTree.Element) -> None:
             element.set(key, "currentColor")
         elif key in ("d", "x", "y", "width", "height", "transform"):
             element.set(key, _short(value))
+        elif key == "id":
+            element.set(key, prefix + value)
+        elif key == "href" or value.startswith("url(#"):
+            element.set(key, value.replace("#", f"#{prefix}", 1))
 
 
 def _short(numbers: str) -> str:
@@ -222,17 +150,3 @@ def _short(numbers: str) -> str:
     """
     spaced = " ".join(numbers.split())
     return re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), spaced)
-
-
-def _own_ids(root: ElementTree.Element, prefix: str) -> None:
-    """Drops the ids that nothing refers to, and gives the others a prefix."""
-    text = ElementTree.tostring(root, encoding="unicode")
-    used = set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text))
-    for element in root.iter():
-        if (name := element.attrib.pop("id", "")) in used:
-            element.set("id", prefix + name)
-        for key, value in element.attrib.items():
-            if key == "href":
-                element.set(key, f"#{prefix}{value[1:]}")
-            elif value.startswith("url(#"):
-                element.set(key, f"url(#{prefix}{value[5:]}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,33 +15,32 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Image, Record, Rejected, Template
-from ltgc_cli.report.numbers import bins, shares
-from ltgc_cli.report.plot import BLUE, INK, RED, RULE, Plot, label_axes, legend, plot_text, styled
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, Plot, plot_text, styled
 
-_RIDGES = 12
-"""Classes whose scores are shown one by one."""
+_RIDGES = 12  # classes whose scores are shown one by one
 _BINS = 48
-_TICKS = 100
-"""Real scores that are shown one by one in a row."""
+_TICKS = 100  # real scores that are shown one by one in a row
 _COLOURS = {"accepted": BLUE, "rejected": RED}
-_DASHES: Any = (0, (2, 1))
-"""Of the line at a threshold."""
+_THRESHOLD: Any = {"color": INK, "linewidth": 1.4, "linestyle": (0, (2, 1))}
 
 
-class _ClassScores(NamedTuple):
+@dataclass
+class _ClassScores:
     """The scores of one class."""
 
-    name: str
-    threshold: float | None
-    real: Sequence[float]
-    accepted: Sequence[float]
-    rejected: Sequence[float]
+    name: str = ""
+    count: int = 0
+    threshold: float | None = None
+    real: list[float] = field(default_factory=list)
+    accepted: list[float] = field(default_factory=list)
+    rejected: list[float] = field(default_factory=list)
 
     @property
-    def generated(self) -> Sequence[float]:
+    def generated(self) -> list[float]:
         return [*self.accepted, *self.rejected]
 
 
+@styled
 def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = None) -> Plot | None:
     """Returns how generated images score, real ones beside them, with the threshold that they must reach.
 
@@ -47,7 +48,7 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
 
     real -- scores of real images by label, for streams whose originals have none
     """
-    found, scale = _by_class(rows, real or {})
+    found, what = _by_class(rows, real or {})
     counts = {kind: sum(len(getattr(cls, kind)) for cls in found) for kind in (*_COLOURS, "real")}
     if not any(counts.values()):
         return None
@@ -55,10 +56,10 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
     words += f" beside {counts['real']:,} real images." if counts["real"] else "."
     if len(found) <= _RIDGES:
         plot = Plot("Scores of generated images, by class", words, 0.9 + 0.42 * len(found))
-        _ridges(styled(plot.add_subplot()), found, scale)
+        _ridges(plot.add_subplot(), found, what)
     else:
         plot = Plot("Scores of generated images", words, 2.9)
-        _pooled(styled(plot.add_subplot(), grid="y"), found, scale)
+        _pooled(plot.add_subplot(), found, what)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=colour, alpha=0.75, label=f"{kind} ({counts[kind]:,})")
         for kind, colour in _COLOURS.items()
@@ -68,89 +69,94 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
         tick: dict[str, Any] = {"marker": "|", "linestyle": ""} if len(found) <= _RIDGES else {"linewidth": 1.2}
         handles.append(Line2D([], [], color=INK, **tick, label=f"real ({counts['real']:,})"))
     if any(cls.threshold is not None for cls in found):
-        handles.append(Line2D([], [], color=INK, linewidth=1.4, linestyle=_DASHES, label="the class's threshold"))
-    legend(plot, handles, 4)
+        handles.append(Line2D([], [], **_THRESHOLD, label="the class's threshold"))
+    plot.legend(handles=handles, ncols=4, **LEGEND)
     return plot
 
 
 def _by_class(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tuple[list[_ClassScores], str]:
-    """Returns the scores of every class that has any, the one with most real images first, and their scale."""
-    names: dict[int, str] = {}
-    counts: dict[int, int] = {}
-    thresholds: dict[int, float | None] = {}
-    real: dict[int, list[float]] = {label: list(some) for label, some in given.items()}
-    accepted: dict[int, list[float]] = {}
-    rejected: dict[int, list[float]] = {}
-    scale = ""
+    """Returns the scores of every class that has any, the one with most real images first, and what they measure."""
+    found: defaultdict[int, _ClassScores] = defaultdict(_ClassScores)
+    for label, some in given.items():
+        found[label].real = list(some)
+    what = "CLIP score"
     for row in rows:
+        cls = found[row.label]
+        cls.name = cls.name or row.class_
         if isinstance(row, Class):
-            names[row.label], counts[row.label] = row.class_, row.count or 0
+            cls.count = row.count or 0
         elif isinstance(row, Template) and row.threshold is not None:
-            thresholds[row.label] = row.threshold
+            cls.threshold = row.threshold
         elif isinstance(row, Image | Rejected) and row.score is not None and math.isfinite(row.score):
-            names.setdefault(row.label, row.class_)
             if isinstance(row, Image) and row.origin == "original" and row.label not in given:
-                real.setdefault(row.label, []).append(row.score)
+                cls.real.append(row.score)
             elif isinstance(row, Rejected) or row.origin == "generated":
-                (rejected if isinstance(row, Rejected) else accepted).setdefault(row.label, []).append(row.score)
-                thresholds.setdefault(row.label, row.threshold)
-                scale = row.scale or scale
-    labels = sorted({*real, *accepted, *rejected}, key=lambda label: (-counts.get(label, 0), label))
-    found = []
-    for label in labels:
-        own = [scores.get(label, []) for scores in (real, accepted, rejected)]
-        found.append(_ClassScores(names.get(label, str(label)), thresholds.get(label), *own))
-    return found, scale
+                (cls.rejected if isinstance(row, Rejected) else cls.accepted).append(row.score)
+                cls.threshold = row.threshold if cls.threshold is None else cls.threshold
+                what = f"CLIP score ({row.scale} scale)" if row.scale else what
+    labels = [label for label, cls in found.items() if cls.real or cls.generated]
+    return [found[label] for label in sorted(labels, key=lambda label: (-found[label].count, label))], what
 
 
-def _ridges(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
+def _ridges(axes: Axes, found: Sequence[_ClassScores], what: str) -> None:
     """Draws a class a row: its generated images as a heap, its real ones as ticks below, its threshold across."""
     everything = [score for cls in found for score in (*cls.generated, *cls.real)]
-    low, high = min(everything), max(everything)
-    grounds = [len(found) - 1.0 - number for number in range(len(found))]
+    grounds = range(len(found) - 1, -1, -1)
     for ground, cls in zip(grounds, found, strict=True):
-        axes.axhline(ground, color=INK, alpha=RULE, linewidth=0.6, zorder=0)
-        edges = bins(low, high, _BINS, cls.threshold)
-        _stack(axes, cls, edges, ground, 0.7 / max(float(shares(cls.generated, edges).max()), 1e-9))
+        axes.axhline(ground, color=INK, alpha=0.22, linewidth=0.6, zorder=0)
+        edges = bins(min(everything), max(everything), _BINS, cls.threshold)
+        _heap(axes, cls, edges, 0.7 / max(np.histogram(cls.generated, edges)[0].max(), 1), ground)
         _ticks(axes, cls.real, ground)
         if cls.threshold is not None:
-            line = [ground - 0.2, ground + 0.75]
-            axes.plot([cls.threshold] * 2, line, color=INK, linewidth=1.4, linestyle=_DASHES)
-    axes.set_ylim(-0.25, len(found) - 0.2)
+            axes.plot([cls.threshold] * 2, [ground - 0.2, ground + 0.75], **_THRESHOLD)
+    axes.set(ylim=(-0.25, len(found) - 0.2), xlabel=what)
     axes.margins(x=0.02)
     axes.spines["left"].set_visible(False)
     axes.set_yticks([ground + 0.15 for ground in grounds], [plot_text(cls.name) for cls in found])
     axes.tick_params(axis="y", length=0)
-    label_axes(axes, _score(scale))
 
 
-def _pooled(axes: Axes, found: Sequence[_ClassScores], scale: str) -> None:
-    thresholds = {cls.threshold for cls in found}
-    relative = len(thresholds) > 1
-    if relative:
-        found = [_relative(cls, cls.threshold) for cls in found if cls.threshold is not None]
-    pools = {kind: [score for cls in found for score in getattr(cls, kind)] for kind in (*_COLOURS, "real")}
-    everything = [score for pool in pools.values() for score in pool]
-    threshold = 0.0 if relative else next(iter(thresholds))
+def _pooled(axes: Axes, found: Sequence[_ClassScores], what: str) -> None:
+    threshold, *others = {cls.threshold for cls in found}
+    if others:  # each score relative to the threshold of its class
+        found, threshold = [cls for cls in found if cls.threshold is not None], 0.0
+        what += ", above or below the class's threshold"
+    all_ = _ClassScores()
+    for cls in found:
+        origin = (cls.threshold or 0.0) if others else 0.0
+        for kind in (*_COLOURS, "real"):
+            getattr(all_, kind).extend(score - origin for score in getattr(cls, kind))
+    everything = [*all_.generated, *all_.real]
     edges = bins(min(everything), max(everything), _BINS, threshold)
-    _stack(axes, _ClassScores("", None, **pools), edges, 0.0, 100)
-    if pools["real"]:
-        axes.stairs(100 * shares(pools["real"], edges), edges, baseline=None, color=INK, linewidth=1.2)
+    _heap(axes, all_, edges, 100 / max(len(all_.generated), 1))
+    if all_.real:
+        weights = np.full(len(all_.real), 100 / len(all_.real))
+        axes.hist(all_.real, [*edges], weights=weights, histtype="step", color=INK, linewidth=1.2)
     if threshold is not None:
-        axes.axvline(threshold, color=INK, linewidth=1.4, linestyle=_DASHES)
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
-    label_axes(axes, _score(scale) + (", above or below the class's threshold" if relative else ""), "% of images")
+        axes.axvline(threshold, **_THRESHOLD)
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None), xlabel=what, ylabel="% of images")
+    axes.grid(axis="y")
 
 
-def _stack(axes: Axes, cls: _ClassScores, edges: NDArray[np.float64], ground: float, height: float) -> None:
-    """Draws what share of the generated images scored how, the accepted ones below the rejected."""
-    base = np.full(len(edges) - 1, ground)
-    for kind, colour in _COLOURS.items():
-        own = getattr(cls, kind)
-        if own:
-            top = base + height * shares(own, edges) * len(own) / len(cls.generated)
-            axes.stairs(top, edges, baseline=base, fill=True, color=colour, alpha=0.75, linewidth=0)
-            base = top
+def bins(low: float, high: float, count: int, at: float | None = None) -> NDArray[np.float64]:
+    """Returns the edges of equal bins that cover low to high, so many or a few more; one edge lies at `at`.
+
+    >>> bins(0.0, 1.0, 4, 0.6).round(2).tolist()
+    [-0.15, 0.1, 0.35, 0.6, 0.85, 1.1]
+    """
+    step = (high - low) / count or 0.01
+    start = low if at is None else at - np.ceil((at - low) / step) * step
+    steps = np.floor((high - start) / step) + 1
+    return np.asarray(min(start, low) + step * np.arange(steps + 1), dtype=np.float64)
+
+
+def _heap(axes: Axes, cls: _ClassScores, edges: NDArray[np.float64], height: float, ground: float = 0.0) -> None:
+    """Draws how many of the generated images scored how, each so high, the accepted ones below the rejected."""
+    kinds = {colour: own for kind, colour in _COLOURS.items() if (own := getattr(cls, kind))}
+    how: Any = {"histtype": "stepfilled", "stacked": True, "bottom": ground, "alpha": 0.75, "linewidth": 0}
+    weights = [np.full(len(own), height) for own in kinds.values()]
+    if kinds:
+        axes.hist([*kinds.values()], [*edges], weights=weights, color=[*kinds], **how)
 
 
 def _ticks(axes: Axes, real: Sequence[float], ground: float) -> None:
@@ -159,13 +165,3 @@ def _ticks(axes: Axes, real: Sequence[float], ground: float) -> None:
     x = np.repeat(some, 3)
     y = np.tile([ground - 0.06, ground - 0.2, np.nan], len(some))
     axes.plot(x, y, color=INK, linewidth=0.9, alpha=0.7, solid_capstyle="butt")
-
-
-def _relative(cls: _ClassScores, threshold: float) -> _ClassScores:
-    """Returns the scores of a class as their distance from its threshold."""
-    scores = ([score - threshold for score in some] for some in (cls.real, cls.accepted, cls.rejected))
-    return _ClassScores(cls.name, 0.0, *scores)
-
-
-def _score(scale: str) -> str:
-    return f"CLIP score ({scale} scale)" if scale else "CLIP score"

@@ -18,8 +18,7 @@ class Stat(NamedTuple):
     name: str
     value: str
     beside: str = ""
-    kind: str = ""
-    """Of what stands beside it: better or worse."""
+    kind: str = ""  # of what stands beside it: better or worse
 
 
 class Gains(NamedTuple):
@@ -27,8 +26,7 @@ class Gains(NamedTuple):
 
     rows: Sequence[ClassContent | None]
     between: int
-    most: float
-    """The greatest change in points."""
+    most: float  # the greatest change in points
 
 
 def summary(content: Content) -> str:
@@ -122,8 +120,7 @@ def sections(content: Content, figures: Container[str]) -> list[tuple[str, str]]
     return [(id, name) for id, (name, is_there) in there.items() if is_there]
 
 
-_ENDS = 12
-"""Classes shown from either end where not all gains fit."""
+_ENDS = 12  # classes shown from either end where not all gains fit
 
 
 def gains(content: Content) -> Gains:

@@ -25,24 +25,18 @@ from ltgc_cli.records import Verdict, identify
 from ltgc_cli.review.verdict_file import VerdictLines
 
 HOST = "127.0.0.1"
-_LONGEST = 4096
-"""Bytes of a decision."""
-_IDLE = 60
-"""Seconds that a connection may wait for its next request."""
+_LONGEST = 4096  # bytes of a decision
+_IDLE = 60  # seconds that a connection may wait for its next request
 
 
 class Site(NamedTuple):
     """What is served, and what is done with a decision."""
 
     page: str
-    generated: Mapping[tuple[int, str], str]
-    """The images that can be decided on, by label and sha256: the names of their classes."""
-    read_image: Callable[[str], bytes]
-    """The bytes of an image that the page shows. Raises LtgcError for any other."""
-    read_verdicts: Callable[[int], VerdictLines]
-    """The verdicts from a byte of their file on."""
-    add_verdict: Callable[[Verdict], None]
-    """Keeps a verdict; it is durable on return. Raises LtgcError where it cannot be kept."""
+    generated: Mapping[tuple[int, str], str]  # class names, by label and sha256 of the images that can be decided on
+    read_image: Callable[[str], bytes]  # the bytes of an image that the page shows. Raises LtgcError for any other.
+    read_verdicts: Callable[[int], VerdictLines]  # the verdicts from a byte of their file on
+    add_verdict: Callable[[Verdict], None]  # durable on return. Raises LtgcError where it cannot be kept.
 
 
 class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,8 +54,7 @@ class Response(NamedTuple):
     body: bytes
     type: str = "application/json"
     cache: str = "no-store"
-    location: str = ""
-    """Where a redirect leads."""
+    location: str = ""  # where a redirect leads
 
 
 class Server(ThreadingHTTPServer):
@@ -140,14 +133,8 @@ def _image(site: Site, sha256: str) -> Response:
     return Response(HTTPStatus.OK, data, media_type(data), "private, max-age=31536000, immutable")
 
 
-_MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"BM": "image/bmp",
-    b"II*\0": "image/tiff",
-    b"MM\0*": "image/tiff",
-}
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_MAGIC = {_PNG: "png", _JPEG: "jpeg", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tiff", b"MM\0*": "tiff"}
 
 
 def media_type(data: bytes) -> str:
@@ -156,9 +143,9 @@ def media_type(data: bytes) -> str:
     >>> media_type(b"RIFF....WEBPVP8 "), media_type(b"<svg onload='...'>")
     ('image/webp', 'application/octet-stream')
     """
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((type for magic, type in _MAGIC.items() if data.startswith(magic)), "application/octet-stream")
+    webp = "webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
+    kind = webp or next((name for magic, name in _MAGIC.items() if data.startswith(magic)), "")
+    return f"image/{kind}" if kind else "application/octet-stream"
 
 
 def _number(text: str) -> int | None:

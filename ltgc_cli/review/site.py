@@ -15,7 +15,6 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.records import Record, Verdict
 from ltgc_cli.report import page
 from ltgc_cli.report.content import content_of
-from ltgc_cli.report.selection import shown_images
 from ltgc_cli.review import verdict_file
 from ltgc_cli.review.serving import HOST, Server, Site
 from ltgc_cli.store import Store
@@ -34,7 +33,7 @@ def site(store: Store, rows: Iterable[Record], verdicts: Path, token: str) -> Si
         raise InputError(
             "review found no generated image in its input; give it what filter (or render) wrote: -i filtered.jsonl"
         )
-    shown = frozenset(shown_images(content))
+    shown = frozenset(content.images)
 
     def read_image(sha256: str) -> bytes:
         if sha256 not in shown:  # nothing else that the store has

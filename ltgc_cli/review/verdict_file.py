@@ -16,8 +16,7 @@ from ltgc_cli.records import Verdict
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.verdicts import Verdicts
 
-_one_at_a_time = threading.Lock()
-"""Of this process's threads: whether the last line is torn must hold while the next one is added."""
+_one_at_a_time = threading.Lock()  # whether the last line is torn must hold while the next one is added
 
 
 class VerdictLines(NamedTuple):
@@ -25,10 +24,8 @@ class VerdictLines(NamedTuple):
 
     verdicts: list[Verdict]
     start: int
-    end: int
-    """The byte behind the last whole line: where the next one begins."""
-    torn: int = 0
-    """Lines that stop in the middle: a crash while they were written. Nobody was told that these were kept."""
+    end: int  # the byte behind the last whole line: where the next one begins
+    torn: int = 0  # lines that a crash left without an end; nobody was told that these were kept
 
 
 def load(path: Path) -> Verdicts:

@@ -42,7 +42,7 @@ def test_every_setting_is_a_flag():
 
     from ltgc_cli.cli.app import app
 
-    flags = {param.name for param in get_command(app).commands["mix-train"].params}
+    flags = {param.name for param in get_command(app).get_command(None, "mix-train").params}
     assert set(Training.__struct_fields__) <= flags
 
 

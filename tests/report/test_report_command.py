@@ -97,7 +97,7 @@ def test_a_stream_of_real_stages_tells_where_it_came_from(ltgc: Ltgc, tmp_path: 
 def test_no_model_library_is_loaded(ltgc: Ltgc, stream: Path) -> None:
     script = stream.with_name("imports.py")
     script.write_text(
-        "import sys\nfrom ltgc_cli.cli import app\n"
+        "import sys\nfrom ltgc_cli.cli.app import app\n"
         f"app(['report', '-q', '-i', {str(stream)!r}], standalone_mode=False)\n"
         "print([name for name in ('torch', 'litellm', 'diffusers', 'open_clip') if name in sys.modules])\n"
     )

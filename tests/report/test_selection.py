@@ -4,8 +4,7 @@ from test_thumbnails import encoded
 
 from ltgc_cli.records import Image
 from ltgc_cli.report.content import content_of
-from ltgc_cli.report.selection import cut, fitted, image_count, shown_images
-from ltgc_cli.report.thumbnails import SEEN, SHARP
+from ltgc_cli.report.thumbnails import SEEN, SHARP, cut, fitted
 
 CONTENT = content_of(
     Image(id=f"{label} {n}", label=label, class_=str(label), sha256=sha(f"{label} {n}"), origin="generated")
@@ -25,18 +24,16 @@ def test_where_there_is_room_every_image_is_there_and_sharp() -> None:
 def test_where_room_is_short_images_are_less_sharp_and_then_fewer() -> None:
     content, pixels = fitted(CONTENT, noise, 3e5)
     assert pixels == SEEN
-    assert 1 < image_count(content.shown[0]) < 30
-    assert len({image_count(cls) for cls in content.shown}) == 1
+    assert 1 < len(content.shown[0].images) < 30
+    assert len({len(cls.images) for cls in content.shown}) == 1
 
 
 def test_every_class_has_an_image_however_little_room_there_is() -> None:
-    assert {image_count(cls) for cls in fitted(CONTENT, noise, 1)[0].shown} == {1}
+    assert {len(cls.images) for cls in fitted(CONTENT, noise, 1)[0].shown} == {1}
 
 
 def test_every_image_that_is_shown_is_listed_once_rounds_too() -> None:
-    assert shown_images(content_of(crane())) == [
-        sha(of) for of in ("real", "dawn", "in flight", "blurred", "mud", "plain")
-    ]
+    assert content_of(crane()).images == [sha(of) for of in ("real", "dawn", "in flight", "blurred", "mud", "plain")]
 
 
 def many(count: int) -> list[Image]:
@@ -49,7 +46,7 @@ def many(count: int) -> list[Image]:
 def test_a_cut_class_keeps_a_fair_choice_and_says_what_is_left_out() -> None:
     whole = content_of([*crane(), *many(100)])
     (cls,) = cut(whole, 8).shown
-    assert image_count(cls) == 8
+    assert len(cls.images) == 8
     assert len(cls.originals) == len(cls.plain) == 1
     assert sum(not one.accepted for one in cls.generated) == 1
     assert cls.left_out == 102 + 1 + 1 + 1 - 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,9 +26,10 @@ class _Described(msgspec.Struct):
     features: dict[str, Any] = {}
 
 
-class _Columns(msgspec.Struct, frozen=True):
-    """Where images and labels are, and the labels' names."""
+class _Rows(NamedTuple):
+    """The memory-mapped data, its images as encoded bytes; the columns of images and labels, and the labels' names."""
 
+    data: Any
     image: str
     label: str
     names: tuple[str, ...]
@@ -41,13 +42,13 @@ def _takes(spec: str) -> bool:
 
 def _open(source: Source, split: Split) -> Dataset:
     training, folder = _folders(source, split)
-    columns = _columns(folder)
-    labels = _labels(folder, columns)
-    counts = Counter(labels if training == folder else _labels(training, _columns(training)))
+    own_names = _rows(folder).names
+    labels = _labels(folder)
+    counts = Counter(labels if training == folder else _labels(training))
     if source.classes:
         table = class_table.load(source.classes)
     else:
-        names = columns.names or tuple(map(str, range(max(counts | Counter(labels), default=-1) + 1)))
+        names = own_names or tuple(map(str, range(max(counts | Counter(labels), default=-1) + 1)))
         table = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
     known = {info.label for info in table}
     where = f"the class table {source.classes}" if source.classes else f"{folder}'s names"
@@ -55,20 +56,18 @@ def _open(source: Source, split: Split) -> Dataset:
         if label not in known:
             there = f"labels {min(known)} to {max(known)}"
             raise InputError(f"{folder}: row {row}: label {label} is not in {where} ({there})")
+    classes = tuple(msgspec.structs.replace(info, count=counts[info.label]) for info in table)
     order = sorted(range(len(labels)), key=labels.__getitem__)
-    return Dataset(
-        spec=source.spec,
-        split=split,
-        classes=tuple(msgspec.structs.replace(info, count=counts[info.label]) for info in table),
-        items=tuple(Item(label=labels[row], name=f"{split}/{row}", path=str(folder), line=row) for row in order),
-        named=bool(columns.names or source.classes),
-    )
+    items = tuple(Item(label=labels[row], name=f"{split}/{row}", path=str(folder), line=row) for row in order)
+    named = bool(own_names or source.classes)
+    return Dataset(spec=source.spec, split=split, classes=classes, items=items, named=named)
 
 
 def _read(_: Dataset, item: Item) -> bytes:
     assert item.path is not None
     folder = Path(item.path)
-    image = _undecoded(folder)[item.line][_columns(folder).image] or {}
+    rows = _rows(folder)
+    image = rows.data[item.line][rows.image] or {}
     try:
         data = image.get("bytes") or Path(image["path"]).read_bytes()
     except (OSError, KeyError, TypeError) as error:
@@ -119,14 +118,23 @@ def _folders(source: Source, split: Split) -> tuple[Path, Path]:
     return found.get("train", found[split]), found[split]
 
 
-def _columns(folder: Path) -> _Columns:
-    """Returns the columns that hold images and labels, by their types. Raises InputError where there are none."""
-    return _columns_of(str(folder), (folder / _INFO).stat().st_mtime_ns if (folder / _INFO).exists() else 0)
+def _labels(folder: Path) -> list[int]:
+    rows = _rows(folder)
+    labels = list(rows.data[rows.label])
+    nothing = next((row for row, label in enumerate(labels) if not isinstance(label, int) or label < 0), None)
+    if nothing is not None:
+        raise InputError(f"{folder}: row {nothing} has no label ({labels[nothing]})")
+    return labels
 
 
-@lru_cache
-def _columns_of(folder: str, _: int) -> _Columns:
-    file = Path(folder) / _INFO
+def _rows(folder: Path) -> _Rows:
+    return _loaded(folder, *(file.stat().st_mtime_ns for file in (folder / _INFO, folder / _STATE) if file.exists()))
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, *_: int) -> _Rows:
+    """Returns a data set's rows; its columns are found by their types. Raises InputError where there are none."""
+    file = folder / _INFO
     features = _described(file).features
     kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}
     images = [name for name, kind in kinds.items() if kind == "Image"]
@@ -136,33 +144,16 @@ def _columns_of(folder: str, _: int) -> _Columns:
         raise InputError(f"{file}: an Image column and a ClassLabel column are wanted; it has {', '.join(kinds)}")
     label = "label" if "label" in labels else labels[0]
     names = tuple(name_of(f"{file}: {label}", name) for name in features[label].get("names") or ())
-    return _Columns(images[0], label, names)
-
-
-def _labels(folder: Path, columns: _Columns) -> list[int]:
-    labels = list(_undecoded(folder)[columns.label])
-    nothing = next((row for row, label in enumerate(labels) if not isinstance(label, int) or label < 0), None)
-    if nothing is not None:
-        raise InputError(f"{folder}: row {nothing} has no label ({labels[nothing]})")
-    return labels
-
-
-def _undecoded(folder: Path) -> Any:
-    return _loaded(str(folder), _columns(folder).image, (folder / _STATE).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _loaded(folder: str, image: str, _: int) -> Any:
-    """Returns the memory-mapped data, its images as encoded bytes."""
     try:
         import datasets
     except ImportError:
         missing = "for which datasets is missing: pip install 'ltgc[hf]'"
         raise InputError(f"{folder} is a Hugging Face data set, {missing}") from None
     try:
-        return datasets.load_from_disk(folder).cast_column(image, datasets.Image(decode=False))
+        data = datasets.load_from_disk(str(folder)).cast_column(images[0], datasets.Image(decode=False))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: not a data set that datasets can open ({' '.join(str(error).split())})") from None
+    return _Rows(data, images[0], label, names)
 
 
 def _described(file: Path) -> _Described:

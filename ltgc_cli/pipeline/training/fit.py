@@ -75,10 +75,9 @@ def fit(
             compile=how.compile,
         )
     if processes.rank() == 0:
-        images = {"images": hashes.train, "val_images": hashes.val}
-        checkpoints.save(
-            folder, trained.classifier, classes, trained.settings, loaded, trained.curve, prior=trained.prior, **images
-        )
+        classifier, curve, prior, used = trained
+        images = frozenset(hashes.train), frozenset(hashes.val)
+        checkpoints.save(folder, checkpoints.Saved(classifier, tuple(classes), used, curve, prior, *images), loaded)
         (folder / STATE).unlink(missing_ok=True)
         last = trained.curve[-1]
         best = max((row["val"] for row in trained.curve if "val" in row), default=None)
