@@ -16,12 +16,17 @@ from ltgc_cli.ports import Match
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
 from ltgc_cli.report.page import PageRun
+from ltgc_cli.settings import Scale
 from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
 from ltgc_cli.text import counted
 
-_MOST = 400  # characters of one setting that are shown
-_FIRST_STAGES = ("describe", "extend")  # they begin with data or with names: nothing need be before them
+_MOST = 400
+"""Characters of one setting that are shown."""
+
+
+_FIRST_STAGES = ("describe", "extend")
+"""Stages that begin with data or with names: nothing need be before them."""
 _WHY_NOT = "several streams put together, lines changed or left out on the way, or a run of which some was refused"
 
 
@@ -35,7 +40,8 @@ class Lineage(NamedTuple):
 def trace(digest: str, folder: Path) -> Lineage:
     """Returns the lineage of a stream: what a run read was written by the run before it.
 
-    digest -- sha256 of the stream's bytes; folder -- the store's
+    digest -- sha256 of the stream's bytes
+    folder -- the store's
     """
     by_output = _runs_by_output(folder)
     runs: list[Manifest] = []
@@ -49,10 +55,10 @@ def trace(digest: str, folder: Path) -> Lineage:
         digest = made[0].input if made else digest
     if not runs:
         return Lineage((), f"No run in the store wrote this stream as it is: {_WHY_NOT}.")
-    first, gap = runs[0], ""
-    if first.input != ALONE and first.stage not in _FIRST_STAGES:
-        gap = f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}."
-    return Lineage(tuple(runs), gap)
+    first = runs[0]
+    if first.input == ALONE or first.stage in _FIRST_STAGES:
+        return Lineage(tuple(runs))
+    return Lineage(tuple(runs), f"What {first.stage} read was written by no run in the store as it is: {_WHY_NOT}.")
 
 
 def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
@@ -126,29 +132,11 @@ def _curve(path: Path) -> list[dict[str, float]]:
 
 
 def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
-<<<<<<< HEAD
-    """Returns what filter scored the original images with, by label, where the store has it.
-=======
     """Returns the scores that filter found for the original images, by label, where the records or the store have them.
->>>>>>> w-report
 
     A stream does not hold these: they set the threshold, and are asked for as those of generated images are.
     """
     clip, scale = _judge(rows, runs)
-<<<<<<< HEAD
-    classes = {row.label: row for row in rows if isinstance(row, Class)}
-    templates = [row for row in rows if isinstance(row, Template) and row.label in classes]
-    texts = {template.label: clip_text(template, classes[template.label]) for template in templates}
-    found: dict[int, list[float]] = {}
-    for row in (row for row in rows if isinstance(row, Image) and row.origin == "original"):
-        score = row.score
-        if score is None and clip and scale and row.label in texts:
-            entry = store.get(key(Match(model=clip, image=row.sha256, text=texts[row.label]))) or {}
-            cosine = entry.get("answer")
-            score = round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None
-        if score is not None:
-            found.setdefault(row.label, []).append(score)
-=======
     templates = {row.label: row for row in rows if isinstance(row, Template)} if clip and scale else {}
     classes = {row.label: row for row in rows if isinstance(row, Class)}
     texts = {label: clip_text(template, classes[label]) for label, template in templates.items() if label in classes}
@@ -160,7 +148,6 @@ def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) 
                 score = _score(row, texts[row.label], clip, scale, store)
             if score is not None:
                 found.setdefault(row.label, []).append(score)
->>>>>>> w-report
     return found
 
 
@@ -170,12 +157,9 @@ def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
     trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
     return next(iter([*filters, *trained]), ""), next(scales, "")
-<<<<<<< HEAD
-=======
 
 
 def _score(row: Image, text: str, clip: str, scale: Scale, store: Store) -> float | None:
     entry = store.get(key(Match(model=clip, image=row.sha256, text=text)))
     cosine = entry.get("answer") if entry else None
     return round(scaled(float(cosine), scale), 6) if isinstance(cosine, int | float) else None
->>>>>>> w-report

@@ -13,15 +13,9 @@ from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.records import Record
-<<<<<<< HEAD
-from ltgc_cli.report import build, page
-from ltgc_cli.report.build import Provenance
-from ltgc_cli.report.content import without_repeats
-=======
 from ltgc_cli.report import figures, page
 from ltgc_cli.report.content import Content, content_of, only, without_repeats
 from ltgc_cli.report.thumbnails import SHARP, fitted, is_tile, thumbnails
->>>>>>> w-report
 from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
 
@@ -41,10 +35,6 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
         lines.update(f"{records.dump(row)}\n".encode())
     runs, gap = lineage.trace(lines.hexdigest(), store.folder)
     rows = without_repeats(rows)
-<<<<<<< HEAD
-    curves, scores = lineage.curves(rows, store.folder), lineage.real_scores(rows, store, runs)
-    return Provenance([lineage.page_run(run) for run in runs], gap, curves, scores)
-=======
     content = content_of(rows, settings.baseline)
     pixels = SHARP
     if settings.class_:
@@ -90,4 +80,3 @@ def _notify(output: Path, size: int, content: Content, addresses: Iterable[str])
     if lost:
         text += f"; {lost:,} images could not be read, and have the reason in their place (is this the --cache-dir?)"
     console.notice(text)
->>>>>>> w-report

@@ -129,11 +129,6 @@ def test_real_images_get_the_scores_that_filter_asked_for(tmp_path: Path) -> Non
 
 def test_without_the_judges_name_no_score_is_looked_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
-<<<<<<< HEAD
-    match = Match(model="", image=sha("real"), text="A photo of crane (wading bird) with long legs.")
-    store.add(key(match), {"request": {}, "answer": 0.25})
-=======
->>>>>>> w-report
     assert provenance.real_scores(CRANE, store, []) == {}
     store.close()
 
