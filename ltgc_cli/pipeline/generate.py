@@ -22,7 +22,7 @@ from ltgc_cli.pipeline import senses as senses_file
 from ltgc_cli.pipeline.class_table import class_info, class_record
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
-from ltgc_cli.ports import Generate, ImageRequest
+from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i import image_api
@@ -232,19 +232,9 @@ def source_of(config: Config, data: str | None = None) -> datasets.Source | None
 
 def _opened(session: Session, config: Config) -> Opened[Generate]:
     """Returns the text-to-image model. Raises InputError for settings that an image API does not take."""
-    model, drawing, computing = config[TextToImage], config[Style], config[Computing]
+    model, computing = config[TextToImage], config[Computing]
     if model.t2i.startswith("litellm:"):  # before filter pays for its questions
-        asked = ImageRequest(
-            model=model.t2i,
-            text="",
-            seed=0,
-            steps=drawing.steps,
-            guidance=drawing.guidance,
-            negative=drawing.negative,
-            scheduler=drawing.scheduler or msgspec.UNSET,
-            strength=drawing.from_original or msgspec.UNSET,
-        )
-        image_api.check(model.t2i.removeprefix("litellm:"), [asked])
+        image_api.check(model.t2i.removeprefix("litellm:"), [config[Style], model, computing])
     return session.generate(
         model.t2i,
         batch=computing.batch,
@@ -252,7 +242,7 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
         device=computing.device,
         dtype=model.dtype,
         compile=model.compile,
-        slicing=model.attention_slicing,
+        attention_slicing=model.attention_slicing,
         api_base=model.t2i_api_base,
     )
 

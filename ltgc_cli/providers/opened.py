@@ -50,15 +50,14 @@ class GenerateOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep: Keep
     notice: Notice = lambda text: None
     objects: Objects | None = None  # gives the originals that images are started from
-    batch: int | None = None
-    """Images generated at once, or fewer where the memory runs out; None for the provider's own number."""
+    batch: int = 32  # images generated at once, or fewer where the memory runs out
     api_base: str | None = None
     price: str | None = None  # the user's own for an image API, as for prices.find
     device: str | None = None
     dtype: Dtype | None = None
     lora: str | None = None
     compile: bool = False
-    slicing: bool = False
+    attention_slicing: bool = False
 
 
 class ClipOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +65,7 @@ class ClipOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     objects: Objects
     notice: Notice = lambda text: None
-    batch: int | None = None  # images that the model sees at once
+    batch: int = 64  # images that the model sees at once
     device: str | None = None
 
 

@@ -46,7 +46,7 @@ def test_a_budget_holds_at_the_price_that_the_user_gives(forked):
 
 def test_a_budget_wants_the_price_of_a_picture(forked):
     ran = forked("render", "--t2i", "litellm:openai/mine", "--max-cost", 1, input=descriptions(1))
-    assert (ran.code, "give it in US dollars per picture: --price 0.04" in ran.err) == (2, True)
+    assert (ran.code, "give it in US dollars per image: --price 0.04" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("command", [("render",), ("render", "--dry-run"), ("filter", "--llm", "gpt-4o")])

@@ -189,7 +189,7 @@ def test_a_webp_is_a_webp(loaded, generate, kept):
 
 
 def test_slices_save_memory_and_change_nothing_but_rounding(pixels, families, sdxl_folder):
-    sliced = t2i.load(str(sdxl_folder), device="cpu", slicing=True)
+    sliced = t2i.load(str(sdxl_folder), device="cpu", attention_slicing=True)
 
     assert sliced.pipeline.vae.use_slicing
     assert apart(pixels(families["sdxl"], FOUR), pixels(sliced, FOUR)) <= 1

@@ -146,7 +146,7 @@ _opening = threading.Lock()
 
 
 def _shared(spec: str, options: ClipOptions) -> _SharedModel:
-    key = (spec, options.objects, options.device, options.batch or BATCH)
+    key = (spec, options.objects, options.device, options.batch)
     with _opening:
         shared = _in_use.get(key)
         if shared is None:

@@ -91,7 +91,10 @@ def load(spec: str, device: str = "cpu") -> Loaded:
             )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # open_clip and the hub raise all kinds
-            raise ProviderError(f"CLIP {spec} cannot be loaded: {one_line(error)}; {_advice(spec)}") from None
+            here = spec.startswith("local-dir:") or spec == "embedded"
+            files = "the folder needs open_clip_config.json and open_clip_model.safetensors"
+            advice = files if here else f"check the name and the network, or write {SPECS}"
+            raise ProviderError(f"CLIP {spec} cannot be loaded: {one_line(error)}; {advice}") from None
     return Loaded(model.eval().requires_grad_(False), preprocess, tokenizer, identified, device)
 
 
@@ -162,9 +165,3 @@ def _folder(path: Path) -> Path:
             f"rename {own[0]} to open_clip_model.safetensors, or keep the adapter in a folder of its own"
         )
     return path
-
-
-def _advice(spec: str) -> str:
-    if spec.startswith("local-dir:") or spec == "embedded":
-        return "the folder needs open_clip_config.json and open_clip_model.safetensors"
-    return f"check the name and the network, or write {SPECS}"

@@ -23,17 +23,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled. At the program's end those under way have a
     few seconds to finish, as their answers may be paid for, and are then cancelled.
     """
-    future = asyncio.run_coroutine_threadsafe(coroutine, _running())
+    with _starting:
+        loop = _loop()
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         return future.result()
     except BaseException:
         future.cancel()
         raise
-
-
-def _running() -> asyncio.AbstractEventLoop:
-    with _starting:
-        return _loop()
 
 
 @functools.cache

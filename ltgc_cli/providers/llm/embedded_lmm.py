@@ -81,13 +81,9 @@ def best(banks: Mapping[str, Sequence[str]], scores: Mapping[str, Sequence[float
     >>> best({"weight": ["thin", "bold"], "slant": ["left", "right"]}, {"weight": [0.1, 0.3], "slant": [0.2, 0.1]})
     ['bold', 'left']
     """
-    clearest = sorted(banks, key=lambda name: -_margin(scores[name]))[:_BANKS_NAMED]
+    highest = {name: sorted(scores[name])[-2:] for name in banks}
+    clearest = sorted(banks, key=lambda name: highest[name][0] - highest[name][-1])[:_BANKS_NAMED]
     return [phrases[_first(scores[name])] for name, phrases in banks.items() if name in clearest]
-
-
-def _margin(scores: Sequence[float]) -> float:
-    highest = sorted(scores)[-2:]
-    return highest[-1] - highest[0]
 
 
 def _first(scores: Sequence[float]) -> int:

@@ -44,8 +44,6 @@ NOTICE = (
     "the embedded text-to-image model is a tiny diffusion that knows written digits and nothing else; "
     "--t2i stabilityai/sd-turbo, or any model that diffusers loads, knows more"
 )
-_BATCH = 16
-_EMBEDDED_BATCH = 50
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", re.IGNORECASE)
 _FREE = Usage(dollars=0.0)
 _WRITERS = 4
@@ -128,13 +126,13 @@ def generate_port(spec: str, options: GenerateOptions) -> Generate:
 
     The user is notified once of the settings in use, and when the memory holds fewer images at once.
     """
-    at_once = options.batch or (_EMBEDDED_BATCH if spec == "embedded" else _BATCH)
+    at_once = options.batch
     lock = threading.Lock()
     notify_once = functools.cache(options.notice)
 
     @functools.cache
     def opened() -> LoadedPipeline:
-        names = ("device", "dtype", "lora", "compile", "slicing")
+        names = ("device", "dtype", "lora", "compile", "attention_slicing")
         return load(spec, **{name: getattr(options, name) for name in names})
 
     def checked(requests: Sequence[ImageRequest]) -> None:
@@ -187,6 +185,8 @@ def generated_together(
 
     Raises InputError for what cannot be asked of the model, ProviderError for what fails.
     """
+    import torch
+
     try:
         originals = [_original(loaded, request, objects) for request in requests]
         good = [request for request, start in zip(requests, originals, strict=True) if not isinstance(start, Refused)]
@@ -202,7 +202,10 @@ def generated_together(
                 "set --batch lower, or check --width, --height, --steps, --guidance and --scheduler"
             ) from None
     # Here, where the error is gone and with it every reference to the tensors of the attempt.
-    _free_memory()
+    gc.collect()
+    for backend in (torch.cuda, torch.mps):
+        with contextlib.suppress(RuntimeError):  # where there is no such device
+            backend.empty_cache()
     return None
 
 
@@ -217,15 +220,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
     )
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()
-    for backend in (torch.cuda, torch.mps):
-        with contextlib.suppress(RuntimeError):  # where there is no such device
-            backend.empty_cache()
 
 
 def _alike(requests: Sequence[ImageRequest]) -> list[list[int]]:

@@ -33,20 +33,11 @@ TIMEOUT = 300.0
 AT_ONCE = 8  # images asked for at once: small accounts get a handful a minute, and all more would only be told to wait
 _MOST_BYTES = 64 * 2**20
 _SIZE_REFUSED = re.compile(r"'param': '(?:size|width|height)'|- 'size'")
-_FLAGS = {
-    "steps": "--steps",
-    "guidance": "--guidance",
-    "negative": "--negative",
-    "scheduler": "--scheduler",
-    "original": "--from-original",
-    "strength": "--from-original",
-    "device": "--device",
-    "dtype": "--dtype",
-    "lora": "--lora",
-    "compile": "--compile",
-    "slicing": "--attention-slicing",
-}
-"""What diffusers models are set by, in a request or where they are loaded, and image APIs do not take."""
+_NOT_TAKEN = (
+    "steps", "guidance", "negative", "scheduler", "original", "from_original",
+    "device", "dtype", "lora", "compile", "attention_slicing",
+)  # fmt: skip
+"""What diffusers models are set by, in settings or a request, and image APIs do not take."""
 
 
 def open_port(spec: str, options: GenerateOptions) -> Opened[Generate]:
@@ -107,7 +98,7 @@ def generate_port(
             raise broken[0]
         target = retry(lambda: _target(spec, options.api_base, timeout), spec)
         try:
-            with ThreadPoolExecutor(min(options.batch or AT_ONCE, AT_ONCE)) as pool:
+            with ThreadPoolExecutor(min(options.batch, AT_ONCE)) as pool:
                 images = list(pool.map(lambda request: one(request, target), requests))
         finally:
             if "client" in target:
@@ -119,12 +110,13 @@ def generate_port(
     return generate
 
 
-def check(spec: str, requests: Sequence[ImageRequest | GenerateOptions]) -> None:
-    """Raises InputError where a request, or an option, is a setting that image APIs do not take."""
-    values = ((flag, getattr(one, name, None)) for one in requests for name, flag in _FLAGS.items())
-    used = {flag for flag, value in values if not (value is None or value is UNSET or value is False or value == "")}
-    if used:
-        raise InputError(f"litellm:{spec} is an image API, which takes no {', '.join(sorted(used))}; leave it out")
+def check(spec: str, settings: Sequence[object]) -> None:
+    """Raises InputError where settings, or requests, have one that image APIs do not take."""
+    values = ((name, getattr(one, name, None)) for one in settings for name in _NOT_TAKEN)
+    used = {name for name, value in values if not (value is None or value is UNSET or value is False or value == "")}
+    flags = {f"--{name.replace('_', '-')}" if name != "original" else "--from-original" for name in used}
+    if flags:
+        raise InputError(f"litellm:{spec} is an image API, which takes no {', '.join(sorted(flags))}; leave it out")
 
 
 def _response(spec: str, request: ImageRequest, timeout: float, target: dict[str, Any]) -> Any:

@@ -77,7 +77,8 @@ def few_steps(pipeline: Any, name: str) -> Defaults:
         return Defaults(steps=4, guidance=0.0)  # FLUX.1-schnell in a folder: dev has both
     if _config(pipeline).get("is_distilled"):
         return Defaults(steps=4, guidance=1.0)  # FLUX.2-klein
-    if steps.startswith("Euler") and scheduler.get("timestep_spacing") == "trailing" and _epsilon(scheduler):
+    epsilon = scheduler.get("prediction_type") == "epsilon" and not scheduler.get("rescale_betas_zero_snr")
+    if epsilon and steps.startswith("Euler") and scheduler.get("timestep_spacing") == "trailing":
         # sd-turbo, sdxl-turbo or SDXL-Lightning in a folder: a model of few steps begins at the very last
         # timestep; with this scheduler all others were saved with "leading" or "linspace".
         return Defaults(steps=4, guidance=0.0)
@@ -229,10 +230,6 @@ def _flux(pipeline: Any) -> bool:
     """Returns whether guidance is an input of the model (FLUX.1) and true guidance, by a negative prompt, is off."""
     takes = parameters(pipeline)
     return (takes.get("true_cfg_scale") or 2.0) <= 1 and takes.get("guidance_scale") is not None
-
-
-def _epsilon(scheduler: Any) -> bool:
-    return scheduler.get("prediction_type") == "epsilon" and not scheduler.get("rescale_betas_zero_snr")
 
 
 def _config(part: Any) -> Mapping[str, Any]:

@@ -39,7 +39,7 @@ def load(
     dtype: Dtype | None = None,
     lora: str | None = None,
     compile: bool = False,
-    slicing: bool = False,
+    attention_slicing: bool = False,
 ) -> LoadedPipeline:
     """Returns the pipeline of a model.
 
@@ -48,7 +48,7 @@ def load(
     dtype   -- None for bfloat16 on CUDA, else float32
     lora    -- see lora_file
     compile -- torch.compile for the UNet or the transformer: the first image takes minutes, the others less
-    slicing -- attention in slices and one image at a time through the VAE: slower, in less memory
+    attention_slicing -- attention in slices and one image at a time through the VAE: slower, in less memory
 
     Raises ProviderError where the model or its weights cannot be had, InputError where its images come from no text.
     """
@@ -74,7 +74,7 @@ def load(
         _check(pipeline, spec)
         if lora:
             _add_lora(pipeline, spec, lora)
-        if slicing:
+        if attention_slicing:
             _slice(pipeline)
         if compile:
             _compile(pipeline)
