@@ -122,8 +122,8 @@ def _converted(one: Setting, value: Any) -> Any:
     base = one.base
     if value is None or value == one.default or (one.choices and isinstance(value, str)):
         return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
-    if base is str and isinstance(value, os.PathLike):
-        return os.fspath(value)
+    if base is str and isinstance(value, os.PathLike | int | float) and not isinstance(value, bool):
+        return str(value)
     if base is Path:
         return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
     if get_origin(base) is tuple:
@@ -140,7 +140,7 @@ def _wanted(one: Setting) -> str:
 
 def _wrong(one: Setting, value: Any) -> str:
     """Returns what is wrong with a value of the right type, "" where nothing is."""
-    if value is None:
+    if value is None and (one.default is None or not one.choices):
         return ""
     if one.choices:
         chosen = value if isinstance(value, tuple) else (value,)

@@ -343,7 +343,7 @@ class Training(Settings, frozen=True, kw_only=True):
     lora_alpha: Annotated[float, more("LoRA's update is scaled by lora-alpha / rank (ours).", gt=0)] = 16.0
     dropout: Annotated[float, more("Dropout before LoRA, or inside AdaptFormer (ours).", ge=0, lt=1)] = 0.0
     # ---- the loop. lr and min_steps were chosen on digits-lt's validation set with a tiny CLIP.
-    epochs: Annotated[float, about("Passes over the images, original and generated (ours).", gt=0)] = 10.0
+    epochs: Annotated[float, about("Passes over the images, original and generated (ours).", ge=0)] = 10.0
     min_steps: Annotated[int, more(
         "Steps at the least: mixes take longer to learn than bare images, so small data wants more.",
         ge=0, offered=True)] = 400

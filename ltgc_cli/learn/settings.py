@@ -15,6 +15,8 @@ def checked(settings: Training) -> Training:
     """Returns the settings. Raises InputError that names every one that cannot be."""
     check(settings)
     wrong = []
+    if not (settings.epochs or settings.steps):
+        wrong.append("--epochs 0: above 0 is wanted where --steps is not given")
     if settings.batch % settings.accumulate:
         wrong.append(f"--accumulate {settings.accumulate} must divide --batch {settings.batch}")
     if settings.fixed_crops and settings.mix not in (None, "none"):

@@ -323,5 +323,5 @@ def test_each_report_is_written_down_as_it_comes(clip: Loaded, tmp_path: Path) -
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(clip: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="accumulate 3 must be 1 or more, and divide batch"):
+    with pytest.raises(InputError, match="--accumulate 3 must divide --batch 8"):
         run(clip, accumulate=3)
