@@ -28,9 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltgc_cli.learn import images, model, tuning
-from ltgc_cli.learn.heads import CosineHead
 from ltgc_cli.learn.losses import LOSSES
-from ltgc_cli.learn.model import Classifier
+from ltgc_cli.learn.model import Classifier, CosineHead
 from ltgc_cli.learn.settings import resolved
 from ltgc_cli.providers.torch_setup import mend_torchvision
 from ltgc_cli.settings import Training

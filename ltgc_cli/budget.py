@@ -17,8 +17,7 @@ Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
 
 
-_HAIR = 1e-9
-"""US dollars that a sum of floats may end above what it should be."""
+_HAIR = 1e-9  # US dollars that a sum of floats may end above what it should be
 _AGAIN = "run the same command again and it goes on"
 
 
@@ -28,12 +27,9 @@ class Budget:
     def __init__(self, dollars: float | None = None, calls: int | None = None) -> None:
         self.dollars, self.calls = dollars, calls
         self.spent, self.asked = 0.0, 0
-        self._aside = 0.0
-        self._under_way = 0
-        self._repeats: dict[Any, float] = {}
-        """Set aside for questions that are asked once more, because their answer was empty."""
-        self._over: Callable[[], BudgetError] | None = None
-        """Makes what is raised once a limit is reached."""
+        self._aside, self._under_way = 0.0, 0
+        self._repeats: dict[Any, float] = {}  # set aside for questions asked once more, as their answer was empty
+        self._over: Callable[[], BudgetError] | None = None  # makes what is raised once a limit is reached
         self._changed = threading.Condition()
 
     def reserve(self, *most: float) -> int:
@@ -51,15 +47,13 @@ class Budget:
                     self._changed.wait()
             if self._over:
                 raise self._over()
-            room = 0
-            for bound in most:
+            for room, bound in enumerate(most):
                 if self._passes(bound):
-                    break
+                    return room
                 self._aside += bound
                 self._under_way += 1
                 self.asked += 1
-                room += 1
-            return room
+            return len(most)
 
     def repeat(self, request: Any, most: float) -> bool:
         """Returns whether a question under way may be asked once more; what it can cost is then set aside."""
@@ -90,18 +84,15 @@ class Budget:
         if self._calls_used_up():
             then = _AGAIN if self.calls else "raise it"
             return partial(BudgetError, f"--max-calls {self.calls} is reached", then, again=bool(self.calls))
-        spent = f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent"
-        text = f"{spent}, and one more can cost up to ${most:.2g}"
+        text = f"--max-cost {self.dollars:g} is reached: ${self.spent:.4g} spent"
+        text += f", and one more can cost up to ${most:.2g}"
         again = self.dollars is not None and most <= self.dollars + _HAIR
         then = _AGAIN if again else "raise it, or lower --max-tokens"
         return partial(BudgetError, text, then, again=again, most=most)
 
 
 def guarded(port: Callable[[Req], Ans], budget: Budget, most: Callable[[Req], float]) -> Callable[[Req], Ans]:
-    """Returns the port, which asks only what the budget has room for.
-
-    most -- the most that a request can cost, in US dollars
-    """
+    """Returns the port, which asks only what the budget has room for; `most`: US dollars that a request can cost."""
 
     def ask(request: Req) -> Ans:
         bound = most(request)
@@ -158,7 +149,5 @@ def dollars(answer: Any, most: float) -> float:
     >>> [dollars(answer, 0.5) for answer in (told, Answer(text="1. …"), KeyError())]
     [0.25, 0.5, 0.0]
     """
-    usage: Usage | None = getattr(answer, "usage", None)
-    if usage is None:
-        return 0.0
+    usage: Usage = getattr(answer, "usage", None) or Usage(dollars=0.0)
     return most if usage.dollars is None else usage.dollars

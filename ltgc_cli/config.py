@@ -75,7 +75,9 @@ def configure(
     named = {key if key in settings else by_flag.get(key, key): value for key, value in given.items()}
     unknown = [key for key in named if key not in settings]
     if unknown:
-        raise TypeError(f"{command.replace('-', '_')}() has no argument {unknown[0]!r}{nearest(unknown[0], settings)}")
+        name = command.replace("-", "_")
+        wrong = f"{name}() got an unexpected keyword argument {unknown[0]!r}{nearest(unknown[0], settings)}"
+        raise TypeError(wrong)
     named = {name: value for name, value in named.items() if value is not None}
     variables = {
         name: environment[one.known("env")] for name, one in settings.items() if environment.get(one.known("env"))

@@ -15,14 +15,10 @@ from typing import IO, Any, NamedTuple
 
 _quiet = False
 _quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
-_PLAIN_EVERY = 15.0
-"""Seconds between progress lines where there is no terminal to redraw."""
-_WINDOW, _TICK = 30.0, 0.25
-"""Seconds that a rate is taken over, and between the times that it is taken from."""
-_ROWS = 12
-"""Of a table beside the progress line."""
-_lives: list[Any] = []
-"""The displays that are redrawn, the innermost last."""
+_PLAIN_EVERY = 15.0  # seconds between progress lines where there is no terminal to redraw
+_WINDOW, _TICK = 30.0, 0.25  # seconds that a rate is taken over, and between the times that it is taken from
+_ROWS = 12  # of a table beside the progress line
+_lives: list[Any] = []  # the displays that are redrawn, the innermost last
 
 
 def configure(*, quiet: bool) -> None:
@@ -101,8 +97,7 @@ def tree(root: Branch) -> None:
 
     def grown(branch: Branch) -> Tree:
         shown = Tree(Text("\n".join(map(printable, branch.lines))))
-        for below in branch.branches:
-            shown.children.append(grown(below))
+        shown.children.extend(map(grown, branch.branches))
         return shown
 
     width = None if sys.stdout.isatty() else 200
@@ -128,10 +123,8 @@ class ProgressLine:
     def __init__(self, title: str, total: int | None, show: Callable[[ProgressLine], None]) -> None:
         self.title, self.total, self.done, self.status = title, total, 0, ""
         self.rows: deque[Mapping[str, str]] = deque(maxlen=_ROWS)
-        self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-        """When how much was done, for the last _WINDOW seconds."""
-        self._lock = threading.Lock()
-        self._show = show
+        self._times = deque([(time.monotonic(), 0)])  # when how much was done, for the last _WINDOW seconds
+        self._lock, self._show = threading.Lock(), show
 
     def advance(self, count: int = 1, status: str | None = None, row: Mapping[str, str] | None = None) -> None:
         """Counts what is done, and says beside it what it cost; a row is shown in a table above, on a terminal."""
@@ -140,7 +133,13 @@ class ProgressLine:
             self.status = self.status if status is None else status
             if row:
                 self.rows.append(row)
-            self._note()
+            # The rate is that of the last seconds: a run that begins with a thousand answers from the store goes on at
+            # the pace of those that it asks for.
+            now = time.monotonic()
+            if now - self._times[-1][0] >= _TICK:
+                self._times.append((now, self.done))
+            while len(self._times) > 2 and now - self._times[1][0] >= _WINDOW:
+                self._times.popleft()
             self._show(self)
 
     def go_on_from(self, done: int) -> None:
@@ -158,17 +157,6 @@ class ProgressLine:
         if self.status:
             parts.append(self.status)
         return f"{self.title}: {', '.join(parts)}"
-
-    def _note(self) -> None:
-        """Notes the time, a few times a second, and forgets what is long past.
-
-        A run that begins with a thousand answers from the store goes on at the pace of those that it asks for.
-        """
-        now = time.monotonic()
-        if now - self._times[-1][0] >= _TICK:
-            self._times.append((now, self.done))
-        while len(self._times) > 2 and now - self._times[1][0] >= _WINDOW:
-            self._times.popleft()
 
 
 @contextmanager
@@ -194,12 +182,8 @@ def _live_progress(title: str, total: int | None) -> Iterator[ProgressLine]:
     from rich.live import Live
 
     state = ProgressLine(title, total, lambda _: None)
-    live = Live(
-        console=Console(stderr=True, highlight=False),
-        get_renderable=lambda: _shown(state),
-        refresh_per_second=8,
-        transient=True,
-    )
+    console = Console(stderr=True, highlight=False)
+    live = Live(console=console, get_renderable=lambda: _shown(state), refresh_per_second=8, transient=True)
     if _lives:  # one at a time: the outer one waits
         _lives[-1].stop()
     _lives.append(live)

@@ -59,26 +59,18 @@ class _Batch(msgspec.Struct, Generic[T]):
     """Items that are worked on together; `left` of them are still being prepared."""
 
     round: int
-    place: int
     items: list[T]
-    futures: list[Future[None]]
     left: int
+    again: list[tuple[T, Future[None]]] | None = None  # what goes on, once the batch has been worked on
 
 
 class _Round(msgspec.Struct, Generic[T]):
     """A round under way. What goes on from its batches leaves it in their order, whichever was ready first."""
 
-    waiting: deque[tuple[T, Future[None]]] = msgspec.field(default_factory=deque)
-    """Items that are in no batch yet."""
-    complete: bool = False
-    """Whether no more items come in."""
-    cut: int = 0
-    """Batches that were cut from the items."""
-    worked: dict[int, list[tuple[T, Future[None]]]] = msgspec.field(default_factory=dict)
-    """What goes on from batches that were worked on, until those before them are."""
-    left: int = 0
-    """Batches whose items went on."""
-    over: bool = False
+    waiting: deque[tuple[T, Future[None]]] = msgspec.field(default_factory=deque)  # items that are in no batch yet
+    batches: deque[_Batch[T]] = msgspec.field(default_factory=deque)  # those whose items did not go on yet
+    complete: bool = False  # no more items come in
+    had_items: bool = False
 
 
 def in_rounds(
@@ -107,17 +99,23 @@ def in_rounds(
         return [(item, pool.submit(prepare, item, number)) for number in numbers[place : place + 1] for item in found]
 
     def cut(place: int) -> None:
-        for one in _in_batches(rounds[place], place, batch):
-            for future in one.futures:
+        this = rounds[place]
+        while len(this.waiting) >= batch or (this.complete and this.waiting):  # only the last one is short
+            part = [this.waiting.popleft() for _ in range(min(batch, len(this.waiting)))]
+            one = _Batch(place, [item for item, _ in part], len(part))
+            this.batches.append(one)
+            this.had_items = True
+            for _, future in part:
                 batches[future] = one
                 future.add_done_callback(ready.put)
 
     def settle() -> None:
         for place, (this, following) in enumerate(pairwise(rounds)):
-            following.waiting.extend(_leaving(this))
-            if this.complete and this.left == this.cut and not this.over:
-                this.over = following.complete = True
-                if this.cut:
+            while this.batches and this.batches[0].again is not None:
+                following.waiting.extend(this.batches.popleft().again or ())
+            if this.complete and not this.batches and not following.complete:
+                following.complete = True
+                if this.had_items:
                     on_round(numbers[place])
             cut(place + 1)
 
@@ -125,31 +123,16 @@ def in_rounds(
         rounds[0].waiting.extend(begun(items, 0))
         rounds[0].complete = True
         cut(0)
-        while any(this.left < this.cut for this in rounds):
+        while any(this.batches for this in rounds):
             future = ready.get()
             future.result()
             one = batches.pop(future)
             one.left -= 1
             if not one.left:
-                again = work(one.items, numbers[one.round])
-                rounds[one.round].worked[one.place] = begun(again, one.round + 1)
+                one.again = begun(work(one.items, numbers[one.round]), one.round + 1)
                 settle()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_batches(this: _Round[T], place: int, size: int) -> Iterator[_Batch[T]]:
-    """Returns what waits in batches; the last is short, and is only cut where no more items come in."""
-    while len(this.waiting) >= size or (this.complete and this.waiting):
-        part = [this.waiting.popleft() for _ in range(min(size, len(this.waiting)))]
-        this.cut += 1
-        yield _Batch(place, this.cut - 1, [item for item, _ in part], [future for _, future in part], len(part))
-
-
-def _leaving(this: _Round[T]) -> Iterator[tuple[T, Future[None]]]:
-    while this.left in this.worked:
-        yield from this.worked.pop(this.left)
-        this.left += 1
 
 
 _WORDS = {"Question": "question", "Drawing": "image", "Match": "score", "Rival": "comparison"}
@@ -162,12 +145,9 @@ class Meter:
         self._lock = threading.Lock()
         self.asked: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
-        self.failed: Counter[str] = Counter()
-        """Requests that were refused, or could not be answered, by their type."""
-        self.tokens = 0
-        self.dollars = 0.0
-        self.unpriced = 0
-        """Answers that were paid for and whose price is not known."""
+        self.failed: Counter[str] = Counter()  # requests that were refused, or could not be answered, by their type
+        self.tokens, self.dollars = 0, 0.0
+        self.unpriced = 0  # answers that were paid for and whose price is not known
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         """Counts one answer. What is found in the store cost nothing this time."""

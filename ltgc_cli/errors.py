@@ -28,8 +28,6 @@ class LtgcError(Exception):
 class InputError(LtgcError):
     """Bad usage or bad input. Raised before any money is spent."""
 
-    exit_code = 2
-
 
 class ProviderError(LtgcError):
     """A provider cannot be used at all: a missing key, no network, no weights, no recorded answer."""
@@ -44,12 +42,9 @@ class BudgetError(LtgcError):
 
     def __init__(self, reached: str, then: str = "", *, again: bool = True, most: float = inf) -> None:
         super().__init__(f"{reached}; {then}" if then else reached)
-        self.reached, self.then = reached, then
-        """Which limit it was, and what to do."""
-        self.again = again
-        """Whether the same command gets further when it is run again."""
-        self.most = most
-        """US dollars that the next question can cost, where too few of them were left."""
+        self.reached, self.then = reached, then  # which limit it was, and what to do
+        self.again = again  # whether the same command gets further when it is run again
+        self.most = most  # US dollars that the next question can cost, where too few of them were left
 
 
 class Refused(LtgcError):
@@ -59,8 +54,7 @@ class Refused(LtgcError):
 
     def __init__(self, text: str, usage: Any = None) -> None:
         super().__init__(text)
-        self.usage = usage
-        """What it cost all the same (`ports.Usage`): an empty answer is paid for too."""
+        self.usage = usage  # what it cost all the same (`ports.Usage`): an empty answer is paid for too
 
 
 class TooLong(Refused):

@@ -13,8 +13,7 @@ from typing import BinaryIO
 
 from ltgc_cli.errors import InputError
 
-TEMPORARY = ".tmp-"
-"""How files and folders are called that are not finished; a process that was killed leaves one."""
+TEMPORARY = ".tmp-"  # how files and folders are called that are not finished; a process that was killed leaves one
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[C
     not_here = {one.name for kind in (Input, Output) for one in settings_of(kind)} - {"output"}
     name = command.replace("-", "_")
     settings = [one for one in command_settings(command).values() if one.name not in not_here]
-    if command in chain.STAGES or command in ("cost", "predict"):  # their records are returned
+    if command in ("cost", "predict"):  # their records are returned
         settings = [one for one in settings if one.name != "output"]
     keywords = [inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default) for one in settings]
     first = [inspect.Parameter("given", inspect.Parameter.POSITIONAL_ONLY, default=None)] if records_in else []
@@ -121,7 +121,7 @@ def _stage(command: str, doc: str) -> StageFunction:
     def run(given: Given = None, /, **settings: Any) -> Records:
         config = _configured(command, settings)
         with console.quietly(config[Storage].quiet), _file(given) as path:
-            streams = Streams(input=path, called=True)
+            streams = Streams(path, config[Output].output, called=True)
             if config.get("preview"):
                 from ltgc_cli.pipeline import preview
 
@@ -262,14 +262,6 @@ def _configured(command: str, given: dict[str, Any]) -> Config:
 
 
 @contextmanager
-def _needed(given: Given, name: str) -> Iterator[Path]:
-    with _file(given) as path:
-        if not path:
-            raise InputError(f"{name} has nothing to read; give it records")
-        yield path
-
-
-@contextmanager
 def _file(given: Given) -> Iterator[Path | None]:
     """The records as a file that a stage reads. Raises InputError for what is none."""
     if given is None:
@@ -291,8 +283,11 @@ def rows_of(given: Given) -> Sequence[Record]:
     """Returns the records. Raises InputError for what is none."""
     if isinstance(given, Records):
         return given
-    with _needed(given, "a stage") as path, path.open("rb") as lines:
-        return list(records.read(lines, str(path)))
+    with _file(given) as path:
+        if not path:
+            raise InputError("no records were given")
+        with path.open("rb") as lines:
+            return list(records.read(lines, str(path)))
 
 
 def _lines(given: Iterable[Record]) -> str:

@@ -24,20 +24,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     flags: dict[str, Any]
     input: str
-    kinds: dict[str, int]
-    """New lines by kind, those that merely passed through left out."""
+    kinds: dict[str, int]  # new lines by kind, those that merely passed through left out
     shortfalls: list[str] = []
-    output: str = ""
-    """sha256 of the lines that were written: the next stage's `input`, by which a report finds the way back."""
-    answers: dict[str, Answers] = {}
-    """Where the answers came from, by what was asked: Question, Drawing, Match (scores), Rival (comparisons)."""
+    output: str = ""  # sha256 of the lines written: the next stage's `input`, by which a report finds the way back
+    answers: dict[str, Answers] = {}  # by what was asked: Question, Drawing, Match (scores), Rival (comparisons)
     dollars: float = 0.0
     tokens: int = 0
-    unpriced: int = 0
-    """Answers whose price is not known."""
+    unpriced: int = 0  # answers whose price is not known
     seconds: float = 0.0
-    versions: dict[str, str] = {}
-    """Of Python and of the libraries that the stage's result may depend on."""
+    versions: dict[str, str] = {}  # of Python and of the libraries that the stage's result may depend on
 
     @property
     def exit_code(self) -> int:

@@ -7,8 +7,8 @@ A port is a plain function, so a test's fake is a lambda.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -51,20 +51,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     task: Task
-    subject: str
-    """The class as the question names it: its name, with its sense in brackets where it has one."""
-    text: str
-    """The whole prompt, as sent."""
-    images: tuple[str, ...] = ()
-    """sha256 of each image shown; the bytes are in the store's objects."""
+    subject: str  # the class as the question names it: its name, with its sense in brackets where it has one
+    text: str  # the whole prompt, as sent
+    images: tuple[str, ...] = ()  # sha256 of each image shown; the bytes are in the store's objects
     want: int = 1
     temperature: float = 1.0
     max_tokens: int = 2048
     attempt: int = 0
-    image_size: int | msgspec.UnsetType = msgspec.UNSET
-    """The longest side, in pixels, that the images are shown with; UNSET shows them as large as they are."""
-    schema: Schema | msgspec.UnsetType = msgspec.UNSET
-    """The JSON that the answer is held to, for a model that can; UNSET asks for plain text."""
+    image_size: int | msgspec.UnsetType = msgspec.UNSET  # pixels of the images' longest side; UNSET: as they are
+    schema: Schema | msgspec.UnsetType = msgspec.UNSET  # JSON that a model that can is held to; UNSET: plain text
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +81,10 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""
-    scheduler: str | msgspec.UnsetType = msgspec.UNSET
-    """diffusers' class name of the scheduler."""
-    original: str | msgspec.UnsetType = msgspec.UNSET
-    """sha256 of the image that it starts from (image to image)."""
-    strength: float | msgspec.UnsetType = msgspec.UNSET
-    """How much of `original` is changed, in (0, 1]."""
-    format: ImageFormat | msgspec.UnsetType = msgspec.UNSET
-    """What the image is written as; UNSET is PNG."""
+    scheduler: str | msgspec.UnsetType = msgspec.UNSET  # diffusers' class name of the scheduler
+    original: str | msgspec.UnsetType = msgspec.UNSET  # sha256 of the image that it starts from (image to image)
+    strength: float | msgspec.UnsetType = msgspec.UNSET  # how much of `original` is changed, in (0, 1]
+    format: ImageFormat | msgspec.UnsetType = msgspec.UNSET  # what the image is written as; UNSET is PNG
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,24 +96,23 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """How alike an image and a text are, according to a CLIP model."""
+    """How alike an image (by its sha256) and a text are, according to a CLIP model."""
 
     model: str
     image: str
-    """sha256 of the image's bytes."""
     text: str
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Which text of many an image is most alike, its own text left out, according to a CLIP model."""
+    """Which text of many an image (by its sha256) is most alike, its own left out, according to a CLIP model.
+
+    `among` is the sha256 of the texts, a JSON list in the store's objects: thousands of texts would be in every key.
+    """
 
     model: str
     image: str
-    """sha256 of the image's bytes."""
-    own: str
-    """The text that does not count: the image's own class."""
+    own: str  # the text that does not count: the image's own class
     among: str
-    """sha256 of the texts, a JSON list that lies in the store's objects, as thousands of texts would in every key."""
 
 
 class NearestClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,46 +122,28 @@ class NearestClass(msgspec.Struct, frozen=True, kw_only=True):
     cosine: float
 
 
+# Each request and its answer, by the name that the store and recordings have it under. The names are those of the
+# first version: another name is another key, and every answer paid for again.
 REQUESTS: dict[str, tuple[type[Question | ImageRequest | Match | Comparison], type[Any]]] = {
     "Question": (Question, Answer),
     "Drawing": (ImageRequest, GeneratedImage),
     "Match": (Match, float),
     "Rival": (Comparison, NearestClass),
 }
-"""Each request and its answer, by the name that the store and recordings have it under.
-
-The names are those of the first version: another name is another key, and every answer paid for again.
-"""
-_NAMES = {request: name for name, (request, _) in REQUESTS.items()}
+_NAMES: dict[type, str] = {request: name for name, (request, _) in REQUESTS.items()}
 
 
 def request_name(request: msgspec.Struct) -> str:
     """Returns the name that the store and recordings have a request's type under."""
-    return _NAMES.get(cast(Any, type(request))) or type(request).__name__
+    return _NAMES.get(type(request), type(request).__name__)
 
 
-class Ask(Protocol):
-    """Returns the answer to one question. Called from many threads.
+Ask = Callable[[Question], Answer]
+"""Returns the answer to one question. Called from many threads.
 
-    Raises Refused (TooLong where the same in parts would be answered) or ProviderError.
-    """
-
-    def __call__(self, question: Question, /) -> Answer: ...
-
-
-class Generate(Protocol):
-    """Returns one image per request, in order, or a Refused in the place of one that failed."""
-
-    def __call__(self, requests: Sequence[ImageRequest], /) -> Sequence[GeneratedImage | Exception]: ...
-
-
-class Score(Protocol):
-    """Returns the raw cosine in [-1, 1] of each match, in order, or a Refused in place of one that failed."""
-
-    def __call__(self, matches: Sequence[Match], /) -> Sequence[float | Exception]: ...
-
-
-class Compare(Protocol):
-    """Returns the nearest other text of each comparison, in order, or a Refused in place of one that failed."""
-
-    def __call__(self, comparisons: Sequence[Comparison], /) -> Sequence[NearestClass | Exception]: ...
+Raises Refused (TooLong where the same in parts would be answered) or ProviderError.
+"""
+# Each of these returns an answer per request, in order, or a Refused in the place of one that failed.
+Generate = Callable[[Sequence[ImageRequest]], Sequence[GeneratedImage | Exception]]
+Score = Callable[[Sequence[Match]], Sequence[float | Exception]]  # the raw cosine in [-1, 1] of each match
+Compare = Callable[[Sequence[Comparison]], Sequence[NearestClass | Exception]]  # the nearest other text of each

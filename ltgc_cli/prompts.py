@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import named_errors
 
 
 class Prompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +45,8 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
 
 PAPER = Prompts()
 
+# An image model's prompt without any description: the paper's Figures 6 and 7 show images of it beside its own.
 BARE = "A photo of the class [y]"
-"""An image model's prompt without any description: the paper's Figures 6 and 7 show images of it beside its own."""
 
 
 def load(path: Path | None) -> Prompts:
@@ -53,14 +54,12 @@ def load(path: Path | None) -> Prompts:
     if path is None:
         return PAPER
     try:
-        texts = tomllib.loads(path.read_text(encoding="utf-8"))
-        unknown = sorted(set(texts) - set(Prompts.__struct_fields__))
-        if unknown:
+        with named_errors(path):
+            texts = tomllib.loads(path.read_text(encoding="utf-8"))
+        if unknown := sorted(set(texts) - set(Prompts.__struct_fields__)):
             names = ", ".join(Prompts.__struct_fields__)
             raise InputError(f"{path}: no prompt is named {unknown[0]!r}; there are {names}")
         prompts = msgspec.convert(texts, Prompts)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise InputError(f"{path}: {error}") from None
     for name in Prompts.__struct_fields__:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import jsonlines
 import msgspec
@@ -18,8 +18,7 @@ import msgspec
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Usage
 
-SCHEMA = 1
-"""Part of every record's id. A change here makes every artifact anew (answers in the store are kept)."""
+SCHEMA = 1  # part of every record's id: a change here makes every artifact anew (answers in the store are kept)
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +37,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     label: int = -1
     class_: str = msgspec.field(default="", name="class")
-    parents: tuple[str, ...] = ()
-    """The ids of the records that this one was made from."""
+    parents: tuple[str, ...] = ()  # the ids of the records that this one was made from
     made: Made | None = None
-    rest: dict[str, Any] = {}
-    """Keys that ltgc does not know, kept as they came."""
-    line: str = ""
-    """The line as it was read; empty for a record made or changed here."""
+    rest: dict[str, Any] = {}  # keys that ltgc does not know, kept as they came
+    line: str = ""  # as it was read; empty for a record made or changed here
 
 
 class Class(Record, frozen=True, kw_only=True):
@@ -54,8 +50,7 @@ class Class(Record, frozen=True, kw_only=True):
     shot: str = ""
     tail: bool
     sense: str = ""
-    synonyms: tuple[str, ...] = ()
-    """Other names that a model may call the class by."""
+    synonyms: tuple[str, ...] = ()  # other names that a model may call the class by
 
     @property
     def subject(self) -> str:
@@ -69,12 +64,10 @@ class Description(Record, frozen=True, kw_only=True):
 
     text: str
     origin: Literal["described", "extended"]
-    marks: tuple[str, ...] = ()
-    """What the linter says of it, where it is kept all the same: `over 77 tokens`."""
+    marks: tuple[str, ...] = ()  # what the linter says of it, where it is kept all the same: `over 77 tokens`
 
 
-_THRESHOLD: float | None = msgspec.field(default=None, name="bar")
-"""Records have the names of their first version."""
+_THRESHOLD: float | None = msgspec.field(default=None, name="bar")  # records keep the names of their first version
 
 
 class Template(Record, frozen=True, kw_only=True):
@@ -90,12 +83,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     sha256: str
     score: float
-    nearest: str = msgspec.field(default="", name="rival")
-    """The other class that it is closest to, where that was asked (`--margin`)."""
-    margin: float | None = None
-    """How much closer it is to its own class than to that one: the difference of their raw cosines."""
-    verdict: Literal["", "keep", "reject"] = ""
-    """What a person said of it (`--verdicts`); that decided, whatever the score."""
+    nearest: str = msgspec.field(default="", name="rival")  # the closest other class, where that was asked (`--margin`)
+    margin: float | None = None  # by how much its raw cosine with its own class is above that with the other
+    verdict: Literal["", "keep", "reject"] = ""  # a person's (`--verdicts`); it decided, whatever the score
 
 
 class Image(Record, frozen=True, kw_only=True):
@@ -108,14 +98,10 @@ class Image(Record, frozen=True, kw_only=True):
     sha256: str
     origin: Literal["original", "generated", "plain"]
     format: str = "png"
-    text: str = ""
-    """The description that it was generated from."""
-    original: str = ""
-    """sha256 of the original image that it started from, where it did (image to image)."""
-    strength: float | None = None
-    """How much of that was changed, in (0, 1]."""
-    name: str = ""
-    """Where an original came from, relative to its data set."""
+    text: str = ""  # the description that it was generated from
+    original: str = ""  # sha256 of the original image that it started from, where it did (image to image)
+    strength: float | None = None  # how much of that was changed, in (0, 1]
+    name: str = ""  # where an original came from, relative to its data set
     score: float | None = None
     threshold: float | None = _THRESHOLD
     scale: str = ""
@@ -158,18 +144,14 @@ class Metric(Record, frozen=True, kw_only=True):
     name: str
     group: str
     value: float | None
-    low: float | None = None
-    """The 95% interval of the value over test images, where it has one."""
+    low: float | None = None  # to `high`: the 95% interval of the value over test images, where it has one
     high: float | None = None
-    spread: float | None = None
-    """The sample standard deviation over runs, of which the value is the mean."""
+    spread: float | None = None  # the sample standard deviation over runs, of which the value is the mean
     runs: int = 1
     method: str = ""
     images: int = 0
-    predicted: str = ""
-    """Of a confusion (group pair): the class that `images` of this class were taken for, `value` percent of them."""
-    source: str = ""
-    """Where a number was published that was not measured here."""
+    predicted: str = ""  # of a confusion (group pair): what `images` of the class, `value` percent, were taken for
+    source: str = ""  # where a number was published that was not measured here
 
 
 class Verdict(Record, frozen=True, kw_only=True):
@@ -189,26 +171,17 @@ class Other(Record, frozen=True, kw_only=True):
 
 
 KINDS: dict[str, type[Record]] = {
-    "class": Class,
-    "description": Description,
-    "template": Template,
-    "image": Image,
-    "rejected": Rejected,
-    "failure": Failure,
-    "checkpoint": Checkpoint,
-    "metric": Metric,
-    "verdict": Verdict,
+    kind.__name__.lower(): kind
+    for kind in (Class, Description, Template, Image, Rejected, Failure, Checkpoint, Metric, Verdict)
 }
-_NAMES = {cls: kind for kind, cls in KINDS.items()}
-_OWN = {"rest", "line"}
-_KEYS = {kind: frozenset(f.encode_name for f in msgspec.structs.fields(cls)) - _OWN for kind, cls in KINDS.items()}
+_KEYS = {kind: frozenset(cls.__struct_encode_fields__) - {"rest", "line"} for kind, cls in KINDS.items()}
 
 R = TypeVar("R", bound=Record)
 
 
 def kind_of(record: Record) -> str:
     """Returns the `kind` that a record is written with."""
-    return record.kind if isinstance(record, Other) else _NAMES[type(record)]
+    return record.kind if isinstance(record, Other) else type(record).__name__.lower()
 
 
 def parse(line: str) -> Record:
@@ -223,9 +196,8 @@ def parse(line: str) -> Record:
         raise ValueError('not a record (a JSON object with a "kind"); pass on what an ltgc command wrote')
     if kind not in KINDS:
         return Other(kind=kind, line=line)
-    known = _KEYS[kind]
-    fields = {key: value for key, value in data.items() if key in known}
-    rest = {key: value for key, value in data.items() if key not in known and key != "kind"}
+    fields = {key: value for key, value in data.items() if key in _KEYS[kind]}
+    rest = {key: value for key, value in data.items() if key not in _KEYS[kind] and key != "kind"}
     # A line that a person wrote may have no id; seeds and provenance want one.
     fields.setdefault("id", hashlib.sha256(line.encode()).hexdigest()[:16])
     try:
@@ -247,18 +219,13 @@ def dump(record: Record) -> str:
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
 
-_NOTHING = object()
-
-
 @cache
 def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
-    """Returns each field of a type: its name, the name that it is written under, its default."""
-    found = []
-    for field in msgspec.structs.fields(kind):
-        made = field.default_factory
-        default = field.default if made is msgspec.NODEFAULT else cast(Callable[[], Any], made)()
-        found.append((field.name, field.encode_name, _NOTHING if default is msgspec.NODEFAULT else default))
-    return found
+    """Returns each field of a type: its name, the name that it is written under, its default (or NODEFAULT)."""
+    return [
+        (f.name, f.encode_name, f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory())
+        for f in msgspec.structs.fields(kind)
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -287,10 +254,7 @@ def identify(record: R, *content: object) -> R:
 
 
 def failed(of: Record, stage: str, reason: str, content: Sequence[object] | None = None, **fields: Any) -> Failure:
-    """Returns the record of what could not be done for the class of a record.
-
-    content -- what its id is made of, where that is not the reason alone
-    """
+    """Returns the record of what could not be done for a record's class; its id is made of `content`, or the reason."""
     failure = Failure(label=of.label, class_=of.class_, stage=stage, reason=reason, **fields)
     return identify(failure, *(content or (reason,)))
 
@@ -306,9 +270,6 @@ def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]
         raise InputError(f"{name}:{error.lineno}: {cause}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text ({error.reason}); ltgc reads JSONL") from None
-
-
-_OF_NO_CLASS = (Other, Checkpoint, Metric, Verdict)
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -336,7 +297,7 @@ def by_class(records: Iterable[Record]) -> Iterator[Group]:
     names: dict[int, str] = {}
     rows: list[Record] = []
     for record in records:
-        if isinstance(record, _OF_NO_CLASS):
+        if isinstance(record, Other | Checkpoint | Metric | Verdict):
             rows.append(record)
             continue
         if rows and record.label != rows[0].label:
@@ -344,15 +305,11 @@ def by_class(records: Iterable[Record]) -> Iterator[Group]:
             rows = []
         if record.label >= 0:
             if not rows and record.label in names:
-                raise InputError(
-                    f"the lines of class {record.class_!r} (label {record.label}) do not stay together; "
-                    "sort the stream by label: jq -s -c 'sort_by(.label)[]'"
-                )
-            if names.setdefault(record.label, record.class_) != record.class_:
-                raise InputError(
-                    f"label {record.label} is {names[record.label]!r} in one line and {record.class_!r} in another; "
-                    "a stream holds the classes of one data set"
-                )
+                apart = f"the lines of class {record.class_!r} (label {record.label}) do not stay together"
+                raise InputError(f"{apart}; sort the stream by label: jq -s -c 'sort_by(.label)[]'")
+            if (name := names.setdefault(record.label, record.class_)) != record.class_:
+                two = f"label {record.label} is {name!r} in one line and {record.class_!r} in another"
+                raise InputError(f"{two}; a stream holds the classes of one data set")
         rows.append(record)
     if rows:
         yield _group(rows)
@@ -370,11 +327,11 @@ def share(usage: Usage, parts: int) -> list[Usage]:
     [4, 4, 3]
     """
 
-    def cut(total: int) -> list[int]:
-        return [total // parts + (number < total % parts) for number in range(parts)]
+    def cut(total: int, part: int) -> int:
+        return total // parts + (part < total % parts)
 
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
     dollars = None if usage.dollars is None else usage.dollars / parts
     return [
-        Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
-        for prompt, completion in zip(cut(usage.prompt_tokens), cut(usage.completion_tokens), strict=True)
+        Usage(prompt_tokens=cut(prompt, n), completion_tokens=cut(completion, n), dollars=dollars) for n in range(parts)
     ]

@@ -24,18 +24,11 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
 from ltgc_cli.ports import REQUESTS, Comparison, ImageRequest, Match, Question, request_name
 
-SCHEMA = 1
-"""Part of every key. A change here makes every user pay again: say so in the CHANGELOG."""
+SCHEMA = 1  # part of every key: a change here makes every user pay again; say so in the CHANGELOG
 
-_LAYOUT = {
-    "eviction_policy": "none",
-    "cull_limit": 0,
-    "size_limit": 2**60,
-    "sqlite_journal_mode": "wal",
-    "sqlite_synchronous": 2,
-}
-_PAGE = 100
-"""Rows that are read at once."""
+_EVICTION = {"eviction_policy": "none", "cull_limit": 0, "size_limit": 2**60}
+_LAYOUT = {**_EVICTION, "sqlite_journal_mode": "wal", "sqlite_synchronous": 2}
+_PAGE = 100  # rows that are read at once
 _ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
 
 Req = TypeVar("Req", bound=msgspec.Struct)
@@ -84,14 +77,10 @@ class Row(NamedTuple):
     """A row of the answers as it lies in the database, whoever wrote it."""
 
     number: int
-    key: str
-    """Empty for a key that is no text."""
-    stored: float
-    """Seconds since 1970."""
-    text: str | None
-    """The entry's JSON; None for what ltgc never writes (a pickle, a file's name)."""
-    size: int
-    """Bytes."""
+    key: str  # empty for a key that is no text
+    stored: float  # seconds since 1970
+    text: str | None  # the entry's JSON; None for what ltgc never writes (a pickle, a file's name)
+    size: int  # bytes
 
 
 class Store:
@@ -137,36 +126,28 @@ class Store:
         return held
 
     def rows(self) -> Iterator[Row]:
-        """Returns every row, in the order stored; what others wrote is neither read nor refused.
-
-        Raises InputError where the database itself is damaged.
-        """
+        """Returns every row, in the order stored; what others wrote is neither read nor refused."""
         last = -(2**63)
         while page := self._rows("rowid > ? ORDER BY rowid", last):
             yield from page
             last = page[-1].number
 
     def sorted_rows(self, prefix: str = "") -> Iterator[Row]:
-        """Returns the rows whose keys begin so, sorted by key, found by the database's index and not by a scan.
-
-        Raises InputError where the database is damaged.
-        """
+        """Returns the rows whose keys begin so, sorted by key, found by the database's index and not by a scan."""
         first = prefix
         while page := self._rows("raw = 1 AND key >= ? AND key < ? ORDER BY key", first, f"{prefix}\U0010ffff"):
             yield from page
             first = f"{page[-1].key}\0"  # the next text that there can be
 
     def _rows(self, where: str, *values: Any) -> list[Row]:
-        rows = self._sql(
-            "SELECT rowid, key, raw, store_time, mode, value, length(CAST(value AS BLOB)) FROM Cache"
-            f" WHERE {where} LIMIT {_PAGE}",
-            values,
-        )
+        columns = "rowid, key, raw, store_time, mode, value, length(CAST(value AS BLOB))"
         found = []
-        for number, key, raw, stored, mode, value, size in rows:
+        for number, key, raw, stored, mode, value, size in self._sql(
+            f"SELECT {columns} FROM Cache WHERE {where} LIMIT {_PAGE}", values
+        ):
             ours = raw == 1 and mode == MODE_RAW and isinstance(key, str) and isinstance(value, str)
-            text = value if ours else None
-            found.append(Row(number, key if isinstance(key, str) else "", stored or 0.0, text, size or 0))
+            named = key if isinstance(key, str) else ""
+            found.append(Row(number, named, stored or 0.0, value if ours else None, size or 0))
         return found
 
     def discard(self, rows: Iterable[tuple[int, str]]) -> None:
@@ -184,10 +165,8 @@ class Store:
         try:
             return list(self._answers._sql(statement, values).fetchall())
         except (sqlite3.DatabaseError, diskcache.Timeout) as error:
-            raise InputError(
-                f"{self.folder / 'answers'}: the database is damaged ({error}); move the folder away, and import what "
-                "was exported, or save what sqlite3's .recover finds"
-            ) from None
+            remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"
+            raise InputError(f"{self.folder / 'answers'}: the database is damaged ({error}); {remedy}") from None
 
     def __contains__(self, key: str) -> bool:
         return key in self._answers
@@ -215,10 +194,8 @@ class Store:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise InputError(
-                f"image {sha256[:12]}… is not in the store {self.folder}; "
-                "use the --cache-dir that it was made with, or make it again"
-            ) from None
+            remedy = "use the --cache-dir that it was made with, or make it again"
+            raise InputError(f"image {sha256[:12]}… is not in the store {self.folder}; {remedy}") from None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise InputError(f"{path}: the bytes are not what the name says; delete the file and run again")
         return data
@@ -247,7 +224,10 @@ def entry(k: str, text: str | bytes) -> Entry:
         data = msgspec.json.decode(text, type=dict[str, Any])
         asked = data["request"]
         name = asked.pop("type")
-        request = _request(name, asked)
+        try:
+            request = msgspec.convert(asked, REQUESTS[name][0])
+        except (KeyError, msgspec.ValidationError):
+            request = None
         if request is None or key(request) != k:
             if _key(name, asked) == k:
                 raise OtherVersion("it is of another version of ltgc")
@@ -260,28 +240,17 @@ def entry(k: str, text: str | bytes) -> Entry:
     return Entry(request, answer)
 
 
-def _request(name: str, asked: Any) -> Question | ImageRequest | Match | Comparison | None:
-    try:
-        return msgspec.convert(asked, REQUESTS[name][0])
-    except (KeyError, msgspec.ValidationError):
-        return None
-
-
 class OnAnswer(Protocol):
     """Called with every answer, asked or found (`hit`)."""
 
-    def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None: ...
-
-
-def _nothing(request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
-    pass
+    def __call__(self, request: msgspec.Struct, answer: Any, /, *, hit: bool) -> None: ...
 
 
 def cached_batch(
     f: Callable[[Sequence[Req]], Sequence[Ans | Exception]],
     store: Store,
     answer_type: type[Ans],
-    on_answer: OnAnswer = _nothing,
+    on_answer: OnAnswer = lambda *_, hit: None,
 ) -> Callable[[Sequence[Req]], list[Ans | Exception]]:
     """Returns f with its answers kept: equal to f, and f sees only requests that are new.
 
@@ -292,13 +261,12 @@ def cached_batch(
         keys = [key(request) for request in requests]
         answers: dict[str, Ans | Exception] = {}
         new: dict[str, Req] = {}
-        for k, request in zip(keys, requests, strict=True):
-            entry = None if k in answers or k in new else store.get(k)
-            if entry is not None:
+        for k, request in dict(zip(keys, requests, strict=True)).items():
+            if (entry := store.get(k)) is None:
+                new[k] = request
+            else:
                 answers[k] = _answer(entry, answer_type)
                 on_answer(request, answers[k], hit=True)
-            elif k not in answers:
-                new[k] = request
         fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
         good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
         held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}) if good else {}
@@ -312,7 +280,7 @@ def cached_batch(
 
 
 def cached(
-    f: Callable[[Req], Ans], store: Store, answer_type: type[Ans], on_answer: OnAnswer = _nothing
+    f: Callable[[Req], Ans], store: Store, answer_type: type[Ans], on_answer: OnAnswer = lambda *_, hit: None
 ) -> Callable[[Req], Ans]:
     """Returns f with its answers kept. Threads that ask the same thing at once share one call."""
     asking: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # none is left when nobody asks

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_PLURALS = {"rejected": "rejected", "try": "tries"}
-"""Those that do not end in -s, or in -es after an s."""
+_PLURALS = {"rejected": "rejected", "try": "tries"}  # those that do not end in -s, or in -es after an s
 
 
 def counted(count: int, name: str) -> str:
@@ -37,10 +36,8 @@ def nearest(name: str, names: Iterable[str], *, quoted: bool = False) -> str:
 
     folded = {known.casefold(): known for known in names}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    if not close:
-        return ""
-    meant = folded[close[0]]
-    return f"; did you mean {meant!r}?" if quoted else f"; did you mean {meant}?"
+    meant = folded[close[0]] if close else ""
+    return meant and (f"; did you mean {meant!r}?" if quoted else f"; did you mean {meant}?")
 
 
 def one_line(said: object, length: int = 200) -> str:

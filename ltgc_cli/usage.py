@@ -14,14 +14,12 @@ from ltgc_cli.text import cents
 class UsageSum(msgspec.Struct):
     """What some answers used and cost."""
 
-    found: int = 0
-    """Answers that the store has; they cost nothing again."""
+    found: int = 0  # answers that the store has; they cost nothing again
     new: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     dollars: float = 0.0
-    unpriced: int = 0
-    """New ones whose price is not known."""
+    unpriced: int = 0  # new ones whose price is not known
 
     def add(self, usage: Usage) -> None:
         """Counts one new answer."""
@@ -70,15 +68,8 @@ def total(usages: Iterable[UsageSum]) -> UsageSum:
     return whole
 
 
-_STAGES = {
-    "sense": "describe",
-    "describe": "describe",
-    "extend": "extend",
-    "reflect": "reflect",
-    "template": "filter",
-    "refine": "filter",
-    "recognize": "eval",
-}
+_STAGES = {"sense": "describe", "template": "filter", "refine": "filter", "recognize": "eval"}
+_STAGES |= {stage: stage for stage in ("describe", "extend", "reflect")}
 
 
 def sums(records: Iterable[Record], by: Sequence[str]) -> dict[tuple[str, ...], UsageSum]:
@@ -103,9 +94,7 @@ def stage(made: Made) -> str:
     ('reflect', 'render')
     """
     prompt = made.prompt.partition("@")[0]
-    if prompt == "extend" and made.attempt:
-        return "reflect"
-    return _STAGES.get(prompt, "render")
+    return "reflect" if prompt == "extend" and made.attempt else _STAGES.get(prompt, "render")
 
 
 def rows(found: Mapping[tuple[str, ...], UsageSum]) -> list[tuple[str, ...]]:
@@ -121,14 +110,8 @@ def rows(found: Mapping[tuple[str, ...], UsageSum]) -> list[tuple[str, ...]]:
 def metrics(found: Mapping[tuple[str, ...], UsageSum], by: Sequence[str]) -> Iterator[Metric]:
     """Returns the sums as records: `value` in US dollars, None where no price is known."""
     for key, one in found.items():
-        group = dict(zip(by, key, strict=True))
+        of = {"stage": "", "model": "", "class": ""} | dict(zip(by, key, strict=True))
         known = None if one.unpriced == one.new else round(one.dollars, 10)
-        metric = Metric(
-            name="cost",
-            group=group.get("stage", ""),
-            method=group.get("model", ""),
-            class_=group.get("class", ""),
-            value=known,
-            rest={"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens},
-        )
-        yield identify(metric, *key)
+        tokens = {"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens}
+        cost = Metric(name="cost", group=of["stage"], method=of["model"], class_=of["class"], value=known, rest=tokens)
+        yield identify(cost, *key)

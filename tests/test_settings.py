@@ -75,7 +75,7 @@ def test_text_becomes_what_the_setting_is():
 
 
 def test_a_name_that_a_command_does_not_have_is_a_type_error_with_the_nearest():
-    with pytest.raises(TypeError, match=r"extend\(\) has no argument 'clas'; did you mean class_\?"):
+    with pytest.raises(TypeError, match=r"extend\(\) got an unexpected keyword argument 'clas'; did you mean class_\?"):
         extend(clas="crane")
 
 

@@ -65,7 +65,8 @@ def checkpoint(
     sha256 = hashlib.sha256(repr(about).encode()).hexdigest()
     folder = session.store.folder / "checkpoints" / sha256
     kept = None if prior is None else torch.tensor(prior)
-    checkpoints.save(folder, classifier, classes, used, loaded, prior=kept, images=images, val_images=val_images)
+    seen = frozenset(images), frozenset(val_images)
+    checkpoints.save(folder, checkpoints.Saved(classifier, classes, used, (), kept, *seen), loaded)
     return identify(Checkpoint(sha256=sha256, method=method, settings=msgspec.to_builtins(used)), sha256)
 
 

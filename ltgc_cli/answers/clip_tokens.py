@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_MOST = 77
-"""What CLIP's text encoder takes, the tokens of the start and the end included; what is over it is cut off."""
-
+_MOST = 77  # what CLIP's text encoder takes, start and end included; what is over it is cut off
 _PIECE = re.compile(r"[a-z]+|\d|[^\sa-z\d]", re.IGNORECASE)
 _PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def over(text: str) -> bool:
+    """Returns whether CLIP would cut a text off."""
+    return may_be_over(text) and count(text) > _MOST
 
 
 def may_be_over(text: str) -> bool:
@@ -27,11 +30,6 @@ def may_be_over(text: str) -> bool:
     """
     letters = len(text) - text.count(" ")
     return not text.isascii() or (letters + len(_PIECE.findall(text))) // 2 + 2 > _MOST
-
-
-def over(text: str) -> bool:
-    """Returns whether CLIP would cut a text off."""
-    return may_be_over(text) and count(text) > _MOST
 
 
 def count(text: str) -> int:
@@ -49,31 +47,17 @@ def _tokenizer() -> Tokenizer:
     """Returns CLIP's byte-pair encoding, with the vocabulary that open_clip ships; open_clip itself brings torch."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = _merges()
-    pieces = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(pair) for pair in merges)]
-    model = models.BPE(
-        vocab={piece: number for number, piece in enumerate(dict.fromkeys(pieces))},
-        merges=merges,
-        end_of_word_suffix="</w>",
-        continuing_subword_prefix="",
-        fuse_unk=False,
-    )
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PATTERN), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    return tokenizer
-
-
-def _merges() -> list[tuple[str, str]]:
     spec = find_spec("open_clip")
     assert spec and spec.submodule_search_locations  # ltgc requires it
-    path = Path(spec.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
-    rows = gzip.decompress(path.read_bytes()).decode().split("\n")[1 : 49_152 - 256 - 2 + 1]
-    pairs = (row.split() for row in rows)
-    return [(first, second) for first, second in pairs]
+    file = Path(spec.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
+    rows = gzip.decompress(file.read_bytes()).decode().split("\n")[1 : 49_152 - 256 - 2 + 1]
+    merges = [(first, second) for first, second in map(str.split, rows)]
+    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *map("".join, merges)]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, end_of_word_suffix="</w>", continuing_subword_prefix=""))
+    tokenizer.normalizer = normalizers.Lowercase()
+    split = pre_tokenizers.Split(Regex(_PATTERN), behavior="removed", invert=True)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    return tokenizer

@@ -17,54 +17,40 @@ class AnswerLine(NamedTuple):
     """A line of an answer as it reads without its marks."""
 
     text: str
-    listed: bool = False
-    """It stood behind a number or a bullet, in a table, or in JSON: it is one of several things of a kind."""
-    heading: bool = False
-    """It is set as a heading."""
-    whole: bool = False
-    """It was closed by what it stood in, so that it is not cut off."""
-    cut: bool = False
-    """What it stood in was not closed: it is cut off."""
+    listed: bool = False  # it stood behind a number or a bullet, in a table, or in JSON: one of several of a kind
+    heading: bool = False  # it is set as a heading
+    whole: bool = False  # it was closed by what it stood in, so that it is not cut off
+    cut: bool = False  # what it stood in was not closed: it is cut off
 
 
 _SHOT = r"(?:photo(?:graph)?|picture|image|pic|snapshot|shot|view|close-? ?up|portrait)s?"
 _PHOTO = rf"(?:(?:an?|the|one|another)\s)?(?:[\w-]+\s){{0,3}}?{_SHOT} (?:of|showing|depicting|featuring)\b"
-_BEGINS = re.compile(rf"[\W_]*{_PHOTO}", re.IGNORECASE)
+_BEGINS = p.pattern(rf"[\W_]*{_PHOTO}")
 _LEAD = r"\b(?:(?:an?|the) )?(?:photo(?:graph)?|picture|image) of "
 
 _TAGS = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue"
 _THOUGHTS = re.compile(rf"[<\[](?P<tag>{_TAGS})[>\]].*?(?:[<\[]/(?P=tag)[>\]]|\Z)", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(rf"[<\[]/(?:{_TAGS})[>\]]|◁/think▷|<\|channel\|>final(?:<\|message\|>)?", re.IGNORECASE)
-_TURN = re.compile(r"(?<=\n)[ \t]*(?:#{2,} ?)?(?:human|user) ?:|<\|(?:im_start|start_header_id)\|>user", re.IGNORECASE)
+_THOUGHT = p.pattern(rf"[<\[]/(?:{_TAGS})[>\]]|◁/think▷|<\|channel\|>final(?:<\|message\|>)?")
+_TURN = p.pattern(r"(?<=\n)[ \t]*(?:#{2,} ?)?(?:human|user) ?:|<\|(?:im_start|start_header_id)\|>user")
 _SPEAKER = re.compile(r"^[ \t]*(?:#{2,} ?)?(?:assistant|response|gpt|ai|model) ?:[ \t]*", re.IGNORECASE | re.MULTILINE)
-_SPECIAL = re.compile(
-    r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<end_of_turn>|</?(?:answer|output|response|final|result)>", re.I
-)
-_INLINE = re.compile(r"</?(?:b|i|u|em|strong|span|code|q)>", re.IGNORECASE)
-_BLOCK = re.compile(r"</?(?:ul|ol|li|p|br|div|pre|h[1-6]|td|tr|th|table)\s{0,3}/?>", re.IGNORECASE)
+_SPECIAL = p.pattern(r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<end_of_turn>|</?(?:answer|output|response|final|result)>")
+_INLINE = p.pattern(r"</?(?:b|i|u|em|strong|span|code|q)>")
+_BLOCK = p.pattern(r"</?(?:ul|ol|li|p|br|div|pre|h[1-6]|td|tr|th|table)\s{0,3}/?>")
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\ufe0f\u20e3"), None)
 
 _BULLET = "-*•–—‣◦▪■□●○►▶→·+✓✔☑✅🔹🔸🔷🔶👉⭐➤➢❖※◆◇"
-_MARK = re.compile(
-    r"\s*(?:"
-    rf"[{re.escape(_BULLET)}]+\s+|[•‣◦▪●►▶✓✔✅🔹🔸👉➤➢]\s*"
-    r"|\[[ xX]?\]\s+"
-    r"|#{1,6}\s+"
-    r"|[(\[]?#?\d{1,4}(?:\.\d{1,2})?(?:\\?[.):、．）\]]+(?!\d)\s*|\s[-–—]\s)"
-    r"|#\d{1,3}\s+"
-    r"|(?:no|nr)\.?\s?\d{1,3}[.:)]\s*"
-    rf"|\d{{1,3}}\s+(?={_PHOTO})"
-    r"|[①-⑳❶-❿➀-➓]\s*"
-    r"|\(?(?:[a-hA-H]|[ivx]{1,5}|[IVX]{1,5})[.)]\s+"
-    r")",
-    re.IGNORECASE,
+_MARK = p.pattern(
+    rf"\s*(?:[{re.escape(_BULLET)}]+\s+|[•‣◦▪●►▶✓✔✅🔹🔸👉➤➢]\s*|\[[ xX]?\]\s+|#{{1,6}}\s+"
+    r"|[(\[]?#?\d{1,4}(?:\.\d{1,2})?(?:\\?[.):、．）\]]+(?!\d)\s*|\s[-–—]\s)|#\d{1,3}\s+"
+    rf"|(?:no|nr)\.?\s?\d{{1,3}}[.:)]\s*|\d{{1,3}}\s+(?={_PHOTO})"
+    r"|[①-⑳❶-❿➀-➓]\s*|\(?(?:[a-hA-H]|[ivx]{1,5}|[IVX]{1,5})[.)]\s+)"
 )
 _HEADING = re.compile(r"#{1,6}\s")
 _BOLD = re.compile(r"(?:[-*•]\s|\d{1,3}[.)]\s)?(\*\*|__)[^*.]+\1:?")
 _FENCE = re.compile(r"\s*(?:```|~~~)\s*\w*\s*$")
 _RULE = re.compile(r"[\s|:+=_*-]*")
-_UNFINISHED = re.compile(r"(?:[,(–—-]|\b(?:an?|the|and|or|with|of|in|on|at|by|to|from|for|its|their|class|as))$", re.I)
-_CAPTION = re.compile(r"(?:an?|the|two|three|several|some|there (?:is|are)) ", re.IGNORECASE)
+_UNFINISHED = p.pattern(r"(?:[,(–—-]|\b(?:an?|the|and|or|with|of|in|on|at|by|to|from|for|its|their|class|as))$")
+_CAPTION = p.pattern(r"(?:an?|the|two|three|several|some|there (?:is|are)) ")
 _ENDS = (*p.ENDS, ":", ";")
 
 
@@ -102,13 +88,14 @@ def plain_text(answer: str, name: str = "") -> str:
 
 # --- JSON
 
-
 _OPENS = re.compile(r"(?:^|(?<=\n))[ \t]*(?:```+\w*\s*|json\s*)?(?=[\[{]\s*[\"'\[{\]}])|(?<=[:.]) ?(?=[\[{]\s*[\"])")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)("?)(?:\s*+(:))?', re.DOTALL)
-_TEXT_KEY = re.compile(r"descr|caption|text|sentence|prompt|content|answer|refined|output|result|photo|template", re.I)
-_OTHER_KEY = re.compile(
-    r"^(?:class|label|name|class_?name|id|index|number|no|type|title|original.*|reason.*|note.*|count)$", re.I
+_TEXT_KEY = p.pattern(r"descr|caption|text|sentence|prompt|content|answer|refined|output|result|photo|template")
+_OTHER_KEY = p.pattern(
+    r"^(?:class|label|name|class_?name|id|index|number|no|type|title|original.*|reason.*|note.*|count)$"
 )
+_PART_KEY = p.pattern("feature|scene|setting|background|pose|action")
+_LIST_KEY = p.pattern("feature|scene|setting")
 _LONGEST_JSON = 2_000_000
 
 
@@ -119,8 +106,7 @@ def _objects(text: str) -> Iterator[tuple[int, int, list[AnswerLine]]]:
         start = opened.end()
         value, end = value_at(text, start)
         if end < 0:
-            found = _literals(text[start:])
-            if found:
+            if found := _literals(text[start:]):
                 yield opened.start(), len(text), found
             return
         try:
@@ -155,19 +141,15 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(one)
     elif isinstance(value, dict):
         strings = {str(key): one for key, one in value.items() if isinstance(one, str)}
-        texts = [key for key in strings if _TEXT_KEY.search(key) and not _OTHER_KEY.match(key)]
         rest = [key for key in strings if not _OTHER_KEY.match(key)]
-        if texts:
-            yield from (strings[key] for key in texts)
-        elif len(rest) > 1 and all(
-            re.search("feature|scene|setting|background|pose|action", key, re.I) for key in rest
-        ):
+        texts = [key for key in rest if _TEXT_KEY.search(key)]
+        if not texts and len(rest) > 1 and all(map(_PART_KEY.search, rest)):
             yield "Features: " + ", ".join(strings[key].strip(" .,") for key in rest)
         else:
-            yield from (strings[key] for key in rest)
+            yield from (strings[key] for key in texts or rest)
         for key, one in value.items():
             if not isinstance(one, str):
-                of = re.search("feature|scene|setting", str(key), re.IGNORECASE)
+                of = _LIST_KEY.search(str(key))
                 yield from (f"{of[0]}s: {leaf}" if of else leaf for leaf in _leaves(one))
 
 
@@ -189,15 +171,13 @@ def _literals(text: str) -> list[AnswerLine]:
 def _plain(text: str, named: re.Pattern[str]) -> Iterator[AnswerLine]:
     """Returns the lines of plain text; what was wrapped onto the next line is joined, tables are read by their rows."""
     last: AnswerLine | None = None
-    for line in _marked(text, named):
+    for line in [*_marked(text, named), None]:
         if last and line and _goes_on(last, line, named):
             last = last._replace(text=f"{last.text} {line.text}")
             continue
         if last:
             yield last
         last = line
-    if last:
-        yield last
 
 
 def _marked(text: str, named: re.Pattern[str]) -> Iterator[AnswerLine | None]:
@@ -224,8 +204,7 @@ def _line(raw: str, named: re.Pattern[str]) -> AnswerLine | None:
         if not mark or (mark[0][0].isalpha() and named.match(text)):
             break
         listed = listed or not mark[0].lstrip().startswith("#")
-        text = text[mark.end() :]
-        text = text.removeprefix("** ").removeprefix("__ ")
+        text = text[mark.end() :].removeprefix("** ").removeprefix("__ ")
     text = _unmarked(text)
     return AnswerLine(text, listed=listed, heading=heading) if re.search(r"\w", text) or named.match(text) else None
 
@@ -245,9 +224,8 @@ def _row(raw: str, heading: bool) -> AnswerLine | None:
     photos = [cell for cell in cells if _BEGINS.match(cell)]
     if not cells:
         return None
-    return AnswerLine(
-        ", ".join(photos or cells), listed=True, heading=heading and not photos, whole=raw.rstrip().endswith("|")
-    )
+    whole = raw.rstrip().endswith("|")
+    return AnswerLine(", ".join(photos or cells), listed=True, heading=heading and not photos, whole=whole)
 
 
 def _goes_on(last: AnswerLine, line: AnswerLine, named: re.Pattern[str]) -> bool:
@@ -262,24 +240,18 @@ def _goes_on(last: AnswerLine, line: AnswerLine, named: re.Pattern[str]) -> bool
         return False
     if line.text[0].islower() and (last.listed or not last.text[0].islower() or _BEGINS.match(last.text)):
         return True
-    return (
-        bool(_BEGINS.match(last.text))
-        and not named.search(last.text)
-        and bool(named.search(f"{last.text} {line.text}"))
-    )
+    unnamed = _BEGINS.match(last.text) and not named.search(last.text)
+    return bool(unnamed and named.search(f"{last.text} {line.text}"))
 
 
 _NUMBER = r"(?:\(?\d{1,3}[.):]\s*)?"
-_AGAIN = re.compile(
+_AGAIN = p.pattern(
     # a further sentence of the kind, or a further "A photo of the class" whatever stands before it
     rf"(?:(?<=[.!?;。])|(?<=[.!?]\W)|(?<=[.!?]\W\W))[\"'“”‘’)\]*, ]{{1,5}}[\"'“‘(\[]?{_NUMBER}(?={_LEAD})"
-    rf"|[\s\"'“,;/-]\s?{_NUMBER}(?=a (?:photo|picture|image) of the class )",
-    re.IGNORECASE,
+    rf"|[\s\"'“,;/-]\s?{_NUMBER}(?=a (?:photo|picture|image) of the class )"
 )
-
-
 _PHOTOS = re.compile("[Pp]hoto(?:graph)? of |[Pp]icture of |[Ii]mage of |PHOTO|IMAGE|PICTURE")
-_LABELS = re.compile(r"[:=–—-]$|^\W*(?:this|that|here|it)(?: is|['’]s)$", re.IGNORECASE)
+_LABELS = p.pattern(r"[:=–—-]$|^\W*(?:this|that|here|it)(?: is|['’]s)$")
 
 
 def cut(line: str) -> Sequence[str]:
@@ -289,8 +261,7 @@ def cut(line: str) -> Sequence[str]:
     parts, at = [], 0
     for again in _AGAIN.finditer(line):
         before = line[at : again.end()].rstrip(" \"'“")
-        if _LABELS.search(before) and not _BEGINS.match(before):
-            continue  # the label of a sentence stays with it
-        parts.append(line[at : again.start()])
-        at = again.end()
+        if _BEGINS.match(before) or not _LABELS.search(before):  # the label of a sentence stays with it
+            parts.append(line[at : again.start()])
+            at = again.end()
     return [part for part in [*parts, line[at:]] if re.search(r"\w", part)]

@@ -12,11 +12,11 @@ from functools import lru_cache
 from operator import eq
 from typing import NamedTuple
 
-from ltgc_cli.answers import lint, tidy, unseen
+from ltgc_cli.answers import lint, tidy
 from ltgc_cli.answers import phrases as p
 from ltgc_cli.answers.lines import AnswerLine, cut, lines, plain_text, value_at
 from ltgc_cli.answers.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
-from ltgc_cli.answers.spelling import Words, masked, names, stems, words
+from ltgc_cli.answers.spelling import Words, masked, names, words
 
 
 class _Class(NamedTuple):
@@ -31,19 +31,11 @@ class Parsed(NamedTuple):
 
     texts: list[str]
     dropped: list[tuple[str, str]]
-    marks: list[tuple[lint.Mark, ...]]
-    """What the linter finds wrong with each text, which is kept all the same: it repeats an earlier one, say."""
+    marks: list[tuple[lint.Mark, ...]]  # what the linter finds wrong with each text, which is kept all the same
 
 
-HEADING = "is a heading"
-REFUSAL = "is a refusal"
-OLD = "is the description that was to be refined"
-LONG = "is too long for a description"
-CUT = lint.RULES["truncated"].reason
-ECHO = lint.RULES["placeholder echo"].reason
-
-_LONGEST = 2_000
-"""Characters of one description. What is longer is none, and is not looked at any closer."""
+_CUT = lint.RULES["truncated"].reason
+_LONGEST = 2_000  # characters of a description; what is longer is none, and is not looked at any closer
 _LONGEST_LINE = 20_000
 
 
@@ -58,40 +50,31 @@ def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> 
     texts: list[str] = []
     dropped: list[tuple[str, str]] = []
     ended: list[bool] = []
-    last = ""
+    last = False
     for piece, line, under in _pieces(answer, cls):
-        last, reason = _plain(piece, cls), ""
-        if not last or line.cut:
-            last, reason = _sentence(piece, line, under, cls)
+        plain = "" if line.cut else _plain(piece, cls)
+        text, reason = (plain, "") if plain else _sentence(piece, line, under, cls)
         if reason:
             dropped.append((piece, reason))
         else:
-            texts.append(last)
+            texts.append(text)
             ended.append(line.whole or piece.endswith(p.ENDS))
-    if len(texts) > 2 and all(ended[:-1]) and not ended[-1] and last == texts[-1]:
-        dropped.append((texts.pop().rstrip("."), CUT))
-    return Parsed(texts, dropped, _marks(texts, cls))
-
-
-def _marks(texts: Sequence[str], cls: _Class) -> list[tuple[lint.Mark, ...]]:
-    """Returns what the linter says of each text; the earlier ones are those that it must not repeat."""
-    earlier: set[Words] = set()
-    marks = []
+        last = not reason
+    if len(texts) > 2 and last and all(ended[:-1]) and not ended[-1]:
+        dropped.append((texts.pop().rstrip("."), _CUT))
+    marks: list[tuple[lint.Mark, ...]] = []
+    earlier: set[Words] = set()  # what a text must not repeat
     for text in texts:
-        marks.append(lint.lint(text, cls.name, cls.subject, cls.synonyms, earlier))
-        earlier.add(words(text, cls.name))
-    return marks
+        marks.append(lint.lint(text, name, subject, cls.synonyms, earlier))
+        earlier.add(words(text, name))
+    return Parsed(texts, dropped, marks)
 
 
 _CLEAN = re.compile(r", [a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
 _SUSPECT = (
-    lint.SUSPECT
-    | MAY_DOUBT
-    | p.MAY_REFUSE
-    | tidy.MAY_HEDGE
-    | tidy.MAY_SPECIFY
+    lint.SUSPECT | MAY_DOUBT | p.MAY_REFUSE | tidy.MAY_HEDGE | tidy.MAY_SPECIFY
     | p.gate("photo photos photograph picture image it they which that who class template description words")
-)
+)  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -105,7 +88,7 @@ def _plain(text: str, cls: _Class) -> str:
     if not text.startswith(start) or len(text) > 500 or not _CLEAN.fullmatch(rest) or "  " in rest or " ," in rest:
         return ""
     words = rest.split()
-    if any(map(eq, words, words[1:])) or not _SUSPECT.isdisjoint(stems(rest)):
+    if any(map(eq, words, words[1:])) or _SUSPECT & p.stems(rest):
         return ""
     return "" if lint.broken_off(rest) or tidy.empty(rest, cls.name) else f"A photo of the class {cls.name}{rest}"
 
@@ -117,15 +100,14 @@ def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, AnswerLine, str]]:
         yield answer, AnswerLine(answer), under
         return
     for line in lines(answer, cls.name, cls.names):
-        bare = _bare(line.text)
-        if not bare:
+        if not (bare := _bare(line.text)):
             continue
         if _plain(bare, cls):
             yield bare, line, under
             continue
-        heading = _is_heading(bare, line, cls)
-        if heading:
-            under = _of(bare)
+        named = p.LEAD.match(bare) and cls.names.search(bare)
+        heading = bare.endswith(":") or (line.heading and not named)
+        under = _of(bare) if heading else under
         for piece in [bare] if heading or len(bare) > _LONGEST_LINE else cut(bare):
             for one in captions(piece, cls.names):
                 yield one.strip(p.QUOTES), line._replace(heading=heading), under
@@ -141,33 +123,27 @@ def _bare(text: str) -> str:
     return _COUNTED.sub("", text) if text.endswith((")", ").")) else text
 
 
-_BRACES = re.compile(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)", re.IGNORECASE)
-_COUNTED = re.compile(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$", re.IGNORECASE)
-
-
-def _is_heading(bare: str, line: AnswerLine, cls: _Class) -> bool:
-    if bare.endswith(":"):
-        return True
-    return line.heading and not (p.LEAD.match(bare) and cls.names.search(bare))
+_BRACES = p.pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)")
+_COUNTED = p.pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
 
 
 def _sentence(piece: str, line: AnswerLine, under: str, cls: _Class) -> tuple[str, str]:
     """Returns a piece as a Template-1 sentence, or the reason why it is none."""
     if len(piece) > _LONGEST:
-        return "", LONG
+        return "", "is too long for a description"
     if line.cut:
-        return "", CUT
+        return "", _CUT
     sentence, label = _unlabelled(piece, cls)
     sentence = _without_talk(sentence)
     led = p.LEAD.match(sentence)
-    if not p.MAY_REFUSE.isdisjoint(stems(sentence)) and p.REFUSAL.search(sentence):
-        return "", REFUSAL
+    if p.MAY_REFUSE & p.stems(sentence) and p.REFUSAL.search(sentence):
+        return "", "is a refusal"
     if line.heading:
-        return "", TALK if p.TALK.match(sentence) else HEADING
+        return "", TALK if p.TALK.match(sentence) else "is a heading"
     if led and p.OLD.match(label):
-        return "", OLD
+        return "", "is the description that was to be refined"
     if led and lint.echoes(tidy.specific(sentence)) and lint.echoes(tidy.specific(masked(sentence, cls.names)[0])):
-        return "", ECHO  # words of the template, not of a name that is like them
+        return "", lint.RULES["placeholder echo"].reason  # words of the template, not of a name that is like them
     listed = line.listed and not re.match("an? ", sentence, re.IGNORECASE)
     rest, reason = rest_of(sentence, line.listed, _of(label) or (under if listed else ""), cls.names)
     return ("", reason) if reason else _template_1(rest, cls)
@@ -181,11 +157,11 @@ def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
     """Returns what a sentence says of the class in Template 1, or the reason why it will not do."""
     rest = tidy.tidy(rest)
     if lint.broken_off(rest):
-        return "", CUT
+        return "", _CUT
     if tidy.empty(rest, cls.name):
         return "", EMPTY
     comma, rest = rest.startswith(","), rest.lstrip(" ,")
-    rest = unseen.seen(rest, cls.name) or rest
+    rest = tidy.seen(rest, cls.name) or rest
     rest = re.sub(r"(?:\.{2,}|…)$", ".", rest.rstrip(" ,;:–-"))
     if not rest.endswith(p.ENDS):
         rest += "."
@@ -229,12 +205,11 @@ def _without_talk(piece: str) -> str:
 
 # --- the numbers of Prompt 3
 
-_ANNOUNCING = re.compile(
+_ANNOUNCING = p.pattern(
     r"\b(?:and|or|to|be|the|are|is|exclud\w*|remov\w*|repetitive|repeated|duplicates?|redundant|following|these|ones?"
-    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from)\b",
-    re.IGNORECASE,
+    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from)\b"
 )
-_WORD = re.compile(r"[a-z]{3,}", re.IGNORECASE)
+_WORD = p.pattern(r"[a-z]{3,}")
 
 
 def numbers(answer: str, count: int) -> set[int]:

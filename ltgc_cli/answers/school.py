@@ -2,89 +2,74 @@
 
 from __future__ import annotations
 
-import re
-
 from ltgc_cli.answers import phrases as p
 
-_LEARNERS = (
-    r"(?:students|learners|teachers?|instructors?|professors?|lecturers?|trainees|apprentices|class ?mates"
-    r"|participants|\w+[ -]graders|graduates|seniors|peers|school ?(?:children|kids|boys|girls)|(?:each|every) member"
+_LEARNING = (
+    r"students|learners|teachers?|professors?|lecturers?|school ?(?:children|kids|boys|girls)"
     r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying)"
-    r"|(?:group|members) of (?:the|a|this) class)(?![\w'’])"
 )
-_FIRST = re.compile(
+_LEARNERS = (
+    rf"(?:{_LEARNING}|instructors?|trainees|apprentices|class ?mates|participants|\w+[ -]graders|graduates|seniors"
+    r"|peers|(?:each|every) member|(?:group|members) of (?:the|a|this) class)(?![\w'’])"
+)
+_FIRST = p.pattern(
     # with a diverse group of students, all teachers and their pupils
     r"(?:with |featuring |showing )?(?:(?!(?:in|on|at|by|near|under|for|from|to|like|is|are|holding|reading)\b)"
-    rf"[\w'’-]+,? ){{0,6}}?{_LEARNERS}",
-    re.IGNORECASE,
+    rf"[\w'’-]+,? ){{0,6}}?{_LEARNERS}"
 )
-_CLASS_DOES = re.compile(
+_CLASS_DOES = p.pattern(  # the class is spoken of as people, whatever its name is
     r"\b(?:my|our) class\b|\bclass (?:photo|picture|portrait|members?|trip|session|reunion|discussion|president)\b"
     r"|\b(?:the|a|this|their|our|another) (?:\w+ ){0,2}class (?:is|are|was|were|has|have|poses?|posing|gather\w*|sit\w*"
     r"|stand\w*|smil\w*|learn\w*|listen\w*|attend\w*|in session|together|looks?|watch\w*|work\w*|enjoy\w*|on a|full"
     r"|participat\w*)\b"
-    r"|\b(?:members|students|pupils|teacher|rest) of (?:the|a|this) class\b|\b(?:whole|entire) class\b|\byearbook\b",
-    re.IGNORECASE,
+    r"|\b(?:members|students|pupils|teacher|rest) of (?:the|a|this) class\b|\b(?:whole|entire) class\b|\byearbook\b"
 )
-"""The class is spoken of as people, whatever its name is."""
-_PUPILS_DO = re.compile(
+_PUPILS_DO = p.pattern(
     r"\bclass ?mates?\b|\bclass of (?:19|20)\d\d|\bfield trips?\b|\bgroup (?:projects?|photo|discussions?)\b"
     r"|\btaught by\b|\bin session\b|\brecess\b|\bgraduation day\b|\bhands raised\b"
     r"|\btak\w+ notes\b|\brais\w+ (?:\w+ )?hands?\b|\b(?:first|last) day of school\b|\bback to school\b"
     r"|\blearning (?:about|how|to)\b|\blunch together\b"
-    r"|\btheir (?:\w+ )?(?:teachers?|instructors?|professors?|lessons?|peers|class|assignments?|homework|studies)\b",
-    re.IGNORECASE,
+    r"|\btheir (?:\w+ )?(?:teachers?|instructors?|professors?|lessons?|peers|class|assignments?|homework|studies)\b"
 )
-_ONLY_PEOPLE = re.compile(
+_ONLY_PEOPLE = p.pattern(
     r"(?:learning|studying|paying attention|celebrating|having fun|discussing|collaborating|participating|attending"
-    r"|rehearsing|brainstorming|laughing|chatting|engaged in|eager to|excited|working (?:on|together|hard))\b",
-    re.IGNORECASE,
+    r"|rehearsing|brainstorming|laughing|chatting|engaged in|eager to|excited|working (?:on|together|hard))\b"
 )
-_MAYBE_PEOPLE = re.compile(
+_MAYBE_PEOPLE = p.pattern(  # how what is said of people begins; it may be said of an animal or a thing too
     r"(?:(?:with|featuring|showing) )?(?:(?:an?|the|some|\w+ing|diverse|large|small|young|happy|whole) ){0,3}"
     r"(?:group of|team|crowd|people|adults|children|kids|boys|girls|friends|parents|teens|teenagers|men|women)\b"
     r"|(?:smiling|posing|gathered|(?:sitting|seated) (?:in (?:rows|an? circle)|together|cross-legged)|lined up"
-    r"|dressed|doing|enjoying|practi[cs]ing|preparing|performing|eating|wearing)\b",
-    re.IGNORECASE,
+    r"|dressed|doing|enjoying|practi[cs]ing|preparing|performing|eating|wearing)\b"
 )
-"""How what is said of people begins; it may be said of an animal or a thing too."""
-_AT_SCHOOL = re.compile(
+_AT_SCHOOL = p.pattern(
     r"(?:in|at|inside|during) (?:an? |the |their )?(?:[\w'’-]+ ){0,2}?"
-    r"(?:class ?rooms?|school(?! of)|lectures?|lessons?|university|college|campus)\b",
-    re.IGNORECASE,
+    r"(?:class ?rooms?|school(?! of)|lectures?|lessons?|university|college|campus)\b"
 )
-_ANYWHERE = re.compile(
-    r"\b(?:students|learners|teachers?|professors?|lecturers?|school ?(?:children|kids|boys|girls)"
-    r"|pupils (?:in|at|with|sitting|listening|gathered|engaged|learning|raising|wearing|studying))\b(?!['’])",
-    re.IGNORECASE,
-)
+_ANYWHERE = p.pattern(rf"\b(?:{_LEARNING})\b(?!['’])")
 _SCHOOL_WORD = (
     r"(?:student|class ?rooms?|school(?:s|yard|house)?(?! of)|universit\w+|colleges?|campus|lectures?|lessons?|learning"
     r"|education\w*|instructors?|graduat\w+|whiteboards?|blackboards?|chalkboards?|desks|textbooks|backpacks|academic"
     r"|seminar|homework|studying|pupils|children|kids|peers|teamwork|brainstorm\w*|presentations?|workshops?"
     r"|auditorium|cafeteria|assembly|uniforms|rehears\w+|discussions?|experiments?)(?!['’]s)"
 )
-_SCHOOLING = re.compile(rf"\b{_SCHOOL_WORD}(?:[ -]{_SCHOOL_WORD})*\b", re.IGNORECASE)
-"""Words of school; several in a row ("a school auditorium") are one thing."""
-_IN_HANDS = re.compile(
-    r"\b(?:worn|used|held|carried|played|owned|drawn|made|built|eaten|ridden|driven|operated|opened|examined) by .*",
-    re.IGNORECASE,
+_SCHOOLING = p.pattern(
+    rf"\b{_SCHOOL_WORD}(?:[ -]{_SCHOOL_WORD})*\b"
+)  # words of school; several in a row ("a school auditorium") are one thing
+_IN_HANDS = p.pattern(  # what somebody does with a thing: it is then no class
+    r"\b(?:worn|used|held|carried|played|owned|drawn|made|built|eaten|ridden|driven|operated|opened|examined) by .*"
 )
-"""What somebody does with a thing: it is then no class."""
 MAY_TEACH = p.gate(
-    "class classmate classmates classroom classrooms yearbook students student learners teacher teachers professor"
-    " school schools pupils schoolchildren schoolyard lecturer university college campus lecture lesson learning"
-    " education instructor instructors graduation graduates graders whiteboard blackboard chalkboard desks textbooks"
+    "class classmate classroom yearbook students learners teacher professor school pupils lecturer university college"
+    " campus lesson learning education instructor graduation graders whiteboard blackboard chalkboard desks textbooks"
     " backpacks academic seminar homework studying children kids group peers field teamwork brainstorm presentation"
-    " workshop auditorium cafeteria assembly uniforms rehearse rehearsing discussion raise raising taught taking notes"
-    " paying attention celebrating having fun discussing collaborating participating attending rehearsing brainstorming"
-    " laughing chatting engaged eager excited working session recess experiment"
-    " trainees apprentices participants seniors member members lunch studies assignment assignments raised"
+    " workshop auditorium cafeteria assembly uniforms rehearse discussion raise raising taught taking notes paying"
+    " attention celebrating having fun collaborating participating attending laughing chatting engaged eager excited"
+    " working session recess experiment trainees apprentices seniors member lunch studies assignment raised"
 )
 
 # --- the names that make a school class part of the image
 
-_WITH_PUPILS = re.compile(
+_WITH_PUPILS = p.pattern(
     # places, vehicles and clothes that have pupils in them, and people, who may be pupils
     r"\b(?:school|class|lectur|student|teach|academ|librar|campus|gown|universit|colleg|kinder|auditor|\blab|gym|play"
     r"|educat|nursery|cafeteria|scientist|uniform|mortar|theat|dorm|museum|gallery|studio|indoor|outdoor)|(?:room"
@@ -92,14 +77,12 @@ _WITH_PUPILS = re.compile(
     r"|parlou?r|stadium|building|garden|zoo|aquarium|farm|pool|stage|restaurant|bar|market|dinette|patio|site|area"
     r"|bridge|beach|forest|mountain|lake|\briver|valley|airport|hotel|hospital|bakery|cafe|kitchen|palace|castle"
     r"|tower|harbor|factory|village|alley|lobby|corridor|terrace|balcony|ground|bus|car|train|trolley|boat|van|rink"
-    r"|person|people|bab(?:y|ies)|child(?:ren)?|\bm[ae]n|\bwom[ae]n|boys?|girls?|kids?)s?\b",
-    re.IGNORECASE,
+    r"|person|people|bab(?:y|ies)|child(?:ren)?|\bm[ae]n|\bwom[ae]n|boys?|girls?|kids?)s?\b"
 )
-_BESIDE_PUPILS = re.compile(
+_BESIDE_PUPILS = p.pattern(
     # things that lie about in a classroom
     r"board|desk|pencil|\bpens?\b|\bbook|book\b|ruler|projector|globe|pack\b|eraser|binder|abacus|chair|easel|crayon"
-    r"|locker|laptop|computer|microscope|telescope|calculator|slide.?rule|chalk|notepad|satchel|bag\b",
-    re.IGNORECASE,
+    r"|locker|laptop|computer|microscope|telescope|calculator|slide.?rule|chalk|notepad|satchel|bag\b"
 )
 
 

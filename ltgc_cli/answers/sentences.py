@@ -7,72 +7,63 @@ from typing import NamedTuple
 
 from ltgc_cli.answers import lint
 from ltgc_cli.answers import phrases as p
-from ltgc_cli.answers.spelling import MASK, masked, stems, unmasked
+from ltgc_cli.answers.spelling import MASK, masked, unmasked
 
 FORM = "is not in the form of Template 1"
 TALK = "is talk around the list"
 OTHER = lint.RULES["wrong class"].reason
 UNNAMED = "does not name the class"
-DENIED = "says that the class is not there"
-DOUBT = "is not sure of the class"
 EMPTY = "says nothing of the class"
 
+# What is said of the class and no reason, or nothing and the reason why; None where a sentence has another form.
 Reading = tuple[str, str] | None
-"""What is said of the class and no reason, or nothing and the reason why; None where a sentence has another form."""
 
 _MARKS = r"[^\w\ue000-\uf8ff]{0,8}_?"
 _AFTER = r"[\"'”’\]})*_]{0,3}(?![\w]|['’]s?\b)"
-_NAMED = re.compile(rf"(?:{p.ARTICLE} )?[\"'“‘]?{p.A_CLASS}?{_MARKS}{MASK}{_AFTER}", re.IGNORECASE)
-_DESCRIBED = re.compile(
-    rf"(?:(?P<article>{p.ARTICLE}) )?(?P<adjectives>(?:(?!{p.BREAK}\b)[\w'’-]+,? ){{1,5}}?){MASK}{_AFTER}",
-    re.IGNORECASE,
+_NAMED = p.pattern(rf"(?:{p.ARTICLE} )?[\"'“‘]?{p.A_CLASS}?{_MARKS}{MASK}{_AFTER}")
+_DESCRIBED = p.pattern(
+    rf"(?:(?P<article>{p.ARTICLE}) )?(?P<adjectives>(?:(?!{p.BREAK}\b)[\w'’-]+,? ){{1,5}}?){MASK}{_AFTER}"
 )
-_EXPLICIT = re.compile(r"(?:the |an? )?class\b[ :\"'“‘]*", re.IGNORECASE)
-_HEAD = re.compile(
-    r"[^,.;:]{0,120}?(?= (?:with|in|on|at|standing|that|which|is|are|and|or|near|under|next|beside)\b|[,.;:]|$)",
-    re.IGNORECASE,
+_EXPLICIT = p.pattern(r"(?:the |an? )?class\b[ :\"'“‘]*")
+_HEAD = p.pattern(
+    r"[^,.;:]{0,120}?(?= (?:with|in|on|at|standing|that|which|is|are|and|or|near|under|next|beside)\b|[,.;:]|$)"
 )
-_SWALLOWED = re.compile(r"(?:the |an? )?class(?:y|ical|es|ed|ified|room|rooms|mates?)\b", re.IGNORECASE)
-"""A name that was swallowed: "a photo of the classy woman"."""
-_SEEMS = re.compile(r"^(?:what )?(?:appears|seems|looks) (?:to be|like) (?=an? |the )", re.IGNORECASE)
-_ARAFED = re.compile(r"^ara(?:f|ff)e?d?s? (?=\w|[\ue000-\uf8ff])", re.IGNORECASE)
-"""A word that BLIP made up; its captions begin with it."""
-
+_SWALLOWED = p.pattern(
+    r"(?:the |an? )?class(?:y|ical|es|ed|ified|room|rooms|mates?)\b"
+)  # "a photo of the classy woman"
+_SEEMS = p.pattern(r"^(?:what )?(?:appears|seems|looks) (?:to be|like) (?=an? |the )")
+_ARAFED = p.pattern(r"^ara(?:f|ff)e?d?s? (?=\w|[\ue000-\uf8ff])")  # BLIP made it up; its captions begin with it
 _MAYBE = r"(?:possibly|perhaps|maybe|probably|likely|could(?: also)? be|might(?: also)? be|may(?: also)? be)"
-_DOUBTED = re.compile(
+_DOUBTED = p.pattern(
     rf"{MASK}(?:,? or (?:possibly |perhaps |maybe |an? |some |other |similar )"
     rf"|,? \(?(?:or )?(?:which )?{_MAYBE} (?:an? |the |another |some )(?!\w+ (?:of|in|on)\b))"
     r"|\b(?:(?:not|un)[ -]?(?:sure|certain|clear)|hard to (?:tell|say)|difficult to (?:tell|say|determine|identify))\b"
     rf"[^.]{{0,60}}?{MASK}"
-    rf"|\b{_MAYBE} (?:an? |the )?(?:class )?{MASK}(?!['’])|\b(?:it|this|that) {_MAYBE} an? (?!\w+ (?:of|in|on)\b)",
-    re.IGNORECASE,
+    rf"|\b{_MAYBE} (?:an? |the )?(?:class )?{MASK}(?!['’])|\b(?:it|this|that) {_MAYBE} an? (?!\w+ (?:of|in|on)\b)"
 )
 MAY_DOUBT = p.gate(
     "possibly perhaps maybe probably likely could might may or not unsure uncertain unclear hard difficult"
 )
 
-_AGAIN = re.compile(rf"^\.\s+(?:The|This) {MASK}(?=\s)")
-"""The name again in a sentence of its own: "A photo of the class crane. The crane is tall."."""
-_OWNED = re.compile(rf"['’]s? ((?:[\w-]+[ ,]){{0,3}}{p.PARTS}\b.*)", re.IGNORECASE)
-_BESIDE = re.compile(
-    rf"\b(?:next to|beside|near|alongside|close to|behind|compared (?:to|with)|than|unlike"
-    rf"|like) (?:{p.ARTICLE} )?(?:[\w-]+ )?$",
-    re.IGNORECASE,
+_AGAIN = re.compile(rf"^\.\s+(?:The|This) {MASK}(?=\s)")  # "A photo of the class crane. The crane is tall"
+_OWNED = p.pattern(rf"['’]s? ((?:[\w-]+[ ,]){{0,3}}{p.PARTS}\b.*)")
+_BESIDE = p.pattern(
+    r"\b(?:next to|beside|near|alongside|close to|behind|compared (?:to|with)|than|unlike|like) "
+    rf"(?:{p.ARTICLE} )?(?:[\w-]+ )?$"
 )
 _PARTICIPLE = re.compile(
     r"(?!seed|weed|reed|speed|breed|feed)(?:[a-z]{2,}ed|made|woven|worn|built|cut|bent|spread|torn)\b"
 )
-_PEOPLE = re.compile(
+_PEOPLE = p.pattern(
     r"\b(?:m[ae]n|wom[ae]n|person|people|child(?:ren)?|boys?|girls?|kids?|hands?|someone|couple|family"
-    r"|(?!(?:flow|wat|riv|riv|tow|pap|lett|numb|cent|corn|sweat|lobst|spid|tig|ott|badg|hamst|beav|should|feath|summ"
-    r"|wint)ers?\b)[a-z]+(?:er|or|ist)s?)\b",
-    re.IGNORECASE,
+    r"|(?!(?:flow|wat|riv|tow|pap|lett|numb|cent|corn|sweat|lobst|spid|tig|ott|badg|hamst|beav|should|feath|summ"
+    r"|wint)ers?\b)[a-z]+(?:er|or|ist)s?)\b"
 )
-_OF = re.compile(rf"^(?!the|this|these|those|that)\b.* of (?:{p.ARTICLE} )?$", re.IGNORECASE)
-_CAPTION = re.compile(
+_TO_READER = p.pattern(r"\b(?:i|you|your|we|me|my|us)\b")
+_OF = p.pattern(rf"^(?!the|this|these|those|that)\b.* of (?:{p.ARTICLE} )?$")
+_CAPTION = p.pattern(
     r"(?:an?|some|one|another|two|three|four|several|multiple|many|close-?up|groups?|pairs?|flocks?|herds?|rows?|piles?"
-    r"|bunch(?:es)?|clusters?|(?:side|front|top|rear|aerial) view)\b",
-    re.IGNORECASE,
+    r"|bunch(?:es)?|clusters?|(?:side|front|top|rear|aerial) view)\b"
 )
 
 
@@ -80,10 +71,8 @@ class _Body(NamedTuple):
     """A sentence behind the words that it begins with, the class's names masked."""
 
     text: str
-    led: bool
-    """It began with "A photo of" or the like."""
-    listed: bool
-    """It stood in a list."""
+    led: bool  # it began with "A photo of" or the like
+    listed: bool  # it stood in a list
 
 
 def rest_of(sentence: str, listed: bool, of: str, names: re.Pattern[str]) -> tuple[str, str]:
@@ -97,12 +86,11 @@ def rest_of(sentence: str, listed: bool, of: str, names: re.Pattern[str]) -> tup
     if not lead and (p.TALK.match(text) or text.endswith("?")) and not _NAMED.match(text):
         return "", TALK
     if lint.denied(text):
-        return "", DENIED
-    if not MAY_DOUBT.isdisjoint(stems(text)) and _DOUBTED.search(text):
-        return "", DOUBT
+        return "", "says that the class is not there"
+    if MAY_DOUBT & p.stems(text) and _DOUBTED.search(text):
+        return "", "is not sure of the class"
     text = text if lead else _ARAFED.sub("a ", p.IN_IMAGE.sub("", text, count=1))
-    text = _SEEMS.sub("", text)
-    rest, reason = _parsed(_Body(text, lead is not None, listed), of)
+    rest, reason = _parsed(_Body(_SEEMS.sub("", text), lead is not None, listed), of)
     return ("", reason) if reason else (_view(lead) + unmasked(rest, found), "")
 
 
@@ -110,8 +98,7 @@ def _parsed(body: _Body, of: str) -> tuple[str, str]:
     if _SWALLOWED.match(body.text):
         return "", FORM
     for form in (_named, _explicit, _described, _somewhere):
-        found = form(body)
-        if found:
+        if found := form(body):
             return found
     if body.led:
         return "", TALK if p.ABOUT_TEXT.search(body.text) else UNNAMED
@@ -142,8 +129,7 @@ def _view(lead: re.Match[str] | None) -> str:
 
 def _named(body: _Body) -> Reading:
     """The name comes first: "a photo of a crane, tall", "Crane: tall"."""
-    named = _NAMED.match(body.text)
-    if not named:
+    if not (named := _NAMED.match(body.text)):
         return None
     rest = _AGAIN.sub("", body.text[named.end() :])
     if body.led or _is_caption(rest):
@@ -164,8 +150,7 @@ def _explicit(body: _Body) -> Reading:
     before, rest = text[: name.start()].rstrip(), text[name.end() :]
     if before.endswith(("(", "[")):
         return re.sub(r"^\s*[)\]]", "", rest), ""
-    owned = _OWNED.match(rest)
-    if owned:
+    if owned := _OWNED.match(rest):
         return f", its {owned[1]}", ""
     if re.match(r"['’]s?\b", rest) or not _describe(before) or re.search(rf"\b{p.BREAK}\b", before, re.IGNORECASE):
         return "", OTHER
@@ -187,8 +172,7 @@ def _described(body: _Body) -> Reading:
 
 def _somewhere(body: _Body) -> Reading:
     """The name comes later: "a man playing an accordion" describes the class all the same."""
-    name = re.search(MASK, body.text)
-    if not name:
+    if not (name := re.search(MASK, body.text)):
         return None
     if p.ABOUT_TEXT.search(body.text):
         return "", TALK
@@ -203,11 +187,7 @@ def _somewhere(body: _Body) -> Reading:
 
 def _fragment(text: str, of: str) -> tuple[str, str]:
     """Returns features that stand without the class's name: "standing in a marsh at dawn"."""
-    if (
-        " " not in text
-        or re.search(r"\b(?:i|you|your|we|me|my|us)\b", text, re.IGNORECASE)
-        or p.ABOUT_TEXT.search(text)
-    ):
+    if " " not in text or _TO_READER.search(text) or p.ABOUT_TEXT.search(text):
         return "", TALK
     lower = f"{text[0].lower()}{text[1:]}"
     if p.FRAGMENT.match(text):

@@ -23,11 +23,8 @@ _SPELLINGS = ((r"gr[ae]y$", "gr[ae]y"), (r"ou?r$", "ou?r"), (r"(theat|cent|fib|l
 _COMMON = frozenset(
     ["a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "its", "of", "on", "or", "the", "to", "with"]
 )
-
 Words = frozenset[str]
-
-MASK = "[\ue000-\uf8ff]"
-"""A name in a masked text: a character of Unicode's private use."""
+MASK = "[\ue000-\uf8ff]"  # a name in a masked text: a character of Unicode's private use
 
 
 @lru_cache(maxsize=4096)
@@ -105,8 +102,7 @@ def _letters(word: str, many: bool = False) -> str:
 
 def _ending(word: str, endings: Sequence[tuple[str, str]]) -> tuple[str, str]:
     for ending, pattern in endings:
-        found = re.search(ending, word, re.IGNORECASE)
-        if found:
+        if found := re.search(ending, word, re.IGNORECASE):
             return word[: found.start()], found.expand(pattern)
     return word, ""
 
@@ -133,16 +129,3 @@ def words(text: str, name: str) -> Words:
     ['marsh', 'standing']
     """
     return frozenset(re.findall(r"\w+", features(text, name).lower())) - _COMMON
-
-
-@lru_cache(maxsize=64)  # the same sentence is asked about by one pattern after another
-def stems(text: str) -> frozenset[str]:
-    """Returns the first six letters of each word: enough to tell which of many patterns cannot be in a text.
-
-    >>> sorted(stems("Standing in a marsh"))
-    ['a', 'in', 'marsh', 'standi']
-    """
-    return frozenset([word[:6] for word in _LETTERS.findall(text.lower())])
-
-
-_LETTERS = re.compile("[a-z]+")

@@ -37,10 +37,9 @@ _ANSWERS = "answers.jsonl"
 _OBJECT = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _LONGEST_LINE = 2**24
 _LARGEST_OBJECT = 2**28
-_AT_ONCE = 100
-"""Answers that are stored with one sync."""
-Notify = Callable[[int], object]
-"""Is called with how many answers or images were done."""
+_AT_ONCE = 100  # answers that are stored with one sync
+
+Notify = Callable[[int], object]  # is called with how many answers or images were done
 
 
 class Shared(NamedTuple):
@@ -48,10 +47,8 @@ class Shared(NamedTuple):
 
     answers: int
     images: int
-    others: int = 0
-    """Answers of another version of ltgc, which were left out."""
-    secret: tuple[str, ...] = ()
-    """The keys of answers that look as if they held somebody's key, which were left out as well."""
+    others: int = 0  # answers of another version of ltgc, which were left out
+    secret: tuple[str, ...] = ()  # keys of answers that look as if they held somebody's key, left out as well
 
 
 def export(
@@ -81,8 +78,8 @@ def export(
             if _holds_a_key(one.entry, keys):
                 secret.append(one.name)
                 continue
-            line = {"key": one.name, **entry_for(*one.entry)}
-            lines.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+            line = json.dumps({"key": one.name, **entry_for(*one.entry)}, ensure_ascii=False, separators=(",", ":"))
+            lines.write(f"{line}\n".encode())
             answers += 1
             if isinstance(one.entry.answer, GeneratedImage):
                 images.add(bytes.fromhex(one.entry.answer.sha256))
@@ -175,8 +172,7 @@ def _check(tar: tarfile.TarFile, store: Store, notify: Notify) -> None:
             raise ValueError(f"no answer in it names {sha256[:12]}…, or it is there twice")
         named.remove(sha256)
         notify(1)
-    lost = sorted(sha256 for sha256 in named if not store.object_path(sha256).is_file())
-    if lost:
+    if lost := sorted(sha256 for sha256 in named if not store.object_path(sha256).is_file()):
         raise ValueError(f"the image {lost[0][:12]}… is not in it, though an answer is")
 
 
@@ -203,9 +199,7 @@ def _answers(tar: tarfile.TarFile) -> Iterator[tuple[str, Entry]]:
     first = next(iter(tar), None)
     if first is None or first.name != _ANSWERS or not (lines := tar.extractfile(first)):
         raise ValueError(f"it does not begin with {_ANSWERS}")
-    number = 0
-    while line := lines.readline(_LONGEST_LINE):
-        number += 1
+    for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), start=1):
         try:
             if not line.endswith(b"\n"):
                 raise ValueError("the line is cut, or longer than any answer")

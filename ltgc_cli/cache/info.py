@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ltgc_cli import console
-from ltgc_cli.cache.walk import Part, size, walk
+from ltgc_cli.cache.walk import Part, files, walk
 from ltgc_cli.store import Store
 
 
@@ -18,23 +18,21 @@ class Sum(msgspec.Struct, kw_only=True):
     entries: int = 0
     bytes: int = 0
     tokens: int = 0
-    dollars: float = 0.0
-    """What it stands for, as far as prices are known."""
-    unpriced: int = 0
-    """Answers whose price is not known."""
+    dollars: float = 0.0  # as far as prices are known
+    unpriced: int = 0  # answers whose price is not known
 
 
 def sums(store: Store) -> list[Sum]:
     """Returns what is in the store: answers by stage and model, artifacts by stage, the rest, and last all of it."""
     found: dict[tuple[Part, str, str], Sum] = {}
-    total = Sum(kind="total", bytes=size(store))
+    total = Sum(kind="total", bytes=sum(one.size for one in files(store.folder, "temporary")))
     with console.progress("cache info") as progress:
         for one in walk(store, "answers", "artifacts", "objects", "checkpoints", "batches", "checked"):
             progress.advance()
             if one.error:
                 continue
-            group = (one.part, one.stage, one.model)
-            part = found.setdefault(group, Sum(kind=one.part, stage=one.stage, model=one.model))
+            new = Sum(kind=one.part, stage=one.stage, model=one.model)
+            part = found.setdefault((one.part, one.stage, one.model), new)
             part.bytes += one.size
             for each in (part, total):
                 each.entries += 1

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -24,9 +25,9 @@ from ltgc_cli.store import Store
 from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
 
-_AT_ONCE = 1000
-"""Answers that are deleted in one transaction."""
+_AT_ONCE = 1000  # answers that are deleted in one transaction
 _WORDS = {"Question": "answers", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
+# What is deleted, in the order in which it goes.
 _REMARKS = {
     "artifacts": "made again from the answers when a stage runs again",
     "answers": "",
@@ -35,7 +36,6 @@ _REMARKS = {
     "damaged objects": "no longer what was stored; generated, or read from the data, again when it is wanted",
     "objects": "named by no answer and no artifact of this store; records that you keep elsewhere may name them",
 }
-"""What is deleted, in the order in which it goes."""
 
 
 class Deletion(msgspec.Struct):
@@ -43,16 +43,12 @@ class Deletion(msgspec.Struct):
 
     name: str
     remark: str
-    rows: dict[int, str] = {}
-    """Of answers, the keys by row number."""
-    paths: list[Path] = []
-    """Of artifacts the lines; their manifests go with them."""
+    rows: dict[int, str] = {}  # of answers, the keys by row number
+    paths: list[Path] = []  # of artifacts the lines; their manifests go with them
     size: int = 0
     usage: UsageSum = msgspec.field(default_factory=UsageSum)
-    computed: Counter[str] = msgspec.field(default_factory=Counter)
-    """By the kind of request, the answers that are computed here, for nothing but time."""
-    unread: int = 0
-    """Answers that cannot be read, so that nobody knows what they cost."""
+    computed: Counter[str] = msgspec.field(default_factory=Counter)  # for nothing but time, by the kind of request
+    unread: int = 0  # answers that cannot be read, so that nobody knows what they cost
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.paths)
@@ -72,13 +68,13 @@ class Deletion(msgspec.Struct):
 
     def line(self) -> str:
         """Returns what it is and what it is worth, for a person."""
-        usage = self.usage
+        usage, unread = self.usage, self.unread
         here = ", ".join(f"{count:,} {_WORDS[kind]}" for kind, count in self.computed.items())
         worth = {
             f"{usage.new:,} to buy again, for US dollars: {usage.priced()}": usage.new,
             f"{usage.unpriced:,} of unknown price": usage.unpriced,
             f"{here} to compute again, for nothing but time": here,
-            f"{self.unread:,} that cannot be read, whatever they cost": self.unread,
+            f"{unread:,} that cannot be read, whatever they cost": unread,
             self.remark: self.remark,
         }
         texts = "; ".join(text for text, there in worth.items() if there)
@@ -88,8 +84,7 @@ class Deletion(msgspec.Struct):
 def to_delete(store: Store, wanted: CachePrune, choice: Choice) -> list[Deletion]:
     """Returns what is to be deleted, in the order in which it goes. Deletes nothing.
 
-    Raises InputError where nothing is named, and where a part of the store is a link: nothing outside of the store's
-    folder is deleted.
+    Raises InputError where nothing is named, and where a part of the store is a link.
     """
     named = _named(wanted, choice)
     for folder in ("answers", "objects", "artifacts", "checkpoints"):
@@ -106,7 +101,9 @@ def to_delete(store: Store, wanted: CachePrune, choice: Choice) -> list[Deletion
 
     parts: list[Part] = ["answers", "artifacts", "checkpoints"]
     for one in walk(store, *(part for part in parts if part in named)):
-        if fits(choice, one) and not _in_training(one):
+        new = time.time() - one.time < DAY
+        in_training = one.part == "checkpoints" and new and not (one.path / "done.json").exists()
+        if fits(choice, one) and not in_training:
             add(one.part, one)
     for one, _ in verify(store).damages if "damaged" in named else ():
         name = f"damaged {one.part}"
@@ -132,10 +129,10 @@ def delete(store: Store, deletions: Sequence[Deletion]) -> Iterator[int]:
     """Deletes it, and returns after each step how much went. Stopped after any of them, what is left is whole."""
     try:
         for one in deletions:
-            rows = list(one.rows.items())
-            for start in range(0, len(rows), _AT_ONCE):
-                store.discard(rows[start : start + _AT_ONCE])
-                yield len(rows[start : start + _AT_ONCE])
+            rows = iter(one.rows.items())
+            while some := list(islice(rows, _AT_ONCE)):
+                store.discard(some)
+                yield len(some)
             for path in one.paths:
                 # What marks it as whole goes first: without that the rest counts for nothing.
                 if one.name == "artifacts":
@@ -168,10 +165,6 @@ def _named(wanted: CachePrune, choice: Choice) -> set[str]:
     if choice.older_than is not None and named == {"damaged"}:
         raise InputError("--damaged deletes all that is damaged; leave --older-than out")
     return named
-
-
-def _in_training(one: Stored) -> bool:
-    return one.part == "checkpoints" and not (one.path / "done.json").exists() and time.time() - one.time < DAY
 
 
 def _images(store: Store, going: set[int | Path]) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,10 +24,12 @@ from ltgc_cli.text import cents
 
 _ID = re.compile(rb'"id":\s*"([^"\\]{1,80})"')
 _SHORTEST = 4
-_GENERATIONS = 50
-"""Steps that a record is followed back; a whole pipeline has six."""
-_NAMED = 5
-"""Candidates that are named where an id is not enough."""
+_GENERATIONS = 50  # steps that a record is followed back; a whole pipeline has six
+_NAMED = 5  # candidates that are named where an id is not enough
+_FACTS = ("class", "origin", "of", "verdict", "method", "name", "group", "value", "shot", "count")
+_TEXTS = ("sense", "text", "reason")
+
+Shown = tuple[list[str], list[Branch]]  # a line of JSON for each record, for programs, and trees for people
 
 
 # ---- the list
@@ -36,33 +38,18 @@ _NAMED = 5
 def answers(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
     """Returns the answers that are meant, in the order stored; dollars are None where the price is not known."""
     for one in (one for one in walk(store, "answers") if fits(choice, one)):
-        yield {
-            "kind": "answer",
-            "key": one.name,
-            "stage": one.stage,
-            "model": one.model,
-            "subject": one.subject,
-            "tokens": one.usage.prompt_tokens + one.usage.completion_tokens,
-            "dollars": one.usage.dollars,
-            "bytes": one.size,
-            "stored": _utc(one.time),
-        }
+        about = {"kind": "answer", "key": one.name, "stage": one.stage, "model": one.model, "subject": one.subject}
+        tokens = one.usage.prompt_tokens + one.usage.completion_tokens
+        yield about | {"tokens": tokens, "dollars": one.usage.dollars, "bytes": one.size, "stored": _utc(one.time)}
 
 
 def artifacts(store: Store, choice: Choice) -> Iterator[dict[str, Any]]:
     """Returns the artifacts that are meant, the newest first."""
     for one in (one for one in _newest(store) if fits(choice, one)):
         known = manifest.read(one.path)
-        yield {
-            "kind": "artifact",
-            "stage": one.stage,
-            "path": str(one.path),
-            "whole": known is not None,
-            "kinds": known.kinds if known else {},
-            "dollars": known.dollars if known else None,
-            "bytes": one.path.stat().st_size,
-            "made": _utc(one.time),
-        }
+        about = {"kind": "artifact", "stage": one.stage, "path": str(one.path), "whole": known is not None}
+        made = {"kinds": known.kinds if known else {}, "dollars": known.dollars if known else None}
+        yield about | made | {"bytes": one.path.stat().st_size, "made": _utc(one.time)}
 
 
 def _utc(seconds: float) -> str:
@@ -78,13 +65,6 @@ def _newest(store: Store) -> list[Stored]:
 # ---- one
 
 
-class Shown(NamedTuple):
-    """What was asked for and what belongs to it: a line of JSON each for programs, trees for people."""
-
-    lines: list[str]
-    trees: list[Branch]
-
-
 def show(store: Store, name: str, *, children: bool) -> Shown:
     """Returns the records under an id, or with an image, or the answers under a key; a prefix of each is enough.
 
@@ -93,8 +73,7 @@ def show(store: Store, name: str, *, children: bool) -> Shown:
     """
     if len(name) < _SHORTEST or '"' in name:
         raise InputError(f"{name!r}: give an id, a key or an image's sha256, or at least {_SHORTEST} characters of it")
-    rows = list(islice(store.sorted_rows(name), _NAMED))
-    if rows:
+    if rows := list(islice(store.sorted_rows(name), _NAMED)):
         return _shown_answers([answer(_only(name, "keys", {row.key: row for row in rows}))])
     paths = [one.path for one in _newest(store)]
     home, asked = _asked(paths, name)
@@ -102,17 +81,14 @@ def show(store: Store, name: str, *, children: bool) -> Shown:
         # What a record was made from is in its own artifact most of the time: stages hand on what they read.
         ancestors = _ancestors([home, *paths], asked)
         return _shown_records(asked, ancestors, _children(home, asked) if children else [])
-    images = [one for one in walk(store, "answers") if _image(one).startswith(name)]
+    entries = ((one, one.entry.answer) for one in walk(store, "answers") if one.entry)
+    images = [one for one, said in entries if isinstance(said, GeneratedImage) and said.sha256.startswith(name)]
     if not images:
         raise InputError(
             f"{name}: no record, answer or image of {store.folder} begins so; `ltgc cache show` lists the answers, "
             "and records have their `id` in every line"
         )
     return _shown_answers(images)
-
-
-def _image(one: Stored) -> str:
-    return one.entry.answer.sha256 if one.entry and isinstance(one.entry.answer, GeneratedImage) else ""
 
 
 def _only(name: str, what: str, found: Mapping[str, Any]) -> Any:
@@ -176,12 +152,6 @@ def _records(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[Record]:
                 continue
 
 
-# ---- how it is shown
-
-_FACTS = ("class", "origin", "of", "verdict", "method", "name", "group", "value", "shot", "count")
-_TEXTS = ("sense", "text", "reason")
-
-
 def _shown_records(asked: Sequence[Record], ancestors: Mapping[str, Record], children: Sequence[Record]) -> Shown:
     """Returns each record once, what was asked for first; below each in the tree is what it was made from."""
     unique: dict[str, Record] = {}
@@ -191,7 +161,7 @@ def _shown_records(asked: Sequence[Record], ancestors: Mapping[str, Record], chi
     trees = [_branch(record, ancestors, seen) for record in asked]
     if children:
         trees.append(Branch(["made from it"], [Branch(_facts(record), []) for record in children]))
-    return Shown([records.dump(record) for record in unique.values()], trees)
+    return [records.dump(record) for record in unique.values()], trees
 
 
 def _branch(record: Record, ancestors: Mapping[str, Record], seen: set[str]) -> Branch:
@@ -206,10 +176,8 @@ def _branch(record: Record, ancestors: Mapping[str, Record], seen: set[str]) -> 
         score = f"score {step['score']:.4g}{nearest}"
         below.append(Branch([f"image {number}: {score}, {step['sha256'][:12]}: {step['text']}"], []))
     for parent in record.parents:
-        if parent in ancestors:
-            below.append(_branch(ancestors[parent], ancestors, seen))
-        else:
-            below.append(Branch([f"{parent} (in no artifact of this store)"], []))
+        gone = Branch([f"{parent} (in no artifact of this store)"], [])
+        below.append(_branch(ancestors[parent], ancestors, seen) if parent in ancestors else gone)
     return Branch(_facts(record), below)
 
 
@@ -247,18 +215,18 @@ def _paid(model: str, usage: Usage) -> list[str]:
 
 
 def _shown_answers(found: Sequence[Stored]) -> Shown:
-    shown = Shown([], [])
+    lines, trees = [], []
     for one in found:
         if not one.row or not one.entry:
             raise InputError(f"answer {one.name[:12]}: {one.error}; `ltgc cache verify` says what to do")
         line = {"kind": "answer", "key": one.name, **json.loads(one.row.text or "{}")}
-        shown.lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+        lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
         asked, said = map(msgspec.to_builtins, one.entry)
         head = ", ".join([f"answer {one.name[:12]} of {one.stage}", *_paid(one.model, one.usage)])
         question = Branch([type(one.entry.request).__name__, *_fields(asked)], [])
         reply = Branch(["answer", *_fields(said if isinstance(said, dict) else {"score": said})], [])
-        shown.trees.append(Branch([head], [question, reply]))
-    return shown
+        trees.append(Branch([head], [question, reply]))
+    return lines, trees
 
 
 def _fields(data: Mapping[str, Any]) -> list[str]:

@@ -34,8 +34,7 @@ class Verified(NamedTuple):
 
     checked: Counter[Part]
     damages: list[Damage]
-    others: int
-    """Answers among them that another version of ltgc wrote: right ones, for all that this one can tell."""
+    others: int  # answers that another version of ltgc wrote: right ones, for all that this one can tell
 
 
 def verify(store: Store) -> Verified:
@@ -105,8 +104,7 @@ def _checkpoint(store: Store, one: Stored, lost: set[str]) -> str:
     except (OSError, ValueError, RecursionError) as error:
         return f"its done.json cannot be read ({error})"
     for name, sha256 in files.items():
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             return f"its done.json names {name!r}"
         if why := _unlike(one.path / name, sha256):
             return why
@@ -116,8 +114,7 @@ def _checkpoint(store: Store, one: Stored, lost: set[str]) -> str:
 class _Trained(msgspec.Struct):
     """As much of a checkpoint's done.json as is checked."""
 
-    files: dict[str, str]
-    """sha256 by name."""
+    files: dict[str, str]  # sha256 by name
 
 
 _CHECKS: dict[Part, Callable[[Store, Stored, set[str]], str]] = {

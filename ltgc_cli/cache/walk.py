@@ -18,36 +18,29 @@ from ltgc_cli.settings import Choice
 from ltgc_cli.store import Entry, Row, Store, entry
 from ltgc_cli.usage import stage
 
+# Folders of the store; and files that a run is writing, wherever they are, or that one which was killed left.
 Part = Literal["answers", "artifacts", "objects", "checkpoints", "batches", "checked", "temporary", "database"]
-"""Folders of the store; and files that a run is writing, wherever they are, or that one which was killed left."""
 DAY = 86_400.0
 FREE = Usage(dollars=0.0)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-NAMED = re.compile(rb'"(?:sha256|original)":\s*"([0-9a-f]{64})"')
-"""Where an answer or a record names an object, or a checkpoint."""
+NAMED = re.compile(rb'"(?:sha256|original)":\s*"([0-9a-f]{64})"')  # an object, or a checkpoint
 
 
 class Stored(NamedTuple):
     """Something in the store: an answer (a row of the database), a file (of an artifact the lines), a checkpoint."""
 
     part: Part
-    name: str
-    """An answer's key, an object's sha256, STAGE/HASH of an artifact, the name of a checkpoint's folder."""
+    name: str  # an answer's key, an object's sha256, STAGE/HASH of an artifact, the name of a checkpoint's folder
     path: Path
-    size: int
-    """Bytes; of an artifact its manifest's too."""
-    time: float
-    """When it was stored, in seconds since 1970."""
+    size: int  # bytes; of an artifact its manifest's too
+    time: float  # when it was stored, in seconds since 1970
     stage: str = ""
     model: str = ""
-    subject: str = ""
-    """What an answer is about: the class of a question, the text of an image or a score."""
-    usage: Usage = FREE
-    """What it used; only `None` dollars are an unknown price."""
+    subject: str = ""  # what an answer is about: the class of a question, the text of an image or a score
+    usage: Usage = FREE  # only `None` dollars are an unknown price
     row: Row | None = None
     entry: Entry | None = None
-    error: ValueError | None = None
-    """Why an answer cannot be read; OtherVersion where another version of ltgc can."""
+    error: ValueError | None = None  # why an answer cannot be read; OtherVersion where another version of ltgc can
 
 
 def opened(folder: Path) -> Store:
@@ -110,7 +103,7 @@ def answer(row: Row) -> Stored:
 
 def _artifacts(store: Store) -> Iterator[Stored]:
     folder = store.folder / "artifacts"
-    found = {one.path: one for one in _files(folder, "artifacts") if not one.name.startswith(".")}
+    found = {one.path: one for one in files(folder, "artifacts") if not one.name.startswith(".")}
     ours = (path for path in found if path.suffix in (".json", ".jsonl") and path.parent.parent == folder)
     for path in sorted({path.with_suffix(".jsonl") for path in ours}):
         there = [found[one] for one in (path, path.with_suffix(".json")) if one in found]
@@ -119,21 +112,16 @@ def _artifacts(store: Store) -> Iterator[Stored]:
 
 
 def _objects(store: Store) -> Iterator[Stored]:
-    for one in _files(store.folder / "objects", "objects"):
-        if SHA256.fullmatch(one.name) and one.path == store.object_path(one.name):
-            yield one
+    found = files(store.folder / "objects", "objects")
+    return (one for one in found if SHA256.fullmatch(one.name) and one.path == store.object_path(one.name))
 
 
 def _checkpoints(store: Store) -> Iterator[Stored]:
     for path in sorted((store.folder / "checkpoints").glob("*")):
         if path.is_dir() and not path.is_symlink():
-            files = list(_files(path, "checkpoints"))
-            newest = max([path.lstat().st_mtime, *(one.time for one in files)])
-            yield Stored("checkpoints", path.name, path, sum(one.size for one in files), newest)
-
-
-def _temporary(store: Store) -> Iterator[Stored]:
-    return (one for one in _files(store.folder, "temporary") if one.name.startswith(TEMPORARY))
+            inside = list(files(path, "checkpoints"))
+            newest = max([path.lstat().st_mtime, *(one.time for one in inside)])
+            yield Stored("checkpoints", path.name, path, sum(one.size for one in inside), newest)
 
 
 _WALKS: dict[Part, Callable[[Store], Iterator[Stored]]] = {
@@ -141,13 +129,13 @@ _WALKS: dict[Part, Callable[[Store], Iterator[Stored]]] = {
     "artifacts": _artifacts,
     "objects": _objects,
     "checkpoints": _checkpoints,
-    "batches": lambda store: _files(store.folder / "batches", "batches"),
-    "checked": lambda store: _files(store.folder / "checked", "checked"),
-    "temporary": _temporary,
+    "batches": lambda store: files(store.folder / "batches", "batches"),
+    "checked": lambda store: files(store.folder / "checked", "checked"),
+    "temporary": lambda store: (one for one in files(store.folder, "temporary") if one.name.startswith(TEMPORARY)),
 }
 
 
-def _files(folder: Path, part: Part) -> Iterator[Stored]:
+def files(folder: Path, part: Part) -> Iterator[Stored]:
     """Returns the files and links in a folder and its folders. What a run renames meanwhile is left out."""
     for place, folders, names in os.walk(folder):
         folders.sort()
@@ -156,11 +144,6 @@ def _files(folder: Path, part: Part) -> Iterator[Stored]:
             with suppress(FileNotFoundError):
                 status = path.lstat()
                 yield Stored(part, name, path, status.st_size, status.st_mtime)
-
-
-def size(store: Store) -> int:
-    """Returns the bytes of all files of a store."""
-    return sum(one.size for one in _files(store.folder, "temporary"))
 
 
 def named_in(path: Path) -> set[str]:

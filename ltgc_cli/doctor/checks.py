@@ -25,12 +25,11 @@ State = Literal["ok", "note", "problem"]
 _MODEL_LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transformers", "litellm")
 _EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard", "wandb": "wandb"}
 _REINSTALL = "pip install --force-reinstall torch torchvision"
-_LITTLE, _SCANT = 2 * 10**9, 20 * 10**9
-"""Free bytes of a disk below which a run will hardly end, and below which it is worth a word."""
+_LITTLE, _SCANT = 2 * 10**9, 20 * 10**9  # free bytes below which a run will hardly end, and that are worth a word
+# Kinds of filesystem that SQLite's log, shared between processes of one machine, is not safe on.
 _NETWORK = re.compile(
-    r"nfs|cifs|smb|9p|afs|lustre|gpfs|beegfs|ceph|gluster|panfs|pvfs|orangefs|sshfs|s3fs|gcsfuse|rclone"
+    "nfs|cifs|smb|9p|afs|lustre|gpfs|beegfs|ceph|gluster|panfs|pvfs|orangefs|sshfs|s3fs|gcsfuse|rclone"
 )
-"""Kinds of filesystem that SQLite's log, shared between processes of one machine, is not safe on."""
 
 
 class Check(NamedTuple):
@@ -40,8 +39,7 @@ class Check(NamedTuple):
     state: State
     found: str
     fix: str = ""
-    exit_code: int = FELL_SHORT
-    """The command's exit status where this is a problem."""
+    exit_code: int = FELL_SHORT  # the command's exit status where this is a problem
 
 
 def python() -> Check:
@@ -130,10 +128,9 @@ def disk(folder: Path) -> Check:
     there = _existing(folder)
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:,.1f} GB free at {there}"
-    if free < _LITTLE:
-        fix = "ltgc cache prune --unused, or --cache-dir (LTGC_CACHE_DIR) on another disk"
-        return Check("disk", "problem", found, fix)
-    return Check("disk", "note" if free < _SCANT else "ok", found)
+    state: State = "problem" if free < _LITTLE else "note" if free < _SCANT else "ok"
+    fix = "ltgc cache prune --unused, or --cache-dir (LTGC_CACHE_DIR) on another disk" if state == "problem" else ""
+    return Check("disk", state, found, fix)
 
 
 def store(folder: Path) -> Check:

@@ -22,11 +22,11 @@ from ltgc_cli.text import cents
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
 KINDS: tuple[Kind, ...] = ("lmm", "llm", "t2i", "clip")
-_CONNECT, _ANSWER = 3.0, 30.0
-"""Seconds that a server may take to accept a connection, and a model to answer with one token."""
+_CONNECT, _ANSWER = 3.0, 30.0  # seconds: for a server to accept a connection, for a model to answer with one token
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
-_TAGS = 8
-"""Weights that are named where a name is wrong."""
+_TAGS = 8  # weights that are named where a name is wrong
+# For opening a port: no image is read, and nothing is printed.
+_NOTHING: dict[str, Any] = {"objects": lambda _: b"", "notice": lambda _: None}
 
 
 class Model(NamedTuple):
@@ -56,14 +56,6 @@ def configured(
                 base = values.get("t2i_api_base" if kind == "t2i" else "api_base", bases[kind])
                 found.setdefault((kind, spec), Model(kind, spec, base, command))
     return list(found.values())
-
-
-def look(model: Model) -> Iterator[Check]:
-    """Returns what can be known of a model without asking it, and of its provider's keys."""
-    try:
-        yield from _look(model)
-    except (LtgcError, OSError) as error:
-        yield _problem(model.name, error)
 
 
 def ask(model: Model) -> Check:
@@ -101,23 +93,26 @@ def connected(flag: str, address: str) -> Check:
     return Check(flag, "ok", f"{shown} accepts connections")
 
 
-def _look(model: Model) -> Iterator[Check]:
-    """Returns as `look`. Raises LtgcError or OSError for a problem, whose text ends with what to do."""
+def look(model: Model) -> Iterator[Check]:
+    """Returns what can be known of a model without asking it, and of its provider's keys."""
     name, spec = model.name, model.spec
-    if spec == "embedded":
-        real = f"--{model.kind} (LTGC_{model.kind.upper()}) names a real one"
-        yield Check(name, "note", f"embedded: tiny, knows written digits and nothing else; {real}")
-    elif spec == "blank" and model.kind == "t2i":
-        yield Check(name, "note", "blank: its images are empty, for tests")
-    elif spec.startswith("replay:"):
-        providers.open_ask(spec, kind="llm", **_NOTHING)
-        yield Check(name, "ok", f"{spec} is there")
-    elif model.kind == "clip":
-        yield _clip(model)
-    elif model.kind == "t2i" and not spec.startswith("litellm:"):
-        yield _diffusers(model)
-    else:
-        yield from _by_litellm(model)
+    try:
+        if spec == "embedded":
+            real = f"--{model.kind} (LTGC_{model.kind.upper()}) names a real one"
+            yield Check(name, "note", f"embedded: tiny, knows written digits and nothing else; {real}")
+        elif spec == "blank" and model.kind == "t2i":
+            yield Check(name, "note", "blank: its images are empty, for tests")
+        elif spec.startswith("replay:"):
+            providers.open_ask(spec, kind="llm", **_NOTHING)
+            yield Check(name, "ok", f"{spec} is there")
+        elif model.kind == "clip":
+            yield _clip(model)
+        elif model.kind == "t2i" and not spec.startswith("litellm:"):
+            yield _diffusers(model)
+        else:
+            yield from _by_litellm(model)
+    except (LtgcError, OSError) as error:
+        yield _problem(name, error)
 
 
 # ---- by litellm
@@ -139,7 +134,9 @@ def _by_litellm(model: Model) -> Iterator[Check]:
             raise InputError(f"{spec}: litellm knows no such model; {fix}") from None
         provider, missing = "openai", litellm.validate_environment(f"openai/{spec}")["missing_keys"]
     server = f" at {secrets.shown(model.api_base)}" if model.api_base else ""
-    yield Check(model.name, "ok" if price else "note", f"{model.spec}{server}: {price or _no_price(model.kind)}")
+    unit = "0.04, for an image" if model.kind == "t2i" else "2.5,10, for a million tokens in and out"
+    unknown = f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"
+    yield Check(model.name, "ok" if price else "note", f"{model.spec}{server}: {price or unknown}")
     yield _keys(provider, missing, own_server=bool(model.api_base))
 
 
@@ -152,11 +149,6 @@ def _price(spec: str, kind: Kind) -> str:
         return f"US dollars for a million tokens: {price.input * 1e6:g} in, {price.output * 1e6:g} out"
     each = prices.per_image(price)
     return "paid for by the token" if each is None else f"US dollars for an image: {each:g}"
-
-
-def _no_price(kind: Kind) -> str:
-    unit = "0.04, for an image" if kind == "t2i" else "2.5,10, for a million tokens in and out"
-    return f"price not known, so --max-cost cannot hold; give it in US dollars: --price {unit}"
 
 
 def _keys(provider: str, missing: list[str], *, own_server: bool) -> Check:
@@ -241,7 +233,3 @@ def _problem(name: str, error: Exception) -> Check:
     """Returns an error as a problem: what stands behind its last semicolon is its fix."""
     found, _, fix = str(error).rpartition("; ")
     return Check(name, "problem", found or fix, fix if found else "check the key, the network and the model's name")
-
-
-_NOTHING: dict[str, Any] = {"objects": lambda _: b"", "notice": lambda _: None}
-"""For opening a port: no image is read, and nothing is printed."""

@@ -8,7 +8,7 @@ So a vision tower that is tuned has its attention taken apart (`unfuse`), and wh
 from __future__ import annotations
 
 import copy
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,41 +30,30 @@ class SplitAttention(nn.Module):
         self.dropout = fused.dropout
         weights = cast(Tensor, fused.in_proj_weight).chunk(3)
         biases = (None, None, None) if fused.in_proj_bias is None else fused.in_proj_bias.chunk(3)
-        self.q, self.k, self.v = (_linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
-        self.out = _linear(fused.out_proj.weight, fused.out_proj.bias)
+        self.q, self.k, self.v = (linear_of(weight, bias) for weight, bias in zip(weights, biases, strict=True))
+        self.out = linear_of(fused.out_proj.weight, fused.out_proj.bias)
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
         if not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        q, k, v = self._heads(self.q(query)), self._heads(self.k(key)), self._heads(self.v(value))
+        projected = self.q(query), self.k(key), self.v(value)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in projected)  # [batch, heads, length, …]
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, _mask(attn_mask, self.heads), dropout)
         output = self.out(attended.transpose(1, 2).flatten(2))
         return (output if self.batch_first else output.transpose(0, 1)), None
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """Returns [batch, heads, length, width / heads] from [batch, length, width]."""
-        batch, length, _ = x.shape
-        return x.view(batch, length, self.heads, -1).transpose(1, 2)
-
     def fused(self) -> nn.MultiheadAttention:
         """Returns the nn.MultiheadAttention with the same weights."""
-        weight = self.q.weight
-        whole = nn.MultiheadAttention(
-            weight.shape[1],
-            self.heads,
-            dropout=self.dropout,
-            bias=self.q.bias is not None,
-            batch_first=self.batch_first,
-            device=weight.device,
-            dtype=weight.dtype,
-        )
+        weight, bias = self.q.weight, self.q.bias is not None
+        options: dict[str, Any] = {"batch_first": self.batch_first, "device": weight.device, "dtype": weight.dtype}
+        whole = nn.MultiheadAttention(weight.shape[1], self.heads, self.dropout, bias, **options)
+        whole.out_proj.load_state_dict(self.out.state_dict())
         with torch.no_grad():
             whole.in_proj_weight.copy_(torch.cat([self.q.weight, self.k.weight, self.v.weight]))
-            whole.out_proj.load_state_dict(self.out.state_dict())
-            if self.q.bias is not None:
+            if bias:
                 whole.in_proj_bias.copy_(torch.cat([self.q.bias, self.k.bias, self.v.bias]))
         return whole.requires_grad_(weight.requires_grad).train(self.training)
 
@@ -106,7 +95,8 @@ def plain_blocks(visual: nn.Module) -> list[nn.Module]:
     return found
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Returns the linear layer with copies of these; they are trained where the originals are."""
     rows, columns = weight.shape
     linear = nn.Linear(columns, rows, bias=bias is not None, device="meta", dtype=weight.dtype)
     linear.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)

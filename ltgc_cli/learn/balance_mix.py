@@ -37,16 +37,15 @@ Draw = Callable[[np.random.Generator, int], Ints]
 class MixSampler(NamedTuple):
     """What a stream is drawn from, and what it is made of on average."""
 
-    class_indices: Ints
-    """Of each image; the originals come first."""
-    num_classes: int
-    """Of the class table, those without an image included."""
-    first: Draw
-    """Draws x_i."""
-    second: Draw
-    """Draws x_j, where there is one."""
+    class_indices: Ints  # of each image; the originals come first
+    num_classes: int  # of the class table, those without an image included
+    first: Draw  # draws x_i
+    second: Draw  # draws x_j, where there is one
     prior: Floats
-    """The label marginal: the mean of the stream's soft targets [classes], summing to 1. Logits are adjusted by it."""
+    """The label marginal: the mean of the stream's soft targets [classes], summing to 1. Logits are adjusted by it.
+
+    Exact: E[λ] is 1/2 for every Beta(α, α), and where cutmix's clipped boxes make it more, x_i and x_j are drawn alike.
+    """
 
 
 class BatchPlan(NamedTuple):
@@ -69,18 +68,25 @@ def mix_sampler(originals: Sequence[int], generated: Sequence[int], num_classes:
     class_indices = np.array([*originals, *generated], dtype=np.int64)
     images = np.arange(len(class_indices))
     real, fake = images[: len(originals)], images[len(originals) :]
-    kind = settings.sampler
+    kind, chance = settings.sampler, settings.syn_prob
+
+    def share(part: Ints, kind: Sampler | None) -> Floats:
+        return _share(np.bincount(class_indices[part], minlength=num_classes), kind)
+
     if settings.mix == "balancemix":  # where syn_prob has no say: every partner is generated
+        partners = fake if len(fake) else real
         first = _draw_from(real, class_indices, kind)
-        second = _draw_from(fake if len(fake) else real, class_indices, "instance")
-    elif settings.syn_prob is None or not len(fake):
+        second = _draw_from(partners, class_indices, "instance")
+        partner = settings.mix_prob / 2  # its part of the stream, for E[λ] is 1/2
+        prior = (1 - partner) * share(real, kind) + partner * share(partners, "instance")
+    elif chance is None or not len(fake):
         first = second = _draw_from(images, class_indices, kind)
+        prior = share(images, kind)
     else:
         either = _draw_from(real, class_indices, kind), _draw_from(fake, class_indices, kind)
-        first = second = _from_either(*either, settings.syn_prob)
-    real_counts, fake_counts = (_counts(class_indices[part], num_classes) for part in (real, fake))
-    prior = _label_marginal(real_counts, fake_counts, settings)
-    return MixSampler(class_indices, num_classes, first, second, prior)
+        first = second = _from_either(*either, chance)
+        prior = (1 - chance) * share(real, kind) + chance * share(fake, kind)
+    return MixSampler(class_indices, num_classes, first, second, prior / prior.sum())
 
 
 def plan_batch(step: int, sampler: MixSampler, settings: Training, *, frame: tuple[int, int]) -> BatchPlan:
@@ -130,30 +136,7 @@ def mixed(plan: BatchPlan, first: Tensor, second: Tensor | None) -> Tensor:
     return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], second, first)
 
 
-# ---- what a stream is made of
-
-
-def _label_marginal(originals: Ints, generated: Ints, settings: Training) -> Floats:
-    """Returns the mean of the stream's soft targets [classes], summing to 1.
-
-    Exact: E[λ] is 1/2 for every Beta(α, α), and where cutmix's clipped boxes make it more, x_i and x_j are drawn alike.
-
-    originals, generated -- the number of each class's images [classes]
-    """
-    kind, chance = settings.sampler, settings.syn_prob
-    if settings.mix == "balancemix":
-        partner = settings.mix_prob / 2  # its part of the stream, for E[λ] is 1/2
-        partners = generated if generated.any() else originals
-        mass = (1 - partner) * _share(originals, kind) + partner * _share(partners, "instance")
-    elif chance is None or not generated.any():
-        mass = _share(originals + generated, kind)
-    else:
-        mass = (1 - chance) * _share(originals, kind) + chance * _share(generated, kind)
-    return mass / mass.sum()
-
-
-def _counts(class_indices: Ints, num_classes: int) -> Ints:
-    return np.bincount(class_indices, minlength=num_classes).astype(np.int64)
+# ---- draws
 
 
 def _share(counts: Ints, kind: Sampler | None) -> Floats:
@@ -162,14 +145,8 @@ def _share(counts: Ints, kind: Sampler | None) -> Floats:
     return weights / weights.sum()
 
 
-# ---- draws
-
-
 def _draw_from(images: Ints, class_indices: Ints, kind: Sampler | None) -> Draw:
-    """Returns what draws from these images as the sampler does.
-
-    class_indices -- of every image that there is
-    """
+    """Returns what draws from these images as the sampler does; class_indices are those of every image there is."""
     if kind == "instance":
         return lambda rng, batch: images[rng.integers(0, len(images), batch)]
     order = images[np.argsort(class_indices[images], kind="stable")]
@@ -187,12 +164,7 @@ def _draw_from(images: Ints, class_indices: Ints, kind: Sampler | None) -> Draw:
 
 def _from_either(real: Draw, fake: Draw, chance: float) -> Draw:
     """Returns what draws each image from the generated ones with this chance, and from the originals otherwise."""
-
-    def draw(rng: np.random.Generator, batch: int) -> Ints:
-        generated = rng.random(batch) < chance
-        return np.where(generated, fake(rng, batch), real(rng, batch))
-
-    return draw
+    return lambda rng, batch: np.where(rng.random(batch) < chance, fake(rng, batch), real(rng, batch))
 
 
 def _boxes(rng: np.random.Generator, lam: NDArray[np.float32], frame: tuple[int, int]) -> Ints:

@@ -23,21 +23,18 @@ from ltgc_cli.settings import Training
 
 READ_AHEAD = 4
 _KEPT_AT_ONCE = 128
-_VIEWS, _CROPS = 1, 2
-"""Ends of the seeds [seed, step, …] of what is drawn beside a batch plan."""
+_VIEWS, _CROPS = 1, 2  # ends of the seeds [seed, step, …] of what is drawn beside a batch plan
 
 
 class Batch(NamedTuple):
     """A process's rows of a step. Each field has a row for each, or is None."""
 
     plan: BatchPlan
-    first: Tensor
-    """Frames, uint8 [rows, 3, height, width]; or kept features [rows, …]."""
+    first: Tensor  # frames, uint8 [rows, 3, height, width]; or kept features [rows, …]
     second: Tensor | None
     first_views: images.Views | None
     second_views: images.Views | None
-    targets: NDArray[np.float32]
-    """[rows, classes]"""
+    targets: NDArray[np.float32]  # [rows, classes]
 
 
 def of_pixels(
@@ -54,24 +51,16 @@ def of_pixels(
         rng = np.random.default_rng([settings.seed, step, _VIEWS])
         first_views = views(rng, settings.batch)  # of the whole batch, whoever sees which row
         second_views = None if plan.second is None else views(rng, settings.batch)
-        own = _rows(plan, rows)
-        return Batch(
-            own,
-            frames.read(own.first),
-            None if own.second is None else frames.read(own.second),
-            _rows(first_views, rows),
-            _rows(second_views, rows),
-            balance_mix.soft_targets(own, sampler),
-        )
+        own, first_views, second_views = (_rows(each, rows) for each in (plan, first_views, second_views))
+        second = None if own.second is None else frames.read(own.second)
+        targets = balance_mix.soft_targets(own, sampler)
+        return Batch(own, frames.read(own.first), second, first_views, second_views, targets)
 
     return map(read, steps) if frames.in_memory else images.ahead(read, steps, READ_AHEAD)
 
 
 def of_features(sampler: MixSampler, kept: Tensor, settings: Training, rows: slice, steps: range) -> Iterator[Batch]:
-    """Returns these rows of the steps' batches as kept features, of one of each image's crops.
-
-    kept -- [crops, images, …]
-    """
+    """Returns these rows of the steps' batches as kept features [crops, images, …], of one of each image's crops."""
 
     def read(step: int) -> Batch:
         own = _rows(balance_mix.plan_batch(step, sampler, settings, frame=(1, 1)), rows)
@@ -100,11 +89,7 @@ def inputs(batch: Batch, frame: images.Frame, device: str) -> Tensor:
 
 
 def kept_features(
-    frozen: Callable[[Tensor], Tensor],
-    frames: images.Frames,
-    settings: Training,
-    frame: images.Frame,
-    device: str,
+    frozen: Callable[[Tensor], Tensor], frames: images.Frames, settings: Training, frame: images.Frame, device: str
 ) -> Tensor:
     """Returns what the frozen part of a classifier makes of each image's fixed crops [crops, images, …], on the CPU.
 

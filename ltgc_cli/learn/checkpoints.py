@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -16,43 +16,36 @@ from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import sha256_file, write_atomically
-from ltgc_cli.learn import heads, tuning
+from ltgc_cli.learn import tuning
 from ltgc_cli.learn.attention import fuse
 from ltgc_cli.learn.datasets import ClassInfo
-from ltgc_cli.learn.model import Classifier
+from ltgc_cli.learn.model import HEADS, Classifier
 from ltgc_cli.learn.settings import can_merge
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.settings import Training
 
-ADAPTER = "adapter"
-"""A folder in peft's format: LoRA."""
+ADAPTER = "adapter"  # a folder in peft's format: LoRA
 TOWER = "tower.safetensors"
 """The tensors of the vision tower that were changed or added, and those alone, named as open_clip names them."""
 HEAD = "head.safetensors"
 IMAGES = "images.safetensors"
 MERGED = "open_clip_merged.safetensors"
-_PEFTS = "base_model.model."
-"""What peft puts before a module's own names."""
-_HASH = 16
-"""Bytes that are kept of an image's hash."""
+_PEFTS = "base_model.model."  # what peft puts before a module's own names
+_HASH = 16  # bytes that are kept of an image's hash
 
 
 class Saved(NamedTuple):
-    """A checkpoint, read: the classifier, its class table (a column of the logits each), how it was trained."""
+    """What a checkpoint holds: the classifier, its class table (a column of the logits each), how it was trained."""
 
     classifier: Classifier
     classes: tuple[ClassInfo, ...]
-    settings: Training
-    clip: str
-    curve: tuple[dict[str, float], ...]
-    prior: Tensor | None = None
-    """The label marginal of the stream that it was trained on [classes]."""
-    images: frozenset[bytes] = frozenset()
-    """The first 16 bytes of the sha256 of each real training image."""
-    val_images: frozenset[bytes] = frozenset()
-    """The same of the validation images that chose the weights."""
+    settings: Training  # resolved, as the classifier was started with
+    curve: tuple[dict[str, Any], ...] = ()
+    prior: Tensor | None = None  # the label marginal of the stream that it was trained on [classes]
+    images: frozenset[bytes] = frozenset()  # the first 16 bytes of the sha256 of each real training image
+    val_images: frozenset[bytes] = frozenset()  # the same of the validation images that chose the weights
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -62,42 +55,27 @@ class _Manifest(msgspec.Struct, frozen=True):
     files: dict[str, str]
 
 
-def save(
-    folder: Path,
-    classifier: Classifier,
-    classes: Sequence[ClassInfo],
-    settings: Training,
-    clip: Loaded,
-    curve: Sequence[Mapping[str, float]] = (),
-    *,
-    prior: Tensor | None = None,
-    images: Sequence[bytes] = (),
-    val_images: Sequence[bytes] = (),
-) -> None:
-    """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json.
-
-    settings -- resolved, as the classifier was started with
-    images, val_images -- 16-byte hashes of the real training images, and of the validation images that chose
-    """
+def save(folder: Path, saved: Saved, clip: Loaded) -> None:
+    """Writes a checkpoint: the tower's changes, head, settings, class table, curve; last, done.json."""
+    visual, head = saved.classifier.visual, saved.classifier.head.state_dict()
     files = {
-        HEAD: _tensors(classifier.head.state_dict() | ({} if prior is None else {"prior": prior})),
-        "settings.json": _json(settings),
-        "classes.json": _json(list(classes)),
-        "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in curve),
+        HEAD: _tensors(head if saved.prior is None else {**head, "prior": saved.prior}),
+        "settings.json": _json(saved.settings),
+        "classes.json": _json(saved.classes),
+        "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in saved.curve),
     }
-    if settings.tune == "lora":
-        files |= _adapter(classifier.visual, settings)
-    elif settings.tune != "head":
-        files[TOWER] = _tensors(_changes(classifier.visual, clip))
-    if images:
-        chose = {"looked_at": _as_rows(val_images)} if val_images else {}
-        files[IMAGES] = _tensors({"hashes": _as_rows(images)} | chose)
+    if saved.settings.tune == "lora":
+        files |= _adapter(visual, saved.settings)
+    elif saved.settings.tune != "head":
+        files[TOWER] = _tensors(_changes(visual, clip))
+    if saved.images:
+        chose = {"looked_at": _as_rows(saved.val_images)} if saved.val_images else {}
+        files[IMAGES] = _tensors({"hashes": _as_rows(saved.images)} | chose)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
         write_atomically(folder / name, data)
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    _mark_whole(folder, clip.identity, hashes)
+    _mark_whole(folder, clip.identity, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
 
 
 def add_merged(folder: Path, clip: Loaded) -> None:
@@ -109,7 +87,9 @@ def add_merged(folder: Path, clip: Loaded) -> None:
     saved = load(folder, clip)
     if reason := can_merge(saved.settings):
         raise InputError(reason)
-    data = merged_clip(clip, saved.classifier)
+    state = dict(clip.model.state_dict())
+    state |= {f"visual.{name}": value for name, value in tuning.merged(saved.classifier.visual).state_dict().items()}
+    data = _tensors(state)
     write_atomically(folder / MERGED, data)
     done = _read(folder / "done.json", _Manifest)
     _mark_whole(folder, done.clip, {**done.files, MERGED: hashlib.sha256(data).hexdigest()})
@@ -127,28 +107,14 @@ def load(folder: Path, clip: Loaded) -> Saved:
     classes = _read(folder / "classes.json", tuple[ClassInfo, ...])
     kept = safetensors.torch.load_file(folder / HEAD)
     prior = kept.pop("prior", None)
-    head = heads.HEADS[settings.head](kept["weight"], settings.scale)
+    head = HEADS[settings.head](kept["weight"], settings.scale)
     head.load_state_dict(kept)
     visual = _tower(folder, clip, settings)
-    classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings))
+    classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings)).to(clip.device).eval()
     curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
     hashes = safetensors.torch.load_file(folder / IMAGES) if IMAGES in done.files else {}
-    return Saved(
-        classifier.to(clip.device).eval().requires_grad_(False),
-        classes,
-        settings,
-        done.clip,
-        curve,
-        prior,
-        *(frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at")),
-    )
-
-
-def merged_clip(clip: Loaded, classifier: Classifier) -> bytes:
-    """Returns the safetensors of the whole CLIP model with the trained vision tower, as open_clip reads them."""
-    state = dict(clip.model.state_dict())
-    state |= {f"visual.{name}": value for name, value in tuning.merged(classifier.visual).state_dict().items()}
-    return _tensors(state)
+    images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at"))
+    return Saved(classifier.requires_grad_(False), classes, settings, curve, prior, images, looked_at)
 
 
 # ---- the tower
@@ -160,12 +126,9 @@ def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
     with quiet(), TemporaryDirectory() as folder:
         from peft import LoraConfig
 
+        targets, alpha, dropout = tuning.lora_targets(visual, settings), settings.lora_alpha, settings.dropout
         LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.dropout,
-            target_modules=tuning.lora_targets(visual, settings),
-            inference_mode=True,
+            r=settings.rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, inference_mode=True
         ).save_pretrained(folder)
         config = (Path(folder) / "adapter_config.json").read_bytes()
     lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
@@ -185,15 +148,14 @@ def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
 def _tower(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
     """Returns the trained vision tower of a checkpoint."""
     tower = tuning.adapt(clip.model.visual, settings)
-    if settings.tune == "head":
-        return tower
     if settings.tune == "lora":
         lora = safetensors.torch.load_file(folder / ADAPTER / "adapter_model.safetensors")
         tower.load_state_dict({name.removeprefix(_PEFTS): value for name, value in lora.items()}, strict=False)
-        return tower
-    tower = fuse(tower)
-    tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
-    return tuning.apart(tower)
+    elif settings.tune != "head":
+        tower = fuse(tower)
+        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
+        tower = tuning.apart(tower)
+    return tower
 
 
 # ---- files
@@ -203,9 +165,9 @@ def _tensors(state: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: value.detach().cpu().contiguous().clone() for name, value in state.items()})
 
 
-def _as_rows(hashes: Sequence[bytes]) -> Tensor:
+def _as_rows(hashes: frozenset[bytes]) -> Tensor:
     """Returns hashes as uint8 [hashes, 16], sorted."""
-    return torch.tensor([list(each) for each in sorted(set(hashes))], dtype=torch.uint8).view(-1, _HASH)
+    return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8).view(-1, _HASH)
 
 
 def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:

@@ -17,10 +17,8 @@ from ltgc_cli.learn.datasets import ClassInfo, Dataset, Item
 from ltgc_cli.learn.datasets.files import listed_at
 
 THREADS = 8
-SHOWN = 10
-"""Problems of one kind that are spelled out; the rest are counted."""
-HASH = 16
-"""Bytes of a hash."""
+SHOWN = 10  # problems of one kind that are spelled out; the rest are counted
+HASH = 16  # bytes of a hash
 
 
 def check_images(dataset: Dataset, advance: Callable[[], object] = lambda: None) -> tuple[bytes, ...]:
@@ -29,15 +27,13 @@ def check_images(dataset: Dataset, advance: Callable[[], object] = lambda: None)
     advance -- called after each image
     Raises InputError that names the first files that are no image, or are not there: one a line.
     """
-    hashes, problems = [], []
-    for hash, problem in in_order(lambda item: _checked(dataset, item), dataset.items, THREADS):
-        hashes.append(hash)
-        if problem:
-            problems.append(problem)
+    found = []
+    for hash_and_problem in in_order(lambda item: _checked(dataset, item), dataset.items, THREADS):
+        found.append(hash_and_problem)
         advance()
-    if problems:
+    if problems := [problem for _, problem in found if problem]:
         raise InputError("\n".join(some(problems)))
-    return tuple(hashes)
+    return tuple(hash for hash, _ in found)
 
 
 def content_hash(data: bytes) -> bytes:

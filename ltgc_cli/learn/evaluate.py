@@ -20,12 +20,9 @@ from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
 
 _BATCH = 128
-_ROWS = 4096
-"""Images whose logits are worked on at once: eight thousand classes are many columns."""
-_EXPAND = 24 / 224
-"""How much wider than its input the model sees five crops of, as LIFT does: 24 pixels for 224 of them."""
-TAUS = tuple(round(0.1 * step, 1) for step in range(21))
-"""The strengths of post-hoc logit adjustment that are tried: 0 to 2 (ours)."""
+_ROWS = 4096  # images whose logits are worked on at once: eight thousand classes are many columns
+_EXPAND = 24 / 224  # how much wider than its input the model sees five crops of: 24 pixels for 224, as LIFT does
+TAUS = tuple(round(0.1 * step, 1) for step in range(21))  # strengths of post-hoc logit adjustment that are tried (ours)
 
 Logits = NDArray[np.float32]
 
@@ -73,22 +70,12 @@ def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
     resize, *rest, _ = preprocess.transforms
     if not isinstance(resize, transforms.Resize):
         raise InputError("--tte: this CLIP model does not resize images as five crops need it; leave it out")
-    square = isinstance(resize.size, int) or len(resize.size) == 1
     side = np.array(resize.size).ravel()
     larger = (side + np.maximum(1, np.rint(side * _EXPAND))).astype(int).tolist()
-    expand = transforms.Resize(larger[0] if square else larger, resize.interpolation, antialias=resize.antialias)
-    cut = transforms.FiveCrop(tuple(side.tolist()) if len(side) == 2 else int(side[0]))
+    expand = transforms.Resize(larger, resize.interpolation, antialias=resize.antialias)
+    cut = transforms.FiveCrop(side.tolist())
     after = [step for step in rest if not isinstance(step, transforms.CenterCrop)]
-
-    def crops(image: Any) -> Tensor:
-        found = []
-        for crop in cut(expand(image)):
-            for step in after:
-                crop = step(crop)
-            found.append(crop)
-        return torch.stack(found)
-
-    return crops
+    return lambda image: torch.stack([images.transformed(crop, after) for crop in cut(expand(image))])
 
 
 def logits(classifier: nn.Module, clip: Loaded, frames: Tensor, frame: Frame) -> Logits:
@@ -99,16 +86,12 @@ def logits(classifier: nn.Module, clip: Loaded, frames: Tensor, frame: Frame) ->
     cuda = clip.device.startswith("cuda")
     classifier.eval()
     with torch.inference_mode(), torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
-        seen = images.normalized(frames.to(clip.device), frame).flatten(0, -4)
-        found = classifier(seen).float()
+        found = classifier(images.normalized(frames.to(clip.device), frame).flatten(0, -4)).float()
     return found.view(len(frames), -1, found.shape[-1]).mean(1).cpu().numpy()
 
 
 def predicted_labels(logits: Logits, classes: Sequence[int]) -> NDArray[np.int64]:
-    """Returns the label of the highest logit of each image [images].
-
-    logits -- [images, classes]; classes -- the label that each column stands for
-    """
+    """Returns the label of the highest logit of each image [images]; classes has the label of each column."""
     return np.asarray(classes, dtype=np.int64)[logits.argmax(axis=1)]
 
 
@@ -157,13 +140,7 @@ def adjusted(logits: Logits, prior: NDArray[Any], tau: float) -> Logits:
     return logits - (tau * log).astype(np.float32)
 
 
-def choose_tau(
-    logits: Logits,
-    labels: Sequence[int],
-    classes: Sequence[int],
-    prior: NDArray[Any],
-    taus: Sequence[float] = TAUS,
-) -> Adjusted:
+def choose_tau(logits: Logits, labels: Sequence[int], classes: Sequence[int], prior: NDArray[Any]) -> Adjusted:
     """Returns the strength with the best class-mean accuracy on validation images; of equal ones the smallest.
 
     logits, labels -- of the validation images; classes -- the label of each column; prior -- as for `adjusted`
@@ -174,4 +151,4 @@ def choose_tau(
         guesses = [predicted_labels(adjusted(part, prior, tau), classes) for part in parts]
         return class_mean(accuracy_by_class(labels, np.concatenate(guesses))) or 0.0
 
-    return max((Adjusted(tau, accuracy(tau)) for tau in taus), key=lambda found: (found.accuracy, -found.tau))
+    return max((Adjusted(tau, accuracy(tau)) for tau in TAUS), key=lambda found: (found.accuracy, -found.tau))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial, reduce
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +16,7 @@ from torch import Tensor
 
 from ltgc_cli.learn.datasets import Sample, pixels
 
-IN_MEMORY = 2_000_000_000
-"""Bytes: images that fit are decoded once; more are decoded when they are needed."""
+IN_MEMORY = 2_000_000_000  # bytes: images that fit are decoded once; more are decoded when they are needed
 THREADS = 8
 
 Ints = NDArray[np.int64]
@@ -28,27 +28,22 @@ B = TypeVar("B")
 class Frame(NamedTuple):
     """open_clip's preprocessing in two halves: an image to its frame, a batch of frames to the model's range."""
 
-    crop: Callable[[Any], Tensor]
-    """PIL image to [3, height, width] in 0..1, resized and cropped."""
-    mean: Tensor
-    """[3, 1, 1]"""
-    std: Tensor
-    """[3, 1, 1]"""
+    crop: Callable[[Any], Tensor]  # PIL image to [3, height, width] in 0..1, resized and cropped
+    mean: Tensor  # [3, 1, 1]
+    std: Tensor  # [3, 1, 1]
 
 
 def frame(preprocess: Any) -> Frame:
     """Returns the halves of open_clip's preprocessing, which ends in a Normalize."""
     *crop, normalize = preprocess.transforms
+    both = normalize.mean, normalize.std
+    mean, std = (torch.as_tensor(values, dtype=torch.float32).view(3, 1, 1) for values in both)
+    return Frame(partial(transformed, transforms=crop), mean, std)
 
-    def run(image: Any) -> Tensor:
-        for transform in crop:
-            image = transform(image)
-        return cast(Tensor, image)
 
-    mean, std = (
-        torch.as_tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (normalize.mean, normalize.std)
-    )
-    return Frame(run, mean, std)
+def transformed(image: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
+    """Returns an image after one transform after the other."""
+    return reduce(lambda image, transform: transform(image), transforms, image)
 
 
 def decode(sample: Sample, frame: Frame) -> Tensor:
@@ -66,11 +61,9 @@ class Frames(NamedTuple):
     """Reads samples by their numbers, uint8 [numbers, 3, height, width]."""
 
     read: Callable[[Ints], Tensor]
-    in_memory: bool
-    """Decoded already; otherwise each call decodes, in threads."""
+    in_memory: bool  # decoded already; otherwise each call decodes, in threads
     images: int
-    size: tuple[int, int]
-    """Height and width of a frame."""
+    size: tuple[int, int]  # height and width of a frame
 
 
 def reader(samples: Sequence[Sample], frame: Frame, in_memory: int = IN_MEMORY) -> Frames:
@@ -92,14 +85,10 @@ def decode_all(samples: Sequence[Sample], frame: Frame) -> Tensor:
 class Views(NamedTuple):
     """How each image of a batch is seen: its crop, its turn, whether it is mirrored; a row for each image."""
 
-    side: Floats
-    """Of the crop, as a share of the frame's."""
-    shift: Floats
-    """Of the crop's middle, as a share of half the frame [images, 2]."""
-    turn: Floats
-    """In radians."""
-    mirror: Floats
-    """-1 for a mirrored image, else 1."""
+    side: Floats  # of the crop, as a share of the frame's
+    shift: Floats  # of the crop's middle, as a share of half the frame [images, 2]
+    turn: Floats  # in radians
+    mirror: Floats  # -1 for a mirrored image, else 1
 
 
 def views(rng: np.random.Generator, batch: int, *, crop: float, rotate: float, flip: bool) -> Views:

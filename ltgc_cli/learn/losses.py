@@ -18,9 +18,7 @@ from torch import Tensor
 from ltgc_cli.settings import Training
 
 _LEAST_PRIOR = 1e-12
-_REMINE = 0.1
-"""What LADE's square weighs beside its bound: the authors' default, and LIFT's."""
-
+_REMINE = 0.1  # what LADE's square weighs beside its bound: the authors' default, and LIFT's
 
 Loss = Callable[[Tensor, Tensor, Tensor, Training], Tensor]
 """Returns the mean loss of a batch's rows, a scalar, of logits and targets [batch, classes] and the prior [classes]."""

@@ -22,15 +22,11 @@ GROUPS: tuple[ShotGroup, ...] = ("many", "medium", "few", "all")
 Measure = Literal["accuracy", "class_mean", "harmonic_mean", "geometric_mean", "worst_class", "macro_f1"]
 Key = tuple[Measure, ShotGroup]
 
-NO_CLASS = -1
-"""The predicted label of an image that was given no class at all; it is always wrong."""
+NO_CLASS = -1  # the predicted label of an image that was given no class at all; it is always wrong
 NO_INTERVAL: frozenset[Measure] = frozenset(["worst_class"])
 """The lowest of many classes is lower still in most resamples: their percentiles would not be an interval around it."""
-BINS = 15
-_LEAST = 1e-5
-"""What a class without one right image counts as in the harmonic mean, as LIFT has it: 0.001%."""
-_AT_ONCE = 2_000_000
-"""Images drawn at once, over all resamples of a block."""
+_LEAST = 1e-5  # what a class without one right image counts as in the harmonic mean, as LIFT has it: 0.001%
+_AT_ONCE = 2_000_000  # images drawn at once, over all resamples of a block
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -43,8 +39,7 @@ class ClassCounts(NamedTuple):
     labels: Ints
     images: Ints
     right: Ints
-    guessed: Ints
-    """How many images, of any class, were given this label."""
+    guessed: Ints  # how many images, of any class, were given this label
 
 
 def tally(labels: Labels, predictions: Labels) -> ClassCounts:
@@ -62,18 +57,14 @@ def measures(found: ClassCounts, counts: Mapping[int, int] | None) -> dict[Key, 
     counts -- real *training* images of each label, which say what group a class is in; None where they are not known:
         then many, medium and few have no value
     """
-    return {
-        key: None if value is None else float(value) * 100
-        for key, value in _measures(found, members(found.labels, counts)).items()
-    }
+    shares = _measures(found, members(found.labels, counts))
+    return {key: None if value is None else float(value) * 100 for key, value in shares.items()}
 
 
 def members(labels: Ints, counts: Mapping[int, int] | None) -> dict[ShotGroup, NDArray[np.bool_]]:
     """Returns which of the labels each group has, by the number of their training images."""
-    everyone = np.ones(len(labels), dtype=bool)
-    shots = ["" if counts is None else shot(counts[int(label)]) for label in labels]
-    groups = np.array(shots, dtype="U6")
-    return {group: everyone if group == "all" else groups == group for group in GROUPS}
+    shots = np.array(["" if counts is None else shot(counts[int(label)]) for label in labels], dtype="U6")
+    return {group: shots == group if group != "all" else np.ones(len(labels), dtype=bool) for group in GROUPS}
 
 
 def _measures(found: ClassCounts, groups: Mapping[ShotGroup, NDArray[np.bool_]]) -> dict[Key, Any]:
@@ -111,7 +102,7 @@ def class_mean(by_class: Mapping[int, float]) -> float | None:
     return sum(by_class.values()) / len(by_class) if by_class else None
 
 
-def calibration_error(confidences: Floats, right: NDArray[np.bool_], bins: int = BINS) -> float | None:
+def calibration_error(confidences: Floats, right: NDArray[np.bool_], bins: int = 15) -> float | None:
     """Returns the expected calibration error in percent (Guo et al., ICML 2017): |accuracy - confidence|, by bins.
 
     confidences -- of the predicted class, in 0..1 [images]; bins -- of equal width, closed above
@@ -129,8 +120,7 @@ class Pair(NamedTuple):
     label: int
     predicted: int
     images: int
-    share: float
-    """Percent."""
+    share: float  # percent
 
 
 def worst_pairs(labels: Labels, predictions: Labels, most: int = 10) -> list[Pair]:
@@ -140,22 +130,15 @@ def worst_pairs(labels: Labels, predictions: Labels, most: int = 10) -> list[Pai
     wrong = labels != predictions
     pairs, images = np.unique(np.stack([labels[wrong], predictions[wrong]], 1), axis=0, return_counts=True)
     shares = 100 * images / totals[np.searchsorted(present, pairs[:, 0])]
-    found = [
-        Pair(int(label), int(predicted), int(number), float(share))
-        for (label, predicted), number, share in zip(pairs, images, shares, strict=True)
-    ]
+    columns = (values.tolist() for values in (*pairs.T, images, shares))
+    found = [Pair(*values) for values in zip(*columns, strict=True)]
     return sorted(found, key=lambda pair: (-pair.images, -pair.share, pair.label, pair.predicted))[:most]
 
 
 def intervals(
-    labels: Labels,
-    predictions: Labels,
-    counts: Mapping[int, int] | None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 95.0,
+    labels: Labels, predictions: Labels, counts: Mapping[int, int] | None, resamples: int = 1000, seed: int = 0
 ) -> dict[Key, tuple[float, float]]:
-    """Returns percentile bootstrap intervals in percent, of every measure that has a value and is not in NO_INTERVAL.
+    """Returns 95% percentile bootstrap intervals in percent, of each measure with a value, NO_INTERVAL aside.
 
     Test images are resampled within their class (stratified): classes keep their numbers, as the test set was made.
     So an interval says what another draw of as many images of the same classes may give: nothing of other seeds of
@@ -164,10 +147,9 @@ def intervals(
     groups = members(np.unique(_ints(labels)), counts)
     blocks = [_measures(block, groups) for block in _resampled(labels, predictions, resamples, seed)]
     found = {}
-    tails = [(100 - level) / 2, (100 + level) / 2]
     for key in blocks[0] if blocks else ():
         if blocks[0][key] is not None and key[0] not in NO_INTERVAL:
-            low, high = np.percentile(np.concatenate([block[key] for block in blocks]) * 100, tails)
+            low, high = np.percentile(np.concatenate([block[key] for block in blocks]) * 100, [2.5, 97.5])
             found[key] = (float(low), float(high))
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ltgc_cli.errors import InputError, ProviderError
@@ -39,30 +39,22 @@ class Processes(NamedTuple):
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Puts in each tensor's place its mean over the processes, in one exchange."""
         if self.size > 1 and tensors:
-            import torch
+            from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-            flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
-            _exchange(torch.distributed.all_reduce, flat)
-            flat /= self.size
-            sizes = [tensor.numel() for tensor in tensors]
-            for tensor, part in zip(tensors, torch.split(flat, sizes), strict=True):
-                tensor.detach().copy_(part.view_as(tensor))
+            flat = parameters_to_vector(tensors)
+            _exchange("all_reduce", flat)
+            vector_to_parameters(flat / self.size, tensors)
 
     def follow_first(self, tensors: Sequence[Tensor]) -> None:
         """Puts in each tensor's place the first process's."""
-        if self.size > 1:
-            import torch
-
-            for tensor in tensors:
-                _exchange(torch.distributed.broadcast, tensor.detach(), 0)
+        for tensor in tensors if self.size > 1 else ():
+            _exchange("broadcast", tensor.detach(), 0)
 
     def total(self, tensor: Tensor) -> Tensor:
         """Returns the sum of a tensor over the processes."""
         if self.size > 1:
-            import torch
-
             tensor = tensor.clone()
-            _exchange(torch.distributed.all_reduce, tensor)
+            _exchange("all_reduce", tensor)
         return tensor
 
 
@@ -93,7 +85,7 @@ def join(device: str) -> Processes:
     if not torch.distributed.is_initialized():
         if device.startswith("cuda"):
             torch.cuda.set_device(device)
-        _exchange(torch.distributed.init_process_group, "nccl" if device.startswith("cuda") else "gloo")
+        _exchange("init_process_group", "nccl" if device.startswith("cuda") else "gloo")
         atexit.register(torch.distributed.destroy_process_group)
     return Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
@@ -101,19 +93,18 @@ def join(device: str) -> Processes:
 def check(batch: int, accumulate: int, processes: int | None = None) -> None:
     """Raises InputError where a batch cannot be cut into equal parts for each process."""
     processes = count() if processes is None else processes
-    if batch % (processes * accumulate):
-        raise InputError(
-            f"--batch {batch} cannot be cut evenly over {processes} processes with --accumulate {accumulate}: "
-            f"it must be a multiple of {processes * accumulate}"
-        )
+    if batch % (parts := processes * accumulate):
+        evenly = f"evenly over {processes} processes with --accumulate {accumulate}"
+        raise InputError(f"--batch {batch} cannot be cut {evenly}: it must be a multiple of {parts}")
 
 
-def _exchange(f: Callable[..., Any], *arguments: Any) -> None:
+def _exchange(name: str, *arguments: Any) -> None:
+    """Calls that function of torch.distributed."""
+    import torch
+
     try:
-        f(*arguments)
+        getattr(torch.distributed, name)(*arguments)
     except RuntimeError as error:
-        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise ProviderError(
-            f"process {rank()} of {count()} lost the others, which meet at {where} ({str(error).splitlines()[0]}); "
-            "what ended first says why"
-        ) from None
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} ({str(error).splitlines()[0]})"
+        lost = f"process {rank()} of {count()} lost the others, which meet at {where}"
+        raise ProviderError(f"{lost}; what ended first says why") from None

@@ -18,14 +18,11 @@ def checked(settings: Training) -> Training:
     if settings.batch % settings.accumulate:
         wrong.append(f"--accumulate {settings.accumulate} must divide --batch {settings.batch}")
     if settings.fixed_crops and settings.mix not in (None, "none"):
-        wrong.append(
-            "--fixed-crops keeps features of whole images, which cannot be mixed by pixels: leave out "
-            f"--mix {settings.mix}"
-        )
+        whole = "--fixed-crops keeps features of whole images, which cannot be mixed by pixels"
+        wrong.append(f"{whole}: leave out --mix {settings.mix}")
     if settings.syn_prob is not None and settings.mix == "balancemix":
-        wrong.append(
-            "--syn-prob does nothing under balancemix, whose partners are all generated; --mix-prob says how many are"
-        )
+        nothing = "--syn-prob does nothing under balancemix, whose partners are all generated"
+        wrong.append(f"{nothing}; --mix-prob says how many are")
     if wrong:
         raise InputError("; ".join(wrong))
     return settings
@@ -83,13 +80,13 @@ def without_effect(settings: Training) -> list[str]:
         "mix_alpha": ((None, "balancemix", "mixup", "cutmix"), "mix"),
         "mix_prob": ((None, "balancemix", "mixup", "cutmix"), "mix"),
     }
-    idle = [
+    idle = [(name, of) for name, (where, of) in only.items() if getattr(s, of) not in where]
+    idle += [(name, "steps") for name in ("epochs", "min_steps") if s.steps]
+    return [
         f"--{name.replace('_', '-')} has no effect with --{of} {getattr(s, of)}"
-        for name, (where, of) in only.items()
-        if getattr(s, name) != getattr(default, name) and getattr(s, of) not in where
+        for name, of in idle
+        if getattr(s, name) != getattr(default, name)
     ]
-    by_steps = [name for name in ("epochs", "min_steps") if s.steps and getattr(s, name) != getattr(default, name)]
-    return idle + [f"--{name.replace('_', '-')} has no effect with --steps {s.steps}" for name in by_steps]
 
 
 def can_merge(settings: Training) -> str | None:
@@ -98,9 +95,6 @@ def can_merge(settings: Training) -> str | None:
     >>> can_merge(Training(tune="adaptformer"))
     'AdaptFormer is a branch that open_clip has no place for: it cannot be merged into one file; use lora, bias or full'
     """
-    if settings.tune != "adaptformer":
-        return None
-    return (
-        "AdaptFormer is a branch that open_clip has no place for: "
-        "it cannot be merged into one file; use lora, bias or full"
-    )
+    no_place = "AdaptFormer is a branch that open_clip has no place for"
+    reason = f"{no_place}: it cannot be merged into one file; use lora, bias or full"
+    return reason if settings.tune == "adaptformer" else None

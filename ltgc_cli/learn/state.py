@@ -21,39 +21,35 @@ from torch import Tensor, nn
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
+from ltgc_cli.learn.model import Texts
 from ltgc_cli.settings import Training
 
 STATE = "state.safetensors"
 
 Tensors = dict[str, Tensor]
-_MOMENT = "moment."
-"""What begins the kinds of tensors that an optimiser remembers."""
+_MOMENT = "moment."  # begins the kinds of tensors that an optimiser remembers: moment.exp_avg
 
 
 @dataclass
 class TrainingState:
     """What training has come to: all that a run which is killed needs to go on exactly."""
 
-    weights: Mapping[str, nn.Parameter]
-    """What is trained, by name."""
+    weights: Mapping[str, nn.Parameter]  # what is trained, by name
     optimizer: torch.optim.Optimizer
-    ema: Tensors
-    """The moving average of the weights; empty where none is kept."""
-    best: Tensors = field(default_factory=dict)
-    """The weights that did best on the validation set; empty before the first measurement."""
+    ema: Tensors  # the moving average of the weights; empty where none is kept
+    best: Tensors = field(default_factory=dict)  # on the validation set; empty before the first measurement
     best_accuracy: float | None = None
-    step: int = 0
-    """Steps done."""
+    step: int = 0  # steps done
     curve: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, path: Path, run: str) -> None:
         """Writes the state; it is there, whole and on the disk, when this returns."""
-        kinds = {"weight": self.weights, "ema": self.ema, "best": self.best, **_moments(self.optimizer, self.weights)}
-        flat = {
-            f"{kind}:{name}": tensor.detach().cpu().contiguous()
-            for kind, named in kinds.items()
-            for name, tensor in named.items()
-        }
+        kinds = {"weight": self.weights, "ema": self.ema, "best": self.best}
+        flat = {f"{kind}:{name}": tensor for kind, named in kinds.items() for name, tensor in named.items()}
+        for name, weight in self.weights.items():
+            remembered = self.optimizer.state.get(weight, {}).items()
+            flat |= {f"{_MOMENT}{kind}:{name}": value for kind, value in remembered if isinstance(value, Tensor)}
+        flat = {key: tensor.detach().cpu().contiguous() for key, tensor in flat.items()}
         facts = msgspec.json.encode(_Facts(self.step, self.curve, self.best_accuracy)).decode()
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary(path.parent) as unfinished:
@@ -83,8 +79,8 @@ class TrainingState:
         self.step, self.curve, self.best_accuracy = facts.step, facts.curve, facts.best_accuracy
         put(self.weights, kinds["weight"])
         self.ema, self.best = kinds.get("ema", {}), kinds.get("best", {})
-        for kind in (kind for kind in kinds if kind.startswith(_MOMENT)):
-            for name, value in kinds[kind].items():
+        for kind, named in kinds.items():
+            for name, value in named.items() if kind.startswith(_MOMENT) else ():
                 self.optimizer.state[self.weights[name]][kind.removeprefix(_MOMENT)] = value
 
 
@@ -97,11 +93,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 def run_id(
-    clip: str,
-    classes: Sequence[ClassInfo],
-    samples: Sequence[Sequence[Sample]],
-    texts: Mapping[int, Sequence[str]],
-    settings: Training,
+    clip: str, classes: Sequence[ClassInfo], samples: Sequence[Sequence[Sample]], texts: Texts, settings: Training
 ) -> str:
     """Returns the sha256 (hex) of what a run is told apart by: another run's state is never gone on from.
 
@@ -111,16 +103,6 @@ def run_id(
     by_label = [[label, list(texts[label])] for label in sorted(texts)]
     content = [clip, msgspec.to_builtins(classes), named, by_label, msgspec.to_builtins(settings)]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-
-
-def _moments(optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter]) -> dict[str, Tensors]:
-    """Returns what an optimiser remembers of each weight, by kind (`moment.exp_avg`) and name."""
-    found: dict[str, Tensors] = {}
-    for name, weight in weights.items():
-        for kind, value in optimizer.state.get(weight, {}).items():
-            if isinstance(value, Tensor):
-                found.setdefault(f"{_MOMENT}{kind}", {})[name] = value
-    return found
 
 
 # ---- weights

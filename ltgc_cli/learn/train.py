@@ -28,8 +28,7 @@ from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, 
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Precision, Training
 
-REPORT_EVERY = 10
-"""Steps."""
+REPORT_EVERY = 10  # steps
 METRICS = "metrics.jsonl"
 
 Row = dict[str, Any]
@@ -41,12 +40,9 @@ class Trained(NamedTuple):
     """The classifier, ready for predictions, and how it came about."""
 
     classifier: model.Classifier
-    curve: tuple[Row, ...]
-    """A row for each report."""
-    prior: Tensor
-    """The label marginal of what was trained on [classes]."""
-    settings: Training
-    """What was really used, nothing left open."""
+    curve: tuple[Row, ...]  # a row for each report
+    prior: Tensor  # the label marginal of what was trained on [classes]
+    settings: Training  # what was really used, nothing left open
 
 
 @contextmanager
@@ -94,7 +90,9 @@ def train(
     Raises InputError for settings that cannot be, an unknown label, bytes that are no image, or too little memory.
     """
     device, here = clip.device, processes.join(clip.device)
-    settings = _settled(settings, clip, classes, generated)
+    count = len(blocks(clip.model.visual)) or 12
+    tuned = min(settings.tune_blocks, count) or count  # the rank goes by how many blocks are tuned
+    settings = resolved(checked(settings), generated=len(generated), classes=len(classes), blocks=tuned)
     processes.check(settings.batch, settings.accumulate, here.size)
     if settings.val_every and not val:
         raise InputError("val-every measures on validation images, and there are none")
@@ -164,11 +162,10 @@ def train(
             continue
         mean = float(here.total(torch.stack(losses).sum())) * settings.batch / counted / here.size
         if not math.isfinite(mean):
-            raise InputError(
-                f"the loss is {mean} after {state.step} steps; a lower --lr than {settings.lr:g} may train"
-            )
-        row: Row = {"step": state.step, "loss": mean, "lr": lr}
-        row["images_per_second"] = round(counted / (time.perf_counter() - clock), 1)
+            help = f"a lower --lr than {settings.lr:g} may train"
+            raise InputError(f"the loss is {mean} after {state.step} steps; {help}")
+        rate = round(counted / (time.perf_counter() - clock), 1)
+        row: Row = {"step": state.step, "loss": mean, "lr": lr, "images_per_second": rate}
         if validate:
             with swap_weights(weights, state.ema):
                 row["val"] = evaluate.validation_accuracy(classifier, clip, classes, val, here)
@@ -197,13 +194,6 @@ def learning_rate(step: int, steps: int, settings: Training) -> float:
     if step < rise:
         return settings.lr * (step + 1) / rise
     return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def _settled(settings: Training, clip: Loaded, classes: Sequence[ClassInfo], generated: Sequence[Sample]) -> Training:
-    """Returns the settings with nothing left open; the rank goes by how many blocks are tuned."""
-    count = len(blocks(clip.model.visual)) or 12
-    tuned = min(settings.tune_blocks, count) or count
-    return resolved(checked(settings), generated=len(generated), classes=len(classes), blocks=tuned)
 
 
 def _optimizer(classifier: model.Classifier, settings: Training) -> torch.optim.Optimizer:

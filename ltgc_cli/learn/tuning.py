@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.attention import blocks, fuse, plain_blocks, unfuse
+from ltgc_cli.learn.attention import blocks, fuse, linear_of, plain_blocks, unfuse
 from ltgc_cli.settings import Training
 
+# What LoRA adapts of a block, by `lora_on`; "both" is the two together.
 LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
-"""What LoRA adapts of a block, by `lora_on`; "both" is the two together."""
 
 
 def adapt(visual: nn.Module, settings: Training) -> nn.Module:
@@ -35,7 +35,9 @@ def adapt(visual: nn.Module, settings: Training) -> nn.Module:
     settings -- resolved: its rank is no longer open
     Raises InputError for a tower without the blocks that are to be tuned.
     """
-    _check(visual, settings)
+    whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
+    if not whole and settings.tune_blocks > (count := len(plain_blocks(visual))):
+        raise InputError(f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {count} blocks")
     tower = apart(visual).float().requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -46,10 +48,14 @@ def frozen_parts(visual: nn.Module, settings: Training) -> int:
     """Returns how many of the tower's parts (`parts`) lie below the lowest tuned one."""
     if settings.tune == "head":
         return len(parts(visual))
-    if settings.tune == "full" and not settings.tune_blocks:
+    if (settings.tune == "full" and not settings.tune_blocks) or len(parts(visual)) == 1:
         return 0
-    first = len(blocks(visual)) - settings.tune_blocks if settings.tune_blocks else 0
-    return 1 + first if len(parts(visual)) > 1 else 0
+    return 1 + _lowest_tuned(visual, settings)
+
+
+def _lowest_tuned(tower: nn.Module, settings: Training) -> int:
+    """Returns the number of the lowest block that is tuned."""
+    return len(blocks(tower)) - settings.tune_blocks if settings.tune_blocks else 0
 
 
 def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
@@ -60,7 +66,8 @@ def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     """
     tower: Any = visual
     if not all(hasattr(tower, name) for name in ("_embeds", "_pool")) or not blocks(tower):
-        return [lambda images: _pooled(tower(images))]
+        # Some give their tokens' features beside the image's.
+        return [lambda images: found[0] if isinstance(found := tower(images), tuple) else found]
 
     def features(x: Tensor) -> Tensor:
         pooled = tower._pool(x)[0]
@@ -82,13 +89,13 @@ def merged(adapted: nn.Module) -> nn.Module:
     tower = copy.deepcopy(adapted)
     for name, module in list(tower.named_modules()):
         if isinstance(module, LoraLinear):
-            _put(tower, name, module.merged())
+            tower.set_submodule(name, module.merged())
     return fuse(tower)
 
 
 def lora_targets(tower: nn.Module, settings: Training) -> str:
     """Returns the regular expression of the names of the layers that LoRA adapts, as peft's target_modules."""
-    numbers = "|".join(str(number) for number in _tuned_numbers(tower, settings))
+    numbers = "|".join(map(str, range(_lowest_tuned(tower, settings), len(blocks(tower)))))
     layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
     return rf"transformer\.resblocks\.({numbers})\.({layers})"
 
@@ -101,13 +108,14 @@ def _lora(tower: nn.Module, settings: Training) -> nn.Module:
     for name, layer in list(tower.named_modules()):
         if adapted.fullmatch(name):
             assert isinstance(layer, nn.Linear), "a plain block is made of Linears"
-            _put(tower, name, LoraLinear(layer, settings.rank, settings.lora_alpha, settings.dropout))
+            lora = LoraLinear(layer, settings.rank, settings.lora_alpha, settings.dropout)
+            tower.set_submodule(name, lora)
     return tower
 
 
 def _adaptformer(tower: nn.Module, settings: Training) -> nn.Module:
     own: Any = tower.get_submodule("transformer.resblocks")
-    for number in _tuned_numbers(tower, settings):
+    for number in range(_lowest_tuned(tower, settings), len(own)):
         weight = own[number].mlp.c_fc.weight
         branch = AdaptFormer(weight.shape[1], settings.rank, settings.dropout).to(weight.device)
         own[number] = AdaptedBlock(own[number], branch)
@@ -116,22 +124,16 @@ def _adaptformer(tower: nn.Module, settings: Training) -> nn.Module:
 
 def _bias(tower: nn.Module, settings: Training) -> nn.Module:
     """Every bias of the tuned blocks, those of LayerNorm too and nothing else, as LIFT and BitFit have it."""
-    for number in _tuned_numbers(tower, settings):
-        for name, weight in blocks(tower)[number].named_parameters():
+    for block in blocks(tower)[_lowest_tuned(tower, settings) :]:
+        for name, weight in block.named_parameters():
             weight.requires_grad_(name.endswith("bias"))
     return tower
 
 
 def _full(tower: nn.Module, settings: Training) -> nn.Module:
     """The last blocks, or everything: the embeddings, the norms and the projection too."""
-    if not settings.tune_blocks:
-        return tower.requires_grad_(True)
-    for number in _tuned_numbers(tower, settings):
-        blocks(tower)[number].requires_grad_(True)
-    return tower
-
-
-def _head(tower: nn.Module, settings: Training) -> nn.Module:
+    for part in blocks(tower)[_lowest_tuned(tower, settings) :] if settings.tune_blocks else [tower]:
+        part.requires_grad_(True)
     return tower
 
 
@@ -140,7 +142,7 @@ TUNE: dict[str, Callable[[nn.Module, Training], nn.Module]] = {
     "adaptformer": _adaptformer,
     "bias": _bias,
     "full": _full,
-    "head": _head,
+    "head": lambda tower, settings: tower,
 }
 
 
@@ -171,12 +173,8 @@ class LoraLinear(nn.Module):
 
     def merged(self) -> nn.Linear:
         """Returns the linear layer with the update in its weight."""
-        rows, columns = self.weight.shape
-        layer = nn.Linear(columns, rows, bias=self.bias is not None, device="meta")
         update = self.scale * self.lora_B.weight.detach() @ self.lora_A.weight.detach()
-        layer.weight = nn.Parameter(self.weight.detach() + update, requires_grad=False)
-        layer.bias = self.bias
-        return layer
+        return linear_of(self.weight.detach() + update, self.bias)
 
 
 class AdaptFormer(nn.Module):
@@ -204,13 +202,6 @@ class AdaptFormer(nn.Module):
 class AdaptedBlock(nn.Module):
     """A block of open_clip with an AdaptFormer beside its MLP; its weights keep the names they had."""
 
-    ln_1: nn.Module
-    attn: nn.Module
-    ls_1: nn.Module
-    ln_2: nn.Module
-    mlp: nn.Module
-    ls_2: nn.Module
-
     def __init__(self, block: nn.Module, branch: AdaptFormer) -> None:
         super().__init__()
         for name, child in block.named_children():
@@ -219,34 +210,7 @@ class AdaptedBlock(nn.Module):
         self.train(block.training)
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        normed = self.ln_1(x)
-        x = x + self.ls_1(self.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
-        return x + self.ls_2(self.mlp(self.ln_2(x))) + self.adaptformer(x)
-
-
-# ---- helpers
-
-
-def _tuned_numbers(tower: nn.Module, settings: Training) -> range:
-    """Returns the numbers of the tuned blocks."""
-    count = len(blocks(tower))
-    return range(count - settings.tune_blocks if settings.tune_blocks else 0, count)
-
-
-def _put(tower: nn.Module, name: str, module: nn.Module) -> None:
-    """Puts a module in the place of the one that has this name."""
-    parent, _, child = name.rpartition(".")
-    setattr(tower.get_submodule(parent), child, module)
-
-
-def _check(visual: nn.Module, settings: Training) -> None:
-    whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
-    if not whole and settings.tune_blocks > len(plain_blocks(visual)):
-        raise InputError(
-            f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {len(blocks(visual))} blocks"
-        )
-
-
-def _pooled(features: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """Returns the image's feature where a tower gives its tokens' features too."""
-    return features[0] if isinstance(features, tuple) else features
+        block: Any = self  # what its parts are, open_clip knows
+        normed = block.ln_1(x)
+        x = x + block.ls_1(block.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
+        return x + block.ls_2(block.mlp(block.ln_2(x))) + block.adaptformer(x)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import datasets
+from ltgc_cli.learn.datasets import ClassInfo, shot
 from ltgc_cli.records import Class, identify
 
 
-def agreed(table: Mapping[int, datasets.ClassInfo], cls: Class) -> datasets.ClassInfo:
+def agreed(table: Mapping[int, ClassInfo], cls: Class) -> ClassInfo:
     """Returns the row of the data's class table that a class record is, with the sense that the stream knows.
 
     table -- by label
@@ -27,20 +27,18 @@ def agreed(table: Mapping[int, datasets.ClassInfo], cls: Class) -> datasets.Clas
     return msgspec.structs.replace(ours, sense=cls.sense or ours.sense)
 
 
-def class_info(cls: Class) -> datasets.ClassInfo:
+def class_info(cls: Class) -> ClassInfo:
     """Returns a class record as a row of the class table."""
-    return datasets.ClassInfo(
-        label=cls.label, name=cls.class_, sense=cls.sense, synonyms=cls.synonyms, count=cls.count or 0
-    )
+    return ClassInfo(label=cls.label, name=cls.class_, sense=cls.sense, synonyms=cls.synonyms, count=cls.count or 0)
 
 
-def class_record(info: datasets.ClassInfo, below: int) -> Class:
+def class_record(info: ClassInfo, below: int) -> Class:
     """Returns a row of the class table as a record; with fewer than `below` training images it is a tail class."""
     cls = Class(
         label=info.label,
         class_=info.name,
         count=info.count,
-        shot=datasets.shot(info.count),
+        shot=shot(info.count),
         tail=info.count < below,
         sense=info.sense,
         synonyms=info.synonyms,

@@ -6,26 +6,22 @@ from ltgc_cli.ports import ImageRequest, Question, Usage
 from ltgc_cli.providers import prices
 from ltgc_cli.providers.prices import Price
 
-FREE = Price()
-"""What embedded, replayed and local models cost."""
+FREE = Price()  # what embedded, replayed and local models cost
 _NOTHING = Usage(dollars=0.0)
-_LARGEST = 2048
-"""The longest side, in pixels, of an image that a model is shown without being told to scale it."""
-_MOST_PICTURE_TOKENS = 6500
-"""Tokens of the largest and finest picture, where an API counts them (OpenAI's gpt-image-1: 6,240)."""
+_LARGEST = 2048  # the longest side, in pixels, of an image that a model is shown without being told to scale it
+_MOST_IMAGE_TOKENS = 6500  # of the largest and finest image, where an API counts them (OpenAI's gpt-image-1: 6,240)
 
 
 def estimated(question: Question, price: Price | None) -> Usage:
     """Returns about what a question uses: tokens by its text, images and task, dollars where the price is known."""
     if price is FREE:
         return _NOTHING
-    prompt = prices.prompt_tokens(question.text) + len(question.images) * _image_tokens(question)
+    side = _side(question)
+    image = prices.image_tokens(side, side, question.model) if question.images else 0
+    prompt = prices.prompt_tokens(question.text) + len(question.images) * image
     completion = min(prices.completion_tokens(question.task, question.want), question.max_tokens)
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        dollars=None if price is None else prices.dollars(price, prompt, completion),
-    )
+    dollars = None if price is None else prices.dollars(price, prompt, completion)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
 
 
 def most(question: Question, price: Price | None) -> float:
@@ -36,25 +32,21 @@ def most(question: Question, price: Price | None) -> float:
     return prices.dollars(price, prompt, question.max_tokens)
 
 
-def picture(drawing: ImageRequest, price: Price | None) -> Usage:
-    """Returns about what a drawing costs at an image API."""
+def picture(request: ImageRequest, price: Price | None) -> Usage:
+    """Returns about what a generated image costs at an image API."""
     if price is FREE:
         return _NOTHING
-    return Usage(dollars=None if price is None else prices.per_image(price, *_size(drawing)))
+    return Usage(dollars=None if price is None else prices.per_image(price, request.width, request.height))
 
 
-def most_picture(drawing: ImageRequest, price: Price | None) -> float:
-    """Returns the most that a drawing can cost at an image API, in US dollars; 0 where the price is not known."""
+def most_picture(request: ImageRequest, price: Price | None) -> float:
+    """Returns the most that an image can cost at an image API, in US dollars; 0 where the price is not known."""
     if price is None:
         return 0.0
-    listed = prices.per_image(price, *_size(drawing))
+    listed = prices.per_image(price, request.width, request.height)
     if listed is not None:
         return listed
-    return prices.dollars(price, prices.most_prompt_tokens(drawing.text), _MOST_PICTURE_TOKENS)
-
-
-def _image_tokens(question: Question) -> int:
-    return prices.image_tokens(_side(question), _side(question), question.model)
+    return prices.dollars(price, prices.most_prompt_tokens(request.text), _MOST_IMAGE_TOKENS)
 
 
 def _most_image_tokens(question: Question) -> int:
@@ -65,7 +57,3 @@ def _most_image_tokens(question: Question) -> int:
 
 def _side(question: Question) -> int:
     return question.image_size if isinstance(question.image_size, int) else _LARGEST
-
-
-def _size(drawing: ImageRequest) -> tuple[int | None, int | None]:
-    return drawing.width, drawing.height

@@ -21,11 +21,8 @@ from ltgc_cli.records import Class, Image, Record
 from ltgc_cli.settings import Export
 from ltgc_cli.store import Store
 
-WIDTH = 4
-"""Digits of a folder's name, so that exports of one data set agree; more where a label needs more."""
-
+WIDTH = 4  # digits of a folder's name, so that exports of one data set agree; more where a label needs more
 _MOST_FOLDERS = 100_000
-
 _SUFFIXES = get_args(ImageFormat)
 
 
@@ -34,8 +31,7 @@ class Exported(NamedTuple):
 
     images: int
     classes: int
-    repeated: int
-    """Images whose bytes were there already, in the same class."""
+    repeated: int  # images whose bytes were there already, in the same class
 
 
 def export(given: Iterable[Record], store: Store, settings: Export) -> Exported:
@@ -52,7 +48,7 @@ def export(given: Iterable[Record], store: Store, settings: Export) -> Exported:
         if format == "imagefolder" and largest > _MOST_FOLDERS:
             raise InputError(f"labels go up to {largest:,}: too many for a folder each; use --format list or metadata")
         width = max(WIDTH, len(str(largest)))
-        named = _in_folders(images, width) if format == "imagefolder" else _in_one_folder(images, width)
+        named = _named(images, width, folders=format == "imagefolder")
         with console.progress("export", len(named)) as progress:
             for name, image in named.items():
                 data = store.get_object(image.sha256)  # first: it refuses a name that is no hash
@@ -91,39 +87,31 @@ def _read(given: Iterable[Record]) -> tuple[dict[int, Class], list[Image], int]:
     return classes, list(images.values()), total - len(images)
 
 
-def _in_folders(images: Iterable[Image], width: int) -> dict[str, Image]:
-    """Returns each image by its file, relative to the folder: in a folder of its label."""
-    return {f"{image.label:0{width}}/{image.sha256}.{image.format}": image for image in images}
+def _named(images: Iterable[Image], width: int, *, folders: bool) -> dict[str, Image]:
+    """Returns each image by its file, relative to the folder: in a folder of its label, or all in one.
 
-
-def _in_one_folder(images: Iterable[Image], width: int) -> dict[str, Image]:
-    """Returns the same in one folder. The same bytes made for another label get a name of their own."""
+    There the same bytes made for another label get a name of their own.
+    """
     owners: dict[str, int] = {}
     named = {}
     for image in images:
+        label = f"{image.label:0{width}}"
         is_first = owners.setdefault(image.sha256, image.label) == image.label
-        of_label = "" if is_first else f"-{image.label:0{width}}"
-        named[f"images/{image.sha256}{of_label}.{image.format}"] = image
+        name = image.sha256 if folders or is_first else f"{image.sha256}-{label}"
+        named[f"{label if folders else 'images'}/{name}.{image.format}"] = image
     return named
 
 
 def _metadata(name: str, image: Image) -> str:
-    row = {
-        "file_name": name,
-        "label": image.label,
-        "class": image.class_,
-        "text": image.text,
-        "score": image.score,
-        "id": image.id,
-    }
-    return json.dumps(row, ensure_ascii=False)
+    row = {"file_name": name, "label": image.label, "class": image.class_, "text": image.text}
+    return json.dumps(row | {"score": image.score, "id": image.id}, ensure_ascii=False)
 
 
+# The file that names the images, and its lines.
 _LISTS: dict[str, tuple[str, Callable[[str, Image], str]]] = {
     "list": ("list.txt", lambda name, image: f"{name} {image.label}"),
     "metadata": ("metadata.jsonl", _metadata),
 }
-"""The file that names the images, and its lines."""
 
 
 def _write_classes(path: Path, classes: dict[int, Class]) -> None:

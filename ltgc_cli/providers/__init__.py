@@ -6,36 +6,31 @@ or two to name the model; its library is imported, and its weights loaded, when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from ltgc_cli.ports import Ask, Compare, Generate, Score
-from ltgc_cli.providers import replay
-from ltgc_cli.providers.clip import judge
-from ltgc_cli.providers.llm import embedded, embedded_lmm, litellm
-from ltgc_cli.providers.opened import AskOptions, ClipOptions, GenerateOptions, Opened, Port
-from ltgc_cli.providers.t2i import blank, diffusers, image_api
+from ltgc_cli.providers.opened import AskOptions, ClipOptions, GenerateOptions, Opened
 
 __all__ = ["Opened", "is_real", "open_ask", "open_compare", "open_generate", "open_score"]
 
-Options = TypeVar("Options")
-Table = Mapping[str, Callable[[str, Options], Opened[Port]]]
-"""By a whole spec, or by a prefix with its colon, what opens it and gets the rest; "" opens all other specs."""
-
-_LLM: Table[AskOptions, Ask] = {
-    "embedded": embedded.open_port,
-    "replay:": replay.open_ask,
-    "": litellm.open_port,
+# By a whole spec, or by a prefix with its colon, the function that opens it and gets the rest of the spec; "" is for
+# all other specs. Modules are imported when a spec names them.
+_LLM = {
+    "embedded": "llm.embedded:open_port",
+    "replay:": "replay:open_ask",
+    "": "llm.litellm:open_port",
 }
-_LMM: Table[AskOptions, Ask] = {**_LLM, "embedded": embedded_lmm.open_port}
-_T2I: Table[GenerateOptions, Generate] = {
-    "blank": blank.open_port,
-    "replay:": replay.open_generate,
-    "litellm:": image_api.open_port,
-    "": diffusers.open_port,
+_LMM = {**_LLM, "embedded": "llm.embedded_lmm:open_port"}
+_T2I = {
+    "blank": "t2i.blank:open_port",
+    "replay:": "replay:open_generate",
+    "litellm:": "t2i.image_api:open_port",
+    "": "t2i.diffusers:open_port",
 }
-_SCORE: Table[ClipOptions, Score] = {"replay:": replay.open_score, "": judge.open_score}
-_COMPARE: Table[ClipOptions, Compare] = {"replay:": replay.open_compare, "": judge.open_compare}
+_SCORE = {"replay:": "replay:open_score", "": "clip.judge:open_score"}
+_COMPARE = {"replay:": "replay:open_compare", "": "clip.judge:open_compare"}
 
 
 def is_real(spec: str) -> bool:
@@ -79,8 +74,11 @@ def open_compare(spec: str, **options: Any) -> Opened[Compare]:
     return _open(spec, _COMPARE, ClipOptions(**options))
 
 
-def _open(spec: str, table: Table[Options, Port], options: Options) -> Opened[Port]:
+def _open(spec: str, table: Mapping[str, str], options: object) -> Opened[Any]:
     prefix, colon, rest = spec.partition(":")
     if colon and prefix + colon in table:
-        return table[prefix + colon](rest, options)
-    return table.get(spec, table[""])(spec, options)
+        name, given = prefix + colon, rest
+    else:
+        name, given = spec if spec in table else "", spec
+    opened: Opened[Any] = pkgutil.resolve_name(f"ltgc_cli.providers.{table[name]}")(given, options)
+    return opened

@@ -53,8 +53,7 @@ class TransientError(Exception):
         super().__init__(why)
         self.kind = kind
         self.why = why
-        self.wait = wait
-        """Seconds that the server asks for."""
+        self.wait = wait  # seconds that the server asks for
 
 
 def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:

@@ -16,10 +16,8 @@ from ltgc_cli.files import sha256_file
 from ltgc_cli.ports import Question
 
 Port = TypeVar("Port")
-Objects = Callable[[str], bytes]
-"""Gives an image's bytes by their sha256."""
-Keep = Callable[[bytes], str]
-"""Stores an image's bytes and returns their sha256; called from several threads."""
+Objects = Callable[[str], bytes]  # gives an image's bytes by their sha256
+Keep = Callable[[bytes], str]  # stores an image's bytes and returns their sha256; called from several threads
 Notice = Callable[[str], None]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -36,14 +34,10 @@ class AskOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     objects: Objects
     notice: Notice = lambda text: None
-    api_base: str | None = None
-    """The server, where it is not the provider's own."""
-    timeout: float = 120.0
-    """Seconds that one request may take."""
-    limit: float = 600.0
-    """Seconds that one question may take, with all its requests and the waits between them."""
-    concurrency: int = 16
-    """Questions asked at once."""
+    api_base: str | None = None  # the server, where it is not the provider's own
+    timeout: float = 120.0  # seconds that one request may take
+    limit: float = 600.0  # seconds that one question may take, with all its requests and the waits between them
+    concurrency: int = 16  # questions asked at once
     price: Callable[[int, int], float] | None = None
     """Gives the dollars of prompt and completion tokens, for a model that litellm has no price of."""
     repeat: Callable[[Question], bool] = lambda question: True
@@ -55,13 +49,11 @@ class GenerateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     keep: Keep
     notice: Notice = lambda text: None
-    objects: Objects | None = None
-    """Gives the originals that images are started from."""
+    objects: Objects | None = None  # gives the originals that images are started from
     batch: int | None = None
     """Images generated at once, or fewer where the memory runs out; None for the provider's own number."""
     api_base: str | None = None
-    price: str | None = None
-    """The user's own for an image API, as for prices.find."""
+    price: str | None = None  # the user's own for an image API, as for prices.find
     device: str | None = None
     dtype: Dtype | None = None
     lora: str | None = None
@@ -74,8 +66,7 @@ class ClipOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     objects: Objects
     notice: Notice = lambda text: None
-    batch: int | None = None
-    """Images that the model sees at once."""
+    batch: int | None = None  # images that the model sees at once
     device: str | None = None
 
 

@@ -30,16 +30,12 @@ _SIZE = re.compile(r"(?:^|(?<=/))(\d+)-x-(\d+)/")
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """What a model costs in US dollars, and how much it reads and writes. `None` is "not in the list"."""
 
-    input: float = 0.0
-    """A token of the prompt."""
-    output: float = 0.0
-    """A token of the answer; of an image model's, a token of the image."""
+    input: float = 0.0  # a token of the prompt
+    output: float = 0.0  # a token of the answer; of an image model's, a token of the image
     batch_input: float | None = None
     batch_output: float | None = None
-    image: float | None = None
-    """An image, whatever its size."""
-    pixel: float | None = None
-    """A pixel of an image."""
+    image: float | None = None  # an image, whatever its size
+    pixel: float | None = None  # a pixel of an image
     images: dict[str, float] = {}
     """An image of a size ("1024x1024"); where it depends on the quality, of the dearest, as the API may choose it."""
     max_input_tokens: int | None = None

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ltgc_cli.errors import ProviderError
 from ltgc_cli.providers.api_errors import TransientError, pause, translated
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.text import counted
 
+if TYPE_CHECKING:
+    import tenacity
+
 T = TypeVar("T")
 
-TRIES = 6
-"""Requests that may end with a server's trouble."""
+TRIES = 6  # requests that may end with a server's trouble
 LIMIT = 900.0
 """Seconds that one request may wait in all while the server is merely busy: small accounts get a handful a minute."""
 
@@ -29,25 +31,40 @@ def retry(
     specs -- what can be written in the place of `spec`, for the error's text
     Raises Refused where only this one request failed, ProviderError where the provider cannot be used.
     """
+    import tenacity
+
     counts: Counter[str] = Counter()
-    waited = 0.0
-    while True:
+
+    def once() -> T:
         try:
             return ask()
         except Exception as raised:  # litellm's own errors, and whatever a provider's library raises
-            error = translated(chat.imported(), _with_headers(raised), spec, specs)
-        if not isinstance(error, TransientError):
-            raise error
+            raise translated(chat.imported(), _with_headers(raised), spec, specs) from None
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = _error(state)
         counts[error.kind] += 1
-        wait = pause(error, counts[error.kind])
-        troubles = counts.total() - counts["busy"]
-        if (waited + wait > LIMIT) if error.kind == "busy" else (troubles >= tries):
-            raise ProviderError(
-                f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}); "
-                "check the network, or try again later"
-            )
-        sleep(wait)
-        waited += wait
+        return pause(error, counts[error.kind])
+
+    def enough(state: tenacity.RetryCallState) -> bool:
+        if _error(state).kind == "busy":
+            return state.idle_for + state.upcoming_sleep > LIMIT
+        return counts.total() - counts["busy"] >= tries
+
+    transient = tenacity.retry_if_exception_type(TransientError)
+    try:
+        return tenacity.Retrying(retry=transient, stop=enough, wait=wait, sleep=sleep, reraise=True)(once)
+    except TransientError as error:
+        raise ProviderError(
+            f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}); "
+            "check the network, or try again later"
+        ) from None
+
+
+def _error(state: tenacity.RetryCallState) -> TransientError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, TransientError)
+    return error
 
 
 def _with_headers(error: Exception) -> Exception:

@@ -15,8 +15,7 @@ from typing import Any
 from ltgc_cli.errors import InputError
 
 _NMS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_held: list[Any] = []
-"""The library below: torch takes its operators back once nothing refers to it."""
+_held: list[Any] = []  # the library below: torch takes its operators back once nothing refers to it
 _mending = threading.Lock()
 
 

@@ -28,41 +28,29 @@ def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p
     Where the question is too long, half of the descriptions are shown with it; where the answer is of no use, C_y
     is the class alone ("A photo of the class y.").
     """
-    given = given_template(group)
-    if given:
+    if given := given_template(group):
         return given
+    cls = group.cls
     known = [row for row in group.rows if isinstance(row, Description)]
     known = [row for row in known if row.origin == "described"][:SHOWN] or known[:SHOWN]
     while True:
+        text = p.template(prompts, cls.subject, [row.text for row in known])
+        question = Question(model=model, task="template", subject=cls.subject, text=text, temperature=0.0)
+        texts: list[str] = []
         try:
-            return _ask(group, known, ask, model, prompts)
-        except TooLong:
-            if not known:
-                return _template(group, [], "", Made(model=model, prompt=p.name(prompts, "template")))
-            known = known[: len(known) // 2]
+            answer = ask(question)
+            usage, texts = answer.usage, read(answer.text, cls.class_, cls.subject, cls.synonyms).texts
+        except Refused as error:
+            if isinstance(error, TooLong) and known:
+                known = known[: len(known) // 2]
+                continue
+            usage = error.usage or Usage()
+        break
+    text = texts[0] if texts else f"A photo of the class {cls.class_}."
+    parents, made = tuple(row.id for row in known), Made(model=model, prompt=p.name(prompts, "template"), usage=usage)
+    return identify(Template(label=cls.label, class_=cls.class_, text=text, parents=parents, made=made), text)
 
 
 def given_template(group: Group) -> Template | None:
     """Returns the C_y that the stream holds."""
     return next((row for row in group.rows if isinstance(row, Template)), None)
-
-
-def _ask(group: Group, known: Sequence[Description], ask: Ask, model: str, prompts: p.Prompts) -> Template:
-    cls, prompt = group.cls, p.name(prompts, "template")
-    text = p.template(prompts, cls.subject, [row.text for row in known])
-    question = Question(model=model, task="template", subject=cls.subject, text=text, temperature=0.0)
-    try:
-        answer = ask(question)
-    except TooLong:
-        raise
-    except Refused as error:
-        return _template(group, known, "", Made(model=model, prompt=prompt, usage=error.usage or Usage()))
-    texts = read(answer.text, cls.class_, cls.subject, cls.synonyms).texts
-    return _template(group, known, texts[0] if texts else "", Made(model=model, prompt=prompt, usage=answer.usage))
-
-
-def _template(group: Group, known: Sequence[Description], sentence: str, made: Made) -> Template:
-    cls = group.cls
-    text = sentence or f"A photo of the class {cls.class_}."
-    parents = tuple(row.id for row in known)
-    return identify(Template(label=cls.label, class_=cls.class_, text=text, parents=parents, made=made), text)

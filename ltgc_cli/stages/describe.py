@@ -13,13 +13,8 @@ from ltgc_cli.records import Class, Description, Image, Made, Record, failed, id
 
 def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
     """Returns the image and its description, or the image and a failure. The image is shown as it is on disk."""
-    question = Question(
-        model=model,
-        task="describe",
-        subject=cls.subject,
-        text=p.describe(prompts, cls.subject),
-        images=(image.sha256,),
-    )
+    text, images = p.describe(prompts, cls.subject), (image.sha256,)
+    question = Question(model=model, task="describe", subject=cls.subject, text=text, images=images)
     made = Made(model=model, prompt=p.name(prompts, "describe"))
     try:
         answer = ask(question)
@@ -33,13 +28,8 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
         reason = f"no usable description: {reasons}"
         return [image, failed(cls, "describe", reason, text=answer.text, parents=(image.id,), made=made)]
+    text, marks, parents = found.texts[0], found.marks[0], (image.id,)
     described = Description(
-        label=cls.label,
-        class_=cls.class_,
-        text=found.texts[0],
-        origin="described",
-        marks=found.marks[0],
-        parents=(image.id,),
-        made=made,
+        label=cls.label, class_=cls.class_, text=text, origin="described", marks=marks, parents=parents, made=made
     )
-    return [image, identify(described, described.text)]
+    return [image, identify(described, text)]

@@ -10,8 +10,7 @@ from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Group, Made, Record, Rejected, failed, identify, share
 
-SHOWN = 20
-"""Descriptions shown with a question. More would make each further description cost more than the one before."""
+SHOWN = 20  # descriptions shown with a question: with all of them each further one would cost more than the last
 
 
 def extend(group: Group, *, ask: Ask, model: str, want: int, prompts: p.Prompts = p.PAPER) -> list[Record]:
@@ -23,14 +22,7 @@ def extend(group: Group, *, ask: Ask, model: str, want: int, prompts: p.Prompts 
 
 
 def more(
-    cls: Class,
-    known: Sequence[Description],
-    *,
-    ask: Ask,
-    model: str,
-    want: int,
-    attempt: int,
-    prompts: p.Prompts = p.PAPER,
+    cls: Class, known: Sequence[Description], *, ask: Ask, model: str, want: int, attempt: int, prompts: p.Prompts
 ) -> list[Record]:
     """Returns new descriptions of a class, the lines of the answer that are none, or a failure."""
     prompt = p.name(prompts, "extend")
@@ -44,31 +36,21 @@ def more(
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
         reason = "the answer holds no usable description"
         return [failed(cls, "extend", reason, (attempt, reason), text=answer.text, made=made)]
+    label, name = cls.label, cls.class_
     parents = tuple(row.id for row in shown)
-    makers = [
-        Made(model=model, prompt=prompt, attempt=attempt, usage=usage)
-        for usage in share(answer.usage, len(found.texts))
-    ]
-    kept = [
-        identify(
-            Description(
-                label=cls.label,
-                class_=cls.class_,
-                text=text,
-                origin="extended",
-                marks=marks,
-                parents=parents,
-                made=source,
-            ),
-            attempt,
-            number,
-            text,
+    rows: list[Record] = []
+    usages = share(answer.usage, len(found.texts))
+    for number, (text, marks, usage) in enumerate(zip(found.texts, found.marks, usages, strict=True)):
+        made = Made(model=model, prompt=prompt, attempt=attempt, usage=usage)
+        row = Description(
+            label=label, class_=name, text=text, origin="extended", marks=marks, parents=parents, made=made
         )
-        for number, (text, marks, source) in enumerate(zip(found.texts, found.marks, makers, strict=True))
-    ]
-    source = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
-    dropped = [_dropped(cls, text, reason, source, number) for number, (text, reason) in enumerate(found.dropped)]
-    return [*kept, *dropped]
+        rows.append(identify(row, attempt, number, text))
+    made = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
+    for number, (text, reason) in enumerate(found.dropped):
+        dropped = Rejected(label=label, class_=name, of="description", reason=reason, text=text, made=made)
+        rows.append(identify(dropped, attempt, number, reason, text))
+    return rows
 
 
 def _ask(
@@ -76,22 +58,11 @@ def _ask(
 ) -> tuple[Answer, Sequence[Description]]:
     """Returns the answer, and the descriptions shown with its question: fewer where the model reads no more."""
     while True:
-        question = Question(
-            model=model,
-            task="extend",
-            subject=cls.subject,
-            text=p.extend(prompts, cls.subject, [row.text for row in shown], want),
-            want=want,
-            attempt=attempt,
-        )
+        text = p.extend(prompts, cls.subject, [row.text for row in shown], want)
+        question = Question(model=model, task="extend", subject=cls.subject, text=text, want=want, attempt=attempt)
         try:
             return ask(question), shown
         except TooLong:
             if not shown and want == 1:
                 raise
             shown, want = shown[len(shown) // 2 + 1 :], max(1, want // 2)
-
-
-def _dropped(cls: Class, text: str, reason: str, made: Made, number: int) -> Rejected:
-    dropped = Rejected(label=cls.label, class_=cls.class_, of="description", reason=reason, text=text, made=made)
-    return identify(dropped, made.attempt, number, reason, text)

@@ -18,19 +18,9 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
 from ltgc_cli.records import Class, Group, Image, Made, Record, Rejected, Step, Template, evolve, failed, identify
 from ltgc_cli.settings import Judging, Style
+from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.nearest_class import OtherClasses, other_classes
 from ltgc_cli.stages.render import image_request, style_of
-from ltgc_cli.stages.thresholds import (
-    AT_ONCE,
-    Scored,
-    calibrates,
-    class_thresholds,
-    clip_text,
-    scaled,
-    scoring,
-    to_judge,
-)
 from ltgc_cli.stages.usage_metric import summed, usage_metric
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
@@ -44,7 +34,7 @@ class Round(msgspec.Struct, frozen=True):
     regenerated: int
 
 
-class Candidate(msgspec.Struct, kw_only=True):
+class Candidate(msgspec.Struct):
     """An image on its way through the rounds; the one thing here that changes."""
 
     image: Image
@@ -56,45 +46,28 @@ class Candidate(msgspec.Struct, kw_only=True):
     format: str
     made: Made | None
     steps: list[Step] = []
-    images: list[tuple[str, Made | None]] = []
-    """The format and the maker of each step's image."""
-    paid: list[Usage] = []
-    """What each generated image used, the first one included."""
-    asked: list[Usage] = []
-    """What each refinement used."""
+    images: list[tuple[str, Made | None]] = []  # the format and the maker of each step's image
+    paid: list[Usage] = []  # what each generated image used, the first one included
+    asked: list[Usage] = []  # what each refinement used
     passed: bool = False
-    trouble: str = ""
-    """Why it could not be judged any further."""
+    trouble: str = ""  # why it could not be judged any further
 
 
 class Judge(msgspec.Struct, frozen=True):
     """What a generated image is judged by: CLIP's scores, the other classes with `--margin`, and a person."""
 
-    scored: Scored
+    scored: t.Scored
     settings: Judging
-    others: OtherClasses | None
+    others: t.OtherClasses | None
     verdicts: Verdicts
 
 
 def evaluate(
-    groups: Iterable[Group],
-    *,
-    ask: Ask,
-    generate: Generate,
-    score: Score,
-    llm: str,
-    t2i: str,
-    clip: str,
-    settings: Judging,
-    style: Style,
-    compare: Compare | None = None,
-    keep: Callable[[bytes], str] | None = None,
-    verdicts: Verdicts = NONE,
-    prompts: p.Prompts = p.PAPER,
-    workers: int = 1,
-    batch: int = 64,
+    groups: Iterable[Group], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
+    settings: Judging, style: Style, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
+    verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64,
     on_round: Callable[[Round], None] = lambda _: None,
-) -> list[list[Record]]:
+) -> list[list[Record]]:  # fmt: skip
     """Returns the lines of every class with each generated image accepted (score and history on it) or rejected.
 
     Detection: S = cos(image, C_y), on the scale of the settings; S below the threshold fails. Refinement: Prompt 5 on
@@ -108,43 +81,33 @@ def evaluate(
         the classes' texts
     """
     everything = [restored(group, verdicts) for group in groups]
-    mine = to_judge(everything, calibrated=calibrates(settings))
+    mine = t.to_judge(everything, calibrated=t.calibrates(settings))
     templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
-    scored = scoring(score, clip)
-    thresholds = class_thresholds(mine, templates, scored, settings)
+    scored = t.scoring(score, clip)
+    thresholds = t.class_thresholds(mine, templates, scored, settings)
     margin = None if settings.mode == "score" else settings.margin
-    others = other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
+    others = t.other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
     judge = Judge(scored, settings, others, verdicts)
     candidates = [_candidate(image, group.cls, templates, thresholds) for group in mine for image in group.generated]
-    for start in range(0, len(candidates), AT_ONCE):
-        _detect(candidates[start : start + AT_ONCE], judge)
+    for start in range(0, len(candidates), t.AT_ONCE):
+        _detect(candidates[start : start + t.AT_ONCE], judge)
     numbers = range(2, 1 + (settings.rounds if settings.mode == "refine" else 1))
     again = _failing(candidates) if numbers else []
     on_round(_counted(Round(1, 0, 0, 0), candidates, again))
-    _refine_and_regenerate(
-        again,
-        numbers,
-        judge,
-        refine=partial(_refine, ask=ask, model=llm, prompts=prompts),
-        regenerate=partial(_regenerate, generate=generate, model=t2i, style=style),
-        workers=workers,
-        batch=batch,
-        on_round=on_round,
-    )
+    refine = partial(_refine, ask=ask, model=llm, prompts=prompts)
+    regenerate = partial(_regenerate, generate=generate, model=t2i, style=style)
+    rounds = partial(in_rounds, again, numbers, prepare=refine, workers=workers, batch=batch)
+    _refine_and_regenerate(rounds, numbers, judge, regenerate, on_round)
     outcomes = {id(c.image): _outcome(c, settings) for c in candidates}
     usages = _usage_rows(candidates, p.name(prompts, "refine"), llm)
     return [_rows(group, outcomes, templates, thresholds) + usages.get(group.cls.label, []) for group in everything]
 
 
 def _refine_and_regenerate(
-    failing: Sequence[Candidate],
+    rounds: Callable[..., None],
     numbers: Sequence[int],
     judge: Judge,
-    *,
-    refine: Callable[[Candidate, int], None],
     regenerate: Callable[[Sequence[Candidate], int], None],
-    workers: int,
-    batch: int,
     on_round: Callable[[Round], None],
 ) -> None:
     """Takes what failed the first round through the later ones; some are rewritten while others are regenerated."""
@@ -158,15 +121,7 @@ def _refine_and_regenerate(
         found[number] = _counted(found[number], pending, again)
         return again
 
-    in_rounds(
-        failing,
-        numbers,
-        prepare=refine,
-        work=judged_again,
-        workers=workers,
-        batch=batch,
-        on_round=lambda number: on_round(found[number]),
-    )
+    rounds(work=judged_again, on_round=lambda number: on_round(found[number]))
 
 
 def _failing(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -184,13 +139,13 @@ def _detect(candidates: Sequence[Candidate], judge: Judge) -> None:
 
     Where a person has decided on the image, that holds.
     """
-    values = judge.scored([(c.sha256, clip_text(c.template, c.cls)) for c in candidates])
+    values = judge.scored([(c.sha256, t.clip_text(c.template, c.cls)) for c in candidates])
     reached: list[tuple[Candidate, float]] = []
     for c, value in zip(candidates, values, strict=True):
         if isinstance(value, Exception):
             c.trouble = f"could not be scored: {value}"
             continue
-        score = round(scaled(value, judge.settings.scale), 6)
+        score = round(t.scaled(value, judge.settings.scale), 6)
         verdict = judge.verdicts.get((c.cls.label, c.sha256))
         c.steps = [*c.steps, Step(text=c.text, sha256=c.sha256, score=score, verdict=verdict or "")]
         c.images = [*c.images, (c.format, c.made)]
@@ -200,8 +155,8 @@ def _detect(candidates: Sequence[Candidate], judge: Judge) -> None:
         _compare(reached, judge.others, judge.settings.margin)
 
 
-def _compare(reached: Sequence[tuple[Candidate, float]], others: OtherClasses, least: float) -> None:
-    nearest = others.closest([(c.sha256, clip_text(c.template, c.cls)) for c, _ in reached])
+def _compare(reached: Sequence[tuple[Candidate, float]], others: t.OtherClasses, least: float) -> None:
+    nearest = others.closest([(c.sha256, t.clip_text(c.template, c.cls)) for c, _ in reached])
     for (c, own), other in zip(reached, nearest, strict=True):
         if isinstance(other, Exception):
             c.passed, c.trouble = False, f"could not be compared with other classes: {other}"
@@ -214,17 +169,9 @@ def _compare(reached: Sequence[tuple[Candidate, float]], others: OtherClasses, l
 def _candidate(
     image: Image, cls: Class, templates: Mapping[int, Template], thresholds: Mapping[int, float | None]
 ) -> Candidate:
-    return Candidate(
-        image=image,
-        cls=cls,
-        template=templates[cls.label],
-        threshold=thresholds[cls.label],
-        text=image.text,
-        sha256=image.sha256,
-        format=image.format,
-        made=image.made,
-        paid=[image.made.usage] if image.made else [],
-    )
+    template, threshold, paid = templates[cls.label], thresholds[cls.label], [image.made.usage] if image.made else []
+    text, sha256, format, made = image.text, image.sha256, image.format, image.made
+    return Candidate(image, cls, template, threshold, text, sha256, format, made, paid=paid)
 
 
 def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts) -> None:
@@ -263,11 +210,14 @@ def _outcome(c: Candidate, settings: Judging) -> list[Record]:
     best, (format, made) = max(open, key=lambda one: one[0].score, default=(None, (c.format, c.made)))
     if c.passed:
         best, (format, made) = tried[-1]
+    paid = summed(c.paid)
+    if made or used(paid):
+        made = msgspec.structs.replace(made or Made(model=""), usage=paid)
     judged: dict[str, Any] = {
         "text": best.text if best else c.text,
         "sha256": best.sha256 if best else c.sha256,
         "format": format,
-        "made": _with_usage(made, summed(c.paid)),
+        "made": made,
         "score": best.score if best else None,
         "threshold": c.threshold,
         "scale": settings.scale,
@@ -315,20 +265,12 @@ def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) ->
     return verdict if count == 1 else f"{verdict}; none of its {count} drawings passed"
 
 
-def _with_usage(made: Made | None, usage: Usage) -> Made | None:
-    """Returns who made the image, with what all the images used that led to it."""
-    if made is None and not used(usage):
-        return None
-    return msgspec.structs.replace(made or Made(model=""), usage=usage)
-
-
 def _usage_rows(candidates: Sequence[Candidate], prompt: str, model: str) -> dict[int, list[Record]]:
     """Returns for each class, by label, a record of what its refinements used: no image is made of most of them."""
-    usages: dict[int, list[Usage]] = {}
-    classes = {c.cls.label: c.cls for c in candidates}
+    usages: dict[int, tuple[Class, list[Usage]]] = {}
     for c in candidates:
-        usages.setdefault(c.cls.label, []).extend(c.asked)
-    found = {label: usage_metric(classes[label], "filter", prompt, model, own) for label, own in usages.items()}
+        usages.setdefault(c.cls.label, (c.cls, []))[1].extend(c.asked)
+    found = {label: usage_metric(cls, "filter", prompt, model, own) for label, (cls, own) in usages.items()}
     return {label: [metric] for label, metric in found.items() if metric}
 
 

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ltgc_cli.answers.spelling import Words
 
-_DIRECT = 200_000
-"""Pairs that are compared faster than the library is imported."""
-_MISSED = 1e-7
-"""The chance that a pair of exactly the wanted similarity is overlooked."""
+_DIRECT = 200_000  # pairs that are compared faster than the library is imported
+_MISSED = 1e-7  # the chance that a pair of exactly the wanted similarity is overlooked
 _HASHES = 384
 
 

@@ -6,35 +6,19 @@ It asks what the real run asks first, the classes' templates, and scores; nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score
 from ltgc_cli.records import Group, Metric, identify
-from ltgc_cli.settings import Judging, Scale
+from ltgc_cli.settings import Judging
+from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.nearest_class import OtherClasses, other_classes
-from ltgc_cli.stages.thresholds import (
-    AT_ONCE,
-    Pairs,
-    Scored,
-    calibrated_thresholds,
-    class_by_class,
-    original_scores,
-    percentile,
-    scaled,
-    scoring,
-    to_judge,
-)
 
-QUANTILES = (0, 10, 50, 90, 100)
-"""Percentiles of the scores that are shown: the lowest, 10, the median, 90 and the highest."""
-PERCENTILES = (0.0, 5.0, 10.0, 25.0, 50.0)
-"""Thresholds that are shown of the calibrated scale."""
-
+QUANTILES = (0, 10, 50, 90, 100)  # percentiles of the scores that are shown, the median among them
+PERCENTILES = (0.0, 5.0, 10.0, 25.0, 50.0)  # thresholds that are shown of the calibrated scale
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_THRESHOLDS = 8
 _BINS = 12
@@ -45,8 +29,7 @@ class PassCount(msgspec.Struct, frozen=True):
     """How many generated images a threshold passes, the margin considered."""
 
     threshold: float
-    least: float | None
-    """The score that it stands for; None over classes of several."""
+    least: float | None  # the score that it stands for; None over classes of several
     passed: int
 
 
@@ -61,18 +44,10 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(
-    groups: Iterable[Group],
-    *,
-    ask: Ask,
-    score: Score,
-    llm: str,
-    clip: str,
-    settings: Judging,
-    compare: Compare | None = None,
-    keep: Callable[[bytes], str] | None = None,
-    prompts: p.Prompts = p.PAPER,
-    workers: int = 1,
-) -> list[Spread]:
+    groups: Iterable[Group], *, ask: Ask, score: Score, llm: str, clip: str, settings: Judging,
+    compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
+    prompts: p.Prompts = p.PAPER, workers: int = 1,
+) -> list[Spread]:  # fmt: skip
     """Returns how the originals and the generated images of each tail class score, and last of all of them together.
 
     Generated images that cannot be scored are left out. Raises InputError where the calibrated scale has no original
@@ -81,34 +56,38 @@ def preview(
     compare, keep -- needed for a margin in the settings, as in `filter.evaluate`
     """
     everything = list(groups)
-    mine = to_judge(everything, calibrated=settings.scale == "calibrated")
+    calibrated = settings.scale == "calibrated"
+    mine = t.to_judge(everything, calibrated=calibrated)
     templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
-    scored = scoring(score, clip)
+    scored = t.scoring(score, clip)
     labels = [group.cls.label for group in mine]
-    cosines = dict(zip(labels, original_scores(mine, templates, scored), strict=True))
-    real = {label: tuple(round(scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
-    others = other_classes(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
-    both = partial(_scored_and_compared, scored=scored, others=others)
-    judged = {
-        label: [_judged(cosine, other, settings) for cosine, other in found if not isinstance(cosine, Exception)]
-        for label, found in zip(
-            labels, class_by_class(mine, templates, both, lambda group: group.generated), strict=True
-        )
-    }
+    cosines = dict(zip(labels, t.original_scores(mine, templates, scored), strict=True))
+    real = {label: tuple(round(t.scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
+    others = t.other_classes(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
+
+    def both(pairs: t.Pairs) -> list[_Scored]:
+        """Returns each pair's cosine and nearest class, part by part: the port still knows what it has just seen."""
+        found: list[_Scored] = []
+        for start in range(0, len(pairs), t.AT_ONCE):
+            part = pairs[start : start + t.AT_ONCE]
+            found += zip(scored(part), others.closest(part) if others else [None] * len(part), strict=True)
+        return found
+
+    seen = t.class_by_class(mine, templates, both, lambda group: group.generated)
+    judged = {label: _judged(found, settings) for label, found in zip(labels, seen, strict=True)}
     scores = [value for own in real.values() for value in own]
     scores += [value for own in judged.values() for value, _ in own]
-    least = {threshold: _least(real, threshold, settings.scale) for threshold in thresholds(settings, scores)}
-    spreads = [
-        Spread(
-            label=label,
-            class_=group.cls.class_,
-            real=real[label],
-            generated=tuple(value for value, _ in judged[label]),
-            passing=tuple(_passing(threshold, of[label], judged[label]) for threshold, of in least.items()),
-        )
-        for label, group in zip(labels, mine, strict=True)
-    ]
-    return [*spreads, _all(spreads, settings.scale)] if spreads else []
+    grid = thresholds(settings, scores)
+    least = {q: t.calibrated_thresholds(real, q) if calibrated else dict.fromkeys(real, q) for q in grid}
+    spreads = []
+    for label, group in zip(labels, mine, strict=True):
+        own = judged[label]
+        counts = {q: sum(score >= of[label] and ours for score, ours in own) for q, of in least.items()}
+        passing = tuple(PassCount(q, least[q][label], count) for q, count in counts.items())
+        generated = tuple(value for value, _ in own)
+        spread = Spread(label=label, class_=group.cls.class_, real=real[label], generated=generated, passing=passing)
+        spreads.append(spread)
+    return [*spreads, _all(spreads, calibrated)] if spreads else []
 
 
 def thresholds(settings: Judging, scores: Sequence[float]) -> list[float]:
@@ -138,7 +117,7 @@ def metrics(spreads: Sequence[Spread], settings: Judging) -> list[Metric]:
         for of, values in (("originals", spread.real), ("drawings", spread.generated)):
             for q in QUANTILES if values else ():
                 rest = {"of": of, "quantile": q, "scale": settings.scale}
-                found.append(_metric(spread, "score quantile", round(percentile(values, q), 6), len(values), rest))
+                found.append(_metric(spread, "score quantile", round(t.percentile(values, q), 6), len(values), rest))
         for passing in spread.passing:
             rest = {"threshold": passing.threshold, "bar": passing.least, "scale": settings.scale}
             share = round(100 * passing.passed / len(spread.generated), 2) if spread.generated else None
@@ -188,36 +167,24 @@ def histogram(values: Sequence[float], low: float, high: float, bins: int = _BIN
     return "".join(_BLOCKS[math.ceil(count / most * (len(_BLOCKS) - 1))] if most else " " for count in counts)
 
 
-def _scored_and_compared(
-    pairs: Pairs, scored: Scored, others: OtherClasses | None
-) -> list[tuple[float | Exception, NearestClass | Exception | None]]:
-    """Returns each pair's cosine and nearest other class, part by part: the port still knows what it has just seen."""
-    found: list[tuple[float | Exception, NearestClass | Exception | None]] = []
-    for start in range(0, len(pairs), AT_ONCE):
-        part = pairs[start : start + AT_ONCE]
-        found += zip(scored(part), others.closest(part) if others else [None] * len(part), strict=True)
-    return found
+_Scored = tuple[float | Exception, NearestClass | Exception | None]
 
 
-def _judged(cosine: float, other: NearestClass | Exception | None, settings: Judging) -> tuple[float, bool]:
-    """Returns an image's score on the scale, and whether it is its own class's, as far as a margin asks for that."""
-    own = other is None or settings.margin is None
-    if isinstance(other, NearestClass) and settings.margin is not None:
-        own = round(cosine - other.cosine, 6) >= settings.margin
-    return round(scaled(cosine, settings.scale), 6), own
+def _judged(found: Iterable[_Scored], settings: Judging) -> list[tuple[float, bool]]:
+    """Returns images' scores on the scale, and whether each is its own class's, as far as a margin asks for that."""
+    judged = []
+    for cosine, other in found:
+        if not isinstance(cosine, Exception):
+            own = other is None or settings.margin is None
+            if isinstance(other, NearestClass) and settings.margin is not None:
+                own = round(cosine - other.cosine, 6) >= settings.margin
+            judged.append((round(t.scaled(cosine, settings.scale), 6), own))
+    return judged
 
 
-def _least(real: Mapping[int, Sequence[float]], threshold: float, scale: Scale) -> dict[int, float]:
-    return calibrated_thresholds(real, threshold) if scale == "calibrated" else dict.fromkeys(real, threshold)
-
-
-def _passing(threshold: float, least: float, judged: Sequence[tuple[float, bool]]) -> PassCount:
-    return PassCount(threshold, least, sum(score >= least and own for score, own in judged))
-
-
-def _all(spreads: Sequence[Spread], scale: Scale) -> Spread:
+def _all(spreads: Sequence[Spread], calibrated: bool) -> Spread:
     passing = [
-        PassCount(one[0].threshold, None if scale == "calibrated" else one[0].least, sum(each.passed for each in one))
+        PassCount(one[0].threshold, None if calibrated else one[0].least, sum(each.passed for each in one))
         for one in zip(*(spread.passing for spread in spreads), strict=True)
     ]
     real = tuple(value for spread in spreads for value in spread.real)
@@ -226,15 +193,13 @@ def _all(spreads: Sequence[Spread], scale: Scale) -> Spread:
 
 
 def _metric(spread: Spread, name: str, value: float | None, images: int, rest: dict[str, object]) -> Metric:
-    group = "class" if spread.label >= 0 else "all"
-    metric = Metric(
-        label=spread.label, class_=spread.class_, name=name, group=group, value=value, images=images, rest=rest
-    )
+    label, group = spread.label, "class" if spread.label >= 0 else "all"
+    metric = Metric(label=label, class_=spread.class_, name=name, group=group, value=value, images=images, rest=rest)
     return identify(metric, name, *rest.values())
 
 
 def _cells(values: Sequence[float], low: float, high: float, bins: int) -> list[str]:
     if not values:
         return ["0", "", ""]
-    quantiles = "/".join(f"{percentile(values, q):.2f}" for q in (10, 50, 90))
+    quantiles = "/".join(f"{t.percentile(values, q):.2f}" for q in (10, 50, 90))
     return [str(len(values)), histogram(values, low, high, bins), quantiles]

@@ -16,32 +16,23 @@ from ltgc_cli.errors import TooLong
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class
 
+# Characters: a longer list of names (ImageNet's thousand are 20,000) is not sent; the name is asked for openly.
 LISTED = 40_000
-"""Characters: a longer list of names (ImageNet's thousand are 20,000) is not sent; the name is asked for openly."""
-_EXAMPLES = 12
-"""Names that an open question shows, so that the answer is of their kind (a species, not a genus)."""
-_NEAR = 0.88
-"""How alike (difflib's ratio) letters must be to mean the same name in spite of a misspelling."""
-_LONGEST = 80
-"""Letters of an answer that is compared so."""
-_MOST_WORDS = 30
-"""Words of an answer that a name is looked for in: a long talk names many things."""
+_EXAMPLES = 12  # names that an open question shows, so that the answer is of their kind (a species, not a genus)
+_NEAR = 0.88  # how alike (difflib's ratio) letters must be to mean the same name in spite of a misspelling
+_LONGEST = 80  # letters of an answer that is compared so
+_MOST_WORDS = 30  # words of an answer that a name is looked for in: a long talk names many things
 
-Index = Mapping[str, frozenset[int]]
-"""The labels that a name may mean."""
+Index = Mapping[str, frozenset[int]]  # the labels that a name may mean
 
 
 class NameTable(NamedTuple):
     """The classes as a question lists them, and as answers may name them."""
 
-    questions: tuple[str, ...]
-    """What is asked: with the list of all names where it fits, then openly."""
-    exact: Index
-    """Names and synonyms as the class table has them, but for case."""
-    names: Index
-    """The same by their letters."""
-    forms: Index
-    """Other forms of these: one of several names, without what stands in brackets."""
+    questions: tuple[str, ...]  # what is asked: with the list of all names where it fits, then openly
+    exact: Index  # names and synonyms as the class table has them, but for case
+    names: Index  # the same by their letters
+    forms: Index  # other forms of these: one of several names, without what stands in brackets
 
 
 class Recognized(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from ltgc_cli import prompts as p
 from ltgc_cli.answers.read import numbers
@@ -14,8 +15,7 @@ from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.usage_metric import usage_metric
 
-_MOST_AT_ONCE = 40
-"""Descriptions asked for in one question; longer answers get cut off."""
+_MOST_AT_ONCE = 40  # descriptions asked for in one question; longer answers get cut off
 
 
 def reflect(
@@ -41,7 +41,8 @@ def reflect(
         return answer
 
     first = [row for row in group.rows if isinstance(row, Description)]
-    kept, verdicts = _without_repeats(cls, [], first, check, model, near, prompts)
+    exclude = partial(_excluded, cls, ask=check, model=model, prompts=prompts)
+    kept, verdicts = _without_repeats(cls, [], first, near, exclude)
     added: list[Record] = []
     idle = attempt = 0
     while len(kept) < k and idle < rounds:
@@ -49,7 +50,7 @@ def reflect(
         want = min(k - len(kept), _MOST_AT_ONCE)
         new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts)
         fresh = [row for row in new if isinstance(row, Description)]
-        grown, repeats = _without_repeats(cls, kept, fresh, check, model, near, prompts)
+        grown, repeats = _without_repeats(cls, kept, fresh, near, exclude)
         idle = 0 if len(grown) > len(kept) else idle + 1
         kept, verdicts = grown, verdicts | repeats
         added += new
@@ -71,22 +72,15 @@ def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) 
     which on one counts as a repeat of the other; 1 finds only those of the same words.
     """
     found = closest([words(text, name) for text in texts], [words(text, name) for text in known], near)
-    return {position: _reason(similarity) for position, similarity in found.items()}
+    nearly = "nearly the same as another (Jaccard {:.2f})"
+    return {at: "says the same as another" if alike == 1 else nearly.format(alike) for at, alike in found.items()}
 
 
-def _reason(similarity: float) -> str:
-    same = similarity == 1.0
-    return "says the same as another" if same else f"nearly the same as another (Jaccard {similarity:.2f})"
+Exclude = Callable[[Sequence[str]], list[int]]
 
 
 def _without_repeats(
-    cls: Class,
-    kept: Sequence[Description],
-    new: Sequence[Description],
-    ask: Ask,
-    model: str,
-    near: float,
-    prompts: p.Prompts,
+    cls: Class, kept: Sequence[Description], new: Sequence[Description], near: float, exclude: Exclude
 ) -> tuple[list[Description], dict[int, str]]:
     """Returns what is kept with the new ones, and by `id(row)` the reason for each row that is not.
 
@@ -95,22 +89,17 @@ def _without_repeats(
     local = repeats([row.text for row in new], [row.text for row in kept], cls.class_, near)
     verdicts = {id(new[position]): reason for position, reason in local.items()}
     fresh = [row for row in new if id(row) not in verdicts]
-    for position in _ask(cls, [row.text for row in fresh], ask, model, prompts):
-        verdicts[id(fresh[position])] = "repetitive, says the language model"
+    for start in range(0, len(fresh), _MOST_AT_ONCE):
+        for position in exclude([row.text for row in fresh[start : start + _MOST_AT_ONCE]]):
+            verdicts[id(fresh[start + position])] = "repetitive, says the language model"
     return [*kept, *(row for row in fresh if id(row) not in verdicts)], verdicts
 
 
-def _ask(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
-    """Returns the positions that Prompt 3 excludes. A refusal excludes nothing: the local check has been done."""
-    return [
-        start + number
-        for start in range(0, len(texts), _MOST_AT_ONCE)
-        for number in _excluded(cls, texts[start : start + _MOST_AT_ONCE], ask, model, prompts)
-    ]
+def _excluded(cls: Class, texts: Sequence[str], *, ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
+    """Returns the positions that Prompt 3 excludes, asked about half the list at a time where the model reads no more.
 
-
-def _excluded(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
-    """Returns the positions that one question excludes, or two of half the list where the model reads no more."""
+    A refusal excludes nothing: the local check has been done.
+    """
     if len(texts) < 2:
         return []
     text = p.reflect(prompts, cls.subject, texts)
@@ -119,8 +108,8 @@ def _excluded(cls: Class, texts: Sequence[str], ask: Ask, model: str, prompts: p
         answer = ask(question)
     except TooLong:
         half = len(texts) // 2
-        first = _excluded(cls, texts[:half], ask, model, prompts)
-        return first + [half + number for number in _excluded(cls, texts[half:], ask, model, prompts)]
+        exclude = partial(_excluded, cls, ask=ask, model=model, prompts=prompts)
+        return exclude(texts[:half]) + [half + number for number in exclude(texts[half:])]
     except Refused:
         return []
     excluded = sorted(numbers(answer.text, len(texts)))
@@ -132,13 +121,7 @@ def _rejected(row: Record, verdicts: dict[int, str]) -> Record:
     if not isinstance(row, Description) or id(row) not in verdicts:
         return row
     rejected = Rejected(
-        label=row.label,
-        class_=row.class_,
-        of="description",
-        reason=verdicts[id(row)],
-        text=row.text,
-        parents=(row.id,),
-        made=row.made,
-        rest=row.rest,
-    )
+        label=row.label, class_=row.class_, of="description", reason=verdicts[id(row)], text=row.text,
+        parents=(row.id,), made=row.made, rest=row.rest,
+    )  # fmt: skip
     return identify(rejected, rejected.reason)

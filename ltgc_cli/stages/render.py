@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -21,11 +21,9 @@ from ltgc_cli.settings import Style
 class Wanted(NamedTuple):
     """An image to generate."""
 
-    row: Description | Class
-    """What it is made from: a description, or the bare name of a class."""
+    row: Description | Class  # what it is made from: a description, or the bare name of a class
     text: str
-    id: str
-    """What its seed comes from, with `attempt`."""
+    id: str  # what its seed comes from, with `attempt`
     attempt: int = 0
 
 
@@ -40,13 +38,12 @@ def render(
 
     plain -- images per tail class that are generated besides, from its bare name: to look at, and for nothing else
     """
-    waiting: deque[tuple[Group, list[Wanted]]] = deque()
+    waiting: _Waiting = deque()
     made: dict[int, Record] = {}
 
     def generated(pairs: list[tuple[Wanted, ImageRequest]]) -> list[tuple[int, Record]]:
-        able = [
-            pair for pair in pairs if style.from_original is None or pair[1].original or isinstance(pair[0].row, Class)
-        ]
+        anew = style.from_original is None
+        able = [(one, request) for one, request in pairs if anew or request.original or isinstance(one.row, Class)]
         results = generate([request for _, request in able]) if able else ()
         images = {id(one): image for (one, _), image in zip(able, results, strict=True)}
         return [(id(one), _result(one, request, images.get(id(one), _NO_ORIGINAL), model)) for one, request in pairs]
@@ -59,17 +56,14 @@ def render(
 
 
 _NO_ORIGINAL = Refused("its class has no original image to draw over; leave --from-original out")
-_MOST_WAITING = 1000
-"""Classes held back for those behind them: a stream with little to generate must not fill the memory."""
+_MOST_WAITING = 1000  # classes held back for those behind them: few images to generate must not fill the memory
+
+
+_Waiting = deque[tuple[Group, list[Wanted]]]
 
 
 def _requests(
-    groups: Iterable[Group],
-    waiting: deque[tuple[Group, list[Wanted]]],
-    model: str,
-    style: Style,
-    batch: int,
-    plain: int,
+    groups: Iterable[Group], waiting: _Waiting, model: str, style: Style, batch: int, plain: int
 ) -> Iterator[list[tuple[Wanted, ImageRequest]]]:
     """Returns what is generated in lists of `batch`, and puts each class in line as it is read."""
     pairs: list[tuple[Wanted, ImageRequest]] = []
@@ -144,12 +138,13 @@ def wanted(group: Group, plain: int = 0) -> list[Wanted]:
         return []
     has_image = _has_image(group.rows)
     texts = [row for row in group.rows if isinstance(row, Description) and not has_image(row)]
-    there = {image.made.attempt if image.made else 0 for image in group.rows if _is_plain(image)}
+    plain_rows = [row for row in group.rows if isinstance(row, Image) and row.origin == "plain"]
+    there = {image.made.attempt if image.made else 0 for image in plain_rows}
     bare = p.fill(p.BARE, group.cls.class_)
-    id = _bare_id(group.cls)
-    return [Wanted(row, row.text, row.id) for row in texts] + [
-        Wanted(group.cls, bare, id, number) for number in range(plain) if number not in there
-    ]
+    # The seeds of a class's plain images come from its label and name, not from its count or sense.
+    id = identify(Class(label=group.cls.label, class_=group.cls.class_, tail=True), "plain").id
+    more = [Wanted(group.cls, bare, id, number) for number in range(plain) if number not in there]
+    return [*(Wanted(row, row.text, row.id) for row in texts), *more]
 
 
 def source(rejected: Rejected, descriptions: Iterable[Description]) -> Description | None:
@@ -175,15 +170,6 @@ def _has_image(rows: Sequence[Record]) -> Callable[[Description], bool]:
     )
 
 
-def _is_plain(row: Record) -> TypeGuard[Image]:
-    return isinstance(row, Image) and row.origin == "plain"
-
-
-def _bare_id(cls: Class) -> str:
-    """Returns what the seeds of a class's plain images come from: its label and name, not its count or sense."""
-    return identify(Class(label=cls.label, class_=cls.class_, tail=True), "plain").id
-
-
 def _image_id(row: Description, sha256: str) -> str:
     """Returns the id of a description's first image."""
     image = Image(label=row.label, class_=row.class_, sha256=sha256, origin="generated", parents=(row.id,))
@@ -198,15 +184,8 @@ def _result(one: Wanted, request: ImageRequest, result: GeneratedImage | Excepti
     if isinstance(result, Exception):
         return failed(row, "render", str(result), (str(result), *number), text=one.text, parents=parents)
     image = Image(
-        label=row.label,
-        class_=row.class_,
-        sha256=result.sha256,
-        origin="plain" if plain else "generated",
-        format=result.format,
-        text=one.text,
-        original=request.original or "",
-        strength=request.strength or None,
-        parents=parents,
-        made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=result.usage),
-    )
+        label=row.label, class_=row.class_, sha256=result.sha256, origin="plain" if plain else "generated",
+        format=result.format, text=one.text, original=request.original or "", strength=request.strength or None,
+        parents=parents, made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=result.usage),
+    )  # fmt: skip
     return identify(image, result.sha256, *number)

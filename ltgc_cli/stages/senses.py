@@ -15,8 +15,7 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class, Group, Made, Record, evolve, failed, identify
 
-SHOWN = 4
-"""Images shown with the question."""
+SHOWN = 4  # images shown with the question
 _MOST_WORDS = 6
 _ONE_WORD = re.compile(r"[\W_]*[^\W_]+[\W_]*")
 
@@ -58,14 +57,8 @@ def with_senses(
 def _sense(group: Group, *, ask: Ask, model: str, prompts: p.Prompts) -> list[Record]:
     """Returns the class with the sense that up to four of its images show; with a failure where that is not clear."""
     cls = group.cls
-    question = Question(
-        model=model,
-        task="sense",
-        subject=cls.class_,
-        text=p.sense(prompts, cls.class_),
-        images=tuple(image.sha256 for image in group.originals[:SHOWN]),
-        temperature=0.0,
-    )
+    text, images = p.sense(prompts, cls.class_), tuple(image.sha256 for image in group.originals[:SHOWN])
+    question = Question(model=model, task="sense", subject=cls.class_, text=text, images=images, temperature=0.0)
     made = Made(model=model, prompt=p.name(prompts, "sense"))
     try:
         answer = ask(question)
@@ -122,8 +115,10 @@ def _bare(words: str) -> str:
 def _replaced(groups: Sequence[Group], found: Mapping[int, list[Record]]) -> list[Group]:
     """Returns the groups, those found with other lines in the place of their class record; these come first."""
 
-    def replaced(group: Group, new: list[Record]) -> Group:
-        cls = next(row for row in new if isinstance(row, Class))
-        return Group(cls, [*new, *(row for row in group.rows if row is not group.cls)])
-
-    return [replaced(group, found[group.cls.label]) if group.cls.label in found else group for group in groups]
+    replaced = []
+    for group in groups:
+        if new := found.get(group.cls.label):
+            cls = next(row for row in new if isinstance(row, Class))
+            group = Group(cls, [*new, *(row for row in group.rows if row is not group.cls)])
+        replaced.append(group)
+    return replaced

@@ -1,24 +1,24 @@
-"""How alike an image and its class are on each scale, and the threshold that a class's images must reach."""
+"""How alike an image and its class are on each scale, the threshold that a class's images must reach, and whether an
+image looks more like another class (`--margin`)."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.ports import Match, Score
+from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
 from ltgc_cli.records import Class, Group, Image, Template
 from ltgc_cli.settings import Judging, Scale
+from ltgc_cli.stages.class_template import given_template
 
 T = TypeVar("T")
 
-Pairs = Sequence[tuple[str, str]]
-"""Images (their sha256), each with a text."""
-Scored = Callable[[Pairs], list[float | Exception]]
-"""The raw cosine of each pair, in order."""
+Pairs = Sequence[tuple[str, str]]  # images (their sha256), each with a text
+Scored = Callable[[Pairs], list[float | Exception]]  # the raw cosine of each pair, in order
 
 AT_ONCE = 512
 """Images handed over to be scored. The port cuts its own batches, and reads the next one while the model has one."""
@@ -27,8 +27,8 @@ _NO_ORIGINALS = (
     "filter has no original image to calibrate its threshold by; start the stream with "
     "'ltgc describe --data …', or choose a fixed threshold: --scale cosine --threshold 0.25"
 )
+# Below this many original images a class's own percentile says little: the tail classes' common one is taken.
 _FEW_ORIGINALS = 5
-"""Below this many original images a class's own percentile says little: the tail classes' common one is taken."""
 
 
 def scaled(cosine: float, scale: Scale) -> float:
@@ -66,7 +66,15 @@ def clip_text(template: Template, cls: Class) -> str:
 
 def scoring(score: Score, model: str) -> Scored:
     """Returns the port as a function of pairs of image and text. What is no number is an error."""
-    return partial(_scored, score=score, model=model)
+
+    def scored(pairs: Pairs) -> list[float | Exception]:
+        matches = [Match(model=model, image=image, text=text) for image, text in pairs]
+        values: list[float | Exception] = []
+        for start in range(0, len(matches), AT_ONCE):
+            values += score(matches[start : start + AT_ONCE])
+        return [Refused("the score is no number") if value != value else value for value in values]
+
+    return scored
 
 
 def original_scores(groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored) -> list[list[float]]:
@@ -96,9 +104,8 @@ def calibrated_thresholds(real: Mapping[int, Sequence[float]], q: float) -> dict
     common = [value for values in real.values() for value in values]
     if real and not common:
         raise InputError(_NO_ORIGINALS)
-    return {
-        label: round(percentile(own if len(own) >= _FEW_ORIGINALS else common, q), 6) for label, own in real.items()
-    }
+    chosen = {label: own if len(own) >= _FEW_ORIGINALS else common for label, own in real.items()}
+    return {label: round(percentile(values, q), 6) for label, values in chosen.items()}
 
 
 def class_thresholds(
@@ -120,9 +127,49 @@ def calibrates(settings: Judging) -> bool:
     return settings.scale == "calibrated" and settings.mode != "score"
 
 
-def _scored(pairs: Pairs, score: Score, model: str) -> list[float | Exception]:
-    matches = [Match(model=model, image=image, text=text) for image, text in pairs]
-    values: list[float | Exception] = []
-    for start in range(0, len(matches), AT_ONCE):
-        values += score(matches[start : start + AT_ONCE])
-    return [Refused("the score is no number") if value != value else value for value in values]
+# ---- the nearest other class
+
+
+class OtherClasses(NamedTuple):
+    """The classes that a generated image may look more like than its own."""
+
+    closest: Callable[[Pairs], Sequence[NearestClass | Exception]]
+    """The nearest other class's text of each pair of an image and its own class's text, in order."""
+    names: Mapping[str, str]  # the class of each text
+
+
+def other_classes(
+    groups: Sequence[Group], templates: Mapping[int, Template], margin: float | None, *, compare: Compare | None,
+    keep: Callable[[bytes], str] | None, model: str,
+) -> OtherClasses | None:  # fmt: skip
+    """Returns what generated images are compared with; None without a margin, and where there is one class only.
+
+    keep -- stores the list of the classes' texts, which all the comparisons share, and returns its sha256
+    """
+    if margin is None:
+        return None
+    if compare is None or keep is None:
+        raise ValueError("a margin needs the ports `compare` and `keep`")
+    names = _class_texts(groups, templates)
+    if len(names) < 2:
+        return None
+    among = keep(json.dumps(sorted(names), ensure_ascii=False).encode())
+
+    def closest(pairs: Pairs) -> Sequence[NearestClass | Exception]:
+        comparisons = [Comparison(model=model, image=image, own=own, among=among) for image, own in pairs]
+        return compare(comparisons) if comparisons else []
+
+    return OtherClasses(closest, names)
+
+
+def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> dict[str, str]:
+    """Returns the name of each class under the text that CLIP knows it by.
+
+    That is C_y where there is one, and "A photo of NAME." for the others: the head classes, as a rule.
+    """
+    texts: dict[str, str] = {}
+    for cls, group in ((group.cls, group) for group in groups if group.cls.label >= 0):
+        template = templates.get(cls.label) or given_template(group)
+        alone = p.image_prompt(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
+        texts.setdefault(clip_text(template, cls) if template else alone, cls.class_)
+    return texts

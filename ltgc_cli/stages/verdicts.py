@@ -11,17 +11,12 @@ from ltgc_cli.records import Description, Group, Image, Record, Rejected, Verdic
 from ltgc_cli.stages.render import source
 from ltgc_cli.text import counted
 
-ImageKey = tuple[int, str]
-"""An image of a class: its label and the image's sha256."""
-
+ImageKey = tuple[int, str]  # an image of a class: its label and the image's sha256
 Verdicts = Mapping[ImageKey, Literal["keep", "reject"]]
-
 NONE: Verdicts = {}
 
-_SHARED = (
-    "label", "class_", "made", "rest", "sha256", "format", "text", "score", "threshold", "scale", "history",
-)  # fmt: skip
-"""What a rejected image and an accepted one have in common."""
+# What a rejected image and an accepted one have in common.
+_SHARED = ["label", "class_", "made", "rest", "sha256", "format", "text", "score", "threshold", "scale", "history"]
 
 
 def effective(given: Iterable[Verdict]) -> dict[ImageKey, Literal["keep", "reject"]]:

@@ -12,22 +12,28 @@ from classifiers import CLASSES, LORA, explicit, images, moved
 from torch import nn
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.learn import checkpoints
 from ltgc_cli.learn.attention import unfuse
-from ltgc_cli.learn.checkpoints import MERGED, add_merged, load, save
+from ltgc_cli.learn.checkpoints import MERGED, Saved, add_merged, load
 from ltgc_cli.learn.model import Classifier, start
 from ltgc_cli.learn.tuning import TUNE
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.settings import Training
 
-CURVE = [{"step": 10.0, "loss": 0.5, "lr": 1e-3}]
+CURVE = ({"step": 10.0, "loss": 0.5, "lr": 1e-3},)
 PRIOR = torch.tensor([0.75, 0.25])
-HASHES = [b"sixteen bytes 02", b"sixteen bytes 01", b"sixteen bytes 02"]
+HASHES = frozenset([b"sixteen bytes 02", b"sixteen bytes 01"])
+CHOSE = frozenset([b"sixteen bytes 02"])
 
 
 def of(clip: Loaded, settings: Training) -> Classifier:
     """A classifier as training leaves it."""
     return moved(start(clip, CLASSES, settings)).eval().requires_grad_(False)
+
+
+def save(folder: Path, classifier: Classifier, settings: Training, clip: Loaded, *curve: dict, **more: Any) -> None:
+    checkpoints.save(folder, Saved(classifier, CLASSES, settings, curve, **more), clip)
 
 
 @pytest.fixture
@@ -56,15 +62,14 @@ def plain_open_clip(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any, clip: Loaded) -> None:
     settings = Training(tune=tune, head=head, tune_blocks=1, rank=3, scale=20.0)
     classifier = of(clip, settings)
-    save(tmp_path, classifier, CLASSES, settings, clip, CURVE, prior=PRIOR, images=HASHES, val_images=HASHES[:1])
+    save(tmp_path, classifier, settings, clip, *CURVE, prior=PRIOR, images=HASHES, val_images=CHOSE)
     saved = load(tmp_path, clip)
     assert torch.equal(saved.classifier(images()), classifier(images()))
     assert saved.classifier.below == classifier.below
     assert not any(weight.requires_grad for weight in saved.classifier.parameters())
-    assert (saved.classes, saved.settings, list(saved.curve)) == (CLASSES, settings, CURVE)
+    assert (saved.classes, saved.settings, saved.curve) == (CLASSES, settings, CURVE)
     assert saved.prior is not None and torch.equal(saved.prior, PRIOR)
-    assert saved.images == {b"sixteen bytes 01", b"sixteen bytes 02"}
-    assert saved.val_images == {b"sixteen bytes 02"}
+    assert (saved.images, saved.val_images) == (HASHES, CHOSE)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tune: Any, head: Any,
 )
 def test_a_checkpoint_is_these_files(tmp_path: Path, tune: Any, of_the_tower: list[str], clip: Loaded) -> None:
     settings = Training(tune=tune)
-    save(tmp_path, of(clip, settings), CLASSES, settings, clip, CURVE, images=HASHES)
+    save(tmp_path, of(clip, settings), settings, clip, *CURVE, images=HASHES)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     inside = {"classes.json", "head.safetensors", "images.safetensors", "metrics.jsonl", "settings.json", *of_the_tower}
     assert files == inside | {"done.json"}
@@ -88,7 +93,7 @@ def test_a_checkpoint_is_these_files(tmp_path: Path, tune: Any, of_the_tower: li
 def test_the_same_classifier_is_saved_as_the_same_bytes(tmp_path: Path, tune: Any, clip: Loaded) -> None:
     settings = Training(tune=tune, rank=3)
     for folder in ("a", "b"):
-        save(tmp_path / folder, of(clip, settings), CLASSES, settings, clip, CURVE)
+        save(tmp_path / folder, of(clip, settings), settings, clip, *CURVE)
     assert (tmp_path / "a" / "done.json").read_bytes() == (tmp_path / "b" / "done.json").read_bytes()
 
 
@@ -97,15 +102,15 @@ def test_the_adapter_is_pefts_own_format_and_names_no_place_on_this_machine(
 ) -> None:
     from peft import PeftModel
 
-    save(tmp_path, trained, CLASSES, LORA, clip)
+    save(tmp_path, trained, LORA, clip)
     tower = PeftModel.from_pretrained(unfuse(clip.model.visual), tmp_path / "adapter").eval()
     assert torch.allclose(tower(images()), explicit(clip, trained.visual)(images()), atol=1e-5)
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] is None
 
 
 def test_a_loaded_adapter_can_be_saved_again(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
-    save(tmp_path / "a", trained, CLASSES, LORA, clip)
-    save(tmp_path / "b", load(tmp_path / "a", clip).classifier, CLASSES, LORA, clip)
+    save(tmp_path / "a", trained, LORA, clip)
+    save(tmp_path / "b", load(tmp_path / "a", clip).classifier, LORA, clip)
     assert (tmp_path / "a" / "done.json").read_bytes() == (tmp_path / "b" / "done.json").read_bytes()
 
 
@@ -120,7 +125,7 @@ def test_a_loaded_adapter_can_be_saved_again(tmp_path: Path, clip: Loaded, train
 def test_the_tower_file_has_what_was_changed_under_open_clips_names(
     tmp_path: Path, settings: Training, names: set[str], clip: Loaded
 ) -> None:
-    save(tmp_path, of(clip, settings), CLASSES, settings, clip)
+    save(tmp_path, of(clip, settings), settings, clip)
     found = set(safetensors.torch.load_file(tmp_path / "tower.safetensors"))
     assert {f"transformer.resblocks.1.{name}" for name in names} <= found
     assert all(name.startswith("transformer.resblocks.1.") for name in found)
@@ -130,7 +135,7 @@ def test_the_tower_file_has_what_was_changed_under_open_clips_names(
 def test_the_merged_checkpoint_of_lora_is_w_plus_scale_b_a_in_plain_open_clip(
     tmp_path: Path, clip: Loaded, trained: Classifier, plain_open_clip: Any
 ) -> None:
-    save(tmp_path, trained, CLASSES, LORA, clip)
+    save(tmp_path, trained, LORA, clip)
     add_merged(tmp_path, clip)
     plain = plain_open_clip(tmp_path / MERGED)
     assert type(plain.visual.transformer.resblocks[0].attn) is nn.MultiheadAttention
@@ -145,7 +150,7 @@ def test_the_merged_checkpoint_gives_the_same_features_in_plain_open_clip(
 ) -> None:
     settings = Training(tune=tune, rank=3)
     classifier = of(clip, settings)
-    save(tmp_path, classifier, CLASSES, settings, clip)
+    save(tmp_path, classifier, settings, clip)
     add_merged(tmp_path, clip)
     plain = plain_open_clip(tmp_path / MERGED)
     assert torch.allclose(plain.encode_image(images()), classifier.visual(images()), atol=1e-5)
@@ -153,7 +158,7 @@ def test_the_merged_checkpoint_gives_the_same_features_in_plain_open_clip(
 
 def test_adaptformer_cannot_be_merged_and_nothing_is_written(tmp_path: Path, clip: Loaded) -> None:
     settings = Training(tune="adaptformer")
-    save(tmp_path, of(clip, settings), CLASSES, settings, clip)
+    save(tmp_path, of(clip, settings), settings, clip)
     with pytest.raises(InputError, match="cannot be merged into one file; use lora, bias or full"):
         add_merged(tmp_path, clip)
     assert not (tmp_path / MERGED).exists()
@@ -165,7 +170,7 @@ def test_a_merge_for_which_the_disk_is_too_small_leaves_the_checkpoint_whole(
     def full(path: Path, data: bytes) -> None:
         raise OSError("No space left on device")
 
-    save(tmp_path, trained, CLASSES, LORA, clip)
+    save(tmp_path, trained, LORA, clip)
     monkeypatch.setattr("ltgc_cli.learn.checkpoints.write_atomically", full)
     with pytest.raises(OSError, match="No space"):
         add_merged(tmp_path, clip)
@@ -174,7 +179,7 @@ def test_a_merge_for_which_the_disk_is_too_small_leaves_the_checkpoint_whole(
 
 def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
     """It has fewer settings and some that are gone, and neither a prior nor the images' hashes."""
-    save(tmp_path, trained, CLASSES, LORA, clip)
+    save(tmp_path, trained, LORA, clip)
     other = {
         "mix": "balancemix",
         "loss": "ce",
@@ -194,13 +199,13 @@ def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, 
 
 
 def test_a_checkpoint_of_another_clip_model_is_refused(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
-    save(tmp_path, trained, CLASSES, LORA, clip)
+    save(tmp_path, trained, LORA, clip)
     with pytest.raises(InputError, match="trained on the CLIP model clip@.*, not ViT-B-32/openai"):
         load(tmp_path, clip._replace(identity="ViT-B-32/openai"))
 
 
 def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
-    save(tmp_path, trained, CLASSES, LORA, clip)
+    save(tmp_path, trained, LORA, clip)
     head = safetensors.torch.load_file(tmp_path / "head.safetensors")
     safetensors.torch.save_file({"weight": head["weight"] * 2}, tmp_path / "head.safetensors")
     with pytest.raises(InputError, match=r"head\.safetensors is missing or was changed"):
@@ -213,7 +218,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, clip: Loaded,
 @pytest.mark.parametrize("tune", ["lora", "full"])
 def test_no_pickle_is_in_a_checkpoint(tmp_path: Path, tune: Any, clip: Loaded) -> None:
     settings = Training(tune=tune)
-    save(tmp_path, of(clip, settings), CLASSES, settings, clip, images=HASHES)
+    save(tmp_path, of(clip, settings), settings, clip, images=HASHES)
     add_merged(tmp_path, clip)
     files = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {".json", ".jsonl", ".safetensors"}

@@ -15,7 +15,6 @@ from ltgc_cli.learn.datasets import (
     Sample,
     align,
     class_indices,
-    digit_counts,
     fingerprint,
     image_bytes,
     open_data,
@@ -23,6 +22,7 @@ from ltgc_cli.learn.datasets import (
     samples,
     shot,
 )
+from ltgc_cli.learn.datasets.digits import digit_counts
 
 
 def png(path: Path, color: tuple[int, int, int] = (255, 0, 0)) -> Path:

@@ -6,7 +6,7 @@ import torch
 from classifiers import CLASSES
 from torch.nn.functional import normalize
 
-from ltgc_cli.learn.heads import HEADS, CosineHead, LinearHead, at_random, class_text, from_means, from_texts
+from ltgc_cli.learn.model import HEADS, CosineHead, LinearHead, at_random, class_text, from_means, from_texts
 from ltgc_cli.providers.clip.open_clip import Loaded, encode_texts
 
 NAMES = ["A photo of seal (marine mammal).", "A photo of crane."]
@@ -59,7 +59,7 @@ def test_a_class_starts_from_the_mean_of_its_name_and_its_descriptions(clip: Loa
 def test_texts_are_encoded_part_by_part_with_the_same_result(clip: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {3: [f"A photo of seal number {number}." for number in range(7)], 7: ["A photo of crane in a marsh."]}
     whole = from_texts(clip, CLASSES, texts)
-    monkeypatch.setattr("ltgc_cli.learn.heads._TEXTS", 2)
+    monkeypatch.setattr("ltgc_cli.learn.model._TEXTS", 2)
     assert torch.allclose(from_texts(clip, CLASSES, texts), whole, atol=1e-6)
 
 

@@ -11,8 +11,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Sample
-from ltgc_cli.learn.heads import CosineHead, from_texts
-from ltgc_cli.learn.model import Classifier, groups, start, zero_shot
+from ltgc_cli.learn.model import Classifier, CosineHead, from_texts, groups, start, zero_shot
 from ltgc_cli.learn.tuning import TUNE, adapt, frozen_parts
 from ltgc_cli.providers.clip.open_clip import Loaded, encode_images, encode_texts
 from ltgc_cli.settings import Training

@@ -40,9 +40,9 @@ def folder(store, record):
 def test_every_setting_is_a_flag():
     from typer.main import get_command
 
-    from ltgc_cli.cli import app
+    from ltgc_cli.cli.app import app
 
-    flags = {param.name for param in get_command(app).commands["mix-train"].params}
+    flags = {param.name for param in get_command(app).get_command(None, "mix-train").params}
     assert set(Training.__struct_fields__) <= flags
 
 
@@ -74,7 +74,7 @@ def test_another_name_is_another_record_of_the_same_checkpoint(inside, store):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--lr", -1, "--gamma", -2), "gamma -2.0 must be 0 or more; lr -1.0 must be above 0"),
+        (("--lr", -1, "--gamma", -2), "--gamma -2.0: 0 or more is wanted; --lr -1.0: above 0 is wanted"),
         (("--fixed-crops", 2, "--mix", "mixup"), "fixed-crops keeps features of whole images"),
         (("--tune", "adaptformer", "--merge"), "--merge: AdaptFormer is a branch that open_clip has no place for"),
         (("--val", "digits-lt"), "--val is what --val-every N measures on"),
@@ -116,24 +116,22 @@ def test_validation_images_come_from_the_data_or_from_val(inside, store, tmp_pat
 def test_generated_images_and_descriptions_reach_the_training(inside, rendered, store, monkeypatch):
     """Descriptions as an image generator gets them: without "the class", which CLIP takes for a school class."""
     from ltgc_cli import records
-    from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.config import configure
     from ltgc_cli.pipeline.session import Session
     from ltgc_cli.pipeline.training import fit as training
-    from ltgc_cli.pipeline.training.stage import training as plan
+    from ltgc_cli.pipeline.training.stage import mix_train
 
     lines = [json.loads(line) for line in rendered.read_text().splitlines()]
     given = []
 
-    def fit(session, data, inputs, clip, settings, folder, **_):
+    def fit(session, data, inputs, settings, folder, **_):
         given.append(inputs)
         return settings
 
     monkeypatch.setattr(training, "fit", fit)
     for init in ("name", "descriptions"):
-        settings = Training(head_init=init)
-        made = plan(
-            Session(store), data=Source("digits-lt"), clip="embedded", settings=settings, generated=True, name=""
-        )
+        config = configure("mix-train", {"data": "digits-lt", "head_init": init}, environment={})
+        made = mix_train(Session(store), config)
         list(made.run(records.read([json.dumps(row) for row in lines])))
     by_name, by_text = given
     texts = by_text.texts

@@ -15,6 +15,7 @@ from ltgc_cli.pipeline.evaluation.predict import clip_of, image_files, predict
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.settings import Predict
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 
 def test_the_likeliest_classes_come_first_with_the_probabilities_that_eval_measures(data, trained):
     files = image_files([data / "test"])
-    rows = list(predict(files, trained, top=2))
+    rows = list(predict(files, Predict(checkpoint=trained, top=2)))
     clip = open_clip.load("embedded", torch_setup.device())
     saved = checkpoints.load(trained, clip)
     samples = datasets.samples(datasets.open_data(str(data), "test"))
@@ -47,7 +48,7 @@ def test_the_likeliest_classes_come_first_with_the_probabilities_that_eval_measu
 
 def test_five_crops_are_averaged_here_too(data, trained):
     files = image_files([data / "test"])[:3]
-    one, five = (list(predict(files, trained, top=3, tte=tte)) for tte in (False, True))
+    one, five = (list(predict(files, Predict(checkpoint=trained, top=3, tte=tte))) for tte in (False, True))
     assert one != five and [row["image"] for row in one] == [row["image"] for row in five]
 
 
@@ -56,7 +57,7 @@ def test_more_images_than_a_batch_stay_in_order(data, trained, tmp_path):
     for number in range(130):
         shutil.copy(image, tmp_path / f"{number:03}.png")
     (tmp_path / "064.png").write_bytes(b"no image")
-    rows = list(predict(image_files([tmp_path]), trained, top=1))
+    rows = list(predict(image_files([tmp_path]), Predict(checkpoint=trained, top=1)))
     assert [row["image"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(130)]
     assert [row["kind"] for row in rows].index("failure") == 64
 

@@ -12,7 +12,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training import check, fit
-from ltgc_cli.pipeline.training.inputs import TrainingInputs
+from ltgc_cli.pipeline.training.check import TrainingInputs
 from ltgc_cli.pipeline.training.stage import method, mix_train
 from ltgc_cli.records import Checkpoint, Class, Group, Image
 from ltgc_cli.settings import Training

@@ -14,54 +14,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, tables
-from ltgc_cli.learn.datasets.aligning import align, class_indices
-from ltgc_cli.learn.datasets.digits import DIGIT_NAMES, digit_counts
+from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists
+from ltgc_cli.learn.datasets.class_table import align, class_indices
 from ltgc_cli.learn.datasets.folders import IMAGE_SUFFIXES
-from ltgc_cli.learn.datasets.types import (
-    ClassInfo,
-    Dataset,
-    Format,
-    Item,
-    Sample,
-    Shot,
-    Source,
-    Split,
-)
+from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = [
-    "DIGIT_NAMES",
-    "FORMATS",
-    "IMAGE_SUFFIXES",
-    "ClassInfo",
-    "Dataset",
-    "Format",
-    "Item",
-    "Sample",
-    "Shot",
-    "Source",
-    "Split",
-    "align",
-    "as_source",
-    "class_indices",
-    "digit_counts",
-    "fingerprint",
-    "image_bytes",
-    "open_data",
-    "pixels",
-    "samples",
-    "shot",
-    "splits",
-]
+# What other files of this package define for all; what this one defines goes without saying.
+__all__ = ["IMAGE_SUFFIXES", "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "class_indices"]
 
 FORMATS: tuple[Format, ...] = (
     digits.FORMAT,
-    lists.FORMAT,
-    tables.CSV,
-    tables.JSONL,
+    *lists.FORMATS,
     inaturalist.FORMAT,
     huggingface.FORMAT,
     folders.FORMAT,
@@ -74,7 +40,7 @@ def open_data(source: Source | str, split: Split) -> Dataset:
 
     source -- or its spec alone: `digits-lt`, `digits-lt:SEED`, a folder (`./digits-lt` for one called that), a list
     """
-    source = as_source(source)
+    source = _source(source)
     return _format(source.spec).open(source, split)
 
 
@@ -85,19 +51,14 @@ def image_bytes(dataset: Dataset, item: Item) -> bytes:
 
 def fingerprint(source: Source | str, split: Split) -> str:
     """Returns the sha256 (hex) of what a split holds, found without reading a pixel."""
-    source = as_source(source)
+    source = _source(source)
     return _format(source.spec).fingerprint(source, split)
 
 
 def splits(source: Source | str) -> tuple[Split, ...]:
     """Returns the splits that a data set tells apart; ("train",) where whatever split is asked is the same images."""
-    source = as_source(source)
+    source = _source(source)
     return _format(source.spec).splits(source)
-
-
-def as_source(source: Source | str) -> Source:
-    """Returns a source, of a spec alone too."""
-    return Source(source) if isinstance(source, str) else source
 
 
 def samples(dataset: Dataset) -> list[Sample]:
@@ -129,6 +90,10 @@ def shot(count: int) -> Shot:
     ('many', 'medium', 'medium', 'few')
     """
     return "many" if count > 100 else "medium" if count >= 20 else "few"
+
+
+def _source(source: Source | str) -> Source:
+    return Source(source) if isinstance(source, str) else source
 
 
 def _format(spec: str) -> Format:

@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import named_errors, sha256_file
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
 
 def read_text(file: Path) -> str:
     """Returns a text file's contents. Raises InputError where it cannot be read or is not UTF-8, with the line."""
-    try:
+    with named_errors(file):
         data = file.read_bytes()
+    try:
         return data.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{file}:{line}: not UTF-8") from None
@@ -64,10 +64,8 @@ def jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def read_image(dataset: Dataset, item: Item) -> bytes:
     """Returns an image file's bytes. Raises InputError that names the file, and the line of the list that names it."""
     assert item.path is not None
-    try:
+    with named_errors(f"{listed_at(dataset, item)}{item.path}"):
         return Path(item.path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{listed_at(dataset, item)}{item.path}: {error.strerror}") from None
 
 
 def listed_at(dataset: Dataset, item: Item) -> str:
@@ -75,6 +73,12 @@ def listed_at(dataset: Dataset, item: Item) -> str:
     return f"{dataset.file}:{item.line}: " if dataset.file and item.line else ""
 
 
-def sha256(lines: Sequence[str]) -> str:
-    """Returns the sha256 (hex) of some texts, in order. File names may hold newlines but never a NUL."""
-    return hashlib.sha256("\0".join(lines).encode()).hexdigest()
+def stamped(path: Path, root: Path) -> str:
+    """Returns a file's name below a folder, its size and its time: what a fingerprint looks at."""
+    stat = path.stat()
+    return f"{path.relative_to(root).as_posix()}\t{stat.st_size}\t{stat.st_mtime_ns}"
+
+
+def sha256(lines: Sequence[str], classes: Path | None = None) -> str:
+    """Returns the sha256 (hex) of some texts and of a class table. File names may hold newlines but never a NUL."""
+    return hashlib.sha256("\0".join([*lines, *([sha256_file(classes)] if classes else [])]).encode()).hexdigest()

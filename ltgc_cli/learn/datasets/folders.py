@@ -7,16 +7,15 @@ matched to it by its name, by a synonym (`n01440764`), or, where it is called by
 from __future__ import annotations
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sha256_file
 from ltgc_cli.learn.datasets import class_table
-from ltgc_cli.learn.datasets.aligning import align
-from ltgc_cli.learn.datasets.files import read_image, sha256
+from ltgc_cli.learn.datasets.files import read_image, sha256, stamped
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 from ltgc_cli.text import nearest
 
@@ -28,19 +27,18 @@ def _open(source: Source, split: Split) -> Dataset:
     names = _class_names(table)
     counts = {name: sum(1 for _ in _images(table / name)) for name in names}
     own_names = names if folder == table else _class_names(folder)
-    classes: tuple[ClassInfo, ...]
     if source.classes:
         classes = class_table.load(source.classes)
         labels = _matched([*names, *own_names], classes, source)
-        total = dict.fromkeys(labels.values(), 0)
+        total: Counter[int] = Counter()
         for name in names:  # two folders may well hold one class, called by its name and by a synonym
             total[labels[name]] += counts[name]
-        classes = tuple(msgspec.structs.replace(info, count=total.get(info.label, 0)) for info in classes)
+        classes = tuple(msgspec.structs.replace(info, count=total[info.label]) for info in classes)
     else:
         classes = tuple(ClassInfo(label=label, name=name, count=counts[name]) for label, name in enumerate(names))
         labels = {name: label for label, name in enumerate(own_names)}
     items = tuple(
-        Item(label=labels[name], name=_posix(path, root), path=str(path))
+        Item(label=labels[name], name=path.relative_to(root).as_posix(), path=str(path))
         for name in sorted(own_names, key=lambda name: (labels[name], name))
         for path in _images(folder / name)
     )
@@ -51,24 +49,23 @@ def _open(source: Source, split: Split) -> Dataset:
         return dataset
     # Labels come from the training folder, never from this one's listing.
     own = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(own_names))
-    return align(msgspec.structs.replace(dataset, classes=own), classes)
+    return class_table.align(msgspec.structs.replace(dataset, classes=own), classes)
 
 
 def _matched(names: Sequence[str], classes: Sequence[ClassInfo], source: Source) -> dict[str, int]:
     """Returns the label of each folder. Raises InputError for a folder that is no class, or may be one of two."""
-    called: dict[str, set[int]] = {}
+    called: defaultdict[str, set[int]] = defaultdict(set)
     for info in classes:
         for name in (info.name, *info.synonyms):
-            called.setdefault(name, set()).add(info.label)
+            called[name].add(info.label)
     known = {info.label: info.name for info in classes}
     labels = {}
     for name in names:
         found = called.get(name, set()) | ({int(name)} & known.keys() if name.isascii() and name.isdigit() else set())
         if not found:
-            meant = nearest(name, called, quoted=True)
+            unknown = f"the class table {source.classes} has no class {name!r}{nearest(name, called, quoted=True)}"
             raise InputError(
-                f"{source.spec}: the class table {source.classes} has no class {name!r}{meant}; "
-                "a class's folder is called by its name, a synonym or its label"
+                f"{source.spec}: {unknown}; a class's folder is called by its name, a synonym or its label"
             )
         if len(found) > 1:
             may = " and ".join(f"{known[label]!r} (label {label})" for label in sorted(found))
@@ -82,13 +79,8 @@ def _fingerprint(source: Source, split: Split) -> str:
     lines = ["folder", split]
     for part in (table, folder) if table != folder else (folder,):  # the table's files are the classes' counts
         for name in _class_names(part):
-            lines.append(name)
-            for path in _images(part / name):
-                stat = path.stat()
-                lines.append(f"{_posix(path, root)}\t{stat.st_size}\t{stat.st_mtime_ns}")
-    if source.classes:
-        lines.append(sha256_file(source.classes))
-    return sha256(lines)
+            lines += [name, *(stamped(path, root) for path in _images(part / name))]
+    return sha256(lines, source.classes)
 
 
 def _splits(source: Source) -> tuple[Split, ...]:
@@ -98,9 +90,7 @@ def _splits(source: Source) -> tuple[Split, ...]:
 def _folders(source: Source, split: Split) -> tuple[Path, Path, Path]:
     """Returns the data set's folder, the one that its class counts come from, and the one with the split's images."""
     root = _root(source)
-    found = _split_folders(root)
-    if not found:
-        return root, root, root
+    found = _split_folders(root) or {split: root}
     if split not in found:
         there = ", ".join(sorted(path.name for path in found.values()))
         raise InputError(f"{source.spec}: has no folder {split!r}, only {there}")
@@ -151,10 +141,6 @@ def _check_text(name: str, folder: Path) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise InputError(f"{folder}: the file name {ascii(name)} is not UTF-8; rename it") from None
-
-
-def _posix(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
 
 
 FORMAT = Format(takes=lambda spec: True, open=_open, read=read_image, fingerprint=_fingerprint, splits=_splits)

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sha256_file
+from ltgc_cli.files import named_errors, sha256_file
 from ltgc_cli.learn.datasets import class_table
 from ltgc_cli.learn.datasets.class_table import name_of
-from ltgc_cli.learn.datasets.files import sha256
+from ltgc_cli.learn.datasets.files import sha256, stamped
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 
 _DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 
 
-class _Dict(msgspec.Struct):
+class _Described(msgspec.Struct):
+    """What dataset_dict.json (splits) or dataset_info.json (features) says."""
+
     splits: list[str] = []
-
-
-class _Info(msgspec.Struct):
     features: dict[str, Any] = {}
 
 
-class _Columns(msgspec.Struct, frozen=True):
-    """Where images and labels are, and the labels' names."""
+class _Rows(NamedTuple):
+    """The memory-mapped data, its images as encoded bytes; the columns of images and labels, and the labels' names."""
 
+    data: Any
     image: str
     label: str
     names: tuple[str, ...]
@@ -41,36 +41,33 @@ def _takes(spec: str) -> bool:
 
 
 def _open(source: Source, split: Split) -> Dataset:
-    folder, training = _folder(source, split), _training(source, split)
-    columns = _columns(folder)
-    labels = _labels(folder, columns)
-    counts = Counter(labels if training == folder else _labels(training, _columns(training)))
+    training, folder = _folders(source, split)
+    own_names = _rows(folder).names
+    labels = _labels(folder)
+    counts = Counter(labels if training == folder else _labels(training))
     if source.classes:
         table = class_table.load(source.classes)
     else:
-        names = columns.names or tuple(map(str, range(max(counts | Counter(labels), default=-1) + 1)))
+        names = own_names or tuple(map(str, range(max(counts | Counter(labels), default=-1) + 1)))
         table = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
     known = {info.label for info in table}
+    where = f"the class table {source.classes}" if source.classes else f"{folder}'s names"
     for row, label in enumerate(labels):
         if label not in known:
-            where = f"the class table {source.classes}" if source.classes else f"{folder}'s names"
-            raise InputError(
-                f"{folder}: row {row}: label {label} is not in {where} (labels {min(known)} to {max(known)})"
-            )
+            there = f"labels {min(known)} to {max(known)}"
+            raise InputError(f"{folder}: row {row}: label {label} is not in {where} ({there})")
+    classes = tuple(msgspec.structs.replace(info, count=counts[info.label]) for info in table)
     order = sorted(range(len(labels)), key=labels.__getitem__)
-    return Dataset(
-        spec=source.spec,
-        split=split,
-        classes=tuple(msgspec.structs.replace(info, count=counts[info.label]) for info in table),
-        items=tuple(Item(label=labels[row], name=f"{split}/{row}", path=str(folder), line=row) for row in order),
-        named=bool(columns.names or source.classes),
-    )
+    items = tuple(Item(label=labels[row], name=f"{split}/{row}", path=str(folder), line=row) for row in order)
+    named = bool(own_names or source.classes)
+    return Dataset(spec=source.spec, split=split, classes=classes, items=items, named=named)
 
 
 def _read(_: Dataset, item: Item) -> bytes:
     assert item.path is not None
     folder = Path(item.path)
-    image = _undecoded(folder)[item.line][_columns(folder).image] or {}
+    rows = _rows(folder)
+    image = rows.data[item.line][rows.image] or {}
     try:
         data = image.get("bytes") or Path(image["path"]).read_bytes()
     except (OSError, KeyError, TypeError) as error:
@@ -83,16 +80,12 @@ def _fingerprint(source: Source, split: Split) -> str:
 
     Images that lie outside, of which a row has only the path, are not looked at.
     """
-    folder, training = _folder(source, split), _training(source, split)
+    training, folder = _folders(source, split)
     lines = ["huggingface", split]
     for part in dict.fromkeys((training, folder)):
         lines += [sha256_file(part / _STATE), sha256_file(part / _INFO)]
-        for path in sorted(part.glob("*.arrow")):
-            stat = path.stat()
-            lines.append(f"{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}")
-    if source.classes:
-        lines.append(sha256_file(source.classes))
-    return sha256(lines)
+        lines += [stamped(path, part) for path in sorted(part.glob("*.arrow"))]
+    return sha256(lines, source.classes)
 
 
 def _splits(source: Source) -> tuple[Split, ...]:
@@ -108,36 +101,41 @@ def _root(source: Source) -> Path:
 def _split_folders(root: Path) -> dict[Split, Path]:
     if not (root / _DICT).is_file():
         return {}
-    there = _decoded(root / _DICT, _Dict).splits
+    there = _described(root / _DICT).splits
     found = {split: next((word for word in words if word in there), None) for split, words in SPLIT_WORDS.items()}
     if not any(found.values()):
         raise InputError(f"{root}: its splits are {', '.join(there)}; train, val (or validation) or test is wanted")
     return {split: root / word for split, word in found.items() if word}
 
 
-def _folder(source: Source, split: Split) -> Path:
+def _folders(source: Source, split: Split) -> tuple[Path, Path]:
+    """Returns the folder that the class counts come from, and the one with the split's images."""
     root = _root(source)
-    found = _split_folders(root)
-    if found and split not in found:
-        raise InputError(
-            f"{source.spec}: has no split {split!r}, only {', '.join(path.name for path in found.values())}"
-        )
-    return found.get(split, root)
+    found = _split_folders(root) or {split: root}
+    if split not in found:
+        there = ", ".join(path.name for path in found.values())
+        raise InputError(f"{source.spec}: has no split {split!r}, only {there}")
+    return found.get("train", found[split]), found[split]
 
 
-def _training(source: Source, split: Split) -> Path:
-    return _split_folders(_root(source)).get("train") or _folder(source, split)
+def _labels(folder: Path) -> list[int]:
+    rows = _rows(folder)
+    labels = list(rows.data[rows.label])
+    nothing = next((row for row, label in enumerate(labels) if not isinstance(label, int) or label < 0), None)
+    if nothing is not None:
+        raise InputError(f"{folder}: row {nothing} has no label ({labels[nothing]})")
+    return labels
 
 
-def _columns(folder: Path) -> _Columns:
-    """Returns the columns that hold images and labels, by their types. Raises InputError where there are none."""
-    return _columns_of(str(folder), (folder / _INFO).stat().st_mtime_ns if (folder / _INFO).exists() else 0)
+def _rows(folder: Path) -> _Rows:
+    return _loaded(folder, *(file.stat().st_mtime_ns for file in (folder / _INFO, folder / _STATE) if file.exists()))
 
 
-@lru_cache
-def _columns_of(folder: str, _: int) -> _Columns:
-    file = Path(folder) / _INFO
-    features = _decoded(file, _Info).features
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, *_: int) -> _Rows:
+    """Returns a data set's rows; its columns are found by their types. Raises InputError where there are none."""
+    file = folder / _INFO
+    features = _described(file).features
     kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
@@ -146,41 +144,22 @@ def _columns_of(folder: str, _: int) -> _Columns:
         raise InputError(f"{file}: an Image column and a ClassLabel column are wanted; it has {', '.join(kinds)}")
     label = "label" if "label" in labels else labels[0]
     names = tuple(name_of(f"{file}: {label}", name) for name in features[label].get("names") or ())
-    return _Columns(images[0], label, names)
-
-
-def _labels(folder: Path, columns: _Columns) -> list[int]:
-    labels = list(_undecoded(folder)[columns.label])
-    nothing = next((row for row, label in enumerate(labels) if not isinstance(label, int) or label < 0), None)
-    if nothing is not None:
-        raise InputError(f"{folder}: row {nothing} has no label ({labels[nothing]})")
-    return labels
-
-
-def _undecoded(folder: Path) -> Any:
-    return _loaded(str(folder), _columns(folder).image, (folder / _STATE).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _loaded(folder: str, image: str, _: int) -> Any:
-    """Returns the memory-mapped data, its images as encoded bytes."""
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            f"{folder} is a Hugging Face data set, for which datasets is missing: pip install 'ltgc[hf]'"
-        ) from None
+        missing = "for which datasets is missing: pip install 'ltgc[hf]'"
+        raise InputError(f"{folder} is a Hugging Face data set, {missing}") from None
     try:
-        return datasets.load_from_disk(folder).cast_column(image, datasets.Image(decode=False))
+        data = datasets.load_from_disk(str(folder)).cast_column(images[0], datasets.Image(decode=False))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: not a data set that datasets can open ({' '.join(str(error).split())})") from None
+    return _Rows(data, images[0], label, names)
 
 
-def _decoded(file: Path, kind: Any) -> Any:
+def _described(file: Path) -> _Described:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
+        with named_errors(file):
+            return msgspec.json.decode(file.read_bytes(), type=_Described)
     except msgspec.DecodeError as error:
         raise InputError(f"{file}: {error}") from None
 

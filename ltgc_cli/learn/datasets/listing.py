@@ -41,6 +41,7 @@ class Listing(NamedTuple):
 
 
 ListReader = Callable[[Path], Listing]
+_SPLIT_WORD = re.compile(r"(?:^|(?<=[^a-z]))(train|val|validation|valid|test)(?=\d*$)")
 
 
 def format_of(suffix: str, read: ListReader) -> Format:
@@ -72,17 +73,11 @@ def _open(read: ListReader, source: Source, split: Split) -> Dataset:
     for part in (own, training):
         _check_labels(part, classes, source, training)
     root = os.path.abspath((source.root or own_file.parent).expanduser())
-    return Dataset(
-        spec=source.spec,
-        split=split,
-        classes=classes,
-        items=tuple(
-            Item(label=row.label, name=row.path, path=os.path.join(root, row.path), line=row.line)
-            for row in sorted(own.rows, key=lambda row: row.label)
-        ),
-        named=named,
-        file=str(own_file),
+    items = tuple(
+        Item(label=row.label, name=row.path, path=os.path.join(root, row.path), line=row.line)
+        for row in sorted(own.rows, key=lambda row: row.label)
     )
+    return Dataset(spec=source.spec, split=split, classes=classes, items=items, named=named, file=str(own_file))
 
 
 def _classes(source: Source, own: Listing, training: Listing) -> tuple[tuple[ClassInfo, ...], bool]:
@@ -136,49 +131,33 @@ def _fingerprint(source: Source, split: Split) -> str:
     """
     own, train = _files(source, split)
     root = os.path.abspath((source.root or own.parent).expanduser())
-    files = [own, train, *([source.classes] if source.classes else [])]
-    return sha256(["listing", split, root, *map(sha256_file, files)])
+    return sha256(["listing", split, root, sha256_file(own), sha256_file(train)], source.classes)
 
 
 def _splits(read: ListReader, source: Source) -> tuple[Split, ...]:
-    file = _file(source)
-    if not _word(file):
+    file = Path(source.spec).expanduser()
+    if not _SPLIT_WORD.search(file.stem):
         return _held(read(file)) or ("train",)
     there = {split: _beside(file, split) for split in SPLIT_WORDS}
     # A file beside it may have no labels, as iNaturalist's test2018.json.
     return tuple(split for split, other in there.items() if other and (other == file or read(other).rows))
 
 
-def _file(source: Source) -> Path:
-    return Path(source.spec).expanduser()
-
-
 def _files(source: Source, split: Split) -> tuple[Path, Path]:
     """Returns the file with the split's images, and the one that the classes and their counts come from."""
-    file = _file(source)
-    if not _word(file):
+    file = Path(source.spec).expanduser()
+    if not _SPLIT_WORD.search(file.stem):
         return file, file
-    own = _beside(file, split)
-    if own is None:
-        there = [path.name for other in SPLIT_WORDS if (path := _beside(file, other))]
-        raise InputError(
-            f"{source.spec}: no list for {split!r} beside it, only {', '.join(there)}"
-            if there
-            else f"{file}: No such file or directory"
-        )
-    return own, _beside(file, "train") or own
-
-
-_SPLIT_WORD = re.compile(r"(?:^|(?<=[^a-z]))(train|val|validation|valid|test)(?=\d*$)")
-
-
-def _word(file: Path) -> re.Match[str] | None:
-    return _SPLIT_WORD.search(file.stem)
+    if own := _beside(file, split):
+        return own, _beside(file, "train") or own
+    if there := [path.name for other in SPLIT_WORDS if (path := _beside(file, other))]:
+        raise InputError(f"{source.spec}: no list for {split!r} beside it, only {', '.join(there)}")
+    raise InputError(f"{file}: No such file or directory")
 
 
 def _beside(file: Path, split: Split) -> Path | None:
     """Returns the file of a split: the file itself, or one beside it that is called as it is but for the word."""
-    found = _word(file)
+    found = _SPLIT_WORD.search(file.stem)
     assert found
     if found[1] in SPLIT_WORDS[split]:
         return file if file.is_file() else None

@@ -11,11 +11,8 @@ import msgspec
 Split = Literal["train", "val", "test"]
 Shot = Literal["many", "medium", "few"]
 
-SPLIT_WORDS: dict[Split, tuple[str, ...]] = {
-    "train": ("train",),
-    "val": ("val", "validation", "valid"),
-    "test": ("test",),
-}
+_VAL = ("val", "validation", "valid")
+SPLIT_WORDS: dict[Split, tuple[str, ...]] = {"train": ("train",), "val": _VAL, "test": ("test",)}
 """What people call the splits, in folder names, file names and tables."""
 
 
@@ -40,8 +37,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     label: int
     name: str
     path: str | None = None
-    line: int = 0
-    """Where a list names it; 0: no list does."""
+    line: int = 0  # where a list names it; 0: no list does
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -53,16 +49,17 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
-    """One split: its class table (by label) and its images, those of one class together."""
+    """One split: its class table (by label) and its images, those of one class together.
+
+    `named`: whether the classes have names. Where neither the data nor a table has any, a name is the label as text.
+    """
 
     spec: str
     split: Split
     classes: tuple[ClassInfo, ...]
     items: tuple[Item, ...]
     named: bool = True
-    """Whether the classes have names. Where the data has none and no table gives any, a name is the label as text."""
-    file: str = ""
-    """The list that the images come from, for messages; empty where there is none."""
+    file: str = ""  # the list that the images come from, for messages; empty where there is none
 
 
 class Sample(NamedTuple):
@@ -76,12 +73,8 @@ class Sample(NamedTuple):
 class Format(NamedTuple):
     """One kind of data set."""
 
-    takes: Callable[[str], bool]
-    """Whether a spec names a data set of this kind."""
+    takes: Callable[[str], bool]  # whether a spec names a data set of this kind
     open: Callable[[Source, Split], Dataset]
-    read: Callable[[Dataset, Item], bytes]
-    """Returns one image's encoded bytes."""
-    fingerprint: Callable[[Source, Split], str]
-    """Returns what tells a split's contents apart, without a look at a pixel."""
-    splits: Callable[[Source], tuple[Split, ...]]
-    """Returns the splits that hold different images; ("train",) where any split is the same images."""
+    read: Callable[[Dataset, Item], bytes]  # one image's encoded bytes
+    fingerprint: Callable[[Source, Split], str]  # what tells a split's contents apart, without a look at a pixel
+    splits: Callable[[Source], tuple[Split, ...]]  # those of different images; ("train",) where all are the same

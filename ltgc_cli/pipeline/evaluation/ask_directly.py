@@ -27,47 +27,44 @@ _SHOWN = 3
 
 
 class Reply(NamedTuple):
-    """What a model says of one test image: what it takes it for, or why there is no answer."""
+    """What a model takes a test image for."""
 
     item: datasets.Item
-    answer: Recognized | None
-    reason: str = ""
-    usage: Usage = Usage()
-    """What the question used although it was not answered."""
+    answer: Recognized
 
 
 def ask(
     session: Session, data: datasets.Source, split: datasets.Split, known: ClassTable, opened: Opened[Ask], workers: int
-) -> list[Reply]:
-    """Returns what the model says of each test image, in their order."""
+) -> list[Reply | Failure]:
+    """Returns what the model says of each test image, or why it says nothing, in their order."""
     dataset = datasets.align(datasets.open_data(data, split), known.classes)
-    asked = table(list(_by_label(known).values()))
+    classes = _by_label(known)
+    asked = table(list(classes.values()))
     if len(asked.questions) == 1:
         console.notice(
             f"eval: {len(known.classes):,} names are too many to list; each image's name is asked for openly"
         )
     session.expect(len(dataset.items))
 
-    def one(item: datasets.Item) -> Reply:
+    def one(item: datasets.Item) -> Reply | Failure:
         try:
             sha256 = session.keep(datasets.image_bytes(dataset, item))
             return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model))
         except Refused as error:
-            return Reply(item, None, str(error), error.usage or Usage())
+            made = Made(model=opened.model, prompt=PROMPT, usage=error.usage or Usage())
+            return failed(classes[item.label], "eval", f"{item.name}: {error}", made=made)
 
     return list(in_order(one, dataset.items, workers))
 
 
-def measured(replies: Sequence[Reply], known: ClassTable, model: str) -> Iterator[Predictions | Record]:
-    """Returns a failure for each image without an answer, the predictions for the others, and the usage by class.
+def measured(replies: Sequence[Reply | Failure], known: ClassTable, model: str) -> Iterator[Predictions | Record]:
+    """Returns the failures of images without an answer, the predictions for the others, and the usage by class.
 
     An answer that names no class of the table is wrong; an image that was not answered at all is left out.
     """
     classes = _by_label(known)
-    answers = [(reply.item.label, reply.answer) for reply in replies if reply.answer]
-    for reply in replies:
-        if not reply.answer:
-            yield _failure(classes[reply.item.label], reply, model)
+    yield from (reply for reply in replies if isinstance(reply, Failure))
+    answers = [(reply.item.label, reply.answer) for reply in replies if isinstance(reply, Reply)]
     _warn([answer for _, answer in answers], len(replies))
     if answers:
         labels = [label for label, _ in answers]
@@ -84,12 +81,6 @@ def measured(replies: Sequence[Reply], known: ClassTable, model: str) -> Iterato
 
 def _by_label(known: ClassTable) -> dict[int, Class]:
     return {info.label: class_record(info, below=0) for info in known.classes}
-
-
-def _failure(cls: Class, reply: Reply, model: str) -> Failure:
-    made = Made(model=model, prompt=PROMPT, usage=reply.usage)
-    reason = f"{reply.item.name}: {reply.reason}"
-    return failed(cls, "eval", reason, made=made)
 
 
 def _warn(answers: Sequence[Recognized], images: int) -> None:

@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets, evaluate
 from ltgc_cli.learn.checkpoints import Saved, load
-from ltgc_cli.learn.datasets import ClassInfo, Dataset
+from ltgc_cli.learn.datasets import Dataset, Source
+from ltgc_cli.learn.evaluate import Logits
 from ltgc_cli.learn.model import zero_shot
-from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, TestSetup, no_validation
+from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, about_validation
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import hashes_of
 from ltgc_cli.pipeline.training.fit import folder_of
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.settings import Evaluation
 
 ZERO_SHOT = "zero-shot CLIP"
 _SHOWN = 3
@@ -35,7 +36,12 @@ class _Images(NamedTuple):
 
 
 def measure(
-    session: Session, test: TestSetup, checkpoints: Sequence[NamedCheckpoint], table: ClassTable | None
+    session: Session,
+    settings: Evaluation,
+    data: Source,
+    val: Source | None,
+    checkpoints: Sequence[NamedCheckpoint],
+    table: ClassTable | None,
 ) -> Iterator[Predictions]:
     """Returns each checkpoint's predictions of the test images, and before them those of CLIP itself.
 
@@ -43,76 +49,59 @@ def measure(
     Raises InputError for files that are no image, all at once, and where a checkpoint was trained on images that it
     would be tested, or adjusted, on.
     """
-    clip = open_clip.load(test.clip, torch_setup.device(test.device))
-    images = _checked_images(session, test.data, test.split)
-    val = _validation(session, test, images) if test.posthoc else None
+    clip = open_clip.load(settings.clip, torch_setup.device(settings.device))
+    images = _checked_images(session, data, settings.split)
+    to_choose = _validation(session, val or data, images) if settings.posthoc else None
+    tte = " + TTE" if settings.tte else ""
+
+    def logits_of(classifier: Any, known: ClassTable, images: _Images, title: str) -> tuple[Logits, list[int]]:
+        """Returns the logits of a split, and its labels under the classifier's class table."""
+        dataset = datasets.align(images.dataset, known.classes)
+        samples = datasets.samples(dataset)
+        with console.progress(f"eval: {title}", len(samples)) as progress:
+            found = evaluate.predict(classifier, clip, samples, tte=settings.tte, on_batch=progress.advance)
+        return found, [item.label for item in dataset.items]
+
     if table:
         # With CLIP's own scale, so that its confidences are its own; what it predicts is the same with any.
         classifier = zero_shot(clip, table.classes, float(clip.model.logit_scale.exp()))
-        logits, labels = _logits(classifier, clip, images, table.classes, test.tte, ZERO_SHOT)
-        yield _predictions(test.suffixed(ZERO_SHOT), logits, labels, table)
+        yield _predictions(f"{ZERO_SHOT}{tte}", table, *logits_of(classifier, table, images, ZERO_SHOT))
     for named in checkpoints:
         saved = load(folder_of(session, named.checkpoint), clip)
         known = ClassTable(saved.classes, {info.label: info.count for info in saved.classes})
-        parents = (named.checkpoint.id,)
-        method, run_of = test.suffixed(named.method), named.run_of and test.suffixed(named.run_of)
         _check_unseen(saved, named.method, images, session)
-        logits, labels = _logits(saved.classifier, clip, images, saved.classes, test.tte, named.method)
-        yield _predictions(method, logits, labels, known, parents, run_of)
-        if val:
-            _check_unseen(saved, named.method, val, session)
-            prior = _prior(saved)
-            on_val, true = _logits(saved.classifier, clip, val, saved.classes, test.tte, f"{named.method}, validation")
-            best = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior)
-            logits = evaluate.adjusted(logits, prior, best.tau)
-            method, run_of = f"{method} + post-hoc LA (τ={best.tau})", run_of and f"{run_of} + post-hoc LA"
-            yield _predictions(method, logits, labels, known, parents, run_of)
+        logits, labels = logits_of(saved.classifier, known, images, named.method)
+        method, run_of = f"{named.method}{tte}", named.run_of and f"{named.run_of}{tte}"
+        parents = (named.checkpoint.id,)
+        yield _predictions(method, known, logits, labels, parents, run_of)
+        if to_choose:
+            _check_unseen(saved, named.method, to_choose, session)
+            # The label marginal of what it was trained on: its real images where it keeps none.
+            counts = np.array([info.count for info in saved.classes], dtype=np.float64)
+            prior = counts if saved.prior is None else saved.prior.double().cpu().numpy()
+            on_val, true = logits_of(saved.classifier, known, to_choose, f"{named.method}, validation")
+            tau = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior).tau
+            logits = evaluate.adjusted(logits, prior, tau)
+            method, run_of = f"{method} + post-hoc LA (τ={tau})", run_of and f"{run_of} + post-hoc LA"
+            yield _predictions(method, known, logits, labels, parents, run_of)
 
 
 def _predictions(
-    method: str,
-    logits: evaluate.Logits,
-    labels: Sequence[int],
-    known: ClassTable,
-    parents: tuple[str, ...] = (),
-    run_of: str = "",
+    method: str, known: ClassTable, logits: Logits, labels: list[int], parents: tuple[str, ...] = (), run_of: str = ""
 ) -> Predictions:
-    predicted = evaluate.predicted_labels(logits, [info.label for info in known.classes])
     names = {info.label: info.name for info in known.classes}
-    sure = evaluate.confidences(logits)
-    return Predictions(method, labels, predicted, names, known.counts, sure, parents, run_of)
-
-
-def _logits(
-    classifier: Any, clip: open_clip.Loaded, images: _Images, classes: Sequence[ClassInfo], tte: bool, title: str
-) -> tuple[evaluate.Logits, list[int]]:
-    """Returns the logits of a split, and its labels under the classifier's class table."""
-    dataset = datasets.align(images.dataset, classes)
-    samples = datasets.samples(dataset)
-    with console.progress(f"eval: {title}", len(samples)) as progress:
-        found = evaluate.predict(classifier, clip, samples, tte=tte, on_batch=progress.advance)
-    return found, [item.label for item in dataset.items]
-
-
-def _prior(saved: Saved) -> NDArray[np.float64]:
-    """Returns the label marginal of what a checkpoint was trained on, its real images where it keeps none."""
-    if saved.prior is None:
-        return np.array([info.count for info in saved.classes], dtype=np.float64)
-    return saved.prior.double().cpu().numpy()
+    predicted = evaluate.predicted_labels(logits, list(names))
+    return Predictions(method, labels, predicted, names, known.counts, evaluate.confidences(logits), parents, run_of)
 
 
 # ---- images that must not be measured on
 
 
-def _validation(session: Session, test: TestSetup, images: _Images) -> _Images:
+def _validation(session: Session, source: Source, images: _Images) -> _Images:
     """Returns the validation split that τ is chosen on. Raises InputError where it is missing, or the test set."""
-    source = test.val or test.data
-    try:
+    with about_validation():
         val = _checked_images(session, source, "val")
-    except InputError as error:
-        raise no_validation(error) from None
-    both = set(val.hashes) & set(images.hashes)
-    if both:
+    if both := set(val.hashes) & set(images.hashes):
         raise InputError(
             f"--posthoc: {_share(images, both)} are validation images too, and τ must not be chosen on the test set; "
             "name others with --val"
@@ -124,14 +113,12 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
     """Raises InputError where a checkpoint was trained on any of the images."""
     if not saved.images:
         session.notice_once(f"eval: {method} does not say what it was trained on: see that no test image was among it")
-    seen = set(images.hashes) & saved.images
-    if seen:
+    if seen := set(images.hashes) & saved.images:
         where = f"{images.dataset.spec} ({images.dataset.split})"
         raise InputError(
             f"{where}: {_share(images, seen)} are training images of {method}; leave them out, or name another set"
         )
-    chose = set(images.hashes) & saved.val_images
-    if chose:
+    if chose := set(images.hashes) & saved.val_images:
         session.notice_once(
             f"eval: {_share(images, chose)} chose what was kept of {method} (--val-every): "
             "its accuracy on them flatters it"
@@ -144,7 +131,7 @@ def _share(images: _Images, some: set[bytes]) -> str:
     return f"{len(names):,} of {len(images.hashes):,} images ({shown})"
 
 
-def _checked_images(session: Session, source: datasets.Source, split: datasets.Split) -> _Images:
+def _checked_images(session: Session, source: Source, split: datasets.Split) -> _Images:
     """Returns a split, each image decoded once; what was found is kept in the store, by the data's fingerprint.
 
     Raises InputError that names the first files that are no image.

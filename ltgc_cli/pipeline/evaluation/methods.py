@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import ClassInfo, Source, Split
+from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.records import Checkpoint
 
-_SEED = "seed"
-"""The setting by which several runs of one method differ."""
-_SETTINGS_NAMED = 3
-"""Settings that a name lists at the most."""
-
-
-class TestSetup(NamedTuple):
-    """What checkpoints are measured on, and how."""
-
-    data: Source
-    split: Split
-    clip: str
-    val: Source | None = None
-    tte: bool = False
-    posthoc: bool = False
-    device: str | None = None
-
-    def suffixed(self, method: str) -> str:
-        """Returns a method's name with what is done to it at test time."""
-        return f"{method} + TTE" if self.tte else method
+_SEED = "seed"  # the setting by which several runs of one method differ
+_SETTINGS_NAMED = 3  # settings that a name lists at the most
 
 
 class ClassTable(NamedTuple):
-    """The class table of what has none of its own: CLIP itself, a vision-language model."""
+    """The classes that predictions are of."""
 
     classes: tuple[ClassInfo, ...]
-    counts: dict[int, int] | None
-    """Real training images by label, None where they are not known."""
+    counts: dict[int, int] | None  # real training images by label, None where they are not known
 
 
 class NamedCheckpoint(NamedTuple):
@@ -44,8 +26,7 @@ class NamedCheckpoint(NamedTuple):
 
     checkpoint: Checkpoint
     method: str
-    run_of: str = ""
-    """The method of which it is one run of several, which differ by their seed alone."""
+    run_of: str = ""  # the method of which it is one run of several, which differ by their seed alone
 
 
 def distinct_names(checkpoints: Sequence[Checkpoint]) -> list[NamedCheckpoint]:
@@ -86,6 +67,10 @@ def _without_seed(one: Checkpoint) -> dict[str, object]:
     return {key: value for key, value in one.settings.items() if key != _SEED}
 
 
-def no_validation(error: InputError) -> InputError:
-    """Returns the error for validation images that are missing, or are none."""
-    return InputError(f"--posthoc chooses τ on validation images: {error}; name them with --val")
+@contextmanager
+def about_validation() -> Iterator[None]:
+    """Within it an InputError says that it is about the validation images: they are missing, or are no images."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--posthoc chooses τ on validation images: {error}; name them with --val") from None

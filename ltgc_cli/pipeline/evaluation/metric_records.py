@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,13 +15,10 @@ import ltgc_cli.embedded
 from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import metrics
-from ltgc_cli.records import Metric, identify
+from ltgc_cli.records import Metric, Record, identify
 
-Compared = Literal["imagenet-lt", "places-lt", "inaturalist-2018"]
-NOWHERE = "no class of the table"
-"""What an image is taken for where an answer names no class."""
-PAIRS = 10
-"""Confusions that are recorded."""
+NOWHERE = "no class of the table"  # what an image is taken for where an answer names no class
+PAIRS = 10  # confusions that are recorded
 _PUBLISHED = Path(ltgc_cli.embedded.__file__).parent / "published_results.json"
 
 
@@ -30,15 +28,33 @@ class Predictions(NamedTuple):
     method: str
     labels: Sequence[int]
     predicted: NDArray[np.int64]
-    names: Mapping[int, str]
-    """The name of each label of the class table."""
-    counts: Mapping[int, int] | None
-    """Real training images of each label; None where they are not known."""
-    confidences: NDArray[np.float64] | None = None
-    """Of each prediction, where the classifier has such."""
+    names: Mapping[int, str]  # of each label of the class table
+    counts: Mapping[int, int] | None  # real training images of each label; None where they are not known
+    confidences: NDArray[np.float64] | None = None  # of each prediction, where the classifier has such
     parents: tuple[str, ...] = ()
-    run_of: str = ""
-    """What several runs that differ by their seed alone have in common; empty where there is one run."""
+    run_of: str = ""  # what several runs that differ by their seed alone have in common; empty for a single one
+
+
+def measured(found: Iterable[Predictions | Record], split: str, notice: Callable[[str], None]) -> Iterator[Record]:
+    """Returns the metrics of each method's predictions, then those of several runs of one method together.
+
+    Other records stay what they are. Raises InputError where there is no image.
+    """
+    runs = defaultdict[str, list[list[Metric]]](list)
+    for one in found:
+        if isinstance(one, Record):
+            yield one
+            continue
+        if not one.labels:
+            raise InputError("the test set has no image")
+        if absent := len(set(one.names) - set(one.labels)):
+            notice(f"eval: {absent} of {len(one.names)} classes have no test image: they are in no mean")
+        made = rows(one, split)
+        yield from made
+        if one.run_of:
+            runs[one.run_of].append(made)
+    for method, several in runs.items():
+        yield from over_runs(method, several)
 
 
 def rows(found: Predictions, split: str) -> list[Metric]:
@@ -62,50 +78,40 @@ def rows(found: Predictions, split: str) -> list[Metric]:
     if (lost := int((found.predicted == metrics.NO_CLASS).sum())) > 0:
         share = _rounded(100 * lost / len(found.labels))
         made.append(Metric(name="no_class", group="all", value=share, images=lost))
-    made += _by_class(found, counted)
-    made += _confusions(found)
-    return [_identified(metric, found, split) for metric in made]
-
-
-def _by_class(found: Predictions, counted: metrics.ClassCounts) -> Iterator[Metric]:
     for label, images, right in zip(*(part.tolist() for part in counted[:3]), strict=True):
-        value = _rounded(100 * right / images)
-        yield Metric(label=label, class_=found.names[label], name="accuracy", group="class", value=value, images=images)
-
-
-def _confusions(found: Predictions) -> Iterator[Metric]:
+        about: dict[str, Any] = {"label": label, "class_": found.names[label], "images": images}
+        made.append(Metric(name="accuracy", group="class", value=_rounded(100 * right / images), **about))
     for pair in metrics.worst_pairs(found.labels, found.predicted, PAIRS):
-        yield Metric(
-            label=pair.label,
-            class_=found.names[pair.label],
-            name="confusion",
-            group="pair",
-            value=_rounded(pair.share),
-            images=pair.images,
-            predicted=NOWHERE if pair.predicted == metrics.NO_CLASS else found.names[pair.predicted],
-        )
+        about = {"label": pair.label, "class_": found.names[pair.label], "images": pair.images}
+        other = NOWHERE if pair.predicted == metrics.NO_CLASS else found.names[pair.predicted]
+        made.append(Metric(name="confusion", group="pair", value=_rounded(pair.share), predicted=other, **about))
+    made = [records.evolve(metric, method=found.method, parents=found.parents) for metric in made]
+    return [identify(one, one.name, one.group, one.predicted, found.method, split) for one in made]
 
 
 def over_runs(method: str, runs: Sequence[Sequence[Metric]]) -> list[Metric]:
     """Returns the mean and spread of each measure that all runs of a method have; not of single confusions."""
-    by_key = [{_key(row): row for row in run if row.group != "pair"} for run in runs]
+
+    def key(row: Metric) -> tuple[str, str, int]:
+        return row.name, row.group, row.label if row.group == "class" else -1
+
+    by_key = [{key(row): row for row in run if row.group != "pair"} for run in runs]
     parents = tuple(dict.fromkeys(parent for run in runs for row in run[:1] for parent in row.parents))
     made = []
-    for key, first in by_key[0].items():
-        values = [run[key].value for run in by_key if key in run]
+    for measure, first in by_key[0].items():
+        values = [run[measure].value for run in by_key if measure in run]
         known = [value for value in values if value is not None]
         if len(known) < len(runs):
             continue
-        value, spread = metrics.spread(known)
+        value, spread = map(_rounded, metrics.spread(known))
         plain = records.evolve(first, label=-1, class_="") if first.group != "class" else first
-        metric = records.evolve(
-            plain, value=_rounded(value), spread=_rounded(spread), low=None, high=None, runs=len(runs), method=method
-        )
-        made.append(identify(records.evolve(metric, parents=parents), *key, method, len(runs)))
+        about: dict[str, Any] = {"method": method, "runs": len(runs), "parents": parents, "low": None, "high": None}
+        metric = records.evolve(plain, value=value, spread=spread, **about)
+        made.append(identify(metric, *measure, method, len(runs)))
     return made
 
 
-def published(data: Compared, *, asked_directly: bool = False) -> list[Metric]:
+def published(data: str, *, asked_directly: bool = False) -> list[Metric]:
     """Returns the published accuracies on a data set, each with its source, so that nobody takes them for measured.
 
     asked_directly -- with those of vision-language models that were asked directly (the paper's Table 3)
@@ -117,31 +123,13 @@ def published(data: Compared, *, asked_directly: bool = False) -> list[Metric]:
         for name, values in known["direct answers of a vision-language model"].items():
             if name not in tables and data in values:
                 tables[f"{name}, asked directly"] = {"all": values[data]}
-    made = []
-    for name, values in tables.items():
-        method = f"{name} (published)"
-        for group in metrics.GROUPS:
-            if (value := values.get(group)) is not None:
-                metric = Metric(name="accuracy", group=group, value=value, method=method, source=source)
-                made.append(identify(metric, "accuracy", group, method, source))
-    return made
-
-
-def check_present(classes: Sequence[int], labels: Sequence[int]) -> str:
-    """Returns what to say of classes without test images, empty where each has some. Raises InputError for no image."""
-    if not labels:
-        raise InputError("the test set has no image")
-    absent = len(set(classes) - set(labels))
-    return f"{absent} of {len(classes)} classes have no test image: they are in no mean" if absent else ""
-
-
-def _identified(metric: Metric, found: Predictions, split: str) -> Metric:
-    metric = records.evolve(metric, method=found.method, parents=found.parents)
-    return identify(metric, metric.name, metric.group, metric.predicted, found.method, split)
-
-
-def _key(row: Metric) -> tuple[str, str, int]:
-    return row.name, row.group, row.label if row.group == "class" else -1
+    made = [
+        Metric(name="accuracy", group=group, value=value, method=f"{name} (published)", source=source)
+        for name, values in tables.items()
+        for group in metrics.GROUPS
+        if (value := values.get(group)) is not None
+    ]
+    return [identify(metric, "accuracy", metric.group, metric.method, source) for metric in made]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -32,18 +32,11 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in IMAGE_SUFFIXES
-                and file.is_file()
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            )
-            if not inside:
-                raise InputError(f"{path}: no image in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-        files += inside
+        named = [file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        shown = [file for file in named if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+        if path.is_dir() and not shown:
+            raise InputError(f"{path}: no image in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        files += sorted(shown) if path.is_dir() else [path]
     return list(dict.fromkeys(files))
 
 
@@ -52,15 +45,14 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
 
     Raises InputError where the checkpoint is not whole or belongs to another CLIP model.
     """
-    checkpoint, top = settings.checkpoint, settings.top
-    if checkpoint is None:
+    if settings.checkpoint is None:
         raise InputError("predict needs --checkpoint")
     import torch
 
     from ltgc_cli.learn import checkpoints, evaluate, images
 
-    loaded = open_clip.load(settings.clip or clip_of(checkpoint), torch_setup.device(settings.device))
-    saved = checkpoints.load(checkpoint, loaded)
+    loaded = open_clip.load(settings.clip or clip_of(settings.checkpoint), torch_setup.device(settings.device))
+    saved = checkpoints.load(settings.checkpoint, loaded)
     frame = evaluate.frame_of(loaded, tte=settings.tte)
 
     def decoded(path: Path) -> torch.Tensor | str:
@@ -72,13 +64,10 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
         except OSError as error:
             return f"{path}: {error.strerror}"
 
-    def decoded_all(part: Sequence[Path]) -> list[torch.Tensor | str]:
-        with ThreadPoolExecutor(images.THREADS) as threads:
-            return list(threads.map(decoded, part))
-
     parts = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-    with console.progress("predict", len(files)) as progress:
-        for part, seen in zip(parts, images.ahead(decoded_all, parts, depth=2), strict=True):
+    with ThreadPoolExecutor(images.THREADS) as threads, console.progress("predict", len(files)) as progress:
+        ahead = images.ahead(lambda part: list(threads.map(decoded, part)), parts, depth=2)
+        for part, seen in zip(parts, ahead, strict=True):
             frames = [one for one in seen if isinstance(one, torch.Tensor)]
             logits = iter(evaluate.logits(saved.classifier, loaded, torch.stack(frames), frame) if frames else ())
             for path, one in zip(part, seen, strict=True):
@@ -87,7 +76,8 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
                 if isinstance(one, str):
                     yield {"kind": "failure", "image": name, "stage": "predict", "reason": one}
                 else:
-                    yield {"kind": "prediction", "image": name, "top": _likeliest(next(logits), saved.classes, top)}
+                    likeliest = _likeliest(next(logits), saved.classes, settings.top)
+                    yield {"kind": "prediction", "image": name, "top": likeliest}
 
 
 def clip_of(folder: Path) -> str:

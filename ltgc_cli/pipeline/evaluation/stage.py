@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ltgc_cli import console
 from ltgc_cli.config import Config
@@ -11,18 +11,14 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline.class_table import class_info
-from ltgc_cli.pipeline.evaluation.methods import ClassTable, TestSetup, distinct_names, no_validation
+from ltgc_cli.pipeline.evaluation.methods import ClassTable, about_validation, distinct_names
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
-from ltgc_cli.records import Checkpoint, Class, Metric, Record
+from ltgc_cli.records import Checkpoint, Class, Record
 from ltgc_cli.settings import Asking, Evaluation
 
-if TYPE_CHECKING:
-    from ltgc_cli.pipeline.evaluation.metric_records import Predictions
-
-MEASURES = 2
-"""Part of every artifact's hash: raise it when what is measured changes."""
+MEASURES = 2  # part of every artifact's hash: raise it when what is measured changes
 
 
 def evaluate(session: Session, config: Config) -> Stage:
@@ -34,22 +30,16 @@ def evaluate(session: Session, config: Config) -> Stage:
     val = source_of(config, settings.val) if settings.val else None
     if val and not settings.posthoc:
         raise InputError("--val is what --posthoc chooses τ on; add --posthoc, or leave it out")
-    test = TestSetup(data, split, settings.clip, val, settings.tte, settings.posthoc, settings.device)
     direct = settings.direct
     opened = session.ask(direct, "lmm", asking, settings.image_size) if direct else None
     identity = session.score(settings.clip).model
-    hashed = config.hashed(
-        Evaluation,
-        clip=identity,
-        device=None,
-        data=datasets.fingerprint(data, split),
-        measures=MEASURES,
-        val=_validation(val or data) if settings.posthoc else None,
-        direct=opened.model if opened else None,
-        image_size=settings.image_size if opened else None,
-        max_tokens=asking.max_tokens if opened else None,
-    )
-
+    with about_validation():
+        chosen_on = datasets.fingerprint(val or data, "val") if settings.posthoc else None
+    known = {"clip": identity, "device": None, "data": datasets.fingerprint(data, split), "measures": MEASURES}
+    asked: dict[str, Any] = {"direct": None, "image_size": None}
+    if opened:
+        asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
+    hashed = config.hashed(Evaluation, **known, val=chosen_on, **asked)
     optional = bool(settings.zero_shot or direct or settings.compare)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
@@ -71,45 +61,17 @@ def evaluate(session: Session, config: Config) -> Stage:
             from ltgc_cli.pipeline.evaluation.measure import measure
 
             names = distinct_names(list(checkpoints.values()))
-            yield from _metrics(session, measure(session, test, names, table if settings.zero_shot else None), split)
+            predictions = measure(session, settings, data, val, names, table if settings.zero_shot else None)
+            yield from metric_records.measured(predictions, split, session.notice_once)
         if direct and opened and table:
             replies = ask_directly.ask(session, data, split, table, opened, asking.concurrency)
             if not session.dry:
-                yield from _metrics(session, ask_directly.measured(replies, table, opened.model), split)
+                answers = ask_directly.measured(replies, table, opened.model)
+                yield from metric_records.measured(answers, split, session.notice_once)
         if settings.compare and not session.dry:
             yield from metric_records.published(settings.compare, asked_directly=bool(direct))
 
     return Stage("eval", hashed, run, whole=True, optional=optional, by_class=False)
-
-
-def _validation(source: Source) -> str:
-    """Returns the fingerprint of what τ is chosen on: another τ is another measurement."""
-    try:
-        return datasets.fingerprint(source, "val")
-    except InputError as error:
-        raise no_validation(error) from None
-
-
-def _metrics(session: Session, found: Iterable[Predictions | Record], split: str) -> Iterator[Record]:
-    """Returns the metrics of each method's predictions, then those of several runs of one method together.
-
-    Other records stay what they are.
-    """
-    from ltgc_cli.pipeline.evaluation import metric_records
-
-    runs: dict[str, list[list[Metric]]] = {}
-    for one in found:
-        if isinstance(one, Record):
-            yield one
-            continue
-        if absent := metric_records.check_present(list(one.names), one.labels):
-            session.notice_once(f"eval: {absent}")
-        rows = metric_records.rows(one, split)
-        yield from rows
-        if one.run_of:
-            runs.setdefault(one.run_of, []).append(rows)
-    for method, several in runs.items():
-        yield from metric_records.over_runs(method, several)
 
 
 def _add(classes: dict[int, Class], cls: Class) -> None:

@@ -1,20 +1,23 @@
-"""The one check of the data before any training: what it counts, and what it stops on. Imported where one trains."""
+"""What is trained on: what a stream brings, and the one check of all data before any training. Loads no torch."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
-from ltgc_cli import console
+from ltgc_cli import console, prompts
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
 from ltgc_cli.learn import checks, datasets
-from ltgc_cli.learn.datasets import Dataset, Source, Split
+from ltgc_cli.learn.datasets import ClassInfo, Dataset, Source, Split
+from ltgc_cli.pipeline.class_table import agreed
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.records import Class, Image
+from ltgc_cli.records import Class, Description, Group, Image
+from ltgc_cli.stages.verdicts import Verdicts, accepted
 
 Key = tuple[Source, Split]
 
@@ -23,21 +26,45 @@ class Hashes(NamedTuple):
     """The content hashes of a data set's images, in order."""
 
     train: tuple[bytes, ...]
-    val: tuple[bytes, ...]
-    """Empty where there are no validation images."""
+    val: tuple[bytes, ...]  # empty where there are no validation images
+
+
+@dataclass
+class TrainingInputs:
+    """What the lines of a stream say to the training, gathered class by class."""
+
+    table: dict[int, ClassInfo]  # the data's class table by label, with the senses that the stream knows
+    generated: list[Image] = field(default_factory=list)
+    texts: dict[int, list[str]] = field(default_factory=dict)  # descriptions, where the head starts from them
+    stream: list[Class] = field(default_factory=list)  # the class records of the stream
+
+    @property
+    def classes(self) -> list[ClassInfo]:
+        return list(self.table.values())
+
+    def add(self, group: Group, verdicts: Verdicts, *, texts: bool) -> None:
+        """Adds the lines of one class. Raises InputError where its label is another class in the data.
+
+        texts -- whether the head starts from descriptions
+        """
+        cls = group.cls
+        self.generated += accepted(group, verdicts)
+        if cls.label < 0:
+            return
+        self.table[cls.label] = agreed(self.table, cls)
+        self.stream.append(cls)
+        if texts and (found := [row.text for row in group.rows if isinstance(row, Description)]):
+            # As an image generator gets them: CLIP, too, takes "the class" for a school class.
+            self.texts[cls.label] = [prompts.image_prompt(text, cls.class_, cls.subject) for text in found]
 
 
 def before_training(
     session: Session, source: Source, classes: Sequence[Class], generated: Sequence[Image], val: Source | None = None
 ) -> Hashes:
-    """Returns the content hashes of the images when the data can be trained on.
-
-    Prints the counts per shot. The hashes are kept in the store under the data's fingerprint, so that each image is
-    checked once.
+    """Returns the content hashes of the images when the data can be trained on. Prints the counts per shot.
 
     classes -- the class records of the stream, which say what a tail class is; generated -- its images
     val -- the data set whose validation images are measured on, where any are
-
     Raises InputError for two classes with one name and no senses, a label outside the table, a file that is no image,
     an image that is in training and in another split, or generated images of a class that is no tail class. All
     problems are listed, some ten of each kind.
@@ -51,8 +78,7 @@ def before_training(
     problems = [*checks.check_table(table), *_misplaced(session, train, classes, generated)]
     hashes = _checked(session, opened, problems, generated)
     _stop(problems, "nothing was trained")
-    twice = checks.two_labels(hashes[source, "train"], train.items)
-    if twice:
+    if twice := checks.two_labels(hashes[source, "train"], train.items):
         console.notice(f"data: one image under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
     return Hashes(hashes[source, "train"], hashes[val, "val"] if val else ())
 
@@ -60,10 +86,7 @@ def before_training(
 def before_a_run(session: Session, source: Source, others: Sequence[Key]) -> None:
     """Returns nothing where no image would stop training or eval, which come when all the rest is paid.
 
-    The hashes are kept in the store, so that no image is checked again there.
-
     others -- data sets of test and validation images besides the splits of the data itself
-
     Raises InputError for a file that is no image, and for an image that is in training and in another split.
     """
     problems: list[str] = []
@@ -108,12 +131,9 @@ def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
         for shot, members, images, more in checks.counts_by_shot(train.classes, generated)
     ]
     console.notice(f"data: {train.spec}: {'; '.join(parts)}")
-    empty = [info for info in train.classes if not info.count]
-    if empty:
-        names = ", ".join(info.name for info in empty[:3])
-        console.notice(
-            f"data: classes without a training image: {len(empty):,} ({names}{', …' if len(empty) > 3 else ''})"
-        )
+    if empty := [info.name for info in train.classes if not info.count]:
+        names = ", ".join(empty[:3] + ["…"] * (len(empty) > 3))
+        console.notice(f"data: classes without a training image: {len(empty):,} ({names})")
 
 
 def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], generated: Sequence[Image]) -> list[str]:
@@ -123,15 +143,12 @@ def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], gener
     counts = Counter(image.label for image in generated)
     problems = []
     for label, count in sorted(counts.items()):
+        images = f"generated images ({count:,})"
         if label not in table:
-            problems.append(
-                f"label {label}, of generated images ({count:,}), is not in the class table of {train.spec}"
-            )
+            problems.append(f"label {label}, of {images}, is not in the class table of {train.spec}")
         elif label in heads:
-            problems.append(
-                f"generated images ({count:,}) would change {table[label]!r} (label {label}), which is no tail class; "
-                "leave them out of the stream"
-            )
+            named = f"{table[label]!r} (label {label}), which is no tail class"
+            problems.append(f"{images} would change {named}; leave them out of the stream")
     lost = [
         f"the generated image {image.sha256[:12]}… is not in the store {session.store.folder}"
         for image in generated
@@ -141,7 +158,7 @@ def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], gener
 
 
 def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
-    """Returns the hashes of a split's images: as they were found before, or found now and kept."""
+    """Returns the hashes of a split's images, kept in the store by the data's fingerprint: each is checked once."""
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
     size = checks.HASH
     kept = path.read_bytes() if path.is_file() else b""

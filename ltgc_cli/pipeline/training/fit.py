@@ -13,8 +13,7 @@ from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.datasets import Sample, Source
 from ltgc_cli.learn.state import STATE
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.training.check import Hashes
-from ltgc_cli.pipeline.training.inputs import TrainingInputs
+from ltgc_cli.pipeline.training.check import Hashes, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training, TrainingRun
@@ -24,7 +23,6 @@ def fit(
     session: Session,
     data: Source,
     inputs: TrainingInputs,
-    clip: str,
     settings: Training,
     folder: Path,
     *,
@@ -44,10 +42,9 @@ def fit(
     generated = [
         Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]
-    loaded = open_clip.load(clip, processes.device(how.device))
-    log_kind = None if processes.rank() else how.log
+    loaded = open_clip.load(how.clip, processes.device(how.device))
     with (
-        logs.opened(log_kind, folder, name, msgspec.to_builtins(settings)) as log,
+        logs.opened(None if processes.rank() else how.log, folder, name, msgspec.to_builtins(settings)) as log,
         console.progress(f"training on {len(real):,} real and {len(generated):,} generated images") as progress,
     ):
 
@@ -56,7 +53,12 @@ def fit(
                 progress.total = steps
                 progress.go_on_from(row["step"])
             status = f"loss {row['loss']:.3f}" + (f", val {row['val']:.1f}%" if "val" in row else "")
-            progress.advance(row["step"] - progress.done, status, _cells(row))
+            cells = {"step": f"{row['step']:,}", "loss": f"{row['loss']:.4f}", "lr": f"{row['lr']:.2e}"}
+            cells |= {
+                "images/s": f"{row['images_per_second']:,.0f}",
+                "val": f"{row['val']:.1f}%" if "val" in row else "",
+            }
+            progress.advance(row["step"] - progress.done, status, cells)
             log(row["step"], {name: value for name, value in row.items() if name != "step"})
 
         trained = train.train(
@@ -73,17 +75,9 @@ def fit(
             compile=how.compile,
         )
     if processes.rank() == 0:
-        checkpoints.save(
-            folder,
-            trained.classifier,
-            classes,
-            trained.settings,
-            loaded,
-            trained.curve,
-            prior=trained.prior,
-            images=hashes.train,
-            val_images=hashes.val,
-        )
+        classifier, curve, prior, used = trained
+        images = frozenset(hashes.train), frozenset(hashes.val)
+        checkpoints.save(folder, checkpoints.Saved(classifier, tuple(classes), used, curve, prior, *images), loaded)
         (folder / STATE).unlink(missing_ok=True)
         last = trained.curve[-1]
         best = max((row["val"] for row in trained.curve if "val" in row), default=None)
@@ -101,9 +95,7 @@ def folder_of(session: Session, checkpoint: Checkpoint) -> Path:
 def copy_out(store: Path, artifact: Path, out: Path | None, clip: str, merge: bool) -> None:
     """Copies the last checkpoint of an artifact to a folder, and adds one merged file that plain open_clip loads.
 
-    store -- the store's folder
-    out -- a new folder, or one with a copy of this checkpoint; None leaves the copy out: the merged file is added to
-        the store's own folder
+    out -- a new folder, or one with a copy of this checkpoint; None adds the merged file to the store's own folder
     """
     with artifact.open(encoding="utf-8") as lines:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Checkpoint)]
@@ -124,13 +116,3 @@ def _is_copy(out: Path, source: Path) -> bool:
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
     return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
-
-
-def _cells(row: train.Row) -> dict[str, str]:
-    return {
-        "step": f"{row['step']:,}",
-        "loss": f"{row['loss']:.4f}",
-        "lr": f"{row['lr']:.2e}",
-        "images/s": f"{row['images_per_second']:,.0f}",
-        "val": f"{row['val']:.1f}%" if "val" in row else "",
-    }

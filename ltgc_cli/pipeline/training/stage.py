@@ -18,26 +18,25 @@ from ltgc_cli.learn.settings import can_merge, checked, resolved, without_effect
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
-from ltgc_cli.pipeline.training.inputs import TrainingInputs
+from ltgc_cli.pipeline.training import check
+from ltgc_cli.pipeline.training.check import TrainingInputs
 from ltgc_cli.records import Checkpoint, Record, identify
 from ltgc_cli.review import verdict_file
 from ltgc_cli.settings import Input, Training, TrainingRun
 from ltgc_cli.stages import verdicts as by_hand
 
-VERSION = 1
-"""Part of what a checkpoint is told apart by: raise it when the same settings train to other weights."""
+VERSION = 1  # part of what a checkpoint is told apart by: raise it when the same settings train to other weights
+# Settings that there were once, as they were by default. They stay part of a checkpoint's hash and of an artifact's,
+# so that nobody who never set them trains again what is there.
 _GONE = {"syn_weight": 1.0, "syn_ratio": 0.0, "syn_by_score": False, "real_head_epochs": 0.0, "gate": False}
-"""Settings that there were once, as they were by default. They stay part of a checkpoint's hash and of an artifact's,
-so that nobody who never set them trains again what is there."""
+# Settings by which a run is not called: the first four have a place of their own in its name, the others say how much
+# of something there is, not what is done.
 _UNNAMED = (
     "mix", "sampler", "tune", "loss", "mix_alpha", "tau", "gamma", "margin", "lade_weight", "scale", "rank",
     "lora_alpha", "dropout", "epochs", "min_steps", "steps", "batch", "accumulate", "optimizer", "lr", "warmup",
     "weight_decay", "momentum", "clip_norm", "crop", "rotate", "flip", "seed",
 )  # fmt: skip
-"""Settings by which a run is not called: the first four have a place of their own in its name, the others say how
-much of something there is, not what is done."""
-_HIGH_LR = 5e-4
-"""A learning rate above which tuning the whole tower goes wrong, as it does at the default."""
+_HIGH_LR = 5e-4  # above it tuning the whole tower goes wrong, as it does at the default
 
 
 def mix_train(session: Session, config: Config) -> Stage:
@@ -52,17 +51,10 @@ def mix_train(session: Session, config: Config) -> Stage:
         raise InputError("mix-train needs --data")
     _check_run(settings, how, config[Input].input)
     verdicts = verdict_file.load(how.verdicts) if how.verdicts else None
-    clip, generated, name = how.clip, how.generated, how.name
-    identity = session.score(clip).model
+    identity = session.score(how.clip).model
     val = _validation(data, source_of(config, how.val) if how.val else None, settings)
-    flags: dict[str, Any] = {
-        "data": datasets.fingerprint(data, "train"),
-        "clip": identity,
-        "generated": generated,
-        "name": name,
-        **_GONE,
-        **msgspec.to_builtins(settings),
-    }
+    flags: dict[str, Any] = {"data": datasets.fingerprint(data, "train"), "clip": identity}
+    flags |= {"generated": how.generated, "name": how.name, **_GONE, **msgspec.to_builtins(settings)}
     flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
     flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
@@ -72,7 +64,7 @@ def mix_train(session: Session, config: Config) -> Stage:
     def finish(artifact: Path) -> None:
         from ltgc_cli.pipeline.training.fit import copy_out
 
-        copy_out(session.store.folder, artifact, how.out, clip, how.merge)
+        copy_out(session.store.folder, artifact, how.out, how.clip, how.merge)
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
         inputs = TrainingInputs({info.label: info for info in datasets.open_data(data, "train").classes})
@@ -81,29 +73,28 @@ def mix_train(session: Session, config: Config) -> Stage:
             inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
             there |= by_hand.image_keys(group.rows) if verdicts else set()
             yield from group.rows
-        if not generated:
+        if not how.generated:
             inputs.generated.clear()
         elif verdicts is not None:
             console.notice(f"mix-train: {by_hand.summary(verdicts, there)}")
-        _notify(settings, inputs, generated)
+        _notify(settings, inputs, how.generated)
         sha256 = _identity(flags, inputs)
         folder = session.store.folder / "checkpoints" / sha256
         used = resolved(settings, generated=len(inputs.generated), classes=len(inputs.table))
-        called = name or method(used, len(inputs.generated))
+        name = how.name or method(used, len(inputs.generated))
         if (folder / "done.json").exists():
             kept = msgspec.json.decode((folder / "settings.json").read_bytes())
         else:
-            from ltgc_cli.pipeline.training.check import before_training
             from ltgc_cli.pipeline.training.fit import fit
 
-            hashes = before_training(session, data, inputs.stream, inputs.generated, val)
-            trained = fit(session, data, inputs, clip, settings, folder, val=val, how=how, name=called, hashes=hashes)
+            hashes = check.before_training(session, data, inputs.stream, inputs.generated, val)
+            trained = fit(session, data, inputs, settings, folder, val=val, how=how, name=name, hashes=hashes)
             kept = msgspec.to_builtins(trained)
         about = {"clip": identity, "data": flags["data"][:12], "images": len(inputs.generated), **kept}
-        yield identify(Checkpoint(sha256=sha256, method=called, settings=about), sha256, name)
+        yield identify(Checkpoint(sha256=sha256, method=name, settings=about), sha256, how.name)
 
     ends = finish if how.out or how.merge else None
-    return Stage("mix-train", flags, run, whole=True, optional=not generated, finish=ends)
+    return Stage("mix-train", flags, run, whole=True, optional=not how.generated, finish=ends)
 
 
 def _check_run(settings: Training, how: TrainingRun, input: Path | None) -> None:

@@ -24,8 +24,7 @@ NOTICE = (
     "the embedded CLIP is tiny and knows written digits and nothing else; "
     "--clip ViT-B-32/laion2b_s34b_b79k, or any model that open_clip loads, knows more"
 )
-BATCH = 64
-"""Images, or texts, that a model sees at once."""
+BATCH = 64  # images, or texts, that a model sees at once
 _WEIGHTS = (".safetensors", ".bin", ".pth")
 _PREFERRED = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",

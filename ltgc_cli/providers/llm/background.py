@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_GRACE = 15.0
-"""Seconds that the questions under way have at the end of the program."""
+_GRACE = 15.0  # seconds that the questions under way have at the end of the program
 
 _starting = threading.Lock()
 

@@ -18,8 +18,7 @@ from ltgc_cli.text import one_line
 
 ENDPOINT = "/v1/chat/completions"
 MOST_QUESTIONS = 50_000
-MOST_BYTES = 200_000_000
-"""What OpenAI and Azure take in one file; the others take more."""
+MOST_BYTES = 200_000_000  # what OpenAI and Azure take in one file; the others take more
 
 
 def part(

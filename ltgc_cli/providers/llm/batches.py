@@ -34,28 +34,22 @@ from ltgc_cli.store import key
 from ltgc_cli.text import one_line
 
 _POLL, _LONGEST_POLL = 30.0, 600.0
-_PATIENCE = 20
-"""Tries of every request: with waits of up to a minute, a network that is gone for a quarter of an hour."""
+_PATIENCE = 20  # tries of every request: with waits of up to a minute, a network that is gone for a quarter of an hour
 _PROVIDERS = {"openai": True, "azure": True, "vertex_ai": True, "mistral": False}
 """Those whose batches litellm makes and that say they take half; whether litellm lists the batches that there are."""
 _FINAL = ("completed", "failed", "expired", "cancelled")
 _NO_ROOM = re.compile(r"token_limit_exceeded|enqueued token", re.IGNORECASE)
-_MOST_SPLITS = 10
-"""Batches in a row, each half of the last, that the account may have no room for."""
+_MOST_SPLITS = 10  # batches in a row, each half of the last, that the account may have no room for
 
 
 class SentBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a batch, as its file in the folder has it."""
 
-    keys: list[str]
-    """The store's keys of its questions."""
-    file: str
-    """The provider's id of the uploaded file."""
+    keys: list[str]  # the store's keys of its questions
+    file: str  # the provider's id of the uploaded file
     sent: str
-    batch: str = ""
-    """The provider's id of the batch; empty where it was never learnt whether there is one."""
-    read: bool = False
-    """Its answers were fetched once: what it has no answer to may be asked again."""
+    batch: str = ""  # the provider's id of the batch; empty where it was never learnt whether there is one
+    read: bool = False  # its answers were fetched once: what it has no answer to may be asked again
 
 
 def answer(

@@ -22,10 +22,8 @@ from ltgc_cli.text import counted, one_line
 
 Content = str | list[dict[str, Any]]
 
-_TRIES = 8
-"""Requests for one question that may end with a server's trouble: with their waits, two minutes and more."""
-_FIRST_TRIES = 4
-"""The same before anything was ever answered: the address may be wrong, and a person waits."""
+_TRIES = 8  # requests for one question that may end with a server's trouble: with their waits, two minutes and more
+_FIRST_TRIES = 4  # the same before anything was ever answered: the address may be wrong, and a person waits
 _AGAIN = {"empty": 2, "declined": 1}
 """How often more a question is asked that got an empty answer or a refusal: at a temperature, another may come."""
 

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 _LESS = 0.75
-_SUCCESSES = 25
-"""Answers in a row after which one more question at once is tried."""
+_SUCCESSES = 25  # answers in a row after which one more question at once is tried
 _APART = 0.003
 """Seconds between two requests. Hundreds that start together are worked on in lockstep, are answered together and start
 together again, with nothing to do in between: at 256 at once that cost a tenth of the rate."""

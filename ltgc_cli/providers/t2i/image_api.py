@@ -30,8 +30,7 @@ SPECS = (
     "litellm:gpt-image-1, litellm:azure/DEPLOYMENT, litellm:vertex_ai/imagen-4.0-generate-001, litellm:stability/sd3"
 )
 TIMEOUT = 300.0
-AT_ONCE = 8
-"""Images asked for at once: small accounts get a handful a minute, and all more would only be told to wait."""
+AT_ONCE = 8  # images asked for at once: small accounts get a handful a minute, and all more would only be told to wait
 _MOST_BYTES = 64 * 2**20
 _SIZE_REFUSED = re.compile(r"'param': '(?:size|width|height)'|- 'size'")
 _FLAGS = {

@@ -28,8 +28,7 @@ class LoadedPipeline(NamedTuple):
 
     pipeline: Any
     defaults: Defaults
-    scheduler: Any
-    """The model's own; a request may ask for another."""
+    scheduler: Any  # the model's own; a request may ask for another
 
 
 def load(
