@@ -19,7 +19,7 @@ _BARS = 40  # classes whose gains are shown one by one
 _VALUE: Any = {"fontsize": 7.5, "alpha": 0.85}  # how a value beside its mark is written
 
 
-@styled
+@styled()
 def accuracy(rows: Iterable[Record]) -> Plot | None:
     """Returns the accuracy of each method over many, medium, few and all, each value with its interval.
 
@@ -93,7 +93,7 @@ class _Gain(NamedTuple):
     points: float
 
 
-@styled
+@styled()
 def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot | None:
     """Returns by how many points the method's accuracy on each class differs from the baseline's, sorted.
 

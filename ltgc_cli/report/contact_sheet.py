@@ -42,8 +42,8 @@ def sheet_rows(rows: Iterable[Record]) -> list[SheetRow]:
         # Images that a refinement replaced were rejected too.
         replaced = [step.sha256 for row in group.generated for step in row.history[:-1]]
         caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
-        real = [row.sha256 for row in group.originals]
-        found.append(SheetRow(group.cls.class_, caption, real, accepted, [*rejected, *replaced]))
+        originals = [row.sha256 for row in group.originals]
+        found.append(SheetRow(group.cls.class_, caption, originals, accepted, [*rejected, *replaced]))
     return found
 
 

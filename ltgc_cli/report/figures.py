@@ -31,7 +31,7 @@ _FLOOR = 0.7  # where a logarithmic axis of counts begins: a class of one image 
 _WHOLE = "{x:,.0f}"
 
 
-@styled
+@styled()
 def distribution(rows: Iterable[Record]) -> Plot | None:
     """Returns the classes by rank: how many real images each has, and the accepted generated images on top of them."""
     classes: list[Class] = []
@@ -117,7 +117,7 @@ def _counts_in_words(classes: Sequence[Class], real: NDArray[np.float64], total:
     return text
 
 
-@styled
+@styled()
 def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
     """Returns the loss of each method over its training steps, and validation accuracy where it was looked at.
 

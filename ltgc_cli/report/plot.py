@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -32,14 +35,18 @@ LINES = [(colour, dash) for dash in _DASHES for colour in (BLUE, RED, GREEN, PUR
 
 STEPS = 400  # of a curve over classes or training steps: more would not be seen
 LEGEND: dict[str, Any] = {"loc": "outside upper left", "alignment": "left"}
-
-_STYLE: Any = matplotlib.rc_params_from_file(
-    Path(__file__).parent / "templates/plot.mplstyle", use_default_template=False
-)
+_SHEET = Path(__file__).with_name("templates") / "plot.mplstyle"
+_STYLE: Any = matplotlib.rc_params_from_file(_SHEET, use_default_template=False)
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
+_ONE_AT_A_TIME = threading.RLock()  # of the threads: matplotlib's settings are the whole process's
 
-styled = matplotlib.rc_context(_STYLE)  # decorates what makes a plot: all of it is made in one style
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Plots are made and drawn in one style."""
+    with _ONE_AT_A_TIME, matplotlib.rc_context(_STYLE):
+        yield
 
 
 class Plot(Figure):
@@ -50,7 +57,7 @@ class Plot(Figure):
         self.title, self.words = title, words
 
     def draw(self, renderer: Any) -> None:
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():  # ticks are made only now
+        with styled(), warnings.catch_warnings():  # ticks are made only now
             # In SVG the browser finds the letters; in PNG a name in a script that no font here has shows as boxes.
             warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
             super().draw(renderer)
@@ -98,7 +105,7 @@ def svg(figure: Figure) -> str:
         if spot := axes.get_subplotspec():
             axes.set_subplotspec(spot)  # the layout begins anew: how it was drawn before must not show
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}):
+    with _ONE_AT_A_TIME, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ltgc", "svg.id": None}):
         bare = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=bare)
     root = ElementTree.fromstring(file.getvalue())

@@ -40,7 +40,7 @@ class _ClassScores:
         return [*self.accepted, *self.rejected]
 
 
-@styled
+@styled()
 def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = None) -> Plot | None:
     """Returns how generated images score, real ones beside them, with the threshold that they must reach.
 

@@ -158,14 +158,3 @@ def score_span(content: Content) -> tuple[float, float]:
     known = [value for value in values if value is not None and value == value]
     low, high = min(known, default=0.0), max(known, default=1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def scores_caption(content: Content) -> str:
-    """Returns what the plot of the scores shows."""
-    text = (
-        "How alike images are to the sentence that their class is recognised by, according to CLIP: the generated "
-        "images, and the real images where their scores are still known. What fell below its class’s threshold was "
-        "rejected."
-    )
-    thresholds = {cls.threshold for cls in content.classes if cls.threshold is not None}
-    return f"{text} The line is the class’s threshold." if len(thresholds) > 1 else text
