@@ -32,7 +32,7 @@ def client(path: str) -> str:
 
 
 def serve(path: str) -> None:
-    """Runs commands for ever, each in a fork."""
+    """Runs commands as long as the parent process is there, each in a fork."""
     from ltgc_cli.providers.torch_setup import mend_torchvision
 
     mend_torchvision()
@@ -47,9 +47,14 @@ def serve(path: str) -> None:
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
+    server.settimeout(10)
+    parent = os.getppid()
     print("ready", flush=True)
-    while True:
-        connection, _ = server.accept()
+    while os.getppid() == parent:  # a test run that is killed leaves nothing behind
+        try:
+            connection, _ = server.accept()
+        except TimeoutError:
+            continue
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _run(connection)
