@@ -18,7 +18,7 @@ from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers.llm import batch_files
 from ltgc_cli.providers.llm import batches as api
-from ltgc_cli.providers.llm.litellm import RESPONSE_FORMATS
+from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.store import key
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz123456"

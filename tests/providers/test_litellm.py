@@ -18,7 +18,7 @@ from server import serving
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Question, Usage
 from ltgc_cli.providers.llm import litellm as port
-from ltgc_cli.providers.llm.litellm import RESPONSE_FORMATS
+from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.opened import AskOptions
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"

@@ -13,6 +13,7 @@ from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import prices
 from ltgc_cli.providers.api_errors import TOO_LONG
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import one_line
 
@@ -57,7 +58,7 @@ def line(
 
     options: dict[str, Any] = {"temperature": question.temperature, "max_tokens": question.max_tokens}
     if question.schema is not UNSET:
-        options["response_format"] = chat.RESPONSE_FORMATS[question.schema]
+        options["response_format"] = RESPONSE_FORMATS[question.schema]
     if provider != "vertex_ai":  # of which litellm translates the whole file
         # A reasoning model takes no temperature, and calls the other max_completion_tokens.
         translated = get_optional_params(model=model, custom_llm_provider=provider, drop_params=True, **options)

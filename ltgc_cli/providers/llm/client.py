@@ -14,8 +14,8 @@ from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import api_errors
 from ltgc_cli.providers.api_errors import TransientError
-from ltgc_cli.providers.llm.litellm import RESPONSE_FORMATS
 from ltgc_cli.providers.llm.rate import Rate
+from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.opened import AskOptions
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import counted, one_line

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Answer, Ask, Question, Schema
+from ltgc_cli.ports import Answer, Ask, Question
 from ltgc_cli.providers import secrets
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.images import data_url
@@ -25,24 +25,6 @@ if TYPE_CHECKING:
     from ltgc_cli.providers.llm.client import ModelClient
 
 _importing = threading.Lock()
-
-_TEXT = {"type": "string"}
-_FIELDS: dict[Schema, dict[str, Any]] = {
-    "descriptions": {"type": "array", "items": _TEXT},
-    "description": _TEXT,
-    "numbers": {"type": "array", "items": {"type": "integer"}},
-    "sense": _TEXT,
-    "name": _TEXT,
-}
-
-
-def _response_format(name: Schema, field: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "properties": {name: field}, "required": [name], "additionalProperties": False}
-    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
-
-
-RESPONSE_FORMATS = {name: _response_format(name, field) for name, field in _FIELDS.items()}
-"""What a request says, by `Question.schema`: an answer like {"descriptions": ["…", "…"]} or {"numbers": [1, 4]}."""
 
 
 def open_port(spec: str, options: AskOptions) -> Opened[Ask]:
