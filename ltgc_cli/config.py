@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_origin
 
 import msgspec
@@ -71,18 +72,38 @@ def configure(
     Raises InputError that names every value that cannot be, TypeError for a name that the command does not have.
     """
     settings = command_settings(command)
-    by_flag = {flag.lstrip("-").replace("-", "_"): name for name, one in settings.items() for flag in one.flags}
-    named = {key if key in settings else by_flag.get(key, key): value for key, value in given.items()}
-    unknown = [key for key in named if key not in settings]
-    if unknown:
-        name = command.replace("-", "_")
-        wrong = f"{name}() got an unexpected keyword argument {unknown[0]!r}{nearest(unknown[0], settings)}"
-        raise TypeError(wrong)
-    named = {name: value for name, value in named.items() if value is not None}
+    names = setting_names(command) | {name: name for name in settings}
+    named: dict[str, Any] = {}
+    for key, value in given.items():
+        function = f"{command.replace('-', '_')}()"
+        if key not in names:
+            raise TypeError(f"{function} got an unexpected keyword argument {key!r}{nearest(key, settings)}")
+        if value is not None and names[key] in named:
+            raise TypeError(f"{function} got two values for {names[key]!r}")
+        if value is not None:
+            named[names[key]] = value
     variables = {
         name: environment[one.known("env")] for name, one in settings.items() if environment.get(one.known("env"))
     }
-    return _checked(command, {**(defaults or {}), **variables, **named}, named)
+    written = {name: f"{_key(one)} in the settings file," for name, one in settings.items() if name in (defaults or {})}
+    origins = written | {name: f"{settings[name].known('env')}," for name in variables}
+    origins = {name: origin for name, origin in origins.items() if name not in named}
+    return _checked(command, {**(defaults or {}), **variables, **named}, named, origins)
+
+
+def setting_names(command: str) -> dict[str, str]:
+    """Returns the setting behind each name that a keyword or a settings file may use: the flag's, else its own."""
+    settings = command_settings(command)
+    flags = {
+        flag.partition("/")[0].lstrip("-").replace("-", "_"): name
+        for name, one in settings.items()
+        for flag in one.flags
+    }
+    return {name: name for name in settings if name not in flags} | flags
+
+
+def _key(one: Setting) -> str:
+    return one.flag.lstrip("-")
 
 
 def command_settings(command: str) -> dict[str, Setting]:
@@ -97,7 +118,13 @@ def check(settings: Settings) -> None:
         raise InputError("; ".join(wrong))
 
 
-def _checked(command: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
+def _checked(
+    command: str, values: Mapping[str, Any], given: Mapping[str, Any], origins: Mapping[str, str] = MappingProxyType({})
+) -> Config:
+    """Returns the settings of a command. Raises InputError that says of each wrong value where it came from.
+
+    origins -- what a value is called that was not given as a flag, by the setting's name
+    """
     wrong: list[str] = []
     structs = []
     for kind in COMMANDS[command]:
@@ -105,12 +132,13 @@ def _checked(command: str, values: Mapping[str, Any], given: Mapping[str, Any]) 
         for one in settings_of(kind):
             if one.name not in values:
                 continue
+            called = origins.get(one.name, one.flag)
             try:
                 fields[one.name] = _converted(one, values[one.name])
             except (ValueError, TypeError):
-                wrong.append(f"{one.flag} {values[one.name]!s}: {_wanted(one)}")
+                wrong.append(f"{called} {values[one.name]!s}: {_wanted(one)}")
                 continue
-            wrong += [text] if (text := _wrong(one, fields[one.name])) else []
+            wrong += [text] if (text := _wrong(one, fields[one.name], called)) else []
         structs.append(kind(**fields))
     if wrong:
         raise InputError("; ".join(wrong))
@@ -120,14 +148,17 @@ def _checked(command: str, values: Mapping[str, Any], given: Mapping[str, Any]) 
 def _converted(one: Setting, value: Any) -> Any:
     """Returns a value as the setting's type has it. Raises ValueError (msgspec's ValidationError is one)."""
     base = one.base
-    if value is None or value == one.default or (one.choices and isinstance(value, str)):
+    value = value.item() if hasattr(value, "item") else value  # numpy's numbers
+    if value is None or (one.choices and isinstance(value, str)):
         return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
     if base is str and isinstance(value, os.PathLike | int | float) and not isinstance(value, bool):
         return str(value)
     if base is Path:
         return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
     if get_origin(base) is tuple:
-        return tuple([value] if isinstance(value, str | os.PathLike) else value)
+        if isinstance(value, str | os.PathLike):
+            return (os.fspath(value),)
+        return msgspec.convert(list(value), tuple[str, ...])  # what is no choice is said with what is near
     return msgspec.convert(value, base, strict=isinstance(value, float) and base is int)
 
 
@@ -135,25 +166,26 @@ def _wanted(one: Setting) -> str:
     if one.choices:
         return f"one of {', '.join(one.choices)} is wanted"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    return f"{words.get(one.base, 'something else')} is wanted"
+    return f"{words.get(one.base, 'a list of texts' if get_origin(one.base) is tuple else 'something else')} is wanted"
 
 
-def _wrong(one: Setting, value: Any) -> str:
+def _wrong(one: Setting, value: Any, called: str = "") -> str:
     """Returns what is wrong with a value of the right type, "" where nothing is."""
+    called = called or one.flag
     if value is None and (one.default is None or not one.choices):
         return ""
     if one.choices:
         chosen = value if isinstance(value, tuple) else (value,)
         bad = [word for word in chosen if word not in one.choices]
         return (
-            f"{one.flag} {bad[0]}: one of {', '.join(one.choices)} is wanted{nearest(str(bad[0]), one.choices)}"
+            f"{called} {bad[0]}: one of {', '.join(one.choices)} is wanted{nearest(str(bad[0]), one.choices)}"
             if bad
             else ""
         )
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{one.flag} {value}: a finite number is wanted"
+        return f"{called} {value}: a finite number is wanted"
     if one.known("must_exist") and not os.path.exists(value):
-        return f"{one.flag} {value}: no such file or folder"
+        return f"{called} {value}: no such file or folder"
     meta = one.meta
     low, above, high, below = meta.ge, meta.gt, meta.le, meta.lt
     if not isinstance(value, int | float) or (
@@ -163,7 +195,7 @@ def _wrong(one: Setting, value: Any) -> str:
         and (below is None or value < below)
     ):
         return ""
-    return f"{one.flag} {value}: {_range(low, above, high, below)} is wanted"
+    return f"{called} {value}: {_range(low, above, high, below)} is wanted"
 
 
 def _range(low: float | None, above: float | None, high: float | None, below: float | None) -> str:

@@ -107,6 +107,7 @@ def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[C
     first = [inspect.Parameter("given", inspect.Parameter.POSITIONAL_ONLY, default=None)] if records_in else []
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = _without(function, name, not_here)
         function.__name__ = function.__qualname__ = name
         function.__module__ = "ltgc_cli"
         function.__signature__ = inspect.Signature([*first, *keywords])  # type: ignore[attr-defined]
@@ -114,6 +115,18 @@ def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[C
         return function
 
     return decorate
+
+
+def _without(function: Callable[..., Any], name: str, settings: set[str]) -> Callable[..., Any]:
+    """Returns the function, which takes none of the settings that are for the command line alone."""
+
+    def called(*given: Any, **keywords: Any) -> Any:
+        for key in keywords:
+            if key in settings:
+                raise TypeError(f"{name}() got an unexpected keyword argument {key!r}; that is a command's alone")
+        return function(*given, **keywords)
+
+    return called
 
 
 def _stage(command: str, doc: str) -> StageFunction:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltgc_cli.config import command_settings
+from ltgc_cli.config import command_settings, setting_names
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import COMMANDS, Setting, Training, settings_of
 from ltgc_cli.text import nearest
@@ -50,7 +50,7 @@ def load(path: Path = PATH) -> dict[str, dict[str, Any]] | None:
     _check_top(path, top)
     found = {}
     for command in _TABLES:
-        names = _names(command)
+        names = setting_names(command)
         own = {_key(key): value for key, value in tables.get(command, {}).items()}
         for key in own:
             if key not in names:
@@ -68,16 +68,9 @@ def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _names(command: str) -> dict[str, str]:
-    """Returns the setting behind each name that a table may use: the flag's, and its own where no flag has it."""
-    settings = command_settings(command)
-    flags = {_key(flag.partition("/")[0].lstrip("-")): name for name, one in settings.items() for flag in one.flags}
-    return {name: name for name in settings if name not in flags} | flags
-
-
 def _shared(command: str) -> set[str]:
     own = _OWN if command == "mix-train" else set()
-    return {key for key, name in _names(command).items() if key == name} - own
+    return {key for key, name in setting_names(command).items() if key == name} - own
 
 
 def _check_top(path: Path, top: Mapping[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """`ltgc` as forks of one process that has torch, open_clip and litellm imported: many commands run in seconds.
 
 python preloaded.py SOCKET    serves; `client(SOCKET)` is the text of a program that stands for `ltgc`
+
+With KILLED_AFTER_WRITES=3 in its environment a command is killed as it has put its third file in its place. The program
+ends then with 137, as a shell says it of a process that was killed.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import json
 import os
 import signal
@@ -22,7 +26,7 @@ server.connect({path!r})
 told = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
 socket.send_fds(server, [len(told).to_bytes(4, "big")], [0, 1, 2])
 server.sendall(told)
-sys.exit((server.recv(1) or b"\\x01")[0])
+sys.exit((server.recv(1) or b"\\x89")[0])
 """
 
 
@@ -67,6 +71,17 @@ def _reap(signum: int, frame: object) -> None:
             pass
 
 
+def _die_after(writes: int) -> None:
+    replace, done = os.replace, itertools.count(1)
+
+    def replace_and_die(*paths: str) -> None:
+        replace(*paths)
+        if next(done) == writes:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = replace_and_die
+
+
 def _run(connection: socket.socket) -> None:
     from ltgc_cli.cli import main
 
@@ -79,6 +94,8 @@ def _run(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["ltgc", *arguments]
+    if "KILLED_AFTER_WRITES" in environment:
+        _die_after(int(environment["KILLED_AFTER_WRITES"]))
     code = 1
     try:
         main()

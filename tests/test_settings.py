@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ltgc_cli import settings_file
@@ -194,3 +196,29 @@ def test_the_file_that_init_writes_has_every_setting_it_offers_as_a_comment_with
     assert found["mix-train"]["lr"] == Training().lr and found["filter"]["scale"] == "calibrated"
     assert Filter().preview is False and "preview" not in found["filter"], "typed for one run"
     assert Reflect().k == 100
+
+
+def test_a_whole_number_for_a_number_is_the_number_so_that_one_value_has_one_hash():
+    assert repr(configure("mix-train", {"epochs": 10})[Training].epochs) == "10.0"
+    assert repr(configure("extend", {"n": np.int64(20)})[Extend].n) == "20"
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "environment", "said"),
+    [
+        ({"k": "many"}, {}, {}, "-k many: a whole number is wanted"),
+        ({}, {"k": "many"}, {}, "k in the settings file, many: a whole number is wanted"),
+        ({}, {}, {"LTGC_CONCURRENCY": "abc"}, "LTGC_CONCURRENCY, abc: a whole number is wanted"),
+        ({}, {"near": 7.0}, {}, "near in the settings file, 7.0: from 0 to 1 is wanted"),
+    ],
+)
+def test_a_wrong_value_is_said_by_where_it_came_from(given, file, environment, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        configure("reflect", given, file, environment)
+
+
+def test_one_setting_has_one_value_and_a_class_is_a_text():
+    with pytest.raises(TypeError, match="two values for 'lmm'"):
+        configure("describe", {"lmm": "a", "llm": "b"})
+    with pytest.raises(InputError, match="a list of texts is wanted"):
+        configure("extend", {"class_": [7]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import DONE, FELL_SHORT
-from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.settings import Output, Predict
+
+if TYPE_CHECKING:
+    from ltgc_cli.pipeline.stage import Ran
 
 _ROWS = 40
 """Images shown in a table; lines have them all."""
@@ -35,6 +37,7 @@ def predict(
     ltgc predict --checkpoint trained/ photo.jpg more-photos/ | jq -r '[.image, .top[0].class] | @tsv'
     """
     from ltgc_cli.pipeline.evaluation import predict as predicting
+    from ltgc_cli.pipeline.stage import Ran
     from ltgc_cli.pipeline.streams import Streams, writing
 
     files = predicting.image_files(images)

@@ -81,6 +81,8 @@ def run(
         show.show(last, "run")
     console.notice(running.outcome(job, ran.dollars))
     _notify_end(config[Run], again)
+    if ran.problem:
+        raise InputError(ran.problem)
     return ran
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ltgc_cli import providers
+from ltgc_cli import console, providers
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
+from ltgc_cli.learn.settings import checked
 from ltgc_cli.pipeline import generate
 from ltgc_cli.pipeline.dry_run import DrySession, marked
 from ltgc_cli.pipeline.evaluation import stage as evaluation
@@ -20,7 +22,7 @@ from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, execute, follow, r
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.pipeline.training import stage as training
 from ltgc_cli.records import Record
-from ltgc_cli.settings import Asking, Limits, Storage
+from ltgc_cli.settings import Asking, Limits, Storage, Training
 
 STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
     "describe": generate.describe,
@@ -39,6 +41,11 @@ GENERATING = ("describe", "extend", "reflect", "render", "filter")
 
 def run(config: Config, streams: Streams) -> Ran:
     """Returns what a stage did: its lines are written, its artifact is in the store."""
+    with console.quietly(True) if processes.rank() else nullcontext():  # the first of several speaks for all
+        return _run(config, streams)
+
+
+def _run(config: Config, streams: Streams) -> Ran:
     _check_batch(config)
     session = Session(config[Storage].folder, _limits(config), config.get("record"))
     stage = _built(session, config, streams)
@@ -73,6 +80,20 @@ def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list
         given = list(marked(stage.run(session.watched(iter(given))), session))
         done.append((config, session))
     return done
+
+
+def check(config: Config) -> None:
+    """Raises InputError for settings that a stage would refuse when it begins. Nothing is asked, no image is read."""
+    if config.command in GENERATING:
+        _check_batch(config)
+        STAGES[config.command](_dry_session(config), config)
+    elif config.command == "mix-train":
+        checked(config[Training])
+
+
+def without_limit() -> dict[str, str]:
+    """Returns the environment but for LTGC_MAX_COST: a limit for all stages together is no stage's own."""
+    return {name: value for name, value in os.environ.items() if name != "LTGC_MAX_COST"}
 
 
 def configured(

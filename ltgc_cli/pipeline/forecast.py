@@ -37,7 +37,7 @@ def forecast(data: Dataset, below: int, values: Mapping[str, Any]) -> list[Forec
     below -- the count below which a class is a tail class
     values -- settings of the stages by name: the models (lmm, llm, t2i, clip), k, price, cache_dir
     """
-    configs = chain.configured(chain.GENERATING, {**values, "tail": str(below)})
+    configs = chain.configured(chain.GENERATING, {**values, "tail": str(below)}, chain.without_limit())
     tail = sorted((cls for info in data.classes if (cls := class_record(info, below)).tail), key=_size)
     number = sampled(len(tail), values["k"])
     some = [tail[index * len(tail) // number] for index in range(number)]

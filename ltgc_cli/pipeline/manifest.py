@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,12 +45,13 @@ def why(done: Manifest, folder: Path) -> str:
 
     A manifest that is damaged, or gone by now, explains nothing, and ends no run that was paid for.
     """
+    flags = json.loads(json.dumps(done.flags, default=str))  # as a manifest that was read has them: lists, no tuples
     earlier = [found for artifact in _latest(folder) if (found := manifest.read(artifact))]
     for before in earlier:
         if before.input == done.input:
-            changed = [name for name in done.flags if before.flags.get(name) != done.flags[name]]
-            flags = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
-            return f" (asked because {flags} changed)" if changed else ""
+            changed = [name for name in flags if before.flags.get(name) != flags[name]]
+            named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
+            return f" (asked because {named} changed)" if changed else ""
     return " (asked because the input is new)" if earlier else ""
 
 

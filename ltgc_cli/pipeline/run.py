@@ -52,11 +52,14 @@ def run(job: Job) -> Ran:
     if before and given and not given.is_file():
         raise InputError(f"{given} is not there; {job.again('--until', before.command, without=['--from'])} makes it")
     configs = [(step, _config(job, step)) for step in todo]
-    if job.run.dry_run:
-        return _try_out(configs, given)
     own = job.settings.get("mix-train", {})
     out = Path(own["out"]) if own.get("out") else None
-    check({step.command: config for step, config in configs}, own.get("data"), out)
+    stages = {step.command: config for step, config in configs}
+    check(stages, own.get("data"), out, images=not job.run.dry_run)
+    for _, config in configs:
+        chain.check(_limited(config, job.run.max_cost, 0.0)[0])
+    if job.run.dry_run:
+        return _try_out(configs, given)
     for index in range(len(configs)):
         _check_file(job, configs, index)
     return _run(job, configs, given, out)
@@ -101,7 +104,16 @@ def _config(job: Job, step: RunStep) -> Config:
     }
     if step.command == "eval" and job.run.test:
         values["data"] = job.run.test
-    config = configure(step.command, {name: value for name, value in job.typed.items() if name in known}, values)
+    # The run's limit, wherever it was set, holds for all stages together: it is no stage's own.
+    if values.get("max_cost") == job.settings["run"].get("max_cost"):
+        values.pop("max_cost", None)
+    typed = {name: value for name, value in job.typed.items() if name in known}
+    config = configure(step.command, typed, values, chain.without_limit())
+    if (config.get("dry_run") or config.get("preview")) and not job.run.dry_run:
+        raise InputError(
+            f"{job.run.out / step.file} would not be made: dry-run or preview, in the settings, is for the command "
+            f"{step.command} alone; take it out, or try all of it: {job.again('--dry-run')}"
+        )
     if "data" in known and not config.get("data"):
         raise InputError('no data is named; write data = "birds/" at the top of the settings, or run ltgc init')
     return config.changed(**step.own) if step.own else config
@@ -129,9 +141,8 @@ def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None
         run_folder.put(ran.artifact, path, lambda index=index: _check_file(job, configs, index))  # type: ignore[misc]
         paid, exit_code = paid + ran.dollars, max(exit_code, ran.exit_code)
         given = path
-    if not_copied:
-        raise InputError(f"all is done but [mix-train] out: {not_copied}; {job.again()} then copies it there")
-    return Ran(ran.artifact, exit_code, paid)
+    problem = f"all is done but [mix-train] out: {not_copied}; {job.again()} then copies it there" if not_copied else ""
+    return Ran(ran.artifact, exit_code, paid, problem=problem)
 
 
 def _limited(config: Config, most: float | None, paid: float) -> tuple[Config, float]:

@@ -16,18 +16,20 @@ from ltgc_cli.pipeline.training.check import before_a_run
 from ltgc_cli.settings import Evaluation, Storage, TrainingRun
 
 
-def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None) -> None:
+def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None, *, images: bool = True) -> None:
     """Raises InputError for what would stop a run late.
 
     stages -- the settings of each stage that runs, by its command
     trained_on -- the data that mix-train trains on; out -- where its checkpoint is copied to
+    images -- whether all images are read, which a dry run leaves out
     """
     if "mix-train" in stages and out and out.exists() and not (out / "done.json").exists():
         raise InputError(f"{out} is there already, and no checkpoint; name a new folder under [mix-train], out")
     if "eval" in stages:
         _check_test(stages["eval"], trained_on)
     _check_models(stages)
-    _check_images(stages)
+    if images:
+        _check_images(stages)
 
 
 def _check_test(config: Config, trained_on: str | None) -> None:

@@ -72,6 +72,8 @@ class Ran(NamedTuple):
     """What this run paid."""
     would_ask: Mapping[tuple[str, str], UsageSum] = {}
     """What a dry run found that it would ask, by purpose and model."""
+    problem: str = ""
+    """What is still wanting where all else is done, in words."""
 
 
 def execute(

@@ -17,7 +17,7 @@ def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(for
     assert {row["images"] for row in shares if row.get("class") == "three"} == {3}
     *_, three, crane, everything, asked, note = ran.err.splitlines()
     assert [line.split()[0] for line in (three, crane, everything)] == ["three", "crane", "all"]
-    assert "* is the one in use (--threshold)" in note
+    assert "* is --threshold" in note
     assert "2 questions asked" in asked
     assert "redrawn" not in ran.err
 

@@ -1,14 +1,11 @@
 """mix-train at the command line, with the embedded CLIP: what reaches the training, what is refused before it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from forked import started
 
 from ltgc_cli.settings import Training
 
@@ -161,17 +158,11 @@ def test_merge_adds_the_file_for_open_clip_and_out_is_a_copy(inside, store, tmp_
     assert inside("eval", "--data", "digits-lt", input=json.dumps(record)).code == 0
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(inside, store, tmp_path):
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(forked, store, tmp_path):
     command = ("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 120, "--batch", 8, "--dropout", 0.2)
-    child = started(lambda: inside(*command))
-    for _ in range(6000):
-        found = list(store.glob("checkpoints/*/metrics.jsonl"))
-        if found and found[0].read_text().count("\n") >= 7:  # the state is written every 50 steps
-            break
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    ran, undisturbed = inside(*command), inside(*command, LTGC_CACHE_DIR=str(tmp_path / "fresh"))
+    killed = forked(*command, KILLED_AFTER_WRITES="5")
+    assert killed.code == 128 + signal.SIGKILL and list(store.glob("checkpoints/*/state.safetensors"))
+    ran, undisturbed = forked(*command), forked(*command, LTGC_CACHE_DIR=str(tmp_path / "fresh"))
     assert checkpoint(ran) == checkpoint(undisturbed)
     one, other = (next(place.glob("checkpoints/*")) for place in (store, tmp_path / "fresh"))
     for name in ("head.safetensors", "adapter/adapter_model.safetensors"):

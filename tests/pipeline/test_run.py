@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,11 +14,10 @@ from pathlib import Path
 import pytest
 from commands import COUNTED, heeds_ctrl_c
 from fakes import says
-from forked import started
 from trained import digits
 
 from ltgc_cli import providers
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import BudgetError, Refused
 from ltgc_cli.pipeline.run import steps
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import Opened, prices
@@ -116,34 +114,20 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
     assert (again.code, again.out) == (0, ran.out) and "asked" not in again.err and "loss" not in again.err
 
 
-def test_a_run_killed_at_any_of_its_writes_goes_on_and_ends_as_if_nothing_had_been(
-    inside, folder, store, language, monkeypatch
-):
-    def ltgc_run(out: str, kept: Path, *, kill_after: int = 0) -> None:
-        done = itertools.count(1)
-        replace = os.replace
+def test_a_run_killed_at_any_of_its_writes_goes_on_and_ends_as_if_nothing_had_been(forked, folder):
+    def ltgc_run(out: str, **variables: str) -> int:
+        return forked("run", "--until", "render", "--out", out, **variables).code
 
-        def replace_and_die(*paths):
-            replace(*paths)
-            if next(done) == kill_after:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        monkeypatch.setattr(os, "replace", replace_and_die)
-        try:
-            ran = inside("run", "--until", "render", "--out", out, LTGC_CACHE_DIR=str(kept))
-        finally:
-            monkeypatch.setattr(os, "replace", replace)
-        assert ran.code == 0, ran.err
-
-    ltgc_run("undisturbed", folder / "other store")
-    statuses = []
+    assert ltgc_run("undisturbed", LTGC_CACHE_DIR=str(folder / "other store")) == 0
+    expected, statuses = outputs(folder / "undisturbed"), []
     for writes in range(1, 99):
-        child = started(lambda writes=writes: ltgc_run("out", store, kill_after=writes))
-        statuses.append(os.waitpid(child, 0)[1])
+        statuses.append(ltgc_run("out", KILLED_AFTER_WRITES=str(writes)))
+        assert outputs(folder / "out").items() <= expected.items(), "a stage that is killed leaves nothing half done"
         if statuses[-1] == 0:
             break
-    assert len(statuses) > 8 and set(statuses[:-1]) == {signal.SIGKILL} and statuses[-1] == 0
-    assert outputs(folder / "out") == outputs(folder / "undisturbed")
+    killed = 128 + signal.SIGKILL
+    assert len(statuses) > 8 and set(statuses[:-1]) == {killed} and statuses[-1] == 0
+    assert outputs(folder / "out") == expected
 
 
 @pytest.mark.slow
@@ -258,26 +242,11 @@ def test_what_a_person_makes_while_a_run_goes_on_is_not_overwritten(inside, fold
     assert set(asked) == ({"describe"} if while_it_runs == "describe" else {"describe", "extend"})
 
 
-def test_a_stage_that_is_killed_leaves_nothing_in_the_folder_but_what_was_there(inside, folder, monkeypatch):
-    child = started(lambda: _killed_in_extend(inside, monkeypatch))
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    assert sorted(path.name for path in (folder / "ltgc-run").iterdir()) == [".written.json", "describe.jsonl"]
-
-
-def _killed_in_extend(inside, monkeypatch):
-    def ask(question: Question) -> Answer:
-        if question.task == "extend":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Answer(text=f"A photo of the class {question.subject}, thin.")
-
-    monkeypatch.setattr(providers, "open_ask", lambda spec, **_: Opened("mine", ask))
-    inside("run", "--until", "extend")
-
-
-def test_a_stage_that_the_settings_keep_from_writing_is_an_error(inside, folder, language):
-    (folder / "ltgc.toml").write_text(SETTINGS + "[describe]\ndry-run = true\n")
-    ran = inside("run", "--until", "describe")
-    assert ran.code == 2 and "ltgc-run/describe.jsonl was not made: dry-run" in ran.err
+def test_the_limit_typed_for_a_run_goes_before_what_a_variable_or_the_top_of_the_file_says(inside, folder, paid):
+    (folder / "ltgc.toml").write_text("max-cost = 0.001\n" + SETTINGS)
+    assert inside("run", "--until", "describe").code == BudgetError.exit_code
+    ran = inside("run", "--until", "describe", "--max-cost", 50, LTGC_MAX_COST="0.001")
+    assert ran.code == 0 and len(paid) == 2, ran.err
 
 
 def test_a_file_that_the_command_alone_has_made_is_no_persons_work(inside, folder, language):
@@ -356,7 +325,7 @@ def test_a_dry_run_rehearses_the_chain_and_sums_it_up(inside, folder, paid):
     assert rows["extend"][:4] == ["extend", "gpt-4o", "0", "1"]
     assert "render: draw" in rows and "filter: score" in rows
     assert float(rows["all"][-1]) > 0
-    assert "run: mix-train, eval cannot be rehearsed" in ran.err
+    assert "run: mix-train, eval cannot be tried" in ran.err
     assert not (folder / "ltgc-run").exists()
 
 
@@ -387,9 +356,13 @@ def test_another_file_takes_the_place_of_ltgc_toml_with_runs_own_flags_too(insid
         ('data = "digits"', ["--from", "filter"], "ltgc-run/render.jsonl is not there; ltgc run --until render makes"),
         ('data = "digits"\n[mix-train]\nout = "digits"', [], "digits is there already, and no checkpoint; name a new"),
         ('data = "digits"\n[run]\nbaseline = true', [], "ltgc run has no flag --baseline; did you mean baselines?"),
-        ('data = "digits"\n[reflect]\nk = "many"', [], "'many' is no whole number"),
+        ('data = "digits"\n[reflect]\nk = "many"', [], "k in the settings file, many: a whole number is wanted"),
         ('data = "digits"\n[run]\ntest = "nosuch"', [], "nosuch: not a folder"),
         ('data = "digits"\nclip = "ViT-B-33/openai"', [], "ViT-B-33"),
+        ('data = "digits"\n[mix-train]\naccumulate = 7', [], "accumulate"),
+        ('data = "digits"\n[filter]\nthreshold = 500', [], "threshold"),
+        ('data = "digits"\nt2i = "litellm:my/model"\n[run]\nmax-cost = 20', [], "--max-cost cannot hold"),
+        ('data = "digits"\n[describe]\ndry-run = true', [], "describe.jsonl would not be made: dry-run"),
     ],
 )
 def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folder, settings, flags, message):
@@ -397,6 +370,8 @@ def test_what_would_stop_it_late_stops_it_before_anything_is_asked(inside, folde
     ran = inside("run", *flags)
     assert ran.code == 2 and message in flat(ran.err), ran.err
     assert not (folder / "ltgc-run").exists()
+    tried = inside("run", *flags, "--dry-run")
+    assert tried.code == 2 or "dry-run = true" in settings, "a dry run finds it too"
 
 
 @pytest.mark.parametrize("flags", [(), ("--until", "extend")])

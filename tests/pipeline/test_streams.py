@@ -174,8 +174,9 @@ def test_quiet_says_nothing_but_errors(ltgc):
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys, typer; from ltgc_cli.cli import app\n"
-        "for command in typer.main.get_command(app).commands.values(): command.params\n"
+        "import sys, typer; from ltgc_cli.cli.app import app\n"
+        "group = typer.main.get_command(app)\n"
+        "for name in group.list_commands(None): group.get_command(None, name).params\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -7,11 +7,10 @@ import json
 import pytest
 from fakes import sha
 
-from ltgc_cli.pipeline import generate as plans
+from ltgc_cli.config import configure
 from ltgc_cli.pipeline import stage as runner
-from ltgc_cli.pipeline.session import Asking, Session
-from ltgc_cli.prompts import PAPER
-from ltgc_cli.settings import Judging, Style
+from ltgc_cli.pipeline.chain import STAGES
+from ltgc_cli.pipeline.session import Session
 
 CLASSES = "".join(
     f'{{"kind":"class","label":{label},"class":"{name}","tail":true,"sense":"written digit"}}\n'
@@ -109,22 +108,22 @@ def test_the_preview_says_that_it_leaves_verdicts_out(inside, rendered, tmp_path
     assert "filter: --preview shows what the scores say; --verdicts is left out\n" in done.err
 
 
-def test_without_verdicts_and_plain_drawings_an_artifact_has_the_name_that_it_had(tmp_path):
+def test_the_names_of_artifacts_are_pinned_and_verdicts_and_plain_images_change_them(tmp_path):
     session = Session(tmp_path)
-    digest = "0" * 64
-    drawn = plans.rendering(session, t2i="blank", style=Style(), batch=3)
-    assert runner._hash(drawn, digest) == "72c416c099a5d9881830c90086021a19"
-    assert runner._hash(plans.rendering(session, t2i="blank", style=Style(), batch=3, plain=4), digest) != (
-        "72c416c099a5d9881830c90086021a19"
-    )
 
-    def judged(**options):
-        models = {"llm": "gpt-4o", "t2i": "blank", "clip": "ViT-B-32/openai"}
-        how = {"settings": Judging(), "style": Style(), "prompts": PAPER, "asking": Asking(), "batch": 3}
-        return runner._hash(plans.filtering(session, **models, **how, **options), digest)
+    def artifact(stage, **settings):
+        config = configure(stage, {"t2i": "blank", "batch": 3, **settings}, environment={})
+        return runner._hash(STAGES[stage](session, config), "0" * 64)
 
-    assert judged() == "f58ff08034ab553bd2ecad7f677e7025"
-    assert len({judged(), judged(verdicts={}), judged(verdicts={(3, "a"): "keep"})}) == 3
+    assert artifact("render") == "4e73c36648f31c5bf05076f9bc0f48f6"
+    assert artifact("render", plain=4) != artifact("render")
+
+    models = {"llm": "gpt-4o", "clip": "ViT-B-32/openai"}
+    none, one = tmp_path / "none.jsonl", tmp_path / "one.jsonl"
+    none.write_text("")
+    one.write_text(json.dumps({"kind": "verdict", "label": 3, "class": "a", "sha256": "a" * 64, "verdict": "keep"}))
+    assert artifact("filter", **models) == "f97d379c543bd08b291cbdcf0c788e03"
+    assert len({artifact("filter", **models, verdicts=file) for file in (None, none, one)}) == 3
 
 
 def test_plain_drawings_go_through_every_stage_untouched(inside, tmp_path):
