@@ -102,7 +102,7 @@ def _limits(config: Config) -> Limits:
     return config[Limits] if "max_cost" in command_settings(config.command) else Limits()
 
 
-def _dry_session(config: Config, *, for_batch: bool = False) -> DrySession:
+def _dry_session(config: Config, *, for_batch: Session | None = None) -> DrySession:
     half_price = bool(config.get("half_price"))
     return DrySession(config[Storage].folder, _limits(config), half_price=half_price, for_batch=for_batch)
 
@@ -119,6 +119,6 @@ def _asked(config: Config) -> str:
 
 def _ask_in_batch(session: Session, config: Config, path: Path | None) -> None:
     """Asks a provider's batch API what a stage will ask, which a dry run of it finds out."""
-    dry = _dry_session(config, for_batch=True)
+    dry = _dry_session(config, for_batch=session)
     drain(STAGES[config.command](dry, config), path)
     session.ask_in_batch(_asked(config), config[Asking].api_base, dry.questions)

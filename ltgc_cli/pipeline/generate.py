@@ -76,7 +76,7 @@ def describe(session: Session, config: Config) -> Stage:
             groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
         if settings.disambiguate:
             groups = senses.with_senses(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
-            _report_senses([group.cls for group in groups])
+            _report_senses(session, [group.cls for group in groups])
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
@@ -300,10 +300,10 @@ def _originals(group: Group) -> int:
     return group.cls.tail * len(group.originals)
 
 
-def _report_senses(classes: Sequence[Class]) -> None:
+def _report_senses(session: Session, classes: Sequence[Class]) -> None:
     for cls in classes:
         if cls.made and cls.made.prompt.startswith("sense") and cls.sense:
-            console.notice(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
+            session.report(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
 
 
 def _replaced(texts: Prompts) -> Any:
