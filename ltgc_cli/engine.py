@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,17 @@ from ltgc_cli.text import cents, counted
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def submitted(pool: ThreadPoolExecutor, f: Callable[..., U], *given: Any) -> Future[U]:
+    """Returns a call under way in a pool, which knows what its caller has set for itself: whether it is quiet."""
+    return pool.submit(contextvars.copy_context().run, f, *given)
+
+
+def mapped(pool: ThreadPoolExecutor, f: Callable[[T], U], items: Iterable[T]) -> list[U]:
+    """Returns f of every item, computed in a pool."""
+    calls = [submitted(pool, f, item) for item in items]
+    return [call.result() for call in calls]
 
 
 def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
@@ -44,7 +56,7 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
 
     try:
         for item in items:
-            call = pool.submit(f, item)
+            call = submitted(pool, f, item)
             call.add_done_callback(watch)
             waiting.append(call)
             while waiting and (len(waiting) >= 2 * workers or waiting[0].done()):
@@ -96,7 +108,9 @@ def in_rounds(
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
 
     def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
-        return [(item, pool.submit(prepare, item, number)) for number in numbers[place : place + 1] for item in found]
+        return [
+            (item, submitted(pool, prepare, item, number)) for number in numbers[place : place + 1] for item in found
+        ]
 
     def cut(place: int) -> None:
         this = rounds[place]

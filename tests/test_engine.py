@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltgc_cli.engine import Meter, in_order, in_rounds
+from ltgc_cli import console
+from ltgc_cli.engine import Meter, in_order, in_rounds, mapped
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Match, NearestClass, Question, Usage
 
@@ -24,6 +26,25 @@ def soon(condition) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.001)
     return condition()
+
+
+# --- what is set for the caller
+
+
+def test_what_a_caller_has_set_for_itself_holds_for_the_calls_that_run_for_it_in_other_threads(capsys):
+    def speak(*what):
+        console.notice(f"said of {what}")
+        return what[:0]
+
+    with console.quietly(True):
+        list(in_order(speak, ["a", "b"], workers=2))
+        in_rounds(["c"], [1], prepare=speak, work=lambda items, number: [], workers=2, batch=1)
+        with ThreadPoolExecutor(2) as pool:
+            assert mapped(pool, len, ["a", "bb"]) == [1, 2]
+            mapped(pool, speak, ["d", "e"])
+    assert capsys.readouterr().err == ""
+    list(in_order(speak, ["f"], workers=2))
+    assert capsys.readouterr().err == "said of ('f',)\n"
 
 
 # --- in_order

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from ltgc_cli import console, providers, store
 from ltgc_cli.budget import Budget, guarded, guarded_batch
-from ltgc_cli.engine import Meter
+from ltgc_cli.engine import Meter, mapped
 from ltgc_cli.errors import BudgetError, InputError, Refused, Unreadable
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.ports import (
@@ -229,7 +229,7 @@ class Session:
 
         def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
             with ThreadPoolExecutor(min(at_once, image_api.AT_ONCE)) as pool:
-                return list(pool.map(one, requests))
+                return mapped(pool, one, requests)
 
         return generate
 
