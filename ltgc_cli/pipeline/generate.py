@@ -168,7 +168,7 @@ def render(session: Session, config: Config) -> Stage:
 def filter(session: Session, config: Config) -> Stage:
     """Returns filter over the whole stream: its threshold may be common to all classes."""
     settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
-    _check_threshold(judging)
+    check_threshold(judging)
     texts = prompts.load(settings.prompts)
     by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
     t2i, generate = _opened(session, config)
@@ -247,7 +247,7 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
     )
 
 
-def _check_threshold(judging: Judging) -> None:
+def check_threshold(judging: Judging) -> None:
     """Raises InputError for a threshold that the scale does not have, and warns of one that is probably not meant."""
     level, scale = judging.level, judging.scale
     if scale == "calibrated" and not 0 <= level <= 100:
