@@ -51,6 +51,7 @@ def run(config: Config, streams: Streams) -> Ran:
 
 def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:
     """Returns a dry run: its session, which knows in the end what would be asked, the stage, and what it makes."""
+    _check_batch(config)
     session = _dry_session(config)
     stage = _built(session, config, streams)
     return session, stage, rehearse(stage, streams, session)
@@ -68,6 +69,7 @@ def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list
     """Returns the session of each of several stages that were tried, each on what the one before would make."""
     done = []
     for config in configs:
+        _check_batch(config)
         session = _dry_session(config)
         stage = STAGES[config.command](session, config)
         given = list(marked(stage.run(session.watched(iter(given))), session))
