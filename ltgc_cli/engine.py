@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from ltgc_cli.errors import Unreadable
 from ltgc_cli.ports import Usage, request_name, unpriced
 from ltgc_cli.text import cents, counted
 
@@ -160,6 +161,7 @@ class Meter:
         self.asked: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()  # requests that were refused, or could not be answered, by their type
+        self.refused = 0  # those of them that may be answered another time: a run with any is not whole
         self.tokens, self.dollars = 0, 0.0
         self.unpriced = 0  # answers that were paid for and whose price is not known
 
@@ -170,10 +172,12 @@ class Meter:
             if not hit:
                 self._pay(request, getattr(answer, "usage", None) or Usage())
 
-    def fail(self, request: msgspec.Struct, usage: Usage | None) -> None:
+    def fail(self, request: msgspec.Struct, error: Exception) -> None:
         """Counts a request that has no answer, and what it cost all the same."""
+        usage: Usage | None = getattr(error, "usage", None)
         with self._lock:
             self.failed[request_name(request)] += 1
+            self.refused += not isinstance(error, Unreadable)
             if usage is not None:
                 self._pay(request, usage)
 

@@ -11,7 +11,7 @@ import pytest
 
 from ltgc_cli import console
 from ltgc_cli.engine import Meter, in_order, in_rounds, mapped
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.errors import InputError, Refused, Unreadable
 from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Match, NearestClass, Question, Usage
 
 QUESTION = Question(model="m", task="extend", subject="crane", text="a")
@@ -357,5 +357,12 @@ def test_counting_from_many_threads_loses_nothing():
 
 def test_what_fails_is_counted_with_what_it_cost():
     meter = Meter()
-    meter.fail(Question(model="m", task="extend", subject="crane", text="?"), Usage(prompt_tokens=3, dollars=0.25))
+    meter.fail(QUESTION, Refused("no", Usage(prompt_tokens=3, dollars=0.25)))
     assert (meter.failed, meter.dollars, meter.asked) == ({"Question": 1}, 0.25, {})
+
+
+def test_refusals_are_counted_from_many_threads_but_for_those_that_asking_again_would_not_change():
+    meter = Meter()
+    errors = [Refused("no"), Unreadable("broken")] * 1000
+    list(in_order(lambda error: meter.fail(QUESTION, error), errors, workers=8))
+    assert (meter.failed, meter.refused) == ({"Question": 2000}, 1000)

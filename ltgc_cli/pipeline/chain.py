@@ -123,4 +123,5 @@ def _ask_in_batch(session: Session, config: Config, path: Path | None) -> None:
     """Asks a provider's batch API what a stage will ask, which a dry run of it finds out."""
     dry = _dry_session(config, for_batch=session)
     drain(STAGES[config.command](dry, config), path)
+    session.meter.refused = 0  # the run asks these again, and is whole where they are answered then
     session.ask_in_batch(_asked(config), config[Asking].api_base, dry.questions)

@@ -192,7 +192,7 @@ def _run(
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its manifest the artifact is not whole, and is made again.
-    if not session.refused:
+    if not session.meter.refused:
         write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))
     asked = session.meter.summary()
     console.notice(f"{stage.name}: {_counted(done)}{'; ' if asked else ''}{asked}{why}")
