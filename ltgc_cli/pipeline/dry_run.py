@@ -37,7 +37,7 @@ from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import embedded
 from ltgc_cli.records import Image, Record
 from ltgc_cli.settings import Limits
-from ltgc_cli.store import key
+from ltgc_cli.store import Store, existing, key
 from ltgc_cli.usage import UsageSum, total
 
 PLACEHOLDER = "imagined"
@@ -68,7 +68,7 @@ class DrySession(Session):
             senses of names are asked at once, because all later questions depend on them. What they cost is that
             session's to count, and its limits hold
         """
-        super().__init__(folder, limits, record)
+        super().__init__(folder, limits, record, opened=Store if for_batch else existing)
         if for_batch:
             self.meter, self._budget = for_batch.meter, for_batch._budget
         self.sums: dict[tuple[str, str], UsageSum] = {}

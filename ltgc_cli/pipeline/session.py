@@ -59,8 +59,16 @@ class Session:
     dry = False
     """Whether nothing is really asked: a dry run."""
 
-    def __init__(self, folder: Path, limits: Limits = NO_LIMITS, record: Path | None = None) -> None:
-        self.store = store.Store(folder)
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        record: Path | None = None,
+        *,
+        opened: Callable[[Path], store.Store] = store.Store,
+    ) -> None:
+        """Returns a session; `opened` opens the store in the folder."""
+        self.store = opened(folder)
         self.meter = Meter()
         self.limits = limits
         self._budget = Budget(limits.max_cost, limits.max_calls)

@@ -88,6 +88,17 @@ def test_a_dry_run_keeps_no_bytes_but_for_a_batch_which_shows_them(tmp_path):
         assert session.store.object_path(sha256).exists() == (for_batch is not None)
 
 
+def test_a_dry_run_finds_what_is_in_the_store_and_makes_none_where_there_is_none(asked, tmp_path):
+    dry = DrySession(tmp_path / "none")
+    dry.ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    assert not dry.complete and not list(tmp_path.iterdir())
+
+    Session(tmp_path / "store").ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    dry = DrySession(tmp_path / "store")
+    dry.ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    assert dry.complete
+
+
 def test_a_batch_is_planned_by_a_dry_run_that_really_asks_for_senses(asked, tmp_path):
     ask = DrySession(tmp_path, for_batch=Session(tmp_path)).ask("gpt-4o", "lmm", Asking()).port
     ask(Question(model="gpt-4o", task="sense", subject="crane", text="Which?"))
