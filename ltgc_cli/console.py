@@ -29,7 +29,10 @@ def configure(*, quiet: bool) -> None:
 
 @contextmanager
 def quietly(quiet: bool) -> Iterator[None]:
-    """Within it, in this thread, nothing but errors is said where `quiet` holds."""
+    """Within it nothing but errors is said where `quiet` holds.
+
+    It holds in this thread, and in what it has others do for it by engine.submitted.
+    """
     token = _quiet_here.set(quiet)
     try:
         yield

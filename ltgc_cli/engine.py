@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,11 +14,23 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from ltgc_cli.errors import Unreadable
 from ltgc_cli.ports import Usage, request_name, unpriced
 from ltgc_cli.text import cents, counted
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def submitted(pool: ThreadPoolExecutor, f: Callable[..., U], *given: Any) -> Future[U]:
+    """Returns a call under way in a pool, which knows what its caller has set for itself: whether it is quiet."""
+    return pool.submit(contextvars.copy_context().run, f, *given)
+
+
+def mapped(pool: ThreadPoolExecutor, f: Callable[[T], U], items: Iterable[T]) -> list[U]:
+    """Returns f of every item, computed in a pool."""
+    calls = [submitted(pool, f, item) for item in items]
+    return [call.result() for call in calls]
 
 
 def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
@@ -44,7 +57,7 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
 
     try:
         for item in items:
-            call = pool.submit(f, item)
+            call = submitted(pool, f, item)
             call.add_done_callback(watch)
             waiting.append(call)
             while waiting and (len(waiting) >= 2 * workers or waiting[0].done()):
@@ -96,7 +109,9 @@ def in_rounds(
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
 
     def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
-        return [(item, pool.submit(prepare, item, number)) for number in numbers[place : place + 1] for item in found]
+        return [
+            (item, submitted(pool, prepare, item, number)) for number in numbers[place : place + 1] for item in found
+        ]
 
     def cut(place: int) -> None:
         this = rounds[place]
@@ -146,6 +161,7 @@ class Meter:
         self.asked: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()  # requests that were refused, or could not be answered, by their type
+        self.refused = 0  # those of them that may be answered another time: a run with any is not whole
         self.tokens, self.dollars = 0, 0.0
         self.unpriced = 0  # answers that were paid for and whose price is not known
 
@@ -156,10 +172,12 @@ class Meter:
             if not hit:
                 self._pay(request, getattr(answer, "usage", None) or Usage())
 
-    def fail(self, request: msgspec.Struct, usage: Usage | None) -> None:
+    def fail(self, request: msgspec.Struct, error: Exception) -> None:
         """Counts a request that has no answer, and what it cost all the same."""
+        usage: Usage | None = getattr(error, "usage", None)
         with self._lock:
             self.failed[request_name(request)] += 1
+            self.refused += not isinstance(error, Unreadable)
             if usage is not None:
                 self._pay(request, usage)
 

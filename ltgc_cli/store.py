@@ -204,6 +204,33 @@ class Store:
         self._answers.close()
 
 
+class EmptyStore(Store):
+    """A store in a folder that has none: it holds no answer, takes none, and makes nothing there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        return None
+
+    def rows(self) -> Iterator[Row]:
+        return iter(())
+
+    def __contains__(self, key: str) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+def existing(folder: Path) -> Store:
+    """Returns the store in a folder, an empty one where there is none: nothing is made."""
+    return Store(folder) if (folder / "answers" / diskcache.core.DBNAME).exists() else EmptyStore(folder)
+
+
 class Entry(NamedTuple):
     """What was asked, and what was answered."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltgc_cli.engine import Meter, in_order, in_rounds
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli import console
+from ltgc_cli.engine import Meter, in_order, in_rounds, mapped
+from ltgc_cli.errors import InputError, Refused, Unreadable
 from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Match, NearestClass, Question, Usage
 
 QUESTION = Question(model="m", task="extend", subject="crane", text="a")
@@ -24,6 +26,25 @@ def soon(condition) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.001)
     return condition()
+
+
+# --- what is set for the caller
+
+
+def test_what_a_caller_has_set_for_itself_holds_for_the_calls_that_run_for_it_in_other_threads(capsys):
+    def speak(*what):
+        console.notice(f"said of {what}")
+        return what[:0]
+
+    with console.quietly(True):
+        list(in_order(speak, ["a", "b"], workers=2))
+        in_rounds(["c"], [1], prepare=speak, work=lambda items, number: [], workers=2, batch=1)
+        with ThreadPoolExecutor(2) as pool:
+            assert mapped(pool, len, ["a", "bb"]) == [1, 2]
+            mapped(pool, speak, ["d", "e"])
+    assert capsys.readouterr().err == ""
+    list(in_order(speak, ["f"], workers=2))
+    assert capsys.readouterr().err == "said of ('f',)\n"
 
 
 # --- in_order
@@ -336,5 +357,12 @@ def test_counting_from_many_threads_loses_nothing():
 
 def test_what_fails_is_counted_with_what_it_cost():
     meter = Meter()
-    meter.fail(Question(model="m", task="extend", subject="crane", text="?"), Usage(prompt_tokens=3, dollars=0.25))
+    meter.fail(QUESTION, Refused("no", Usage(prompt_tokens=3, dollars=0.25)))
     assert (meter.failed, meter.dollars, meter.asked) == ({"Question": 1}, 0.25, {})
+
+
+def test_refusals_are_counted_from_many_threads_but_for_those_that_asking_again_would_not_change():
+    meter = Meter()
+    errors = [Refused("no"), Unreadable("broken")] * 1000
+    list(in_order(lambda error: meter.fail(QUESTION, error), errors, workers=8))
+    assert (meter.failed, meter.refused) == ({"Question": 2000}, 1000)

@@ -72,6 +72,11 @@ def test_every_name_that_is_offered_is_there() -> None:
     assert ltgc.evaluate is ltgc.eval
 
 
+def test_a_call_that_is_quiet_says_nothing_from_its_threads_either(capsys: pytest.CaptureFixture[str]) -> None:
+    ltgc.extend(class_=["crane", "seal"], n=4, quiet=True)
+    assert capsys.readouterr().err == ""
+
+
 def test_report_is_the_package_of_that_name_still() -> None:
     from ltgc_cli import report
 

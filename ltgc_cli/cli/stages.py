@@ -9,8 +9,7 @@ from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError
-from ltgc_cli.settings import Filter, Input, Limits, Output
+from ltgc_cli.settings import Filter, Input, Output
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.stage import Ran
@@ -99,10 +98,6 @@ def filter_(config: Config) -> Ran:
     from ltgc_cli.pipeline import preview
     from ltgc_cli.pipeline.stage import Ran
 
-    if config[Limits].dry_run or config[Output].output:
-        raise InputError("--preview shows what filter would do; it goes with neither --dry-run nor -o")
-    if config[Filter].verdicts:
-        console.notice("filter: --preview shows what the scores say; --verdicts is left out")
     preview.show(config, streams_of(config))
     return Ran()
 

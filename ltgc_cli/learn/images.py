@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ltgc_cli.engine import submitted
 from ltgc_cli.learn.datasets import Sample, pixels
 
 IN_MEMORY = 2_000_000_000  # bytes: images that fit are decoded once; more are decoded when they are needed
@@ -128,8 +129,8 @@ def ahead(f: Callable[[A], B], inputs: Iterable[A], depth: int) -> Iterator[B]:
     """Returns f of each input, in order, computed in one thread up to `depth` inputs ahead of who asks."""
     inputs = iter(inputs)
     with ThreadPoolExecutor(1) as thread:
-        waiting = [thread.submit(f, x) for x in islice(inputs, depth)]
+        waiting = [submitted(thread, f, x) for x in islice(inputs, depth)]
         while waiting:
             result = waiting.pop(0).result()
-            waiting += [thread.submit(f, x) for x in islice(inputs, 1)]
+            waiting += [submitted(thread, f, x) for x in islice(inputs, 1)]
             yield result

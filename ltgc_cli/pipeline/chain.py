@@ -58,6 +58,7 @@ def _run(config: Config, streams: Streams) -> Ran:
 
 def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:
     """Returns a dry run: its session, which knows in the end what would be asked, the stage, and what it makes."""
+    _check_batch(config)
     session = _dry_session(config)
     stage = _built(session, config, streams)
     return session, stage, rehearse(stage, streams, session)
@@ -75,6 +76,7 @@ def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list
     """Returns the session of each of several stages that were tried, each on what the one before would make."""
     done = []
     for config in configs:
+        _check_batch(config)
         session = _dry_session(config)
         stage = STAGES[config.command](session, config)
         given = list(marked(stage.run(session.watched(iter(given))), session))
@@ -123,7 +125,7 @@ def _limits(config: Config) -> Limits:
     return config[Limits] if "max_cost" in command_settings(config.command) else Limits()
 
 
-def _dry_session(config: Config, *, for_batch: bool = False) -> DrySession:
+def _dry_session(config: Config, *, for_batch: Session | None = None) -> DrySession:
     half_price = bool(config.get("half_price"))
     return DrySession(config[Storage].folder, _limits(config), half_price=half_price, for_batch=for_batch)
 
@@ -140,6 +142,7 @@ def _asked(config: Config) -> str:
 
 def _ask_in_batch(session: Session, config: Config, path: Path | None) -> None:
     """Asks a provider's batch API what a stage will ask, which a dry run of it finds out."""
-    dry = _dry_session(config, for_batch=True)
+    dry = _dry_session(config, for_batch=session)
     drain(STAGES[config.command](dry, config), path)
+    session.meter.refused = 0  # the run asks these again, and is whole where they are answered then
     session.ask_in_batch(_asked(config), config[Asking].api_base, dry.questions)

@@ -37,7 +37,7 @@ from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import embedded
 from ltgc_cli.records import Image, Record
 from ltgc_cli.settings import Limits
-from ltgc_cli.store import key
+from ltgc_cli.store import Store, existing, key
 from ltgc_cli.usage import UsageSum, total
 
 PLACEHOLDER = "imagined"
@@ -59,20 +59,23 @@ class DrySession(Session):
         record: Path | None = None,
         *,
         half_price: bool = False,
-        for_batch: bool = False,
+        for_batch: Session | None = None,
     ) -> None:
         """Returns a session.
 
         half_price -- whether a batch API would be asked
-        for_batch -- whether its questions are then asked in a batch: the images that they show are kept, and the
-            senses of names are asked at once, because all later questions depend on them
+        for_batch -- the session that then asks its questions in a batch: the images that they show are kept, and the
+            senses of names are asked at once, because all later questions depend on them. What they cost is that
+            session's to count, and its limits hold
         """
-        super().__init__(folder, limits, record)
+        super().__init__(folder, limits, record, opened=Store if for_batch else existing)
+        if for_batch:
+            self.meter, self._budget = for_batch.meter, for_batch._budget
         self.sums: dict[tuple[str, str], UsageSum] = {}
         """What would be asked, by purpose (a task, `draw`, `score`, `compare`) and model."""
         self.questions: list[Question] = []
         """Those that the store does not answer, each once."""
-        self._half_price, self._for_batch = half_price, for_batch
+        self._half_price, self._for_batch = half_price, for_batch is not None
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._originals: set[str] = set()

@@ -76,7 +76,7 @@ def describe(session: Session, config: Config) -> Stage:
             groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
         if settings.disambiguate:
             groups = senses.with_senses(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
-            _report_senses([group.cls for group in groups])
+            _report_senses(session, [group.cls for group in groups])
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
@@ -168,7 +168,7 @@ def render(session: Session, config: Config) -> Stage:
 def filter(session: Session, config: Config) -> Stage:
     """Returns filter over the whole stream: its threshold may be common to all classes."""
     settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
-    _check_threshold(judging)
+    check_threshold(judging)
     texts = prompts.load(settings.prompts)
     by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
     t2i, generate = _opened(session, config)
@@ -247,7 +247,7 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
     )
 
 
-def _check_threshold(judging: Judging) -> None:
+def check_threshold(judging: Judging) -> None:
     """Raises InputError for a threshold that the scale does not have, and warns of one that is probably not meant."""
     level, scale = judging.level, judging.scale
     if scale == "calibrated" and not 0 <= level <= 100:
@@ -300,10 +300,10 @@ def _originals(group: Group) -> int:
     return group.cls.tail * len(group.originals)
 
 
-def _report_senses(classes: Sequence[Class]) -> None:
+def _report_senses(session: Session, classes: Sequence[Class]) -> None:
     for cls in classes:
         if cls.made and cls.made.prompt.startswith("sense") and cls.sense:
-            console.notice(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
+            session.report(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
 
 
 def _replaced(texts: Prompts) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ltgc_cli import console, prompts, records
 from ltgc_cli.config import Config
+from ltgc_cli.errors import InputError
+from ltgc_cli.pipeline import generate
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.streams import Streams, reading
@@ -28,8 +30,16 @@ class Preview(NamedTuple):
 
 
 def measure(config: Config, streams: Streams) -> Preview:
-    """Returns how the images of a stream score. Nothing is rewritten or regenerated."""
+    """Returns how the images of a stream score. Nothing is rewritten or regenerated.
+
+    Raises InputError for a dry run or an output file, which a preview has not, and for a threshold that is none.
+    """
     settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
+    if config[Limits].dry_run or streams.output:
+        raise InputError("--preview shows what filter would do; it goes with neither --dry-run nor -o")
+    generate.check_threshold(judging)
+    if settings.verdicts:
+        console.notice("filter: --preview shows what the scores say; --verdicts is left out")
     session = Session(config[Storage].folder, config[Limits], config.get("record"))
     seeing = {"batch": computing.batch, "device": computing.device}
     llm, ask = session.ask(settings.llm, "llm", asking)

@@ -14,8 +14,8 @@ from msgspec import UNSET
 
 from ltgc_cli import console, providers, store
 from ltgc_cli.budget import Budget, guarded, guarded_batch
-from ltgc_cli.engine import Meter
-from ltgc_cli.errors import BudgetError, InputError, Refused, Unreadable
+from ltgc_cli.engine import Meter, mapped
+from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.ports import (
     Answer,
@@ -59,11 +59,17 @@ class Session:
     dry = False
     """Whether nothing is really asked: a dry run."""
 
-    def __init__(self, folder: Path, limits: Limits = NO_LIMITS, record: Path | None = None) -> None:
-        self.store = store.Store(folder)
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        record: Path | None = None,
+        *,
+        opened: Callable[[Path], store.Store] = store.Store,
+    ) -> None:
+        """Returns a session; `opened` opens the store in the folder."""
+        self.store = opened(folder)
         self.meter = Meter()
-        self.refused = 0
-        """Requests that may be answered another time: a run with any is not whole."""
         self.limits = limits
         self._budget = Budget(limits.max_cost, limits.max_calls)
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None
@@ -229,7 +235,7 @@ class Session:
 
         def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage | Exception]:
             with ThreadPoolExecutor(min(at_once, image_api.AT_ONCE)) as pool:
-                return list(pool.map(one, requests))
+                return mapped(pool, one, requests)
 
         return generate
 
@@ -270,8 +276,7 @@ class Session:
             try:
                 return port(question)
             except Refused as refused:
-                self.refused += not isinstance(refused, Unreadable)
-                self.meter.fail(question, refused.usage)
+                self.meter.fail(question, refused)
                 raise
 
         return ask
@@ -283,8 +288,7 @@ class Session:
             answers = port(requests)
             for request, answer in zip(requests, answers, strict=True):
                 if isinstance(answer, Exception):
-                    self.refused += not isinstance(answer, Unreadable)
-                    self.meter.fail(request, getattr(answer, "usage", None))
+                    self.meter.fail(request, answer)
             return answers
 
         return ask

@@ -25,7 +25,7 @@ from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import manifest as making
 from ltgc_cli.pipeline.dry_run import DrySession, marked, real
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.streams import Streams, reading, spooled, writing
+from ltgc_cli.pipeline.streams import Streams, no_folder, reading, spooled, writing
 from ltgc_cli.records import Group, Record
 from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
@@ -140,6 +140,7 @@ def _input(stage: Stage, streams: Streams, folder: Path, stack: ExitStack, *, wh
     if stage.source:
         return None
     path = streams.input
+    no_folder(path)
     if path and not path.is_file() and path.exists():  # a named pipe can be read only once
         return stack.enter_context(spooled(stack.enter_context(path.open("rb")), folder))
     if path:
@@ -193,7 +194,7 @@ def _run(
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its manifest the artifact is not whole, and is made again.
-    if not session.refused:
+    if not session.meter.refused:
         write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))
     asked = session.meter.summary()
     console.notice(f"{stage.name}: {_counted(done)}{'; ' if asked else ''}{asked}{why}")

@@ -48,8 +48,15 @@ def opened(streams: Streams, stage: str) -> Iterator[IO[bytes]]:
     """A command's input as bytes. Raises InputError where there is none."""
     if not streams.input and not streams.piped:
         raise InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE")
+    no_folder(streams.input)
     with streams.input.open("rb") if streams.input else nullcontext(sys.stdin.buffer) as source:
         yield source
+
+
+def no_folder(path: Path | None) -> None:
+    """Raises InputError where the input is a folder, which cannot be read as lines."""
+    if path and path.is_dir():
+        raise InputError(f"{path} is a folder; a data set is named by --data")
 
 
 @contextmanager

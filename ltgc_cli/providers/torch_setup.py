@@ -17,6 +17,9 @@ from ltgc_cli.errors import InputError
 _NMS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _held: list[Any] = []  # the library below: torch takes its operators back once nothing refers to it
 _mending = threading.Lock()
+loading = threading.Lock()
+"""Held while a model is made and its weights are read. diffusers and transformers change torch.nn for the whole process
+meanwhile (no weights are made at first, only their shapes): what another thread makes then would have no weights."""
 
 
 def mend_torchvision() -> bool:

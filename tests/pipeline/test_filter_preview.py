@@ -2,6 +2,11 @@
 
 import json
 
+import pytest
+
+import ltgc_cli as ltgc
+from ltgc_cli.errors import InputError
+
 
 def lines(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
@@ -17,7 +22,7 @@ def test_a_preview_shows_scores_and_what_each_bar_passes_and_redraws_nothing(for
     assert {row["images"] for row in shares if row.get("class") == "three"} == {3}
     *_, three, crane, everything, asked, note = ran.err.splitlines()
     assert [line.split()[0] for line in (three, crane, everything)] == ["three", "crane", "all"]
-    assert "* is --threshold" in note
+    assert note.endswith("* is --threshold")
     assert "2 questions asked" in asked
     assert "redrawn" not in ran.err
 
@@ -27,6 +32,19 @@ def test_a_preview_goes_with_no_dry_run(forked):
     assert (ran.code, ran.err) == (
         2, "ltgc: --preview shows what filter would do; it goes with neither --dry-run nor -o\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dry_run": True}, "--preview shows what filter would do; it goes with neither --dry-run nor -o"),
+        ({"output": "previewed.jsonl"}, "--preview shows what filter would do; it goes with neither --dry-run nor -o"),
+        ({"threshold": 500}, "--threshold 500.0: on the calibrated scale it is a percentile, from 0 to 100"),
+    ],
+)
+def test_what_a_preview_cannot_do_is_refused_in_python_as_on_the_command_line(store, settings, message):
+    with pytest.raises(InputError, match=message):
+        ltgc.filter([], preview=True, cache_dir=store, **settings)
 
 
 def test_a_whole_chain_is_rehearsed_and_leaves_nothing_behind(forked, store):

@@ -82,14 +82,35 @@ def test_a_dry_run_counts_each_question_once_from_any_number_of_threads_and_asks
 
 
 def test_a_dry_run_keeps_no_bytes_but_for_a_batch_which_shows_them(tmp_path):
-    for for_batch in (False, True):
+    for for_batch in (None, Session(tmp_path)):
         session = DrySession(tmp_path, for_batch=for_batch)
         sha256 = session.keep(b"an image")
-        assert session.store.object_path(sha256).exists() == for_batch
+        assert session.store.object_path(sha256).exists() == (for_batch is not None)
+
+
+def test_a_dry_run_finds_what_is_in_the_store_and_makes_none_where_there_is_none(asked, tmp_path):
+    dry = DrySession(tmp_path / "none")
+    dry.ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    assert not dry.complete and not list(tmp_path.iterdir())
+
+    Session(tmp_path / "store").ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    dry = DrySession(tmp_path / "store")
+    dry.ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    assert dry.complete
 
 
 def test_a_batch_is_planned_by_a_dry_run_that_really_asks_for_senses(asked, tmp_path):
-    ask = DrySession(tmp_path, for_batch=True).ask("gpt-4o", "lmm", Asking()).port
+    ask = DrySession(tmp_path, for_batch=Session(tmp_path)).ask("gpt-4o", "lmm", Asking()).port
     ask(Question(model="gpt-4o", task="sense", subject="crane", text="Which?"))
     ask(QUESTION)
     assert [question.task for question in asked] == ["sense"]
+
+
+def test_what_planning_a_batch_costs_is_the_runs_own_and_its_limits_hold_over_both(asked, tmp_path):
+    session = Session(tmp_path, limits=Limits(max_calls=1))
+    planning = DrySession(tmp_path, for_batch=session).ask("gpt-4o", "lmm", Asking()).port
+    planning(Question(model="gpt-4o", task="sense", subject="crane", text="Which?"))
+    assert session.meter.dollars == 0.01
+    with pytest.raises(BudgetError, match="--max-calls 1 is reached"):
+        session.ask("gpt-4o", "lmm", Asking()).port(QUESTION)
+    assert len(asked) == 1

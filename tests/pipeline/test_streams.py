@@ -91,6 +91,18 @@ def test_bytes_that_are_no_text_are_an_error_for_a_person(ltgc, tmp_path):
     assert done.code == 2 and "in.jsonl" in done.err and "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_folder_as_input_is_an_error_that_says_how_a_data_set_is_named(inside, tmp_path, more):
+    done = inside("extend", "-i", tmp_path, *more)
+    assert (done.code, done.err) == (2, f"ltgc: {tmp_path} is a folder; a data set is named by --data\n")
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_batch_of_a_model_without_a_batch_api_is_refused_in_a_dry_run_too(inside, more):
+    done = inside("extend", "--class", "crane", "--batch", *more)
+    assert (done.code, done.out, done.err) == (2, "", "ltgc: --batch: embedded has no batch API; leave it out\n")
+
+
 def test_one_label_with_two_names_is_an_error(ltgc):
     other = CRANE.replace("crane", "seal") % "wet"
     done = ltgc("extend", input=CRANE % "grey" + other)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -285,6 +287,23 @@ def test_a_folder_whose_weights_are_there_in_half_precision_only_is_loaded(tmp_p
         weights.rename(weights.with_name(f"{weights.stem}.fp16.safetensors"))
 
     assert t2i.load(str(tmp_path / "model"), device="cpu").defaults.steps == 4
+
+
+def test_models_that_two_threads_want_at_once_are_loaded_one_after_the_other(monkeypatch):
+    at_once, most = [], []
+
+    def pretrained(where, dtype):  # diffusers fails now and then where two threads are in it
+        at_once.append(where)
+        most.append(len(at_once))
+        time.sleep(0.05)
+        at_once.pop()
+        raise OSError("nothing here")
+
+    monkeypatch.setattr(pipelines, "_pretrained", pretrained)
+    with ThreadPoolExecutor(3) as pool:
+        errors = [call.exception() for call in [pool.submit(pipelines.load, "tiny", device="cpu") for _ in range(3)]]
+    assert most == [1, 1, 1]
+    assert {type(error) for error in errors} == {ProviderError}
 
 
 def test_a_folder_that_is_no_model_is_a_provider_error(tmp_path):

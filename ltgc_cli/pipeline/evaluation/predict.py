@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 
 from ltgc_cli import console
+from ltgc_cli.engine import mapped
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import IMAGE_SUFFIXES, ClassInfo, Sample
 from ltgc_cli.providers import torch_setup
@@ -66,7 +68,7 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
 
     parts = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
     with ThreadPoolExecutor(images.THREADS) as threads, console.progress("predict", len(files)) as progress:
-        ahead = images.ahead(lambda part: list(threads.map(decoded, part)), parts, depth=2)
+        ahead = images.ahead(partial(mapped, threads, decoded), parts, depth=2)
         for part, seen in zip(parts, ahead, strict=True):
             frames = [one for one in seen if isinstance(one, torch.Tensor)]
             logits = iter(evaluate.logits(saved.classifier, loaded, torch.stack(frames), frame) if frames else ())

@@ -69,7 +69,7 @@ def load(spec: str, device: str = "cpu") -> Loaded:
     identified = identity(spec)
     if spec == "embedded":
         torch_setup.one_thread()
-    with quiet():
+    with quiet(), torch_setup.loading:
         torch_setup.mend_torchvision()
         import open_clip
 

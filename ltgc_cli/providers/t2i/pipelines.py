@@ -52,7 +52,7 @@ def load(
 
     Raises ProviderError where the model or its weights cannot be had, InputError where its images come from no text.
     """
-    with quiet():
+    with quiet(), torch_setup.loading:
         torch_setup.mend_torchvision()
         import diffusers
         import torch
