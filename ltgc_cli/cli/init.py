@@ -133,7 +133,7 @@ def _priced(found: Sequence[Forecast], models: Mapping[str, str], tail: int, k: 
 
     if not found:
         return []
-    images = sum(one.usage.new for one in found if (one.stage, one.purpose) == ("render", "draw"))
+    images = sum(one.usage.new for one in found if (one.stage, one.purpose) == ("render", "generate"))
     language = worded(together(found, "describe", "extend", "reflect"))
     lines = [
         f"What it will cost, about: {language} for describe, extend and reflect; {worded(together(found, 'render'))} "

@@ -79,7 +79,7 @@ def extras() -> Check:
     have = {extra: _version(name) for extra, name in _EXTRAS.items()}
     parts = [f"{extra} ({_EXTRAS[extra]} {version})" for extra, version in have.items() if version]
     lacking = ",".join(extra for extra, version in have.items() if not version)
-    parts += [f"not installed: {lacking} (pip install 'ltgc[{lacking}]')"] if lacking else []
+    parts += [f"not installed: {lacking} (in the checkout: pip install '.[{lacking}]')"] if lacking else []
     return Check("extras", "note" if lacking else "ok", "; ".join(parts))
 
 

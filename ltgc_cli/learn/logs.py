@@ -82,4 +82,4 @@ LOGS: dict[LogName, Callable[[Path, str, Mapping[str, Any]], AbstractContextMana
 
 
 def _missing(name: str) -> InputError:
-    return InputError(f"--log {name} needs a package that is not here: pip install 'ltgc[{name}]'")
+    return InputError(f"--log {name} needs a package that is not here: in the checkout: pip install '.[{name}]'")

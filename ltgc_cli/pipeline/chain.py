@@ -18,7 +18,7 @@ from ltgc_cli.pipeline import generate
 from ltgc_cli.pipeline.dry_run import DrySession, marked
 from ltgc_cli.pipeline.evaluation import stage as evaluation
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, execute, follow, rehearse
+from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, dry_records, execute, follow
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.pipeline.training import stage as training
 from ltgc_cli.records import Record
@@ -61,7 +61,7 @@ def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterat
     _check_batch(config)
     session = _dry_session(config)
     stage = _built(session, config, streams)
-    return session, stage, rehearse(stage, streams, session)
+    return session, stage, dry_records(stage, streams, session)
 
 
 def run_all(configs: Iterable[Config], given: Path | None = None) -> Ran:

@@ -72,7 +72,7 @@ class DrySession(Session):
         if for_batch:
             self.meter, self._budget = for_batch.meter, for_batch._budget
         self.sums: dict[tuple[str, str], UsageSum] = {}
-        """What would be asked, by purpose (a task, `draw`, `score`, `compare`) and model."""
+        """What would be asked, by purpose (a task, `generate`, `score`, `compare`) and model."""
         self.questions: list[Question] = []
         """Those that the store does not answer, each once."""
         self._half_price, self._for_batch = half_price, for_batch is not None
@@ -123,7 +123,7 @@ class DrySession(Session):
 
         None where nothing is generated on this machine.
         """
-        new = sum(one.new for (purpose, _), one in self.sums.items() if purpose == "draw")
+        new = sum(one.new for (purpose, _), one in self.sums.items() if purpose == "generate")
         return self._measure() / len(self._first) * new if self._measure and new else None
 
     def _kept_answers(self, port: Ask, price: prices.Price | None) -> Ask:
@@ -148,10 +148,10 @@ class DrySession(Session):
             if here and there and len(self._first) < batch:
                 self._first.append(request)
                 self._measure = partial(_seconds, port, self._first)
-            return GeneratedImage(sha256=key(request), usage=estimates.picture(request, price))
+            return GeneratedImage(sha256=key(request), usage=estimates.image(request, price))
 
         def generate(requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
-            return [self._answered(request, "draw", GeneratedImage, placeholder) for request in requests]
+            return [self._answered(request, "generate", GeneratedImage, placeholder) for request in requests]
 
         return generate
 

@@ -32,14 +32,14 @@ def most(question: Question, price: Price | None) -> float:
     return prices.dollars(price, prompt, question.max_tokens)
 
 
-def picture(request: ImageRequest, price: Price | None) -> Usage:
+def image(request: ImageRequest, price: Price | None) -> Usage:
     """Returns about what a generated image costs at an image API."""
     if price is FREE:
         return _NOTHING
     return Usage(dollars=None if price is None else prices.per_image(price, request.width, request.height))
 
 
-def most_picture(request: ImageRequest, price: Price | None) -> float:
+def most_image(request: ImageRequest, price: Price | None) -> float:
     """Returns the most that an image can cost at an image API, in US dollars; 0 where the price is not known."""
     if price is None:
         return 0.0

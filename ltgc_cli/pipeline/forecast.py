@@ -19,7 +19,7 @@ _SAMPLED = 2000
 """Descriptions of the tail classes that are tried, some classes of each size; the others are taken to be alike."""
 
 COLUMNS = ("", "model", "to ask", "tokens in", "tokens out", "US dollars")
-_ASKED = {"describe": "lmm", "sense": "lmm", "draw": "t2i", "score": "clip", "compare": "clip"}
+_ASKED = {"describe": "lmm", "sense": "lmm", "generate": "t2i", "score": "clip", "compare": "clip"}
 
 
 class Forecast(NamedTuple):
@@ -97,12 +97,16 @@ def _size(cls: Class) -> int:
     return cls.count or 0
 
 
-def _times(bill: UsageSum, factor: float) -> UsageSum:
-    whole = {name: round(getattr(bill, name) * factor) for name in UsageSum.__struct_fields__ if name != "dollars"}
-    return UsageSum(**whole, dollars=bill.dollars * factor)
+def _times(usage: UsageSum, factor: float) -> UsageSum:
+    whole = {name: round(getattr(usage, name) * factor) for name in UsageSum.__struct_fields__ if name != "dollars"}
+    return UsageSum(**whole, dollars=usage.dollars * factor)
 
 
-def _cells(bill: UsageSum) -> tuple[str, ...]:
-    tokens = (bill.prompt_tokens, bill.completion_tokens)
-    free = not (bill.dollars or bill.unpriced)
-    return (f"{bill.new:,}", *(f"{count:,}" if count else "" for count in tokens), "nothing" if free else bill.priced())
+def _cells(usage: UsageSum) -> tuple[str, ...]:
+    tokens = (usage.prompt_tokens, usage.completion_tokens)
+    free = not (usage.dollars or usage.unpriced)
+    return (
+        f"{usage.new:,}",
+        *(f"{count:,}" if count else "" for count in tokens),
+        "nothing" if free else usage.priced(),
+    )

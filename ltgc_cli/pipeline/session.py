@@ -213,7 +213,7 @@ class Session:
         """Returns a text-to-image model's port with every image kept."""
         if not spec.startswith("litellm:"):
             return store.cached_batch(self._counting(port), self.store, GeneratedImage, self._tally)
-        most = partial(estimates.most_picture, price=self._image_price(spec))
+        most = partial(estimates.most_image, price=self._image_price(spec))
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
 
     def _one_by_one(self, port: Generate, at_once: int) -> Generate:

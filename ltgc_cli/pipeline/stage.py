@@ -128,7 +128,7 @@ def drain(stage: Stage, path: Path | None) -> None:
             pass
 
 
-def rehearse(stage: Stage, streams: Streams, session: DrySession) -> Iterator[Record]:
+def dry_records(stage: Stage, streams: Streams, session: DrySession) -> Iterator[Record]:
     """Returns what the stage makes in a dry run, so that the next stage can be tried on it, each such line marked."""
     with ExitStack() as stack:
         given = iter(()) if stage.source else stack.enter_context(reading(streams, stage.name))

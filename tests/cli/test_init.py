@@ -146,4 +146,4 @@ def test_of_many_tail_classes_some_are_tried_and_counted_up(tmp_path):
     values = {**models, "k": 100, "n": 4, "cache_dir": tmp_path / "store"}
     asked = {(one.stage, one.purpose): one.usage.new for one in forecast(data, 100, values)}
     assert asked["describe", "describe"] == 120 and asked["extend", "extend"] == 60
-    assert asked["render", "draw"] == 6000 and 11_500 < asked["filter", "refine"] <= 12_000
+    assert asked["render", "generate"] == 6000 and 11_500 < asked["filter", "refine"] <= 12_000

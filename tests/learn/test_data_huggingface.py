@@ -97,5 +97,5 @@ assert not {{"numpy", "PIL", "torch", "datasets", "pyarrow"}} & set(sys.modules)
 def test_without_the_library_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows([0], ["cat"]).save_to_disk(tmp_path / "data")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'ltgc\[hf\]'$"):
+    with pytest.raises(InputError, match=r"in the checkout: pip install '\.\[hf\]'$"):
         open_data(str(tmp_path / "data"), "train")

@@ -214,7 +214,7 @@ def test_a_missing_package_is_said_with_its_command(inside, monkeypatch, kind, m
     monkeypatch.setitem(sys.modules, module, None)
     ran = inside("mix-train", "--data", "digits-lt", "--no-generated", *FEW, "--log", kind)
     assert ran.code == 2
-    said = f"ltgc: --log {kind} needs a package that is not here: pip install 'ltgc[{kind}]'"
+    said = f"ltgc: --log {kind} needs a package that is not here: in the checkout: pip install '.[{kind}]'"
     assert ran.err.splitlines()[-1] == said
 
 

@@ -323,7 +323,7 @@ def test_a_dry_run_rehearses_the_chain_and_sums_it_up(inside, folder, paid):
     rows = {line[:18].strip(): line.split() for line in ran.out.splitlines()}
     assert rows["describe"][:4] == ["describe", "gpt-4o", "0", "2"]
     assert rows["extend"][:4] == ["extend", "gpt-4o", "0", "1"]
-    assert "render: draw" in rows and "filter: score" in rows
+    assert "render: generate" in rows and "filter: score" in rows
     assert float(rows["all"][-1]) > 0
     assert "run: mix-train, eval cannot be tried" in ran.err
     assert not (folder / "ltgc-run").exists()

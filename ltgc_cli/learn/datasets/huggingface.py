@@ -147,7 +147,7 @@ def _loaded(folder: Path, *_: int) -> _Rows:
     try:
         import datasets
     except ImportError:
-        missing = "for which datasets is missing: pip install 'ltgc[hf]'"
+        missing = "for which datasets is missing: in the checkout: pip install '.[hf]'"
         raise InputError(f"{folder} is a Hugging Face data set, {missing}") from None
     try:
         data = datasets.load_from_disk(str(folder)).cast_column(images[0], datasets.Image(decode=False))
