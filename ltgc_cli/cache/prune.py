@@ -154,7 +154,7 @@ def _named(wanted: CachePrune, choice: Choice) -> set[str]:
     named = {name for name in ("answers", "artifacts", "checkpoints", "unused", "damaged") if getattr(wanted, name)}
     if not named and choice == Choice():
         raise InputError(
-            "say what to delete: answers by --stage, --model or --older-than, or --artifacts, --checkpoints, --unused, "
+            "say what to delete: answers (--answers, --stage, --model, --class, --older-than), --artifacts, --checkpoints, --unused, "
             "--damaged"
         )
     named = named or {"answers"}

@@ -140,7 +140,7 @@ def prune(config: Config) -> None:
     """Delete from the store, once a person agrees.
 
     It says first what goes, and what it would cost to buy again. Name what goes, several together too (answers, where
-    nothing is named), and narrow it down by stage, model, class and age. An image stays as long as an answer or an
+    none is named), and narrow it down by stage, model, class and age. An image stays as long as an answer or an
     artifact names it, so deleting answers leaves every finished output whole. Let no other run use the store meanwhile.
 
     \b

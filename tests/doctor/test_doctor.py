@@ -273,7 +273,8 @@ def test_libraries_for_a_single_flag_that_are_missing_are_a_note(monkeypatch):
     monkeypatch.setattr(here, "_version", lambda name: "1.0" if name == "datasets" else None)
     found = here.extras()
     assert (found.state, found.found) == (
-        "note", "hf (datasets 1.0); not installed: tensorboard,wandb (in the checkout: pip install '.[tensorboard,wandb]')"
+        "note",
+        "hf (datasets 1.0); not installed: tensorboard,wandb (in the checkout: pip install '.[tensorboard,wandb]')"
     )  # fmt: skip
 
 
