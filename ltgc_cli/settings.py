@@ -602,7 +602,7 @@ class CacheShow(Settings, frozen=True, kw_only=True):
 class CachePrune(Settings, frozen=True, kw_only=True):
     """What is deleted from the store."""
 
-    answers: Annotated[bool, about("Delete answers: what is meant where only --stage, --model, --class or --older-than is given.")] = False
+    answers: Annotated[bool, about("Delete answers: what is meant where nothing else of this kind is named.")] = False
     artifacts: Annotated[bool, about("Delete the outputs of stages.")] = False
     checkpoints: Annotated[bool, about("Delete trained models, and mix-train's outputs that name them.")] = False
     unused: Annotated[bool, about("Delete images, older than a day, that no answer and no artifact names.")] = False

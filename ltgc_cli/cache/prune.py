@@ -154,8 +154,8 @@ def _named(wanted: CachePrune, choice: Choice) -> set[str]:
     named = {name for name in ("answers", "artifacts", "checkpoints", "unused", "damaged") if getattr(wanted, name)}
     if not named and choice == Choice():
         raise InputError(
-            "say what to delete: answers (--answers, --stage, --model, --class, --older-than), --artifacts, --checkpoints, --unused, "
-            "--damaged"
+            "say what to delete: answers (--answers, --stage, --model, --class, --older-than), --artifacts, "
+            "--checkpoints, --unused, --damaged"
         )
     named = named or {"answers"}
     if (choice.model or choice.class_) and "answers" not in named:
