@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ltgc_cli import console, records
 from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Metric, Record, Rejected, Template
 from ltgc_cli.report.accuracy import GROUPS, MEASURES, MethodResult, results, uncertainty_note
 from ltgc_cli.report.format import percent
+from ltgc_cli.settings import Judging
+from ltgc_cli.stages import preview as spread
 
+if TYPE_CHECKING:
+    from ltgc_cli.pipeline.preview import Preview
+
+_WIDE = 110
+"""Columns of a terminal from which on there is room for quantiles beside the histograms."""
 _ROWS = 40  # descriptions shown; the artifact has them all
 _PAIRS = 3  # confusions shown of each method; the records have more
 
@@ -130,3 +140,18 @@ def totals(rows: Sequence[Record]) -> None:
         ("descriptions without an accepted image", str(len(rejected))),
     ]
     console.table("", ("", "number"), cells)
+
+
+def preview(found: Preview, judging: Judging, *, as_table: bool) -> None:
+    """Prints how images score as a table: on stderr where stdout is no terminal and has the metric records."""
+    if not as_table:
+        for metric in found.metrics:
+            sys.stdout.write(records.dump(metric) + "\n")
+        sys.stdout.flush()
+    narrow = as_table and shutil.get_terminal_size().columns < _WIDE
+    columns, rows = spread.table(found.spreads, judging, narrow=narrow)
+    console.table("", columns, rows, stream=None if as_table else sys.stderr)
+    if found.asked:
+        console.notice(f"filter --preview: {found.asked}")
+    kind = "percentile of the originals" if judging.scale == "calibrated" else f"threshold on the {judging.scale} scale"
+    console.notice(f"filter: a column a {kind}, and the generated images that it passes; * is --threshold")

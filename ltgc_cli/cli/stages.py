@@ -9,7 +9,7 @@ from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.settings import Filter, Input, Output
+from ltgc_cli.settings import Filter, Input, Judging, Output
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.stage import Ran
@@ -95,10 +95,12 @@ def filter_(config: Config) -> Ran:
     """
     if not config[Filter].preview:
         return run(config)
+    from ltgc_cli.cli import show
     from ltgc_cli.pipeline import preview
     from ltgc_cli.pipeline.stage import Ran
 
-    preview.show(config, streams_of(config))
+    streams = streams_of(config)
+    show.preview(preview.measure(config, streams), config[Judging], as_table=streams.shown)
     return Ran()
 
 

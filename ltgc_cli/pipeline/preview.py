@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import Any, NamedTuple
 
 from ltgc_cli import console, prompts, records
@@ -16,9 +14,6 @@ from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.records import Metric
 from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits, Storage
 from ltgc_cli.stages import preview
-
-_WIDE = 110
-"""Columns of a terminal from which on there is room for quantiles beside the histograms."""
 
 
 class Preview(NamedTuple):
@@ -58,20 +53,3 @@ def measure(config: Config, streams: Streams) -> Preview:
             workers=asking.concurrency,
         )
     return Preview(spreads, list(preview.metrics(spreads, judging)), session.meter.summary())
-
-
-def show(config: Config, streams: Streams) -> None:
-    """Prints the table, and writes metric records where stdout is no terminal."""
-    judging = config[Judging]
-    found = measure(config, streams)
-    if not streams.shown:
-        for metric in found.metrics:
-            sys.stdout.write(records.dump(metric) + "\n")
-        sys.stdout.flush()
-    narrow = streams.shown and shutil.get_terminal_size().columns < _WIDE
-    stream = None if streams.shown else sys.stderr
-    console.table("", *preview.table(found.spreads, judging, narrow=narrow), stream=stream)
-    if found.asked:
-        console.notice(f"filter --preview: {found.asked}")
-    kind = "percentile of the originals" if judging.scale == "calibrated" else f"threshold on the {judging.scale} scale"
-    console.notice(f"filter: a column a {kind}, and the generated images that it passes; * is --threshold")
