@@ -135,6 +135,7 @@ def _stage(command: str, doc: str) -> StageFunction:
         config = _configured(command, settings)
         with console.quietly(config[Storage].quiet), _file(given) as path:
             streams = Streams(path, config[Output].output, called=True)
+            config = config.changed(input=path) if path else config  # several processes can share a file
             if config.get("preview"):
                 from ltgc_cli.pipeline import preview
 
