@@ -84,12 +84,14 @@ def test_a_provider_answers(tree, tmp_path):
     assert '"model":"lines@' in ran.out  # by its contents, not by its path
 
 
+@pytest.mark.slow
 def test_a_loss_trains(tree, tmp_path):
     ran = run("loss", tree, tmp_path)
     assert ran.code == 0, ran.err
     assert '"kind":"checkpoint"' in ran.out
 
 
+@pytest.mark.slow
 def test_a_setting_is_a_flag_with_bounds_and_is_kept_with_the_checkpoint(tree, tmp_path):
     ran = run("setting", tree, tmp_path)
     assert ran.code == 0, ran.err

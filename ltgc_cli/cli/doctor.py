@@ -11,13 +11,13 @@ from ltgc_cli import console, settings_file
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.settings import Doctor, Storage
 from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
     from ltgc_cli.doctor.checks import Check
     from ltgc_cli.doctor.models import Model
+    from ltgc_cli.pipeline.stage import Ran
 
     Step = tuple[str, Callable[[], Check | Iterable[Check]]]
 
@@ -35,6 +35,7 @@ def doctor(config: Config) -> Ran:
     LTGC_LLM=gpt-4o ltgc doctor --ask
     """
     from ltgc_cli.doctor.models import configured
+    from ltgc_cli.pipeline.stage import Ran
 
     s = config[Doctor]
     specs: Any = {"lmm": s.lmm, "llm": s.llm, "t2i": s.t2i, "clip": s.clip}

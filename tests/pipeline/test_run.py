@@ -396,6 +396,7 @@ def test_other_test_images_are_measured_on_by_the_run_and_by_eval_alone(inside, 
     assert ran.code == 0 and "answered by" in ran.err, ran.err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_ones_own_is_copied_once_and_a_run_that_goes_on_leaves_it(inside, folder):
     (folder / "ltgc.toml").write_text(SETTINGS.replace("steps = 2", 'steps = 2\nout = "mine"'))
     ran = inside("run", "--no-baselines", "--until", "mix-train")
