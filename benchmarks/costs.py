@@ -138,7 +138,7 @@ def dry_run(names: Sequence[str], images: int, k: int, model: str) -> dict[str, 
         configs = chain.configured(chain.GENERATING, values, environment={})
         return {
             config.command: usage.total(
-                one for (purpose, _), one in session.sums.items() if purpose not in ("draw", "score")
+                one for (purpose, _), one in session.sums.items() if purpose not in ("generate", "score")
             )
             for config, session in chain.try_out_all(configs, placeholders(names, images))
             if config.command in STAGES
