@@ -62,11 +62,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     schema: Schema | msgspec.UnsetType = msgspec.UNSET  # JSON that a model that can is held to; UNSET: plain text
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model's answer, word for word."""
 
     text: str
-    usage: Usage = Usage()
+    usage: Usage = msgspec.field(default_factory=Usage)  # made, not shared: so it is in every JSON, as it always was
+    cut_off: bool = False  # whether it ended at the most tokens that it may have (`max_tokens`), not of itself
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):

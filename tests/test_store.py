@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 import diskcache
+import msgspec
 import pytest
 
 from ltgc_cli.errors import InputError, Refused
@@ -137,6 +138,16 @@ def test_the_entry_says_what_was_asked_so_that_a_person_can_read_the_store(store
     entry = store.get(key(question("a")))
     assert entry["answer"] == {"text": "tall", "usage": {}}
     assert entry["request"]["type"] == "Question" and entry["request"]["text"] == "a"
+
+
+def test_an_answer_that_was_cut_off_is_kept_as_such_and_all_others_are_written_as_they_always_were(store):
+    old = json.loads('{"text": "tall", "usage": {}}')
+    assert msgspec.to_builtins(Answer(text="tall")) == msgspec.to_builtins(msgspec.convert(old, Answer)) == old
+    cut = Answer(text="tal", usage=Usage(dollars=0.1), cut_off=True)
+    cached(lambda _: cut, store, Answer)(question("a"))
+
+    assert store.get(key(question("a")))["answer"] == {"text": "tal", "usage": {"dollars": 0.1}, "cut_off": True}
+    assert cached(lambda _: 1 / 0, store, Answer)(question("a")) == cut
 
 
 def test_an_answer_is_there_after_the_store_was_closed_and_opened_again(tmp_path):

@@ -145,6 +145,14 @@ def test_a_schema_is_asked_for(ask):
     assert routes.lines[0][0]["body"]["response_format"] == RESPONSE_FORMATS["descriptions"]
 
 
+@pytest.mark.parametrize(("finish", "cut_off"), [("length", True), ("stop", False)])
+def test_an_answer_that_ended_at_the_most_tokens_is_known_to_be_cut_off(finish, cut_off):
+    body = {"choices": [{"finish_reason": finish, "message": {"content": "A photo of the cla"}}]}
+    line = json.dumps({"custom_id": "a", "response": {"status_code": 200, "body": body}}).encode()
+
+    assert dict(batch_files.read(line, None)) == {"a": Answer(text="A photo of the cla", cut_off=cut_off)}
+
+
 def test_a_model_that_reasons_gets_no_temperature(ask):
     routes = batches(echo)
     ask(routes, spec="o3-mini")

@@ -235,8 +235,11 @@ def test_a_refusal_at_temperature_0_would_come_again_and_is_not_asked_for(ask):
     assert len(ask.seen) == 1
 
 
-def test_what_is_cut_off_after_it_said_something_is_an_answer(ask):
-    assert ask("cut off").text == "1. A photo of the class crane, at dusk.\n2. A photo of the cla"
+def test_what_is_cut_off_after_it_said_something_is_an_answer_and_known_to_be_cut_off(ask):
+    answer = ask("cut off")
+
+    assert answer.text == "1. A photo of the class crane, at dusk.\n2. A photo of the cla" and answer.cut_off
+    assert not ask(says()).cut_off
 
 
 def test_all_requests_for_a_question_are_paid_for(ask):

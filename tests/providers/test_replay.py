@@ -55,6 +55,14 @@ def test_what_was_recorded_is_replayed_on_every_port_whatever_model_said_it(reco
     assert clip.port([replace(MATCH, model=clip.model)] * 2) == [0.25, 0.25]
 
 
+def test_a_recording_keeps_that_an_answer_was_cut_off(tmp_path, kept):
+    path = tmp_path / "record.jsonl"
+    replay.recorder(path, kept.__getitem__)(QUESTION, replace(ANSWER, cut_off=True), hit=False)
+    llm = open_llm(path)
+
+    assert llm.port(replace(QUESTION, model=llm.model)) == replace(ANSWER, cut_off=True)
+
+
 def test_the_identity_is_what_the_recording_holds_and_never_where_it_lies(record, tmp_path):
     moved = tmp_path / "moved.jsonl"
     moved.write_bytes(record.read_bytes())

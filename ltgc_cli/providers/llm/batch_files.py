@@ -94,7 +94,8 @@ def _answer(body: Mapping[str, Any], price: prices.Price | None) -> Answer | Ref
     text = message.get("content")
     if not isinstance(text, str) or not text.strip():
         return Refused("the model's answer was empty")
-    return Answer(text=text, usage=_usage(body.get("usage") or {}, price))
+    cut_off = choice.get("finish_reason") == "length"
+    return Answer(text=text, usage=_usage(body.get("usage") or {}, price), cut_off=cut_off)
 
 
 def _usage(used: Mapping[str, Any], price: prices.Price | None) -> Usage:

@@ -66,7 +66,8 @@ class ModelClient:
         tries = _Tries(deadline=self._clock() + self._options.limit)
         while True:
             try:
-                return Answer(text=await self._once(question, content, tries), usage=_total(tries.used))
+                answer = await self._once(question, content, tries)
+                return msgspec.structs.replace(answer, usage=_total(tries.used))
             except Refused as refused:  # an answer that was all thought is paid for too
                 refused.usage = refused.usage or (_total(tries.used) if tries.used else None)
                 raise
@@ -78,8 +79,8 @@ class ModelClient:
                 raise self._given_up(error, tries)
             await self._sleep(wait)
 
-    async def _once(self, question: Question, content: Content, tries: _Tries) -> str:
-        """Returns the answer's text, of one request. A wait in line is no part of the question's own limit."""
+    async def _once(self, question: Question, content: Content, tries: _Tries) -> Answer:
+        """Returns the answer to one request. A wait in line is no part of the question's own limit."""
         in_line = self._clock()
         async with self._rate.place():
             sent = self._clock()
@@ -99,7 +100,7 @@ class ModelClient:
             self._answered_at = self._clock()
             self._rate.answered()
         tries.used.append(self._usage(response))
-        return _text(response)
+        return _said(response)
 
     async def _sent(self, question: Question, content: Content) -> Any:
         """Returns the response, asked for without the parameters that the server rejects: this time and from now on."""
@@ -214,8 +215,8 @@ def target(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
     return {"model": spec, "api_base": api_base, **({"api_key": "none"} if missing else {})}
 
 
-def _text(response: Any) -> str:
-    """Returns a response's text, word for word. Raises TransientError or Refused where it says nothing."""
+def _said(response: Any) -> Answer:
+    """Returns what a response says, word for word. Raises TransientError or Refused where it says nothing."""
     choices = getattr(response, "choices", None) or [None]
     message, finish = getattr(choices[0], "message", None), getattr(choices[0], "finish_reason", None)
     refusal = (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
@@ -223,7 +224,7 @@ def _text(response: Any) -> str:
         raise TransientError("declined", one_line(scrubbed(refusal or "its content filter")))
     text = getattr(message, "content", None)
     if isinstance(text, str) and text.strip():
-        return text
+        return Answer(text=text, cut_off=finish == "length")
     if finish == "length":
         raise Refused("the model used up its tokens before it said anything; raise --max-tokens")
     raise TransientError("empty", "the model's answer was empty")
