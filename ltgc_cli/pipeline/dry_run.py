@@ -36,7 +36,7 @@ from ltgc_cli.ports import (
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import embedded
 from ltgc_cli.records import Image, Record
-from ltgc_cli.settings import Limits
+from ltgc_cli.settings import Asking, Limits
 from ltgc_cli.store import Store, existing, key
 from ltgc_cli.usage import UsageSum, total
 
@@ -125,6 +125,10 @@ class DrySession(Session):
         """
         new = sum(one.new for (purpose, _), one in self.sums.items() if purpose == "generate")
         return self._measure() / len(self._first) * new if self._measure and new else None
+
+    def _tries_schema(self, spec: str, asking: Asking) -> bool:
+        # In a batch nothing is asked again at once: what a server refuses there would cost the whole price.
+        return not self._half_price and super()._tries_schema(spec, asking)
 
     def _kept_answers(self, port: Ask, price: prices.Price | None) -> Ask:
         real = super()._kept_answers(port, price)

@@ -31,6 +31,7 @@ from ltgc_cli.ports import (
     Task,
 )
 from ltgc_cli.providers import Opened, prices, replay
+from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits
@@ -86,6 +87,9 @@ class Session:
         price = self._price(spec)
         if price is not estimates.FREE and self.limits.price and "," not in self.limits.price:
             raise InputError(f"--price {self.limits.price}: two prices are wanted for {spec}, IN,OUT")
+        real, learnt = providers.is_real(spec), self.store.folder / no_schema.FILE
+        tried = real and self._tries_schema(spec, asking)
+        schema = real and (tried or prices.takes_schema(spec))
         model, port = providers.open_ask(
             spec,
             kind=kind,
@@ -96,14 +100,14 @@ class Session:
             concurrency=asking.concurrency,
             price=partial(prices.dollars, price) if price and self.limits.price else None,
             repeat=lambda question: self._budget.repeat(question, estimates.most(question, price)),
+            takes_no_schema=(lambda question: no_schema.learn(learnt, question.model)) if tried else None,
         )
         kept = self._kept_answers(port, price)
-        real = providers.is_real(spec)
-        structured = real and price is not None and price.supports_response_schema
 
         def ask(question: Question) -> Answer:
             # Everything that changes the answer goes into the question before its key is made.
             if real:
+                structured = bool(schema) and model not in no_schema.known(learnt)
                 question = _prepared(question, asking.max_tokens, image_size, structured=structured)
                 question = self._paid_for(question)
             return kept(question)
@@ -239,10 +243,15 @@ class Session:
 
         return generate
 
+    def _tries_schema(self, spec: str, asking: Asking) -> bool:
+        """Returns whether a JSON schema is tried though nobody says that the model's server takes one."""
+        return prices.takes_schema(spec) is None or asking.api_base is not None
+
     def _paid_for(self, question: Question) -> Question:
         """Returns the question as it was answered before: held to a schema, or not.
 
-        A newer price list may know that a model can be held to one, and must not make anyone pay again.
+        A newer price list may know that a model can be held to one, or its server have been found to take none:
+        neither must make anyone pay again.
         """
         schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
         other = msgspec.structs.replace(question, schema=schema)

@@ -104,6 +104,18 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     return next((name for name, named in _PARAMETERS.items() if name in request and named.search(body)), None)
 
 
+def may_be_the_schema(litellm: Any, error: Exception, spec: str) -> bool:
+    """Returns whether a JSON schema may be what a request failed for: the server names nothing else clearly.
+
+    Some do not know the parameter and say only that something is wrong (400, 422); others break on it (500, 501).
+    """
+    meant, status = translated(litellm, error, spec), getattr(error, "status_code", None)
+    if status in (400, 422):
+        return type(meant) is Refused and not _POLICY.search(_body(error))
+    answered = bool(getattr(error, "litellm_response_headers", None))  # litellm calls a lost connection a 500 too
+    return status in (500, 501) and answered and isinstance(meant, TransientError) and meant.kind == "broken"
+
+
 def pause(error: TransientError, times: int) -> float:
     """Returns the seconds to wait before the same is asked again, after it failed `times` times in this way.
 

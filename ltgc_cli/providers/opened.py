@@ -42,6 +42,8 @@ class AskOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Gives the dollars of prompt and completion tokens, for a model that litellm has no price of."""
     repeat: Callable[[Question], bool] = lambda question: True
     """Says whether a question may be paid for once more, as its answer was empty or a refusal."""
+    takes_no_schema: Callable[[Question], None] | None = None
+    """Told of a question that was answered only without its schema; None for a model that is known to take one."""
 
 
 class GenerateOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,7 +40,6 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     """An image of a size ("1024x1024"); where it depends on the quality, of the dearest, as the API may choose it."""
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
-    supports_response_schema: bool = False
 
 
 def find(spec: str, given: str | None = None) -> Price | None:
@@ -60,6 +59,20 @@ def find(spec: str, given: str | None = None) -> Price | None:
     costs = _given(given)
     free: dict[str, Any] = {"batch_input": None, "batch_output": None, "image": None, "pixel": None, "images": {}}
     return msgspec.structs.replace(listed or Price(), **{**free, "input": 0.0, "output": 0.0, **costs})
+
+
+def takes_schema(spec: str) -> bool | None:
+    """Returns whether a model's answers can be held to a JSON schema, by the list; None where it cannot say.
+
+    What a server of one's own takes depends on that server, whatever the model is.
+
+    >>> takes_schema("gpt-4o"), takes_schema("gpt-4"), takes_schema("ollama/llama3.1"), takes_schema("my-own-model")
+    (True, False, None, None)
+    """
+    _, entry = _entry(spec)
+    if not entry or spec.partition("/")[0] in _LOCAL:
+        return None
+    return bool(entry.get("supports_response_schema"))
 
 
 _MODES = {"text": ("chat", "responses", "completion"), "image": ("image_generation",)}
@@ -254,7 +267,6 @@ def _listed(spec: str) -> Price | None:
         images=images,
         max_input_tokens=_whole(entry.get("max_input_tokens")),
         max_output_tokens=_whole(entry.get("max_output_tokens")),
-        supports_response_schema=bool(entry.get("supports_response_schema")),
     )
 
 

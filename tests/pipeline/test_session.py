@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from msgspec import UNSET
 
 from ltgc_cli import providers
 from ltgc_cli.engine import in_order
@@ -14,7 +15,7 @@ from ltgc_cli.pipeline.dry_run import DrySession, rows
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import Opened, prices
-from ltgc_cli.providers.prices import Price
+from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.settings import Asking, Limits
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …")
@@ -36,9 +37,47 @@ def asked(monkeypatch):
 @pytest.mark.parametrize("before", [True, False])
 def test_what_a_newer_price_list_knows_of_a_model_makes_nobody_pay_again(asked, monkeypatch, tmp_path, before):
     for able in (before, not before):
-        monkeypatch.setattr(prices, "find", lambda *_, able=able: Price(supports_response_schema=able))
+        monkeypatch.setattr(prices, "takes_schema", lambda spec, able=able: able)
         Session(tmp_path).ask("gpt-4o", "llm", Asking()).port(QUESTION)
     assert [question.schema == "descriptions" for question in asked] == [before]
+
+
+@pytest.mark.parametrize(
+    ("spec", "api_base", "tried"),
+    [
+        ("gpt-4", None, False),
+        ("gpt-4", "http://localhost:8000/v1", True),
+        ("openai/mine", None, True),
+        ("ollama/llama3.1", None, True),
+    ],
+)
+def test_a_schema_is_tried_unless_the_list_says_that_the_model_takes_none(asked, tmp_path, spec, api_base, tried):
+    Session(tmp_path).ask(spec, "llm", Asking(api_base=api_base)).port(QUESTION)
+    assert [question.schema == "descriptions" for question in asked] == [tried]
+
+
+def test_a_model_that_was_found_to_take_no_schema_is_asked_without_one_by_later_runs(asked, tmp_path):
+    ask = Session(tmp_path).ask("openai/mine", "llm", Asking()).port
+    ask(QUESTION)
+    no_schema.learn(tmp_path / no_schema.FILE, "openai/mine")
+    other = Question(model="openai/mine", task="extend", subject="seal", text="Besides these …")
+    for session in (Session(tmp_path), Session(tmp_path)):
+        session.ask("openai/mine", "llm", Asking()).port(other)
+    ask(QUESTION)  # paid for with a schema: not asked again
+    dry = DrySession(tmp_path)
+    for question in (QUESTION, other):
+        dry.ask("openai/mine", "llm", Asking()).port(question)
+
+    assert [question.schema is UNSET for question in asked] == [False, True]
+    assert dry.complete
+
+
+def test_nothing_is_tried_in_a_batch_where_what_is_refused_would_cost_the_whole_price(asked, tmp_path):
+    planning = DrySession(tmp_path, half_price=True, for_batch=Session(tmp_path))
+    for spec in ("openai/mine", "gpt-4o"):
+        planning.ask(spec, "llm", Asking()).port(Question(model=spec, task="extend", subject="crane", text="…"))
+
+    assert [question.schema is UNSET for question in planning.questions] == [True, False]
 
 
 def test_flags_that_change_an_answer_are_in_the_question_and_images_alone_have_a_size(asked, tmp_path):

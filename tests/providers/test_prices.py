@@ -82,7 +82,22 @@ def test_a_models_facts_are_in_its_price():
     gpt = prices.find("gpt-4o")
 
     assert (gpt.input, gpt.output, gpt.batch_input, gpt.batch_output) == (2.5e-6, 1e-5, 1.25e-6, 5e-6)
-    assert (gpt.max_input_tokens, gpt.max_output_tokens, gpt.supports_response_schema) == (128_000, 16_384, True)
+    assert (gpt.max_input_tokens, gpt.max_output_tokens) == (128_000, 16_384)
+
+
+@pytest.mark.parametrize(
+    ("spec", "takes"),
+    [
+        ("openai/gpt-4o", True),
+        ("gpt-3.5-turbo", False),
+        ("my-own-model", None),
+        ("azure/my-deployment", None),
+        ("hosted_vllm/gpt-4o", None),
+        ("ollama/llama3.1", None),  # in the list, which says nothing of servers of one's own
+    ],
+)
+def test_the_list_says_whether_a_model_takes_a_schema_or_that_it_cannot_say(spec, takes):
+    assert prices.takes_schema(spec) is takes
 
 
 def test_a_model_on_ones_own_machine_costs_nothing_and_an_unknown_one_is_unknown():

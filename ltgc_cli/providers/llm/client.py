@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,7 @@ class ModelClient:
         self._clock = clock
         self._sleep = sleep
         self._rejected: set[str] = set()
+        self._schema_works = False  # whether a question with a schema was ever answered
         self._answered_at: float | None = None
         self._unusable: tuple[float, ProviderError] | None = None
         """When the model proved unusable (key, credit), and why: no question from before that is asked again."""
@@ -103,11 +104,17 @@ class ModelClient:
         return _said(response)
 
     async def _sent(self, question: Question, content: Content) -> Any:
-        """Returns the response, asked for without the parameters that the server rejects: this time and from now on."""
+        """Returns the response, asked for without the parameters that the server rejects: this time and from now on.
+
+        A schema is left out for good only where that helped: what went wrong may have been something else.
+        """
+        without_schema = False
         while True:
             request = self._request(question, content)
+            if without_schema:
+                request.pop("response_format", None)
             try:
-                return await self._litellm.acompletion(**request)
+                response = await self._litellm.acompletion(**request)
             except self._litellm.UnsupportedParamsError:  # nothing was sent: a reasoning model takes no temperature
                 # Not at first: with drop_params a refused request (422) is sent again behind our back.
                 if request.get("drop_params"):
@@ -115,9 +122,30 @@ class ModelClient:
                 self._rejected.add("unsupported")
             except Exception as error:
                 name = api_errors.rejected(error, request)
-                if name is None:
+                if name == "response_format" or (name is None and self._may_be_the_schema(error, request)):
+                    without_schema = True
+                elif name:
+                    self._rejected.add(name)
+                else:
                     raise
-                self._rejected.add(name)
+            else:
+                if without_schema:
+                    self._takes_no_schema(question)
+                self._schema_works = self._schema_works or "response_format" in request
+                return response
+
+    def _may_be_the_schema(self, error: Exception, request: Mapping[str, Any]) -> bool:
+        if "response_format" not in request or not api_errors.may_be_the_schema(self._litellm, error, self._spec):
+            return False
+        # Of a model that takes a schema, by the list or as it showed, a 500 is a server's trouble like any other.
+        doubtful = self._options.takes_no_schema is not None and not self._schema_works
+        return doubtful or getattr(error, "status_code", 0) < 500
+
+    def _takes_no_schema(self, question: Question) -> None:
+        if "response_format" not in self._rejected:
+            self._rejected.add("response_format")
+            if self._options.takes_no_schema:
+                self._options.takes_no_schema(question)
 
     def _request(self, question: Question, content: Content) -> dict[str, Any]:
         parameters: dict[str, Any] = {"temperature": question.temperature, "max_tokens": question.max_tokens}
