@@ -122,6 +122,8 @@ def _by_litellm(model: Model) -> Iterator[Check]:
     """Returns whether litellm knows the model, what it costs, and whether its provider's keys are set."""
     spec = model.spec.removeprefix("litellm:")
     chat.identity(spec, model.api_base)
+    if model.kind == "lmm":
+        chat.check_sees(spec, model.api_base)
     price = _price(spec, model.kind)
     litellm = chat.imported()
     try:

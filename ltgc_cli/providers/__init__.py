@@ -22,7 +22,7 @@ _LLM = {
     "replay:": "replay:open_ask",
     "": "llm.litellm:open_port",
 }
-_LMM = {**_LLM, "embedded": "llm.embedded_lmm:open_port"}
+_LMM = {**_LLM, "embedded": "llm.embedded_lmm:open_port", "": "llm.litellm:open_seeing_port"}
 _T2I = {
     "blank": "t2i.blank:open_port",
     "replay:": "replay:open_generate",
@@ -45,7 +45,7 @@ def is_real(spec: str) -> bool:
 def open_ask(spec: str, *, kind: Literal["llm", "lmm"], **options: Any) -> Opened[Ask]:
     """Returns a language model (`llm`), or a vision-language model (`lmm`); the options are AskOptions.
 
-    Raises InputError for a spec that names none.
+    Raises InputError for a spec that names none, or one without eyes.
     """
     return _open(spec, _LMM if kind == "lmm" else _LLM, AskOptions(**options))
 

@@ -36,6 +36,20 @@ TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOO_MANY_WANTED = re.compile(r"supports at most \d+ (?:completion|output) tokens|max_tokens.{0,60}maximum allowed")
+# As OpenAI, vLLM, llama.cpp, Ollama, LM Studio, OpenRouter, Groq, DeepSeek, Bedrock and Gemini say it of a model. What
+# they say of one image (its format, its size) must not be taken for it.
+_SIGHT = r"(?:images?|image_url|vision|multi-?modal)"
+_NO_IMAGES = re.compile(
+    rf"(?:not|n['’]t) (?:currently |yet )?(?:support|accept|take|allow)(?: the| any)? {_SIGHT}\b"
+    r"(?! (?:of|urls?|formats?|types?|sizes?|files?|larger|resolutions?|dimensions?|with)\b)"
+    r"|(?:(?:^|[^\w\s])\s*images|image (?:inputs?|content|modality|input modality)|image_url|\bvision"
+    r"|multi-?modal(?: \w+)?)['\"`]? (?:is|are) not (?:currently |yet )?(?:supported|enabled|allowed|available)"
+    r"|image_url['\"`]? is only supported by|unknown variant ['\"`]?image_url|unsupported content\[\]\.type"
+    r"|not (?:a )?(?:multi-?modal|vision)\b|(?:no|lacks?|without) (?:vision|multi-?modal)\b"
+    r"|no endpoints found that support image|missing data required for image|at most 0 image|mmproj"
+    r"|\bcontent\b.{0,60}(?:must be|should be|expected)(?: a)?(?: valid)? str(?:ing)?\b",
+    re.IGNORECASE,
+)
 _DELAY = re.compile(r"retryDelay\W{1,8}([\d.]+)s")  # Gemini says it in the body alone
 _PARAMETERS = {
     "response_format": re.compile(r"response.?format|json.?schema|structured.?output|guided_|grammar", re.IGNORECASE),
@@ -56,8 +70,12 @@ class TransientError(Exception):
         self.wait = wait  # seconds that the server asks for
 
 
-def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) -> Exception:
+def translated(
+    litellm: Any, error: Exception, spec: str, specs: str = SPECS, *, first_images: bool = False
+) -> Exception:
     """Returns the error as ltgc's own, in one line and without secrets; `specs` is what can be written for `spec`.
+
+    first_images -- whether images were shown to a model that has not been seen to take any
 
     A TransientError may go by itself; Refused (or TooLong) is about this one request; ProviderError about the model.
     """
@@ -77,6 +95,9 @@ def translated(litellm: Any, error: Exception, spec: str, specs: str = SPECS) ->
             f"{spec}: litellm knows no such model; write {specs}; --api-base names a server of your own"
             f"{prices.nearest_model(spec, 'text' if specs == SPECS else 'image')}"
         )
+    blind = first_images and status in (400, 404, 422, 500) and _NO_IMAGES.search(body)
+    if blind and not TOO_LONG.search(body):
+        return ProviderError(f"{spec} takes no images ({why}); name a model that does by --lmm, as gpt-4o")
     if status == 404 and "model" not in why.lower():
         return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
     if status == 404 or _NO_MODEL.search(body):
@@ -104,12 +125,14 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     return next((name for name, named in _PARAMETERS.items() if name in request and named.search(body)), None)
 
 
-def may_be_the_schema(litellm: Any, error: Exception, spec: str) -> bool:
+def may_be_the_schema(error: Exception, meant: Exception) -> bool:
     """Returns whether a JSON schema may be what a request failed for: the server names nothing else clearly.
 
     Some do not know the parameter and say only that something is wrong (400, 422); others break on it (500, 501).
+
+    meant -- the same error, translated
     """
-    meant, status = translated(litellm, error, spec), getattr(error, "status_code", None)
+    status = getattr(error, "status_code", None)
     if status in (400, 422):
         return type(meant) is Refused and not _POLICY.search(_body(error))
     answered = bool(getattr(error, "litellm_response_headers", None))  # litellm calls a lost connection a 500 too

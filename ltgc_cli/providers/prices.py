@@ -75,6 +75,17 @@ def takes_schema(spec: str) -> bool | None:
     return bool(entry.get("supports_response_schema"))
 
 
+def sees(spec: str) -> bool | None:
+    """Returns whether a model takes images, by the list; None where it does not say, as of many that do.
+
+    >>> sees("gpt-4o"), sees("o3-mini"), sees("gpt-4"), sees("my-own-model")
+    (True, False, None, None)
+    """
+    _, entry = _entry(spec)
+    said = entry.get("supports_vision") if entry.get("mode") == "chat" else None
+    return said if isinstance(said, bool) else None
+
+
 _MODES = {"text": ("chat", "responses", "completion"), "image": ("image_generation",)}
 _PREFIXED = frozenset({"anthropic", "openai"})
 """Providers whose models the list has by their bare names, and many people write with the provider's."""

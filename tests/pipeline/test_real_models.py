@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from ports.openai_batches import batches
-from ports.openai_chat import PASSING, Chat, chat, says, seeded
+from ports.openai_chat import PASSING, Chat, chat, fails, says, seeded
 from server import serving
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz123456"
@@ -103,6 +103,18 @@ def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_n
     everything = "".join(str(path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file())
     assert KEY not in everything + described.err + extended.err + reflected.err
     assert described.code == 1, described.err
+
+
+def test_a_model_without_eyes_ends_describe_in_one_line_and_no_image_is_a_failure(forked, birds):
+    routes = chat(lambda body: fails(400, "mine is not a multimodal model"))
+    with serving(routes) as address:
+        ran = forked("describe", "--data", birds, "--lmm", "openai/mine", "--api-base", f"{address}/v1")
+    assert ran.code == 3 and {row["kind"] for row in lines(ran.out)} <= {"class"}
+    assert ran.err.count("takes no images") == 1 and "name a model that does by --lmm" in ran.err
+    assert len(routes.seen) <= 17
+
+    known = forked("describe", "--data", birds, "--lmm", "o3-mini", OPENAI_API_KEY=KEY)
+    assert known.code == 2 and "--lmm o3-mini takes no images" in known.err
 
 
 def test_the_image_is_really_sent_upright_and_no_larger_than_asked_for(forked, birds):

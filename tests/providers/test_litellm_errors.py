@@ -272,6 +272,66 @@ def test_a_question_that_is_too_long_is_said_so_however_the_server_puts_it(ask, 
     assert len(ask.seen) == 1
 
 
+BLIND = [
+    fails(400, "Invalid content type. image_url is only supported by certain models.", "invalid_request_error"),
+    fails(400, "mine is not a multimodal model"),
+    fails(400, "At most 0 image(s) may be provided in one prompt."),
+    fails(500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+    fails(400, "Model does not support images. Please use a model that does."),
+    fails(404, "No endpoints found that support image input"),
+    fails(400, "'messages.0.content' : content must be a string"),
+    fails(422, "Failed to deserialize: messages[0]: unknown variant `image_url`, expected `text`"),
+    fails(400, "This model doesn't support the image field. Remove image and try again."),
+    fails(400, "Image input modality is not enabled for models/gemma-3-1b-it"),
+    fails(500, "this model is missing data required for image input"),
+    fails(400, "Content type 'image_url' is not supported by this model"),
+    Reply(422, {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "Input should be a valid string"}]}),
+]
+
+
+@pytest.fixture
+def show(ask, png):
+    """A function that asks about an image while the server gives these answers in turn."""
+    question = msgspec.structs.replace(QUESTION, task="describe", images=("a",))
+    return lambda *turns: ask(*turns, question=question, objects=lambda name: png((1, 2, 3)))
+
+
+@pytest.mark.parametrize("fault", BLIND)
+def test_a_model_that_takes_no_images_is_a_provider_error_at_once_that_names_the_flag(ask, show, time, fault):
+    with pytest.raises(ProviderError, match="^gpt-4o takes no images .*; name a model that does by --lmm, as gpt-4o$"):
+        show(fault)
+    assert len(ask.seen) == 1 and time.slept == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fails(400, "You uploaded an unsupported image. Please make sure your image is valid."),
+        fails(400, "Could not process image"),
+        fails(400, "WebP images are not supported"),
+        fails(400, "The model does not support images of this size"),
+        fails(400, "llama-3.2-11b-vision: image exceeds 5 MB maximum"),
+        fails(400, "the number of text tokens plus multimodal tokens is longer than the maximum model length of 4096"),
+    ],
+)
+def test_what_is_wrong_with_one_image_refuses_that_one_alone(show, fault):
+    with pytest.raises(Refused):
+        show(fault)
+
+
+def test_a_model_that_has_seen_an_image_is_not_blind_and_without_images_none_is(asking, ask, png):
+    with pytest.raises(Refused):
+        ask(fails(400, "images are not supported"))
+    routes = chat(lambda body: "hi", faults=lambda times, body: BLIND[1] if "later" in str(body) else None)
+    with serving(routes) as address:
+        options = AskOptions(objects=lambda name: png((1, 2, 3)), api_base=f"{address}/v1")
+        see = port.ask_port("gpt-4o", options)
+        question = msgspec.structs.replace(QUESTION, images=("a",))
+        assert see(question).text == "hi"
+        with pytest.raises(Refused, match="not a multimodal model"):
+            see(msgspec.structs.replace(question, text="later"))
+
+
 @pytest.mark.parametrize(
     "secret",
     [

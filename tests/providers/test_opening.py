@@ -28,6 +28,20 @@ def tiny(monkeypatch, clip_folder, t2i_folder):
     monkeypatch.setattr(diffusers, "EMBEDDED", t2i_folder)
 
 
+@pytest.mark.parametrize("spec", ["o3-mini", "azure/o3-mini"])
+def test_a_model_that_the_list_says_takes_no_images_is_an_input_error_before_anything_is_asked(spec):
+    with pytest.raises(InputError, match=f"^--lmm {spec} takes no images, .*; name one that does, as gpt-4o$"):
+        open_ask(spec, kind="lmm", objects=dict.__getitem__)
+    assert open_ask(spec, kind="llm", objects=dict.__getitem__).model == spec
+
+
+@pytest.mark.parametrize("spec", ["gpt-4o", "gpt-4", "my-own-model", "ollama/llama3.1"])
+def test_where_the_list_does_not_say_that_a_model_takes_no_images_its_server_is_asked(spec):
+    assert open_ask(spec, kind="lmm", objects=dict.__getitem__).model == spec
+    at_home = open_ask("o3-mini", kind="lmm", objects=dict.__getitem__, api_base="http://localhost:8000/v1")
+    assert at_home.model == "o3-mini@localhost:8000/v1"
+
+
 def test_the_embedded_language_model_says_once_that_it_knows_nothing_and_what_to_set(heard):
     model, ask = open_ask("embedded", kind="llm", objects=dict.__getitem__, notice=heard.append)
     assert (model, heard) == ("embedded/grammar-1", [])

@@ -58,6 +58,7 @@ class ModelClient:
         self._sleep = sleep
         self._rejected: set[str] = set()
         self._schema_works = False  # whether a question with a schema was ever answered
+        self._sees = False  # whether one with images was
         self._answered_at: float | None = None
         self._unusable: tuple[float, ProviderError] | None = None
         """When the model proved unusable (key, credit), and why: no question from before that is asked again."""
@@ -97,7 +98,7 @@ class ModelClient:
                 async with asyncio.timeout(min(self._options.timeout, tries.deadline - sent)):
                     response = await self._sent(question, content)
             except Exception as error:  # litellm's own errors, and whatever a provider's library raises
-                raise self._translated(error, sent) from None
+                raise self._translated(error, sent, question) from None
             self._answered_at = self._clock()
             self._rate.answered()
         tries.used.append(self._usage(response))
@@ -122,7 +123,7 @@ class ModelClient:
                 self._rejected.add("unsupported")
             except Exception as error:
                 name = api_errors.rejected(error, request)
-                if name == "response_format" or (name is None and self._may_be_the_schema(error, request)):
+                if name == "response_format" or (name is None and self._may_be_the_schema(error, request, question)):
                     without_schema = True
                 elif name:
                     self._rejected.add(name)
@@ -132,10 +133,11 @@ class ModelClient:
                 if without_schema:
                     self._takes_no_schema(question)
                 self._schema_works = self._schema_works or "response_format" in request
+                self._sees = self._sees or bool(question.images)
                 return response
 
-    def _may_be_the_schema(self, error: Exception, request: Mapping[str, Any]) -> bool:
-        if "response_format" not in request or not api_errors.may_be_the_schema(self._litellm, error, self._spec):
+    def _may_be_the_schema(self, error: Exception, request: Mapping[str, Any], question: Question) -> bool:
+        if "response_format" not in request or not api_errors.may_be_the_schema(error, self._meant(error, question)):
             return False
         # Of a model that takes a schema, by the list or as it showed, a 500 is a server's trouble like any other.
         doubtful = self._options.takes_no_schema is not None and not self._schema_works
@@ -164,10 +166,14 @@ class ModelClient:
             **{name: value for name, value in parameters.items() if name not in self._rejected},
         }
 
-    def _translated(self, error: Exception, sent: float) -> Exception:
+    def _meant(self, error: Exception, question: Question) -> Exception:
+        first_images = bool(question.images) and not self._sees
+        return api_errors.translated(self._litellm, error, self._spec, first_images=first_images)
+
+    def _translated(self, error: Exception, sent: float, question: Question) -> Exception:
         if isinstance(error, TimeoutError):
             return TransientError("broken", f"no answer within {self._clock() - sent:.0f} seconds")
-        ours = api_errors.translated(self._litellm, error, self._spec)
+        ours = self._meant(error, question)
         if isinstance(ours, TransientError) and ours.kind == "busy":
             self._rate.too_many(sent, ours.wait)
         if isinstance(ours, Refused):

@@ -15,7 +15,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Answer, Ask, Question
-from ltgc_cli.providers import secrets
+from ltgc_cli.providers import prices, secrets
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.images import data_url
 from ltgc_cli.providers.opened import AskOptions, Opened
@@ -30,6 +30,18 @@ _importing = threading.Lock()
 def open_port(spec: str, options: AskOptions) -> Opened[Ask]:
     """Returns the model of a spec. Raises InputError for no name, or no address of a server."""
     return Opened(identity(spec, options.api_base), ask_port(spec, options))
+
+
+def open_seeing_port(spec: str, options: AskOptions) -> Opened[Ask]:
+    """Returns the model of a spec, which is to be shown images. Raises InputError as `open_port` and `check_sees`."""
+    check_sees(spec, options.api_base)
+    return open_port(spec, options)
+
+
+def check_sees(spec: str, api_base: str | None) -> None:
+    """Raises InputError for a model that the price list says takes no images; a server of one's own says it itself."""
+    if api_base is None and prices.sees(spec) is False:
+        raise InputError(f"--lmm {spec} takes no images, says litellm's list of models; name one that does, as gpt-4o")
 
 
 def identity(spec: str, api_base: str | None = None) -> str:
