@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ltgc_cli.errors import Unreadable
-from ltgc_cli.ports import Usage, request_name, unpriced
+from ltgc_cli.ports import Usage, own_server, request_name, unpriced
 from ltgc_cli.text import cents, counted
 
 T = TypeVar("T")
@@ -164,6 +164,7 @@ class Meter:
         self.refused = 0  # those of them that may be answered another time: a run with any is not whole
         self.tokens, self.dollars = 0, 0.0
         self.unpriced = 0  # answers that were paid for and whose price is not known
+        self.own = 0  # those of a server of one's own
 
     def __call__(self, request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
         """Counts one answer. What is found in the store cost nothing this time."""
@@ -184,7 +185,9 @@ class Meter:
     def _pay(self, request: msgspec.Struct, usage: Usage) -> None:
         self.tokens += usage.prompt_tokens + usage.completion_tokens
         self.dollars += usage.dollars or 0.0
-        self.unpriced += unpriced(getattr(request, "model", ""), usage)
+        model = getattr(request, "model", "")
+        self.unpriced += unpriced(model, usage)
+        self.own += own_server(model)
 
     def summary(self) -> str:
         """Returns what was asked and found, in words: "12 questions asked, 480 images from the store, $0.31"."""
@@ -195,6 +198,8 @@ class Meter:
             parts.append(f"{self.tokens:,} tokens")
         if self.dollars:
             parts.append(f"${cents(self.dollars)}")
+        elif self.own:
+            parts.append("$0 (a server of your own)")
         if self.unpriced:
             parts.append(f"{counted(self.unpriced, 'answer')} of unknown price")
         return ", ".join(parts)

@@ -46,6 +46,18 @@ def unpriced(model: str, usage: Usage) -> bool:
     return usage.dollars is None and (used(usage) or model.startswith("litellm:"))
 
 
+_OWN_SERVERS = frozenset({"hosted_vllm", "lemonade", "llamafile", "lm_studio", "ollama", "ollama_chat"})
+
+
+def own_server(model: str) -> bool:
+    """Returns whether a model's name says that a server of one's own runs it, which costs nothing.
+
+    >>> own_server("hosted_vllm/Qwen/Qwen3-8B@localhost:8000/v1"), own_server("openai/gpt-4o")
+    (True, False)
+    """
+    return model.partition("/")[0] in _OWN_SERVERS
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A question to a language or vision-language model."""
 

@@ -343,6 +343,13 @@ def test_a_summary_says_what_was_asked_found_used_and_paid():
     )
 
 
+def test_a_summary_says_that_a_server_of_ones_own_costs_nothing():
+    meter = Meter()
+    question = Question(model="hosted_vllm/m@localhost:8000/v1", task="extend", subject="crane", text="…")
+    meter(question, Answer(text="…", usage=Usage(prompt_tokens=7, dollars=0.0)), hit=False)
+    assert meter.summary() == "1 question asked, 7 tokens, $0 (a server of your own)"
+
+
 def test_the_summary_of_nothing_is_empty():
     assert Meter().summary() == ""
 

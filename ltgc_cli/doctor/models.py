@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
-from ltgc_cli.ports import Question
+from ltgc_cli.ports import Question, own_server
 from ltgc_cli.providers import prices, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import litellm as chat
@@ -147,6 +147,8 @@ def _price(spec: str, kind: Kind) -> str:
     price = prices.find(spec)
     if price is None:
         return ""
+    if own_server(spec):
+        return "a server of your own costs nothing"
     if kind != "t2i":
         return f"US dollars for a million tokens: {price.input * 1e6:g} in, {price.output * 1e6:g} out"
     each = prices.per_image(price)

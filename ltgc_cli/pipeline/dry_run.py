@@ -32,6 +32,7 @@ from ltgc_cli.ports import (
     Question,
     Score,
     Usage,
+    own_server,
 )
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import embedded
@@ -226,7 +227,7 @@ def rows(sums: Mapping[tuple[str, str], UsageSum]) -> list[tuple[str, ...]]:
             f"{one.new:,}",
             f"{one.prompt_tokens:,}" if one.prompt_tokens else "",
             f"{one.completion_tokens:,}" if one.completion_tokens else "",
-            one.priced(),
+            "0, your own server" if one.new and own_server(key[1]) and not one.dollars else one.priced(),
         )
         for key, one in named
     ]

@@ -29,6 +29,7 @@ from ltgc_cli.ports import (
     Schema,
     Score,
     Task,
+    own_server,
 )
 from ltgc_cli.providers import Opened, prices, replay
 from ltgc_cli.providers.llm import no_schema
@@ -90,6 +91,7 @@ class Session:
         real, learnt = providers.is_real(spec), self.store.folder / no_schema.FILE
         tried = real and self._tries_schema(spec, asking)
         schema = real and (tried or prices.takes_schema(spec))
+        given = self.limits.price or own_server(spec)  # a price that litellm itself does not know
         model, port = providers.open_ask(
             spec,
             kind=kind,
@@ -98,7 +100,7 @@ class Session:
             api_base=asking.api_base,
             limit=asking.time_limit,
             concurrency=asking.concurrency,
-            price=partial(prices.dollars, price) if price and self.limits.price else None,
+            price=partial(prices.dollars, price) if price and given else None,
             repeat=lambda question: self._budget.repeat(question, estimates.most(question, price)),
             takes_no_schema=(lambda question: no_schema.learn(learnt, question.model)) if tried else None,
         )

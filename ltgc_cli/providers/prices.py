@@ -1,6 +1,6 @@
 """What models cost: the price list that litellm ships with, read without importing litellm, and estimates of tokens.
 
-An unknown price is None and never 0; 0 is what a model on one's own machine costs.
+An unknown price is None and never 0; 0 is what a server of one's own costs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from typing import Any, Literal
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Task
+from ltgc_cli.ports import Task, own_server
 from ltgc_cli.text import nearest
 
 _LIST = "model_prices_and_context_window_backup.json"
-_LOCAL = frozenset({"lemonade", "llamafile", "lm_studio", "ollama", "ollama_chat"})
-"""Providers that run on one's own machine and cost nothing; a 0 that the list has elsewhere is a gap in the list."""
 _FAMILIES = ("bedrock", "cohere", "fireworks_ai", "vertex_ai")
 """Providers whose models the list has under several names, which begin alike (`vertex_ai-language-models`)."""
 _QUALITY = re.compile(r"(?:^|(?<=/))(?:low|medium|high|xhigh|max|standard|hd|\d+-steps|max-steps)/")
@@ -70,7 +68,7 @@ def takes_schema(spec: str) -> bool | None:
     (True, False, None, None)
     """
     _, entry = _entry(spec)
-    if not entry or spec.partition("/")[0] in _LOCAL:
+    if not entry or own_server(spec):
         return None
     return bool(entry.get("supports_response_schema"))
 
@@ -260,7 +258,7 @@ def _listed(spec: str) -> Price | None:
     name, entry = _entry(spec)
     images = _images().get(name or spec, {})
     draws = bool(images) or entry.get("mode") == "image_generation"
-    free = spec.partition("/")[0] in _LOCAL
+    free = own_server(spec)  # a 0 that the list has for others is a gap in it
     per_token = _paid(entry, "input_cost_per_token"), _paid(entry, "output_cost_per_token")
     if draws:
         per_token = per_token[0], _paid(entry, "output_cost_per_image_token") or per_token[1]

@@ -202,6 +202,8 @@ def test_a_server_of_ones_own_and_a_model_on_this_machine_want_no_key(no_keys):
     [
         ("llm", "gpt-4o", "ok", "US dollars for a million tokens: 2.5 in, 10 out"),
         ("llm", "no-such-model", "problem", "litellm knows no such model"),
+        ("llm", "vllm/qwen", "problem", "means vLLM inside this process"),
+        ("llm", "ollama/qwen", "ok", "a server of your own costs nothing"),
         ("llm", " gpt-4o", "problem", "names no language model"),
         ("lmm", "o3-mini", "problem", "takes no images"),
         ("llm", "groq/some-new-model", "note", "price not known"),

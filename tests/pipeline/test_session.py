@@ -6,6 +6,8 @@ import threading
 
 import pytest
 from msgspec import UNSET
+from ports.openai_chat import chat
+from server import serving
 
 from ltgc_cli import providers
 from ltgc_cli.engine import in_order
@@ -118,6 +120,21 @@ def test_a_dry_run_counts_each_question_once_from_any_number_of_threads_and_asks
     assert len(session.questions) == 500 and asked == []
     assert threading.active_count() < 64
     assert not session.complete
+
+
+def test_a_server_of_ones_own_costs_nothing_in_a_dry_run_and_in_what_is_kept(tmp_path):
+    routes = chat(lambda body: "1. A photo of the class crane, tall.")
+    with serving(routes) as address:
+        asking = Asking(api_base=f"{address}/v1")
+        dry, session = DrySession(tmp_path), Session(tmp_path, limits=Limits(max_cost=1.0))
+        model, plan = dry.ask("hosted_vllm/mine", "llm", asking)
+        question = Question(model=model, task="extend", subject="crane", text="Besides these …")
+        plan(question)
+        answer = session.ask("hosted_vllm/mine", "llm", asking).port(question)
+
+    assert rows(dry.sums)[0][-1] == "0, your own server"
+    assert answer.usage == Usage(prompt_tokens=10, completion_tokens=5, dollars=0.0)
+    assert session.meter.unpriced == 0
 
 
 def test_a_dry_run_keeps_no_bytes_but_for_a_batch_which_shows_them(tmp_path):

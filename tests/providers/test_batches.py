@@ -425,7 +425,8 @@ def test_where_batches_cannot_be_listed_a_lost_one_is_never_sent_again_unasked(a
         (" ", "names no language model"),
     ],
 )
-def test_a_provider_without_a_batch_api_is_an_input_error(tmp_path, spec, message):
+def test_a_provider_without_a_batch_api_is_an_input_error(tmp_path, monkeypatch, spec, message):
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", "http://localhost:8000/v1")  # else the address is what is wrong
     with pytest.raises(InputError, match=message):
         api.answer(QUESTIONS, spec, objects=dict.__getitem__, folder=tmp_path)
 

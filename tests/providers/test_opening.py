@@ -88,6 +88,19 @@ def test_any_other_language_model_is_litellms_under_its_own_name():
         assert open_ask(spec, kind="llm", objects=dict.__getitem__, notice=print).model == spec
 
 
+def test_a_vllm_server_is_asked_by_its_address_and_not_run_here(monkeypatch):
+    server = "--api-base http://localhost:8000/v1$"
+    with pytest.raises(
+        InputError, match=f"^vllm/Qwen/Qwen3-8B .*; for a vLLM server write hosted_vllm/Qwen/Qwen3-8B {server}"
+    ):
+        open_ask("vllm/Qwen/Qwen3-8B", kind="lmm", objects=dict.__getitem__)
+    for spec in ("hosted_vllm/Qwen/Qwen3-8B", "lm_studio/qwen"):
+        with pytest.raises(InputError, match=f"^{spec}: .*; add {server}"):
+            open_ask(spec, kind="llm", objects=dict.__getitem__)
+    monkeypatch.setenv("LM_STUDIO_API_BASE", "http://localhost:1234/v1")
+    assert open_ask("lm_studio/qwen", kind="llm", objects=dict.__getitem__).model == "lm_studio/qwen@localhost:1234/v1"
+
+
 def test_a_spec_that_names_nothing_is_an_input_error_that_lists_what_can_be_written(keep):
     with pytest.raises(InputError, match="embedded, replay:FILE, or a model as litellm names it"):
         open_ask(" ", kind="llm", objects=dict.__getitem__, notice=print)

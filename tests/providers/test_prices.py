@@ -61,7 +61,6 @@ def asked(name: str) -> list[str]:
         "openrouter/openai/gpt-4o",
         "ft:gpt-4o-2024-08-06:my-org::id",
         "openai/gemini-2.5-flash",
-        "hosted_vllm/gpt-4o",
         "azure/my-deployment",
         "no-such-model",
     ],
@@ -100,8 +99,10 @@ def test_the_list_says_whether_a_model_takes_a_schema_or_that_it_cannot_say(spec
     assert prices.takes_schema(spec) is takes
 
 
-def test_a_model_on_ones_own_machine_costs_nothing_and_an_unknown_one_is_unknown():
+def test_a_server_of_ones_own_costs_nothing_and_an_unknown_one_is_unknown():
     assert prices.find("ollama/llama3.1").input == 0 and prices.find("ollama/my-own-model").output == 0
+    assert prices.find("hosted_vllm/gpt-4o").input == prices.find("lm_studio/qwen").output == 0
+    assert prices.find("hosted_vllm/mine", "1,2").input == 1e-6
     assert prices.find("my-own-model") is None and prices.find("") is None
     assert prices.find("codestral/codestral-latest") is None  # 0 in the list, though it is paid for
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ltgc_cli.providers.llm.client import ModelClient
 
 _importing = threading.Lock()
+_AT_HOME = "--api-base http://localhost:8000/v1"
+_NO_ADDRESS = ("hosted_vllm/", "lm_studio/")  # litellm has no usual address of these, and would ask OpenAI
 
 
 def open_port(spec: str, options: AskOptions) -> Opened[Ask]:
@@ -47,7 +49,7 @@ def check_sees(spec: str, api_base: str | None) -> None:
 def identity(spec: str, api_base: str | None = None) -> str:
     """Returns what the model is called in keys and records: its name, and its server where it is not the usual one.
 
-    Two servers may well call different models `llama`. Raises InputError for no name.
+    Two servers may well call different models `llama`. Raises InputError for no name, or no address of a server.
 
     >>> identity("openai/llama", "http://user:secret@localhost:8000/v1?key=secret")
     'openai/llama@localhost:8000/v1'
@@ -57,6 +59,13 @@ def identity(spec: str, api_base: str | None = None) -> str:
     provider = spec.partition("/")[0].upper() if "/" in spec else "OPENAI"
     # litellm heeds these variables too.
     server = api_base or os.environ.get(f"{provider}_API_BASE") or os.environ.get(f"{provider}_BASE_URL")
+    if spec.startswith("vllm/"):
+        rest = spec.removeprefix("vllm/")
+        raise InputError(
+            f"{spec} means vLLM inside this process; for a vLLM server write hosted_vllm/{rest} {_AT_HOME}"
+        )
+    if not server and spec.startswith(_NO_ADDRESS):
+        raise InputError(f"{spec}: where its server is, is not known; add {_AT_HOME}")
     if not server:
         return spec
     try:
