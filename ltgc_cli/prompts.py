@@ -96,14 +96,45 @@ def describe(prompts: Prompts, subject: str) -> str:
     return _joined(_template_1(prompts, subject), fill(prompts.describe, subject), "Answer with one sentence.")
 
 
-def extend(prompts: Prompts, subject: str, known: Sequence[str], want: int) -> str:
-    """Returns Prompt 2 below the descriptions that are there already."""
+def extend(prompts: Prompts, subject: str, known: Sequence[str], want: int, besides: str = "") -> str:
+    """Returns Prompt 2 below the descriptions that are there already; `besides` is what else is said to it."""
     return _joined(
         f"Descriptions of the class {subject}:\n{numbered(known)}" if known else "",
         _template_1(prompts, subject),
         fill(prompts.extend, subject),
+        besides,
         f"Answer with {want} descriptions, one a line, numbered, and nothing else.",
     )
+
+
+_VIEWS = (
+    "close up", "from far away", "from above", "from below", "from behind", "from the side", "half hidden",
+    "in a mirror", "through a window", "among others of its kind", "cut off by the edge",
+)  # fmt: skip
+_PLACES = (
+    "on a city street", "in a garden", "by the sea", "in the mountains", "in a kitchen", "in a workshop",
+    "in a meadow", "at a market", "against a plain wall", "in a museum", "on a beach", "in a forest", "in a courtyard",
+)  # fmt: skip
+_TIMES = ("at dawn", "in the morning", "at noon", "in the late afternoon", "at sunset", "at dusk", "at night")
+_AT_ONCE = 3  # of each, named in one question: 27 combinations
+
+
+def combined(subject: str, attempt: int) -> str:
+    """Returns a sentence of ours that leads a model away from what it repeats; each attempt names other examples.
+
+    >>> [combined("crane", attempt).partition(": ")[2].partition(";")[0] for attempt in (1, 2)]
+    ['from below, from behind, from the side', 'half hidden, in a mirror, through a window']
+    """
+    named = "; ".join(", ".join(_turn(bank, attempt)) for bank in (_VIEWS, _PLACES, _TIMES))
+    return (
+        "Let each description combine a view, a place and a time of day that none of those above has, such as these or "
+        f"others that suit the class {subject}: {named}."
+    )
+
+
+def _turn(bank: Sequence[str], attempt: int) -> list[str]:
+    """Returns some of a bank, those after the ones of the attempt before, and round again."""
+    return [bank[(attempt * _AT_ONCE + number) % len(bank)] for number in range(_AT_ONCE)]
 
 
 def reflect(prompts: Prompts, subject: str, listed: Sequence[str]) -> str:

@@ -159,7 +159,9 @@ class Reflect(Settings, frozen=True, kw_only=True):
 
     GROUP: ClassVar[str] = "What to write"
     k: K = 100
-    rounds: Annotated[int, about("Give a class up after so many rounds that add nothing (ours).", ge=1)] = 3
+    rounds: Annotated[int, about(
+        "Give a class up after so many rounds in a row that add nothing, or under a tenth of what they ask for (ours).",
+        ge=1)] = 3
     near: Annotated[float, about(
         "Jaccard similarity of words from which a description repeats another (ours).", ge=0, le=1)] = 0.8
     llm: Llm = EMBEDDED

@@ -22,12 +22,23 @@ def extend(group: Group, *, ask: Ask, model: str, want: int, prompts: p.Prompts 
 
 
 def more(
-    cls: Class, known: Sequence[Description], *, ask: Ask, model: str, want: int, attempt: int, prompts: p.Prompts
+    cls: Class,
+    known: Sequence[Description],
+    *,
+    ask: Ask,
+    model: str,
+    want: int,
+    attempt: int,
+    prompts: p.Prompts,
+    besides: str = "",
 ) -> list[Record]:
-    """Returns new descriptions of a class, the lines of the answer that are none, or a failure."""
+    """Returns new descriptions of a class, the lines of the answer that are none, or a failure.
+
+    besides -- what is said to Prompt 2 besides
+    """
     prompt = p.name(prompts, "extend")
     try:
-        answer, shown = _ask(cls, known[-SHOWN:], ask, model, want, attempt, prompts)
+        answer, shown = _ask(cls, known[-SHOWN:], ask, model, want, attempt, prompts, besides)
     except Refused as error:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
         return [failed(cls, "extend", str(error), (attempt, str(error)), made=made)]
@@ -54,11 +65,18 @@ def more(
 
 
 def _ask(
-    cls: Class, shown: Sequence[Description], ask: Ask, model: str, want: int, attempt: int, prompts: p.Prompts
+    cls: Class,
+    shown: Sequence[Description],
+    ask: Ask,
+    model: str,
+    want: int,
+    attempt: int,
+    prompts: p.Prompts,
+    besides: str,
 ) -> tuple[Answer, Sequence[Description]]:
     """Returns the answer, and the descriptions shown with its question: fewer where the model reads no more."""
     while True:
-        text = p.extend(prompts, cls.subject, [row.text for row in shown], want)
+        text = p.extend(prompts, cls.subject, [row.text for row in shown], want, besides)
         question = Question(model=model, task="extend", subject=cls.subject, text=text, want=want, attempt=attempt)
         try:
             return ask(question), shown

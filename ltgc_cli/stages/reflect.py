@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,8 +15,11 @@ from ltgc_cli.records import Class, Description, Group, Record, Rejected, failed
 from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.usage_metric import usage_metric
+from ltgc_cli.text import counted
 
 _MOST_AT_ONCE = 40  # descriptions asked for in one question; longer answers get cut off
+_REMEDY = "try another --llm or raise --rounds"
+_ONE_IN = 10  # of what a round asks for: one that adds fewer counts for `rounds`
 
 
 def reflect(
@@ -23,8 +27,9 @@ def reflect(
 ) -> list[Record]:
     """Returns the lines of a class with K_y = `k` descriptions among them: repeats rejected, missing ones added.
 
-    It asks again while fewer than `k` remain, and gives up after `rounds` rounds in a row that add nothing;
-    a class that falls short gets a failure record. Descriptions of original images are never cut to reach `k`.
+    It asks again while fewer than `k` remain, and gives up after `rounds` rounds in a row that add nothing, or under a
+    tenth of what was asked for; after each of them Prompt 2 has a sentence more, which leads elsewhere. A class that
+    falls short gets a failure record. Descriptions of original images are never cut to reach `k`.
     """
     cls = group.cls
     if not cls.tail:
@@ -44,14 +49,17 @@ def reflect(
     exclude = partial(_excluded, cls, ask=check, model=model, prompts=prompts)
     kept, verdicts = _without_repeats(cls, [], first, near, exclude)
     added: list[Record] = []
-    idle = attempt = 0
-    while len(kept) < k and idle < rounds:
+    weak: list[int] = []  # what the last rounds added, where that was too little
+    attempt = 0
+    while len(kept) < k and len(weak) < rounds:
         attempt += 1
         want = min(k - len(kept), _MOST_AT_ONCE)
-        new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts)
+        besides = p.combined(cls.subject, attempt) if weak else ""
+        new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts, besides=besides)
         fresh = [row for row in new if isinstance(row, Description)]
         grown, repeats = _without_repeats(cls, kept, fresh, near, exclude)
-        idle = 0 if len(grown) > len(kept) else idle + 1
+        gain = len(grown) - len(kept)
+        weak = [*weak, gain] if gain < math.ceil(want / _ONE_IN) else []
         kept, verdicts = grown, verdicts | repeats
         added += new
     extended = [row for row in kept if row.origin != "described"]
@@ -59,10 +67,19 @@ def reflect(
     verdicts |= {id(row): f"more than the {k} wanted" for row in surplus}
     rows = [_rejected(row, verdicts) for row in [*group.rows, *added]]
     total = len(kept) - len(surplus)
-    reason = f"{total} of {k} descriptions: the last rounds added nothing new; try another --llm or raise --rounds"
-    short = [] if total >= k else [failed(cls, "reflect", reason)]
+    short = [] if total >= k else [failed(cls, "reflect", _shortfall(total, k, weak))]
     cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, checks)
     return [*rows, *short, *([cost] if cost else [])]
+
+
+def _shortfall(total: int, k: int, weak: Sequence[int]) -> str:
+    """Returns why a class has too few descriptions: what the last rounds added.
+
+    >>> _shortfall(79, 160, [1, 0, 2])
+    '79 of 160 descriptions: the last 3 rounds added only 3 new ones; try another --llm or raise --rounds'
+    """
+    added = f"only {counted(sum(weak), 'new one')}" if any(weak) else "nothing new"
+    return f"{total} of {k} descriptions: the last {counted(len(weak), 'round')} added {added}; {_REMEDY}"
 
 
 def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) -> dict[int, str]:

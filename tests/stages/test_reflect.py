@@ -12,6 +12,7 @@ from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Metric, Rejected, dump, evolve, identify, parse
 from ltgc_cli.stages.reflect import reflect, repeats
+from ltgc_cli.store import key
 
 CRANE = a_class("crane", 3)
 NONE = says("none")
@@ -196,8 +197,61 @@ def test_after_some_rounds_in_a_row_that_add_nothing_it_gives_up_and_says_so():
     (failure,) = of(Failure, rows)
     assert (failure.stage, failure.label, failure.class_) == ("reflect", 3, "crane")
     assert failure.reason == (
-        "3 of 9 descriptions: the last rounds added nothing new; try another --llm or raise --rounds"
+        "3 of 9 descriptions: the last 3 rounds added nothing new; try another --llm or raise --rounds"
     )
+
+
+def test_a_model_that_brings_one_new_line_a_round_is_given_up_after_a_handful_of_questions():
+    numbers = itertools.count()
+    extend = says(lambda q: new("tall", "in flight", f"w{next(numbers)}"))
+    rows = run(group("tall", "in flight"), extend=extend, k=160, rounds=3)
+
+    assert len(extend.seen) == 3
+    (failure,) = of(Failure, rows)
+    assert failure.reason.startswith("5 of 160 descriptions: the last 3 rounds added only 3 new ones; ")
+
+
+@pytest.mark.parametrize(("missing", "gain", "questions"), [(40, 4, 10), (40, 3, 3), (10, 1, 10), (1, 1, 1)])
+def test_a_round_counts_as_one_that_adds_too_little_under_a_tenth_of_what_it_asks_for(missing, gain, questions):
+    numbers = itertools.count()
+    extend = says(lambda q: new(*(f"w{next(numbers)}" for _ in range(gain))))
+    run(group("tall"), extend=extend, k=1 + missing, rounds=3)
+
+    assert len(extend.seen) == questions
+
+
+def test_a_model_that_repeats_itself_is_asked_to_combine_until_it_brings_enough_again():
+    numbers = itertools.count()
+
+    def stubborn(question) -> str:
+        return new(*(f"w{next(numbers)}" for _ in range(8))) if "combine a view" in question.text else new("tall")
+
+    extend = says(stubborn)
+    rows = run(group("tall"), extend=extend, k=25, rounds=2)
+
+    assert len(kept(rows)) == 25 and of(Failure, rows) == []
+    asked = [question.text for question in extend.seen]
+    assert ["combine a view" in text for text in asked] == [False, True] * 3
+    known = [f"A photo of the class crane, {feature}." for feature in kept(rows)]
+    assert asked[0] == p.extend(p.PAPER, "crane", known[:1], 24)
+    assert asked[1] == p.extend(p.PAPER, "crane", known[:1], 24, p.combined("crane", 2))
+
+
+def test_each_round_that_asks_to_combine_names_other_examples():
+    assert len({p.combined("crane", attempt) for attempt in range(1, 51)}) == 50
+    extend = says(new("tall"))
+    run(group("tall"), extend=extend, k=9, rounds=4)
+    assert [p.combined("crane", n) in question.text for n, question in enumerate(extend.seen, 1)] == [False] + [
+        True
+    ] * 3
+
+
+def test_the_first_rounds_key_is_pinned_because_another_would_make_every_user_pay_again():
+    extend = says(new("in flight", "dancing"))
+    run(group("tall"), extend=extend, k=3)
+
+    (question,) = extend.seen
+    assert key(question) == "2cc235d34847c68799190106993224d7916f3302097a2794a34240338e9dddcf"
 
 
 def test_each_round_is_another_question_so_that_the_store_does_not_answer_it_with_the_last():
