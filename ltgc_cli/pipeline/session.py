@@ -83,7 +83,7 @@ class Session:
         """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
 
         image_size -- the longest side, in pixels, that images are shown with
-        Raises InputError where a limit in dollars is set and the model's price is not known.
+        Raises InputError where a limit in dollars is set and the model's price is not known, or as `open_ask`.
         """
         price = self._price(spec)
         if price is not estimates.FREE and self.limits.price and "," not in self.limits.price:

@@ -17,7 +17,7 @@ FILE = "no_schema.json"
 
 _learnt: dict[Path, set[str]] = {}
 """What this process knows by file: in a folder that cannot be written to, it is known here alone."""
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def known(path: Path) -> Set[str]:
@@ -30,9 +30,8 @@ def known(path: Path) -> Set[str]:
 
 def learn(path: Path, model: str) -> None:
     """Adds a model to a file, and to what others have written there meanwhile."""
-    models = {model, *known(path), *_read(path)}
     with _lock, suppress(InputError):
-        _learnt[path] = models
+        models = _learnt[path] = {model, *known(path), *_read(path)}
         write_atomically(path, msgspec.json.encode(sorted(models)))
 
 
