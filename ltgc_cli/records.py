@@ -64,7 +64,7 @@ class Description(Record, frozen=True, kw_only=True):
 
     text: str
     origin: Literal["described", "extended"]
-    marks: tuple[str, ...] = ()  # what the linter says of it, where it is kept all the same: `over 77 tokens`
+    marks: tuple[str, ...] = ()  # what is doubtful about it, though it is kept: `over 77 tokens`
 
 
 _THRESHOLD: float | None = msgspec.field(default=None, name="bar")  # records keep the names of their first version
@@ -75,6 +75,7 @@ class Template(Record, frozen=True, kw_only=True):
 
     text: str
     threshold: float | None = _THRESHOLD
+    marks: tuple[str, ...] = ()  # `bare name`: no features were found, images are judged by the name alone
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,6 +258,19 @@ def failed(of: Record, stage: str, reason: str, content: Sequence[object] | None
     """Returns the record of what could not be done for a record's class; its id is made of `content`, or the reason."""
     failure = Failure(label=of.label, class_=of.class_, stage=stage, reason=reason, **fields)
     return identify(failure, *(content or (reason,)))
+
+
+def dropped(
+    of: Record, lines: Iterable[tuple[str, str]], content: Sequence[object] = (), **fields: Any
+) -> list[Record]:
+    """Returns a record of each line of an answer about a record's class that is no description: (line, reason)."""
+    return [
+        identify(
+            Rejected(label=of.label, class_=of.class_, of="description", reason=reason, text=text, **fields),
+            *content, number, reason, text,
+        )
+        for number, (text, reason) in enumerate(lines)
+    ]  # fmt: skip
 
 
 def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:

@@ -1,116 +1,166 @@
-"""Reads an answer of a language model: which lines are descriptions, and of every other line why not.
-
-What plainly describes the class in another form ("The image shows a crane standing in a marsh") is put into
-Template 1; what lint.py calls fatal is dropped.
-"""
+"""Reads an answer of a language model: which of it are descriptions, and of all the rest why not."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from operator import eq
 from typing import NamedTuple
 
-from ltgc_cli.answers import lint, tidy
-from ltgc_cli.answers import phrases as p
-from ltgc_cli.answers.lines import AnswerLine, cut, lines, plain_text, value_at
-from ltgc_cli.answers.sentences import EMPTY, MAY_DOUBT, TALK, captions, rest_of
-from ltgc_cli.answers.spelling import Words, masked, names, words
-
-
-class _Class(NamedTuple):
-    name: str
-    subject: str
-    synonyms: tuple[str, ...]
-    names: re.Pattern[str]
+from ltgc_cli.answers import rules
+from ltgc_cli.answers.blocks import Block, blocks, plain_text
+from ltgc_cli.answers.names import MASK, NAMED, Known, Words, known, masked, unmasked, without_odd, words
+from ltgc_cli.answers.rules import Cuts, pattern
+from ltgc_cli.answers.sentences import LEAD, cut, reading
 
 
 class Parsed(NamedTuple):
-    """What was found in an answer: Template-1 sentences, and each dropped line with its reason."""
+    """What was found in an answer: Template-1 sentences, and each dropped line or part of one with its reason."""
 
     texts: list[str]
-    dropped: list[tuple[str, str]]
-    marks: list[tuple[lint.Mark, ...]]  # what the linter finds wrong with each text, which is kept all the same
+    dropped: Cuts
+    marks: list[tuple[rules.Mark, ...]]  # what is doubtful about each text, which is kept all the same
+    trouble: str = ""  # why the answer could not be read at all
 
 
-_CUT = lint.RULES["truncated"].reason
+class _Piece(NamedTuple):
+    """A block of an answer, or one of several descriptions in one."""
+
+    text: str  # its names masked
+    names: list[str]  # what each mask stands for
+    block: Block
+    of: str = ""  # "features" or "scenes" where its heading says so
+    plain: str = ""  # what it is read as, where that is plain to see
+
+
 _LONGEST = 2_000  # characters of a description; what is longer is none, and is not looked at any closer
 _LONGEST_LINE = 20_000
+_ENDS = (".", "!", "?", "…", "。", "！", "？")
+_QUOTES = "\"'`*“”‘’„«» \t"
 
 
-def read(answer: str, name: str, subject: str, synonyms: Sequence[str] = ()) -> Parsed:
-    """Returns the Template-1 sentences of an answer about the class `name`, normalised, in order.
+def read(
+    answer: str, name: str, subject: str, synonyms: Sequence[str] = (), *, cut_off: bool = False, one: bool = False
+) -> Parsed:
+    """Returns the Template-1 sentences of an answer about the class `name`, in order, and what was dropped.
 
-    Every sentence comes back as `A photo of the class NAME, …`: list marks, bold, quotes and literal braces are
-    taken off, a paragraph that holds several sentences is cut into them. The class is known by its name, its
-    name with the sense (`subject`), and its synonyms.
+    Every sentence comes back as `A photo of the class NAME, …`. The class is known by its name, its name with the
+    sense (`subject`), and its synonyms.
+
+    cut_off -- the model stopped for want of tokens, so the end is no end
+    one -- one sentence was asked for: features that stand in several lines are one description
     """
-    cls = _Class(name, subject, tuple(synonyms), names(name, subject, tuple(synonyms)))
-    texts: list[str] = []
-    dropped: list[tuple[str, str]] = []
-    ended: list[bool] = []
-    last = False
-    for piece, line, under in _pieces(answer, cls):
-        plain = "" if line.cut else _plain(piece, cls)
-        text, reason = (plain, "") if plain else _sentence(piece, line, under, cls)
-        if reason:
-            dropped.append((piece, reason))
-        else:
-            texts.append(text)
-            ended.append(line.whole or piece.endswith(p.ENDS))
-        last = not reason
-    if len(texts) > 2 and last and all(ended[:-1]) and not ended[-1]:
-        dropped.append((texts.pop().rstrip("."), _CUT))
-    marks: list[tuple[lint.Mark, ...]] = []
+    try:
+        return _parsed(answer, name, subject, synonyms, cut_off, one)
+    except Exception as error:  # the answer is paid for, and stays in the store: a later version may read it
+        return Parsed(
+            [], [], [], f"its answer cannot be read ({type(error).__name__}: {error}); this is a fault of ltgc's"
+        )
+
+
+def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_off: bool, one: bool) -> Parsed:
+    names = known(name, subject, tuple(synonyms))
+    if not cut_off and (plain := _plain(answer.strip(), names)):
+        return Parsed([plain], [], [rules.lint(plain, name, subject)])
+    found: list[tuple[str, bool]] = []  # each text, and whether it came to its end
+    dropped: Cuts = []
+    pieces = list(_pieces(answer, names))
+    listed, named = _unmarked_list(pieces, names), not names.scientific and _naming(pieces)
+    text = ""
+    for number, piece in enumerate(pieces, start=1):
+        stump = piece.block.cut or (cut_off and number == len(pieces) and not piece.block.whole)
+        text, cuts = _read(piece, names, stump, listed and 1 < number < len(pieces), named)
+        dropped += cuts
+        if text:
+            ended = piece.plain or stump or piece.block.whole or piece.text.rstrip(_QUOTES + ")").endswith(_ENDS)
+            found.append((text, bool(ended)))
+    if one and not any(LEAD.match(piece.text) and not piece.block.heading for piece in pieces):
+        found = _together(found, name)
+    if len(found) > 2 and text and not found[-1][1] and all(ended for _, ended in found[:-1]):
+        dropped.append((found.pop()[0].rstrip("."), rules.CUT))
+    texts = [text for text, _ in found]
+    marks: list[tuple[rules.Mark, ...]] = []
     earlier: set[Words] = set()  # what a text must not repeat
     for text in texts:
-        marks.append(lint.lint(text, name, subject, cls.synonyms, earlier))
-        earlier.add(words(text, name))
+        own = words(text, name)
+        again: tuple[rules.Mark, ...] = ("duplicate",) if own in earlier else ()
+        marks.append(rules.lint(text, name, subject) + again)
+        earlier.add(own)
     return Parsed(texts, dropped, marks)
 
 
-_CLEAN = re.compile(r", [a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
-_SUSPECT = (
-    lint.SUSPECT | MAY_DOUBT | p.MAY_REFUSE | tidy.MAY_HEDGE | tidy.MAY_SPECIFY
-    | p.gate("photo photos photograph picture image it they which that who class template description words")
-)  # fmt: skip
+_CLEAN = re.compile(r"(?:, | with )[a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
 
 
 @lru_cache(maxsize=64)
-def _plain(text: str, cls: _Class) -> str:
+def _plain(text: str, names: Known) -> str:
     """Returns a text as it is read where that is plain to see, else nothing: a shortcut through all that follows.
 
-    It is Template 1 word for word, one sentence, with no word in it that any pattern here looks for.
+    It is Template 1 word for word, one sentence, with no word in it that any rule looks for.
     """
-    start = f"A photo of the class {cls.subject}"
+    start = f"A photo of the class {names.subject}"
     rest = text[len(start) :]
     if not text.startswith(start) or len(text) > 500 or not _CLEAN.fullmatch(rest) or "  " in rest or " ," in rest:
         return ""
-    words = rest.split()
-    if any(map(eq, words, words[1:])) or _SUSPECT & p.stems(rest):
+    if not rules.harmless(rest, names.name):
         return ""
-    return "" if lint.broken_off(rest) or tidy.empty(rest, cls.name) else f"A photo of the class {cls.name}{rest}"
+    return f"A photo of the class {names.name}{rest}"
 
 
-def _pieces(answer: str, cls: _Class) -> Iterator[tuple[str, AnswerLine, str]]:
-    """Returns each sentence that may be a description, its line, and what the heading above it is of."""
+def _unmarked_list(pieces: Sequence[_Piece], names: Known) -> bool:
+    """Returns whether the lines of an answer are a list without marks: most of them say something of the class."""
+    lines = [piece for piece in pieces if not piece.block.heading]
+    if len(lines) < 4 or any(piece.block.listed for piece in lines):
+        return False
+    return 2 * sum(bool(_read(piece, names)[0]) for piece in lines) > len(lines)
+
+
+def _naming(pieces: Sequence[_Piece]) -> bool:
+    """Returns whether most of a list names the class."""
+    lines = [piece for piece in pieces if not piece.block.heading]
+    return len(lines) > 2 and 2 * sum(bool(piece.names or piece.plain) for piece in lines) > len(lines)
+
+
+def _together(found: list[tuple[str, bool]], name: str) -> list[tuple[str, bool]]:
+    """Returns features that stand in several lines as one description."""
+    start = f"A photo of the class {name}"
+    said = [text[len(start) :].rstrip(".") for text, _ in found[:8]]
+    rest = "".join(part if at == 0 or part.startswith(",") else f",{part[5:]}" for at, part in enumerate(said))
+    return [(f"{start}{rest}.", found[-1][1])] if len(said) > 1 else found
+
+
+# --- the pieces of an answer
+
+_HEADING = re.compile(r"(?:\W*+\w++){1,14}\W*:\W*$")
+_OF = {of: pattern(rf"\b{{{of}}}\b") for of in ("features", "scenes")}
+_BRACES = pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)")
+_COUNTED = pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
+
+
+def _pieces(answer: str, names: Known) -> Iterator[_Piece]:
+    """Returns each text that may be a description."""
     under = ""
-    if _plain(answer, cls):
-        yield answer, AnswerLine(answer), under
-        return
-    for line in lines(answer, cls.name, cls.names):
-        if not (bare := _bare(line.text)):
+    item: list[_Piece] = []
+    for block in blocks(plain_text(without_odd(answer, names))):
+        bare = _bare(block.text)
+        if not bare:
             continue
-        if _plain(bare, cls):
-            yield bare, line, under
-            continue
-        named = p.LEAD.match(bare) and cls.names.search(bare)
-        heading = bare.endswith(":") or (line.heading and not named)
-        under = _of(bare) if heading else under
-        for piece in [bare] if heading or len(bare) > _LONGEST_LINE else cut(bare):
-            for one in captions(piece, cls.names):
-                yield one.strip(p.QUOTES), line._replace(heading=heading), under
+        plain = "" if block.cut else _plain(bare, names)
+        hidden, found = (bare, []) if plain else masked(bare, names)
+        heading = bare.endswith(":") and (not block.listed or bool(_HEADING.match(bare)))
+        heading = not plain and (heading or (block.heading and not (found and LEAD.match(hidden))))
+        if heading:
+            under = (
+                "old" if _OLD.match(bare) and not _NEW.search(bare) else "about" if _ABOUT.match(bare) else _of(bare)
+            )
+        parts = [hidden] if plain or heading or len(hidden) > _LONGEST_LINE else cut(hidden)
+        block = block._replace(heading=heading)
+        pieces = [_Piece(part.strip(_QUOTES), found, block, under, plain) for part in parts]
+        if not (item and block.item and block.item == item[0].block.item):
+            yield from _of_one_item(item)
+            item = []
+        item += pieces
+    yield from _of_one_item(item)
 
 
 def _bare(text: str) -> str:
@@ -118,130 +168,137 @@ def _bare(text: str) -> str:
     if len(text) > _LONGEST_LINE:
         return text
     if "{" in text or "}" in text:
-        text = _BRACES.sub(", ", text).replace("{", " ").replace("}", " ")
-    text = " ".join(text.split()).strip(p.QUOTES + "[],;").strip(p.QUOTES)
+        text = " ".join(_BRACES.sub(", ", text).replace("{", " ").replace("}", " ").split())
+    text = text.strip(_QUOTES + "[],;").strip(_QUOTES)
     return _COUNTED.sub("", text) if text.endswith((")", ").")) else text
 
 
-_BRACES = p.pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)")
-_COUNTED = p.pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
-
-
-def _sentence(piece: str, line: AnswerLine, under: str, cls: _Class) -> tuple[str, str]:
-    """Returns a piece as a Template-1 sentence, or the reason why it is none."""
-    if len(piece) > _LONGEST:
-        return "", "is too long for a description"
-    if line.cut:
-        return "", _CUT
-    sentence, label = _unlabelled(piece, cls)
-    sentence = _without_talk(sentence)
-    led = p.LEAD.match(sentence)
-    if p.MAY_REFUSE & p.stems(sentence) and p.REFUSAL.search(sentence):
-        return "", "is a refusal"
-    if line.heading:
-        return "", TALK if p.TALK.match(sentence) else "is a heading"
-    if led and p.OLD.match(label):
-        return "", "is the description that was to be refined"
-    if led and lint.echoes(tidy.specific(sentence)) and lint.echoes(tidy.specific(masked(sentence, cls.names)[0])):
-        return "", lint.RULES["placeholder echo"].reason  # words of the template, not of a name that is like them
-    listed = line.listed and not re.match("an? ", sentence, re.IGNORECASE)
-    rest, reason = rest_of(sentence, line.listed, _of(label) or (under if listed else ""), cls.names)
-    return ("", reason) if reason else _template_1(rest, cls)
-
-
 def _of(text: str) -> str:
-    return "features" if p.FEATURES.search(text) else "scenes" if p.SCENES.search(text) else ""
+    return next((of for of, named in _OF.items() if named.search(text)), "")
 
 
-def _template_1(rest: str, cls: _Class) -> tuple[str, str]:
-    """Returns what a sentence says of the class in Template 1, or the reason why it will not do."""
-    rest = tidy.tidy(rest)
-    if lint.broken_off(rest):
-        return "", _CUT
-    if tidy.empty(rest, cls.name):
-        return "", EMPTY
-    comma, rest = rest.startswith(","), rest.lstrip(" ,")
-    rest = tidy.seen(rest, cls.name) or rest
-    rest = re.sub(r"(?:\.{2,}|…)$", ".", rest.rstrip(" ,;:–-"))
-    if not rest.endswith(p.ENDS):
-        rest += "."
-    # Template 1 has a comma before the features; Template 2 ("with …") has none.
-    text = f"A photo of the class {cls.name}{',' if comma else ''} {rest}"
-    return text, lint.fatal(lint.lint(text, cls.name, cls.subject, cls.synonyms))
+_ASPECT = pattern(r"\W*(?:\w+ ){0,2}{aspect}(?: \d)?\s?[:–—-] ?")
 
 
-def _unlabelled(piece: str, cls: _Class) -> tuple[str, str]:
-    """Returns a sentence without the label before it ("Description 2:", "In flight:"), and the label."""
-    if p.LEAD.match(piece):
-        return piece, ""
-    for colon in re.finditer(r"[:–—=]\W{0,4}|\s-\W{1,4}", piece[:200]):
-        if p.LEAD.match(piece, colon.end()):
-            return piece[colon.end() :], piece[: colon.end()]
-    label = p.LABEL.match(piece)
-    rest = piece[label.end() :] if label else ""
-    if not label or not rest or _named(piece, cls) or (p.TALK.match(label[0]) and not p.PLAIN_LABEL.match(label[0])):
-        return piece, ""
-    if p.LEAD.match(rest) or _named(rest, cls) or _of(label[0]) or p.PLAIN_LABEL.match(label[0]):
-        return rest, label[0]
-    return piece, ""
+def _of_one_item(pieces: list[_Piece]) -> list[_Piece]:
+    """Returns the pieces of a list's item, as one where they are parts of one: "Features: …", "Scene: …"."""
+    if not 1 < len(pieces) < 7:
+        return pieces
+    parts = [piece for piece in pieces if _ASPECT.match(piece.text) and not LEAD.match(_ASPECT.sub("", piece.text))]
+    first = pieces[0]
+    if len(parts) < len(pieces) - 1:
+        return pieces
+    led = LEAD.match(first.text) and not first.block.heading
+    if len(parts) + bool(led) < 2:
+        return pieces
+    said = [_ASPECT.sub("", part.text).strip(" .;,") for part in parts]
+    text = ", ".join([first.text.strip(" .:;,") if led else f"Features: {said[0]}", *said[not led :]])
+    names = [name for piece in pieces for name in piece.names[:1]]
+    title = [] if led or first is parts[0] else [first._replace(block=first.block._replace(heading=True))]
+    return [
+        *title,
+        first._replace(text=f"{text}.", names=names, block=first.block._replace(heading=False, listed=True)),
+    ]
 
 
-def _named(text: str, cls: _Class) -> bool:
-    """Returns whether a text begins with a name of the class, an article before it or not."""
-    article = re.match(rf"{p.ARTICLE} ", text, re.IGNORECASE)
-    return cls.names.match(text, article.end() if article else 0) is not None
+# --- one piece
 
-
-def _without_talk(piece: str) -> str:
-    """Returns a piece without what it says to the reader behind its last sentence ("I hope this helps!")."""
-    ends = [found.start() for found in re.finditer(r"(?<=[.!?])[\"”’')]{0,2} (?=[\"'“(]?[A-Z])", piece)]
-    while ends:
-        tail = piece[ends[-1] :].lstrip(" (*_\"'”’)")
-        if p.LEAD.match(tail) or not (p.TALK.match(tail) or p.ABOUT_TEXT.search(tail) or p.REFUSAL.search(tail)):
-            break
-        piece = piece[: ends.pop()].strip(p.QUOTES)
-    return piece
-
-
-# --- the numbers of Prompt 3
-
-_ANNOUNCING = p.pattern(
-    r"\b(?:and|or|to|be|the|are|is|exclud\w*|remov\w*|repetitive|repeated|duplicates?|redundant|following|these|ones?"
-    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from)\b"
+_SENTENCE = re.compile(
+    r"(?<=[.!?…。])(?<!\b[A-Z]\.)(?<!\bSt\.)(?<!\bNo\.)(?<!e\.g\.)[\"”’')\]]{0,2}\s+"
+    r"(?=[\"'“‘(\[*_]{0,2}[A-Z\ue000-\uf8ff])|\s+(?=\((?:Note|I |This|These|Here)\b)"
 )
-_WORD = p.pattern(r"[a-z]{3,}")
+_LABEL = pattern(
+    r"(?:[\w'’()#/&,+-]+ ){0,6}?[\w'’()#/-]+(?: \([^()]{0,40}\))?\s?(?::|=| [-–—])"
+    r"[\"'“‘* ]*(?= |[\"“\ue000-\uf8ff])\s?|(?:{answer}|scene) ?#?\d{1,3}\s?[-–—.]?\s+"
+)
+_ABOUT = pattern(r"\W*(?:\w+ )?{about}\b")
+_OLD, _NEW = pattern(r"\W*(?:the )?{old}\b(?! (?:features?|scenes?))"), pattern(r"\b{new}\b")
+_PHOTO = pattern(r"\b{photo}\b")
+_OF_ANSWER = pattern(r"\W*(?:\w+ ){0,2}{answer}\b")
 
 
-def numbers(answer: str, count: int) -> set[int]:
-    """Returns the numbers from 1 to `count` that an answer to Prompt 3 lists; empty for "none".
+def _read(
+    piece: _Piece, names: Known, stump: bool = False, listed: bool = False, named: bool = False
+) -> tuple[str, Cuts]:
+    """Returns a piece as a Template-1 sentence, empty where it is none, and what was dropped of it."""
+    if piece.plain and not stump:
+        return piece.plain, []
+    whole = unmasked(piece.text, piece.names, names)
+    if len(piece.text) > _LONGEST:
+        return "", [(whole, "is too long for a description")]
+    text, label = _unlabelled(piece.text)
+    if piece.block.heading:
+        return "", [(whole, rules.talk(text) or "is a heading")]
+    if piece.of == "about" and not LEAD.match(text):
+        return "", [(whole, rules.TALK)]
+    if piece.of == "old" or (LEAD.match(text) and _OLD.match(label) and not _NEW.search(label)):
+        return "", [(whole, "is the description that was to be refined")]
+    first, *further = [part for part in _SENTENCE.split(text) if part]
+    if not LEAD.match(text) and (reason := rules.talk(first) or (rules.TALK if "?" in first[-2:] else "")):
+        return "", [(whole, reason)]
+    cuts: Cuts = []
+    if stump or rules.broken_off((further or [first])[-1].rstrip(_QUOTES)):
+        if not further:
+            return "", [(whole, rules.CUT)]
+        cuts.append((further.pop(), rules.CUT))
+    asides = [(sentence, rules.aside(sentence, names.name)) for sentence in further]
+    cuts = [(sentence, reason) for sentence, reason in asides if reason] + cuts
+    text = " ".join([first, *(sentence for sentence, reason in asides if not reason)])
+    listed = listed or piece.block.listed or bool(label and not _OF_ANSWER.match(label))
+    rest, reason = reading(text, names, listed, _of(label) or (piece.of if piece.block.listed else ""), named)
+    if not reason:
+        text, more = _template_1(rest, names)
+        cuts += more
+        reason = "" if text else cuts[-1][1]
+    if reason:
+        return "", [(whole, reason)]
+    return unmasked(text, piece.names, names), [(unmasked(said, piece.names, names), why) for said, why in cuts]
 
-    A list is a JSON value, or numbers with nothing before them but words that announce them. A sentence of prose that
-    happens to hold a number is no list.
 
-    >>> sorted(numbers("2, 5 and 7.", 6)), sorted(numbers('{"numbers": [3]}', 6))
-    ([2, 5], [3])
-    """
-    text = plain_text(answer).strip()
-    opened = re.search(r"[\[{]\s*[\"\[{\d\]]", text)
-    if opened and not _WORD.search(_ANNOUNCING.sub("", text[: opened.start()])):
-        value, end = value_at(text, opened.start())
-        # Of a list that was broken off the last number may be half of one.
-        listed = _numbers(value) if end >= 0 else re.findall(r"(?<![\w.])\d{1,9}(?=\s*[,\]}])", text)
-        return {int(number) for number in listed} & set(range(1, count + 1))
-    text = re.sub(r"\([^()]*\)", "", text)
-    if _WORD.search(_ANNOUNCING.sub("", text)) or re.search(r"\d[ \n]+(?!and|or|to)[a-z]", text, re.IGNORECASE):
-        return set()
-    ranges = re.findall(r"(?<!\d)(\d{1,9})(?!\d)(?: ?[-–—] ?(\d{1,9})(?!\d))?", text)
-    ends = [(int(first), int(last or first)) for first, last in ranges]
-    return {number for number in range(1, count + 1) if any(first <= number <= last for first, last in ends)}
+def _unlabelled(text: str) -> tuple[str, str]:
+    """Returns a sentence without the label before it ("Description 2:", "In flight:"), and the label."""
+    if LEAD.match(text):
+        return text, ""
+    for colon in re.finditer(r"[:–—=]\W{0,4}|\s-\W{1,4}", text[:200]):
+        if LEAD.match(text, colon.end()):
+            return text[colon.end() :], text[: colon.end()]
+    label = _LABEL.match(text)
+    rest = text[label.end() :] if label else ""
+    if not label or not rest:
+        return text, ""
+    photo = _PHOTO.search(label[0])
+    known = photo or _of(label[0]) or _OF_ANSWER.match(label[0]) or re.search(MASK, rest[:40])
+    return (rest, label[0]) if known and (photo or not re.search(MASK, label[0])) else (text, "")
 
 
-def _numbers(value: object) -> list[int]:
-    """Returns the whole numbers of a JSON value, those written as strings too."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [value]
-    if isinstance(value, str):
-        digits = value.strip(" #.")
-        return [int(digits)] if re.fullmatch(r"[0-9]{1,9}", digits) else []
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [number for one in inner for number in _numbers(one)]
+_BRACKETS = re.compile(r"[\[<(]((?:with|in|on|at|by|near|featuring|showing|standing|\w+ing)\b[^\[\]<>()]*)[\])>]")
+_ASPECT_WITHIN = pattern(
+    r"(?:(?<=[,;.] )|(?<=^, )|(?<=^ with ))(?:(?:with |in )?(?:distinctive|specific|unique|key|visual) )?"
+    r"{aspect}(?: \d)?\s?: ?"
+)
+_SPACED = re.compile(r"\s+(?=[,.;!?])")
+_BE = "(?:is|are|was|were)"
+_IS = pattern(
+    rf"^([,.;:–—-]? ?)(?:(?:that|which|who|it|they) )?(?:{_BE} (?:shown|seen|captured|depicted|pictured|displayed"
+    rf"|featured|photographed) |(?:can|could|may) be (?:seen|observed|found) |{_BE} |['’]s )"
+)
+_WHICH_IS = pattern(rf", (?:that|which|who) {_BE} (?!\w+ (?:by|of)\b)")
+_TWICE = pattern(r"\b(with|in|on|at|a|an|the|and|of),? \1\b")
+
+
+def _template_1(rest: str, names: Known) -> tuple[str, Cuts]:
+    """Returns what a sentence says of the class in Template 1, and what was cut of it; empty where nothing is left."""
+    rest = _ASPECT_WITHIN.sub("", _BRACKETS.sub(r"\1", _SPACED.sub("", rest)))
+    if reason := rules.unfit(rest, names.name):
+        return "", [(rest, reason)]
+    rest = _TWICE.sub(r"\1", _WHICH_IS.sub(", ", _IS.sub(r"\1", rules.unhedged(rest))))
+    if rules.broken_off(rest):
+        return "", [(rest, rules.CUT)]
+    said, cuts = rules.clauses(rest, names.name)
+    if not said or rules.empty(said, names.name):
+        return "", cuts or [(rest, rules.EMPTY)]
+    comma = said.lstrip().startswith((",", ":", "–", "—", "-", ";"))
+    said = re.sub(r"(?:\.{2,}|…)$", ".", said.strip(" ,;:–—-").lstrip(".!? "))
+    # Template 1 has a comma before the features; Template 2 ("with …") has none.
+    joint = "," if comma or not said.startswith("with") else ""
+    return f"A photo of the class {NAMED}{joint} {said}{'' if said.endswith(_ENDS) else '.'}", cuts

@@ -1,212 +1,251 @@
-"""Finds in one sentence what it says of a class, whatever form the sentence has."""
+"""Puts what a piece of an answer says of a class into Template 1: "A photo of the class y, …"."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import islice, pairwise
 from typing import NamedTuple
 
-from ltgc_cli.answers import lint
-from ltgc_cli.answers import phrases as p
-from ltgc_cli.answers.spelling import MASK, masked, unmasked
+from ltgc_cli.answers.names import MASK, Known, in_many, spelled
+from ltgc_cli.answers.rules import ABOUT_TEXT, FORM, OTHER, PHRASES, TALK, UNNAMED, is_fact, pattern
 
-FORM = "is not in the form of Template 1"
-TALK = "is talk around the list"
-OTHER = lint.RULES["wrong class"].reason
-UNNAMED = "does not name the class"
-EMPTY = "says nothing of the class"
 
-# What is said of the class and no reason, or nothing and the reason why; None where a sentence has another form.
-Reading = tuple[str, str] | None
+class Reading(NamedTuple):
+    """What a piece says of the class behind its name, or the reason why it is no description of it."""
 
-_MARKS = r"[^\w\ue000-\uf8ff]{0,8}_?"
-_AFTER = r"[\"'”’\]})*_]{0,3}(?![\w]|['’]s?\b)"
-_NAMED = p.pattern(rf"(?:{p.ARTICLE} )?[\"'“‘]?{p.A_CLASS}?{_MARKS}{MASK}{_AFTER}")
-_DESCRIBED = p.pattern(
-    rf"(?:(?P<article>{p.ARTICLE}) )?(?P<adjectives>(?:(?!{p.BREAK}\b)[\w'’-]+,? ){{1,5}}?){MASK}{_AFTER}"
+    rest: str
+    reason: str = ""
+
+
+_IMAGE = "(?:image|photo|picture|photograph|scene|frame|shot)"
+LEAD = pattern(  # A photo of, The image shows, In this close-up picture of
+    rf"(?:(?:this|here|it|that)(?: is|['’]s) |(?:in|from) (?:this|the|that) {_IMAGE},? |(?:in|from) )?"
+    r"(?:(?:an?|the|this|that|one|another|some|my|our) )?"
+    r"(?P<view>(?:(?!{break}\b|photo|image|picture)[\w'’/-]+,? |and ){0,6})"
+    r"(?:{photo} {shows}\b|(?:photo(?:graph)?|picture|image)s?(?:: | [-–—] )"
+    r"|(?:view|scene|depiction|footage|capture|profile)s? {shows}\b)\s*"
+    r"(?:(?:an?|the) (?P<closer>(?:[\w-]+ ){0,2}(?:close-?up|portrait|view|shot|(?:side )?profile)) of )?"
 )
-_EXPLICIT = p.pattern(r"(?:the |an? )?class\b[ :\"'“‘]*")
-_HEAD = p.pattern(
-    r"[^,.;:]{0,120}?(?= (?:with|in|on|at|standing|that|which|is|are|and|or|near|under|next|beside)\b|[,.;:]|$)"
+_VIEW = pattern(r"\b{view}\b")
+_PLACE = rf"(?:(?:center|centre|middle|foreground|background)(?: of (?:this|the) {_IMAGE})?|{_IMAGE})(?: shown)?"
+_THERE = pattern(  # There is, In the middle of the image we see
+    rf"(?:(?:in|at|on) (?:this|the|that) {_PLACE},? )?(?:(?:you (?:could|can|might|may) (?:also )?(?:imagine|picture)"
+    r"|there (?:may|might|could|can) be|(?:picture|imagine|envision)(?= an? | the )|there (?:is|are|stands|sits)"
+    r"|there['’]s|we (?:can )?see|(?:you|one) can see|here (?:is|are)|here['’]s|this is|these are"
+    r"|(?:pictured|shown|depicted) (?:here )?is|it shows) )?"
 )
-_SWALLOWED = p.pattern(
-    r"(?:the |an? )?class(?:y|ical|es|ed|ified|room|rooms|mates?)\b"
-)  # "a photo of the classy woman"
-_SEEMS = p.pattern(r"^(?:what )?(?:appears|seems|looks) (?:to be|like) (?=an? |the )")
-_ARAFED = p.pattern(r"^ara(?:f|ff)e?d?s? (?=\w|[\ue000-\uf8ff])")  # BLIP made it up; its captions begin with it
-_MAYBE = r"(?:possibly|perhaps|maybe|probably|likely|could(?: also)? be|might(?: also)? be|may(?: also)? be)"
-_DOUBTED = p.pattern(
-    rf"{MASK}(?:,? or (?:possibly |perhaps |maybe |an? |some |other |similar )"
-    rf"|,? \(?(?:or )?(?:which )?{_MAYBE} (?:an? |the |another |some )(?!\w+ (?:of|in|on)\b))"
-    r"|\b(?:(?:not|un)[ -]?(?:sure|certain|clear)|hard to (?:tell|say)|difficult to (?:tell|say|determine|identify))\b"
-    rf"[^.]{{0,60}}?{MASK}"
-    rf"|\b{_MAYBE} (?:an? |the )?(?:class )?{MASK}(?!['’])|\b(?:it|this|that) {_MAYBE} an? (?!\w+ (?:of|in|on)\b)"
+_CLASS = (
+    r"(?:(?:the |an? )?(?:class|category|species|object class)[ :,]+(?:of |named |called |label(?:l?ed)? )?"
+    r"[\"'“‘]?(?:an? |the )?)"
 )
-MAY_DOUBT = p.gate(
-    "possibly perhaps maybe probably likely could might may or not unsure uncertain unclear hard difficult"
+_AFTER = r"[\"'”’\]})*_]{0,3}(?!\w)"
+_HEAD = pattern(rf"(?:{{article}} )?{_CLASS}?")
+_FIRST = pattern(rf"(?:{{article}} )?[\"'“‘]?{_CLASS}?[^\w\s,.;:!?\ue000-\uf8ff–—-]{{0,4}}_?NAME{_AFTER}")
+_DESCRIBED = pattern(
+    rf"(?P<before>(?:{{article}} )?{_CLASS}?)"
+    rf"(?P<adjectives>(?:(?!{{break}}\b)[\w'’-]+,? |and ){{1,7}}?)NAME{_AFTER}"
 )
-
-_AGAIN = re.compile(rf"^\.\s+(?:The|This) {MASK}(?=\s)")  # "A photo of the class crane. The crane is tall"
-_OWNED = p.pattern(rf"['’]s? ((?:[\w-]+[ ,]){{0,3}}{p.PARTS}\b.*)")
-_BESIDE = p.pattern(
-    r"\b(?:next to|beside|near|alongside|close to|behind|compared (?:to|with)|than|unlike|like) "
-    rf"(?:{p.ARTICLE} )?(?:[\w-]+ )?$"
+_ALIASED = pattern(rf"(?:{{article}} )?{_CLASS}?[^,.;:()\ue000-\uf8ff]{{3,60}} [(\[]NAME[)\]]")
+_ASIDE = pattern(r"\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b)[^()]{1,60}\)(?=.*\w)")
+_CLASS_ALONE = pattern(r"(?:the |an? )?class(?:, |[,.]?\s+(?={fragment}\b|[^\w\s]))")
+_EXPLICIT = pattern(r"(?:the |an? )?class\b")
+_SWALLOWED = pattern(r"(?:the |an? )?class(?:y|ical|es|ed|ified|rooms?|mates?)\b|(?:the |an? )?class of (?:19|20)\d\d")
+_BESIDE = pattern(
+    r"\b(?:next to|beside|near|alongside|close to|compared (?:to|with)|than|unlike|like|resembl(?:es|ing)) "
+    r"(?:{article} )?(?:[\w-]+ )?$"
 )
-_PARTICIPLE = re.compile(
-    r"(?!seed|weed|reed|speed|breed|feed)(?:[a-z]{2,}ed|made|woven|worn|built|cut|bent|spread|torn)\b"
+_FEATURES = pattern(  # The most distinctive features of the class y are, Key features include:
+    r"(?:[\w'’()-]+ |[\"“”*\ue000-\uf8ff,] ?){0,12}?(?:features?|characteristics?|traits?|attributes|hallmarks"
+    r"|elements)\b[^.:;]{0,80}?(?:\b(?:are|is|includes?|included|including|being|comprise|consist of)\b:?|:)\s+"
 )
-_PEOPLE = p.pattern(
-    r"\b(?:m[ae]n|wom[ae]n|person|people|child(?:ren)?|boys?|girls?|kids?|hands?|someone|couple|family"
-    r"|(?!(?:flow|wat|riv|tow|pap|lett|numb|cent|corn|sweat|lobst|spid|tig|ott|badg|hamst|beav|should|feath|summ"
-    r"|wint)ers?\b)[a-z]+(?:er|or|ist)s?)\b"
+_COUNTED = pattern(r"{article}\b|(?:close-?up|groups?|pairs?|flocks?|herds?|rows?|piles?|bunch(?:es)?|clusters?)\b")
+_SEEMS = pattern(  # "arafed" is a word of BLIP's
+    r"(?:what )?(?:appears|seems|looks) (?:to be|like) (?=an? |the )|ara(?:f|ff)e?d?s? (?=\w|NAME)"
 )
-_TO_READER = p.pattern(r"\b(?:i|you|your|we|me|my|us)\b")
-_OF = p.pattern(rf"^(?!the|this|these|those|that)\b.* of (?:{p.ARTICLE} )?$")
-_CAPTION = p.pattern(
-    r"(?:an?|some|one|another|two|three|four|several|multiple|many|close-?up|groups?|pairs?|flocks?|herds?|rows?|piles?"
-    r"|bunch(?:es)?|clusters?|(?:side|front|top|rear|aerial) view)\b"
-)
-
-
-class _Body(NamedTuple):
-    """A sentence behind the words that it begins with, the class's names masked."""
-
-    text: str
-    led: bool  # it began with "A photo of" or the like
-    listed: bool  # it stood in a list
+_FRAGMENT, _OWN = pattern(r"{fragment}\b"), pattern(r"(?:its|his|her|their|{fragment})\b")
+_PART = pattern(r"(?:(?!{break}\b)[\w'’-]+,? |the |an? ){0,5}?{part}\b")
+_BREAK = pattern("{break}")
+_GENERIC = frozenset(one for word in re.findall(r"\w+", PHRASES["generic"]) for one in in_many(word))
+_OWNED = re.compile(r"['’]s?(?!\w) ?")
+_SPECIES = re.compile(r" [a-z]+(?:us|a|um|is|ii?|ae|ens|ans|or|ur|x|os|es)\b")
+_LATIN = re.compile(rf"(?:[Tt]he |[Aa]n? )?(?:class )?[A-Z][\w.]+{_SPECIES.pattern}")
 
 
-def rest_of(sentence: str, listed: bool, of: str, names: re.Pattern[str]) -> tuple[str, str]:
-    """Returns what a sentence says of the class, or the reason why it is no description of it.
+def reading(text: str, names: Known, listed: bool, of: str, named: bool = False) -> Reading:
+    """Returns what a sentence with masked names says of the class.
 
-    `listed` is whether it stood in a list; `of` is "features" or "scenes" where its label or heading says so.
+    listed -- it stood in a list: it says something of the class without naming it
+    of -- "features" or "scenes" where its label or heading says so
+    named -- the others of its list name the class, so that one that begins with another thing is of that
     """
-    lead = p.LEAD.match(sentence) or p.THERE.match(sentence)
-    start = lead.end() if lead else 0
-    text, found = masked(sentence[start:], names)
-    if not lead and (p.TALK.match(text) or text.endswith("?")) and not _NAMED.match(text):
-        return "", TALK
-    if lint.denied(text):
-        return "", "says that the class is not there"
-    if MAY_DOUBT & p.stems(text) and _DOUBTED.search(text):
-        return "", "is not sure of the class"
-    text = text if lead else _ARAFED.sub("a ", p.IN_IMAGE.sub("", text, count=1))
-    rest, reason = _parsed(_Body(_SEEMS.sub("", text), lead is not None, listed), of)
-    return ("", reason) if reason else (_view(lead) + unmasked(rest, found), "")
+    lead = LEAD.match(text)
+    if not lead and (features := _FEATURES.match(text)) and len(text) - features.end() > 8:
+        return Reading(_with(text[features.end() :]))
+    body = text[lead.end() :] if lead else _THERE.sub("", text, count=1)
+    if seems := _SEEMS.match(body):
+        body = f"{'a ' if seems[0].startswith('ara') else ''}{body[seems.end() :]}"
+    if _SWALLOWED.match(body) and not _FIRST.match(body):
+        return Reading("", FORM)
+    found = _named(body, bool(lead), listed) or _short(body, names, bool(lead), listed)
+    if found is None and lead:
+        found = _led(body, names)
+    if named and not found and not of and re.match(r"(?:an?|the|two) ", body, re.IGNORECASE) and not _PART.match(body):
+        return Reading("", UNNAMED)
+    found = found or _unnamed(body, listed, of)
+    return found._replace(rest=_view(lead) + found.rest) if found.rest else found
 
 
-def _parsed(body: _Body, of: str) -> tuple[str, str]:
-    if _SWALLOWED.match(body.text):
-        return "", FORM
-    for form in (_named, _explicit, _described, _somewhere):
-        if found := form(body):
-            return found
-    if body.led:
-        return "", TALK if p.ABOUT_TEXT.search(body.text) else UNNAMED
-    return _fragment(body.text, of)
+def _named(body: str, led: bool, listed: bool) -> Reading | None:
+    """Returns what is said where the class's own name stands, None where it does not."""
+    name = re.search(MASK, body)
+    if not name:
+        return None
+    if first := _FIRST.match(body):
+        rest = body[first.end() :]
+        if owned := _OWNED.match(rest):
+            return Reading(f", its {rest[owned.end() :]}")
+        rest = _ASIDE.sub("", rest, count=1)
+        return Reading(_after(rest)) if led or _caption(rest) else Reading("", FORM)
+    if aliased := _ALIASED.match(body):
+        return Reading(_after(body[aliased.end() :]))
+    described, rest = _DESCRIBED.match(body), body[name.end() :]
+    if described and not re.search(r"\w \w+ing,?\s*$|\band\s*$", described["adjectives"]) and not _OWNED.match(rest):
+        words, article = described["adjectives"].strip(" ,"), described["before"]
+        if led or listed or (article and _caption(rest)):
+            return Reading(
+                f", {words if led or article else _small(words)}{_after(body[described.end() :], comma=True)}"
+            )
+    before = body[: name.start()]
+    if led and _EXPLICIT.match(body) and not re.match(r"(?:the |an? )?class of ", body) and not described:
+        return Reading("", OTHER)
+    if led and _BESIDE.search(before) and not re.search(r"\w+ing ", before):
+        return Reading("", OTHER)
+    if not (led or listed or (_COUNTED.match(body) and body.count(" ") > 2) or _FRAGMENT.match(body)):
+        return Reading("", FORM)
+    return Reading("", TALK) if ABOUT_TEXT.holds(body) else Reading(f", {_small(body)}")
 
 
-def captions(piece: str, names: re.Pattern[str]) -> list[str]:
-    """Returns the sentences of a paragraph in which each is a description: "A crane in a marsh. A crane in flight."."""
-    if not re.match("An? ", piece) or not re.search(r"[.!?] An? ", piece) or p.LEAD.match(piece):
-        return [piece]
-    text, found = masked(piece, names)
-    starts = [0, *(one.end() for one in re.finditer(r"[.!?] (?=An? )", text))]
-    parts = [text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
-    if all(_NAMED.match(part) or _DESCRIBED.match(part) for part in parts):
-        return [unmasked(part, found) for part in parts]
-    return [piece]
+def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
+    """Returns what is said of "the bird", or of the last word of the name, where the name itself does not stand."""
+    head = _HEAD.match(body)
+    start = end = head.end() if head else 0
+    for word in islice(re.finditer(r"[\w-]+", body[start:]), 6):
+        at = start + word.start()
+        if body[end:at] not in ("", " ", ", ") or _BREAK.fullmatch(word[0]):
+            return None
+        end = start + word.end()
+        if spelled(word[0]) in names.short or spelled(word[0]) in _GENERIC:
+            break
+    else:
+        return None
+    rest, adjectives = body[end:], body[start:at].strip(" ,")
+    if names.scientific and word[0].istitle() and _SPECIES.match(rest):  # another species of the genus
+        return Reading("", OTHER)
+    proper = re.search(r"\b[A-Z][a-z]+" if start else r"\b[A-Z][a-z]+(?:an|ish|ese|ern)\b", adjectives)
+    if proper and not names.scientific and names.name[:1].isupper():  # the Asian elephant is no African one
+        return Reading("", OTHER)
+    if not led and not listed and not (start and _caption(rest)):
+        return None
+    if owned := _OWNED.match(rest):
+        return Reading(f", its {rest[owned.end() :]}")
+    return Reading((f", {adjectives}" if adjectives else "") + _after(rest, comma=bool(adjectives)))
+
+
+def _led(body: str, names: Known) -> Reading:
+    """Returns what a photo is of that is not called by a name of the class."""
+    if alone := _CLASS_ALONE.match(body):
+        return Reading(f", {body[alone.end() :]}")
+    explicit = _EXPLICIT.match(body)
+    if _OWN.match(body) or (not explicit and _PART.match(body)):
+        return Reading(f", {_small(body)}")
+    if names.scientific and not _LATIN.match(body):  # a common name for it, which nothing here can tell from another's
+        return Reading(f", {body[explicit.end() :].strip() if explicit else body}")
+    return Reading("", TALK if ABOUT_TEXT.holds(body) else OTHER if explicit else UNNAMED)
+
+
+def _unnamed(body: str, listed: bool, of: str) -> Reading:
+    """Returns features that stand without any name: "standing in a marsh at dawn", "long grey legs"."""
+    fragment = _FRAGMENT.match(body)
+    if not (listed or of) and (not fragment or " " not in body or ABOUT_TEXT.holds(body)):
+        return Reading("", TALK if ABOUT_TEXT.holds(body) else FORM)
+    if of != "features" and (
+        of or re.match(r"(?:an?|the|this|two|three|its|it|they|he|she|some|one)\b", body, re.IGNORECASE)
+    ):
+        return Reading(f", {_small(body)}")
+    return Reading(_with(body))
+
+
+def _with(features: str) -> str:
+    plain = _FRAGMENT.match(features) or re.match(r"(?:it|they|has|have)\b", features, re.IGNORECASE)
+    return f"{',' if plain else ' with'} {_small(features)}"
+
+
+def _small(text: str) -> str:
+    return text[0].lower() + text[1:] if text[:1].isupper() and not text[1:2].isupper() else text
+
+
+def _after(rest: str, comma: bool = False) -> str:
+    """Returns what follows a name, with a comma or "with" between."""
+    joined = re.match(r"\s*[,.;:–—(]| - " if comma else r"\s*[,.;:–—(]|\s+with\b| - ", rest)
+    return rest if joined or not rest.strip() else f", {rest.strip()}"
 
 
 def _view(lead: re.Match[str] | None) -> str:
     """Returns how a photo is taken, where its beginning says so: ", close-up"."""
-    groups = lead.groupdict() if lead else {}
-    words = f"{groups.get('view') or ''} {groups.get('closer') or ''}"
-    found = re.findall(rf"\b{p.VIEWS}\b", words, re.IGNORECASE) if words.strip() else []
-    if lead and not found and re.search(r"close-?up", lead[0], re.IGNORECASE):
-        found = ["close-up"]
-    return "".join(f", {word.lower()}" for word in found)
+    if not lead:
+        return ""
+    found = _VIEW.findall(f"{lead['view'] or ''} {lead['closer'] or ''}")
+    return "".join(f", {word.lower()}" for word in found or re.findall("close-?up", lead[0], re.IGNORECASE)[:1])
 
 
-def _named(body: _Body) -> Reading:
-    """The name comes first: "a photo of a crane, tall", "Crane: tall"."""
-    if not (named := _NAMED.match(body.text)):
-        return None
-    rest = _AGAIN.sub("", body.text[named.end() :])
-    if body.led or _is_caption(rest):
-        return rest, ""
-    return "", FORM if re.search(r"\w", rest) else EMPTY
+def _caption(rest: str) -> bool:
+    """Returns whether what follows a name could stand below an image."""
+    return bool(re.search(r"\w", rest)) and not is_fact(rest)
 
 
-def _explicit(body: _Body) -> Reading:
-    """It speaks of "the class", with something else before its name or in its place: "the class Crane Bird (crane)"."""
-    explicit = _EXPLICIT.match(body.text) if body.led else None
-    if not explicit:
-        return None
-    text = body.text[explicit.end() :]
-    head = _HEAD.match(text)
-    name = re.search(MASK, text[: head.end()] if head else "")
-    if not name:
-        return "", OTHER
-    before, rest = text[: name.start()].rstrip(), text[name.end() :]
-    if before.endswith(("(", "[")):
-        return re.sub(r"^\s*[)\]]", "", rest), ""
-    if owned := _OWNED.match(rest):
-        return f", its {owned[1]}", ""
-    if re.match(r"['’]s?\b", rest) or not _describe(before) or re.search(rf"\b{p.BREAK}\b", before, re.IGNORECASE):
-        return "", OTHER
-    return (f", {before.strip(' ,-')}" if re.search(r"\w", before) else "") + _joined(rest), ""
+# --- several descriptions in one line
+
+_AGAIN = pattern(
+    r"(?:(?<=[.!?;。])|(?<=[.!?]\W)|(?<=[.!?]\W\W))[\"'“”‘’)\]*, ]{1,5}[\"'“‘(\[]?(?:\(?\d{1,3}[.):]\s*)?"
+    r"(?=(?:an?|the|another) {photo} (?:of|showing|depicting) )"
+    r"|[\"'“,;/-]?\s(?:and )?(?:\(?\d{1,3}[.):]\s*)?(?=a (?:photo|picture|image) of the class )"
+)
+_NUMBERS = re.compile(r"(?:^|[\s,;])\(?(\d{1,2})[.):]\s+(?=\w|[\"“\ue000-\uf8ff])")
+_LABELS = pattern(r"[:=–—-]$|^\W*(?:this|that|here|it)(?: is|['’]s)$")
+_ANOTHER = pattern(
+    r"(?:an?|another|others?|some|one|you (?:could|can|might)|in (?:an?|another)|there (?:may|might|could) be)\b"
+    r"[^.]{0,80}?NAME"
+)
 
 
-def _described(body: _Body) -> Reading:
-    """Words that describe come before the name: "a tall grey crane in a marsh"."""
-    found = _DESCRIBED.match(body.text)
-    if not found or not _describe(found["adjectives"]) or not (body.led or found["article"] or body.listed):
-        return None
-    rest = body.text[found.end() :]
-    if not body.led and not _is_caption(rest):
-        return None
-    words = found["adjectives"].strip(" ,")
-    words = words if body.led or found["article"] else words[0].lower() + words[1:]
-    return f", {words}" + _joined(rest), ""
+def cut(text: str) -> Sequence[str]:
+    """Returns a line cut before each further "A photo of …", at its numbers, or into captions that name the class."""
+    parts, at = [], 0
+    for again in _AGAIN.finditer(text) if re.search(r"(?:hoto|mage|icture)\w* ", text[9:]) else ():
+        before = text[at : again.end()].rstrip(" \"'“")
+        if LEAD.match(before) or not _LABELS.search(before):  # the label of a sentence stays with it
+            parts.append(text[at : again.start()])
+            at = again.end()
+    pieces = (piece for part in [*parts, text[at:]] for piece in _numbered(part))
+    return [part for piece in pieces for part in _captions(piece) if re.search(rf"\w|{MASK}", part)]
 
 
-def _somewhere(body: _Body) -> Reading:
-    """The name comes later: "a man playing an accordion" describes the class all the same."""
-    if not (name := re.search(MASK, body.text)):
-        return None
-    if p.ABOUT_TEXT.search(body.text):
-        return "", TALK
-    before, behind = body.text[: name.start()], body.text[name.end() :]
-    if re.match(r"['’]s?\b", behind) and not _OWNED.match(behind):
-        return "", OTHER
-    if _BESIDE.search(before) and not _PEOPLE.search(before):
-        return "", OTHER
-    caption = _CAPTION.match(body.text) or p.FRAGMENT.match(body.text) or (body.listed and _OF.search(before))
-    return (f", {body.text}", "") if body.led or (caption and body.text.count(" ") > 2) else ("", FORM)
+def _numbered(text: str) -> Sequence[str]:
+    """Returns a list that was written in one line ("long legs 2. a red crown 3. …") by its items."""
+    marks = list(_NUMBERS.finditer(text)) if re.search(r"\d[.):] ", text) else []
+    if len(marks) < 2 or any(int(after[1]) != int(before[1]) + 1 for before, after in pairwise(marks)):
+        return [text]
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    return [text[: marks[0].start()], *(text[mark.end() : end] for mark, end in zip(marks, ends, strict=True))]
 
 
-def _fragment(text: str, of: str) -> tuple[str, str]:
-    """Returns features that stand without the class's name: "standing in a marsh at dawn"."""
-    if " " not in text or _TO_READER.search(text) or p.ABOUT_TEXT.search(text):
-        return "", TALK
-    lower = f"{text[0].lower()}{text[1:]}"
-    if p.FRAGMENT.match(text):
-        return f", {lower}", ""
-    if not of or re.match(r"(?:the|this|it|they|is|are)\b", lower):
-        return "", UNNAMED if re.match(rf"{p.ARTICLE}\b", lower) else FORM
-    thing = of == "features" and not _PARTICIPLE.match(lower)
-    return (f" with {lower}", "") if thing else (f", {lower}", "")
-
-
-def _joined(rest: str) -> str:
-    return rest if not rest.strip() or re.match(r"\s*[,.;:–—-]", rest) else f", {rest.strip()}"
-
-
-def _describe(words: str) -> bool:
-    """Returns whether words before a name describe it: "woman playing" (an accordion) and "heron and" do not."""
-    return not re.search(r"\w \w+ing,?\s*$|\band\s*$", words)
-
-
-def _is_caption(rest: str) -> bool:
-    """Returns whether what follows a name could stand below an image: facts of its kind could not."""
-    return bool(re.search(r"\w", rest)) and (not p.FACT.match(rest) or bool(p.SIGHT.match(rest)))
+def _captions(text: str) -> Sequence[str]:
+    """Returns the sentences of a paragraph in which each is a caption: "A crane in a marsh. A crane in flight."."""
+    sentences = re.split(r"(?<=[.!?]) (?=[A-Z])", text)
+    starts = [at for at, sentence in enumerate(sentences) if at and _ANOTHER.match(sentence)]
+    if len(starts) < 2 and not (
+        len(starts) == 1 == len(sentences) - 1 and _ANOTHER.match(text) and not LEAD.match(text)
+    ):
+        return [text]
+    return [" ".join(sentences[a:b]) for a, b in pairwise([0, *starts, len(sentences)])]

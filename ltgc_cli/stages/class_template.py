@@ -4,51 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
+
+import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Ask, Question, Usage
-from ltgc_cli.records import Description, Group, Made, Template, identify
+from ltgc_cli.records import Class, Description, Group, Made, Record, Template, dropped, failed, identify
+from ltgc_cli.stages.describe import ONE
 from ltgc_cli.stages.extend import SHOWN
+
+
+class Found(NamedTuple):
+    """C_y, and what else came of the question: dropped lines, and a failure where C_y is the bare name."""
+
+    template: Template
+    rows: list[Record]
+
+
+BARE = "bare name"  # the mark of a C_y without features
 
 
 def class_templates(
     groups: Sequence[Group], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, workers: int = 1
-) -> dict[int, Template]:
+) -> dict[int, Found]:
     """Returns C_y of each class by its label."""
     make = partial(class_template, ask=ask, model=model, prompts=prompts)
-    return {group.cls.label: template for group, template in zip(groups, in_order(make, groups, workers), strict=True)}
+    return {group.cls.label: found for group, found in zip(groups, in_order(make, groups, workers), strict=True)}
 
 
-def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> Template:
+def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> Found:
     """Returns C_y: the one that the stream holds, else the language model's answer to Prompt 4.
 
     Where the question is too long, half of the descriptions are shown with it; where the answer is of no use, C_y
-    is the class alone ("A photo of the class y.").
+    is the class alone ("A photo of the class y."), marked so, and a failure says why.
     """
     if given := given_template(group):
-        return given
+        return Found(given, [])
     cls = group.cls
     known = [row for row in group.rows if isinstance(row, Description)]
     known = [row for row in known if row.origin == "described"][:SHOWN] or known[:SHOWN]
+    made = Made(model=model, prompt=p.name(prompts, "template"))
     while True:
         text = p.template(prompts, cls.subject, [row.text for row in known])
         question = Question(model=model, task="template", subject=cls.subject, text=text, temperature=0.0)
-        texts: list[str] = []
         try:
             answer = ask(question)
-            usage, texts = answer.usage, read(answer.text, cls.class_, cls.subject, cls.synonyms).texts
+        except TooLong as error:
+            if not known:
+                return _bare(cls, [], str(error), "", made, error.usage)
+            known = known[: len(known) // 2]
         except Refused as error:
-            if isinstance(error, TooLong) and known:
-                known = known[: len(known) // 2]
-                continue
-            usage = error.usage or Usage()
-        break
-    text = texts[0] if texts else f"A photo of the class {cls.class_}."
-    parents, made = tuple(row.id for row in known), Made(model=model, prompt=p.name(prompts, "template"), usage=usage)
-    return identify(Template(label=cls.label, class_=cls.class_, text=text, parents=parents, made=made), text)
+            return _bare(cls, known, str(error), "", made, error.usage)
+        else:
+            break
+    found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off, one=True)
+    if not found.texts:
+        why = found.trouble or "the answer to Prompt 4 names no features"
+        return _bare(cls, known, why, answer.text, made, answer.usage)
+    text, lines = found.texts[0], found.dropped + [(another, ONE) for another in found.texts[1:]]
+    parents = tuple(row.id for row in known)
+    paid = msgspec.structs.replace(made, usage=answer.usage)
+    template = Template(label=cls.label, class_=cls.class_, text=text, parents=parents, made=paid)
+    return Found(identify(template, text), dropped(cls, lines, ("template",), made=made))
+
+
+def _bare(cls: Class, known: Sequence[Description], why: str, answer: str, made: Made, usage: Usage | None) -> Found:
+    text, paid = f"A photo of the class {cls.class_}.", msgspec.structs.replace(made, usage=usage or Usage())
+    parents = tuple(row.id for row in known)
+    template = Template(label=cls.label, class_=cls.class_, text=text, marks=(BARE,), parents=parents, made=paid)
+    reason = f"its images are judged by its bare name: {why}"
+    return Found(identify(template, text), [failed(cls, "filter", reason, text=answer, made=made)])
 
 
 def given_template(group: Group) -> Template | None:

@@ -8,11 +8,16 @@ from ltgc_cli import prompts as p
 from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Image, Made, Record, failed, identify
+from ltgc_cli.records import Class, Description, Image, Made, Record, dropped, failed, identify
+
+ONE = "one sentence was asked for, and another is there"
 
 
 def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
-    """Returns the image and its description, or the image and a failure. The image is shown as it is on disk."""
+    """Returns the image, its description or a failure, and what of the answer is no description.
+
+    The image is shown as it is on disk.
+    """
     text, images = p.describe(prompts, cls.subject), (image.sha256,)
     question = Question(model=model, task="describe", subject=cls.subject, text=text, images=images)
     made = Made(model=model, prompt=p.name(prompts, "describe"))
@@ -23,13 +28,16 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
         reason = f"{image.name}: {error}" if image.name else str(error)
         return [image, failed(cls, "describe", reason, parents=(image.id,), made=made)]
     made = msgspec.structs.replace(made, usage=answer.usage)
-    found = read(answer.text, cls.class_, cls.subject, cls.synonyms)
+    found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off, one=True)
     if not found.texts:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
-        reason = f"no usable description: {reasons}"
+        reason = found.trouble or f"no usable description: {reasons}"
         return [image, failed(cls, "describe", reason, text=answer.text, parents=(image.id,), made=made)]
     text, marks, parents = found.texts[0], found.marks[0], (image.id,)
     described = Description(
         label=cls.label, class_=cls.class_, text=text, origin="described", marks=marks, parents=parents, made=made
     )
-    return [image, identify(described, text)]
+    lines = found.dropped + [(another, ONE) for another in found.texts[1:]]
+    # The description has the cost.
+    made = msgspec.structs.replace(made, usage=Usage())
+    return [image, identify(described, text), *dropped(cls, lines, parents=parents, made=made)]

@@ -8,7 +8,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Group, Made, Record, Rejected, failed, identify, share
+from ltgc_cli.records import Class, Description, Group, Made, Record, dropped, failed, identify, share
 
 SHOWN = 20  # descriptions shown with a question: with all of them each further one would cost more than the last
 
@@ -42,10 +42,10 @@ def more(
     except Refused as error:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
         return [failed(cls, "extend", str(error), (attempt, str(error)), made=made)]
-    found = read(answer.text, cls.class_, cls.subject, cls.synonyms)
+    found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off)
     if not found.texts:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
-        reason = "the answer holds no usable description"
+        reason = found.trouble or "the answer holds no usable description"
         return [failed(cls, "extend", reason, (attempt, reason), text=answer.text, made=made)]
     label, name = cls.label, cls.class_
     parents = tuple(row.id for row in shown)
@@ -58,10 +58,7 @@ def more(
         )
         rows.append(identify(row, attempt, number, text))
     made = Made(model=model, prompt=prompt, attempt=attempt)  # the cost is shared among what is of use
-    for number, (text, reason) in enumerate(found.dropped):
-        dropped = Rejected(label=label, class_=name, of="description", reason=reason, text=text, made=made)
-        rows.append(identify(dropped, attempt, number, reason, text))
-    return rows
+    return rows + dropped(cls, found.dropped, (attempt,), made=made)
 
 
 def _ask(

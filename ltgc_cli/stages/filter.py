@@ -16,7 +16,20 @@ from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
-from ltgc_cli.records import Class, Group, Image, Made, Record, Rejected, Step, Template, evolve, failed, identify
+from ltgc_cli.records import (
+    Class,
+    Group,
+    Image,
+    Made,
+    Record,
+    Rejected,
+    Step,
+    Template,
+    dropped,
+    evolve,
+    failed,
+    identify,
+)
 from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
@@ -49,6 +62,7 @@ class Candidate(msgspec.Struct):
     images: list[tuple[str, Made | None]] = []  # the format and the maker of each step's image
     paid: list[Usage] = []  # what each generated image used, the first one included
     asked: list[Usage] = []  # what each refinement used
+    useless: list[tuple[str, str]] = []  # answers that were no refinement, after which the old text was kept, and why
     passed: bool = False
     trouble: str = ""  # why it could not be judged any further
 
@@ -82,7 +96,8 @@ def evaluate(
     """
     everything = [restored(group, verdicts) for group in groups]
     mine = t.to_judge(everything, calibrated=t.calibrates(settings))
-    templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     thresholds = t.class_thresholds(mine, templates, scored, settings)
     margin = None if settings.mode == "score" else settings.margin
@@ -100,7 +115,11 @@ def evaluate(
     _refine_and_regenerate(rounds, numbers, judge, regenerate, on_round)
     outcomes = {id(c.image): _outcome(c, settings) for c in candidates}
     usages = _usage_rows(candidates, p.name(prompts, "refine"), llm)
-    return [_rows(group, outcomes, templates, thresholds) + usages.get(group.cls.label, []) for group in everything]
+    return [
+        _rows(group, outcomes, templates, thresholds, asked[group.cls.label].rows if group.cls.label in asked else [])
+        + usages.get(group.cls.label, [])
+        for group in everything
+    ]
 
 
 def _refine_and_regenerate(
@@ -175,17 +194,23 @@ def _candidate(
 
 
 def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts) -> None:
-    """Has the description rewritten by Prompt 5; where the answer is of no use, the old one stays."""
+    """Has the description rewritten by Prompt 5; where the answer is of no use, the old one stays, and that is said."""
     text = p.refine(prompts, c.cls.subject, c.text, c.template.text)
     question = Question(model=model, task="refine", subject=c.cls.subject, text=text, attempt=number - 1)
     try:
         answer = ask(question)
     except Refused as error:
         c.asked = [*c.asked, error.usage or Usage()]
+        c.useless = [*c.useless, ("", f"a refinement was refused, its text stayed: {error}")]
         return
     c.asked = [*c.asked, answer.usage]
-    texts = read(answer.text, c.cls.class_, c.cls.subject, c.cls.synonyms).texts
-    c.text = texts[0] if texts else c.text
+    found = read(answer.text, c.cls.class_, c.cls.subject, c.cls.synonyms, cut_off=answer.cut_off, one=True)
+    earlier = {step.text for step in c.steps}
+    why = found.trouble or "names nothing usable" if not found.texts else "says what was tried before"
+    if new := next((text for text in found.texts if text not in earlier), ""):
+        c.text = new
+    else:
+        c.useless = [*c.useless, (answer.text, f"a refinement {why}, so its text stayed")]
 
 
 def _regenerate(candidates: Sequence[Candidate], number: int, generate: Generate, model: str, style: Style) -> None:
@@ -223,7 +248,9 @@ def _outcome(c: Candidate, settings: Judging) -> list[Record]:
         "scale": settings.scale,
         "history": tuple(c.steps),
     }
-    failures = [failed(c.cls, "filter", c.trouble, text=c.text, parents=(c.image.id,))] if c.trouble else []
+    of_image = (c.image.id,)
+    failures: list[Record] = [failed(c.cls, "filter", c.trouble, text=c.text, parents=of_image)] if c.trouble else []
+    failures += dropped(c.cls, c.useless, ("refine",), parents=of_image)
     if best and (c.passed or (settings.never_pass == "best" and best.verdict != "reject")):
         return [evolve(c.image, **judged), *failures]
     rejected = Rejected(
@@ -275,10 +302,13 @@ def _usage_rows(candidates: Sequence[Candidate], prompt: str, model: str) -> dic
 
 
 def _rows(
-    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template], thresholds: dict[int, float | None]
-) -> list[Record]:
-    """Returns the lines of a class with what became of its images, C_y last."""
+    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template],
+    thresholds: dict[int, float | None], of_template: Sequence[Record],
+) -> list[Record]:  # fmt: skip
+    """Returns the lines of a class with what became of its images, then what was dropped of C_y's answer, and C_y."""
     template = templates.get(group.cls.label)
     given = [row for row in group.rows if not (template and isinstance(row, Template))]
     rows = [new for row in given for new in outcomes.get(id(row), [row])]
-    return [*rows, evolve(template, threshold=thresholds[group.cls.label])] if template else rows
+    if not template:
+        return rows
+    return [*rows, *of_template, evolve(template, threshold=thresholds[group.cls.label])]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from ltgc_cli.answers.spelling import Words
+from ltgc_cli.answers.names import Words
 
 _DIRECT = 200_000  # pairs that are compared faster than the library is imported
 _MISSED = 1e-7  # the chance that a pair of exactly the wanted similarity is overlooked

@@ -58,7 +58,8 @@ def preview(
     everything = list(groups)
     calibrated = settings.scale == "calibrated"
     mine = t.to_judge(everything, calibrated=calibrated)
-    templates = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     labels = [group.cls.label for group in mine]
     cosines = dict(zip(labels, t.original_scores(mine, templates, scored), strict=True))

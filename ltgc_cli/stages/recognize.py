@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.lines import plain_text
-from ltgc_cli.answers.spelling import forms
+from ltgc_cli.answers.blocks import plain_text
+from ltgc_cli.answers.names import forms
 from ltgc_cli.errors import TooLong
 from ltgc_cli.ports import Ask, Question, Usage
 from ltgc_cli.records import Class

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.read import numbers
-from ltgc_cli.answers.spelling import words
+from ltgc_cli.answers.names import words
+from ltgc_cli.answers.numbers import numbers
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.records import Class, Description, Group, Record, Rejected, failed, identify

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ltgc_cli.answers.read import numbers as numbers_of
+from ltgc_cli.answers.names import features
+from ltgc_cli.answers.numbers import numbers as numbers_of
 from ltgc_cli.answers.read import read
-from ltgc_cli.answers.spelling import features
 
 FORM = "is not in the form of Template 1"
 OTHER = "names another class"
@@ -80,8 +80,8 @@ GREY = "A photo of the class crane, grey."
         pytest.param(
             "A photo of the class crane, with distinctive features, in a specific scene.", [], [ECHO], id="an echo"
         ),
-        pytest.param("A photo of the class crane, tall, in specific scenes.", [], [ECHO], id="half an echo"),
-        pytest.param("A photo of the class [y], tall.", [], [ECHO], id="the placeholder of the name"),
+        pytest.param("A photo of the class crane, tall, in specific scenes.", [TALL], [ECHO], id="half an echo"),
+        pytest.param("A photo of the class [y], tall.", [TALL], [ECHO], id="the placeholder of the name"),
         pytest.param("A photo of the class crane with {feature 1}{feature 2}.", [], [ECHO], id="an echo of Template 2"),
         pytest.param("A photo of the class heron, tall.", [], [OTHER], id="another class"),
         pytest.param("A photo of the class cranefly, tall.", [], [OTHER], id="a class that begins like it"),
@@ -127,7 +127,12 @@ GREY = "A photo of the class crane, grey."
         pytest.param("A photo of the class crane, tall;", [TALL], [], id="a semicolon at the end"),
         pytest.param("A photo of the class crane: tall.", [TALL], [], id="a colon"),
         pytest.param("A photo of the class crane – tall.", [TALL], [], id="a dash"),
-        pytest.param("A photo of the class crane's nest, tall.", [], [OTHER], id="a thing of the class"),
+        pytest.param(
+            "A photo of the class crane's nest, tall.",
+            ["A photo of the class crane, its nest, tall."],
+            [],
+            id="a thing of it",
+        ),
         pytest.param(
             f"1. {TALL}\n2. {SMALL}\n3. A photo of the class crane, standing in the mid",
             [TALL, SMALL],

@@ -9,12 +9,12 @@ from judging import CRANE, RED_CAP, drawn, group, run, sentence
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
-from ltgc_cli.records import Group, Made, Template, dump, parse
+from ltgc_cli.records import Failure, Group, Made, Template, dump, parse
 from ltgc_cli.stages.class_template import class_template
 
 
 def template_of(group, ask) -> Template:
-    return class_template(group, ask=ask, model="gpt-4o")
+    return class_template(group, ask=ask, model="gpt-4o").template
 
 
 def test_prompt_4_is_asked_below_the_descriptions_of_the_class_s_own_images():
@@ -42,9 +42,57 @@ def test_where_no_image_was_described_the_invented_descriptions_are_shown_and_no
     assert ask.seen[0].text == p.template(p.PAPER, "crane", [sentence(f"n{number}") for number in range(20)])
 
 
-@pytest.mark.parametrize("answer", [Refused("busy"), "", "A photo of the class heron with a crest."])
-def test_where_the_answer_is_of_no_use_the_class_alone_is_its_template(answer):
-    assert template_of(Group(CRANE, [CRANE]), says(answer)).text == "A photo of the class crane."
+NO_FEATURES = "the answer to Prompt 4 names no features"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Refused("busy"), "busy"),
+        ("", NO_FEATURES),
+        ("A photo of the class heron with a crest.", NO_FEATURES),
+        ("A photo of the class crane with a unique design.", NO_FEATURES),
+    ],
+)
+def test_where_the_answer_is_of_no_use_the_class_alone_is_its_template_marked_so_and_a_failure_keeps_the_answer(
+    answer, why
+):
+    template, rows = class_template(Group(CRANE, [CRANE]), ask=says(answer), model="gpt-4o")
+
+    assert (template.text, template.marks) == ("A photo of the class crane.", ("bare name",))
+    (failure,) = rows
+    assert failure.reason == f"its images are judged by its bare name: {why}"
+    assert failure.text == (answer if isinstance(answer, str) else "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The most distinctive features of the class crane are its long neck, a red cap and black legs.",
+        "Key features of the crane include its long neck, a red cap and black legs",
+        "A photo of the class crane with:\n- its long neck\n- a red cap\n- black legs",
+        "- its long neck\n- a red cap\n- black legs",
+        "A photo of the class crane with {its long neck}{a red cap}{black legs}.",
+        "**Distinctive features:** its long neck, a red cap and black legs",
+    ],
+)
+def test_features_are_found_in_whatever_words_they_come(answer):
+    template, rows = class_template(Group(CRANE, [CRANE]), ask=says(answer), model="gpt-4o")
+
+    said = template.text.removeprefix("A photo of the class crane").replace(" and ", ", ")
+    assert [words for words in ("long neck", "a red cap", "black legs") if words not in said] == []
+    assert template.marks == () and not of(Failure, rows)
+
+
+def test_what_of_the_answer_was_dropped_is_a_record_with_its_reason_and_costs_nothing():
+    answer = f"Sure!\n{RED_CAP} I hope this helps!"
+    _, rows = class_template(Group(CRANE, [CRANE]), ask=says(answer, usage=Usage(dollars=0.01)), model="gpt-4o")
+
+    assert [(row.text, row.reason) for row in rows] == [
+        ("Sure!", "is talk around the list"),
+        ("I hope this helps!", "is talk around the list"),
+    ]
+    assert all(row.made.usage == Usage() for row in rows)
 
 
 def test_a_template_of_the_stream_is_taken_as_it_is_and_nothing_is_asked():

@@ -6,6 +6,7 @@ import pytest
 from fakes import a_class, an_image, says, sha
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import read as reading
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Question, Usage
 from ltgc_cli.records import Description, Failure, Made
@@ -58,9 +59,24 @@ def test_a_class_with_a_sense_is_asked_for_by_its_sense_and_recorded_by_its_name
 
 
 def test_of_an_answer_with_several_sentences_the_first_that_can_be_used_is_taken():
-    _, description = describe(PHOTO, CRANE, ask=says(f"Sure! Here it is:\n{TALL}\nAnother: grey."), model="m")
+    ask = says(f"Sure! Here it is:\n{TALL}\nA photo of the class crane, grey.", usage=Usage(dollars=0.01))
+    _, description, *dropped = describe(PHOTO, CRANE, ask=ask, model="m")
 
     assert description.text == TALL
+    assert [(row.text, row.reason, row.parents, row.made.usage) for row in dropped] == [
+        ("Sure! Here it is:", "is talk around the list", (PHOTO.id,), Usage()),
+        ("A photo of the class crane, grey.", "one sentence was asked for, and another is there", (PHOTO.id,), Usage()),
+    ]
+    assert description.made.usage == Usage(dollars=0.01)
+
+
+def test_an_answer_that_the_reader_fails_on_is_a_failure_that_keeps_it_for_a_later_version(monkeypatch):
+    monkeypatch.setattr(reading, "blocks", lambda text: 1 / 0)
+    _, failure = describe(PHOTO, CRANE, ask=says("A photo of the class crane, tall and grey; odd."), model="m")
+
+    assert isinstance(failure, Failure)
+    assert failure.reason.startswith("its answer cannot be read (ZeroDivisionError: division by zero)")
+    assert failure.text == "A photo of the class crane, tall and grey; odd."
 
 
 def test_a_refused_image_is_a_failure_with_its_reason_and_the_run_goes_on():

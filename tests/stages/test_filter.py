@@ -282,12 +282,19 @@ def test_what_refining_used_is_a_record_of_the_class_behind_its_lines():
     assert [type(row).__name__ for row in rows] == [
         "Class",
         "Rejected",
+        "Rejected",
         "Template",
         "Metric",
         "Class",
         "Image",
+        "Failure",  # the answer for the wren names the crane
         "Template",
     ]
+    assert [(row.of, row.text, row.reason) for row in of(Rejected, rows)][1] == (
+        "description",
+        "Sorry.",
+        "a refinement names nothing usable, so its text stayed",
+    )
     (metric,) = of(Metric, rows)
     assert (metric.class_, metric.name, metric.group, metric.value) == ("crane", "questions", "filter", 2.0)
     assert metric.made == Made(model="m", prompt="refine", usage=Usage(prompt_tokens=14, dollars=0.5))

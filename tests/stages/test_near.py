@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ltgc_cli.answers.spelling import words
+from ltgc_cli.answers.names import words
 from ltgc_cli.stages import near
 from ltgc_cli.stages.near import closest, jaccard
 

@@ -28,8 +28,10 @@ def may_be_over(text: str) -> bool:
 
     CLIP's vocabulary has nearly every pair of letters, so a word hardly ever has more tokens than half its letters.
     """
+    if not text.isascii():
+        return True
     letters = len(text) - text.count(" ")
-    return not text.isascii() or (letters + len(_PIECE.findall(text))) // 2 + 2 > _MOST
+    return len(text) > 1.5 * _MOST and (letters + len(_PIECE.findall(text))) // 2 + 2 > _MOST
 
 
 def count(text: str) -> int:
