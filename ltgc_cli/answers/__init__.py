@@ -4,3 +4,7 @@ On the way of an answer: `blocks` says what its structure says; `sentences` puts
 class's name as `names` finds it; `rules` drops or cuts what is no description, and marks what is doubtful; each drop
 and each cut comes back with its reason. `numbers` reads the answer to Prompt 3.
 """
+
+READER = (
+    2  # in the hash of what stages read: raise it when answers are read otherwise, and they are read anew for nothing
+)

@@ -102,8 +102,8 @@ _HANGING = re.compile(
 )
 # What stands before the first letter, quote or digit of a sentence: signs of any kind, a number, a letter.
 _MARK = re.compile(
-    r"(?:[^\w\"'“‘«([{<\ue000-\uf8ff]|_)+"
-    r"|\\[a-z]+(?:\{\w*\})?"
+    r"\\[a-z]+(?:\{\w*\})?"
+    r"|(?:[^\w\"'“‘«([{<\ue000-\uf8ff]|_)+"
     r"|\[[ xX]?\]\s"
     r"|[(\[]?#?(?:no\.?|nr\.?)? ?\d{1,4}(?:\.\d{1,2})*"
     r"(?:\\?\s?[.):\]}、．）,|/]+(?!\d)|\s?[-–—]+\s|\s(?=an? (?:photo|picture|image)\b))"

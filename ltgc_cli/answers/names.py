@@ -19,7 +19,8 @@ _WORD = re.compile(r"([^\W_]+)(?:['’]s(?![^\W_]))?")  # without the s of "the 
 _LETTERS = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r"\w+")
 _CODE = re.compile(r"^(?:n\d{8}|\d{1,5})[._ -]+(?=[^\W\d])")
-_GAP = re.compile(r"[\s_.,&/'’()*-]{0,4}")
+_NEXT = re.compile(rf"[\s_.,&/'’()*-]{{0,4}}{_WORD.pattern}")
+_HYPHEN = re.compile(r"-[^\W_]")
 _ODD = re.compile(r"[^\w\s'’.,/()&-]")
 _BINOMIAL = re.compile(r"[A-Z][a-z]{2,}[ _][a-z]{3,}")
 _LATIN = re.compile(r"[A-Z][a-z]{2,}[ _][a-z]+(?:us|a|um|is|i|ae|ens|ans|or|ur|x|os|es)")
@@ -53,7 +54,7 @@ def known(name: str, subject: str, synonyms: tuple[str, ...] = ()) -> Known:
     parts = [[spelled(word) for word in split.findall(form)] for form in forms_ for split in (_WORD, _LETTERS)]
     spellings = {"".join([*words[:-1], last]) for words in parts if words for last in in_many(words[-1])}
     scientific = bool(_LATIN.fullmatch(name.split(",")[0].strip()))
-    long = {word for words in parts if len(words) > 1 for word in (words[-1], *words[:scientific]) if len(word) > 3}
+    long = {word for words in parts if len(words) > 1 for word in (words[-1], *words[:scientific]) if len(word) > 2}
     short = {number for word in long for number in in_many(word)}
     begins = {spelling[:end] for spelling in spellings for end in range(1, len(spelling) + 1)}
     return Known(name, subject, tuple(odd), frozenset(spellings), frozenset(begins), frozenset(short), scientific)
@@ -105,24 +106,20 @@ def in_many(word: str) -> set[str]:
 
 def spans(text: str, names: Known) -> Iterator[tuple[int, int]]:
     """Returns where a text has a name of the class, as whole words: "crane" is not in "cranefly"."""
-    words = [(word.start(), word.end(1), word.end(), spelled(word[1])) for word in _WORD.finditer(text)]
-    at = 0
-    while at < len(words):
-        letters, found = "", 0
-        for position in range(at, len(words)):
-            start, end, _, word = words[position]
-            if letters and not _GAP.fullmatch(text, words[position - 1][2], start):
+    after = 0
+    for first in _WORD.finditer(text):
+        letters, word, end = spelled(first[1]), first, 0
+        while first.start() >= after and letters in names.begins:
+            if letters in names.spellings and not _HYPHEN.match(text, word.end(1)):
+                end = word.end(1)
+            while (following := _NEXT.match(text, word.end())) and following[1].lower() in _ARTICLES:
+                word = following
+            if not following:
                 break
-            if letters and word in _ARTICLES:
-                continue
-            letters += word
-            if letters not in names.begins:
-                break
-            if letters in names.spellings and not (text[end : end + 1] == "-" and text[end + 1 : end + 2].isalnum()):
-                found = position + 1
-        if found:
-            yield words[at][0], words[found - 1][1]
-        at = found or at + 1
+            letters, word = letters + spelled(following[1]), following
+        if end:
+            yield first.start(), end
+            after = end
 
 
 def masked(text: str, names: Known) -> tuple[str, list[str]]:

@@ -211,6 +211,7 @@ _LABEL = pattern(
     r"(?:[\w'’()#/&,+-]+ ){0,6}?[\w'’()#/-]+(?: \([^()]{0,40}\))?\s?(?::|=| [-–—])"
     r"[\"'“‘* ]*(?= |[\"“\ue000-\uf8ff])\s?|(?:{answer}|scene) ?#?\d{1,3}\s?[-–—.]?\s+"
 )
+_COLON = re.compile(r"[:–—=]\W{0,4}|\s-\W{1,4}")
 _ABOUT = pattern(r"\W*(?:\w+ )?{about}\b")
 _OLD, _NEW = pattern(r"\W*(?:the )?{old}\b(?! (?:features?|scenes?))"), pattern(r"\b{new}\b")
 _PHOTO = pattern(r"\b{photo}\b")
@@ -259,7 +260,7 @@ def _unlabelled(text: str) -> tuple[str, str]:
     """Returns a sentence without the label before it ("Description 2:", "In flight:"), and the label."""
     if LEAD.match(text):
         return text, ""
-    for colon in re.finditer(r"[:–—=]\W{0,4}|\s-\W{1,4}", text[:200]):
+    for colon in _COLON.finditer(text[:200]):
         if LEAD.match(text, colon.end()):
             return text[colon.end() :], text[: colon.end()]
     label = _LABEL.match(text)

@@ -45,9 +45,10 @@ def _filled(text: str, of: dict[str, Any]) -> str:
     return re.sub(r"\{([a-z]\w*)\}", phrases, text)
 
 
-_LETTERS = re.compile("[a-z]+")
+_LETTERS, _TOKENS = re.compile("[a-z]+"), re.compile(r"[^\W_]+")
 
 
+@lru_cache(maxsize=256)  # one text is looked at by one rule after another
 def suspected(text: str) -> frozenset[str]:
     """Returns the names of the rules that may apply to a text, by its words: of most texts there are none.
 
@@ -94,7 +95,7 @@ def repeated(text: str) -> bool:
     >>> repeated("a red crown and a red crown and a red crown and"), repeated("a red crown, a red bill and red legs")
     (True, False)
     """
-    found = re.findall(r"\w+", text.lower())[:400]
+    found = _TOKENS.findall(text.lower())[:400]
     for size in range(1, 13) if len(found) - len(set(found)) > 1 else ():
         same = 0
         for a, b in zip(found, found[size:], strict=False):
@@ -130,12 +131,12 @@ _KIND = pattern(
 
 def unfit(text: str, name: str) -> str:
     """Returns the reason to drop what is said of the class `name`, its names masked; empty where there is none."""
+    suspects = suspected(text)
     text = text.lstrip(", ")
     if _foreign(text) and not _foreign(name):
         return "mixes two scripts"
     if repeated(text):
         return "repeats itself"
-    suspects = suspected(text)
     if reason := next((rule.reason for rule in _UNFIT if rule.holds(text, suspects)), ""):
         return reason
     return next(
@@ -228,8 +229,8 @@ def empty(rest: str, name: str) -> bool:
     >>> empty(", showcasing a crane's unique features.", "crane"), empty(", tall.", "crane")
     (True, False)
     """
-    found = set(re.findall(r"[^\W_]+", rest.lower())) - _EMPTY
-    return not found or found <= {"s", *re.findall(r"[^\W_]+", name.lower())}
+    found = set(_TOKENS.findall(rest.lower())) - _EMPTY
+    return not found or (len(found) < 9 and found <= {"s", *_TOKENS.findall(name.lower())})
 
 
 # A word that cannot end a sentence, whatever stands behind it, or one that can only where the sentence was closed.
@@ -261,7 +262,7 @@ _HEDGES = [
         (r"\b(?:appears|seems) to be ", "is "),
         (r"(^,? ?|[,;] ?)(?:appears?|seems?) to have ", r"\1with "),
         (r"\b(?:appearing|seeming) to be ", ""),
-        (r"(?:, )?\b(?:{adverbs}|(?:most |very )?likely(?! to\b)),? (?=\w)", " "),
+        (r"\b(?:{adverbs}|(?:most |very )?likely(?! to\b)),? (?=\w)", ""),
     )
 ]
 

@@ -65,7 +65,7 @@ _SEEMS = pattern(  # "arafed" is a word of BLIP's
 )
 _FRAGMENT, _OWN = pattern(r"{fragment}\b"), pattern(r"(?:its|his|her|their|{fragment})\b")
 _PART = pattern(r"(?:(?!{break}\b)[\w'’-]+,? |the |an? ){0,5}?{part}\b")
-_BREAK = pattern("{break}")
+_BREAK, _ADJECTIVE = pattern("{break}"), pattern("{adjective}")
 _GENERIC = frozenset(one for word in re.findall(r"\w+", PHRASES["generic"]) for one in in_many(word))
 _OWNED = re.compile(r"['’]s?(?!\w) ?")
 _SPECIES = re.compile(r" [a-z]+(?:us|a|um|is|ii?|ae|ens|ans|or|ur|x|os|es)\b")
@@ -145,6 +145,11 @@ def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
     proper = re.search(r"\b[A-Z][a-z]+" if start else r"\b[A-Z][a-z]+(?:an|ish|ese|ern)\b", adjectives)
     if proper and not names.scientific and names.name[:1].isupper():  # the Asian elephant is no African one
         return Reading("", OTHER)
+    the = head and head[0].lower() == "the "
+    if adjectives and spelled(word[0]) not in _GENERIC and not names.scientific and not the:
+        last = adjectives.split()[-1].lower()
+        if not _ADJECTIVE.fullmatch(last) and not any(spelling.startswith(last) for spelling in names.spellings):
+            return Reading("", OTHER)  # the snowy owl is no great grey one
     if not led and not listed and not (start and _caption(rest)):
         return None
     if owned := _OWNED.match(rest):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ltgc_cli import console, prompts, records
+from ltgc_cli.answers import READER
 from ltgc_cli.config import Config
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
@@ -93,7 +94,9 @@ def describe(session: Session, config: Config) -> Stage:
 
     source = datasets.fingerprint(data, "train") if data else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
-    hashed = config.hashed(Describe, Asking, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts))
+    hashed = config.hashed(
+        Describe, Asking, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
+    )
     return Stage("describe", hashed, run, source, work=_originals)
 
 
@@ -121,7 +124,7 @@ def extend(session: Session, config: Config) -> Stage:
 
     source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
-    hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts))
+    hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER)
     return Stage("extend", hashed, run, source, work=lambda group: group.cls.tail)
 
 
@@ -140,7 +143,7 @@ def reflect(session: Session, config: Config) -> Stage:
 
     return Stage(
         "reflect",
-        config.hashed(Reflect, Asking, llm=model, prompts=_replaced(texts)),
+        config.hashed(Reflect, Asking, llm=model, prompts=_replaced(texts), reader=READER),
         run,
         caveats=("real answers repeat themselves more, or less, than placeholders: the number of rounds is a guess",),
     )
@@ -216,6 +219,7 @@ def filter(session: Session, config: Config) -> Stage:
         threshold=judging.level,
         verdicts=None if by_hand is None else verdicts.fingerprint(by_hand),
         prompts=_replaced(texts),
+        reader=READER,
     )
     caveats = ("at the most: as if no generated image ever passed",) if judging.mode == "refine" else ()
     return Stage("filter", hashed, run, whole=True, caveats=caveats)

@@ -30,7 +30,7 @@ from ltgc_cli.records import Group, Record
 from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
 
-SCHEMA = 2
+SCHEMA = 1
 """Part of every artifact's hash: raise it when a stage's output changes for the same input and settings."""
 
 ALONE = "no input"

@@ -323,3 +323,109 @@ def test_a_name_is_never_taken_for_a_pattern(name):
     (text,) = read(f"A photo of the class {name}, tall.", name, name).texts
 
     assert text == f"A photo of the class {name}, tall."
+
+
+# --- shapes that were once lost
+
+
+@pytest.mark.parametrize(
+    ("answer", "texts"),
+    [
+        pytest.param(f"> {TALL}\n>\n> {SMALL}", [TALL, SMALL], id="an empty quoted line"),
+        pytest.param(">", [], id="nothing but a quoted line"),
+        pytest.param(f"{TALL[:-1]}; and {SMALL[0].lower()}{SMALL[1:]}", [TALL, SMALL], id="joined by and"),
+        pytest.param(
+            f'<description id="1">{TALL}</description><description id="2">{SMALL}</description>',
+            [TALL, SMALL],
+            id="tags in one line",
+        ),
+        pytest.param(f"★ {TALL}\n⁃ {SMALL}\n🦩 {GREY}", [TALL, SMALL, GREY], id="any sign before it"),
+        pytest.param(f"١. {TALL}\n２） {SMALL}", [TALL, SMALL], id="numbers of other scripts"),
+        pytest.param(f"No. 1: {TALL}\n\\item {SMALL}\n3,{GREY}", [TALL, SMALL, GREY], id="No., \\item, CSV"),
+        pytest.param(
+            "1. long grey legs\n2. a red crown\n3. Wading in a marsh at dawn",
+            [
+                "A photo of the class crane with long grey legs.",
+                "A photo of the class crane, a red crown.",
+                "A photo of the class crane, wading in a marsh at dawn.",
+            ],
+            id="bare features",
+        ),
+        pytest.param(
+            "1. **Dawn**\n   - Distinctive features: long grey legs\n   - Scene: wading in a marsh",
+            ["A photo of the class crane with long grey legs, wading in a marsh."],
+            id="sub-bullets of one item are one description",
+        ),
+        pytest.param(
+            '[{"features": "long grey legs", "scene": "in a marsh"}]',
+            ["A photo of the class crane with long grey legs, in a marsh."],
+            id="features and scene of one object",
+        ),
+        pytest.param(
+            '{"descriptions": ["A photo of the class crane, tall.", "A photo of the class crane, sm',
+            [TALL],
+            id="JSON that was cut off",
+        ),
+        pytest.param(f"{{descriptions: ['{TALL}', '{SMALL}',]}}", [TALL, SMALL], id="sloppy JSON"),
+        pytest.param("A crane in a marsh. A crane in flight.", None, id="captions"),
+    ],
+)
+def test_a_shape_is_read(answer, texts):
+    texts = (
+        texts
+        if texts is not None
+        else ["A photo of the class crane, in a marsh.", "A photo of the class crane, in flight."]
+    )
+
+    assert read(answer, "crane", "crane").texts == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "rest"),
+    [
+        ("café terrace", "A photo of two Cafe Terraces, at night.", ", at night."),
+        ("goldfish", "A photo of the class gold-fish, in a bowl.", ", in a bowl."),
+        ("crane", "A photo of the class crane's red crown, in the sun.", ", its red crown, in the sun."),
+        ("great grey owl", "A photo of the owl, on a snowy branch.", ", on a snowy branch."),
+        ("Trogon rufus", "A photo of the trogon, on a branch.", ", on a branch."),
+        ("Trogon rufus", "A photo of the Black-throated Trogon (Trogon rufus), on a branch.", ", on a branch."),
+        ("tench", "A photo of a tench (Tinca tinca), in a net.", ", in a net."),
+        ("crane", "A photo of the bird, on one leg.", ", on one leg."),
+        ("lynx", "A photo of the class, asleep on a log.", ", asleep on a log."),
+    ],
+)
+def test_a_name_in_any_usual_form_is_the_class(name, answer, rest):
+    assert read(answer, name, name)[:2] == ([f"A photo of the class {name}{rest}"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("Quercus robur", "A photo of the class Quercus rubra, with pointed lobes."),
+        ("African elephant", "A photo of the class Asian elephant, with small ears."),
+        ("crane", "A photo of the class heron, next to a crane."),
+        ("ant", "A photo of the class antelope, in the savanna."),
+    ],
+)
+def test_another_class_is_not_taken_for_it(name, answer):
+    assert read(answer, name, name)[:2] == ([], [(answer, OTHER)])
+
+
+def test_an_unfinished_end_is_cut_back_to_the_last_whole_sentence():
+    answer = "A photo of the class crane, tall. It stands in a"
+
+    assert read(answer, "crane", "crane")[:2] == ([TALL], [("It stands in a", "is cut off")])
+    assert read("A photo of the class crane, tall and gre", "crane", "crane").texts == [
+        "A photo of the class crane, tall and gre."
+    ]
+    found = read("A photo of the class crane, tall and gre", "crane", "crane", cut_off=True)
+    assert found[:2] == ([], [("A photo of the class crane, tall and gre", "is cut off")])
+
+
+def test_where_one_sentence_was_asked_for_features_of_several_lines_are_one_description():
+    answer = "- a red crown\n- long grey legs\n- a black neck"
+
+    assert read(answer, "crane", "crane", one=True).texts == [
+        "A photo of the class crane, a red crown, long grey legs, a black neck."
+    ]
+    assert len(read(answer, "crane", "crane").texts) == 3
