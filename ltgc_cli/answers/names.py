@@ -23,7 +23,7 @@ _NEXT = re.compile(rf"[\s_.,&/'’()*-]{{0,4}}{_WORD.pattern}")
 _HYPHEN = re.compile(r"-[^\W_]")
 _ODD = re.compile(r"[^\w\s'’.,/()&-]")
 _BINOMIAL = re.compile(r"[A-Z][a-z]{2,}[ _][a-z]{3,}")
-_LATIN = re.compile(r"[A-Z][a-z]{2,}[ _][a-z]+(?:us|a|um|is|i|ae|ens|ans|or|ur|x|os|es)")
+_LATIN = re.compile(r"[A-Z][a-z]{2,}[ _][a-z]+(?:us|a|um|is|i|ae|ens|ans|as|or|ur|x|os|es|on|o|ys)")
 _ARTICLES = frozenset(["a", "an", "the"])
 _PLURALS = (
     (r"([^aeiou])y$", (r"\1ies",)), (r"fe?$", ("ves", "fes", "fs")), (r"man$", ("men",)), (r"mouse$", ("mice",)),

@@ -69,7 +69,8 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     text = ""
     for number, piece in enumerate(pieces, start=1):
         stump = piece.block.cut or (cut_off and number == len(pieces) and not piece.block.whole)
-        text, cuts = _read(piece, names, stump, listed and 1 < number < len(pieces), named)
+        alone = one and ((len(pieces) == 1 and names.scientific) or _LABEL.match(piece.text) is not None)
+        text, cuts = _read(piece, names, stump, alone or (listed and 1 < number < len(pieces)), named)
         dropped += cuts
         if text:
             ended = piece.plain or stump or piece.block.whole or piece.text.rstrip(_QUOTES + ")").endswith(_ENDS)
@@ -214,6 +215,7 @@ _LABEL = pattern(
 _COLON = re.compile(r"[:–—=]\W{0,4}|\s-\W{1,4}")
 _ABOUT = pattern(r"\W*(?:\w+ )?{about}\b")
 _OLD, _NEW = pattern(r"\W*(?:the )?{old}\b(?! (?:features?|scenes?))"), pattern(r"\b{new}\b")
+_FRAGMENT = pattern(r"\W*{fragment}\b")
 _PHOTO = pattern(r"\b{photo}\b")
 _OF_ANSWER = pattern(r"\W*(?:\w+ ){0,2}{answer}\b")
 
@@ -246,8 +248,11 @@ def _read(
     cuts = [(sentence, reason) for sentence, reason in asides if reason] + cuts
     text = " ".join([first, *(sentence for sentence, reason in asides if not reason)])
     listed = listed or piece.block.listed or bool(label and not _OF_ANSWER.match(label))
+    told = _OF_ANSWER.match(label) or _PHOTO.search(label) or _of(label)
+    scene = label.strip(_QUOTES + ":–—-=") if _FRAGMENT.match(label) and " " in label.strip() and not told else ""
     rest, reason = reading(text, names, listed, _of(label) or (piece.of if piece.block.listed else ""), named)
     if not reason:
+        rest = f"{rest.rstrip('. ')}, {scene[0].lower()}{scene[1:]}" if scene else rest
         text, more = _template_1(rest, names)
         cuts += more
         reason = "" if text else cuts[-1][1]
@@ -267,6 +272,8 @@ def _unlabelled(text: str) -> tuple[str, str]:
     rest = text[label.end() :] if label else ""
     if not label or not rest:
         return text, ""
+    if rules.talk(text):
+        return text, ""
     photo = _PHOTO.search(label[0])
     known = photo or _of(label[0]) or _OF_ANSWER.match(label[0]) or re.search(MASK, rest[:40])
     return (rest, label[0]) if known and (photo or not re.search(MASK, label[0])) else (text, "")
@@ -283,6 +290,9 @@ _IS = pattern(
     rf"^([,.;:–—-]? ?)(?:(?:that|which|who|it|they) )?(?:{_BE} (?:shown|seen|captured|depicted|pictured|displayed"
     rf"|featured|photographed) |(?:can|could|may) be (?:seen|observed|found) |{_BE} |['’]s )"
 )
+_HAS = pattern(
+    r"^([,.;:–—-]? ?)(?:(?:that|which|who|it|they) )?(?:(?:usually|typically|often|generally) )?(?:has|have) "
+)
 _WHICH_IS = pattern(rf", (?:that|which|who) {_BE} (?!\w+ (?:by|of)\b)")
 _TWICE = pattern(r"\b(with|in|on|at|a|an|the|and|of),? \1\b")
 
@@ -292,7 +302,8 @@ def _template_1(rest: str, names: Known) -> tuple[str, Cuts]:
     rest = _ASPECT_WITHIN.sub("", _BRACKETS.sub(r"\1", _SPACED.sub("", rest)))
     if reason := rules.unfit(rest, names.name):
         return "", [(rest, reason)]
-    rest = _TWICE.sub(r"\1", _WHICH_IS.sub(", ", _IS.sub(r"\1", rules.unhedged(rest))))
+    rest = _HAS.sub(r"\1with ", _IS.sub(r"\1", rules.unhedged(rest)))
+    rest = _TWICE.sub(r"\1", _WHICH_IS.sub(", ", rest))
     if rules.broken_off(rest):
         return "", [(rest, rules.CUT)]
     said, cuts = rules.clauses(rest, names.name)

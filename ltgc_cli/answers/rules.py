@@ -89,13 +89,16 @@ def _rule(name: str, reason: str, form: str = "{any}") -> Rule:
     return Rule(name, reason, pattern(form, PHRASES[name]).search)
 
 
+_IN_LOOPS = re.compile(r"[^\W_]+(?:[:.]\d+)*")  # 00:00:00 is one word
+
+
 def repeated(text: str) -> bool:
     """Returns whether a text goes round in a loop: the same words three times in a row.
 
     >>> repeated("a red crown and a red crown and a red crown and"), repeated("a red crown, a red bill and red legs")
     (True, False)
     """
-    found = _TOKENS.findall(text.lower())[:400]
+    found = _IN_LOOPS.findall(text.lower())[:400]
     for size in range(1, 13) if len(found) - len(set(found)) > 1 else ():
         same = 0
         for a, b in zip(found, found[size:], strict=False):
@@ -108,7 +111,7 @@ def repeated(text: str) -> bool:
 def _foreign(text: str) -> bool:
     """Returns whether a text has words of another script than Latin, but for what stands in quotes."""
     bare = "" if text.isascii() else re.sub("[\"“「『'‘].{1,40}?[\"”」』'’]", "", text)
-    return re.search("[\u0370-\u1dff\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufaff]", bare) is not None
+    return re.search("[\u0370-\u1dff]{2}|[\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufaff]", bare) is not None
 
 
 REFUSAL, TALKING = _rule("refusal", "is a refusal"), _rule("talk", TALK, r"^\W*{any}")
@@ -122,7 +125,10 @@ _UNFIT = (
     _rule("denied", "says that the class is not there"), _rule("unsure", "is not sure of the class"),
     _rule("address", "holds an address"), _CLASS,
 )  # fmt: skip
-_BUT = {_MEDIUM: pattern("{but}", PHRASES["medium"]), _PUPILS: pattern("{but}", PHRASES["pupils"])}
+_BUT = {
+    _MEDIUM: pattern("{but}", PHRASES["medium"]),
+    _PUPILS: pattern("{but}", PHRASES["pupils"]),
+}
 _FACT, _SIGHT = pattern(r"\s*,?\s*{fact}"), pattern(r"\s*{sight}")
 _KIND = pattern(
     r"(?:{article} )?(?:(?:class )?NAME|it\b|they\b|(?:species|plant|bird|animal|flower|fish)\b)(?: of this kind)?"
@@ -158,7 +164,7 @@ def talk(text: str) -> str:
 def aside(sentence: str, name: str) -> str:
     """Returns why a sentence behind a description is no part of it, empty where it is."""
     kind = _KIND.match(sentence)
-    if kind and is_fact(sentence[kind.end() :]):
+    if kind and is_fact(unhedged(sentence)[kind.end() :]):
         return UNSEEN
     return talk(sentence) or (TALK if TO_READER.holds(sentence) else "") or unfit(sentence, name)
 
@@ -202,19 +208,12 @@ def clauses(rest: str, name: str) -> tuple[str, Cuts]:
     parts = _CLAUSE.split(rest.rstrip(" .!").lstrip(" ,"))
     for joint, clause in zip(["", *parts[1::2]], parts[::2], strict=True):
         clause = _FAME.sub("with its ", clause) if sensed else clause
-        unseen = (sensed and _not_seen(clause)) or _abstract(clause)
+        unseen = (sensed and _NOT_SEEN.holds(clause)) or _abstract(clause)
         if unseen or ("[" in clause or "echo" in suspects) and _ECHO.finds(clause):
             cuts.append((clause, UNSEEN if unseen else ECHO))
         else:
             kept += (joint if kept else "") + clause
     return (start + kept + end if kept else ""), cuts
-
-
-def _not_seen(clause: str) -> bool:
-    first, *further = re.split(r" (?:and|while) ", clause)
-    return bool(_NOT_SEEN.holds(first)) and all(
-        _NOT_SEEN.holds(one) or _abstract(one) or " " not in one for one in further
-    )
 
 
 def _abstract(clause: str) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import islice, pairwise
 from typing import NamedTuple
 
-from ltgc_cli.answers.names import MASK, Known, in_many, spelled
-from ltgc_cli.answers.rules import ABOUT_TEXT, FORM, OTHER, PHRASES, TALK, UNNAMED, is_fact, pattern
+from ltgc_cli.answers.names import MASK, Known, spelled
+from ltgc_cli.answers.rules import ABOUT_TEXT, FORM, OTHER, TALK, UNNAMED, UNSEEN, is_fact, pattern
 
 
 class Reading(NamedTuple):
@@ -32,8 +32,9 @@ _PLACE = rf"(?:(?:center|centre|middle|foreground|background)(?: of (?:this|the)
 _THERE = pattern(  # There is, In the middle of the image we see
     rf"(?:(?:in|at|on) (?:this|the|that) {_PLACE},? )?(?:(?:you (?:could|can|might|may) (?:also )?(?:imagine|picture)"
     r"|there (?:may|might|could|can) be|(?:picture|imagine|envision)(?= an? | the )|there (?:is|are|stands|sits)"
-    r"|there['’]s|we (?:can )?see|(?:you|one) can see|here (?:is|are)|here['’]s|this is|these are"
-    r"|(?:pictured|shown|depicted) (?:here )?is|it shows) )?"
+    rf"|there['’]s|we (?:can )?see|(?:you|one) can see|here (?:is|are)|here['’]s|this is|these are"
+    rf"|(?:the main (?:subject|focus) (?:of|in) (?:this|the) {_IMAGE}|(?:captured|pictured|shown|depicted|featured)"
+    rf"(?: here| in (?:this|the) {_IMAGE})?) is|it shows) )?"
 )
 _CLASS = (
     r"(?:(?:the |an? )?(?:class|category|species|object class)[ :,]+(?:of |named |called |label(?:l?ed)? )?"
@@ -47,14 +48,10 @@ _DESCRIBED = pattern(
     rf"(?P<adjectives>(?:(?!{{break}}\b)[\w'’-]+,? |and ){{1,7}}?)NAME{_AFTER}"
 )
 _ALIASED = pattern(rf"(?:{{article}} )?{_CLASS}?[^,.;:()\ue000-\uf8ff]{{3,60}} [(\[]NAME[)\]]")
-_ASIDE = pattern(r"\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b)[^()]{1,60}\)(?=.*\w)")
+_ASIDE = pattern(r"\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b|{state}\b)[^()]{1,60}\)(?=.*\w)")
 _CLASS_ALONE = pattern(r"(?:the |an? )?class(?:, |[,.]?\s+(?={fragment}\b|[^\w\s]))")
 _EXPLICIT = pattern(r"(?:the |an? )?class\b")
 _SWALLOWED = pattern(r"(?:the |an? )?class(?:y|ical|es|ed|ified|rooms?|mates?)\b|(?:the |an? )?class of (?:19|20)\d\d")
-_BESIDE = pattern(
-    r"\b(?:next to|beside|near|alongside|close to|compared (?:to|with)|than|unlike|like|resembl(?:es|ing)) "
-    r"(?:{article} )?(?:[\w-]+ )?$"
-)
 _FEATURES = pattern(  # The most distinctive features of the class y are, Key features include:
     r"(?:[\w'’()-]+ |[\"“”*\ue000-\uf8ff,] ?){0,12}?(?:features?|characteristics?|traits?|attributes|hallmarks"
     r"|elements)\b[^.:;]{0,80}?(?:\b(?:are|is|includes?|included|including|being|comprise|consist of)\b:?|:)\s+"
@@ -66,9 +63,18 @@ _SEEMS = pattern(  # "arafed" is a word of BLIP's
 _FRAGMENT, _OWN = pattern(r"{fragment}\b"), pattern(r"(?:its|his|her|their|{fragment})\b")
 _PART = pattern(r"(?:(?!{break}\b)[\w'’-]+,? |the |an? ){0,5}?{part}\b")
 _BREAK, _ADJECTIVE = pattern("{break}"), pattern("{adjective}")
-_GENERIC = frozenset(one for word in re.findall(r"\w+", PHRASES["generic"]) for one in in_many(word))
+_GENERIC, _STATE = pattern("{generic}s?"), pattern("{state}")
+_SEVERAL = pattern(r"(?:two|three|four|five|six|several|multiple|many|some) ")
+_COMPOUND = pattern(r" (?!and\b|{break}\b|{fragment}\b)[a-z]+")  # television set: the name is a part of another
+_NO_ADJECTIVES = pattern(r"['’]s?$|\bdozen$|\band$|\w \w+ing,?$")
+_PROPER = re.compile(
+    r"(?!(?:An?|The|In|On|At|With|Its|Two|Three|From|Under|Near|By) )"
+    r"[A-Z](?:[A-Z]|\w*['’]s |\w*\.? [A-Z]|[a-z]{3,}(?:an|ish|ese)\b)"
+    r"|(?:Christmas|Easter|Halloween)\b"
+)
+_IN_IMAGE = re.compile(r"^ in (?:this|the) (?:image|photo|picture)\b,?")
 _OWNED = re.compile(r"['’]s?(?!\w) ?")
-_SPECIES = re.compile(r" [a-z]+(?:us|a|um|is|ii?|ae|ens|ans|or|ur|x|os|es)\b")
+_SPECIES = re.compile(r" [a-z]+(?:us|a|um|is|ii?|ae|ens|ans|or|ur|x|os)\b")
 _LATIN = re.compile(rf"(?:[Tt]he |[Aa]n? )?(?:class )?[A-Z][\w.]+{_SPECIES.pattern}")
 
 
@@ -92,7 +98,10 @@ def reading(text: str, names: Known, listed: bool, of: str, named: bool = False)
         found = _led(body, names)
     if named and not found and not of and re.match(r"(?:an?|the|two) ", body, re.IGNORECASE) and not _PART.match(body):
         return Reading("", UNNAMED)
-    found = found or _unnamed(body, listed, of)
+    kind = re.match(r"(?:[\w'’-]+ ){1,3}(?=(?:is|are|can|may|should|live|eat) )", body) if names.scientific else None
+    if kind and not found and is_fact(f" {body[kind.end() :]}"):
+        return Reading("", UNSEEN)
+    found = found or _unnamed(body, listed, of, names.scientific)
     return found._replace(rest=_view(lead) + found.rest) if found.rest else found
 
 
@@ -101,25 +110,27 @@ def _named(body: str, led: bool, listed: bool) -> Reading | None:
     name = re.search(MASK, body)
     if not name:
         return None
+    rest, several = body[name.end() :], _SEVERAL.match(body)
     if first := _FIRST.match(body):
         rest = body[first.end() :]
+        if not led and not _caption(rest):
+            return Reading("", FORM)
+        if several:
+            return Reading(f", {_small(body)}")
         if owned := _OWNED.match(rest):
             return Reading(f", its {rest[owned.end() :]}")
-        rest = _ASIDE.sub("", rest, count=1)
-        return Reading(_after(rest)) if led or _caption(rest) else Reading("", FORM)
+        aside = _ASIDE.match(rest)
+        return Reading(_after(rest[aside.end() :] if aside else rest))
     if aliased := _ALIASED.match(body):
         return Reading(_after(body[aliased.end() :]))
-    described, rest = _DESCRIBED.match(body), body[name.end() :]
-    if described and not re.search(r"\w \w+ing,?\s*$|\band\s*$", described["adjectives"]) and not _OWNED.match(rest):
+    described = _DESCRIBED.match(body)
+    if described and not several and not _OWNED.match(rest) and not _COMPOUND.match(rest):
         words, article = described["adjectives"].strip(" ,"), described["before"]
-        if led or listed or (article and _caption(rest)):
+        if (led or listed or (article and _caption(rest))) and not _NO_ADJECTIVES.search(words):
             return Reading(
                 f", {words if led or article else _small(words)}{_after(body[described.end() :], comma=True)}"
             )
-    before = body[: name.start()]
     if led and _EXPLICIT.match(body) and not re.match(r"(?:the |an? )?class of ", body) and not described:
-        return Reading("", OTHER)
-    if led and _BESIDE.search(before) and not re.search(r"\w+ing ", before):
         return Reading("", OTHER)
     if not (led or listed or (_COUNTED.match(body) and body.count(" ") > 2) or _FRAGMENT.match(body)):
         return Reading("", FORM)
@@ -129,29 +140,33 @@ def _named(body: str, led: bool, listed: bool) -> Reading | None:
 def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
     """Returns what is said of "the bird", or of the last word of the name, where the name itself does not stand."""
     head = _HEAD.match(body)
-    start = end = head.end() if head else 0
+    article = head[0] if head else ""
+    start = end = len(article)
     for word in islice(re.finditer(r"[\w-]+", body[start:]), 6):
         at = start + word.start()
         if body[end:at] not in ("", " ", ", ") or _BREAK.fullmatch(word[0]):
             return None
         end = start + word.end()
-        if spelled(word[0]) in names.short or spelled(word[0]) in _GENERIC:
+        own, generic, state = spelled(word[0]) in names.short, _GENERIC.fullmatch(word[0]), _STATE.fullmatch(word[0])
+        if own or generic or state:
             break
     else:
         return None
     rest, adjectives = body[end:], body[start:at].strip(" ,")
-    if names.scientific and word[0].istitle() and _SPECIES.match(rest):  # another species of the genus
+    if own and names.scientific and word[0].istitle() and _SPECIES.match(rest):  # another species of the genus
         return Reading("", OTHER)
     proper = re.search(r"\b[A-Z][a-z]+" if start else r"\b[A-Z][a-z]+(?:an|ish|ese|ern)\b", adjectives)
-    if proper and not names.scientific and names.name[:1].isupper():  # the Asian elephant is no African one
+    if own and proper and not names.scientific and names.name[:1].isupper():  # the Asian elephant is no African one
         return Reading("", OTHER)
-    the = head and head[0].lower() == "the "
-    if adjectives and spelled(word[0]) not in _GENERIC and not names.scientific and not the:
-        last = adjectives.split()[-1].lower()
-        if not _ADJECTIVE.fullmatch(last) and not any(spelling.startswith(last) for spelling in names.spellings):
-            return Reading("", OTHER)  # the snowy owl is no great grey one
-    if not led and not listed and not (start and _caption(rest)):
+    last = adjectives.split()[-1].lower() if adjectives and own and "class" in article and not names.scientific else ""
+    if last and not _ADJECTIVE.fullmatch(last) and not any(spelling.startswith(last) for spelling in names.spellings):
+        return Reading("", OTHER)  # the class snowy owl is no great grey owl
+    if not own and ((rest.startswith(" of ") and not names.scientific) or not (article or state)):
         return None
+    if not led and not listed and not (article and _caption(rest)):
+        return None
+    if state or _SEVERAL.match(body) or _COMPOUND.match(rest) or _NO_ADJECTIVES.search(adjectives):
+        return Reading(f", {_small(body)}")
     if owned := _OWNED.match(rest):
         return Reading(f", its {rest[owned.end() :]}")
     return Reading((f", {adjectives}" if adjectives else "") + _after(rest, comma=bool(adjectives)))
@@ -169,16 +184,14 @@ def _led(body: str, names: Known) -> Reading:
     return Reading("", TALK if ABOUT_TEXT.holds(body) else OTHER if explicit else UNNAMED)
 
 
-def _unnamed(body: str, listed: bool, of: str) -> Reading:
+def _unnamed(body: str, listed: bool, of: str, scientific: bool) -> Reading:
     """Returns features that stand without any name: "standing in a marsh at dawn", "long grey legs"."""
     fragment = _FRAGMENT.match(body)
     if not (listed or of) and (not fragment or " " not in body or ABOUT_TEXT.holds(body)):
         return Reading("", TALK if ABOUT_TEXT.holds(body) else FORM)
-    if of != "features" and (
-        of or re.match(r"(?:an?|the|this|two|three|its|it|they|he|she|some|one)\b", body, re.IGNORECASE)
-    ):
-        return Reading(f", {_small(body)}")
-    return Reading(_with(body))
+    begun = re.match(r"(?:an?|the|this|two|three|its|it|they|he|she|some|one)\b|\(", body, re.IGNORECASE)
+    # Of a class with a Latin name it may be the common one.
+    return Reading(f", {_small(body)}" if of != "features" and (of or begun or scientific) else _with(body))
 
 
 def _with(features: str) -> str:
@@ -187,11 +200,13 @@ def _with(features: str) -> str:
 
 
 def _small(text: str) -> str:
-    return text[0].lower() + text[1:] if text[:1].isupper() and not text[1:2].isupper() else text
+    """Returns a text with a small letter first, unless it begins with what is a name by its looks."""
+    return text if _PROPER.match(text) else text[:1].lower() + text[1:]
 
 
 def _after(rest: str, comma: bool = False) -> str:
     """Returns what follows a name, with a comma or "with" between."""
+    rest = _IN_IMAGE.sub("", rest, count=1)
     joined = re.match(r"\s*[,.;:–—(]| - " if comma else r"\s*[,.;:–—(]|\s+with\b| - ", rest)
     return rest if joined or not rest.strip() else f", {rest.strip()}"
 

@@ -367,7 +367,11 @@ def test_a_name_is_never_taken_for_a_pattern(name):
             id="JSON that was cut off",
         ),
         pytest.param(f"{{descriptions: ['{TALL}', '{SMALL}',]}}", [TALL, SMALL], id="sloppy JSON"),
-        pytest.param("A crane in a marsh. A crane in flight.", None, id="captions"),
+        pytest.param(
+            "A crane in a marsh. A crane in flight.",
+            ["A photo of the class crane, in a marsh.", "A photo of the class crane, in flight."],
+            id="captions",
+        ),
     ],
 )
 def test_a_shape_is_read(answer, texts):
@@ -383,7 +387,7 @@ def test_a_shape_is_read(answer, texts):
 @pytest.mark.parametrize(
     ("name", "answer", "rest"),
     [
-        ("café terrace", "A photo of two Cafe Terraces, at night.", ", at night."),
+        ("café terrace", "A photo of two Cafe Terraces, at night.", ", two Cafe Terraces, at night."),
         ("goldfish", "A photo of the class gold-fish, in a bowl.", ", in a bowl."),
         ("crane", "A photo of the class crane's red crown, in the sun.", ", its red crown, in the sun."),
         ("great grey owl", "A photo of the owl, on a snowy branch.", ", on a snowy branch."),
@@ -396,6 +400,44 @@ def test_a_shape_is_read(answer, texts):
 )
 def test_a_name_in_any_usual_form_is_the_class(name, answer, rest):
     assert read(answer, name, name)[:2] == ([f"A photo of the class {name}{rest}"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "rest"),
+    [
+        (
+            "Haliaeetus leucocephalus",
+            "A pair of bald eagles locking talons.",
+            ", a pair of bald eagles locking talons.",
+        ),
+        ("Sialia mexicana", "Three male western bluebirds on a wire.", ", three male western bluebirds on a wire."),
+        ("Ardea herodias", "Great blue heron wading in a pond.", ", great blue heron wading in a pond."),
+        ("Bison bison", "American bison bull rolling in dust.", ", American bison bull rolling in dust."),
+        ("Acer saccharum", "Sugar maple with furrowed bark.", ", sugar maple with furrowed bark."),
+        ("mask", "A diver's mask, half-filled with water.", ", a diver's mask, half-filled with water."),
+        ("rose", "A dozen roses wrapped in brown paper.", ", a dozen roses wrapped in brown paper."),
+        ("volcano", "Mount Fuji at sunrise.", " with Mount Fuji at sunrise."),
+        ("tiger", "The tiger in the image has orange fur.", ", with orange fur."),
+        ("seal", "**Lounging on a shore**: A photo of the class seal, wet.", ", wet, lounging on a shore."),
+    ],
+)
+def test_nothing_that_is_said_of_it_is_lost(name, answer, rest):
+    assert read(f"- {answer}", name, name)[:2] == ([f"A photo of the class {name}{rest}"], [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "squirrel on a tree branch eating a nut",
+        "two squirrels that are on a bird feeder",
+        "The main subject of this image is a gray squirrel perched on a branch.",
+        "The eastern gray squirrel has a bushy tail.",
+    ],
+)
+def test_a_caption_with_a_common_name_is_read_for_a_latin_one(answer):
+    (text,) = read(answer, "Sciurus carolinensis", "Sciurus carolinensis", one=True).texts
+
+    assert answer.removeprefix("The main subject of this image is ").rstrip(".")[4:] in text
 
 
 @pytest.mark.parametrize(

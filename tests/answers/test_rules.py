@@ -47,7 +47,6 @@ def said(features: str, name: str = "crane") -> tuple[list[str], list[str]]:
         (", drawn in charcoal.", MEDIUM),
         (", folded from origami paper.", MEDIUM),
         (", as a bronze statue, in a park.", MEDIUM),
-        (", cast in bronze.", MEDIUM),
         (", with a varied call.", UNSEEN),
         (", known for its loyalty, native to Asia.", UNSEEN),
         (", with great service at reasonable prices.", UNSEEN),
@@ -85,6 +84,67 @@ def test_what_is_no_description_is_dropped_with_its_reason(features, reason):
 )
 def test_what_looks_like_one_of_these_and_is_none_is_kept(features):
     assert said(features) == ([features], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [
+        ("Antilocapra americana", ", engaged in a fierce fight with locked horns, on a dusty plain."),
+        ("golden retriever", ", excited to play fetch, with a tennis ball in its mouth, in a sunny park."),
+        ("golden retriever", ", eager to jump into a swimming pool, paws on the edge."),
+        ("golden retriever", ", learning to swim, in a lake with its head just above the surface."),
+        ("chimpanzee", ", laughing with its mouth wide open, in the grass."),
+        ("bicycle", ", participating in a race through the Alps, its rider in a yellow jersey."),
+        ("backpack, back pack", ", with kids walking to school in the rain, their hoods up."),
+        ("backpack, back pack", ", with children boarding a yellow school bus."),
+        ("golden retriever", ", with children hugging it before they leave for school."),
+        ("golden retriever", ", wearing graduation cap and posing with students, on a campus lawn."),
+        ("umbrella", ", with tourists taking a group photo in front of the Eiffel Tower."),
+        ("acoustic guitar", ", with an instructor placing a boy's fingers on the strings."),
+        ("microphone, mike", ", with people seated in an auditorium behind it."),
+        ("microphone, mike", ", with an audience gathered in a university hall."),
+        ("soccer ball", ", with a goalkeeper raising his hands, in a packed stadium."),
+        ("sofa, couch", ", with three girls gathered on it for a sleepover, still in their school uniforms."),
+        ("yoga studio", ", where a morning class is stretching on purple mats."),
+        ("yoga studio", ", with the whole class in downward dog, facing a wall of mirrors."),
+        ("violin", ", during a music class, with a teacher correcting a boy's grip on the bow."),
+        ("ice_cream_parlor", ", with pastel pink stools and a checkerboard floor, in the style of a 1950s diner."),
+        ("castle", ", decorated in the style of the 17th century, with tapestries and suits of armor."),
+        ("lighthouse, beacon", ", next to a statue of a fisherman, on a stone pier."),
+        ("sofa, couch", ", under a painting of a sailboat, in a coastal living room."),
+        ("park bench", ", facing a mural of a whale, in an empty square."),
+        ("paintbrush", ", touching up a mural of a whale on a school wall."),
+        ("hotdog, hot dog", ", presented on a paper plate with chips, at a backyard cookout."),
+        ("cannon", ", cast in bronze, on a fort's rampart."),
+        ("fireplace", ", done in white marble, with brass fire tools."),
+        ("umbrella", ", painted with delicate watercolors of cherry blossoms."),
+        ("grocery store, grocery", ", with a hand-drawn price sign stuck in a crate of peaches."),
+        ("backpack", ", covered with hand-drawn doodles and pins."),
+        ("lantern", ", a paper lantern floating on a river at night."),
+        ("golden retriever", ", with its owner, on a sandy beach at sunset."),
+        ("golden retriever", ", with a family, in front of a Christmas tree."),
+        ("soccer ball", ", in the air, above a crowd of players."),
+        ("spatula", ", used for flipping burgers on a smoky grill."),
+        ("hammer", ", used to drive a nail into a fence post, sparks of wood flying."),
+        ("lighthouse", ", with the name of the island painted on its wall."),
+        ("rose", ", with a child smelling its petals, in a botanical garden."),
+        ("acoustic guitar", ", with a girl playing a song, by a campfire."),
+        ("pay-phone", ", with a man making a call, in the rain."),
+        ("Ardea herodias", ", commonly seen standing motionless at the edge of a pond."),
+        ("lighthouse", ", with red and white stripes, native wildflowers blooming around it."),
+        ("chameleon", ", able to look in two directions with its turret eyes, on a twig."),
+        ("chameleon", ", discovered under a leaf by a hiker's flashlight, in Madagascar."),
+        ("street sign", ", showing a speed limit of 30 miles per hour."),
+        ("ice_cream_parlor", ", showing twenty-four flavors in metal tubs behind curved glass."),
+        ("street sign", ', named "Abbey Road", with fans crossing the zebra stripes.'),
+        ("stopwatch", ", reading 00:00:00 on its gray LCD, in a coach's palm."),
+        ("chameleon", ", hardly visible among the leaves, its skin the same green."),
+        ("Pinus contorta", ", with 50 μm resin ducts under a microscope."),
+        ("crane", ", with a long neck (and a red crown), in a marsh."),
+    ],
+)
+def test_words_of_a_rule_used_innocently_are_kept(name, features):
+    assert said(features, name) == ([features], [])
 
 
 @pytest.mark.parametrize(
