@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
 from ltgc_cli import clip_tokens
-from ltgc_cli.answers.names import MASK, features
+from ltgc_cli.answers.names import MASK
 from ltgc_cli.prompts import image_prompt
 
 Mark = Literal["non-visual", "hedging", "over 77 tokens", "duplicate"]
@@ -303,7 +303,7 @@ def lint(text: str, name: str, subject: str) -> tuple[Mark, ...]:
     >>> lint("A photo of the class crane, perhaps in a marsh.", "crane", "crane")
     ('hedging',)
     """
-    about, marks = features(text, name), list[Mark]()
+    about, marks = text.removeprefix(f"A photo of the class {name}"), list[Mark]()
     suspects = suspected(about)
     if "unseen" in suspects and re.search(rf"\b{_SENSED}\b", about, re.IGNORECASE):
         marks.append("non-visual")
