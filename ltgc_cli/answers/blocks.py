@@ -5,7 +5,6 @@ Markdown is read by markdown-it-py, JSON by the standard library and, where it i
 
 from __future__ import annotations
 
-import ast
 import html
 import json
 import re
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.tree import SyntaxTreeNode
 
 
 class Block(NamedTuple):
@@ -140,38 +140,27 @@ def _parser() -> MarkdownIt:
 
 
 def _parsed(text: str) -> Iterator[Block]:
-    """Returns the blocks as Markdown has them; what a list's item holds has the item's number."""
+    """Returns the blocks as Markdown has them; what an item of a list holds has the item's number."""
+    from markdown_it.tree import SyntaxTreeNode
+
     tokens: list[Any] = []
     _parser().block.parse(text.expandtabs(4), _parser(), {}, tokens)
-    items: list[int] = []
-    cells: list[str] = []
-    number, head, row = 0, False, False
-    for token in tokens:
-        kind = token.type
-        if kind == "list_item_open":
-            number += 1
-            items.append(number)
-        elif kind == "list_item_close":
-            items.pop()
-        elif kind == "heading_open" or kind == "thead_open":
-            head = True
-        elif kind == "heading_close" or kind == "thead_close":
-            head = False
-        elif kind == "tr_open":
-            row, cells = True, []
-        elif kind == "tr_close":
-            row = False
-            yield from _row(cells, head)
-        elif kind == "inline" and row:
-            cells.append(token.content)
-        elif kind == "inline" and head:
-            yield _line(token.content)._replace(heading=True, listed=False)
-        elif kind in ("inline", "fence"):
-            lines = [_line(line) for line in token.content.splitlines() if line.strip()]
-            outermost = items[0] if items else 0
-            if items and lines:
-                lines[0] = lines[0]._replace(listed=True)
-            yield from (block._replace(item=outermost) for block in _joined(lines))
+    return _within(SyntaxTreeNode(tokens))
+
+
+def _within(node: SyntaxTreeNode, item: int = 0, head: bool = False) -> Iterator[Block]:
+    if node.type == "tr":
+        yield from _row([cell.children[0].content for cell in node.children], head)
+    elif node.type in ("inline", "fence"):
+        lines = [_line(line) for line in node.content.splitlines() if line.strip()]
+        if item and lines:
+            lines[0] = lines[0]._replace(listed=True)
+        for block in _joined(lines):
+            yield block._replace(heading=True, listed=False) if head else block._replace(item=item)
+    else:
+        for child in node.children:
+            number = child.map[0] + 1 if child.type == "list_item" and child.map else 0
+            yield from _within(child, item or number, head or child.type in ("heading", "thead"))
 
 
 def _row(cells: list[str], head: bool) -> Iterator[Block]:
@@ -211,18 +200,15 @@ def _unmarked(text: str) -> str:
     return " ".join(text.split())
 
 
-def _joined(lines: Iterable[Block]) -> Iterator[Block]:
+def _joined(lines: Iterable[Block]) -> Iterable[Block]:
     """Returns the lines, those that go on in the next one joined with it."""
-    last: Block | None = None
+    found: list[Block] = []
     for line in lines:
-        if last and _goes_on(last, line):
-            last = last._replace(text=f"{last.text} {line.text}")
-            continue
-        if last and last.text:
-            yield last
-        last = line
-    if last and last.text:
-        yield last
+        if found and _goes_on(found[-1], line):
+            found[-1] = found[-1]._replace(text=f"{found[-1].text} {line.text}")
+        else:
+            found.append(line)
+    return [block for block in found if block.text]
 
 
 def _goes_on(last: Block, line: Block) -> bool:
@@ -281,11 +267,6 @@ def value_at(text: str, start: int) -> tuple[Any, int, bool]:
     part = text[start:end]
     if part.count('"') > _MOST_QUOTES or part.count("[") + part.count("{") > _MOST_BRACKETS or _NO_JSON.search(part):
         return None, -1, False
-    try:
-        if close and re.match(r"[\[{]\s*'", part):
-            return ast.literal_eval(part), end, True
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        pass
     try:
         import json_repair
 

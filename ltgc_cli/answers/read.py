@@ -65,7 +65,7 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     found: list[tuple[str, bool]] = []  # each text, and whether it came to its end
     dropped: Cuts = []
     pieces = list(_pieces(answer, names))
-    listed, named = _unmarked_list(pieces, names), not names.scientific and _naming(pieces)
+    listed, named = _context(pieces, names)
     text = ""
     for number, piece in enumerate(pieces, start=1):
         stump = piece.block.cut or (cut_off and number == len(pieces) and not piece.block.whole)
@@ -108,18 +108,13 @@ def _plain(text: str, names: Known) -> str:
     return f"A photo of the class {names.name}{rest}"
 
 
-def _unmarked_list(pieces: Sequence[_Piece], names: Known) -> bool:
-    """Returns whether the lines of an answer are a list without marks: most of them say something of the class."""
+def _context(pieces: Sequence[_Piece], names: Known) -> tuple[bool, bool]:
+    """Returns whether the lines are a list without marks (most say something of the class), and most name the class."""
     lines = [piece for piece in pieces if not piece.block.heading]
-    if len(lines) < 4 or any(piece.block.listed for piece in lines):
-        return False
-    return 2 * sum(bool(_read(piece, names)[0]) for piece in lines) > len(lines)
-
-
-def _naming(pieces: Sequence[_Piece]) -> bool:
-    """Returns whether most of a list names the class."""
-    lines = [piece for piece in pieces if not piece.block.heading]
-    return len(lines) > 2 and 2 * sum(bool(piece.names or piece.plain) for piece in lines) > len(lines)
+    marked = len(lines) < 4 or any(piece.block.listed for piece in lines)
+    listed = not marked and 2 * sum(bool(_read(piece, names)[0]) for piece in lines) > len(lines)
+    named = len(lines) > 2 and 2 * sum(bool(piece.names or piece.plain) for piece in lines) > len(lines)
+    return listed, named and not names.scientific
 
 
 def _together(found: list[tuple[str, bool]], name: str) -> list[tuple[str, bool]]:
