@@ -112,8 +112,9 @@ def spans(text: str, names: Known) -> Iterator[tuple[int, int]]:
         while first.start() >= after and letters in names.begins:
             if letters in names.spellings and not _HYPHEN.match(text, word.end(1)):
                 end = word.end(1)
-            while (following := _NEXT.match(text, word.end())) and following[1].lower() in _ARTICLES:
-                word = following
+            following = _NEXT.match(text, word.end())
+            if following and following[1].lower() in _ARTICLES and letters + following[1].lower() not in names.begins:
+                following = _NEXT.match(text, following.end())  # a crack on a tile is one on tile
             if not following:
                 break
             letters, word = letters + spelled(following[1]), following

@@ -80,6 +80,9 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     if len(found) > 2 and text and not found[-1][1] and all(ended for _, ended in found[:-1]):
         dropped.append((found.pop()[0].rstrip("."), rules.CUT))
     texts = [text for text, _ in found]
+    pupils = rules.of_pupils(texts, dropped)
+    dropped += [(text, rules.SCHOOL) for text in pupils]
+    texts = [text for text in texts if text not in pupils]
     marks: list[tuple[rules.Mark, ...]] = []
     earlier: set[Words] = set()  # what a text must not repeat
     for text in texts:
@@ -114,7 +117,7 @@ def _context(pieces: Sequence[_Piece], names: Known) -> tuple[bool, bool]:
     marked = len(lines) < 4 or any(piece.block.listed for piece in lines)
     listed = not marked and 2 * sum(bool(_read(piece, names)[0]) for piece in lines) > len(lines)
     named = len(lines) > 2 and 2 * sum(bool(piece.names or piece.plain) for piece in lines) > len(lines)
-    return listed, named and not names.scientific
+    return listed, named
 
 
 def _together(found: list[tuple[str, bool]], name: str) -> list[tuple[str, bool]]:
@@ -130,6 +133,7 @@ def _together(found: list[tuple[str, bool]], name: str) -> list[tuple[str, bool]
 _HEADING = re.compile(r"(?:\W*+\w++){1,14}\W*:\W*$")
 _OF = {of: pattern(rf"\b{{{of}}}\b") for of in ("features", "scenes")}
 _BRACES = pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)")
+_HOLE = pattern(r"[,.]? ?\{(?:with |in )?(?:distinctive features?|specific scenes?)\} ?: ?")
 _COUNTED = pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
 
 
@@ -164,6 +168,7 @@ def _bare(text: str) -> str:
     if len(text) > _LONGEST_LINE:
         return text
     if "{" in text or "}" in text:
+        text = _HOLE.sub(", ", text)
         text = " ".join(_BRACES.sub(", ", text).replace("{", " ").replace("}", " ").split())
     text = text.strip(_QUOTES + "[],;").strip(_QUOTES)
     return _COUNTED.sub("", text) if text.endswith((")", ").")) else text

@@ -93,10 +93,19 @@ def reading(text: str, names: Known, listed: bool, of: str, named: bool = False)
         body = f"{'a ' if seems[0].startswith('ara') else ''}{body[seems.end() :]}"
     if _SWALLOWED.match(body) and not _FIRST.match(body):
         return Reading("", FORM)
-    found = _named(body, bool(lead), listed) or _short(body, names, bool(lead), listed)
+    if lead and named and names.scientific and _EXPLICIT.match(body) and not re.search(MASK, body):
+        return Reading("", OTHER)  # the others call it by its Latin name
+    found = _named(body, names, bool(lead), listed) or _short(body, names, bool(lead), listed)
     if found is None and lead:
         found = _led(body, names)
-    if named and not found and not of and re.match(r"(?:an?|the|two) ", body, re.IGNORECASE) and not _PART.match(body):
+    if (
+        named
+        and not names.scientific
+        and not found
+        and not of
+        and re.match(r"(?:an?|the|two) ", body, re.IGNORECASE)
+        and not _PART.match(body)
+    ):
         return Reading("", UNNAMED)
     kind = re.match(r"(?:[\w'’-]+ ){1,3}(?=(?:is|are|can|may|should|live|eat) )", body) if names.scientific else None
     if kind and not found and is_fact(f" {body[kind.end() :]}"):
@@ -105,7 +114,7 @@ def reading(text: str, names: Known, listed: bool, of: str, named: bool = False)
     return found._replace(rest=_view(lead) + found.rest) if found.rest else found
 
 
-def _named(body: str, led: bool, listed: bool) -> Reading | None:
+def _named(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
     """Returns what is said where the class's own name stands, None where it does not."""
     name = re.search(MASK, body)
     if not name:
@@ -115,6 +124,8 @@ def _named(body: str, led: bool, listed: bool) -> Reading | None:
         rest = body[first.end() :]
         if not led and not _caption(rest):
             return Reading("", FORM)
+        if rest[:1] in ("/", "_") or (names.scientific and _SPECIES.match(rest)):
+            return Reading("", OTHER)  # church/outdoor; a subspecies
         if several:
             return Reading(f", {_small(body)}")
         if owned := _OWNED.match(rest):
@@ -165,7 +176,13 @@ def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
         return None
     if not led and not listed and not (article and _caption(rest)):
         return None
-    if state or _SEVERAL.match(body) or _COMPOUND.match(rest) or _NO_ADJECTIVES.search(adjectives):
+    if (
+        state
+        or (names.scientific and adjectives)
+        or _SEVERAL.match(body)
+        or _COMPOUND.match(rest)
+        or _NO_ADJECTIVES.search(adjectives)
+    ):
         return Reading(f", {_small(body)}")
     if owned := _OWNED.match(rest):
         return Reading(f", its {rest[owned.end() :]}")
