@@ -93,7 +93,8 @@ def reading(text: str, names: Known, listed: bool, of: str, named: bool = False)
         body = f"{'a ' if seems[0].startswith('ara') else ''}{body[seems.end() :]}"
     if _SWALLOWED.match(body) and not _FIRST.match(body):
         return Reading("", FORM)
-    if lead and named and names.scientific and _EXPLICIT.match(body) and not re.search(MASK, body):
+    known = re.search(MASK, body) or any(spelled(word) in names.short for word in re.findall(r"\w+", body[:60]))
+    if lead and named and names.scientific and _EXPLICIT.match(body) and not known:
         return Reading("", OTHER)  # the others call it by its Latin name
     found = _named(body, names, bool(lead), listed) or _short(body, names, bool(lead), listed)
     if found is None and lead:
