@@ -221,7 +221,7 @@ def _goes_on(last: Block, line: Block) -> bool:
     if _CAPTION.match(line.text) or _KEY.match(line.text):
         return False
     begun = last.listed or _BEGINS.match(last.text) is not None
-    return line.text[0].islower() and (begun or (len(last.text) > 40 and not last.text[0].islower()))
+    return line.text[0].islower() and (begun or (len(last.text) > 64 and not last.text[0].islower()))
 
 
 # --- JSON

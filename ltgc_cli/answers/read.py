@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from typing import NamedTuple
 
 from ltgc_cli.answers import rules
@@ -36,6 +37,7 @@ class _Piece(NamedTuple):
 _LONGEST = 2_000  # characters of a description; what is longer is none, and is not looked at any closer
 _LONGEST_LINE = 20_000
 _ENDS = (".", "!", "?", "…", "。", "！", "？")
+_CLOSED = (*_ENDS, ":")
 _QUOTES = "\"'`*“”‘’„«» \t"
 
 
@@ -65,12 +67,15 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     found: list[tuple[str, bool]] = []  # each text, and whether it came to its end
     dropped: Cuts = []
     pieces = list(_pieces(answer, names))
-    listed, named = _context(pieces, names)
+    (listed, named), latin = _context(pieces, names), names.scientific
     text = ""
     for number, piece in enumerate(pieces, start=1):
         stump = piece.block.cut or (cut_off and number == len(pieces) and not piece.block.whole)
-        alone = one and ((len(pieces) == 1 and names.scientific) or _LABEL.match(piece.text) is not None)
-        text, cuts = _read(piece, names, stump, alone or (listed and 1 < number < len(pieces)), named)
+        alone = one and (
+            _LABEL.match(piece.text) or (len(pieces) == 1 and not (_ARTICLE.match(piece.text) and not latin))
+        )
+        within = 1 < number < len(pieces) or not piece.text.endswith(_CLOSED)
+        text, cuts = _read(piece, names, stump, bool(alone) or (listed and within), named)
         dropped += cuts
         if text:
             ended = piece.plain or stump or piece.block.whole or piece.text.rstrip(_QUOTES + ")").endswith(_ENDS)
@@ -114,8 +119,10 @@ def _plain(text: str, names: Known) -> str:
 def _context(pieces: Sequence[_Piece], names: Known) -> tuple[bool, bool]:
     """Returns whether the lines are a list without marks (most say something of the class), and most name the class."""
     lines = [piece for piece in pieces if not piece.block.heading]
-    marked = len(lines) < 4 or any(piece.block.listed for piece in lines)
-    listed = not marked and 2 * sum(bool(_read(piece, names)[0]) for piece in lines) > len(lines)
+    marked = len(lines) < 2 or any(piece.block.listed for piece in lines)
+    bare = not marked and not any(piece.text.endswith(_CLOSED) for piece in lines)  # features, not sentences
+    said = 0 if marked or bare or len(lines) < 4 else sum(bool(_read(piece, names)[0]) for piece in lines)
+    listed = bare or 2 * said > len(lines)
     named = len(lines) > 2 and 2 * sum(bool(piece.names or piece.plain) for piece in lines) > len(lines)
     return listed, named
 
@@ -141,11 +148,19 @@ def _pieces(answer: str, names: Known) -> Iterator[_Piece]:
     """Returns each text that may be a description."""
     under = ""
     item: list[_Piece] = []
-    for block in blocks(plain_text(without_odd(answer, names))):
+    found_blocks = list(blocks(plain_text(without_odd(answer, names))))
+    for block, after in zip_longest(found_blocks, found_blocks[1:]):
+        if (
+            block.listed
+            and block.heading
+            and not block.whole
+            and (after is None or (after.listed and after.item in (0, block.item + 1)))
+        ):
+            block = block._replace(heading=False)  # a bold feature: nothing stands under it
         bare = _bare(block.text)
         if not bare:
             continue
-        plain = "" if block.cut else _plain(bare, names)
+        plain = "" if block.cut or block.item else _plain(bare, names)
         hidden, found = (bare, []) if plain else masked(bare, names)
         heading = bare.endswith(":") and (not block.listed or bool(_HEADING.match(bare)))
         heading = not plain and (heading or (block.heading and not (found and LEAD.match(hidden))))
@@ -178,11 +193,15 @@ def _of(text: str) -> str:
     return next((of for of, named in _OF.items() if named.search(text)), "")
 
 
+_ARTICLE = pattern("{article} ")
 _ASPECT = pattern(r"\W*(?:\w+ ){0,2}{aspect}(?: \d)?\s?[:–—-] ?")
 
 
 def _of_one_item(pieces: list[_Piece]) -> list[_Piece]:
     """Returns the pieces of a list's item, as one where they are parts of one: "Features: …", "Scene: …"."""
+    talk = [piece for piece in pieces[1:] if rules.talk(piece.text)]
+    if talk:
+        return [*_of_one_item([piece for piece in pieces if piece not in talk]), *talk]
     if not 1 < len(pieces) < 7:
         return pieces
     parts = [piece for piece in pieces if _ASPECT.match(piece.text) and not LEAD.match(_ASPECT.sub("", piece.text))]
@@ -213,6 +232,7 @@ _LABEL = pattern(
     r"[\"'“‘* ]*(?= |[\"“\ue000-\uf8ff])\s?|(?:{answer}|scene) ?#?\d{1,3}\s?[-–—.]?\s+"
 )
 _COLON = re.compile(r"[:–—=]\W{0,4}|\s-\W{1,4}")
+_OPENING = pattern(r"(?:in (?:summary|short|conclusion|general)|overall|generally),? ")
 _ABOUT = pattern(r"\W*(?:\w+ )?{about}\b")
 _OLD, _NEW = pattern(r"\W*(?:the )?{old}\b(?! (?:features?|scenes?))"), pattern(r"\b{new}\b")
 _FRAGMENT = pattern(r"\W*{fragment}\b")
@@ -230,12 +250,16 @@ def _read(
     if len(piece.text) > _LONGEST:
         return "", [(whole, "is too long for a description")]
     text, label = _unlabelled(piece.text)
+    opening = _OPENING.match(text)
+    text = text[opening.end() :] if opening and re.search(MASK, text[:50]) else text
     if piece.block.heading:
         return "", [(whole, rules.talk(text) or "is a heading")]
     if piece.of == "about" and not LEAD.match(text):
         return "", [(whole, rules.TALK)]
     if piece.of == "old" or (LEAD.match(text) and _OLD.match(label) and not _NEW.search(label)):
         return "", [(whole, "is the description that was to be refined")]
+    told = _OF_ANSWER.match(label) or _PHOTO.search(label) or _of(label)
+    scene = label.strip(_QUOTES + ":–—-=") if _FRAGMENT.match(label) and " " in label.strip() and not told else ""
     first, *further = [part for part in _SENTENCE.split(text) if part]
     if not LEAD.match(text) and (reason := rules.talk(first) or (rules.TALK if "?" in first[-2:] else "")):
         return "", [(whole, reason)]
@@ -244,12 +268,12 @@ def _read(
         if not further:
             return "", [(whole, rules.CUT)]
         cuts.append((further.pop(), rules.CUT))
+    if label.count(" ") > 3 and not scene:  # what was said before a description, in one breath
+        cuts.append((label.strip(_QUOTES), rules.TALK))
     asides = [(sentence, rules.aside(sentence, names.name)) for sentence in further]
     cuts = [(sentence, reason) for sentence, reason in asides if reason] + cuts
     text = " ".join([first, *(sentence for sentence, reason in asides if not reason)])
     listed = listed or piece.block.listed or bool(label and not _OF_ANSWER.match(label))
-    told = _OF_ANSWER.match(label) or _PHOTO.search(label) or _of(label)
-    scene = label.strip(_QUOTES + ":–—-=") if _FRAGMENT.match(label) and " " in label.strip() and not told else ""
     rest, reason = reading(text, names, listed, _of(label) or (piece.of if piece.block.listed else ""), named)
     if not reason:
         rest = f"{rest.rstrip('. ')}, {scene[0].lower()}{scene[1:]}" if scene else rest

@@ -179,6 +179,7 @@ def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
         return None
     if (
         state
+        or rest.startswith(" of ")
         or (names.scientific and adjectives)
         or _SEVERAL.match(body)
         or _COMPOUND.match(rest)
@@ -207,7 +208,9 @@ def _unnamed(body: str, listed: bool, of: str, scientific: bool) -> Reading:
     fragment = _FRAGMENT.match(body)
     if not (listed or of) and (not fragment or " " not in body or ABOUT_TEXT.holds(body)):
         return Reading("", TALK if ABOUT_TEXT.holds(body) else FORM)
-    begun = re.match(r"(?:an?|the|this|two|three|its|it|they|he|she|some|one)\b|\(", body, re.IGNORECASE)
+    begun = re.match(
+        r"(?:an?|the|this|two|three|its|it|they|he|she|some|one)\b|\(|(?:\w+ ){1,4}\w+ing ", body, re.IGNORECASE
+    )
     # Of a class with a Latin name it may be the common one.
     return Reading(f", {_small(body)}" if of != "features" and (of or begun or scientific) else _with(body))
 

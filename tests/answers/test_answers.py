@@ -471,3 +471,37 @@ def test_where_one_sentence_was_asked_for_features_of_several_lines_are_one_desc
         "A photo of the class crane, a red crown, long grey legs, a black neck."
     ]
     assert len(read(answer, "crane", "crane").texts) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("Long legs, curved neck, red crown.", " with long legs, curved neck, red crown."),
+        ("In summary, a crane typically has long legs and a red crown.", ", with long legs and a red crown."),
+        ("1. **Long legs:** thin\n2. **Red crown**", " with long legs: thin, red crown."),
+        ("A photo of the class crane, in a field.\n\nThis summarizes its features.", ", in a field."),
+    ],
+)
+def test_an_answer_of_one_sentence_is_read(answer, text):
+    assert read(answer, "crane", "crane", one=True).texts == [f"A photo of the class crane{text}"]
+
+
+def test_features_a_line_each_without_marks_are_a_list():
+    answer = "long slender neck\nred crown patch\nwings spread wide at dusk"
+
+    assert read(answer, "crane", "crane").texts == [
+        f"A photo of the class crane with {line}." for line in answer.split("\n")
+    ]
+
+
+def test_what_stands_below_an_item_belongs_to_it_and_why_it_was_written_does_not():
+    answer = f"1. {TALL}\n   - Feature: a red crown\n   - Why: it is new\n2. {SMALL}"
+    found = read(answer, "crane", "crane")
+
+    assert found[:2] == (["A photo of the class crane, tall, a red crown.", SMALL], [("Why: it is new", TALK)])
+
+
+def test_what_was_said_before_a_description_in_one_breath_is_dropped_with_its_reason():
+    found = read(f"The image shows no crane; however, using the template: {TALL}", "crane", "crane", one=True)
+
+    assert found[:2] == ([TALL], [("The image shows no crane; however, using the template:", TALK)])
