@@ -501,6 +501,7 @@ class Init(Settings, frozen=True, kw_only=True):
     t2i: T2i = EMBEDDED
     clip: Clip = EMBEDDED
     k: K = Reflect().k
+    api_base: ApiBase = None
     price: Price = None
     max_cost: MaxCost = None
     output: Annotated[Path, about("The file that is written.", "--output", "-o", metavar="FILE")] = Path("ltgc.toml")

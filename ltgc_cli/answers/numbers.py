@@ -9,8 +9,13 @@ from ltgc_cli.answers.rules import pattern
 
 _ANNOUNCING = pattern(
     r"\b(?:and|or|to|be|the|are|is|exclud\w*|remov\w*|repetitive|repeated|duplicates?|redundant|following|these|ones?"
-    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from)\b"
+    r"|numbers?|descriptions?|none|answer|sure|json|should|would|here|list|i|from|so|repeats?|others?|another|same|similar"
+    r"|can|could|must)\b"
 )
+_REFERENCE = pattern(  # 2 is a duplicate of 1
+    r"\b(?:of|as|like|with|than|repeats?|(?:similar|identical|equal) to)\s+(?:description |number |no\. ?)?#?\d{1,9}\b"
+)
+_NONE = pattern(r"\bnone\b|\bno\b|\ball (?:\w+ ){0,2}(?:different|distinct|unique)|\bnothing\b|\[\s*\]")
 _WORD = pattern(r"[a-z]{3,}")
 
 
@@ -30,12 +35,19 @@ def numbers(answer: str, count: int) -> set[int]:
         # Of a list that was broken off the last number may be half of one.
         listed = _numbers(value) if whole else re.findall(r"(?<![\w.])\d{1,9}(?=\s*[,\]}])", text)
         return {int(number) for number in listed} & set(range(1, count + 1))
-    text = re.sub(r"\([^()]*\)", "", text)
-    if _WORD.search(_ANNOUNCING.sub("", text)) or re.search(r"\d[ \n]+(?!and|or|to)[a-z]", text, re.IGNORECASE):
+    if says_none(text):
+        return set()
+    text = _REFERENCE.sub("", re.sub(r"\([^()]*\)", "", text))
+    if _WORD.search(_ANNOUNCING.sub("", text)):
         return set()
     ranges = re.findall(r"(?<!\d)(\d{1,9})(?!\d)(?: ?[-–—] ?(\d{1,9})(?!\d))?", text)
     ends = [(int(first), int(last or first)) for first, last in ranges]
     return {number for number in range(1, count + 1) if any(first <= number <= last for first, last in ends)}
+
+
+def says_none(answer: str) -> bool:
+    """Returns whether an answer to Prompt 3 says that nothing is repeated."""
+    return _NONE.search(plain_text(answer)) is not None
 
 
 def _numbers(value: object) -> list[int]:

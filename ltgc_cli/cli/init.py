@@ -52,6 +52,7 @@ def init(config: Config, ctx: typer.Context) -> None:
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
     models = {"lmm": settings.lmm, "llm": settings.llm, "t2i": settings.t2i, "clip": settings.clip}
     values = {**models, "k": settings.k, "price": settings.price, "cache_dir": config[Storage].folder}
+    values |= {"api_base": settings.api_base} if settings.api_base else {}
     found = forecast.forecast(train, below, values)
     about += _priced(found, models, sum(cls.tail for cls in table), settings.k)
     for line in about:
@@ -62,7 +63,7 @@ def init(config: Config, ctx: typer.Context) -> None:
         **{("describe", name): getattr(data, name) for name in ("data", "root", "classes")},
         # Where it comes from LTGC_CACHE_DIR, that says so to every command anyway.
         ("describe", "cache_dir"): config.given.get("cache_dir"),
-        **{("describe", name): getattr(settings, name) for name in ("tail", "lmm")},
+        **{("describe", name): getattr(settings, name) for name in ("tail", "lmm", "api_base")},
         **{("extend", name): getattr(settings, name) for name in ("llm", "price")},
         **{("run", name): getattr(settings, name) for name in ("test", "max_cost")},
         ("render", "t2i"): settings.t2i,

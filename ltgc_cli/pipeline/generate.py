@@ -44,6 +44,7 @@ from ltgc_cli.settings import (
     TextToImage,
 )
 from ltgc_cli.stages import verdicts
+from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
     from ltgc_cli.stages.filter import Round
@@ -182,7 +183,7 @@ def filter(session: Session, config: Config) -> Stage:
         compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages.filter import evaluate
+        from ltgc_cli.stages.filter import evaluate, useless
 
         found = evaluate(
             records.by_class(given),
@@ -202,6 +203,11 @@ def filter(session: Session, config: Config) -> Stage:
             batch=computing.batch,
             on_round=lambda done: _report_round(session, done),
         )
+        if lost := useless(row for rows in found for row in rows):
+            answers = counted(lost, "rewriting")
+            console.notice(
+                f"filter: {answers} said nothing new or nothing of use: images were regenerated from old texts"
+            )
         if by_hand is not None:
             there = verdicts.image_keys((row for rows in found for row in rows), replaced=True)
             console.notice(f"filter: {verdicts.summary(by_hand, there)}")

@@ -52,4 +52,7 @@ def measure(config: Config, streams: Streams) -> Preview:
             prompts=prompts.load(settings.prompts),
             workers=asking.concurrency,
         )
+    for spread in spreads:
+        if spread.trouble:
+            console.notice(f"filter: {spread.class_}: {spread.trouble}")
     return Preview(spreads, list(preview.metrics(spreads, judging)), session.meter.summary())

@@ -63,7 +63,8 @@ def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p
             break
     found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off, one=True)
     if not found.texts:
-        why = found.trouble or "the answer to Prompt 4 names no features"
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped))
+        why = found.trouble or "the answer to Prompt 4 names no features" + (f" ({reasons})" if reasons else "")
         return _bare(cls, known, why, answer.text, made, answer.usage)
     text, lines = found.texts[0], found.dropped + [(another, ONE) for another in found.texts[1:]]
     parents = tuple(row.id for row in known)

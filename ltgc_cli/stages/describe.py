@@ -32,6 +32,7 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
     if not found.texts:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
         reason = found.trouble or f"no usable description: {reasons}"
+        reason = f"{image.name}: {reason}" if image.name else reason
         return [image, failed(cls, "describe", reason, text=answer.text, parents=(image.id,), made=made)]
     text, marks, parents = found.texts[0], found.marks[0], (image.id,)
     described = Description(

@@ -37,6 +37,8 @@ from ltgc_cli.stages.render import image_request, style_of
 from ltgc_cli.stages.usage_metric import summed, usage_metric
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
+_USELESS = "a refinement"
+
 
 class Round(msgspec.Struct, frozen=True):
     """What one round found, for the person who waits."""
@@ -143,6 +145,11 @@ def _refine_and_regenerate(
     rounds(work=judged_again, on_round=lambda number: on_round(found[number]))
 
 
+def useless(rows: Iterable[Record]) -> int:
+    """Returns how many rewritings were of no use, so that an image was regenerated from its old text."""
+    return sum(isinstance(row, Rejected) and row.reason.startswith(_USELESS) for row in rows)
+
+
 def _failing(candidates: Iterable[Candidate]) -> list[Candidate]:
     return [c for c in candidates if not c.passed and not c.trouble]
 
@@ -201,7 +208,7 @@ def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts)
         answer = ask(question)
     except Refused as error:
         c.asked = [*c.asked, error.usage or Usage()]
-        c.useless = [*c.useless, ("", f"a refinement was refused, its text stayed: {error}")]
+        c.useless = [*c.useless, ("", f"{_USELESS} was refused, so its text stayed: {error}")]
         return
     c.asked = [*c.asked, answer.usage]
     found = read(answer.text, c.cls.class_, c.cls.subject, c.cls.synonyms, cut_off=answer.cut_off, one=True)
@@ -210,7 +217,7 @@ def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts)
     if new := next((text for text in found.texts if text not in earlier), ""):
         c.text = new
     else:
-        c.useless = [*c.useless, (answer.text, f"a refinement {why}, so its text stayed")]
+        c.useless = [*c.useless, (answer.text, f"{_USELESS} {why}, so its text stayed")]
 
 
 def _regenerate(candidates: Sequence[Candidate], number: int, generate: Generate, model: str, style: Style) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score
-from ltgc_cli.records import Group, Metric, identify
+from ltgc_cli.records import Failure, Group, Metric, identify
 from ltgc_cli.settings import Judging
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
@@ -41,6 +41,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     real: tuple[float, ...]
     generated: tuple[float, ...]
     passing: tuple[PassCount, ...]
+    trouble: str = ""  # why the class is judged by its bare name, where it is
 
 
 def preview(
@@ -86,8 +87,11 @@ def preview(
         counts = {q: sum(score >= of[label] and ours for score, ours in own) for q, of in least.items()}
         passing = tuple(PassCount(q, least[q][label], count) for q, count in counts.items())
         generated = tuple(value for value, _ in own)
-        spread = Spread(label=label, class_=group.cls.class_, real=real[label], generated=generated, passing=passing)
-        spreads.append(spread)
+        trouble = next((row.reason for row in asked[label].rows if isinstance(row, Failure)), "")
+        name = group.cls.class_
+        spreads.append(
+            Spread(label=label, class_=name, real=real[label], generated=generated, passing=passing, trouble=trouble)
+        )
     return [*spreads, _all(spreads, calibrated)] if spreads else []
 
 

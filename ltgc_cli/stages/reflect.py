@@ -8,10 +8,10 @@ from functools import partial
 
 from ltgc_cli import prompts as p
 from ltgc_cli.answers.names import words
-from ltgc_cli.answers.numbers import numbers
+from ltgc_cli.answers.numbers import numbers, says_none
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Usage
-from ltgc_cli.records import Class, Description, Group, Record, Rejected, failed, identify
+from ltgc_cli.records import Class, Description, Group, Record, Rejected, dropped, failed, identify
 from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.usage_metric import usage_metric
@@ -46,7 +46,8 @@ def reflect(
         return answer
 
     first = [row for row in group.rows if isinstance(row, Description)]
-    exclude = partial(_excluded, cls, ask=check, model=model, prompts=prompts)
+    unread: list[tuple[str, str]] = []  # answers to Prompt 3 that exclude nothing, and why
+    exclude = partial(_excluded, cls, unread=unread, ask=check, model=model, prompts=prompts)
     kept, verdicts = _without_repeats(cls, [], first, near, exclude)
     added: list[Record] = []
     weak: list[int] = []  # what the last rounds added, where that was too little
@@ -69,7 +70,7 @@ def reflect(
     total = len(kept) - len(surplus)
     short = [] if total >= k else [failed(cls, "reflect", _shortfall(total, k, weak))]
     cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, checks)
-    return [*rows, *short, *([cost] if cost else [])]
+    return [*rows, *dropped(cls, unread, ("reflect",)), *short, *([cost] if cost else [])]
 
 
 def _shortfall(total: int, k: int, weak: Sequence[int]) -> str:
@@ -112,10 +113,12 @@ def _without_repeats(
     return [*kept, *(row for row in fresh if id(row) not in verdicts)], verdicts
 
 
-def _excluded(cls: Class, texts: Sequence[str], *, ask: Ask, model: str, prompts: p.Prompts) -> list[int]:
+def _excluded(
+    cls: Class, texts: Sequence[str], *, unread: list[tuple[str, str]], ask: Ask, model: str, prompts: p.Prompts
+) -> list[int]:
     """Returns the positions that Prompt 3 excludes, asked about half the list at a time where the model reads no more.
 
-    A refusal excludes nothing: the local check has been done.
+    A refusal excludes nothing, nor does an answer that cannot be read: the local check has been done.
     """
     if len(texts) < 2:
         return []
@@ -125,13 +128,18 @@ def _excluded(cls: Class, texts: Sequence[str], *, ask: Ask, model: str, prompts
         answer = ask(question)
     except TooLong:
         half = len(texts) // 2
-        exclude = partial(_excluded, cls, ask=ask, model=model, prompts=prompts)
+        exclude = partial(_excluded, cls, unread=unread, ask=ask, model=model, prompts=prompts)
         return exclude(texts[:half]) + [half + number for number in exclude(texts[half:])]
-    except Refused:
+    except Refused as error:
+        unread.append(("", f"Prompt 3 was refused, so nothing is excluded: {error}"))
         return []
     excluded = sorted(numbers(answer.text, len(texts)))
-    # A model that excludes everything has misread the question.
-    return [number - 1 for number in excluded] if len(excluded) < len(texts) else []
+    if not excluded and not says_none(answer.text):
+        unread.append((answer.text, "an answer to Prompt 3 that lists no numbers, so nothing is excluded"))
+    if len(excluded) < len(texts):
+        return [number - 1 for number in excluded]
+    unread.append((answer.text, "an answer to Prompt 3 that excludes everything, so nothing is excluded"))
+    return []
 
 
 def _rejected(row: Record, verdicts: dict[int, str]) -> Record:

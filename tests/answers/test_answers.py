@@ -263,7 +263,12 @@ def test_the_features_are_all_that_follows_the_name(text, name, said):
         ("The repetitive descriptions are 2, 5 and 7.", {2, 5, 7}),
         ("I would exclude: 3", {3}),
         ("The 10 descriptions are all different.", set()),
-        ("2 is a duplicate of 1.", set()),
+        ("2 is a duplicate of 1.", {2}),
+        ("Descriptions 2 and 5 repeat others.", {2, 5}),
+        ("Numbers 2-4 should be excluded.", {2, 3, 4}),
+        ("The following descriptions are repetitive:\n- 2 (same as 1)\n\nSo the answer is: 2", {2}),
+        ("4 repeats 3, 7 repeats 1", {4, 7}),
+        ("I'm sorry, I can't help with that.", set()),
         ("9" * 5000, set()),
     ],
 )

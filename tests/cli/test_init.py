@@ -71,6 +71,15 @@ def test_it_says_what_is_rare_what_is_unclear_and_what_it_will_cost_and_writes_t
         assert len(line) <= 102 or line.startswith("#price")
 
 
+def test_the_address_of_a_server_of_one_s_own_is_written_for_the_run(inside, birds):
+    models = ["--lmm", "hosted_vllm/x", "--llm", "hosted_vllm/x", "--api-base", "http://127.0.0.1:1/v1"]
+    ran = inside("init", "--data", "birds/", "--test", "birds-test/", "--tail", "few", *models)
+
+    assert ran.code == 0, ran.err
+    assert tomllib.loads((birds / "ltgc.toml").read_text())["api-base"] == "http://127.0.0.1:1/v1"
+    assert inside("run", "--dry-run", "--until", "reflect").code == 0
+
+
 def test_every_key_commented_ones_too_is_a_setting_of_a_command(inside, birds):
     assert inside("init", "--data", "birds").code == 0
     (birds / "all.toml").write_text(uncommented((birds / "ltgc.toml").read_text()))

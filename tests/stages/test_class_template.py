@@ -50,8 +50,8 @@ NO_FEATURES = "the answer to Prompt 4 names no features"
     [
         (Refused("busy"), "busy"),
         ("", NO_FEATURES),
-        ("A photo of the class heron with a crest.", NO_FEATURES),
-        ("A photo of the class crane with a unique design.", NO_FEATURES),
+        ("A photo of the class heron with a crest.", f"{NO_FEATURES} (names another class)"),
+        ("A photo of the class crane with a unique design.", f"{NO_FEATURES} (says nothing of the class)"),
     ],
 )
 def test_where_the_answer_is_of_no_use_the_class_alone_is_its_template_marked_so_and_a_failure_keeps_the_answer(

@@ -75,7 +75,7 @@ def test_an_answer_that_the_reader_fails_on_is_a_failure_that_keeps_it_for_a_lat
     _, failure = describe(PHOTO, CRANE, ask=says("A photo of the class crane, tall and grey; odd."), model="m")
 
     assert isinstance(failure, Failure)
-    assert failure.reason.startswith("its answer cannot be read (ZeroDivisionError: division by zero)")
+    assert failure.reason.startswith("birds/1.jpg: its answer cannot be read (ZeroDivisionError: division by zero)")
     assert failure.text == "A photo of the class crane, tall and grey; odd."
 
 
@@ -91,14 +91,14 @@ def test_an_answer_with_nothing_usable_in_it_is_a_failure_that_keeps_its_words()
     _, failure = describe(PHOTO, CRANE, ask=says("A photo of the class heron, tall.\nI hope this helps!"), model="m")
 
     assert isinstance(failure, Failure)
-    assert failure.reason == "no usable description: names another class; is talk around the list"
+    assert failure.reason == "birds/1.jpg: no usable description: names another class; is talk around the list"
     assert failure.text == "A photo of the class heron, tall.\nI hope this helps!"
 
 
 def test_an_empty_answer_is_a_failure_that_says_so():
     _, failure = describe(PHOTO, CRANE, ask=says(""), model="m")
 
-    assert failure.reason == "no usable description: the answer was empty"
+    assert failure.reason == "birds/1.jpg: no usable description: the answer was empty"
 
 
 def test_a_failure_that_cost_money_says_how_much():

@@ -11,6 +11,7 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import GeneratedImage, Usage
 from ltgc_cli.records import Failure, Group, Image, Made, Metric, Rejected, Step, Template, dump, evolve, parse
 from ltgc_cli.settings import Judging, Style
+from ltgc_cli.stages.filter import useless
 from ltgc_cli.stages.render import seed
 
 
@@ -290,6 +291,7 @@ def test_what_refining_used_is_a_record_of_the_class_behind_its_lines():
         "Failure",  # the answer for the wren names the crane
         "Template",
     ]
+    assert useless(rows) == 1
     assert [(row.of, row.text, row.reason) for row in of(Rejected, rows)][1] == (
         "description",
         "Sorry.",

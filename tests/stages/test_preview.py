@@ -42,6 +42,16 @@ def test_each_tail_class_s_scores_are_shown_and_last_of_all_those_of_all_togethe
     ]
 
 
+def test_a_class_that_is_judged_by_its_bare_name_is_said_to_be():
+    ask = by_task(
+        template=says(lambda q: "I do not know." if q.subject == "crane" else "A photo of the class seal with fur.")
+    )
+    crane, seal, _ = seen(ask=ask)
+
+    assert crane.trouble.startswith("its images are judged by its bare name: the answer to Prompt 4 names no features")
+    assert seal.trouble == ""
+
+
 def test_scores_are_on_the_scale_of_the_settings():
     crane, *_ = seen(Judging(scale="clipscore", threshold=0.75))
 

@@ -110,6 +110,21 @@ def test_an_answer_in_prose_excludes_nothing():
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "text", "reason"),
+    [
+        (Refused("busy"), "", "Prompt 3 was refused, so nothing is excluded: busy"),
+        ("They are fine.", "They are fine.", "an answer to Prompt 3 that lists no numbers, so nothing is excluded"),
+        ("1, 2, 3", "1, 2, 3", "an answer to Prompt 3 that excludes everything, so nothing is excluded"),
+    ],
+)
+def test_an_answer_that_excludes_nothing_unasked_is_a_record(answer, text, reason):
+    rows = run(group("tall", "grey", "old"), check=says(answer))
+
+    assert [(row.text, row.reason) for row in of(Rejected, rows)] == [(text, reason)]
+    assert of(Rejected, run(group("tall", "grey", "old"), check=says("None of them repeats another."))) == []
+
+
 def test_a_rejected_description_names_its_parent_and_keeps_what_it_had():
     line = '{"kind":"description","id":"2","label":3,"class":"crane","text":"A photo of the class crane, tall.",'
     line += '"origin":"extended","made":{"model":"gpt-4o"},"mine":1}'
