@@ -107,7 +107,7 @@ _MARK = re.compile(
     r"|\[[ xX]?\]\s"
     r"|[(\[]?#?(?:no\.?|nr\.?)? ?\d{1,4}(?:\.\d{1,2})*"
     r"(?:\\?\s?[.):\]}、．）,|/]+(?!\d)|\s?[-–—]+\s|\s(?=an? (?:photo|picture|image)\b))"
-    r"|[①-⓿❶-➓]|\(?(?:[a-hA-H]|[ivx]{1,5}|[IVX]{1,5})[.)]\s|\(?[a-zA-Z]\)\s|[A-Z]\d{1,2}[.):]\s"
+    r"|[①-⓿❶-➓]|\(?(?:[a-zA-H]|[ivx]{1,5}|[IVX]{1,5})[.)]\s|[A-Z][.)]\s(?=[A-Z\"“])|\(?[a-zA-Z]\)\s|[A-Z]\d{1,2}[.):]\s"
 )  # fmt: skip
 _ITEM = re.compile(r"\s*(?:\d{1,4}[.)]|[-•]) (\w[^*_`~\\\t]*\S)")  # what most lists have
 _BOLD = re.compile(r"[^\w*_]*(?:[*-] +)?(?:\d{1,3}[.)]\s*)?(\*\*|__)([^*_]+)\1:?")
@@ -220,8 +220,9 @@ def _goes_on(last: Block, line: Block) -> bool:
         return True
     if _CAPTION.match(line.text) or _KEY.match(line.text):
         return False
-    begun = last.listed or _BEGINS.match(last.text) is not None
-    return line.text[0].islower() and (begun or (len(last.text) > 64 and not last.text[0].islower()))
+    begun = _BEGINS.match(last.text) is not None
+    wrapped = len(last.text) > (50 if begun else 64) and (begun or not last.text[0].islower())
+    return line.text[0].islower() and (last.listed or wrapped)
 
 
 # --- JSON

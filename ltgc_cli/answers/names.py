@@ -19,7 +19,7 @@ _WORD = re.compile(r"([^\W_]+)(?:['’]s(?![^\W_]))?")  # without the s of "the 
 _LETTERS = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r"\w+")
 _CODE = re.compile(r"^(?:n\d{8}|\d{1,5})[._ -]+(?=[^\W\d])")
-_NEXT = re.compile(rf"[\s_.,&/'’()*-]{{0,4}}{_WORD.pattern}")
+_NEXT = re.compile(rf"[\s_.,&/'’()*\"“”‘-]{{0,4}}{_WORD.pattern}")
 _HYPHEN = re.compile(r"-[^\W_]")
 _ODD = re.compile(r"[^\w\s'’.,/()&-]")
 _BINOMIAL = re.compile(r"[A-Z][a-z]{2,}[ _][a-z]{3,}")

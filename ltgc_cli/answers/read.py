@@ -66,7 +66,7 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
         return Parsed([plain], [], [rules.lint(plain, name, subject)])
     found: list[tuple[str, bool]] = []  # each text, and whether it came to its end
     dropped: Cuts = []
-    pieces = list(_pieces(answer, names))
+    pieces = list(_pieces(answer, names, one))
     (listed, named), latin = _context(pieces, names), names.scientific
     text = ""
     for number, piece in enumerate(pieces, start=1):
@@ -144,7 +144,7 @@ _HOLE = pattern(r"[,.]? ?\{(?:with |in )?(?:distinctive features?|specific scene
 _COUNTED = pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
 
 
-def _pieces(answer: str, names: Known) -> Iterator[_Piece]:
+def _pieces(answer: str, names: Known, one: bool) -> Iterator[_Piece]:
     """Returns each text that may be a description."""
     under = ""
     item: list[_Piece] = []
@@ -168,7 +168,7 @@ def _pieces(answer: str, names: Known) -> Iterator[_Piece]:
             under = (
                 "old" if _OLD.match(bare) and not _NEW.search(bare) else "about" if _ABOUT.match(bare) else _of(bare)
             )
-        parts = [hidden] if plain or heading or len(hidden) > _LONGEST_LINE else cut(hidden)
+        parts = [hidden] if plain or heading or len(hidden) > _LONGEST_LINE else cut(hidden, one)
         block = block._replace(heading=heading)
         pieces = [_Piece(part.strip(_QUOTES), found, block, under, plain) for part in parts]
         if not (item and block.item and block.item == item[0].block.item):
@@ -232,7 +232,7 @@ _LABEL = pattern(
     r"[\"'“‘* ]*(?= |[\"“\ue000-\uf8ff])\s?|(?:{answer}|scene) ?#?\d{1,3}\s?[-–—.]?\s+"
 )
 _COLON = re.compile(r"[:–—=]\W{0,4}|\s-\W{1,4}")
-_OPENING = pattern(r"(?:in (?:summary|short|conclusion|general)|overall|generally),? ")
+_OPENING = pattern(r"(?:in (?:summary|short|conclusion|general)|overall|generally|finally|additionally|lastly|also),? ")
 _ABOUT = pattern(r"\W*(?:\w+ )?{about}\b")
 _OLD, _NEW = pattern(r"\W*(?:the )?{old}\b(?! (?:features?|scenes?))"), pattern(r"\b{new}\b")
 _FRAGMENT = pattern(r"\W*{fragment}\b")

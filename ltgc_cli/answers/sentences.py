@@ -29,12 +29,14 @@ LEAD = pattern(  # A photo of, The image shows, In this close-up picture of
 )
 _VIEW = pattern(r"\b{view}\b")
 _PLACE = rf"(?:(?:center|centre|middle|foreground|background)(?: of (?:this|the) {_IMAGE})?|{_IMAGE})(?: shown)?"
-_THERE = pattern(  # There is, In the middle of the image we see
-    rf"(?:(?:in|at|on) (?:this|the|that) {_PLACE},? )?(?:(?:you (?:could|can|might|may) (?:also )?(?:imagine|picture)"
-    r"|there (?:may|might|could|can) be|(?:picture|imagine|envision)(?= an? | the )|there (?:is|are|stands|sits)"
-    rf"|there['’]s|we (?:can )?see|(?:you|one) can see|here (?:is|are)|here['’]s|this is|these are"
-    rf"|(?:the main (?:subject|focus) (?:of|in) (?:this|the) {_IMAGE}|(?:captured|pictured|shown|depicted|featured)"
-    rf"(?: here| in (?:this|the) {_IMAGE})?) is|it shows) )?"
+_THERE = pattern(  # There is, In the middle of the image we see, One could imagine
+    rf"(?:(?:in|at|on) (?:this|the|that) {_PLACE},? )?"
+    r"(?:(?:(?:you|one) (?:could|can|might|may) (?:also |further |even )?(?:imagine|picture|envision)"
+    r"|(?:an?|another|one) (?:[\w-]+ ){0,4}(?:scene|option|idea|example|possibility|view) (?:would|could|might) be"
+    r"|there (?:may|might|could|can) (?:also )?be|(?:picture|imagine|envision)(?= an? | the )"
+    r"|there (?:is|are|stands|sits)(?: also)?|there['’]s|we (?:can )?see|(?:you|one) can see|here (?:is|are)|here['’]s"
+    rf"|this is|these are|(?:the main (?:subject|focus) (?:of|in) (?:this|the) {_IMAGE}"
+    rf"|(?:captured|pictured|shown|depicted|featured)(?: here| in (?:this|the) {_IMAGE})?) is|it shows) )?"
 )
 _CLASS = (
     r"(?:(?:the |an? )?(?:class|category|species|object class)[ :,]+(?:of |named |called |label(?:l?ed)? )?"
@@ -88,17 +90,17 @@ def reading(text: str, names: Known, listed: bool, of: str, named: bool = False)
     lead = LEAD.match(text)
     if not lead and (features := _FEATURES.match(text)) and len(text) - features.end() > 8:
         return Reading(_with(text[features.end() :]))
-    body = text[lead.end() :] if lead else _THERE.sub("", text, count=1)
+    if not lead:  # one could imagine a photo of
+        text = _THERE.sub("", text, count=1)
+        lead = LEAD.match(text)
+    body = text[lead.end() :] if lead else text
     if seems := _SEEMS.match(body):
         body = f"{'a ' if seems[0].startswith('ara') else ''}{body[seems.end() :]}"
     if _SWALLOWED.match(body) and not _FIRST.match(body):
         return Reading("", FORM)
-    known = re.search(MASK, body) or any(spelled(word) in names.short for word in re.findall(r"\w+", body[:60]))
-    if lead and named and names.scientific and _EXPLICIT.match(body) and not known:
-        return Reading("", OTHER)  # the others call it by its Latin name
     found = _named(body, names, bool(lead), listed) or _short(body, names, bool(lead), listed)
     if found is None and lead:
-        found = _led(body, names)
+        found = _led(body, names, close=re.search(r"close|detail|macro", lead[0], re.IGNORECASE) is not None)
     if (
         named
         and not names.scientific
@@ -191,12 +193,12 @@ def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
     return Reading((f", {adjectives}" if adjectives else "") + _after(rest, comma=bool(adjectives)))
 
 
-def _led(body: str, names: Known) -> Reading:
+def _led(body: str, names: Known, close: bool) -> Reading:
     """Returns what a photo is of that is not called by a name of the class."""
     if alone := _CLASS_ALONE.match(body):
         return Reading(f", {body[alone.end() :]}")
     explicit = _EXPLICIT.match(body)
-    if _OWN.match(body) or (not explicit and _PART.match(body)):
+    if _OWN.match(body) or (not explicit and (_PART.match(body) or (close and body.startswith("the ")))):
         return Reading(f", {_small(body)}")
     if names.scientific and not _LATIN.match(body):  # a common name for it, which nothing here can tell from another's
         return Reading(f", {body[explicit.end() :].strip() if explicit else body}")
@@ -253,14 +255,19 @@ _AGAIN = pattern(
     r"|[\"'“,;/-]?\s(?:and )?(?:\(?\d{1,3}[.):]\s*)?(?=a (?:photo|picture|image) of the class )"
 )
 _NUMBERS = re.compile(r"(?:^|[\s,;])\(?(\d{1,2})[.):]\s+(?=\w|[\"“\ue000-\uf8ff])")
-_LABELS = pattern(r"[:=–—-]$|^\W*(?:this|that|here|it)(?: is|['’]s)$")
+_LABELS = pattern(
+    r"[:=–—-]$|^\W*(?:this|that|here|it)(?: is|['’]s)$|\b(?:imagine|picture|envision|be|include|have|see)$"
+)
 _ANOTHER = pattern(
     r"(?:an?|another|others?|some|one|you (?:could|can|might)|in (?:an?|another)|there (?:may|might|could) be)\b"
     r"[^.]{0,80}?NAME"
 )
 
 
-def cut(text: str) -> Sequence[str]:
+_SAME = pattern(r"(?:(?:the|this|its|it|they|both|each) (?:class )?(?:[\w-]+ )?)?NAME")
+
+
+def cut(text: str, one: bool) -> Sequence[str]:
     """Returns a line cut before each further "A photo of …", at its numbers, or into captions that name the class."""
     parts, at = [], 0
     for again in _AGAIN.finditer(text) if re.search(r"(?:hoto|mage|icture)\w* ", text[9:]) else ():
@@ -269,7 +276,9 @@ def cut(text: str) -> Sequence[str]:
             parts.append(text[at : again.start()])
             at = again.end()
     pieces = (piece for part in [*parts, text[at:]] for piece in _numbered(part))
-    return [part for piece in pieces for part in _captions(piece) if re.search(rf"\w|{MASK}", part)]
+    return [
+        part for piece in pieces for part in ([piece] if one else _captions(piece)) if re.search(rf"\w|{MASK}", part)
+    ]
 
 
 def _numbered(text: str) -> Sequence[str]:
@@ -283,7 +292,13 @@ def _numbered(text: str) -> Sequence[str]:
 
 def _captions(text: str) -> Sequence[str]:
     """Returns the sentences of a paragraph in which each is a caption: "A crane in a marsh. A crane in flight."."""
-    sentences = re.split(r"(?<=[.!?]) (?=[A-Z])", text)
+    parts = text.split("; ")
+    if len(parts) > 2 and all(_COUNTED.match(part) or re.search(MASK, part) for part in parts):
+        return parts
+    sentences = re.split(r"(?<=[.!?]) (?=[A-Z\ue000-\uf8ff])", text)
+    named = [at for at, one in enumerate(sentences) if at and re.search(MASK, one[:120]) and not _SAME.match(one)]
+    if len(named) > 1:  # prose in which each sentence is of another one
+        return [" ".join(sentences[a:b]) for a, b in pairwise([0, *named, len(sentences)])]
     starts = [at for at, sentence in enumerate(sentences) if at and _ANOTHER.match(sentence)]
     if len(starts) < 2 and not (
         len(starts) == 1 == len(sentences) - 1 and _ANOTHER.match(text) and not LEAD.match(text)

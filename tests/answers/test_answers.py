@@ -373,6 +373,27 @@ def test_a_name_is_never_taken_for_a_pattern(name):
         ),
         pytest.param(f"{{descriptions: ['{TALL}', '{SMALL}',]}}", [TALL, SMALL], id="sloppy JSON"),
         pytest.param(
+            "a crane in a marsh; two cranes in flight; a crane on a nest",
+            [
+                "A photo of the class crane, in a marsh.",
+                "A photo of the class crane, two cranes in flight.",
+                "A photo of the class crane, on a nest.",
+            ],
+            id="captions between semicolons",
+        ),
+        pytest.param(
+            "One could imagine a photo of the class crane, in a marsh. There is also the crane with a red crown. "
+            "One could further picture a crane on a nest. Finally, a crane in fog might be shown.",
+            [
+                "A photo of the class crane, in a marsh.",
+                "A photo of the class crane with a red crown.",
+                "A photo of the class crane, on a nest.",
+                "A photo of the class crane, in fog might be shown.",
+            ],
+            id="prose, a sentence each",
+        ),
+        pytest.param(f"j. {TALL}\nk. {SMALL}", [TALL, SMALL], id="letters"),
+        pytest.param(
             "A crane in a marsh. A crane in flight.",
             ["A photo of the class crane, in a marsh.", "A photo of the class crane, in flight."],
             id="captions",
@@ -401,6 +422,7 @@ def test_a_shape_is_read(answer, texts):
         ("tench", "A photo of a tench (Tinca tinca), in a net.", ", in a net."),
         ("crane", "A photo of the bird, on one leg.", ", on one leg."),
         ("lynx", "A photo of the class, asleep on a log.", ", asleep on a log."),
+        ("letter Q", "A photo of the class letter “Q”, on a flag.", ", on a flag."),
     ],
 )
 def test_a_name_in_any_usual_form_is_the_class(name, answer, rest):
