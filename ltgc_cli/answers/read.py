@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 from ltgc_cli.answers import rules
@@ -233,7 +233,7 @@ _LABEL = pattern(
 )
 _COLON = re.compile(r"[:–—=]\W{0,4}|\s-\W{1,4}")
 _OPENING = pattern(r"(?:in (?:summary|short|conclusion|general)|overall|generally|finally|additionally|lastly|also),? ")
-_ABOUT = pattern(r"\W*(?:\w+ )?{about}\b")
+_ABOUT = pattern(r"\W*(?:\w+ ){0,4}?{about}\b")
 _OLD, _NEW = pattern(r"\W*(?:the )?{old}\b(?! (?:features?|scenes?))"), pattern(r"\b{new}\b")
 _FRAGMENT = pattern(r"\W*{fragment}\b")
 _PHOTO = pattern(r"\b{photo}\b")
@@ -289,7 +289,7 @@ def _unlabelled(text: str) -> tuple[str, str]:
     """Returns a sentence without the label before it ("Description 2:", "In flight:"), and the label."""
     if LEAD.match(text):
         return text, ""
-    for colon in _COLON.finditer(text[:200]):
+    for colon in islice(_COLON.finditer(text[:200]), 9):
         if LEAD.match(text, colon.end()):
             return text[colon.end() :], text[: colon.end()]
     label = _LABEL.match(text)

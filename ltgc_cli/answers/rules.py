@@ -100,6 +100,8 @@ def repeated(text: str) -> bool:
     (True, False)
     """
     found = _IN_LOOPS.findall(text.lower())[:400]
+    if len(found) > 7 and 3 * len(set(found)) <= len(found):
+        return True
     for size in range(1, 13) if len(found) - len(set(found)) > 1 else ():
         same = 0
         for a, b in zip(found, found[size:], strict=False):

@@ -47,7 +47,7 @@ _HEAD = pattern(rf"(?:{{article}} )?{_CLASS}?")
 _FIRST = pattern(rf"(?:{{article}} )?[\"'“‘]?{_CLASS}?[^\w\s,.;:!?\ue000-\uf8ff–—-]{{0,4}}_?NAME{_AFTER}")
 _DESCRIBED = pattern(
     rf"(?P<before>(?:{{article}} )?{_CLASS}?)"
-    rf"(?P<adjectives>(?:(?!{{break}}\b)[\w'’-]+,? |and ){{1,7}}?)NAME{_AFTER}"
+    rf"(?P<adjectives>(?:(?!{{break}}\b)[\w'’-]+,? |and ){{1,7}}?)[\"“‘]?NAME{_AFTER}"
 )
 _ALIASED = pattern(rf"(?:{{article}} )?{_CLASS}?[^,.;:()\ue000-\uf8ff]{{3,60}} [(\[]NAME[)\]]")
 _ASIDE = pattern(r"\s*[\"'”’]?\((?!with|in|on|at|by|near|\w+ing\b|{state}\b)[^()]{1,60}\)(?=.*\w)")
