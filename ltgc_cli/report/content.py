@@ -43,11 +43,12 @@ class ClassContent(NamedTuple):
     shot: str = ""
     tail: bool = False
     template: str = ""  # C_y, what its generated images are judged by
+    bare: bool = False  # whether that is its bare name, because no features were found
     threshold: float | None = None
     originals: tuple[Image, ...] = ()
     generated: tuple[JudgedImage, ...] = ()  # accepted ones first, then the rejected; in the order of the stream
     plain: tuple[JudgedImage, ...] = ()  # generated from the bare name of the class, to look at beside the others
-    rejected_descriptions: tuple[tuple[str, str], ...] = ()  # descriptions that reflect rejected, and why
+    rejected_descriptions: tuple[tuple[str, str], ...] = ()  # what was dropped of answers and lists, and why
     failures: tuple[tuple[str, str, str], ...] = ()  # stage, reason and text of what could not be done
     method: float | None = None  # accuracy in percent with generated images
     baseline: float | None = None
@@ -172,6 +173,7 @@ def _class(
         shot=cls.shot,
         tail=cls.tail,
         template=template.text if template else "",
+        bare=template is not None and bool(template.marks),
         threshold=template.threshold if template else None,
         originals=tuple(group.originals),
         generated=generated,

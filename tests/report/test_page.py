@@ -4,7 +4,7 @@ import pytest
 from fakes import sha
 from small_run import HOSTILE, crane, head, run
 
-from ltgc_cli.records import Failure, Image, Rejected, Step
+from ltgc_cli.records import Failure, Image, Rejected, Step, Template, evolve
 from ltgc_cli.report import page
 from ltgc_cli.report.content import content_of
 
@@ -61,6 +61,14 @@ def test_nothing_of_a_hostile_name_or_text_is_markup() -> None:
 
 def test_a_page_without_paid_records_has_no_cost() -> None:
     assert "Nothing was paid for" in text(page.html(content_of(head()), images=str))
+
+
+def test_a_class_that_is_judged_by_its_bare_name_is_said_to_be_beside_its_sentence() -> None:
+    rows = [evolve(row, marks=("bare name",)) if isinstance(row, Template) else row for row in run()]
+    said = "(its bare name: the language model named no features)"
+
+    assert said in text(page.html(content_of(rows), images=lambda _: DOT))
+    assert said not in text(html())
 
 
 def test_what_the_stream_has_nothing_for_is_left_out() -> None:
