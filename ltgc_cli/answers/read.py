@@ -64,38 +64,52 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     names = known(name, subject, tuple(synonyms))
     if not cut_off and (plain := _plain(answer.strip(), names)):
         return Parsed([plain], [], [rules.lint(plain, name, subject)])
-    found: list[tuple[str, bool]] = []  # each text, and whether it came to its end
-    dropped: Cuts = []
     pieces = list(_pieces(answer, names, one))
-    (listed, named), latin = _context(pieces, names), names.scientific
-    text = ""
-    for number, piece in enumerate(pieces, start=1):
-        stump = piece.block.cut or (cut_off and number == len(pieces) and not piece.block.whole)
-        alone = one and (
-            _LABEL.match(piece.text) or (len(pieces) == 1 and not (_ARTICLE.match(piece.text) and not latin))
-        )
-        within = 1 < number < len(pieces) or not piece.text.endswith(_CLOSED)
-        text, cuts = _read(piece, names, stump, bool(alone) or (listed and within), named)
-        dropped += cuts
-        if text:
-            ended = piece.plain or stump or piece.block.whole or piece.text.rstrip(_QUOTES + ")").endswith(_ENDS)
-            found.append((text, bool(ended)))
+    found, dropped = _descriptions(pieces, names, cut_off, one)
     if one and not any(LEAD.match(piece.text) and not piece.block.heading for piece in pieces):
         found = _together(found, name)
-    if len(found) > 2 and text and not found[-1][1] and all(ended for _, ended in found[:-1]):
-        dropped.append((found.pop()[0].rstrip("."), rules.CUT))
     texts = [text for text, _ in found]
+    if len(found) > 2 and not found[-1][1] and all(ended for _, ended in found[:-1]):
+        dropped.append((texts.pop().rstrip("."), rules.CUT))
     pupils = rules.of_pupils(texts, dropped)
     dropped += [(text, rules.SCHOOL) for text in pupils]
     texts = [text for text in texts if text not in pupils]
-    marks: list[tuple[rules.Mark, ...]] = []
+    return Parsed(texts, dropped, _marks(texts, name, subject))
+
+
+def _descriptions(
+    pieces: Sequence[_Piece], names: Known, cut_off: bool, one: bool
+) -> tuple[list[tuple[str, bool]], Cuts]:
+    """Returns each piece that is a description, and whether it came to its end, and what was dropped."""
+    found: list[tuple[str, bool]] = []
+    dropped: Cuts = []
+    unmarked, named = _context(pieces, names)
+    for number, piece in enumerate(pieces, start=1):
+        last, ended = number == len(pieces), piece.text.endswith(_CLOSED)
+        stump = piece.block.cut or (cut_off and last and not piece.block.whole)
+        # The first and the last line of a list without marks may be talk; a single one may be of another thing.
+        alone = len(pieces) == 1 and (names.scientific or not _ARTICLE.match(piece.text))
+        listed = unmarked and (1 < number < len(pieces) or not ended)
+        listed = listed or (one and (alone or _LABEL.match(piece.text) is not None))
+        text, cuts = _read(piece, names, stump, listed, named)
+        dropped += cuts
+        if text:
+            whole = piece.plain or stump or piece.block.whole or piece.text.rstrip(_QUOTES + ")").endswith(_ENDS)
+            found.append((text, bool(whole)))
+        elif last and found:  # more stood behind it: it came to its end
+            found[-1] = (found[-1][0], True)
+    return found, dropped
+
+
+def _marks(texts: Sequence[str], name: str, subject: str) -> list[tuple[rules.Mark, ...]]:
+    found: list[tuple[rules.Mark, ...]] = []
     earlier: set[Words] = set()  # what a text must not repeat
     for text in texts:
         own = words(text, name)
         again: tuple[rules.Mark, ...] = ("duplicate",) if own in earlier else ()
-        marks.append(rules.lint(text, name, subject) + again)
+        found.append(rules.lint(text, name, subject) + again)
         earlier.add(own)
-    return Parsed(texts, dropped, marks)
+    return found
 
 
 _CLEAN = re.compile(r"(?:, | with )[a-z][A-Za-z0-9 ,'-]*[A-Za-z0-9]\.")
@@ -150,12 +164,8 @@ def _pieces(answer: str, names: Known, one: bool) -> Iterator[_Piece]:
     item: list[_Piece] = []
     found_blocks = list(blocks(plain_text(without_odd(answer, names))))
     for block, after in zip_longest(found_blocks, found_blocks[1:]):
-        if (
-            block.listed
-            and block.heading
-            and not block.whole
-            and (after is None or (after.listed and after.item in (0, block.item + 1)))
-        ):
+        below = after and (not after.listed or (block.item and after.item == block.item))
+        if block.listed and block.heading and not block.whole and not below:
             block = block._replace(heading=False)  # a bold feature: nothing stands under it
         bare = _bare(block.text)
         if not bare:
