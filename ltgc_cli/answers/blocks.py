@@ -228,7 +228,7 @@ def _goes_on(last: Block, line: Block) -> bool:
 # --- JSON
 
 _OPENS = re.compile(r"(?:^|(?<=\n)|(?<=[:.]))[ \t]*(?:```+\w*\s*|json\s*)?(?=[\[{]\s*[\"'“\[{\]}])")
-_NO_JSON = re.compile(r"[\[{](?:\s*[\[{\"]){9}")  # json-repair's time would not be linear
+_NO_JSON = re.compile(r"[\[{](?:\s*[\[{\"]){5}")  # json-repair's time would not be linear
 _TEXT_KEY = re.compile(r"descr|caption|text|sentence|prompt|content|answer|refined|output|result|photo|template", re.I)
 _OTHER_KEY = re.compile(
     r"^(?:class|label|name|class_?name|id|index|number|no|type|title|original.*|reason.*|note.*|count|category)$", re.I

@@ -253,9 +253,9 @@ def empty(rest: str, name: str) -> bool:
 
 
 # A word that cannot end a sentence, whatever stands behind it, or one that can only where the sentence was closed.
-_NEVER_LAST = "a|an|the|and|or|but|its|their|his|her|very|with|of|from|into|while|which|whose|as|including|featuring"
+_NEVER_LAST = "a|an|the|and|or|but|its|their|very|with|of|from|into|while|which|whose|as|including|featuring"
 _HANGING = pattern(
-    rf"(?:\b(?:{_NEVER_LAST}|that is)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that)(?:\.\.\.|…)?|[-–—(\[{{“])$"
+    rf"(?:\b(?:{_NEVER_LAST}|that is)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that|his|her)(?:\.\.\.|…)?|[-–—(\[{{“])$"
 )
 
 
