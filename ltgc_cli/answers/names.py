@@ -54,7 +54,13 @@ def known(name: str, subject: str, synonyms: tuple[str, ...] = ()) -> Known:
     parts = [[spelled(word) for word in split.findall(form)] for form in forms_ for split in (_WORD, _LETTERS)]
     spellings = {"".join([*words[:-1], last]) for words in parts if words for last in in_many(words[-1])}
     scientific = bool(_LATIN.fullmatch(name.split(",")[0].strip()))
-    long = {word for words in parts if len(words) > 1 for word in (words[-1], *words[:scientific]) if len(word) > 2}
+    long = {
+        word
+        for words in parts
+        if len(words) > 1
+        for word in (words[-1], *words[:scientific])
+        if len(word) > 2 or word.isdigit()
+    }
     short = {number for word in long for number in in_many(word)}
     begins = {spelling[:end] for spelling in spellings for end in range(1, len(spelling) + 1)}
     return Known(name, subject, tuple(odd), frozenset(spellings), frozenset(begins), frozenset(short), scientific)

@@ -202,7 +202,10 @@ def _led(body: str, names: Known, close: bool) -> Reading:
         return Reading(f", {_small(body)}")
     if names.scientific and not _LATIN.match(body):  # a common name for it, which nothing here can tell from another's
         return Reading(f", {body[explicit.end() :].strip() if explicit else body}")
-    return Reading("", TALK if ABOUT_TEXT.holds(body) else OTHER if explicit else UNNAMED)
+    if ABOUT_TEXT.holds(body) or explicit:
+        return Reading("", OTHER if explicit else TALK)
+    # A heron is another thing; Mount Fuji may well be this one.
+    return Reading(f", {body}") if body[0].isupper() else Reading("", UNNAMED)
 
 
 def _unnamed(body: str, listed: bool, of: str, scientific: bool) -> Reading:
