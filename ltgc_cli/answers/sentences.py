@@ -205,7 +205,7 @@ def _led(body: str, names: Known, close: bool) -> Reading:
     if ABOUT_TEXT.holds(body) or explicit:
         return Reading("", OTHER if explicit else TALK)
     # A heron is another thing; Mount Fuji may well be this one.
-    return Reading(f", {body}") if body[0].isupper() else Reading("", UNNAMED)
+    return Reading(f", {body}") if body[:1].isupper() else Reading("", UNNAMED)
 
 
 def _unnamed(body: str, listed: bool, of: str, scientific: bool) -> Reading:
