@@ -5,6 +5,5 @@ class's name as `names` finds it; `rules` drops or cuts what is no description, 
 and each cut comes back with its reason. `numbers` reads the answer to Prompt 3.
 """
 
-READER = (
-    2  # in the hash of what stages read: raise it when answers are read otherwise, and they are read anew for nothing
-)
+# In the hash of what stages read: raise it when answers are read otherwise, and they are read anew for nothing.
+READER = 2

@@ -56,7 +56,7 @@ def suspected(text: str) -> frozenset[str]:
     >>> sorted(suspected("perhaps a painting"))
     ['hedge', 'medium', 'talk', 'unsure']
     """
-    return frozenset[str]().union(*map(_suspected, _LETTERS.findall(text.lower())))
+    return frozenset[str]().union(*filter(None, map(_suspected, _LETTERS.findall(text.lower()))))
 
 
 @lru_cache(maxsize=65_536)
@@ -90,6 +90,7 @@ def _rule(name: str, reason: str, form: str = "{any}") -> Rule:
     return Rule(name, reason, pattern(form, PHRASES[name]).search)
 
 
+_FILLING = frozenset(PHRASES["unseen"]["filling"].split())
 _IN_LOOPS = re.compile(r"[^\W_]+(?:[:.]\d+)*")  # 00:00:00 is one word
 
 
@@ -102,7 +103,8 @@ def repeated(text: str) -> bool:
     found = _IN_LOOPS.findall(text.lower())[:400]
     if len(found) > 7 and 3 * len(set(found)) <= len(found):
         return True
-    for size in range(1, 13) if len(found) - len(set(found)) > 1 else ():
+    often = any(found.count(word) > 2 for word in set(found) - _FILLING) if len(found) - len(set(found)) > 1 else False
+    for size in range(1, 13) if often else ():
         same = 0
         for a, b in zip(found, found[size:], strict=False):
             same = same + 1 if a == b else 0
@@ -207,7 +209,6 @@ _BESIDE = pattern(  # what is sensed in one breath with something that is seen
 )
 _FAME = pattern("^{any}", PHRASES["fame"])
 _EMPTY, _ABSTRACT = frozenset(PHRASES["unseen"]["empty"].split()), frozenset(PHRASES["unseen"]["abstract"].split())
-_FILLING = frozenset(PHRASES["unseen"]["filling"].split())
 _CLAUSE = re.compile(r"([,;] (?:and |but )?|(?<=[\w)])[.!?] )")
 
 
@@ -254,6 +255,7 @@ def empty(rest: str, name: str) -> bool:
 
 # A word that cannot end a sentence, whatever stands behind it, or one that can only where the sentence was closed.
 _NEVER_LAST = "a|an|the|and|or|but|its|their|very|with|of|from|into|while|which|whose|as|including|featuring"
+_LAST = frozenset(_NEVER_LAST.split("|"))
 _HANGING = pattern(
     rf"(?:\b(?:{_NEVER_LAST}|that is)[.…]*|\b(?:in|on|at|by|to|for|is|are|has|that|his|her)(?:\.\.\.|…)?|[-–—(\[{{“])$"
 )
@@ -299,13 +301,13 @@ def unhedged(rest: str) -> str:
     return rest.replace(", ,", ",").replace("  ", " ")
 
 
-_OF_WHOLE = {"talk", "refusal", "to_reader"}  # rules for what is no description
+_OF_WHOLE = {"talk", "refusal", "to_reader", "about_text"}  # rules for what is no description
 
 
 def harmless(rest: str, name: str) -> bool:
     """Returns whether no rule changes a plain description: mostly because none of its words is in their lists."""
     found = rest.rstrip(".").replace(",", " ").split()
-    if found[-1] in _NEVER_LAST.split("|") or (len(found) - len(set(found)) > 1 and repeated(rest)):
+    if found[-1] in _LAST or (len(found) - len(set(found)) > 1 and repeated(rest)):
         return False
     if suspects := suspected(rest) - _OF_WHOLE:
         if "photo" in suspects or name[:4].lower() in rest.lower() or unfit(rest, name):
