@@ -278,7 +278,7 @@ def _read(
         if not further:
             return "", [(whole, rules.CUT)]
         cuts.append((further.pop(), rules.CUT))
-    if label.count(" ") > 3 and not scene:  # what was said before a description, in one breath
+    if len(label.split()) > 5 and not scene:  # what was said before a description, in one breath
         cuts.append((label.strip(_QUOTES), rules.TALK))
     asides = [(sentence, rules.aside(sentence, names.name)) for sentence in further]
     cuts = [(sentence, reason) for sentence, reason in asides if reason] + cuts

@@ -190,6 +190,7 @@ def _short(body: str, names: Known, led: bool, listed: bool) -> Reading | None:
         return Reading(f", {_small(body)}")
     if owned := _OWNED.match(rest):
         return Reading(f", its {rest[owned.end() :]}")
+    adjectives = adjectives if article else _small(adjectives)
     return Reading((f", {adjectives}" if adjectives else "") + _after(rest, comma=bool(adjectives)))
 
 
