@@ -75,7 +75,7 @@ _GATES["photo"] = _gate("photo picture image i you your let please class templat
 
 
 class Rule(NamedTuple):
-    """A reason to drop a text. It is tried on one that has a word of the gate of its name, or where it has no gate."""
+    """A reason to drop a text. It is tried on a text that has a word of the gate of its name."""
 
     name: str
     reason: str
@@ -198,6 +198,7 @@ def is_fact(rest: str) -> bool:
 
 _ECHO, _NOT_SEEN = _rule("echo", ECHO, r"^(?:{any})$"), _rule("unseen", UNSEEN, "^(?:{any})$")
 _SENSED = _filled("{sensed}", PHRASES["unseen"])
+_NAMED_SENSE = re.compile(rf"(?<![^\W_]){_SENSED}(?![^\W_])", re.IGNORECASE)  # a call_bell, not a calla lily
 _ADJECTIVES = r"(?:(?!(?:an?|its|the|of|in|on|at|by|for|to|with|open)\b)[\w'’-]+ ){0,4}?"
 _SENSED_THING = rf"(?:(?:an?|its|their|the) )?{_ADJECTIVES}{_SENSED}"
 _INNER = pattern(  # a warm, resonant sound
@@ -220,7 +221,7 @@ def clauses(rest: str, name: str) -> tuple[str, Cuts]:
     """
     cuts: Cuts = []
     suspects = suspected(rest)
-    sensed = "unseen" in suspects and not re.search(_SENSED, name)
+    sensed = "unseen" in suspects and not _NAMED_SENSE.search(name)
     if sensed:
         rest = _INNER.sub(r"\1 ", rest)
         cuts = [(beside[0].strip(" ,"), UNSEEN) for beside in _BESIDE.finditer(rest)]

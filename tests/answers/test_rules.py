@@ -10,7 +10,7 @@ import itertools
 import pytest
 
 from ltgc_cli.answers.read import read
-from ltgc_cli.answers.rules import lint
+from ltgc_cli.answers.rules import clauses, lint
 from ltgc_cli.embedded.banks import WRITTEN
 from ltgc_cli.embedded.general_bank import GENERAL
 from ltgc_cli.providers.llm.embedded import sentence
@@ -145,6 +145,20 @@ def test_what_looks_like_one_of_these_and_is_none_is_kept(features):
 )
 def test_words_of_a_rule_used_innocently_are_kept(name, features):
     assert said(features, name) == ([features], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Call Bell", ", with a varied call, on a desk."),
+        ("call_bell", ", with a varied call, on a desk."),
+        ("calla lily", ", on a desk."),  # "call" is only a part of the word
+        ("crystal vase", ", on a desk."),
+        ("songbird", ", on a desk."),
+    ],
+)
+def test_a_class_named_after_what_is_sensed_keeps_it(name, kept):
+    assert clauses(", with a varied call, on a desk.", name)[0] == kept
 
 
 @pytest.mark.parametrize(
