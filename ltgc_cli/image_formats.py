@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .avif .avifs .heic .heif .hif .jp2 .j2k .jpx .jpf "
-    ".ppm .pgm .pbm .pnm .pfm .tga .pcx .sgi .qoi".split()
+from importlib.util import find_spec
+
+HEIC = frozenset({".heic", ".heif", ".hif"})
+"""How the names of a phone's pictures end, which Pillow reads with pillow-heif alone."""
+HEIC_EXTRA = "pip install 'ltgc[heic]'"
+
+_PILLOWS = (
+    "jpg jpeg jpe jfif mpo png apng gif bmp dib webp tif tiff avif avifs jp2 j2k j2c jpx jpf "
+    "ppm pgm pbm pnm pfm tga pcx sgi qoi"
 )
+SUFFIXES = HEIC.union(f".{suffix}" for suffix in _PILLOWS.split())
 """How the names of images end, in small letters."""
 
-DECODED = (
-    "JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI", "QOI",
-)  # fmt: skip
+DECODED = tuple("JPEG MPO PNG GIF BMP DIB WEBP TIFF AVIF HEIF JPEG2000 PPM TGA PCX SGI QOI".split())  # noqa: SIM905
 """The formats that are read, by Pillow's names. No others: Pillow would start Ghostscript for a PostScript file that is
 called photo.jpg."""
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Returns how the names of the images end that can be read here: those of HEIC where pillow-heif is installed."""
+    return SUFFIXES if find_spec("pillow_heif") else SUFFIXES - HEIC

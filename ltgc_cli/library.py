@@ -215,13 +215,13 @@ def images(
     kind -- original, generated, plain (from the bare name) or rejected
     limit -- so many at the most
     cache_dir -- the store that they lie in, by default that of the records
-    Raises InputError where one is not in the store.
+    Raises InputError where one is not in the store, Unreadable for what is no whole image.
     """
-    from PIL import Image as PIL
+    from ltgc_cli.providers.images import decode
 
     store = store_of(given, cache_dir)
     found = [row for row in rows_of(given) if _is_image(row, kind) and class_ in (None, row.class_, row.label)]
-    return [PIL.open(io.BytesIO(store.get_object(row.sha256))) for row in found[:limit]]  # type: ignore[attr-defined]
+    return [decode(store.get_object(row.sha256), row.sha256) for row in found[:limit]]  # type: ignore[attr-defined]
 
 
 def _is_image(row: Record, kind: Kind) -> bool:
@@ -230,16 +230,19 @@ def _is_image(row: Record, kind: Kind) -> bool:
     return isinstance(row, Image) and row.origin == kind
 
 
-def contact_sheet(given: Given, cache_dir: Path | None = None) -> PIL.Image:
+def contact_sheet(given: Given, class_: str | Sequence[str] = (), cache_dir: Path | None = None) -> PIL.Image:
     """Returns one image of the tail classes: originals, accepted and rejected images of each, the rarest first.
 
+    class_ -- the names of those that are shown instead
     Raises InputError where an image is not in the store.
     """
     from PIL import Image as PIL
 
     from ltgc_cli.report import contact_sheet as sheets
 
-    return PIL.open(io.BytesIO(sheets.contact_sheet(rows_of(given), store_of(given, cache_dir).get_object)))
+    names = (class_,) if isinstance(class_, str) else tuple(class_)
+    made = sheets.contact_sheet(rows_of(given), store_of(given, cache_dir).get_object, names)
+    return PIL.open(io.BytesIO(made.png))
 
 
 def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) -> Path:

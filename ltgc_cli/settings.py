@@ -531,6 +531,15 @@ class Report(Settings, frozen=True, kw_only=True):
         metavar="METHOD")] = ""
 
 
+class Sheet(Settings, frozen=True, kw_only=True):
+    """What the contact sheet shows, and where it goes."""
+
+    output: Annotated[Path, about(
+        "The PNG, which appears when it is complete.", "--output", "-o", metavar="FILE")] = Path("sheet.png")
+    class_: Annotated[tuple[str, ...], about(
+        "Show this class instead of the tail classes; repeatable.", "--class", metavar="NAME")] = ()
+
+
 class Review(Settings, frozen=True, kw_only=True):
     """Where verdicts go, and how the page is served."""
 
@@ -641,6 +650,7 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "mix-train": (Data, Training, TrainingRun, Input, Output, Storage),
     "eval": (Data, Evaluation, Asking, Limits, Input, Output, Recording, Storage),
     "report": (Input, Report, Storage),
+    "sheet": (Input, Sheet, Storage),
     "review": (Input, Review, Storage),
     "predict": (Predict, Output, Storage),
     "export": (Input, Export, Storage),

@@ -37,6 +37,7 @@ COMMANDS = {
     },
     "Results": {
         "report": ("report", "Show a run in one HTML file."),
+        "sheet": ("sheet", "Show real and generated images side by side in one PNG."),
         "review": ("review", "Keep or reject generated images by hand, in the browser."),
         "predict": ("predict", "Classify images with a checkpoint."),
         "export": ("export", "Write the generated images to a new folder."),

@@ -77,9 +77,9 @@ def stages(data: str, k: int, seed: int, **values: Any) -> list[Config]:
 def _write_sheet(out: Path, rows: Sequence[Record], store: Store) -> Path:
     from ltgc_cli import records
     from ltgc_cli.files import write_atomically
-    from ltgc_cli.report.contact_sheet import contact_sheet
+    from ltgc_cli.pipeline.sheet import write_sheet
 
     path = out / "contact-sheet.png"
-    write_atomically(path, contact_sheet(rows, store.get_object))
     write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
+    write_sheet(rows, store, path)
     return path

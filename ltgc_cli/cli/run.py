@@ -88,7 +88,7 @@ def run(
 
 def _notify_end(run: Run, again: Any) -> None:
     if run.until in (None, "report"):
-        console.notice(f"run: the report is {run.out / 'report.html'}")
+        console.notice(f"run: the report is {run.out / 'report.html'}, with contact-sheet.png beside it")
     elif run.until != "eval":
         console.notice(f"run: {again(without=['--until'])} goes on after {run.until}")
 

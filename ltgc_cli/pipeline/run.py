@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ltgc_cli import console, records
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
-from ltgc_cli.pipeline import chain, run_folder
+from ltgc_cli.pipeline import chain, run_folder, sheet
 from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
@@ -22,6 +22,7 @@ from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
 
 _ORDER: tuple[str, ...] = RunStage.__args__  # type: ignore[attr-defined]
+SHEET = "contact-sheet.png"  # beside report.html
 _MODELS = ("lmm", "direct", "llm", "t2i", "clip")
 
 
@@ -127,8 +128,11 @@ def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None
         _check_file(job, configs, index)
         path = job.run.out / step.file
         if step.command == "report":
+            store = Store(config[Storage].folder)
             with reading(Streams(input=given, called=True), "report") as rows:
-                write_report(rows, Store(config[Storage].folder), config.changed(output=path)[Report])
+                write_report(rows, store, config.changed(output=path)[Report])
+            with reading(Streams(input=given, called=True), "sheet") as rows:
+                sheet.write_sheet(rows, store, job.run.out / SHEET)
             continue
         run_folder.note(path)  # the stage may replace the artifact that shows whose it is
         limited, limit = _limited(config, job.run.max_cost, paid)
@@ -178,13 +182,14 @@ def _named_errors(job: Job, config: Config, paid: float, limit: float) -> Iterat
 
 def _check_file(job: Job, configs: Sequence[tuple[RunStep, Config]], index: int) -> None:
     """Raises InputError where what a step writes would take the place of what a person made."""
-    from ltgc_cli.report.page import check_output
+    from ltgc_cli.report import page
 
     step, config = configs[index]
     path = job.run.out / step.file
     if step.command == "report":
-        if path.exists():  # its folder is made when the run begins
-            check_output(path)
+        if job.run.out.exists():  # the folder is made when the run begins
+            page.check_output(path)
+            sheet.check_output(job.run.out / SHEET)
     elif run_folder.is_theirs(path, config[Storage].folder / "artifacts" / step.command):
         following = next((other.command for other, _ in configs[index + 1 :]), "")
         there = path.is_file() and following not in ("", step.command) and "name" not in step.own

@@ -7,16 +7,22 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from PIL import Image as PIL
-from PIL import ImageDraw, ImageFont, ImageOps
+from PIL import ImageDraw, ImageOps, PngImagePlugin
 
 from ltgc_cli import records
+from ltgc_cli.errors import InputError, Unreadable
+from ltgc_cli.providers.images import read as decoded
 from ltgc_cli.records import Record, Rejected
-from ltgc_cli.report.format import shortened
+from ltgc_cli.report.fonts import fitted, fonts_for, write
+from ltgc_cli.text import nearest
 
 Colour = tuple[int, int, int]
 
 _TILE, _GAP, _LABEL, _TITLE = 56, 4, 150, 30
 _MOST = (6, 12, 5)  # real, accepted and rejected images of a class that are shown
+_CLASSES = 300  # on one sheet: it is 19,000 pixels high then
+_TITLES = ("real", "generated, accepted", "generated, rejected")
+_MARK = b"tEXtSoftware\0ltgc sheet"  # near the start of each sheet
 _INK, _PAPER, _FAINT = (30, 30, 30), (250, 250, 248), (120, 120, 120)
 _ACCEPTED, _REJECTED = (60, 140, 80), (190, 60, 50)
 
@@ -31,53 +37,80 @@ class SheetRow(NamedTuple):
     rejected: Sequence[str]
 
 
-def sheet_rows(rows: Iterable[Record]) -> list[SheetRow]:
-    """Returns the tail classes of a stream as rows of a contact sheet, the rarest class first."""
-    found = []
-    for group in sorted(records.by_class(rows), key=lambda group: group.cls.count or 0):
-        if not group.cls.tail:
-            continue
-        accepted = [row.sha256 for row in group.generated]
-        rejected = [row.sha256 for row in group.rows if isinstance(row, Rejected) and row.of == "image"]
-        # Images that a refinement replaced were rejected too.
-        replaced = [step.sha256 for row in group.generated for step in row.history[:-1]]
-        caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
-        originals = [row.sha256 for row in group.originals]
-        found.append(SheetRow(group.cls.class_, caption, originals, accepted, [*rejected, *replaced]))
-    return found
+class ContactSheet(NamedTuple):
+    """A sheet as a PNG, and what is not on it."""
+
+    png: bytes
+    left_out: int  # classes, the most frequent ones
+    lacking: str  # letters that no font here has
 
 
-def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes]) -> bytes:
-    """Returns a PNG: a row per tail class, its real, accepted and rejected images side by side.
+def sheet_rows(rows: Iterable[Record], classes: Sequence[str] = ()) -> list[SheetRow]:
+    """Returns the tail classes of a stream, or those of these names, as rows of a sheet, the rarest class first.
+
+    Raises InputError for a name that no class has.
+    """
+    groups = sorted(records.by_class(rows), key=lambda group: group.cls.count or 0)
+    known = {group.cls.class_ for group in groups}
+    if unknown := next((name for name in classes if name not in known), ""):
+        raise InputError(f"--class {unknown}: no class of the stream{nearest(unknown, known)}")
+    return [_row(group) for group in groups if (group.cls.class_ in classes if classes else group.cls.tail)]
+
+
+def _row(group: records.Group) -> SheetRow:
+    accepted = [row.sha256 for row in group.generated]
+    rejected = [row.sha256 for row in group.rows if isinstance(row, Rejected) and row.of == "image"]
+    # Images that a refinement replaced were rejected too.
+    replaced = [step.sha256 for row in group.generated for step in row.history[:-1]]
+    caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
+    originals = [row.sha256 for row in group.originals]
+    return SheetRow(group.cls.class_, caption, originals, accepted, [sha for sha in (*rejected, *replaced) if sha])
+
+
+def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes], classes: Sequence[str] = ()) -> ContactSheet:
+    """Returns a sheet: a row per tail class, its real, accepted and rejected images side by side.
 
     read -- an image's bytes by its sha256; one that cannot be opened leaves its place empty
+    classes -- the names of those that are shown, instead of the tail classes
+    Raises InputError for a name that no class has.
     """
-    lines = sheet_rows(rows)
+    every = sheet_rows(rows, classes)
+    lines = every[:_CLASSES]
     widths = [count * (_TILE + _GAP) for count in _MOST]
     starts = [_LABEL, _LABEL + widths[0] + 2 * _GAP, _LABEL + widths[0] + widths[1] + 4 * _GAP]
     sheet = PIL.new("RGB", (starts[2] + widths[2] + _GAP, _TITLE + len(lines) * (_TILE + 2 * _GAP)), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(15), ImageFont.load_default(11)
-    titles = {"real": _INK, "generated, accepted": _ACCEPTED, "generated, rejected": _REJECTED}
-    for start, (title, colour) in zip(starts, titles.items(), strict=True):
-        pen.text((start, 8), title, fill=colour, font=large)
+    fonts, lacking = fonts_for(row.name for row in lines)
+    for start, title, colour in zip(starts, _TITLES, (_INK, _ACCEPTED, _REJECTED), strict=True):
+        write(pen, start, 21, title, 14, fonts, colour)
     for number, row in enumerate(lines):
         top = _TITLE + number * (_TILE + 2 * _GAP)
-        pen.text((2 * _GAP, top + 12), shortened(row.name, 18), fill=_INK, font=large)
-        pen.text((2 * _GAP, top + 32), shortened(row.caption, 26), fill=_FAINT, font=small)
+        room = _LABEL - 4 * _GAP
+        write(pen, 2 * _GAP, top + 25, fitted(row.name, room, 14, fonts), 14, fonts, _INK)
+        write(pen, 2 * _GAP, top + 42, fitted(row.caption, room, 10, fonts), 10, fonts, _FAINT)
         kinds = ((row.real, None), (row.accepted, _ACCEPTED), (row.rejected, _REJECTED))
         for start, count, (images, edge) in zip(starts, _MOST, kinds, strict=True):
             for column, sha256 in enumerate(images[:count]):
                 _paste(sheet, read(sha256), (start + column * (_TILE + _GAP), top), edge)
-    file = io.BytesIO()
-    sheet.save(file, "PNG")
+    return ContactSheet(_png(sheet), len(every) - len(lines), lacking)
+
+
+def is_sheet(start: bytes) -> bool:
+    """Returns whether a file that starts so is a contact sheet that ltgc wrote."""
+    return _MARK in start[:200]
+
+
+def _png(sheet: PIL.Image) -> bytes:
+    mark, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    mark.add_text("Software", "ltgc sheet")
+    sheet.save(file, "PNG", pnginfo=mark)
     return file.getvalue()
 
 
 def _paste(sheet: PIL.Image, data: bytes, corner: tuple[int, int], edge: Colour | None) -> None:
     try:
-        image = PIL.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, ValueError):
+        image = decoded(data, least=2 * _TILE)
+    except Unreadable:
         return
     # Small images are shown large, pixel by pixel.
     resampling = PIL.Resampling.NEAREST if max(image.size) < _TILE else PIL.Resampling.BICUBIC

@@ -6,15 +6,15 @@ import base64
 import io
 import os
 import textwrap
-import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ltgc_cli.errors import LtgcError
+from ltgc_cli.providers.images import read as decoded
 from ltgc_cli.report.content import ClassContent, Content, JudgedImage
 from ltgc_cli.text import one_line
 
@@ -46,7 +46,7 @@ def thumbnails(
     def one(sha256: str) -> str:
         try:
             return webp_url(read(sha256), size)
-        except (LtgcError, OSError, ValueError) as error:
+        except (LtgcError, OSError) as error:
             reason = one_line(error)
             return tile_url("not in the store" if "is not in the store" in reason else reason)
 
@@ -59,26 +59,13 @@ def thumbnails(
 
 
 def webp_url(data: bytes, size: int = SHARP) -> str:
-    """Returns an image as a WebP in a data: address, nothing but its pixels. Raises ValueError for what is no image."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = _reduced(data, size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"cannot be opened: {one_line(error)}") from None
+    """Returns an image as a WebP in a data: address, nothing but its pixels. Raises Unreadable for what is no image."""
+    image = decoded(data, least=size)
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
     small = max(image.size) <= _SMALL
     file = io.BytesIO()
     image.save(file, "WEBP", lossless=small, quality=100 if small else _QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _reduced(data: bytes, size: int) -> Image.Image:
-    opened = Image.open(io.BytesIO(data))
-    opened.draft("RGB", (size, size))  # JPEG alone: decoded smaller at once
-    turned = ImageOps.exif_transpose(opened)
-    image = turned.convert("RGBA" if "transparency" in turned.info or turned.mode in ("RGBA", "LA", "PA") else "RGB")
-    image.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return image
 
 
 def tile_url(reason: str) -> str:

@@ -49,7 +49,9 @@ def test_of_many_broken_files_ten_are_named_and_the_rest_counted_with_the_lines_
     with pytest.raises(InputError) as raised:
         check_images(open_data(str(tmp_path / "list.txt"), "train"))
     lines = str(raised.value).splitlines()
-    assert lines[0] == f"{tmp_path}/list.txt:2: {tmp_path}/bad.png: not a whole image (no image format that PIL knows)"
+    assert (
+        lines[0] == f"{tmp_path}/list.txt:2: {tmp_path}/bad.png: not a whole image (no image format that is read here)"
+    )
     assert lines[1] == f"{tmp_path}/list.txt:3: {tmp_path}/gone 0.png: No such file or directory"
     assert len(lines) == 11 and lines[-1] == "and 21 more like that"
 

@@ -221,6 +221,14 @@ def test_a_report_of_ones_own_stops_it_before_anything_is_asked(inside, folder, 
     assert inside("run", "--until", "describe").code == 0
 
 
+def test_so_does_a_picture_of_ones_own_where_the_contact_sheet_goes(inside, folder, language):
+    (folder / "ltgc-run").mkdir()
+    (folder / "ltgc-run" / "contact-sheet.png").write_bytes(b"\x89PNG mine")
+    ran = inside("run")
+    assert (ran.code, language) == (2, []) and "contact-sheet.png is there already and is no contact sheet" in ran.err
+    assert (folder / "ltgc-run" / "contact-sheet.png").read_bytes() == b"\x89PNG mine"
+
+
 @pytest.mark.parametrize("while_it_runs", ["describe", "extend"])
 def test_what_a_person_makes_while_a_run_goes_on_is_not_overwritten(inside, folder, monkeypatch, while_it_runs):
     asked = []
@@ -406,7 +414,8 @@ def test_a_checkpoint_of_ones_own_is_copied_once_and_a_run_that_goes_on_leaves_i
     assert (folder / "mine").stat().st_ctime_ns == before
     (folder / "mine" / "done.json").write_text("{}")  # another checkpoint
     other = inside("run", "--no-baselines")
-    assert other.code == 2 and "run: the report is ltgc-run/report.html" in other.err
+    assert other.code == 2 and "run: the report is ltgc-run/report.html, with contact-sheet.png beside it" in other.err
+    assert (folder / "ltgc-run" / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")
     assert other.err.endswith(
         "ltgc: all is done but [mix-train] out: mine is there already; name a new folder; "
         "ltgc run --no-baselines then copies it there\n"

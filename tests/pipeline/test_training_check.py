@@ -95,7 +95,7 @@ def test_everything_that_is_wrong_is_said_at_once_one_a_line(session, animals, c
         "generated images (1) would change 'cat' (label 0), which is no tail class; leave them out of the stream",
         f"label 9, of generated images (1), is not in the class table of {animals}/a_train.txt",
         f"the generated image 000000000000… is not in the store {animals}/store",
-        f"{animals}/a_val.txt:1: {animals}/images/22.png: not a whole image (no image format that PIL knows)",
+        f"{animals}/a_val.txt:1: {animals}/images/22.png: not a whole image (no image format that is read here)",
         "the test image images/3.png is the training image images/3.png",
     ]
 

@@ -9,21 +9,20 @@ nor scikit-learn nor PIL.
 
 from __future__ import annotations
 
-import io
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, Unreadable
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists
 from ltgc_cli.learn.datasets.class_table import align, class_indices
-from ltgc_cli.learn.datasets.folders import IMAGE_SUFFIXES
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
+from ltgc_cli.providers import images
 
 if TYPE_CHECKING:
     import PIL.Image
 
 # What other files of this package define for all; what this one defines goes without saying.
-__all__ = ["IMAGE_SUFFIXES", "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "class_indices"]
+__all__ = ["ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "class_indices"]
 
 FORMATS: tuple[Format, ...] = (
     digits.FORMAT,
@@ -66,21 +65,15 @@ def samples(dataset: Dataset) -> list[Sample]:
     return [Sample(item.label, partial(image_bytes, dataset, item), item.name) for item in dataset.items]
 
 
-def pixels(data: bytes, name: str) -> PIL.Image.Image:
-    """Returns the RGB image that some bytes encode. Raises InputError, with the name, for what is no image."""
-    from PIL import Image
+def pixels(data: bytes, name: str, least: int = 0) -> PIL.Image.Image:
+    """Returns the RGB image that some bytes encode, as `images.read` does for all.
 
+    Raises InputError, with the name, for what is no whole image.
+    """
     try:
-        image: Image.Image = Image.open(io.BytesIO(data))
-        if image.mode == "P" and "transparency" in image.info:
-            image = image.convert("RGBA")  # straight to RGB, Pillow warns
-        return image.convert("RGB")
-    except Image.DecompressionBombError:
-        raise InputError(f"{name}: the image has too many pixels to be opened safely") from None
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
-        # PIL's own words name a memory address where nothing was recognised.
-        reason = "no image format that PIL knows" if "BytesIO" in str(error) else str(error)
-        raise InputError(f"{name}: not a whole image ({reason})") from None
+        return images.read(data, least)
+    except Unreadable as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def shot(count: int) -> Shot:

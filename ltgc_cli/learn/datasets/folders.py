@@ -14,12 +14,11 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.image_formats import SUFFIXES
 from ltgc_cli.learn.datasets import class_table
 from ltgc_cli.learn.datasets.files import read_image, sha256, stamped
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 from ltgc_cli.text import nearest
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 def _open(source: Source, split: Split) -> Dataset:
@@ -43,7 +42,7 @@ def _open(source: Source, split: Split) -> Dataset:
         for path in _images(folder / name)
     )
     if not items:
-        raise InputError(f"{folder}: no image in any class folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder}: no image in any class folder ({', '.join(sorted(SUFFIXES))})")
     dataset = Dataset(spec=source.spec, split=split, classes=classes, items=items)
     if source.classes or folder == table:
         return dataset
@@ -131,7 +130,7 @@ def _images(folder: Path) -> Iterator[Path]:
     for inside, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
                 _check_text(name, Path(inside))
                 yield Path(inside, name)
 

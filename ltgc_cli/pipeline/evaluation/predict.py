@@ -14,7 +14,8 @@ import numpy as np
 from ltgc_cli import console
 from ltgc_cli.engine import mapped
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import IMAGE_SUFFIXES, ClassInfo, Sample
+from ltgc_cli.image_formats import readable_suffixes
+from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.settings import Predict
@@ -31,13 +32,14 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     Raises InputError for a path that is not there, or a folder without an image.
     """
     files: list[Path] = []
+    suffixes = readable_suffixes()
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        named = [file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        named = [file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file()]
         shown = [file for file in named if not any(part.startswith(".") for part in file.relative_to(path).parts)]
         if path.is_dir() and not shown:
-            raise InputError(f"{path}: no image in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise InputError(f"{path}: no image in it ({', '.join(sorted(suffixes))})")
         files += sorted(shown) if path.is_dir() else [path]
     return list(dict.fromkeys(files))
 
