@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"(\d+)[\s_-]+(?=[^\W\d_])")
 _LETTER = re.compile(r"\A/?(\w)/(?=\1)")  # Places365 sorts its classes by their first letters: /a/abbey
 _CODE = re.compile(
     r"n\d{8}"
-    r"|[\d\s.,]+"  # numbers; 727-200 and C-130 are aircraft
+    r"|[\d\s.,_]+"  # numbers; 727-200 and C-130 are aircraft
     r"|c\d+|(?i:[a-z]0\d+)"
     r"|(?i:(?:class(?:e|es)?|cls|category|label|lbl|idx|id|index|item|object|obj|cluster|folder|dir|species|subject|taxon)"
     r"[\s_.#-]*\d+)"
@@ -61,6 +61,8 @@ def readable(name: str, *, numbered: bool = False) -> str:
     """
     # macOS writes é as two characters, other systems and people as one.
     bare = unicodedata.normalize("NFC", name).strip().rstrip("/")
+    if _CODE.fullmatch(bare):
+        return imagenet().get(bare, name)
     bare = _LETTER.sub("", _INDEX.sub("", bare, count=1), count=1)
     if numbered:
         bare = _NUMBER.sub("", bare, count=1)
@@ -99,6 +101,7 @@ def _called(info: ClassInfo, name: str) -> ClassInfo:
         return info
     wnid = _WNID.match(info.name)
     others = [info.name, *([wnid[0]] if wnid else []), *info.synonyms]
+    others = [other for other in others if other.isprintable()]  # as class tables have them, which export writes
     return msgspec.structs.replace(info, name=name, synonyms=tuple(dict.fromkeys(others)))
 
 
