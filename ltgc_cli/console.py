@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import IO, Any, NamedTuple
@@ -18,13 +18,15 @@ _quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
 _PLAIN_EVERY = 15.0  # seconds between progress lines where there is no terminal to redraw
 _WINDOW, _TICK = 30.0, 0.25  # seconds that a rate is taken over, and between the times that it is taken from
 _ROWS = 12  # of a table beside the progress line
+_said_once: set[Hashable] = set()  # what a command need not hear again, whichever of its stages would say it
 _lives: list[Any] = []  # the displays that are redrawn, the innermost last
 
 
 def configure(*, quiet: bool) -> None:
-    """Sets how much is said on stderr for the rest of the process."""
+    """Sets how much is said on stderr for the rest of the process. A command begins with it: nothing was said yet."""
     global _quiet
     _quiet = quiet
+    _said_once.clear()
 
 
 @contextmanager
@@ -48,6 +50,13 @@ def notice(text: str) -> None:
     """Says one line on stderr, but not with -q."""
     if not _is_quiet():
         _say(text)
+
+
+def first(what: Hashable) -> bool:
+    """Returns whether this command has not said something yet; from now on it has."""
+    fresh = what not in _said_once
+    _said_once.add(what)
+    return fresh
 
 
 def error(text: str) -> None:

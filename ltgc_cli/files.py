@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +31,14 @@ def sha256_file(path: Path) -> str:
     """Returns the sha256 (hex) of a file's bytes. Raises InputError where it cannot be read."""
     with named_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns a file's bytes. Raises OSError where it is a folder, a device or a named pipe: nothing is waited for."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file")
+        return file.read()
 
 
 def hashing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

@@ -36,9 +36,9 @@ def init(config: Config, ctx: typer.Context) -> None:
     ltgc init --data birds/ --test birds-test/ --tail few --lmm gpt-4o --llm gpt-4o --t2i stabilityai/sd-turbo \\
       --clip ViT-B-32/laion2b_s34b_b79k
     """
-    from ltgc_cli.learn import datasets
     from ltgc_cli.pipeline import forecast, generate
     from ltgc_cli.pipeline.class_table import class_record
+    from ltgc_cli.pipeline.data import open_data
 
     settings = config[Init]
     source = generate.source_of(config)
@@ -47,7 +47,7 @@ def init(config: Config, ctx: typer.Context) -> None:
     if settings.output.exists():
         raise InputError(f"{settings.output} is there already; edit it, move it away, or write another with -o FILE")
     below = generate.tail_below(settings.tail)
-    train = datasets.open_data(source, "train")
+    train = open_data(source, "train")
     table = [class_record(info, below) for info in train.classes]
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
     models = {"lmm": settings.lmm, "llm": settings.llm, "t2i": settings.t2i, "clip": settings.clip}
@@ -86,18 +86,28 @@ def _counted(train: Dataset, table: Sequence[Class], below: int) -> str:
 
 
 def _named(classes: Sequence[Class], *, counted: bool = False) -> str:
-    names = [f"{cls.class_} ({cls.count or 0:,})" if counted else cls.class_ for cls in classes[:_NAMED]]
-    return ", ".join(names) + (f", … and {len(classes) - _NAMED:,} more" if len(classes) > _NAMED else "")
+    return _some([f"{cls.class_} ({cls.count or 0:,})" if counted else cls.class_ for cls in classes])
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f", … and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _remarks(train: Dataset, table: Sequence[Class]) -> list[str]:
     """Returns what a person should know of the class names."""
     from ltgc_cli.learn import checks
+    from ltgc_cli.learn.datasets import names
     from ltgc_cli.stages import senses
 
     if not train.named:
         return ["The data has no class names, and models know nothing of a class called 7: give them with --classes."]
     found = checks.some(checks.check_table(train.classes))
+    read = [f"{written} → {info.name}" for info in train.classes if (written := names.written(info)) != info.name]
+    if read:
+        found.append(f"Classes read as: {_some(read)}.")
+    if unnamed := names.codes(info.name for info in train.classes if not info.sense):
+        known = f"These are no names, and models know nothing of a class called {unnamed[0]}: {_some(unnamed)}."
+        found.append(f"{known} Give names with --classes FILE.")
     unclear = [cls for cls in table if cls.label in senses.ambiguous(table)]
     if unclear:
         found.append(
@@ -113,13 +123,15 @@ def _remarks(train: Dataset, table: Sequence[Class]) -> list[str]:
 def _tested(source: Source, test: str | None) -> list[str]:
     """Returns what eval will look at. Raises InputError for test images that are none, or of other classes."""
     from ltgc_cli.learn import datasets
+    from ltgc_cli.learn.datasets import class_table
+    from ltgc_cli.pipeline.data import open_data
 
     where = datasets.Source(test, source.root, source.classes) if test else source
     if not test and "test" not in datasets.splits(source):
         return [f"{source.spec} has no test images of its own: ltgc run needs some for eval, --test birds-test/."]
-    found = datasets.open_data(where, "test")
-    known = {info.name for info in datasets.open_data(source, "train").classes}
-    strange = [info.name for info in found.classes if info.name not in known]
+    found = open_data(where, "test")
+    known = class_table.counterparts(found.classes, open_data(source, "train").classes)
+    strange = [info.name for info in found.classes if info.label not in known]
     if strange:
         raise InputError(
             f"{where.spec}: {len(strange):,} of its classes are not in {source.spec}: {', '.join(strange[:_NAMED])}"

@@ -18,7 +18,7 @@ def agreed(table: Mapping[int, ClassInfo], cls: Class) -> ClassInfo:
     Raises InputError where stream and data do not mean the same class by a label: labels never shift.
     """
     ours = table.get(cls.label)
-    if ours is None or ours.name != cls.class_:
+    if ours is None or cls.class_ not in (ours.name, *ours.synonyms):  # a synonym: as an older version wrote it
         there = f"is {ours.name!r}" if ours else "does not exist"
         raise InputError(
             f"label {cls.label} is {cls.class_!r} in the stream and {there} in --data; "

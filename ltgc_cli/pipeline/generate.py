@@ -19,8 +19,10 @@ from ltgc_cli.config import Config
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks, datasets
+from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.pipeline import senses as senses_file
 from ltgc_cli.pipeline.class_table import class_info, class_record
+from ltgc_cli.pipeline.data import check_names, open_data
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.ports import Generate
@@ -76,6 +78,8 @@ def describe(session: Session, config: Config) -> Stage:
         if settings.senses:
             classes = [group.cls for group in groups]
             groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
+        if data:
+            check_names([group.cls for group in groups], settings.lmm, given=data.classes is not None)
         if settings.disambiguate:
             groups = senses.with_senses(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
             _report_senses(session, [group.cls for group in groups])
@@ -117,11 +121,15 @@ def extend(session: Session, config: Config) -> Stage:
         from ltgc_cli.stages import senses
         from ltgc_cli.stages.extend import extend
 
-        stage = partial(extend, ask=ask, model=model, want=settings.n, prompts=texts)
+        def one(group: Group) -> list[Record]:
+            check_names([group.cls], settings.llm, given=True)
+            return extend(group, ask=ask, model=model, want=settings.n, prompts=texts)
+
         groups: Iterable[Group] = records.by_class(given)
         if classes:
             groups = senses.with_names([Group(cls, []) for cls in classes], known)
-        return _flat(in_order(stage, groups, asking.concurrency))
+            check_names([group.cls for group in groups], settings.llm, given=True)
+        return _flat(in_order(one, groups, asking.concurrency))
 
     source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
@@ -281,18 +289,19 @@ def tail_below(tail: str) -> int:
 
 
 def named(names: Sequence[str]) -> Iterator[Class]:
-    """Returns classes that have no data, labelled in the order given."""
+    """Returns classes that have no data, labelled in the order given, under names as people write them."""
     if len(set(names)) < len(names):
         raise InputError("--class names one class twice")
-    for label, name in enumerate(names):
+    for name in names:
         if not name.strip() or not name.isprintable():
             raise InputError(f"--class {name!r}: a name in one line is wanted")
-        yield Class(label=label, class_=name, tail=True)
+    for info in as_read([datasets.ClassInfo(label=label, name=name) for label, name in enumerate(names)]):
+        yield Class(label=info.label, class_=info.name, synonyms=info.synonyms, tail=True)
 
 
 def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
     """Returns the data set class by class: the class record, and the original images of a tail class."""
-    dataset = datasets.open_data(data, "train")
+    dataset = open_data(data, "train")
     items: dict[int, list[datasets.Item]] = {}
     for item in dataset.items:
         items.setdefault(item.label, []).append(item)

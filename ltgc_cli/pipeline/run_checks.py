@@ -10,6 +10,7 @@ from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source, Split
+from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import before_a_run
@@ -41,7 +42,7 @@ def _check_test(config: Config, trained_on: str | None) -> None:
             'test = "birds-test/", or stop before: --until mix-train'
         )
     if source:
-        datasets.open_data(source, split)
+        open_data(source, split)
 
 
 def _check_models(stages: Mapping[str, Config]) -> None:

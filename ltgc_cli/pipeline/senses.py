@@ -30,15 +30,18 @@ def load(path: Path) -> dict[str, NameInfo]:
 
 
 def senses_by_label(classes: Sequence[Class], senses: Mapping[str, NameInfo], path: Path) -> dict[int, NameInfo]:
-    """Returns what is known of each class, by its label; the file names a class by its label or its name.
+    """Returns what is known of each class, by its label; the file names a class by its label, its name or a synonym.
 
     Raises InputError for a name that no class has: it is mistyped, or belongs to other data.
     """
-    names = {cls.class_ for cls in classes} | {str(cls.label) for cls in classes}
+    names = {name for cls in classes for name in (str(cls.label), cls.class_, *cls.synonyms)}
     for name in senses:
         if name not in names:
             raise InputError(f"{path}: no class is called {name!r}{nearest(name, names, quoted=True)}")
-    found = {cls.label: senses.get(str(cls.label)) or senses.get(cls.class_) for cls in classes}
+    found = {
+        cls.label: next((senses[name] for name in (str(cls.label), cls.class_, *cls.synonyms) if name in senses), None)
+        for cls in classes
+    }
     return {label: named for label, named in found.items() if named}
 
 

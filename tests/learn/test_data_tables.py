@@ -68,7 +68,7 @@ def test_what_a_table_lacks_or_contradicts_is_named_with_its_line(tmp_path: Path
         ("path,label\na.jpg,cat\n", r"x\.csv:2: 'cat' is no label"),
         ("path,label\na.jpg\n", r"x\.csv:2: 'None' is no label"),
         ("path,label\n,0\n", r"x\.csv:2: no path"),
-        ("path,label,split\na.jpg,0,dev\n", r"x\.csv:2: 'dev' is no split; one of train, val, test"),
+        ("path,label,split\na.jpg,0,later\n", r"x\.csv:2: 'later' is no split; one of train, val, test"),
         ("path,label,split\na.jpg,0,train\nb.jpg,0,\n", r"x\.csv:3: some rows name their split, and some do not"),
         ("path,label,class\na.jpg,0,cat\nb.jpg,0,dog\n", r"x\.csv:3: label 0 is 'dog' here and 'cat' above"),
         ("path,label,class\na.jpg,0,cat\nb.jpg,1,\n", r"x\.csv:3: label 1 has no class name, as others have"),

@@ -12,8 +12,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ltgc_cli.errors import InputError, Unreadable
-from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists
+from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, names
 from ltgc_cli.learn.datasets.class_table import align, class_indices
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 from ltgc_cli.providers import images
@@ -35,12 +37,15 @@ FORMATS: tuple[Format, ...] = (
 
 
 def open_data(source: Source | str, split: Split) -> Dataset:
-    """Returns one split of a data set. Raises InputError for what is no data set.
+    """Returns one split of a data set, its classes under names as people write them.
+
+    Raises InputError for what is no data set.
 
     source -- or its spec alone: `digits-lt`, `digits-lt:SEED`, a folder (`./digits-lt` for one called that), a list
     """
     source = _source(source)
-    return _format(source.spec).open(source, split)
+    dataset = _format(source.spec).open(source, split)
+    return msgspec.structs.replace(dataset, classes=names.as_read(dataset.classes)) if dataset.named else dataset
 
 
 def image_bytes(dataset: Dataset, item: Item) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.learn.datasets import names
 from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows, numbered, read_text
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Sample
 from ltgc_cli.text import nearest
@@ -134,7 +135,9 @@ def _agree(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> bool:
     """Returns whether all own labels mean there what they mean here: one name, and no two different senses."""
     known = {info.label: info for info in classes}
     return all(
-        (other := known.get(info.label)) and other.name == info.name and len({info.sense, other.sense, ""}) < 3
+        (other := known.get(info.label))
+        and names.written(other) == names.written(info)
+        and len({info.sense, other.sense, ""}) < 3
         for info in own
     )
 
@@ -156,10 +159,32 @@ def _by_name(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
     if len(labels) < len(classes):
         (twice, _), *_ = Counter(info.name for info in classes).most_common(1)
         raise InputError(f"the class table has the name {twice!r} twice; names must differ to match folders with it")
+    meant = counterparts(dataset.classes, classes)
     for info in dataset.classes:
-        if info.name not in labels:
+        if info.label not in meant:
             unnamed = all(other.name == str(other.label) for other in classes)
             hint = " (it has labels only; it was made without --classes)"
             hint = hint if unnamed else nearest(info.name, labels, quoted=True)
-            raise InputError(f"{dataset.spec}: the class table has no class {info.name!r}{hint}")
-    return {info.label: labels[info.name] for info in dataset.classes}
+            raise InputError(f"{dataset.spec}: the class table has no class {names.written(info)!r}{hint}")
+    return meant
+
+
+def counterparts(own: Sequence[ClassInfo], classes: Sequence[ClassInfo]) -> dict[int, int]:
+    """Returns the label in a class table of each class that is there too, by its label.
+
+    A class is looked for as its data spells it, by its name, and by WordNet's id: among the names of the table first,
+    as an older checkpoint's `golden_retriever`, then among what only one class of it is called besides.
+    """
+    named = {info.name: info.label for info in classes}
+    called: dict[str, set[int]] = {}
+    for info in classes:
+        for name in (names.readable(info.name), *info.synonyms):
+            called.setdefault(name, set()).add(info.label)
+    others = {name: labels.pop() for name, labels in called.items() if len(labels) == 1}
+    found = {}
+    for info in own:
+        spellings = names.spellings(info)
+        label = next((table[name] for table in (named, others) for name in spellings if name in table), None)
+        if label is not None:
+            found[info.label] = label
+    return found

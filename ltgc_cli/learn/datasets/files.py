@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, sha256_file
+from ltgc_cli.files import named_errors, read_regular, sha256_file
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
 
@@ -65,7 +65,7 @@ def read_image(dataset: Dataset, item: Item) -> bytes:
     """Returns an image file's bytes. Raises InputError that names the file, and the line of the list that names it."""
     assert item.path is not None
     with named_errors(f"{listed_at(dataset, item)}{item.path}"):
-        return Path(item.path).read_bytes()
+        return read_regular(Path(item.path))
 
 
 def listed_at(dataset: Dataset, item: Item) -> str:
@@ -75,7 +75,8 @@ def listed_at(dataset: Dataset, item: Item) -> str:
 
 def stamped(path: Path, root: Path) -> str:
     """Returns a file's name below a folder, its size and its time: what a fingerprint looks at."""
-    stat = path.stat()
+    with named_errors(path):
+        stat = path.stat()
     return f"{path.relative_to(root).as_posix()}\t{stat.st_size}\t{stat.st_mtime_ns}"
 
 

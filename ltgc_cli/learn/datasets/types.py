@@ -8,11 +8,16 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from ltgc_cli.learn.datasets.tree import LeftOut
+
 Split = Literal["train", "val", "test"]
 Shot = Literal["many", "medium", "few"]
 
-_VAL = ("val", "validation", "valid")
-SPLIT_WORDS: dict[Split, tuple[str, ...]] = {"train": ("train",), "val": _VAL, "test": ("test",)}
+SPLIT_WORDS: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "validation", "valid", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
 """What people call the splits, in folder names, file names and tables."""
 
 
@@ -52,6 +57,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     """One split: its class table (by label) and its images, those of one class together.
 
     `named`: whether the classes have names. Where neither the data nor a table has any, a name is the label as text.
+    `left_out`: what lies among the images, or beside them, and is none.
     """
 
     spec: str
@@ -60,6 +66,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...]
     named: bool = True
     file: str = ""  # the list that the images come from, for messages; empty where there is none
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Sample(NamedTuple):

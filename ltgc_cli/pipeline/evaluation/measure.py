@@ -15,6 +15,7 @@ from ltgc_cli.learn.checkpoints import Saved, load
 from ltgc_cli.learn.datasets import Dataset, Source
 from ltgc_cli.learn.evaluate import Logits
 from ltgc_cli.learn.model import zero_shot
+from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, about_validation
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Session
@@ -136,7 +137,7 @@ def _checked_images(session: Session, source: Source, split: datasets.Split) -> 
 
     Raises InputError that names the first files that are no image.
     """
-    dataset = datasets.open_data(source, split)
+    dataset = open_data(source, split)
     if not dataset.items:
         raise InputError(f"{dataset.spec}: has no {split} images")
     if dataset.file and Path(dataset.file).name != Path(source.spec).name:

@@ -15,7 +15,8 @@ from ltgc_cli import console
 from ltgc_cli.engine import mapped
 from ltgc_cli.errors import InputError
 from ltgc_cli.image_formats import readable_suffixes
-from ltgc_cli.learn.datasets import ClassInfo, Sample
+from ltgc_cli.learn.datasets import ClassInfo, Sample, tree
+from ltgc_cli.learn.datasets.tree import LeftOut
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.settings import Predict
@@ -32,16 +33,23 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     Raises InputError for a path that is not there, or a folder without an image.
     """
     files: list[Path] = []
-    suffixes = readable_suffixes()
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        named = [file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file()]
-        shown = [file for file in named if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-        if path.is_dir() and not shown:
-            raise InputError(f"{path}: no image in it ({', '.join(sorted(suffixes))})")
-        files += sorted(shown) if path.is_dir() else [path]
+        files += _in_folder(path) if path.is_dir() else [path]
     return list(dict.fromkeys(files))
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Returns the image files of a folder, sorted, and says what else is in it."""
+    left_out: list[LeftOut] = []
+    found = sorted(tree.images(folder, left_out))
+    said = tree.worded(left_out)
+    if not found:
+        raise InputError(f"{folder}: no image in it ({', '.join(sorted(readable_suffixes()))}){said and '; '}{said}")
+    if said:
+        console.notice(f"predict: {folder}: {said}")
+    return found
 
 
 def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline.class_table import class_info
+from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.evaluation.methods import ClassTable, about_validation, distinct_names
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
@@ -95,7 +96,7 @@ def _class_table(classes: Iterable[Class], data: Source, split: datasets.Split) 
         if counts is None:
             console.notice("eval: the input has no training counts, so many, medium and few are not known")
         return ClassTable(tuple(class_info(cls) for cls in given), counts)
-    own = datasets.open_data(data, split).classes
+    own = open_data(data, split).classes
     # A data set that tells no splits apart has only ("train",): its counts may well be the test set's.
     if "train" in (there := datasets.splits(data)) and len(there) > 1:
         return ClassTable(own, {info.label: info.count for info in own})

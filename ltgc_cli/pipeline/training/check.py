@@ -15,6 +15,7 @@ from ltgc_cli.files import write_atomically
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets import ClassInfo, Dataset, Source, Split
 from ltgc_cli.pipeline.class_table import agreed
+from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.records import Class, Description, Group, Image
 from ltgc_cli.stages.verdicts import Verdicts, accepted
@@ -98,7 +99,7 @@ def before_a_run(session: Session, source: Source, others: Sequence[Key]) -> Non
 def _opened(source: Source, others: Sequence[Key]) -> dict[Key, Dataset]:
     """Returns the split that is trained on, and then the others."""
     keys: list[Key] = [(source, "train"), *others]
-    return {key: datasets.open_data(*key) for key in dict.fromkeys(keys)}
+    return {key: open_data(*key) for key in dict.fromkeys(keys)}
 
 
 def _checked(

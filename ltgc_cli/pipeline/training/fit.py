@@ -12,6 +12,7 @@ from ltgc_cli.files import copy_folder
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.datasets import Sample, Source
 from ltgc_cli.learn.state import STATE
+from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import Hashes, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
@@ -37,8 +38,8 @@ def fit(
     Of several processes the first one writes.
     """
     classes = inputs.classes
-    real = datasets.samples(datasets.align(datasets.open_data(data, "train"), classes))
-    validation = datasets.samples(datasets.align(datasets.open_data(val, "val"), classes)) if val else []
+    real = datasets.samples(datasets.align(open_data(data, "train"), classes))
+    validation = datasets.samples(datasets.align(open_data(val, "val"), classes)) if val else []
     generated = [
         Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]

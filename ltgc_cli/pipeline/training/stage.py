@@ -14,7 +14,9 @@ from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets, processes
 from ltgc_cli.learn.datasets import Source
+from ltgc_cli.learn.datasets.names import codes
 from ltgc_cli.learn.settings import can_merge, checked, resolved, without_effect
+from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
@@ -67,7 +69,7 @@ def mix_train(session: Session, config: Config) -> Stage:
         copy_out(session.store.folder, artifact, how.out, how.clip, how.merge)
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
-        inputs = TrainingInputs({info.label: info for info in datasets.open_data(data, "train").classes})
+        inputs = TrainingInputs({info.label: info for info in open_data(data, "train").classes})
         there: set[by_hand.ImageKey] = set()
         for group in records.by_class(lines):
             inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
@@ -141,11 +143,10 @@ def _notify(settings: Training, inputs: TrainingInputs, generated: bool) -> None
         console.notice("mix-train: no generated images in the stream: a plain fine-tune")
     if settings.head_init == "descriptions" and not inputs.texts:
         console.notice("mix-train: no descriptions in the stream: the head starts from the classes' names")
-    if settings.head_init == "name" and all(info.name == str(info.label) for info in inputs.classes):
-        console.notice(
-            "mix-train: the data has no class names, so the head starts from texts such as 'A photo of 7.'; "
-            "--classes FILE gives the names, or start it with --head-init means"
-        )
+    unnamed = codes(info.subject for info in inputs.classes)
+    if settings.head_init == "name" and len(unnamed) == len(inputs.classes):
+        texts = f"the data has no class names, so the head starts from texts such as 'A photo of {unnamed[0]}.'"
+        console.notice(f"mix-train: {texts}; --classes FILE gives the names, or start it with --head-init means")
     if settings.tune == "full" and settings.lr > _HIGH_LR:
         console.notice(f"mix-train: --lr {settings.lr:g} is for few weights; with --tune full try --lr 1e-5 to 1e-4")
 
