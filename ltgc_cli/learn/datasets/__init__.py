@@ -1,4 +1,4 @@
-"""Data sets: `digits-lt`, built in; folders, lists, tables, iNaturalist's JSON and Hugging Face's data sets.
+"""Data sets: `digits-lt`, built in; folders, lists, tables, iNaturalist's JSON, parquet, Hugging Face's data sets.
 
 A label comes from one class table and from nowhere else. Splits and folders that are read later are matched to
 that table by class *name* (`align`), so a class that is missing in a folder never shifts the others.
@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists
+from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata
 from ltgc_cli.learn.datasets.class_table import align, class_indices
 from ltgc_cli.learn.datasets.folders import IMAGE_SUFFIXES
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
@@ -30,6 +30,7 @@ FORMATS: tuple[Format, ...] = (
     *lists.FORMATS,
     inaturalist.FORMAT,
     huggingface.FORMAT,
+    metadata.FORMAT,
     folders.FORMAT,
 )
 """What `--data` takes: the first that takes a spec opens it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +18,23 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, sha256_file
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
+_SEPARATORS = (",", ";", "\t", "|")
+
 
 def read_text(file: Path) -> str:
-    """Returns a text file's contents. Raises InputError where it cannot be read or is not UTF-8, with the line."""
+    """Returns a text file's contents. Raises InputError where it cannot be read or is not UTF-8, with the line.
+
+    UTF-16 is read too where its first two bytes say so, as Excel and Notepad write it.
+    """
     with named_errors(file):
         data = file.read_bytes()
     try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{file}:{line}: not UTF-8") from None
+        raise InputError(f"{file}:{line}: not UTF-8; save it as UTF-8") from None
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -34,21 +44,41 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip("\r")
 
 
-def csv_rows(file: Path, either: Sequence[str], header: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Returns a CSV file's rows by the names of its columns, in lower case, each with the number of its line.
+def csv_rows(file: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
+    """Returns a CSV file's columns, and its rows by them, each with the number of its line. Blank lines are no rows.
 
-    either -- columns of which one must be there, beside the label; header -- an example of a first row that will do
-    Raises InputError, with the line, for what is no CSV, and where columns are missing.
+    Cells end at commas, semicolons, tabs or bars: whichever the first row has most of.
+    Raises InputError, with the line, for what is no CSV, for two columns of one name, and a row with more cells.
     """
-    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    rows.fieldnames = [column.strip().lower() for column in rows.fieldnames or ()]
-    if "label" not in rows.fieldnames or not set(either) & set(rows.fieldnames):
-        raise InputError(f"{file}:1: the first row names the columns: {header}")
+    text = read_text(file)
+    if told := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # Excel's
+        text = text[told.end() :]
+    head = text.partition("\n")[0]
+    separator = told[1] if told else max(_SEPARATORS, key=head.count)
+    csv.field_size_limit(2**31 - 1)  # the default of 131,072 letters refuses whole texts in a cell
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    skipped = 1 if told else 0
     try:
-        for row in rows:
-            yield rows.line_num, row
+        columns = [column.strip() for column in rows.fieldnames or ()]
     except csv.Error as error:
-        raise InputError(f"{file}:{rows.line_num}: {error}") from None
+        raise InputError(f"{file}:1: {error}") from None
+    rows.fieldnames = columns
+    if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
+        raise InputError(f"{file}:1: two columns are called {twice[0]!r}; give each a name of its own")
+
+    def numbered() -> Iterator[tuple[int, dict[str, Any]]]:
+        try:
+            for row in rows:
+                line = rows.line_num + skipped
+                if None in row:
+                    more = len(columns) + len(row[None])
+                    cells = f"{more} cells where the first row has {len(columns)}"
+                    raise InputError(f"{file}:{line}: {cells}; a cell with {separator!r} in it stands in quotes")
+                yield line, row
+        except csv.Error as error:
+            raise InputError(f"{file}:{rows.line_num + skipped}: {error}") from None
+
+    return columns, numbered()
 
 
 def jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
