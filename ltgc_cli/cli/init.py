@@ -49,6 +49,7 @@ def init(config: Config, ctx: typer.Context) -> None:
         raise InputError(f"{settings.output} is there already; edit it, move it away, or write another with -o FILE")
     below = generate.tail_below(settings.tail)
     train = datasets.open_data(source, "train")
+    datasets.check_found(train)
     table = [class_record(info, below) for info in train.classes]
     about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
     models = {"lmm": settings.lmm, "llm": settings.llm, "t2i": settings.t2i, "clip": settings.clip}
@@ -119,6 +120,7 @@ def _tested(source: Source, test: str | None) -> list[str]:
     if not test and "test" not in datasets.splits(source):
         return [f"{source.spec} has no test images of its own: ltgc run needs some for eval, --test birds-test/."]
     found = datasets.open_data(where, "test")
+    datasets.check_found(found)
     known = {info.name for info in datasets.open_data(source, "train").classes}
     strange = [info.name for info in found.classes if info.name not in known]
     if strange:

@@ -296,6 +296,7 @@ def named(names: Sequence[str]) -> Iterator[Class]:
 def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
     """Returns the data set class by class: the class record, and the original images of a tail class."""
     dataset = datasets.open_data(data, "train")
+    datasets.check_found(dataset)
     items: dict[int, list[datasets.Item]] = {}
     for item in dataset.items:
         items.setdefault(item.label, []).append(item)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata
 from ltgc_cli.learn.datasets.class_table import align, class_indices
+from ltgc_cli.learn.datasets.files import check_found
 from ltgc_cli.learn.datasets.folders import IMAGE_SUFFIXES
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     import PIL.Image
 
 # What other files of this package define for all; what this one defines goes without saying.
-__all__ = ["IMAGE_SUFFIXES", "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "class_indices"]
+__all__ = [
+    "IMAGE_SUFFIXES", "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "check_found",
+    "class_indices",
+]  # fmt: skip
 
 FORMATS: tuple[Format, ...] = (
     digits.FORMAT,

@@ -6,9 +6,11 @@ import codecs
 import csv
 import hashlib
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, sha256_file
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
+_LEVELS = 3  # above a root where images are looked for that are not below it
+_ENTRIES = 1000  # of a root that are looked at
 _SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -96,6 +100,40 @@ def read_image(dataset: Dataset, item: Item) -> bytes:
     assert item.path is not None
     with named_errors(f"{listed_at(dataset, item)}{item.path}"):
         return Path(item.path).read_bytes()
+
+
+def check_found(dataset: Dataset) -> None:
+    """Raises InputError where not one image of a list is there, and names the --root that would do where it is near."""
+    if not dataset.file or any(os.path.exists(item.path or "") for item in dataset.items):
+        return
+    first = dataset.items[0]
+    assert first.path
+    root = first.path.removesuffix(first.name)
+    count = f"{len(dataset.items):,} of {len(dataset.items):,} images are missing"
+    if not root:
+        raise InputError(
+            f"{dataset.file}: {count}, such as {first.path}; write paths from a folder on, and name it with --root"
+        )
+    raise InputError(
+        f"{dataset.file}: {count} under {root.rstrip(os.sep) or root}, such as {first.name}; {_near(root, first.name)}"
+    )
+
+
+def _near(root: str, name: str) -> str:
+    """Returns what to do about a path that is not there: the root that would do, one level up or down, if one would."""
+    above = list(Path(root).parents)[:_LEVELS]
+    try:
+        with os.scandir(root) as entries:
+            below = sorted(Path(entry.path) for entry in islice(entries, _ENTRIES) if entry.is_dir())
+    except OSError:
+        below = []
+    would = next((folder for folder in (*above, *below) if (folder / name).exists()), None)
+    if would:
+        return f"--root {would} has them"
+    head, _, rest = name.partition("/")
+    if rest and Path(root, rest).exists():
+        return f"they are there without {head}/ before them: take that out of the list"
+    return "where do their paths start? --root DIR"
 
 
 def listed_at(dataset: Dataset, item: Item) -> str:

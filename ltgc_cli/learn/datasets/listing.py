@@ -86,7 +86,10 @@ def open_list(read: ListReader, files: Files, source: Source, split: Split) -> D
     labelled = label_rows(source, own, training)
     root = _root(source, own_file)
     paired = sorted(zip(labelled.labels, own.rows, strict=True), key=lambda pair: pair[0])
-    items = tuple(Item(label=label, name=row.path, path=_path(root, own, row), line=row.line) for label, row in paired)
+    items = tuple(
+        Item(label=label, name=(path := _path(root, own, row)), path=os.path.join(root, path), line=row.line)
+        for label, row in paired
+    )
     found = Dataset(spec=source.spec, split=split, classes=labelled.classes, items=items, named=labelled.named)
     return msgspec.structs.replace(found, file=str(own_file))
 
@@ -96,17 +99,16 @@ def _root(source: Source, file: Path) -> str:
 
 
 def _path(root: str, listing: Listing, row: ListedImage) -> str:
-    r"""Returns where an image lies. A path of Windows, `train\cat\1.png`, has slashes where it is not there as such.
+    r"""Returns an image's path below the root. One of Windows, `cat\1.png`, has slashes where it is not there as such.
 
     Raises InputError for a path that begins with a drive, which leads nowhere on another machine.
     """
-    path = os.path.join(root, row.path)
-    if os.sep == "\\" or ("\\" not in row.path and ":" not in row.path) or os.path.lexists(path):
-        return path
+    if os.sep == "\\" or not set(row.path) & {"\\", ":"} or os.path.lexists(os.path.join(root, row.path)):
+        return row.path
     if _WINDOWS.match(row.path):
         there = f"{place(listing, row)}: {row.path} is a path of a Windows machine"
         raise InputError(f"{there}; write paths from a folder on, such as cat/1.jpg, and name that with --root")
-    return os.path.join(root, row.path.replace("\\", "/"))
+    return row.path.replace("\\", "/")
 
 
 def place(listing: Listing, row: ListedImage) -> str:

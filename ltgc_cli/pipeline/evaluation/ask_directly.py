@@ -38,6 +38,7 @@ def ask(
 ) -> list[Reply | Failure]:
     """Returns what the model says of each test image, or why it says nothing, in their order."""
     dataset = datasets.align(datasets.open_data(data, split), known.classes)
+    datasets.check_found(dataset)
     classes = _by_label(known)
     asked = table(list(classes.values()))
     if len(asked.questions) == 1:

@@ -164,6 +164,7 @@ def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes
     kept = path.read_bytes() if path.is_file() else b""
     if kept and len(kept) == size * len(dataset.items):
         return tuple(kept[start : start + size] for start in range(0, len(kept), size))
+    datasets.check_found(dataset)
     with console.progress(f"checking the {dataset.split} images", len(dataset.items)) as progress:
         found = checks.check_images(dataset, progress.advance)
     write_atomically(path, b"".join(found))
