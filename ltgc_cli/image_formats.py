@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 HEIC = frozenset({".heic", ".heif", ".hif"})
 """How the names of a phone's pictures end, which Pillow reads with pillow-heif alone."""
-HEIC_EXTRA = "pip install 'ltgc[heic]'"
+HEIC_EXTRA = "pip install pillow-heif"
 
 _PILLOWS = (
     "jpg jpeg jpe jfif mpo png apng gif bmp dib webp tif tiff avif avifs jp2 j2k j2c jpx jpf "

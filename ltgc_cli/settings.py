@@ -102,7 +102,7 @@ TestData = Annotated[str, about(
     "Test images [the test split of the data itself].", hashed=False, metavar="DATA", example="birds-test/")] | None
 Classes = Annotated[Path, about(
     "Class table: CSV or JSONL with label, name, and synonyms and sense if wanted; iNaturalist's "
-    "categories.json; or lines of `label name`. It wins over the names in the data.",
+    "categories.json; lines of `label name`, or of a name alone. It wins over the names in the data.",
     metavar="FILE", must_exist=True, example="classes.csv")] | None
 
 
@@ -112,12 +112,19 @@ class Data(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "The data"
     data: Annotated[str, about(
         "Images: a folder with one folder per class; a list (.txt: `path label` on each line; .csv, .jsonl:"
-        " path, label, and class, split if wanted); iNaturalist's .json; a folder of Hugging Face's "
-        "save_to_disk; digits-lt[:SEED].", "--data", "-d", metavar="DATA", example="birds/")] | None = None
+        " path, label, and class, split if wanted); iNaturalist's .json; Hugging Face's folders "
+        "(save_to_disk, a snapshot of the hub, metadata.csv) and .parquet; digits-lt[:SEED].",
+        "--data", "-d", metavar="DATA", example="birds/")] | None = None
     root: Annotated[Path, about(
         "Where the paths of a list start [its folder].",
         metavar="DIR", must_exist=True, example="images/")] | None = None
     classes: Classes = None
+    image_column: Annotated[str, more(
+        "Column of a table that has the images, or their paths [image, img, path, … where one of them is there].",
+        metavar="NAME", example="image")] | None = None
+    label_column: Annotated[str, more(
+        "Column that has the labels: numbers, or names of classes [label, class, … where one of them is there].",
+        metavar="NAME", example="fine_label")] | None = None
 
 
 class Describe(Settings, frozen=True, kw_only=True):

@@ -112,8 +112,11 @@ def _class_names(start: str, given: Mapping[str, Any]) -> Iterable[str]:
     named = given if given.get("data") or given.get("classes") else (settings_file.load() or {}).get("describe", {})
     if named.get("classes"):
         return [info.name for info in datasets.class_table.load(Path(named["classes"]))]
-    source = datasets.Source(named["data"], named.get("root")) if named.get("data") else None
-    return [info.name for info in datasets.open_data(source, "train").classes] if source else []
+    if not named.get("data"):
+        return []
+    columns = (named.get("image_column"), named.get("label_column"))
+    source = datasets.Source(named["data"], named.get("root"), None, *columns)
+    return [info.name for info in datasets.open_data(source, "train").classes]
 
 
 def _of_stream(path: Path) -> Iterable[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import typer
 
 from ltgc_cli import console, settings_file
@@ -60,7 +61,7 @@ def init(config: Config, ctx: typer.Context) -> None:
     _tables(train, found)
     data = config[Data]
     chosen = {
-        **{("describe", name): getattr(data, name) for name in ("data", "root", "classes")},
+        **{("describe", name): getattr(data, name) for name in Data.__struct_fields__},
         # Where it comes from LTGC_CACHE_DIR, that says so to every command anyway.
         ("describe", "cache_dir"): config.given.get("cache_dir"),
         **{("describe", name): getattr(settings, name) for name in ("tail", "lmm", "api_base")},
@@ -126,7 +127,7 @@ def _tested(source: Source, test: str | None) -> list[str]:
     from ltgc_cli.learn.datasets import class_table
     from ltgc_cli.pipeline.data import open_data
 
-    where = datasets.Source(test, source.root, source.classes) if test else source
+    where = msgspec.structs.replace(source, spec=test) if test else source
     if not test and "test" not in datasets.splits(source):
         return [f"{source.spec} has no test images of its own: ltgc run needs some for eval, --test birds-test/."]
     found = open_data(where, "test")

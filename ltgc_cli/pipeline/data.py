@@ -14,8 +14,12 @@ _SHOWN = 5  # names that are spelled out
 
 
 def open_data(source: Source, split: Split) -> Dataset:
-    """Returns one split of a data set, as `open_data` does. Says what was left out of it, each thing once a command."""
+    """Returns one split of a data set. Says what was left out of it, each thing once a command.
+
+    Raises InputError for what is no data set, and where no image of a list is there.
+    """
     dataset = datasets.open_data(source, split)
+    datasets.check_found(dataset)
     new = [one for one in dataset.left_out if console.first((source.spec, one))]
     if said := tree.worded(new):
         console.notice(f"data: {source.spec}: {said}")

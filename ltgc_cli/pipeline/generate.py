@@ -244,8 +244,11 @@ def source_of(config: Config, data: str | None = None) -> datasets.Source | None
 
     data -- other images of the same kind: validation or test images
     """
-    spec = data or config[Data].data
-    return datasets.Source(spec, config[Data].root, config[Data].classes) if spec else None
+    named = config[Data]
+    spec = data or named.data
+    if not spec:
+        return None
+    return datasets.Source(spec, named.root, named.classes, named.image_column, named.label_column)
 
 
 def _opened(session: Session, config: Config) -> Opened[Generate]:

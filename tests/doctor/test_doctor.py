@@ -273,11 +273,11 @@ def test_a_library_of_another_version_than_ltgc_wants_is_named_with_the_command_
 
 
 def test_libraries_for_a_single_flag_that_are_missing_are_a_note(monkeypatch):
-    monkeypatch.setattr(here, "_version", lambda name: "1.0" if name == "datasets" else None)
+    monkeypatch.setattr(here, "_version", lambda name: "1.0" if name == "pyarrow" else None)
     found = here.extras()
     assert (found.state, found.found) == (
         "note",
-        "hf (datasets 1.0); not installed: tensorboard,wandb (in the checkout: pip install '.[tensorboard,wandb]')"
+        "hf (pyarrow 1.0); not installed: tensorboard,wandb (in the checkout: pip install '.[tensorboard,wandb]')"
     )  # fmt: skip
 
 

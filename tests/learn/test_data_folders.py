@@ -261,9 +261,3 @@ def test_images_of_every_mode_come_as_rgb(mode: str) -> None:
     file = io.BytesIO()
     Image.new(mode, (3, 2)).save(file, "TIFF" if mode == "CMYK" else "PNG")
     assert pixels(file.getvalue(), "x").mode == "RGB"
-
-
-def test_a_folder_with_a_list_of_its_own_is_no_folder_of_classes(animals: Path) -> None:
-    (animals / "metadata.jsonl").write_text("")
-    with pytest.raises(InputError, match=r"its folders are no classes; name the list in it, .*metadata\.jsonl$"):
-        open_data(str(animals), "train")

@@ -63,10 +63,15 @@ def test_a_table_without_splits_has_its_others_beside_it(tmp_path: Path) -> None
 
 def test_what_a_table_lacks_or_contradicts_is_named_with_its_line(tmp_path: Path) -> None:
     for text, message in [
-        ("image,label\na.jpg,0\n", r"x\.csv:1: the first row names the columns: path,label"),
+        ("a.jpg,0\nb.jpg,1\n", r"x\.csv:1: the first row names the columns: path,label"),
         ("", r"x\.csv:1: the first row"),
-        ("path,label\na.jpg,cat\n", r"x\.csv:2: 'cat' is no label"),
-        ("path,label\na.jpg\n", r"x\.csv:2: 'None' is no label"),
+        ("path,label\na.jpg,0\nb.jpg,cat\n", r"x\.csv:3: 'cat' is no label"),
+        ("path,label\na.jpg,cat\nb.jpg,0\n", r"x\.csv:3: '0' is a number where other labels are names"),
+        ("path,label\na.jpg\n", r"x\.csv:2: no label$"),
+        ("path,label\na.jpg,0\nb.jpg,\nc.jpg,\n", r"x\.csv:3: no label; so it is in 2 rows$"),
+        ("path,label\na.jpg,-1\n", r"x\.csv:2: '-1' is no label"),
+        ("path,label\na, b.jpg,1\n", r"x\.csv:2: 3 cells where the first row has 2; a cell with ',' in it stands in"),
+        ("path,label,label\na.jpg,1,2\n", r"x\.csv:1: two columns are called 'label'"),
         ("path,label\n,0\n", r"x\.csv:2: no path"),
         ("path,label,split\na.jpg,0,later\n", r"x\.csv:2: 'later' is no split; one of train, val, test"),
         ("path,label,split\na.jpg,0,train\nb.jpg,0,\n", r"x\.csv:3: some rows name their split, and some do not"),
@@ -135,12 +140,13 @@ def test_what_a_class_table_lacks_is_named_with_its_line(tmp_path: Path) -> None
         ("c.csv", "label,name\n0,cat\n0,dog\n", r"c\.csv:3: label 0 is there twice; it is 'cat' already"),
         ("c.csv", "label,name\n0,\n", r"c\.csv:2: no name; a class has a label and a name"),
         ("c.csv", "label,name\nx,cat\n", r"c\.csv:2: 'x' is no label"),
-        ("c.csv", "id,name\n0,cat\n", r"c\.csv:1: the first row names the columns: label,name,synonyms,sense"),
+        ("c.csv", "number,name\n0,cat\n", r"c\.csv:1: the first row names the columns: label,name,synonyms,sense"),
         ("c.jsonl", '{"label": 0}\n', r"c\.jsonl:1: no name"),
         ("c.jsonl", '{"label": 0, "name": "a", "synonyms": 3}\n', r"c\.jsonl:1: synonyms are a list"),
-        ("c.json", '{"a": 1}', r"c\.json: no list of categories"),
-        ("c.txt", "airfield airfield\n", r"c\.txt:1: 'airfield' is no label"),
-        ("c.txt", "0\n", r"c\.txt:1: no name"),
+        ("c.json", '{"a": [1]}', r"c\.json: no list of categories"),
+        ("c.txt", "0 cat\n1 dog\nairfield\n", r"c\.txt:3: 'airfield': a line is `label name`; or all lines are names"),
+        ("c.txt", "cat\ndog\n7 up\n", r"c\.txt:3: '7 up': a line is `label name`"),
+        ("c.txt", "0\n", r"c\.txt:1: '0': a line is"),
         ("c.txt", "\n", r"c\.txt: no class in it"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""Data sets: `digits-lt`, built in; folders, lists, tables, iNaturalist's JSON and Hugging Face's data sets.
+"""Data sets: `digits-lt`, built in; folders, lists, tables, iNaturalist's JSON, parquet, Hugging Face's data sets.
 
 A label comes from one class table and from nowhere else. Splits and folders that are read later are matched to
 that table by class *name* (`align`), so a class that is missing in a folder never shifts the others.
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ltgc_cli.errors import InputError, Unreadable
-from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, names
+from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata, names
 from ltgc_cli.learn.datasets.class_table import align, class_indices
+from ltgc_cli.learn.datasets.files import check_found
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 from ltgc_cli.providers import images
 
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     import PIL.Image
 
 # What other files of this package define for all; what this one defines goes without saying.
-__all__ = ["ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "class_indices"]
+__all__ = [
+    "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "check_found", "class_indices",
+]  # fmt: skip
 
 FORMATS: tuple[Format, ...] = (
     digits.FORMAT,
     *lists.FORMATS,
     inaturalist.FORMAT,
     huggingface.FORMAT,
+    metadata.FORMAT,
     folders.FORMAT,
 )
 """What `--data` takes: the first that takes a spec opens it."""

@@ -26,7 +26,8 @@ Rows = Iterator[tuple[int | str, dict[str, Any]]]  # each with its place in the 
 def load(file: Path) -> tuple[ClassInfo, ...]:
     """Returns the classes of a table by label, with count 0.
 
-    file -- .csv with a header row, .jsonl, .json (iNaturalist's categories), or lines of text: `label name`
+    file -- .csv with a header row, .jsonl, .json (iNaturalist's categories), or lines of text: `label name`, or a
+    name alone; names alone are numbered from 0 as they stand
 
     Raises InputError, with file and line, for a label that is none or is there twice, or a class without a name.
     """
@@ -82,29 +83,97 @@ def _class(where: str, row: dict[str, Any]) -> ClassInfo:
 
 
 def _csv(file: Path) -> Rows:
-    return csv_rows(file, ("name", "class"), "label,name,synonyms,sense")
+    """Returns the rows of a table: without a column of labels, names are numbered as they stand."""
+    columns, rows = csv_rows(file)
+    named = {column: column.lower() for column in columns}
+    there = set(named.values())
+    label = next((column for column in ("label", "id") if column in there), "")
+    # A column that is not known may well be the labels' under another name: they are not counted up then.
+    if not there & {"name", "class"} or not (label or there <= {*COLUMNS, "class"}):
+        raise InputError(f"{file}:1: the first row names the columns: label,name,synonyms,sense; or name alone")
+    for number, (line, row) in enumerate(rows):
+        found = {named[column]: value for column, value in row.items()}
+        yield line, {**found, "label": found[label] if label else number}
 
 
 def _json(file: Path) -> Rows:
-    """Returns the categories of a COCO-like file, or of iNaturalist's categories.json, a list of them."""
+    """Returns the categories of a COCO-like file, or of iNaturalist's categories.json, a list of them.
+
+    Names alone are read too: a list of them, {"0": "tench"}, {"tench": 0}, and ImageNet's
+    {"0": ["n01440764", "tench"]}; and the id2label of a Hugging Face model.
+    """
     try:
         data = msgspec.json.decode(read_text(file))
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{file}: not JSON ({error})") from None
-    categories = data.get("categories") if isinstance(data, dict) else data
-    if not isinstance(categories, list) or not all(isinstance(row, dict) for row in categories):
-        raise InputError(f"{file}: no list of categories in it, each with an id and a name")
-    for number, row in enumerate(categories, start=1):
+    if isinstance(data, dict):
+        data = data.get("categories", data.get("id2label", data))
+    rows = _pairs(data) if isinstance(data, dict) else _numbered(data) if isinstance(data, list) else []
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{file}: no list of categories in it, each with an id and a name, and no names by label")
+    for number, row in enumerate(rows, start=1):
         yield f" category {number}", {**row, "label": row.get("id", row.get("label"))}
 
 
+def _numbered(data: list[Any]) -> list[Any]:
+    """Returns a list of names as rows; any other list as it is."""
+    bare = all(isinstance(name, str) for name in data)
+    return [{"label": label, "name": name} for label, name in enumerate(data)] if bare else data
+
+
+def _pairs(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns what a dict says of names and labels, whichever of them is the key. Nothing where it says neither."""
+    if all(map(is_label, data)):
+        told = {label: [name] if isinstance(name, str) else name for label, name in data.items()}
+        if all(isinstance(names, list) and names for names in told.values()):
+            # ImageNet's have the id of the class before its name.
+            return [{"label": label, "name": names[-1], "synonyms": names[:-1]} for label, names in told.items()]
+    elif all(isinstance(label, int) for label in data.values()):
+        return [{"label": label, "name": name} for name, label in data.items()]
+    return []
+
+
+_LINES = [
+    re.compile(text)
+    for text in (
+        r"(?P<label>\d{1,9})(?:\s*[:,;]\s*|\s+)(?P<name>\S.*)",  # 0 tench; 0: tench; 0,tench
+        r"(?P<synonyms>n\d{8})\s+(?P<label>\d{1,9})\s+(?P<name>\S.*)",  # ImageNet's map_clsloc.txt
+        r"(?P<synonyms>n\d{8})\s+(?P<name>\S.*)",  # ImageNet's synset_words.txt
+        r"(?P<name>\S.*?)\s+(?P<label>\d{1,9})",  # Places' categories_places365.txt
+    )
+]
+"""The lines of class tables in text, of which all lines have one shape; a file of none of them has names alone."""
+
+
 def _text(file: Path) -> Rows:
-    for number, line in numbered(read_text(file)):
-        label, name = (*line.split(None, 1), "")[:2]
-        yield number, {"label": label, "name": name}
+    lines = [(number, line.strip()) for number, line in numbered(read_text(file))]
+    for shape in _LINES:
+        found = [shape.fullmatch(line) for _, line in lines]
+        rows = [match.groupdict() for match in found if match]
+        if len(rows) == len(lines) and (shape is not _LINES[-1] or _counted(rows)):
+            break
+    else:
+        beginning = [(number, line) for number, line in lines if _LINES[0].match(line) or is_label(line)]
+        if beginning:  # a line without a label among lines that have one is a slip, and so is a label without a name
+            rest = [pair for pair in lines if pair not in beginning]
+            number, line = (rest if 0 < len(rest) < len(beginning) else beginning)[0]
+            raise InputError(f"{file}:{number}: {line[:80]!r}: a line is `label name`; or all lines are names")
+        rows = [{"name": line} for _, line in lines]
+    for count, ((number, _), row) in enumerate(zip(lines, rows, strict=True)):
+        name, synonyms = row["name"], [row["synonyms"]] if "synonyms" in row else []
+        if synonyms:  # n01440764 tench, Tinca tinca
+            name, *others = name.split(", ")
+            synonyms += others
+        yield number, {"label": count, **row, "name": name, "synonyms": synonyms}
 
 
-_READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": jsonl_rows, ".json": _json}
+def _counted(rows: list[dict[str, Any]]) -> bool:
+    """Returns whether numbers behind names are labels: all from 0, or from 1, on. `Boeing 747` is a name."""
+    labels = sorted(int(row["label"]) for row in rows)
+    return labels in (list(range(len(rows))), list(range(1, len(rows) + 1)))
+
+
+_READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".tsv": _csv, ".jsonl": jsonl_rows, ".json": _json}
 
 
 def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:

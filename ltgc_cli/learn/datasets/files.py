@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +20,25 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, read_regular, sha256_file
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
+_LEVELS = 3  # above a root where images are looked for that are not below it
+_ENTRIES = 1000  # of a root that are looked at
+_SEPARATORS = (",", ";", "\t", "|")
+
 
 def read_text(file: Path) -> str:
-    """Returns a text file's contents. Raises InputError where it cannot be read or is not UTF-8, with the line."""
+    """Returns a text file's contents. Raises InputError where it cannot be read or is not UTF-8, with the line.
+
+    UTF-16 is read too where its first two bytes say so, as Excel and Notepad write it.
+    """
     with named_errors(file):
         data = file.read_bytes()
     try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{file}:{line}: not UTF-8") from None
+        raise InputError(f"{file}:{line}: not UTF-8; save it as UTF-8") from None
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -34,21 +48,41 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip("\r")
 
 
-def csv_rows(file: Path, either: Sequence[str], header: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Returns a CSV file's rows by the names of its columns, in lower case, each with the number of its line.
+def csv_rows(file: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
+    """Returns a CSV file's columns, and its rows by them, each with the number of its line. Blank lines are no rows.
 
-    either -- columns of which one must be there, beside the label; header -- an example of a first row that will do
-    Raises InputError, with the line, for what is no CSV, and where columns are missing.
+    Cells end at commas, semicolons, tabs or bars: whichever the first row has most of.
+    Raises InputError, with the line, for what is no CSV, for two columns of one name, and a row with more cells.
     """
-    rows = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    rows.fieldnames = [column.strip().lower() for column in rows.fieldnames or ()]
-    if "label" not in rows.fieldnames or not set(either) & set(rows.fieldnames):
-        raise InputError(f"{file}:1: the first row names the columns: {header}")
+    text = read_text(file)
+    if told := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # Excel's
+        text = text[told.end() :]
+    head = text.partition("\n")[0]
+    separator = told[1] if told else max(_SEPARATORS, key=head.count)
+    csv.field_size_limit(2**31 - 1)  # the default of 131,072 letters refuses whole texts in a cell
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    skipped = 1 if told else 0
     try:
-        for row in rows:
-            yield rows.line_num, row
+        columns = [column.strip() for column in rows.fieldnames or ()]
     except csv.Error as error:
-        raise InputError(f"{file}:{rows.line_num}: {error}") from None
+        raise InputError(f"{file}:1: {error}") from None
+    rows.fieldnames = columns
+    if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
+        raise InputError(f"{file}:1: two columns are called {twice[0]!r}; give each a name of its own")
+
+    def numbered() -> Iterator[tuple[int, dict[str, Any]]]:
+        try:
+            for row in rows:
+                line = rows.line_num + skipped
+                if None in row:
+                    more = len(columns) + len(row[None])
+                    cells = f"{more} cells where the first row has {len(columns)}"
+                    raise InputError(f"{file}:{line}: {cells}; a cell with {separator!r} in it stands in quotes")
+                yield line, row
+        except csv.Error as error:
+            raise InputError(f"{file}:{rows.line_num + skipped}: {error}") from None
+
+    return columns, numbered()
 
 
 def jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -66,6 +100,40 @@ def read_image(dataset: Dataset, item: Item) -> bytes:
     assert item.path is not None
     with named_errors(f"{listed_at(dataset, item)}{item.path}"):
         return read_regular(Path(item.path))
+
+
+def check_found(dataset: Dataset) -> None:
+    """Raises InputError where not one image of a list is there, and names the --root that would do where it is near."""
+    if not dataset.file or any(os.path.exists(item.path or "") for item in dataset.items):
+        return
+    first = dataset.items[0]
+    assert first.path
+    root = first.path.removesuffix(first.name)
+    count = f"{len(dataset.items):,} of {len(dataset.items):,} images are missing"
+    if not root:
+        raise InputError(
+            f"{dataset.file}: {count}, such as {first.path}; write paths from a folder on, and name it with --root"
+        )
+    raise InputError(
+        f"{dataset.file}: {count} under {root.rstrip(os.sep) or root}, such as {first.name}; {_near(root, first.name)}"
+    )
+
+
+def _near(root: str, name: str) -> str:
+    """Returns what to do about a path that is not there: the root that would do, one level up or down, if one would."""
+    above = list(Path(root).parents)[:_LEVELS]
+    try:
+        with os.scandir(root) as entries:
+            below = sorted(Path(entry.path) for entry in islice(entries, _ENTRIES) if entry.is_dir())
+    except OSError:
+        below = []
+    would = next((folder for folder in (*above, *below) if (folder / name).exists()), None)
+    if would:
+        return f"--root {would} has them"
+    head, _, rest = name.partition("/")
+    if rest and Path(root, rest).exists():
+        return f"they are there without {head}/ before them: take that out of the list"
+    return "where do their paths start? --root DIR"
 
 
 def listed_at(dataset: Dataset, item: Item) -> str:

@@ -132,8 +132,6 @@ def _root(source: Source) -> Path:
         )
     if source.root:
         raise InputError(f"--root {source.root}: {source.spec} is a folder itself; --root goes with a list")
-    if (root / "metadata.jsonl").is_file():
-        raise InputError(f"{source.spec}: its folders are no classes; name the list in it, {root / 'metadata.jsonl'}")
     return root
 
 

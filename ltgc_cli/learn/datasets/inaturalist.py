@@ -13,6 +13,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.class_table import name_of
 from ltgc_cli.learn.datasets.files import read_text
 from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of
+from ltgc_cli.learn.datasets.types import Source
 
 
 class _Image(msgspec.Struct):
@@ -36,7 +37,7 @@ class _Coco(msgspec.Struct):
     categories: list[_Category] = []
 
 
-def _read(file: Path) -> Listing:
+def _read(file: Path, _: Source) -> Listing:
     try:
         data = msgspec.json.decode(read_text(file), type=_Coco)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -52,4 +53,4 @@ def _read(file: Path) -> Listing:
     return Listing(file, [ListedImage(image.file_name, labels[image.id]) for image in data.images if labels], names)
 
 
-FORMAT = format_of(".json", _read)
+FORMAT = format_of((".json",), _read)

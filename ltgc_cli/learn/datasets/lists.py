@@ -4,17 +4,24 @@ CSV with a header row and JSONL manifests. These two have path, label, and class
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ltgc_cli import image_formats
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets.class_table import is_label, label_of, name_of
+from ltgc_cli.learn.datasets import columns
+from ltgc_cli.learn.datasets.class_table import is_label
+from ltgc_cli.learn.datasets.columns import Columns
 from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows, numbered, read_text
 from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of, split_of
+from ltgc_cli.learn.datasets.types import Source
+
+_IMAGE = re.compile(rf".*({'|'.join(map(re.escape, sorted(image_formats.SUFFIXES)))})", re.IGNORECASE | re.DOTALL)
 
 
-def _text(file: Path) -> Listing:
+def _text(file: Path, _: Source) -> Listing:
     rows = []
     for number, line in numbered(read_text(file)):
         # The label is the last field, so that a path may have spaces in it.
@@ -25,36 +32,54 @@ def _text(file: Path) -> Listing:
     return Listing(file, rows, {})
 
 
-def _table(file: Path, given: Iterable[tuple[int, dict[str, Any]]]) -> Listing:
-    """Returns the rows. `file_name`, as Hugging Face's metadata.jsonl has it, stands for `path`."""
-    rows: list[ListedImage] = []
-    names: dict[int, str] = {}
-    for number, row in given:
-        where = f"{file}:{number}"
-        path = row.get("path") or row.get("file_name")
-        if not isinstance(path, str):
-            raise InputError(f"{where}: no path of an image")
-        label = label_of(where, row.get("label"))
-        if row.get("class"):
-            name = name_of(where, row["class"])
-            if names.setdefault(label, name) != name:
-                raise InputError(f"{where}: label {label} is {name!r} here and {names[label]!r} above")
-        split = split_of(where, str(row["split"])) if row.get("split") else None
-        if rows and (split is None) != (rows[0].split is None):
-            raise InputError(f"{where}: some rows name their split, and some do not")
-        rows.append(ListedImage(path, label, number, split))
-    unnamed = next((row for row in rows if names and row.label not in names), None)
-    if unnamed:
-        raise InputError(f"{file}:{unnamed.line}: label {unnamed.label} has no class name, as others have")
-    return Listing(file, rows, names)
+def read_csv(file: Path, source: Source) -> Listing:
+    """Returns the images of a CSV file. Raises InputError where its first row names no columns, or unclear ones."""
+    names, rows = csv_rows(file)
+    if not names or any(_IMAGE.fullmatch(name) for name in names):
+        raise InputError(f"{file}:1: the first row names the columns: path,label and, if wanted, class,split")
+    return _table(file, names, list(rows), source)
 
 
-def _csv(file: Path) -> Listing:
-    return _table(file, csv_rows(file, ("path", "file_name"), "path,label and, if wanted, class,split"))
+def read_jsonl(file: Path, source: Source) -> Listing:
+    """Returns the images of a JSONL manifest. Raises InputError for a line that is no object, or unclear keys."""
+    rows = list(jsonl_rows(file))
+    names = list(dict.fromkeys(name for _, row in rows for name in row))
+    return _table(file, names, rows, source)
 
 
-def _jsonl(file: Path) -> Listing:
-    return _table(file, jsonl_rows(file))
+def _table(file: Path, names: Sequence[str], rows: Sequence[tuple[int, dict[str, Any]]], source: Source) -> Listing:
+    """Returns the rows of a table: by the columns' names, else by what tells images from the rest, their suffixes."""
+    if not rows:
+        return Listing(file, [], {})
+    where = str(file)
+    may = [name for name in names if columns.bare(name) in columns.PATHS and _are_paths(name, rows)]
+    may = may or [name for name in names if all(_IMAGE.fullmatch(str(row.get(name))) for _, row in rows)]
+    path = columns.image_column(where, names, may, source, ("path",))
+    rest = [name for name in names if name != path]
+    chosen = columns.label_columns(where, rest, source)
+    table = {name: [row.get(name) for _, row in rows] for name in rest}
+    places = [f"{file}:{number}" for number, _ in rows]
+    labels = columns.labels(Columns(where, places, {name: table[name] for name in chosen}), source)
+    split = columns.split_column(Columns(where, places, {name: table[name] for name in rest if name not in chosen}))
+    found: list[ListedImage] = []
+    for (number, row), label, place in zip(rows, labels.of_rows, places, strict=True):
+        if not isinstance(row.get(path), str) or not row[path].strip():
+            raise InputError(f"{place}: no path of an image")
+        word = row.get(split) if split else None
+        listed = ListedImage(row[path], label, number, split_of(place, str(word)) if word else None)
+        if found and (listed.split is None) != (found[0].split is None):
+            raise InputError(f"{place}: some rows name their split, and some do not")
+        found.append(listed)
+    return Listing(file, found, labels.names)
 
 
-FORMATS = (format_of(".txt", _text), format_of(".csv", _csv), format_of(".jsonl", _jsonl))
+def _are_paths(name: str, rows: Sequence[tuple[int, dict[str, Any]]]) -> bool:
+    """Returns whether a column that is called as one of paths has texts in it, and not a number or an object."""
+    return any(isinstance(row.get(name), str) for _, row in rows[:100])
+
+
+FORMATS = (
+    format_of((".txt",), _text),
+    format_of((".csv", ".tsv"), read_csv),
+    format_of((".jsonl",), read_jsonl),
+)

@@ -42,15 +42,20 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     label: int
     name: str
     path: str | None = None
-    line: int = 0  # where a list names it; 0: no list does
+    line: int = 0  # where a list names it; 0: no list does. Of a table that holds its images itself, their row
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What `--data` names: a spec, the folder that a list's paths start from, and a class table of its own."""
+    """What `--data` names: a spec, the folder that a list's paths start from, and a class table of its own.
+
+    `image_column`, `label_column`: the columns of a table that are meant, where its own names do not say it.
+    """
 
     spec: str
     root: Path | None = None
     classes: Path | None = None
+    image_column: str | None = None
+    label_column: str | None = None
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +72,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     named: bool = True
     file: str = ""  # the list that the images come from, for messages; empty where there is none
     left_out: tuple[LeftOut, ...] = ()
+    column: str = ""  # the column of the images, in a table that holds them itself
 
 
 class Sample(NamedTuple):
