@@ -81,6 +81,8 @@ ApiBase = Annotated[str, more(
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
     hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None
+Force = Annotated[bool, about(
+    "Write over FILE though ltgc did not write it, or it was changed since.", hashed=False, offered=False)]
 Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, offered=False)]
 Prompts = Annotated[Path, more(
     "TOML file whose texts replace any of the prompts: the paper's seven, and sense.", metavar="FILE")] | None
@@ -466,6 +468,7 @@ class Output(Settings, frozen=True, kw_only=True):
     output: Annotated[Path, about(
         "Write records to FILE, which appears when it is complete.",
         "--output", "-o", hashed=False, metavar="FILE", offered=False)] | None = None
+    force: Force = False
     json: Json = False
 
 
@@ -505,6 +508,7 @@ class Init(Settings, frozen=True, kw_only=True):
     price: Price = None
     max_cost: MaxCost = None
     output: Annotated[Path, about("The file that is written.", "--output", "-o", metavar="FILE")] = Path("ltgc.toml")
+    force: Force = False
 
 
 class Demo(Settings, frozen=True, kw_only=True):
@@ -521,6 +525,7 @@ class Report(Settings, frozen=True, kw_only=True):
 
     output: Annotated[Path, about(
         "The HTML file, which appears when it is complete.", "--output", "-o", metavar="FILE")] = Path("report.html")
+    force: Force = False
     title: Annotated[str, about("What stands at the top [what the method is].", metavar="TEXT")] = ""
     class_: Annotated[tuple[str, ...], about(
         "Show this class alone, with all of its generated images; repeatable.", "--class", metavar="NAME")] = ()
@@ -644,7 +649,7 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "review": (Input, Review, Storage),
     "predict": (Predict, Output, Storage),
     "export": (Input, Export, Storage),
-    "cost": (Cost, Input, Output),
+    "cost": (Cost, Input, Output, Storage),
     "cache": (Storage,),
     "cache info": (JsonLines, Storage),
     "cache show": (CacheShow, Choice, JsonLines, Storage),
