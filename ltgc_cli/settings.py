@@ -100,6 +100,8 @@ Price = Annotated[str, more(
 MaxCost = Annotated[float, about(
     "Stop (exit 4) before this run has cost more.",
     ge=0, hashed=False, env="LTGC_MAX_COST", metavar="DOLLARS", offered=False)] | None
+RetryFailures = Annotated[bool, about(
+    "Ask once more what got no answer of use before: refused, empty, unreadable.", hashed=False, offered=False)]
 TestData = Annotated[str, about(
     "Test images [the test split of the data itself].", hashed=False, metavar="DATA", example="birds-test/")] | None
 Classes = Annotated[Path, about(
@@ -289,6 +291,7 @@ class Limits(Settings, frozen=True, kw_only=True):
     dry_run: Annotated[bool, about(
         "Ask nothing and keep nothing; say what would be asked, at what cost. One batch of images is "
         "generated to measure the time, where that is done on this machine.", hashed=False, offered=False)] = False
+    retry_failures: RetryFailures = False
     max_cost: MaxCost = None
     max_calls: Annotated[int, more(
         "Stop (exit 4) before this run has asked more: questions, and images of an image API.",
@@ -490,6 +493,7 @@ class Run(Settings, frozen=True, kw_only=True):
     max_cost: Annotated[float, about(
         "Stop (exit 4) before all stages of this run together have cost more.",
         ge=0, env="LTGC_MAX_COST", metavar="DOLLARS", example=20.0)] | None = None
+    retry_failures: RetryFailures = False
     dry_run: Annotated[bool, about(
         "Ask nothing; say what describe to filter would ask, at what cost.", offered=False)] = False
 

@@ -108,6 +108,8 @@ def _config(job: Job, step: RunStep) -> Config:
     # The run's limit, wherever it was set, holds for all stages together: it is no stage's own.
     if values.get("max_cost") == job.settings["run"].get("max_cost"):
         values.pop("max_cost", None)
+    if job.run.retry_failures and "retry_failures" in known:
+        values["retry_failures"] = True
     typed = {name: value for name, value in job.typed.items() if name in known}
     config = configure(step.command, typed, values, chain.without_limit())
     if (config.get("dry_run") or config.get("preview")) and not job.run.dry_run:

@@ -91,6 +91,8 @@ def execute(
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
+        if done and done.kinds.get("failure") and session.limits.retry_failures:
+            done = None
         if done:
             write = stack.enter_context(writing(streams))
             with artifact.open("rb") as lines:
