@@ -38,6 +38,18 @@ class Config:
         found = (getattr(one, name) for one in self._structs.values() if name in one.__struct_fields__)
         return next(found, default)
 
+    def named_paths(self) -> list[Path]:
+        """Returns the files and folders that its settings name, those left out where it writes its results."""
+        found = []
+        for one in self._structs.values():
+            for name in set(one.__struct_fields__) - {"output", "out"}:
+                value = getattr(one, name)
+                if isinstance(value, Path):
+                    found.append(value)
+                elif isinstance(value, str):  # a data set, a model's folder, replay:FILE
+                    found += [Path(text) for text in (value, value.partition(":")[2]) if text and os.path.exists(text)]
+        return found
+
     def changed(self, **values: Any) -> Config:
         """Returns the same settings but for some. Raises InputError for a value that cannot be."""
         settings = command_settings(self.command)

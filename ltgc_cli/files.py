@@ -60,7 +60,7 @@ def temporary(folder: Path) -> Iterator[Path]:
 
 def put_in_place(finished: Path, path: Path) -> None:
     """Syncs a finished file and renames it, in one folder. Raises InputError over what is no regular file."""
-    _check_regular(path)
+    check_regular(path)
     with finished.open("r+b") as file:
         os.fsync(file.fileno())
     os.replace(finished, path)
@@ -74,7 +74,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises InputError where the path is no regular file (a device, a pipe, a folder), and for every error of files.
     """
     with named_errors(path), temporary(path.parent) as unfinished:
-        _check_regular(path)
+        check_regular(path)
         with unfinished.open("xb") as file:
             yield file
         put_in_place(unfinished, path)
@@ -119,7 +119,8 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _check_regular(path: Path) -> None:
+def check_regular(path: Path) -> None:
+    """Raises InputError for a path where something is that is no regular file: a folder, a device, a pipe."""
     # A link to a file is replaced as a file is, but for those of /dev: /dev/stdout may lead to a file.
     if path.exists() and not path.is_file() or path.absolute().parent == Path("/dev"):
         raise InputError(f"{path} is no regular file (a folder, a device or a pipe); name a file")

@@ -20,12 +20,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
-from ltgc_cli import console, records, settings_file
+from ltgc_cli import console, records, settings_file, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import write_atomically
 from ltgc_cli.pipeline import chain, dry_run, lineage
-from ltgc_cli.pipeline.streams import Streams
+from ltgc_cli.pipeline.streams import Streams, output_of
 from ltgc_cli.records import Checkpoint, Image, Record, Rejected
 from ltgc_cli.settings import Cost, Export, Input, Output, Predict, Report, Storage, settings_of
 from ltgc_cli.store import Store
@@ -70,9 +69,16 @@ class Records(Sequence[Record]):
         """Returns the records of one kind: class, description, template, image, rejected, failure, metric, …"""
         return [row for row in self._rows if records.kind_of(row) == kind]
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Returns the path of a JSONL file, which has them now, for the commands to read."""
-        write_atomically(Path(path), _lines(self).encode())
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Returns the path of a JSONL file, which has them now, for the commands to read.
+
+        Raises InputError where a file is there that ltgc did not write, or that was changed since, unless forced.
+        """
+        target = written.Target(
+            Path(path), store_of(self, None).folder, force=force, remedy="name another file, or force"
+        )
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        written.write(target, _lines(self).encode())
         return Path(path)
 
     def __repr__(self) -> str:
@@ -98,11 +104,11 @@ class StageFunction(Protocol):
 
 def _function(command: str, doc: str, *, records_in: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """Returns a decorator that gives a function of records and settings the name, signature and help of a command."""
-    not_here = {one.name for kind in (Input, Output) for one in settings_of(kind)} - {"output"}
+    not_here = {one.name for kind in (Input, Output) for one in settings_of(kind)} - {"output", "force"}
     name = command.replace("-", "_")
     settings = [one for one in command_settings(command).values() if one.name not in not_here]
     if command in ("cost", "predict"):  # their records are returned
-        settings = [one for one in settings if one.name != "output"]
+        settings = [one for one in settings if one.name not in ("output", "force")]
     keywords = [inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default) for one in settings]
     first = [inspect.Parameter("given", inspect.Parameter.POSITIONAL_ONLY, default=None)] if records_in else []
 
@@ -134,7 +140,7 @@ def _stage(command: str, doc: str) -> StageFunction:
     def run(given: Given = None, /, **settings: Any) -> Records:
         config = _configured(command, settings)
         with console.quietly(config[Storage].quiet), _file(given) as path:
-            streams = Streams(path, config[Output].output, called=True)
+            streams = Streams(path, output_of(config, *_paths(given)), called=True)
             config = config.changed(input=path) if path else config  # several processes can share a file
             if config.get("preview"):
                 from ltgc_cli.pipeline import preview
@@ -185,8 +191,11 @@ def write_report(given: Given, /, **settings: Any) -> Path:
 
     config = _configured("report", settings)
     with console.quietly(config[Storage].quiet):
-        write_report(rows_of(given), store_of(given, config[Storage].cache_dir), config[Report])
-    return config[Report].output
+        folder, output = store_of(given, config[Storage].cache_dir).folder, config[Report].output
+        write_report(
+            rows_of(given), written.Target(output, folder, _paths(given), config[Report].force), config[Report]
+        )
+    return output
 
 
 @_function("export", "Returns the folder with the generated images of a stream and their class table.")
@@ -294,6 +303,12 @@ def _file(given: Given) -> Iterator[Path | None]:
             path = Path(folder) / "records.jsonl"
             path.write_text(_lines(given), encoding="utf-8")
             yield path
+
+
+def _paths(given: Given) -> tuple[Path, ...]:
+    """Returns the file that the records lie in, where they lie in one."""
+    path = given.artifact if isinstance(given, Records) else given
+    return (Path(path),) if isinstance(path, str | os.PathLike) else ()
 
 
 def rows_of(given: Given) -> Sequence[Record]:

@@ -32,6 +32,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     unpriced: int = 0  # answers whose price is not known
     seconds: float = 0.0
+    prompts: str = ""  # the version of the built-in prompts
     versions: dict[str, str] = {}  # of Python and of the libraries that the stage's result may depend on
 
     @property

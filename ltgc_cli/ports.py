@@ -7,7 +7,7 @@ A port is a plain function, so a test's fake is a lambda.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -72,6 +72,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     image_size: int | msgspec.UnsetType = msgspec.UNSET  # pixels of the images' longest side; UNSET: as they are
     schema: Schema | msgspec.UnsetType = msgspec.UNSET  # JSON that a model that can is held to; UNSET: plain text
+    retry: int | msgspec.UnsetType = msgspec.UNSET  # how often it was asked before to no use; UNSET: never
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +99,7 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     original: str | msgspec.UnsetType = msgspec.UNSET  # sha256 of the image that it starts from (image to image)
     strength: float | msgspec.UnsetType = msgspec.UNSET  # how much of `original` is changed, in (0, 1]
     format: ImageFormat | msgspec.UnsetType = msgspec.UNSET  # what the image is written as; UNSET is PNG
+    retry: int | msgspec.UnsetType = msgspec.UNSET  # how often it was asked for before to no use; UNSET: never
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +158,8 @@ Ask = Callable[[Question], Answer]
 
 Raises Refused (TooLong where the same in parts would be answered) or ProviderError.
 """
+Tries = Callable[[Question], Iterable[Question]]
+"""Returns a question and then, as long as none of its answers was of use, the same asked again."""
 # Each of these returns an answer per request, in order, or a Refused in the place of one that failed.
 Generate = Callable[[Sequence[ImageRequest]], Sequence[GeneratedImage | Exception]]
 Score = Callable[[Sequence[Match]], Sequence[float | Exception]]  # the raw cosine in [-1, 1] of each match

@@ -81,6 +81,8 @@ ApiBase = Annotated[str, more(
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
     hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None
+Force = Annotated[bool, about(
+    "Write over FILE though ltgc did not write it, or it was changed since.", hashed=False, offered=False)]
 Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, offered=False)]
 Prompts = Annotated[Path, more(
     "TOML file whose texts replace any of the prompts: the paper's seven, and sense.", metavar="FILE")] | None
@@ -98,6 +100,8 @@ Price = Annotated[str, more(
 MaxCost = Annotated[float, about(
     "Stop (exit 4) before this run has cost more.",
     ge=0, hashed=False, env="LTGC_MAX_COST", metavar="DOLLARS", offered=False)] | None
+RetryFailures = Annotated[bool, about(
+    "Ask once more what got no answer of use before: refused, empty, unreadable.", hashed=False, offered=False)]
 TestData = Annotated[str, about(
     "Test images [the test split of the data itself].", hashed=False, metavar="DATA", example="birds-test/")] | None
 Classes = Annotated[Path, about(
@@ -294,6 +298,7 @@ class Limits(Settings, frozen=True, kw_only=True):
     dry_run: Annotated[bool, about(
         "Ask nothing and keep nothing; say what would be asked, at what cost. One batch of images is "
         "generated to measure the time, where that is done on this machine.", hashed=False, offered=False)] = False
+    retry_failures: RetryFailures = False
     max_cost: MaxCost = None
     max_calls: Annotated[int, more(
         "Stop (exit 4) before this run has asked more: questions, and images of an image API.",
@@ -473,6 +478,7 @@ class Output(Settings, frozen=True, kw_only=True):
     output: Annotated[Path, about(
         "Write records to FILE, which appears when it is complete.",
         "--output", "-o", hashed=False, metavar="FILE", offered=False)] | None = None
+    force: Force = False
     json: Json = False
 
 
@@ -494,6 +500,7 @@ class Run(Settings, frozen=True, kw_only=True):
     max_cost: Annotated[float, about(
         "Stop (exit 4) before all stages of this run together have cost more.",
         ge=0, env="LTGC_MAX_COST", metavar="DOLLARS", example=20.0)] | None = None
+    retry_failures: RetryFailures = False
     dry_run: Annotated[bool, about(
         "Ask nothing; say what describe to filter would ask, at what cost.", offered=False)] = False
 
@@ -512,6 +519,7 @@ class Init(Settings, frozen=True, kw_only=True):
     price: Price = None
     max_cost: MaxCost = None
     output: Annotated[Path, about("The file that is written.", "--output", "-o", metavar="FILE")] = Path("ltgc.toml")
+    force: Force = False
 
 
 class Demo(Settings, frozen=True, kw_only=True):
@@ -528,6 +536,7 @@ class Report(Settings, frozen=True, kw_only=True):
 
     output: Annotated[Path, about(
         "The HTML file, which appears when it is complete.", "--output", "-o", metavar="FILE")] = Path("report.html")
+    force: Force = False
     title: Annotated[str, about("What stands at the top [what the method is].", metavar="TEXT")] = ""
     class_: Annotated[tuple[str, ...], about(
         "Show this class alone, with all of its generated images; repeatable.", "--class", metavar="NAME")] = ()
@@ -543,6 +552,7 @@ class Sheet(Settings, frozen=True, kw_only=True):
 
     output: Annotated[Path, about(
         "The PNG, which appears when it is complete.", "--output", "-o", metavar="FILE")] = Path("sheet.png")
+    force: Force = False
     class_: Annotated[tuple[str, ...], about(
         "Show this class instead of the tail classes; repeatable.", "--class", metavar="NAME")] = ()
 
@@ -661,7 +671,7 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "review": (Input, Review, Storage),
     "predict": (Predict, Output, Storage),
     "export": (Input, Export, Storage),
-    "cost": (Cost, Input, Output),
+    "cost": (Cost, Input, Output, Storage),
     "cache": (Storage,),
     "cache info": (JsonLines, Storage),
     "cache show": (CacheShow, Choice, JsonLines, Storage),

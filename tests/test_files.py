@@ -101,7 +101,7 @@ def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
 
 def test_the_links_of_dev_are_never_replaced_even_where_they_lead_to_a_file() -> None:
     with pytest.raises(InputError, match="/dev/stdout is no regular file"):
-        files._check_regular(Path("/dev/stdout"))  # writes nothing, should it fail
+        files.check_regular(Path("/dev/stdout"))  # writes nothing, should it fail
 
 
 def test_a_link_gives_way_to_the_file(tmp_path: Path) -> None:

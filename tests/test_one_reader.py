@@ -187,7 +187,7 @@ def test_more_pixels_than_are_read_are_refused_before_one_is_decoded():
 def test_without_pillow_heif_a_heic_picture_says_what_to_install(monkeypatch):
     monkeypatch.delitem(Image.OPEN, "HEIF")
     monkeypatch.setattr(providers, "_register_heif", lambda: None)
-    with pytest.raises(InputError, match=r"^x.heic: HEIC, which needs one more package: pip install 'ltgc\[heic\]'$"):
+    with pytest.raises(InputError, match=r"^x.heic: HEIC, which needs one more package: pip install pillow-heif$"):
         pixels(PICTURES["heic"].data, "x.heic")
 
 

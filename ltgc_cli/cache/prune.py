@@ -6,10 +6,11 @@ only when no answer and no artifact names it, so nothing that is kept ever point
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,11 +18,11 @@ import msgspec
 
 from ltgc_cli.cache.info import megabytes
 from ltgc_cli.cache.verify import verify
-from ltgc_cli.cache.walk import DAY, NAMED, Part, Stored, fits, named_in, walk
+from ltgc_cli.cache.walk import DAY, NAMED, SHORTEST, Part, Stored, answer, fits, named_in, walk
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import request_name
+from ltgc_cli.ports import Comparison, ImageRequest, Match, request_name
 from ltgc_cli.settings import CachePrune, Choice
-from ltgc_cli.store import Store
+from ltgc_cli.store import Entry, Store
 from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
 
@@ -30,6 +31,7 @@ _WORDS = {"Question": "answers", "Drawing": "generated images", "Match": "scores
 # What is deleted, in the order in which it goes.
 _REMARKS = {
     "artifacts": "made again from the answers when a stage runs again",
+    "outputs": "stages' outputs that rest on these answers, and would keep them from being asked again",
     "answers": "",
     "damaged answers": "",
     "checkpoints": "to be trained again, which takes time",
@@ -81,23 +83,29 @@ class Deletion(msgspec.Struct):
         return f"{counted(len(self), self.name.removesuffix('s'))} ({megabytes(self.size)} MB): {texts}"
 
 
-def to_delete(store: Store, wanted: CachePrune, choice: Choice) -> list[Deletion]:
+def to_delete(store: Store, wanted: CachePrune, choice: Choice, keys: Sequence[str] = ()) -> list[Deletion]:
     """Returns what is to be deleted, in the order in which it goes. Deletes nothing.
 
-    Raises InputError where nothing is named, and where a part of the store is a link.
+    keys -- of single answers, or their beginnings; then nothing else goes but what rests on them
+    Raises InputError where nothing is named, or no answer, or several, by a key; and where a part of the store is a
+    link.
     """
-    named = _named(wanted, choice)
+    chosen = [_answer_of(store, key) for key in keys]
+    named = set[str]() if keys else _named(wanted, choice)
     for folder in ("answers", "objects", "artifacts", "checkpoints"):
         if (store.folder / folder).is_symlink():
             raise InputError(f"{store.folder / folder} is a link; prune deletes nothing outside of the store's folder")
     found = {name: Deletion(name, remark) for name, remark in _REMARKS.items()}
     going: set[int | Path] = set()
+    marks: dict[str, set[str]] = {}  # what outputs that rest on these answers name, by their stage
 
     def add(name: str, one: Stored) -> None:
         place = one.row.number if one.row else one.path
         if place not in going:
             going.add(place)
             found[name].add(one)
+            for stage in _stages(one):
+                marks.setdefault(stage, set()).update(_marks(one.entry) if one.entry else ())
 
     parts: list[Part] = ["answers", "artifacts", "checkpoints"]
     for one in walk(store, *(part for part in parts if part in named)):
@@ -105,6 +113,11 @@ def to_delete(store: Store, wanted: CachePrune, choice: Choice) -> list[Deletion
         in_training = one.part == "checkpoints" and new and not (one.path / "done.json").exists()
         if fits(choice, one) and not in_training:
             add(one.part, one)
+    for one in chosen:
+        add("answers", one)
+    for one in walk(store, "artifacts") if marks else ():
+        if _rests(one, marks):
+            add("outputs", one)
     for one, _ in verify(store).damages if "damaged" in named else ():
         name = f"damaged {one.part}"
         if one.part != "database":
@@ -135,7 +148,7 @@ def delete(store: Store, deletions: Sequence[Deletion]) -> Iterator[int]:
                 yield len(some)
             for path in one.paths:
                 # What marks it as whole goes first: without that the rest counts for nothing.
-                if one.name == "artifacts":
+                if one.name in ("artifacts", "outputs"):
                     path.with_suffix(".json").unlink(missing_ok=True)
                 elif one.name == "checkpoints":
                     (path / "done.json").unlink(missing_ok=True)
@@ -149,13 +162,61 @@ def delete(store: Store, deletions: Sequence[Deletion]) -> Iterator[int]:
         raise InputError(f"{error.filename or store.folder}: {error.strerror}; run again to go on") from None
 
 
+def _rests(artifact: Stored, marks: Mapping[str, set[str]]) -> bool:
+    """Returns whether an artifact would keep answers from being asked again. Of eval nobody can say: all of it does."""
+    own = marks.get(artifact.stage)
+    if own is None or not artifact.path.is_file():
+        return False
+    return artifact.stage == "eval" or not own.isdisjoint(named_in(artifact.path) | _classes_in(artifact.path))
+
+
+def _stages(one: Stored) -> tuple[str, ...]:
+    """Returns the stages whose outputs may rest on an answer: filter generates as well, and reflect asks as extend."""
+    if one.entry and isinstance(one.entry.request, ImageRequest):
+        return ("filter",) if one.entry.request.attempt else ("render",)
+    return ("extend", "reflect") if one.stage in ("extend", "reflect") else (one.stage,)
+
+
+def _marks(entry: Entry) -> set[str]:
+    """Returns what an output that rests on an answer names: an image, or a class."""
+    request, said = entry
+    if isinstance(request, ImageRequest):
+        return {said.sha256}
+    if isinstance(request, (Match, Comparison)):
+        return {request.image}
+    # A class with a sense is asked for as `seal (marine mammal)`.
+    return {request.subject, request.subject.rpartition(" (")[0], *request.images} - {""}
+
+
+def _classes_in(artifact: Path) -> set[str]:
+    """Returns the names of the classes that the lines of an artifact are about."""
+    with artifact.open("rb") as lines:
+        quoted = {name for line in lines for name in _CLASS.findall(line)}
+    return {" ".join(msgspec.json.decode(name, type=str).split()) for name in quoted}
+
+
+_CLASS = re.compile(rb'"class":\s*("(?:[^"\\]|\\.)*")')
+
+
+def _answer_of(store: Store, key: str) -> Stored:
+    """Returns the answer under a key, or under the only one that begins so. Raises InputError for none, and several."""
+    if len(key) < SHORTEST:
+        raise InputError(f"{key!r}: give an answer's key, or at least {SHORTEST} characters of it: ltgc cache show")
+    rows = list(islice(store.sorted_rows(key), 2))
+    if not rows:
+        raise InputError(f"{key}: no answer in {store.folder} has this key: ltgc cache show lists them")
+    if len(rows) > 1 and rows[0].key != key:
+        raise InputError(f"{key}: several keys begin so: {rows[0].key[:16]}, {rows[1].key[:16]}; give more of it")
+    return answer(rows[0])
+
+
 def _named(wanted: CachePrune, choice: Choice) -> set[str]:
     """Returns what is to be deleted: answers, where only a choice is given. Raises InputError for a useless choice."""
     named = {name for name in ("answers", "artifacts", "checkpoints", "unused", "damaged") if getattr(wanted, name)}
     if not named and choice == Choice():
         raise InputError(
-            "say what to delete: answers (--answers, --stage, --model, --class, --older-than), --artifacts, "
-            "--checkpoints, --unused, --damaged"
+            "say what to delete: an answer by its KEY, answers (--answers, --stage, --model, --class, --older-than), "
+            "--artifacts, --checkpoints, --unused, --damaged"
         )
     named = named or {"answers"}
     if (choice.model or choice.class_) and "answers" not in named:

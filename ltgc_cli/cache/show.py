@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli import manifest, records
-from ltgc_cli.cache.walk import Stored, answer, fits, walk
+from ltgc_cli.cache.walk import SHORTEST, Stored, answer, fits, walk
 from ltgc_cli.console import Branch
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import GeneratedImage, Usage, unpriced
@@ -23,7 +23,6 @@ from ltgc_cli.store import Store
 from ltgc_cli.text import cents
 
 _ID = re.compile(rb'"id":\s*"([^"\\]{1,80})"')
-_SHORTEST = 4
 _GENERATIONS = 50  # steps that a record is followed back; a whole pipeline has six
 _NAMED = 5  # candidates that are named where an id is not enough
 _FACTS = ("class", "origin", "of", "verdict", "method", "name", "group", "value", "shot", "count")
@@ -71,8 +70,8 @@ def show(store: Store, name: str, *, children: bool) -> Shown:
     Artifacts are read from the newest on, as lines of bytes, of which only those that matter are parsed.
     Raises InputError where nothing is there, or where the prefix is not enough.
     """
-    if len(name) < _SHORTEST or '"' in name:
-        raise InputError(f"{name!r}: give an id, a key or an image's sha256, or at least {_SHORTEST} characters of it")
+    if len(name) < SHORTEST or '"' in name:
+        raise InputError(f"{name!r}: give an id, a key or an image's sha256, or at least {SHORTEST} characters of it")
     if rows := list(islice(store.sorted_rows(name), _NAMED)):
         return _shown_answers([answer(_only(name, "keys", {row.key: row for row in rows}))])
     paths = [one.path for one in _newest(store)]

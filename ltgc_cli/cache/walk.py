@@ -21,6 +21,7 @@ from ltgc_cli.usage import stage
 # Folders of the store; and files that a run is writing, wherever they are, or that one which was killed left.
 Part = Literal["answers", "artifacts", "objects", "checkpoints", "batches", "checked", "temporary", "database"]
 DAY = 86_400.0
+SHORTEST = 4  # characters of a key or an id that are enough where no other begins so
 FREE = Usage(dollars=0.0)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAMED = re.compile(rb'"(?:sha256|original)":\s*"([0-9a-f]{64})"')  # an object, or a checkpoint

@@ -136,22 +136,33 @@ def verify(config: Config) -> None:
 
 
 @command(cache, settings="cache prune")
-def prune(config: Config) -> None:
+def prune(
+    config: Config,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="Single answers, by their keys.", show_default=False)
+    ] = None,
+) -> None:
     """Delete from the store, once a person agrees.
 
     It says first what goes, and what it would cost to buy again. Name what goes, several together too (answers, where
-    none is named), and narrow it down by stage, model, class and age. An image stays as long as an answer or an
-    artifact names it, so deleting answers leaves every finished output whole. Let no other run use the store meanwhile.
+    none is named), and narrow it down by stage, model, class and age; or name single answers by KEY (ltgc cache show).
+    What is deleted is asked again by the next run: the outputs of stages that rest on it go too. An image stays as long
+    as an answer or an output names it. Let no other run use the store meanwhile.
 
     \b
     ltgc cache prune --stage extend --model gpt-4o --dry-run
+    ltgc cache prune --class "fire truck"
+    ltgc cache prune 6f0c2a91
     ltgc cache prune --stage render --answers --artifacts --unused   # generated images, with their stage's outputs
     """
     from ltgc_cli.cache.prune import delete, to_delete
 
-    wanted = config[CachePrune]
+    wanted, choice = config[CachePrune], config[Choice]
+    what = CachePrune(dry_run=wanted.dry_run, yes=wanted.yes)
+    if keys and (wanted != what or choice != Choice()):
+        raise InputError("a KEY names one answer; leave out what chooses among them (--stage, --artifacts and so on)")
     with _opened(config) as store:
-        deletions = to_delete(store, wanted, config[Choice])
+        deletions = to_delete(store, wanted, choice, keys or ())
         for one in deletions:
             console.notice(f"{'would delete' if wanted.dry_run else 'to be deleted'}: {one.line()}")
         if not deletions:

@@ -22,12 +22,12 @@ def cost(config: Config) -> None:
     ltgc cost --by class -i filtered.jsonl
     ltgc describe --data birds/ --lmm gpt-4o --dry-run | ltgc extend --llm gpt-4o --dry-run | ltgc cost
     """
-    from ltgc_cli.pipeline.streams import Streams, reading, writing
+    from ltgc_cli.pipeline.streams import Streams, output_of, reading, writing
     from ltgc_cli.records import dump
     from ltgc_cli.usage import metrics, rows, sums
 
     groups = config[Cost].by or ("stage", "model")
-    streams = Streams(config[Input].input, config[Output].output, config[Output].json)
+    streams = Streams(config[Input].input, output_of(config), config[Output].json)
     with reading(streams, "cost") as given:
         found = sums(given, groups)
     with writing(streams) as write:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config, configure
 from ltgc_cli.settings import Demo, Report, Storage
-
-if TYPE_CHECKING:
-    from ltgc_cli.records import Record
-    from ltgc_cli.store import Store
 
 _TITLE = "Handwritten digits, cut to a long tail"
 _PLAIN = 4
@@ -31,14 +25,21 @@ def demo(config: Config) -> None:
     ltgc demo
     ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
     """
-    from ltgc_cli import records
+    from ltgc_cli import records, written
     from ltgc_cli.cli import show
     from ltgc_cli.pipeline import chain
     from ltgc_cli.pipeline.report import write_report
-    from ltgc_cli.store import Store
+    from ltgc_cli.pipeline.sheet import write_sheet
 
     settings = config[Demo]
     folder = config[Storage].folder
+    sheet, lines, report = (
+        written.Target(settings.out / name, folder, remedy="move it away, or name another folder: --out")
+        for name in ("contact-sheet.png", "records.jsonl", "report.html")
+    )
+    settings.out.mkdir(parents=True, exist_ok=True)
+    for target in (sheet, lines, report):
+        written.check(target)
     data = f"digits-lt:{settings.seed}"
     console.notice(
         f"Ten classes of real handwriting, from 110 training images down to 4 ({data}). "
@@ -46,13 +47,14 @@ def demo(config: Config) -> None:
     )
     artifact = chain.run_all(stages(data, settings.k, settings.seed, cache_dir=folder)).artifact
     assert artifact
-    with artifact.open("rb") as lines:
-        rows = list(records.read(lines, str(artifact)))
-    sheet = _write_sheet(settings.out, rows, Store(folder))
+    with artifact.open("rb") as stream:
+        rows = list(records.read(stream, str(artifact)))
+    written.write(lines, "".join(records.dump(row) + "\n" for row in rows).encode())
+    write_sheet(rows, sheet)
     show.totals(rows)
     show.accuracy(rows)
-    write_report(rows, Store(folder), Report(output=settings.out / "report.html", title=_TITLE))
-    console.notice(f"Contact sheet (real, accepted and rejected images): {sheet}")
+    write_report(rows, report, Report(title=_TITLE))
+    console.notice(f"Contact sheet (real, accepted and rejected images): {sheet.path}")
     console.notice(f"Every record of the run: {artifact}")
 
 
@@ -72,14 +74,3 @@ def stages(data: str, k: int, seed: int, **values: Any) -> list[Config]:
         *(configure("mix-train", {**given, "seed": seed, **one}, environment={}) for one in trainings),
         configure("eval", {**given, "zero_shot": True}, environment={}),
     ]
-
-
-def _write_sheet(out: Path, rows: Sequence[Record], store: Store) -> Path:
-    from ltgc_cli import records
-    from ltgc_cli.files import write_atomically
-    from ltgc_cli.pipeline.sheet import write_sheet
-
-    path = out / "contact-sheet.png"
-    write_atomically(out / "records.jsonl", "".join(records.dump(row) + "\n" for row in rows).encode())
-    write_sheet(rows, store, path)
-    return path

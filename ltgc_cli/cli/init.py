@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ltgc_cli.pipeline.forecast import Forecast
     from ltgc_cli.records import Class
 
+_REMEDY = "edit it, write another with -o FILE, or --force"
 _NAMED = 6
 """Classes named as examples."""
 
@@ -30,7 +30,7 @@ _NAMED = 6
 def init(config: Config, ctx: typer.Context) -> None:
     """Look at a data set, say what is rare in it and what it will cost, and write ltgc.toml for `ltgc run`.
 
-    No image is opened and nothing is asked. A file that is there already is never overwritten.
+    No image is opened and nothing is asked. A file that was written, or changed, by hand is never overwritten.
 
     \b
     ltgc init --data birds/
@@ -40,13 +40,14 @@ def init(config: Config, ctx: typer.Context) -> None:
     from ltgc_cli.pipeline import forecast, generate
     from ltgc_cli.pipeline.class_table import class_record
     from ltgc_cli.pipeline.data import open_data
+    from ltgc_cli.written import Target, check, write
 
     settings = config[Init]
     source = generate.source_of(config)
     if source is None:
         raise InputError("init needs --data")
-    if settings.output.exists():
-        raise InputError(f"{settings.output} is there already; edit it, move it away, or write another with -o FILE")
+    target = Target(settings.output, config[Storage].folder, tuple(config.named_paths()), settings.force, _REMEDY)
+    check(target)
     below = generate.tail_below(settings.tail)
     train = open_data(source, "train")
     table = [class_record(info, below) for info in train.classes]
@@ -73,7 +74,7 @@ def init(config: Config, ctx: typer.Context) -> None:
         ("eval", "zero_shot"): True,
     }
     text = settings_file.text(chosen, ["What `ltgc run` goes by; `ltgc init` wrote it.", *about])
-    _write(settings.output, text)
+    write(target, text.encode())
     again = "" if settings.output == settings_file.PATH else f" {settings.output}"
     console.notice(f"{settings.output} is written: read it, then: ltgc run{again} --dry-run, and: ltgc run{again}")
 
@@ -176,13 +177,3 @@ def _tables(train: Dataset, found: Sequence[Forecast]) -> None:
     console.table("", columns, [(shot, f"{classes:,}", f"{images:,}") for shot, classes, images, _ in counts])
     if found:
         console.table("", forecast.COLUMNS, forecast.table(found))
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{output} is there already") from None
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror}") from None

@@ -38,10 +38,10 @@ def predict(
     """
     from ltgc_cli.pipeline.evaluation import predict as predicting
     from ltgc_cli.pipeline.stage import Ran
-    from ltgc_cli.pipeline.streams import Streams, writing
+    from ltgc_cli.pipeline.streams import Streams, output_of, writing
 
     files = predicting.image_files(images)
-    streams = Streams(output=config[Output].output, json=config[Output].json)
+    streams = Streams(output=output_of(config, *images), json=config[Output].json)
     shown: list[tuple[str, ...]] = []
     failed = 0
     with writing(streams) as write:

@@ -20,7 +20,9 @@ def report(config: Config) -> None:
     """
     from ltgc_cli.pipeline.report import write_report
     from ltgc_cli.pipeline.streams import Streams, reading
-    from ltgc_cli.store import Store
+    from ltgc_cli.written import Target
 
+    settings = config[Report]
+    target = Target(settings.output, config[Storage].folder, tuple(config.named_paths()), settings.force)
     with reading(Streams(config[Input].input), "report") as given:
-        write_report(given, Store(config[Storage].folder), config[Report])
+        write_report(given, target, settings)

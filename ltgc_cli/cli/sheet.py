@@ -21,9 +21,10 @@ def sheet(config: Config) -> None:
     """
     from ltgc_cli.pipeline.sheet import write_sheet
     from ltgc_cli.pipeline.streams import Streams, reading
-    from ltgc_cli.store import Store
+    from ltgc_cli.written import Target
 
     settings = config[Sheet]
+    target = Target(settings.output, config[Storage].folder, tuple(config.named_paths()), settings.force)
     with reading(Streams(config[Input].input), "sheet") as given:
-        write_sheet(given, Store(config[Storage].folder), settings.output, settings.class_)
+        write_sheet(given, target, settings.class_)
     console.notice(f"sheet: {settings.output}")

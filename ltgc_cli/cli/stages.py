@@ -174,6 +174,6 @@ def try_out(config: Config) -> Ran:
 
 
 def streams_of(config: Config):  # type: ignore[no-untyped-def]  # streams imports records; loaded when wanted
-    from ltgc_cli.pipeline.streams import Streams
+    from ltgc_cli.pipeline.streams import Streams, output_of
 
-    return Streams(config[Input].input, config[Output].output, config[Output].json)
+    return Streams(config[Input].input, output_of(config), config[Output].json)

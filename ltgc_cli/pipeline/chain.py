@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ltgc_cli import console, providers
+from ltgc_cli import console, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
@@ -46,7 +46,7 @@ def run(config: Config, streams: Streams) -> Ran:
 
 
 def _run(config: Config, streams: Streams) -> Ran:
-    _check_batch(config)
+    _check(config, streams)
     session = Session(config[Storage].folder, _limits(config), config.get("record"))
     stage = _built(session, config, streams)
     if processes.rank():
@@ -58,7 +58,7 @@ def _run(config: Config, streams: Streams) -> Ran:
 
 def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:
     """Returns a dry run: its session, which knows in the end what would be asked, the stage, and what it makes."""
-    _check_batch(config)
+    _check(config, streams)
     session = _dry_session(config)
     stage = _built(session, config, streams)
     return session, stage, dry_records(stage, streams, session)
@@ -119,6 +119,13 @@ def _built(session: Session, config: Config, streams: Streams) -> Stage:
         raise InputError("give either -i FILE or the flag that names the classes or the data, not both")
     alone = not streams.input and not (streams.piped and processes.count() == 1)
     return stage._replace(source=ALONE) if stage.optional and alone else stage
+
+
+def _check(config: Config, streams: Streams) -> None:
+    """Raises InputError for what would stop a stage in the end: a file that it may not write over, a wrong model."""
+    if streams.output:
+        written.check(streams.output)
+    _check_batch(config)
 
 
 def _limits(config: Config) -> Limits:

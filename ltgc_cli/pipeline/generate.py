@@ -60,7 +60,7 @@ def describe(session: Session, config: Config) -> Stage:
     settings, asking = config[Describe], config[Asking]
     data = source_of(config)
     texts = prompts.load(settings.prompts)
-    model, ask = session.ask(settings.lmm, "lmm", asking, settings.image_size)
+    model, ask, tries = session.ask(settings.lmm, "lmm", asking, settings.image_size)
     below = tail_below(settings.tail)
     known = senses_file.load(settings.senses) if settings.senses else {}
 
@@ -69,7 +69,7 @@ def describe(session: Session, config: Config) -> Stage:
 
         cls, record = item
         if isinstance(record, Image) and record.origin == "original" and cls.tail:
-            return describe(record, cls, ask=ask, model=model, prompts=texts)
+            return describe(record, cls, ask=ask, tries=tries, model=model, prompts=texts)
         return [record]
 
     def with_senses(groups: list[Group]) -> list[Group]:
@@ -81,7 +81,8 @@ def describe(session: Session, config: Config) -> Stage:
         if data:
             check_names([group.cls for group in groups], settings.lmm, given=data.classes is not None)
         if settings.disambiguate:
-            groups = senses.with_senses(groups, ask=ask, model=model, prompts=texts, workers=asking.concurrency)
+            see = partial(senses.with_senses, ask=ask, tries=tries, model=model, prompts=texts)
+            groups = see(groups, workers=asking.concurrency)
             _report_senses(session, [group.cls for group in groups])
         return groups
 
@@ -111,7 +112,7 @@ def extend(session: Session, config: Config) -> Stage:
     if settings.senses and not settings.class_:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
     texts = prompts.load(settings.prompts)
-    model, ask = session.ask(settings.llm, "llm", asking)
+    model, ask, tries = session.ask(settings.llm, "llm", asking)
     classes = list(named(settings.class_))
     known = {}
     if settings.senses:
@@ -123,7 +124,7 @@ def extend(session: Session, config: Config) -> Stage:
 
         def one(group: Group) -> list[Record]:
             check_names([group.cls], settings.llm, given=True)
-            return extend(group, ask=ask, model=model, want=settings.n, prompts=texts)
+            return extend(group, ask=ask, tries=tries, model=model, want=settings.n, prompts=texts)
 
         groups: Iterable[Group] = records.by_class(given)
         if classes:
@@ -141,13 +142,13 @@ def reflect(session: Session, config: Config) -> Stage:
     """Returns reflect over the classes of the stream."""
     settings, asking = config[Reflect], config[Asking]
     texts = prompts.load(settings.prompts)
-    model, ask = session.ask(settings.llm, "llm", asking)
+    model, ask, tries = session.ask(settings.llm, "llm", asking)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.stages.reflect import reflect
 
         k, rounds, near = settings.k, settings.rounds, settings.near
-        stage = partial(reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=texts)
+        stage = partial(reflect, ask=ask, tries=tries, model=model, k=k, rounds=rounds, near=near, prompts=texts)
         return _flat(in_order(stage, records.by_class(given), asking.concurrency))
 
     return Stage(
@@ -184,7 +185,7 @@ def filter(session: Session, config: Config) -> Stage:
     texts = prompts.load(settings.prompts)
     by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
     t2i, generate = _opened(session, config)
-    llm, ask = session.ask(settings.llm, "llm", asking)
+    llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, batch=computing.batch, device=computing.device)
     compare = None
     if judging.margin is not None:
@@ -196,6 +197,7 @@ def filter(session: Session, config: Config) -> Stage:
         found = evaluate(
             records.by_class(given),
             ask=ask,
+            tries=tries,
             generate=generate,
             score=score,
             compare=compare,

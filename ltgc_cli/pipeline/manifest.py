@@ -1,17 +1,15 @@
-"""What goes into a manifest, and why a run asked although its stage had run before."""
+"""What goes into a manifest: where answers came from, and the versions that a result may depend on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from contextlib import suppress
-from pathlib import Path
 
-from ltgc_cli import manifest
+import msgspec
+
 from ltgc_cli.engine import Meter
-from ltgc_cli.manifest import Answers, Manifest
-
-_COMPARED = 20
-"""Earlier runs looked through for the reason why this one asks."""
+from ltgc_cli.manifest import Answers
+from ltgc_cli.prompts import PAPER
 
 
 def answers(meter: Meter) -> dict[str, Answers]:
@@ -40,24 +38,7 @@ def versions() -> dict[str, str]:
 _LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transformers", "litellm")
 
 
-def why(done: Manifest, folder: Path) -> str:
-    """Returns why something was asked although the stage had run before: which setting, or the input, is new.
-
-    A manifest that is damaged, or gone by now, explains nothing, and ends no run that was paid for.
-    """
-    flags = json.loads(json.dumps(done.flags, default=str))  # as a manifest that was read has them: lists, no tuples
-    earlier = [found for artifact in _latest(folder) if (found := manifest.read(artifact))]
-    for before in earlier:
-        if before.input == done.input:
-            changed = [name for name in flags if before.flags.get(name) != flags[name]]
-            named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
-            return f" (asked because {named} changed)" if changed else ""
-    return " (asked because the input is new)" if earlier else ""
-
-
-def _latest(folder: Path) -> list[Path]:
-    ages = {}
-    for path in folder.glob("*.jsonl"):
-        with suppress(OSError):  # deleted by another process meanwhile
-            ages[path] = path.stat().st_mtime
-    return sorted(ages, key=lambda path: ages[path], reverse=True)[:_COMPARED]
+def prompts_version() -> str:
+    """Returns the beginning of the sha256 of the prompts that this version of ltgc has built in."""
+    texts = json.dumps(msgspec.to_builtins(PAPER), sort_keys=True)
+    return hashlib.sha256(texts.encode()).hexdigest()[:12]

@@ -37,12 +37,13 @@ def measure(config: Config, streams: Streams) -> Preview:
         console.notice("filter: --preview shows what the scores say; --verdicts is left out")
     session = Session(config[Storage].folder, config[Limits], config.get("record"))
     seeing = {"batch": computing.batch, "device": computing.device}
-    llm, ask = session.ask(settings.llm, "llm", asking)
+    llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, **seeing)
     with reading(streams, "filter") as given, session.watching("filter --preview"):
         spreads = preview.preview(
             records.by_class(real(given)),
             ask=ask,
+            tries=tries,
             score=score,
             llm=llm,
             clip=clip,

@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ltgc_cli import console, records, usage
+from ltgc_cli import console, records, usage, written
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import write_atomically
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
@@ -20,13 +19,14 @@ from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
 
 
-def write_report(given: Iterable[Record], store: Store, settings: Report) -> None:
+def write_report(given: Iterable[Record], target: written.Target, settings: Report) -> None:
     """Writes a stream's report as one HTML file.
 
-    Raises InputError, before the stream is read, where another file would be overwritten; for an empty stream; and
-    where a name is not known.
+    Raises InputError, before the stream is read, as `written.check`; for an empty stream; and where a name is not
+    known.
     """
-    page.check_output(settings.output)
+    output, store = target.path, Store(target.store)
+    written.check(target)
     rows = list(real(iter(given)))
     if not rows:
         raise InputError("report found no records in its input; it shows what eval, filter or any stage wrote")
@@ -53,9 +53,8 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
         gap=gap,
         title=settings.title or page.TITLE,
     )
-    page.check_output(settings.output)  # again: reading the records may have taken long
-    write_atomically(settings.output, text.encode(errors="replace"))
-    _notify(settings.output, len(text), content, images.values())
+    written.write(target, text.encode(errors="replace"))
+    _notify(output, len(text), content, images.values())
 
 
 def _figures(rows: Sequence[Record], content: Content, store: Store, runs: Sequence[Manifest]) -> dict[str, str]:

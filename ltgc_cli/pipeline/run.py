@@ -8,21 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ltgc_cli import console, records
+from ltgc_cli import console, records, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
-from ltgc_cli.pipeline import chain, run_folder, sheet
+from ltgc_cli.files import named_errors
+from ltgc_cli.pipeline import chain, sheet
 from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.settings import Report, Run, RunStage, Storage
-from ltgc_cli.store import Store
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
 
 _ORDER: tuple[str, ...] = RunStage.__args__  # type: ignore[attr-defined]
 SHEET = "contact-sheet.png"  # beside report.html
+_AWAY = "move it away"
 _MODELS = ("lmm", "direct", "llm", "t2i", "clip")
 
 
@@ -108,6 +109,8 @@ def _config(job: Job, step: RunStep) -> Config:
     # The run's limit, wherever it was set, holds for all stages together: it is no stage's own.
     if values.get("max_cost") == job.settings["run"].get("max_cost"):
         values.pop("max_cost", None)
+    if job.run.retry_failures and "retry_failures" in known:
+        values["retry_failures"] = True
     typed = {name: value for name, value in job.typed.items() if name in known}
     config = configure(step.command, typed, values, chain.without_limit())
     if (config.get("dry_run") or config.get("preview")) and not job.run.dry_run:
@@ -121,20 +124,19 @@ def _config(job: Job, step: RunStep) -> Config:
 
 
 def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None, out: Path | None) -> Ran:
-    run_folder.begin(job.run.out)
+    with named_errors(job.run.out):
+        job.run.out.mkdir(parents=True, exist_ok=True)
     paid, exit_code, ran, not_copied = 0.0, DONE, Ran(), ""
     for index, (step, config) in enumerate(configs):
         console.notice(f"run: {index + 1}/{len(configs)} {_described(config)}")
         _check_file(job, configs, index)
         path = job.run.out / step.file
         if step.command == "report":
-            store = Store(config[Storage].folder)
             with reading(Streams(input=given, called=True), "report") as rows:
-                write_report(rows, store, config.changed(output=path)[Report])
+                write_report(rows, _target(config, path, given), config[Report])
             with reading(Streams(input=given, called=True), "sheet") as rows:
-                sheet.write_sheet(rows, store, job.run.out / SHEET)
+                sheet.write_sheet(rows, _target(config, job.run.out / SHEET, given))
             continue
-        run_folder.note(path)  # the stage may replace the artifact that shows whose it is
         limited, limit = _limited(config, job.run.max_cost, paid)
         with _named_errors(job, config, paid, limit):
             # A stage that makes its own records has none to read.
@@ -142,7 +144,8 @@ def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None
             gc.collect()  # the models of a stage make room for those of the next
             if step.file == "mix-train.jsonl":
                 not_copied = _copied_out(job, config, ran.artifact, out)
-        run_folder.put(ran.artifact, path, lambda index=index: _check_file(job, configs, index))  # type: ignore[misc]
+        _check_file(job, configs, index)  # again: a stage takes hours
+        _put(ran.artifact, _target(config, path))
         paid, exit_code = paid + ran.dollars, max(exit_code, ran.exit_code)
         given = path
     problem = f"all is done but [mix-train] out: {not_copied}; {job.again()} then copies it there" if not_copied else ""
@@ -182,19 +185,30 @@ def _named_errors(job: Job, config: Config, paid: float, limit: float) -> Iterat
 
 def _check_file(job: Job, configs: Sequence[tuple[RunStep, Config]], index: int) -> None:
     """Raises InputError where what a step writes would take the place of what a person made."""
-    from ltgc_cli.report import page
-
     step, config = configs[index]
     path = job.run.out / step.file
     if step.command == "report":
-        if job.run.out.exists():  # the folder is made when the run begins
-            page.check_output(path)
-            sheet.check_output(job.run.out / SHEET)
-    elif run_folder.is_theirs(path, config[Storage].folder / "artifacts" / step.command):
+        for made in (path, job.run.out / SHEET):
+            if made.exists():  # their folder is made when the run begins
+                written.check(_target(config, made))
+    elif not written.is_ours(path, config[Storage].folder):
         following = next((other.command for other, _ in configs[index + 1 :]), "")
         there = path.is_file() and following not in ("", step.command) and "name" not in step.own
         go_on = f"go on from it with {job.again('--from', following)}, or move it away" if there else "move it away"
         raise InputError(f"{path} is not as a stage left it, and would be overwritten: {go_on}")
+
+
+def _put(artifact: Path | None, target: written.Target) -> None:
+    """Copies a stage's artifact to its place. Raises InputError where the stage left none."""
+    if artifact is None:
+        raise InputError(f"{target.path} was not made: dry-run or preview, in the settings, is for the command alone")
+    with artifact.open("rb") as lines, written.writing(target) as write:
+        while block := lines.read(1 << 20):
+            write(block)
+
+
+def _target(config: Config, path: Path, *inputs: Path | None) -> written.Target:
+    return written.Target(path, config[Storage].folder, tuple(one for one in inputs if one), remedy=_AWAY)
 
 
 def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | None) -> str:

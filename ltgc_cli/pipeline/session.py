@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -29,6 +30,7 @@ from ltgc_cli.ports import (
     Schema,
     Score,
     Task,
+    Tries,
     own_server,
 )
 from ltgc_cli.providers import Opened, prices, replay
@@ -55,6 +57,14 @@ SCHEMAS: dict[Task, Schema] = {
 NO_LIMITS = Limits()
 
 
+class Asked(NamedTuple):
+    """A language model: its name, the port that asks it, and how often a question is tried."""
+
+    model: str
+    port: Ask
+    tries: Tries
+
+
 class Session:
     """One command's store and counters. The ports that it opens keep every answer before they hand it on."""
 
@@ -78,8 +88,9 @@ class Session:
         self._progress: console.ProgressLine | None = None
         self._expected = 0
         self._notices: set[str] = set()
+        self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
 
-    def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking, image_size: int | None = None) -> Opened[Ask]:
+    def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking, image_size: int | None = None) -> Asked:
         """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
 
         image_size -- the longest side, in pixels, that images are shown with
@@ -106,15 +117,19 @@ class Session:
         )
         kept = self._kept_answers(port, price)
 
-        def ask(question: Question) -> Answer:
+        def as_asked(question: Question) -> Question:
             # Everything that changes the answer goes into the question before its key is made.
             if real:
                 structured = bool(schema) and model not in no_schema.known(learnt)
                 question = _prepared(question, asking.max_tokens, image_size, structured=structured)
                 question = self._paid_for(question)
-            return kept(question)
+            return question
 
-        return Opened(model, ask)
+        return Asked(
+            model,
+            lambda question: kept(as_asked(question)),
+            lambda question: self._tries(question, lambda one: store.key(as_asked(one))),
+        )
 
     def ask_in_batch(self, spec: str, api_base: str | None, questions: Sequence[Question]) -> None:
         """Asks questions through the provider's batch API, so that a run finds their answers in the store.
@@ -134,6 +149,7 @@ class Session:
             notice=self.notice_once,
         )
         most = partial(estimates.most, price=price and prices.in_batch(price))
+        self._asked_now.update(map(store.key, questions))
         sent = store.cached_batch(guarded_batch(send, self._budget, most), self.store, Answer, self._tally)
         over = [answer for answer in sent(questions) if isinstance(answer, BudgetError)] if questions else []
         if over:
@@ -156,7 +172,7 @@ class Session:
         kept = self._kept_images(port, spec, batch)
 
         def generate(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
-            answers = kept(requests)
+            answers = self._images(requests, kept)
             over = next((answer for answer in answers if isinstance(answer, BudgetError)), None)
             if over:  # what was generated before is in the store by now
                 raise over
@@ -222,6 +238,18 @@ class Session:
         most = partial(estimates.most_image, price=self._image_price(spec))
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
 
+    def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
+        """Returns the images, each the first of its tries that is one."""
+        tries = [self._tries(request, store.key) for request in requests]
+        answers = list(kept([next(one) for one in tries]))
+        while True:
+            refused = [place for place, answer in enumerate(answers) if isinstance(answer, Refused)]
+            again = {place: one for place in refused if (one := next(tries[place], None))}
+            if not again:
+                return answers
+            for place, answer in zip(again, kept(list(again.values())), strict=True):
+                answers[place] = answer
+
     def _one_by_one(self, port: Generate, at_once: int) -> Generate:
         """Returns the port with each image stored as it comes: killed, a run has lost none that was paid for."""
 
@@ -244,6 +272,24 @@ class Session:
                 return mapped(pool, one, requests)
 
         return generate
+
+    def _tries(self, request: Req, key: Callable[[Req], str]) -> Iterator[Req]:
+        """Returns a request and then, as long as nobody has enough, its retries in the store; one more with
+        --retry-failures. What this run itself asked is not asked again by it.
+
+        key -- returns a request's key in the store
+        """
+        again = self.limits.retry_failures
+        for number in count():
+            one = msgspec.structs.replace(request, retry=number) if number else request
+            k = key(one) if number or again else ""
+            asked_before = bool(k) and k in self.store and k not in self._asked_now
+            if number and not (asked_before or again):
+                return
+            if again and not asked_before:
+                self._asked_now.add(k)
+                again = False
+            yield one
 
     def _tries_schema(self, spec: str, asking: Asking) -> bool:
         """Returns whether a JSON schema is tried though nobody says that the model's server takes one."""

@@ -23,6 +23,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import hashing, put_in_place, sha256_file, temporary, write_atomically
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import manifest as making
+from ltgc_cli.pipeline import reasons
 from ltgc_cli.pipeline.dry_run import DrySession, marked, real
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.streams import Streams, no_folder, reading, spooled, writing
@@ -91,6 +92,8 @@ def execute(
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
+        if done and done.kinds.get("failure") and session.limits.retry_failures:
+            done = None
         if done:
             write = stack.enter_context(writing(streams))
             with artifact.open("rb") as lines:
@@ -188,10 +191,12 @@ def _run(
             tokens=session.meter.tokens,
             unpriced=session.meter.unpriced,
             seconds=round(time.monotonic() - started, 1),
+            prompts=making.prompts_version(),
             versions=making.versions(),
         )
-        why = making.why(done, folder) if session.meter.asked else ""
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
+        retried = session.limits.retry_failures
+        why = reasons.why(done, artifact, path, unfinished, retried=retried) if session.meter.asked else ""
         put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its manifest the artifact is not whole, and is made again.
     if not session.meter.refused:

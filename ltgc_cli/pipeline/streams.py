@@ -10,17 +10,19 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ltgc_cli import console, records
+from ltgc_cli import console, records, settings_file, written
+from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import replacing, temporary
+from ltgc_cli.files import temporary
 from ltgc_cli.records import Record
+from ltgc_cli.settings import Output, Storage
 
 
 class Streams(NamedTuple):
     """Where lines come from and go to. No `input` means stdin; no `output` means stdout."""
 
     input: Path | None = None
-    output: Path | None = None
+    output: written.Target | None = None
     json: bool = False
     called: bool = False
     """Whether a program calls, which reads the artifact: stdin is not read, and stdout not written."""
@@ -34,6 +36,18 @@ class Streams(NamedTuple):
     def shown(self) -> bool:
         """Whether a person sees a table and not lines."""
         return console.is_terminal() and not (self.output or self.json or self.called)
+
+
+def output_of(config: Config, *inputs: Path) -> written.Target | None:
+    """Returns the file that a command's lines go to, None for stdout.
+
+    inputs -- what it reads besides what its settings name
+    """
+    wanted = config[Output]
+    if not wanted.output:
+        return None
+    reads = (*config.named_paths(), *inputs, settings_file.PATH)
+    return written.Target(wanted.output, config[Storage].folder, reads, wanted.force)
 
 
 @contextmanager
@@ -63,8 +77,8 @@ def no_folder(path: Path | None) -> None:
 def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
     """A function that writes to where the lines go: a file (whole or not at all), stdout, or nowhere."""
     if streams.output:
-        with replacing(streams.output) as file:
-            yield file.write
+        with written.writing(streams.output) as write:
+            yield write
     elif not streams.called and (streams.json or not console.is_terminal()):
         yield prompt_writer(sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from PIL import Image as PIL
-from PIL import ImageDraw, ImageOps, PngImagePlugin
+from PIL import ImageDraw, ImageOps
 
 from ltgc_cli import records
 from ltgc_cli.errors import InputError, Unreadable
@@ -22,7 +22,6 @@ _TILE, _GAP, _LABEL, _TITLE = 56, 4, 150, 30
 _MOST = (6, 12, 5)  # real, accepted and rejected images of a class that are shown
 _CLASSES = 300  # on one sheet: it is 19,000 pixels high then
 _TITLES = ("real", "generated, accepted", "generated, rejected")
-_MARK = b"tEXtSoftware\0ltgc sheet"  # near the start of each sheet
 _INK, _PAPER, _FAINT = (30, 30, 30), (250, 250, 248), (120, 120, 120)
 _ACCEPTED, _REJECTED = (60, 140, 80), (190, 60, 50)
 
@@ -95,15 +94,9 @@ def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes], classes:
     return ContactSheet(_png(sheet), len(every) - len(lines), lacking)
 
 
-def is_sheet(start: bytes) -> bool:
-    """Returns whether a file that starts so is a contact sheet that ltgc wrote."""
-    return _MARK in start[:200]
-
-
 def _png(sheet: PIL.Image) -> bytes:
-    mark, file = PngImagePlugin.PngInfo(), io.BytesIO()
-    mark.add_text("Software", "ltgc sheet")
-    sheet.save(file, "PNG", pnginfo=mark)
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
     return file.getvalue()
 
 

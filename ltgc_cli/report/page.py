@@ -8,22 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ltgc_cli import text
-from ltgc_cli.errors import InputError
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.report import format, summary
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
 from ltgc_cli.report.content import Content
 
-GENERATOR = "ltgc"  # what the generator's name of a report begins with: a file without it is somebody else's
+GENERATOR = "ltgc"
 TITLE = "Long-tail recognition with generated images"
-_HEAD = 4096  # bytes of a file that are looked at to see whether it is a report
 _OPEN = 24  # up to so many classes are shown open
 # What the page calls requests, by the names that the store has for them.
 _REQUESTS = {"Question": "questions", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
@@ -100,26 +97,6 @@ def policy(scripts: Sequence[str], *, served: bool) -> str:
         *(["connect-src 'self'"] if served else []),
     ]
     return "; ".join(rules)
-
-
-def is_report(start: str) -> bool:
-    """Returns whether a file that starts so is a report that ltgc wrote."""
-    return f'<meta name="generator" content="{GENERATOR} ' in start
-
-
-def check_output(output: Path) -> None:
-    """Raises InputError where a file would be overwritten that is no report, or its folder is not there."""
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: there is no folder {output.parent}; make it, or name another with -o")
-    try:
-        with output.open("rb") as file:
-            start = file.read(_HEAD).decode(errors="replace")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror}") from None
-    if start and not is_report(start):
-        raise InputError(f"{output} is there already and is no report of ltgc; name another file with -o")
 
 
 @cache

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused, TooLong
-from ltgc_cli.ports import Ask, Question, Usage
+from ltgc_cli.ports import Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Made, Record, Template, dropped, failed, identify
 from ltgc_cli.stages.describe import ONE
 from ltgc_cli.stages.extend import SHOWN
+from ltgc_cli.stages.tries import once, sentences
 
 
 class Found(NamedTuple):
@@ -29,14 +29,15 @@ BARE = "bare name"  # the mark of a C_y without features
 
 
 def class_templates(
-    groups: Sequence[Group], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, workers: int = 1
-) -> dict[int, Found]:
+    groups: Sequence[Group], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, workers: int = 1,
+    tries: Tries = once,
+) -> dict[int, Found]:  # fmt: skip
     """Returns C_y of each class by its label."""
-    make = partial(class_template, ask=ask, model=model, prompts=prompts)
+    make = partial(class_template, ask=ask, model=model, prompts=prompts, tries=tries)
     return {group.cls.label: found for group, found in zip(groups, in_order(make, groups, workers), strict=True)}
 
 
-def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> Found:
+def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, tries: Tries = once) -> Found:
     """Returns C_y: the one that the stream holds, else the language model's answer to Prompt 4.
 
     Where the question is too long, half of the descriptions are shown with it; where the answer is of no use, C_y
@@ -52,7 +53,7 @@ def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p
         text = p.template(prompts, cls.subject, [row.text for row in known])
         question = Question(model=model, task="template", subject=cls.subject, text=text, temperature=0.0)
         try:
-            answer = ask(question)
+            answer, found, usage = sentences(cls, question, ask=ask, tries=tries, one=True)
         except TooLong as error:
             if not known:
                 return _bare(cls, [], str(error), "", made, error.usage)
@@ -61,14 +62,13 @@ def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p
             return _bare(cls, known, str(error), "", made, error.usage)
         else:
             break
-    found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off, one=True)
     if not found.texts:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped))
         why = found.trouble or "the answer to Prompt 4 names no features" + (f" ({reasons})" if reasons else "")
-        return _bare(cls, known, why, answer.text, made, answer.usage)
+        return _bare(cls, known, why, answer.text, made, usage)
     text, lines = found.texts[0], found.dropped + [(another, ONE) for another in found.texts[1:]]
     parents = tuple(row.id for row in known)
-    paid = msgspec.structs.replace(made, usage=answer.usage)
+    paid = msgspec.structs.replace(made, usage=usage)
     template = Template(label=cls.label, class_=cls.class_, text=text, parents=parents, made=paid)
     return Found(identify(template, text), dropped(cls, lines, ("template",), made=made))
 

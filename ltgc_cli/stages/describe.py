@@ -5,15 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.read import read
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Question, Usage
+from ltgc_cli.ports import Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Image, Made, Record, dropped, failed, identify
+from ltgc_cli.stages.tries import once, photo, sentences
 
 ONE = "one sentence was asked for, and another is there"
 
 
-def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER) -> list[Record]:
+def describe(
+    image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, tries: Tries = once
+) -> list[Record]:
     """Returns the image, its description or a failure, and what of the answer is no description.
 
     The image is shown as it is on disk.
@@ -22,17 +24,14 @@ def describe(image: Image, cls: Class, *, ask: Ask, model: str, prompts: p.Promp
     question = Question(model=model, task="describe", subject=cls.subject, text=text, images=images)
     made = Made(model=model, prompt=p.name(prompts, "describe"))
     try:
-        answer = ask(question)
+        answer, found, usage = sentences(cls, question, ask=ask, tries=tries, one=True)
     except Refused as error:
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
-        reason = f"{image.name}: {error}" if image.name else str(error)
-        return [image, failed(cls, "describe", reason, parents=(image.id,), made=made)]
-    made = msgspec.structs.replace(made, usage=answer.usage)
-    found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off, one=True)
+        return [image, failed(cls, "describe", f"{photo(image)}: {error}", parents=(image.id,), made=made)]
+    made = msgspec.structs.replace(made, usage=usage)
     if not found.texts:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in found.dropped)) or "the answer was empty"
-        reason = found.trouble or f"no usable description: {reasons}"
-        reason = f"{image.name}: {reason}" if image.name else reason
+        reason = f"{photo(image)}: {found.trouble or f'no usable description: {reasons}'}"
         return [image, failed(cls, "describe", reason, text=answer.text, parents=(image.id,), made=made)]
     text, marks, parents = found.texts[0], found.marks[0], (image.id,)
     described = Description(

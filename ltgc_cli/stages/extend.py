@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.read import read
+from ltgc_cli.answers.read import Parsed
 from ltgc_cli.errors import Refused, TooLong
-from ltgc_cli.ports import Answer, Ask, Question, Usage
+from ltgc_cli.ports import Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Made, Record, dropped, failed, identify, share
+from ltgc_cli.stages.tries import Heard, once, sentences
 
 SHOWN = 20  # descriptions shown with a question: with all of them each further one would cost more than the last
 
 
-def extend(group: Group, *, ask: Ask, model: str, want: int, prompts: p.Prompts = p.PAPER) -> list[Record]:
+def extend(
+    group: Group, *, ask: Ask, model: str, want: int, prompts: p.Prompts = p.PAPER, tries: Tries = once
+) -> list[Record]:
     """Returns the lines of a class and after them its new descriptions; lines of other classes as they are."""
     if not group.cls.tail:
         return group.rows
     known = [row for row in group.rows if isinstance(row, Description)]
-    return group.rows + more(group.cls, known, ask=ask, model=model, want=want, attempt=0, prompts=prompts)
+    new = more(group.cls, known, ask=ask, model=model, want=want, attempt=0, prompts=prompts, tries=tries)
+    return group.rows + new
 
 
 def more(
@@ -31,6 +35,7 @@ def more(
     attempt: int,
     prompts: p.Prompts,
     besides: str = "",
+    tries: Tries = once,
 ) -> list[Record]:
     """Returns new descriptions of a class, the lines of the answer that are none, or a failure.
 
@@ -38,21 +43,21 @@ def more(
     """
     prompt = p.name(prompts, "extend")
     try:
-        answer, shown = _ask(cls, known[-SHOWN:], ask, model, want, attempt, prompts, besides)
+        heard, shown = _ask(cls, known[-SHOWN:], ask, tries, model, want, attempt, prompts, besides)
     except Refused as error:
         made = Made(model=model, prompt=prompt, attempt=attempt, usage=error.usage or Usage())
         return [failed(cls, "extend", str(error), (attempt, str(error)), made=made)]
-    found = read(answer.text, cls.class_, cls.subject, cls.synonyms, cut_off=answer.cut_off)
+    answer, found, usage = heard
     if not found.texts:
-        made = Made(model=model, prompt=prompt, attempt=attempt, usage=answer.usage)
+        made = Made(model=model, prompt=prompt, attempt=attempt, usage=usage)
         reason = found.trouble or "the answer holds no usable description"
         return [failed(cls, "extend", reason, (attempt, reason), text=answer.text, made=made)]
     label, name = cls.label, cls.class_
     parents = tuple(row.id for row in shown)
     rows: list[Record] = []
-    usages = share(answer.usage, len(found.texts))
-    for number, (text, marks, usage) in enumerate(zip(found.texts, found.marks, usages, strict=True)):
-        made = Made(model=model, prompt=prompt, attempt=attempt, usage=usage)
+    usages = share(usage, len(found.texts))
+    for number, (text, marks, part) in enumerate(zip(found.texts, found.marks, usages, strict=True)):
+        made = Made(model=model, prompt=prompt, attempt=attempt, usage=part)
         row = Description(
             label=label, class_=name, text=text, origin="extended", marks=marks, parents=parents, made=made
         )
@@ -65,18 +70,19 @@ def _ask(
     cls: Class,
     shown: Sequence[Description],
     ask: Ask,
+    tries: Tries,
     model: str,
     want: int,
     attempt: int,
     prompts: p.Prompts,
     besides: str,
-) -> tuple[Answer, Sequence[Description]]:
+) -> tuple[Heard[Parsed], Sequence[Description]]:
     """Returns the answer, and the descriptions shown with its question: fewer where the model reads no more."""
     while True:
         text = p.extend(prompts, cls.subject, [row.text for row in shown], want, besides)
         question = Question(model=model, task="extend", subject=cls.subject, text=text, want=want, attempt=attempt)
         try:
-            return ask(question), shown
+            return sentences(cls, question, ask=ask, tries=tries), shown
         except TooLong:
             if not shown and want == 1:
                 raise

@@ -15,7 +15,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Usage, used
+from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Tries, Usage, used
 from ltgc_cli.records import (
     Class,
     Group,
@@ -34,6 +34,7 @@ from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.render import image_request, style_of
+from ltgc_cli.stages.tries import once
 from ltgc_cli.stages.usage_metric import summed, usage_metric
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
@@ -82,7 +83,7 @@ def evaluate(
     groups: Iterable[Group], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
     settings: Judging, style: Style, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64,
-    on_round: Callable[[Round], None] = lambda _: None,
+    on_round: Callable[[Round], None] = lambda _: None, tries: Tries = once,
 ) -> list[list[Record]]:  # fmt: skip
     """Returns the lines of every class with each generated image accepted (score and history on it) or rejected.
 
@@ -98,7 +99,7 @@ def evaluate(
     """
     everything = [restored(group, verdicts) for group in groups]
     mine = t.to_judge(everything, calibrated=t.calibrates(settings))
-    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     thresholds = t.class_thresholds(mine, templates, scored, settings)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from ltgc_cli import prompts as p
-from ltgc_cli.ports import Ask, Compare, NearestClass, Score
+from ltgc_cli.ports import Ask, Compare, NearestClass, Score, Tries
 from ltgc_cli.records import Failure, Group, Metric, identify
 from ltgc_cli.settings import Judging
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.tries import once
 
 QUANTILES = (0, 10, 50, 90, 100)  # percentiles of the scores that are shown, the median among them
 PERCENTILES = (0.0, 5.0, 10.0, 25.0, 50.0)  # thresholds that are shown of the calibrated scale
@@ -47,7 +48,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 def preview(
     groups: Iterable[Group], *, ask: Ask, score: Score, llm: str, clip: str, settings: Judging,
     compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
-    prompts: p.Prompts = p.PAPER, workers: int = 1,
+    prompts: p.Prompts = p.PAPER, workers: int = 1, tries: Tries = once,
 ) -> list[Spread]:  # fmt: skip
     """Returns how the originals and the generated images of each tail class score, and last of all of them together.
 
@@ -59,7 +60,7 @@ def preview(
     everything = list(groups)
     calibrated = settings.scale == "calibrated"
     mine = t.to_judge(everything, calibrated=calibrated)
-    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
+    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     labels = [group.cls.label for group in mine]

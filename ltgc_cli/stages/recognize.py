@@ -13,8 +13,9 @@ from ltgc_cli import prompts as p
 from ltgc_cli.answers.blocks import plain_text
 from ltgc_cli.answers.names import forms
 from ltgc_cli.errors import TooLong
-from ltgc_cli.ports import Ask, Question, Usage
+from ltgc_cli.ports import Ask, Question, Tries, Usage
 from ltgc_cli.records import Class
+from ltgc_cli.stages.tries import first_useful, once
 
 # Characters: a longer list of names (ImageNet's thousand are 20,000) is not sent; the name is asked for openly.
 LISTED = 40_000
@@ -58,20 +59,23 @@ def table(classes: Sequence[Class]) -> NameTable:
     )
 
 
-def recognize(sha256: str, known: NameTable, *, ask: Ask, model: str) -> Recognized:
+def recognize(sha256: str, known: NameTable, *, ask: Ask, model: str, tries: Tries = once) -> Recognized:
     """Returns what a model takes an image for. Raises Refused where it does not answer.
 
-    A list of names that is too long for the model is left out of a second question.
+    A list of names that is too long for the model is left out of a second question. A wrong answer is an answer: it is
+    not asked again.
     """
     for number, text in enumerate(known.questions, start=1):
         question = Question(model=model, task="recognize", subject="", text=text, images=(sha256,), temperature=0.0)
         try:
-            answer = ask(question)
+            heard = first_useful(
+                question, ask=ask, tries=tries, read=lambda answer: label_of(answer.text, known), useful=lambda _: True
+            )
         except TooLong:
             if number == len(known.questions):
                 raise
         else:
-            return Recognized(label_of(answer.text, known), answer.text, answer.usage)
+            return Recognized(heard.found, heard.answer.text, heard.usage)
     raise AssertionError("a question is asked")
 
 

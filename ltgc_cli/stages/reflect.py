@@ -10,10 +10,11 @@ from ltgc_cli import prompts as p
 from ltgc_cli.answers.names import words
 from ltgc_cli.answers.numbers import numbers, says_none
 from ltgc_cli.errors import Refused, TooLong
-from ltgc_cli.ports import Answer, Ask, Question, Usage
+from ltgc_cli.ports import Answer, Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Record, Rejected, dropped, failed, identify
 from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest
+from ltgc_cli.stages.tries import once
 from ltgc_cli.stages.usage_metric import usage_metric
 from ltgc_cli.text import counted
 
@@ -23,8 +24,9 @@ _ONE_IN = 10  # of what a round asks for: one that adds fewer counts for `rounds
 
 
 def reflect(
-    group: Group, *, ask: Ask, model: str, k: int, rounds: int, near: float, prompts: p.Prompts = p.PAPER
-) -> list[Record]:
+    group: Group, *, ask: Ask, model: str, k: int, rounds: int, near: float, prompts: p.Prompts = p.PAPER,
+    tries: Tries = once,
+) -> list[Record]:  # fmt: skip
     """Returns the lines of a class with K_y = `k` descriptions among them: repeats rejected, missing ones added.
 
     It asks again while fewer than `k` remain, and gives up after `rounds` rounds in a row that add nothing, or under a
@@ -56,7 +58,8 @@ def reflect(
         attempt += 1
         want = min(k - len(kept), _MOST_AT_ONCE)
         besides = p.combined(cls.subject, attempt) if weak else ""
-        new = more(cls, kept, ask=ask, model=model, want=want, attempt=attempt, prompts=prompts, besides=besides)
+        asked = partial(more, ask=ask, tries=tries, model=model, prompts=prompts)
+        new = asked(cls, kept, want=want, attempt=attempt, besides=besides)
         fresh = [row for row in new if isinstance(row, Description)]
         grown, repeats = _without_repeats(cls, kept, fresh, near, exclude)
         gain = len(grown) - len(kept)

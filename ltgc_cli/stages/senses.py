@@ -12,8 +12,9 @@ import msgspec
 from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Question, Usage
+from ltgc_cli.ports import Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Group, Made, Record, evolve, failed, identify
+from ltgc_cli.stages.tries import first_useful, once, photo
 
 SHOWN = 4  # images shown with the question
 _MOST_WORDS = 6
@@ -44,31 +45,35 @@ def with_names(groups: Sequence[Group], known: Mapping[int, NameInfo]) -> list[G
 
 
 def with_senses(
-    groups: Sequence[Group], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, workers: int = 1
-) -> list[Group]:
+    groups: Sequence[Group], *, ask: Ask, model: str, prompts: p.Prompts = p.PAPER, workers: int = 1,
+    tries: Tries = once,
+) -> list[Group]:  # fmt: skip
     """Returns the classes, those of an ambiguous name with the sense that the model sees, or with a failure."""
     unclear = ambiguous([group.cls for group in groups])
-    see = partial(_sense, ask=ask, model=model, prompts=prompts)
+    see = partial(_sense, ask=ask, model=model, prompts=prompts, tries=tries)
     asking = [group for group in groups if group.cls.label in unclear and group.originals]
     found = zip(asking, in_order(see, asking, workers), strict=True)
     return _replaced(groups, {group.cls.label: rows for group, rows in found})
 
 
-def _sense(group: Group, *, ask: Ask, model: str, prompts: p.Prompts) -> list[Record]:
+def _sense(group: Group, *, ask: Ask, model: str, prompts: p.Prompts, tries: Tries) -> list[Record]:
     """Returns the class with the sense that up to four of its images show; with a failure where that is not clear."""
     cls = group.cls
     text, images = p.sense(prompts, cls.class_), tuple(image.sha256 for image in group.originals[:SHOWN])
     question = Question(model=model, task="sense", subject=cls.class_, text=text, images=images, temperature=0.0)
     made = Made(model=model, prompt=p.name(prompts, "sense"))
+    shown = f"(its images: {', '.join(map(photo, group.originals[:SHOWN]))})"
     try:
-        answer = ask(question)
+        answer, found, usage = first_useful(
+            question, ask=ask, tries=tries, read=lambda answer: read(answer.text, cls.class_), useful=bool
+        )
     except Refused as error:
         made = msgspec.structs.replace(made, usage=error.usage or Usage())
-        return [cls, failed(cls, "senses", f"its sense could not be asked: {error}", parents=(cls.id,), made=made)]
-    made = msgspec.structs.replace(made, usage=answer.usage)
-    found = read(answer.text, cls.class_)
+        reason = f"its sense could not be asked: {error} {shown}"
+        return [cls, failed(cls, "senses", reason, parents=(cls.id,), made=made)]
+    made = msgspec.structs.replace(made, usage=usage)
     if not found:
-        reason = "the answer names no sense of it"
+        reason = f"the answer names no sense of it {shown}"
         return [cls, failed(cls, "senses", reason, text=answer.text, parents=(cls.id,), made=made)]
     return [_with_name(evolve(cls, made=made), NameInfo(sense=found))]
 

@@ -21,6 +21,7 @@ from filled_store import (
     MATCH,
     OURS,
     PAID,
+    RECORDS,
     SHA,
     artifact,
     damage,
@@ -37,6 +38,7 @@ from ltgc_cli.ports import (
     ImageRequest,
     Usage,
 )
+from ltgc_cli.records import dump
 from ltgc_cli.settings import CachePrune, Choice
 from ltgc_cli.store import Store, key
 
@@ -124,6 +126,8 @@ def test_answers_that_are_old_enough_are_deleted(filled, inside):
 def test_an_image_stays_as_long_as_an_artifact_or_an_answer_names_it(filled, inside):
     images = filled / "objects"
     old(*images.glob("*/*"))
+    with closing(Store(filled)) as opened:
+        artifact(opened, "mix-train", [dump(record) for record in RECORDS])
     inside("cache", "prune", "--stage", "render", "--answers", "--unused", "--yes")
     assert [path.name for path in images.glob("*/*")] == [SHA]  # the artifact names it; the seal was named by nobody
     inside("cache", "prune", "--artifacts", "--unused", "--yes")
@@ -257,3 +261,69 @@ def test_an_answer_of_another_version_of_ltgc_is_no_damage_and_is_not_deleted_as
         found = verify(store)
         assert (found.damages, found.others) == ([], 1)
         assert to_delete(store, CachePrune(damaged=True), Choice()) == []
+
+
+# ---- what is deleted is asked again
+
+
+@pytest.fixture
+def two_classes(inside):
+    """extend and reflect of two classes, as artifacts; each class's answers."""
+    made = inside("extend", "--class", "crane", "--class", "seal", "-n", 2, "-o", "extended.jsonl")
+    alone = inside("extend", "--class", "heron", "-n", 2)
+    assert "2 questions asked" in made.err and "1 question asked" in alone.err
+    inside("reflect", "-k", 3, "-i", "extended.jsonl")
+
+
+def of_class(inside, name):
+    return [row["key"] for row in map(json.loads, inside("cache", "show", "--class", name).out.splitlines())]
+
+
+def test_a_class_is_asked_for_again_and_the_others_are_not(inside, two_classes):
+    ran = inside("cache", "prune", "--class", "crane", "--yes")
+    assert "outputs (" in ran.err and "would keep them from being asked again" in ran.err
+    assert (
+        "1 question asked, 1 question from the store"
+        in inside("extend", "--class", "crane", "--class", "seal", "-n", 2, "-o", "extended.jsonl").err
+    )
+    assert "answered by" in inside("extend", "--class", "heron", "-n", 2).err
+    assert "from the store" in inside("reflect", "-k", 3, "-i", "extended.jsonl").err
+
+
+@pytest.mark.parametrize("length", [4, 64])
+def test_one_answer_is_deleted_by_its_key_and_asked_again(inside, two_classes, length):
+    (heron,) = of_class(inside, "heron")
+    assert inside("cache", "prune", heron[:length], "--yes").code == 0
+    assert of_class(inside, "heron") == [] and of_class(inside, "seal")
+    assert "1 question asked" in inside("extend", "--class", "heron", "-n", 2).err
+    assert "answered by" in inside("extend", "--class", "crane", "--class", "seal", "-n", 2).err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ab"], "'ab': give an answer's key, or at least 4 characters of it: ltgc cache show"),
+        (["zzzz"], "has this key: ltgc cache show lists them"),
+        ([key(PAID), "--class", "crane"], "a KEY names one answer; leave out what chooses among them"),
+        ([key(PAID), "--artifacts"], "a KEY names one answer; leave out what chooses among them"),
+        ([key(PAID), "none of it"], "none of it: no answer in"),
+    ],
+    ids=str,
+)
+def test_a_key_that_names_no_one_answer_deletes_nothing(filled, inside, words, message):
+    ran = inside("cache", "prune", *words, "--yes")
+    assert (ran.code, message in ran.err, len(keys(filled))) == (2, True, 7), ran.err
+
+
+def test_several_keys_and_their_price_are_said_first(filled, inside):
+    ran = inside("cache", "prune", key(PAID), key(BOUGHT), "--dry-run")
+    assert "would delete: 2 answers" in ran.err and "at least 0.25; 1 of unknown price" in ran.err, ran.err
+    assert len(keys(filled)) == 7
+
+
+def test_an_image_that_is_deleted_is_generated_again(inside, tmp_path):
+    (tmp_path / "in.jsonl").write_text(inside("extend", "--class", "crane", "-n", 2).out)
+    inside("render", "--t2i", "blank", "-i", "in.jsonl")
+    (first, *_) = [row["key"] for row in map(json.loads, inside("cache", "show", "--stage", "render").out.splitlines())]
+    inside("cache", "prune", first, "--yes")
+    assert "1 image asked, 1 image from the store" in inside("render", "--t2i", "blank", "-i", "in.jsonl").err

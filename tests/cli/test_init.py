@@ -99,8 +99,12 @@ def test_a_file_that_is_there_is_never_overwritten(inside, birds):
     (birds / "ltgc.toml").write_text("# mine\n")
     ran = inside("init", "--data", "birds")
     assert (ran.code, (birds / "ltgc.toml").read_text()) == (2, "# mine\n")
-    assert ran.err.startswith("ltgc: ltgc.toml is there already; ") and len(ran.err.splitlines()) == 1
+    assert ran.err == (
+        "ltgc: ltgc.toml is there already and ltgc did not write it (or it was changed since): "
+        "edit it, write another with -o FILE, or --force\n"
+    )
     assert inside("init", "--data", "birds", "-o", "other.toml").code == 0
+    assert inside("init", "--data", "birds", "-o", "other.toml", "-k", 3).code == 0  # as init left it
     assert inside("init", "--data", "birds", "-o", "none/other.toml").code == 2
 
 

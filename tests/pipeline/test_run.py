@@ -126,7 +126,7 @@ def test_a_run_killed_at_any_of_its_writes_goes_on_and_ends_as_if_nothing_had_be
         if statuses[-1] == 0:
             break
     killed = 128 + signal.SIGKILL
-    assert len(statuses) > 8 and set(statuses[:-1]) == {killed} and statuses[-1] == 0
+    assert len(statuses) > 6 and set(statuses[:-1]) == {killed} and statuses[-1] == 0
     assert outputs(folder / "out") == expected
 
 
@@ -205,7 +205,7 @@ def test_what_is_said_to_go_on_has_all_flags_that_were_typed(inside, folder, lan
     assert "ltgc run --out 'the run' --no-baselines --until render makes it" in early.err
 
 
-@pytest.mark.parametrize("name", ["describe.jsonl", "report.html", ".written.json"])
+@pytest.mark.parametrize("name", ["describe.jsonl", "report.html"])
 def test_a_folder_in_the_place_of_a_file_is_left_alone(inside, folder, language, name):
     (folder / "ltgc-run" / name).mkdir(parents=True)
     ran = inside("run", "--from", "describe", *([] if name == "report.html" else ["--until", "describe"]))
@@ -217,7 +217,7 @@ def test_a_report_of_ones_own_stops_it_before_anything_is_asked(inside, folder, 
     (folder / "ltgc-run").mkdir()
     (folder / "ltgc-run" / "report.html").write_text("<p>mine")
     ran = inside("run")
-    assert (ran.code, language) == (2, []) and "report.html is there already and is no report of ltgc" in ran.err
+    assert (ran.code, language) == (2, []) and "report.html is there already and ltgc did not write it" in ran.err
     assert inside("run", "--until", "describe").code == 0
 
 
@@ -225,7 +225,7 @@ def test_so_does_a_picture_of_ones_own_where_the_contact_sheet_goes(inside, fold
     (folder / "ltgc-run").mkdir()
     (folder / "ltgc-run" / "contact-sheet.png").write_bytes(b"\x89PNG mine")
     ran = inside("run")
-    assert (ran.code, language) == (2, []) and "contact-sheet.png is there already and is no contact sheet" in ran.err
+    assert (ran.code, language) == (2, []) and "contact-sheet.png is there already and ltgc did not write it" in ran.err
     assert (folder / "ltgc-run" / "contact-sheet.png").read_bytes() == b"\x89PNG mine"
 
 
@@ -244,9 +244,7 @@ def test_what_a_person_makes_while_a_run_goes_on_is_not_overwritten(inside, fold
     ran = inside("run", "--until", "reflect")
     assert ran.code == 2 and "extend.jsonl is not as a stage left it, and would be overwritten: go on" in flat(ran.err)
     assert (folder / "ltgc-run" / "extend.jsonl").read_text() == "mine"
-    assert sorted(path.name for path in (folder / "ltgc-run").iterdir()) == [
-        ".written.json", "describe.jsonl", "extend.jsonl",
-    ]  # fmt: skip
+    assert sorted(path.name for path in (folder / "ltgc-run").iterdir()) == ["describe.jsonl", "extend.jsonl"]
     assert set(asked) == ({"describe"} if while_it_runs == "describe" else {"describe", "extend"})
 
 

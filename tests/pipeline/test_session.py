@@ -127,7 +127,7 @@ def test_a_server_of_ones_own_costs_nothing_in_a_dry_run_and_in_what_is_kept(tmp
     with serving(routes) as address:
         asking = Asking(api_base=f"{address}/v1")
         dry, session = DrySession(tmp_path), Session(tmp_path, limits=Limits(max_cost=1.0))
-        model, plan = dry.ask("hosted_vllm/mine", "llm", asking)
+        model, plan, _ = dry.ask("hosted_vllm/mine", "llm", asking)
         question = Question(model=model, task="extend", subject="crane", text="Besides these …")
         plan(question)
         answer = session.ask("hosted_vllm/mine", "llm", asking).port(question)

@@ -16,7 +16,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.records import Class, Record, Rejected
 from ltgc_cli.records import Image as ImageRecord
 from ltgc_cli.report import fonts
-from ltgc_cli.report.contact_sheet import contact_sheet, is_sheet, sheet_rows
+from ltgc_cli.report.contact_sheet import contact_sheet, sheet_rows
 
 
 def tail(label: int, name: str, count: int = 3) -> Class:
@@ -104,7 +104,7 @@ def test_images_are_read_where_there_are_any():
         Rejected(label=0, class_="eel", of="image", reason="refused"),
     ]
     made = contact_sheet(rows, {"broken": b"no image"}.__getitem__)
-    assert is_sheet(made.png[:200]) and Image.open(io.BytesIO(made.png)).height == 30 + 64
+    assert Image.open(io.BytesIO(made.png)).height == 30 + 64
 
 
 def test_a_sheet_of_very_many_classes_ends_somewhere():
@@ -139,7 +139,7 @@ def test_the_command_writes_over_nothing_that_a_person_made(forked, stream, tmp_
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     before = (tmp_path / "photo.png").read_bytes()
     done = forked("sheet", "-i", stream, "-o", "photo.png")
-    assert done.code == 2 and "photo.png is there already and is no contact sheet of ltgc" in done.err
+    assert done.code == 2 and "photo.png is there already and ltgc did not write it" in done.err
     assert (tmp_path / "photo.png").read_bytes() == before
     assert forked("sheet", "-i", stream, "-o", "no/such.png").code == 2
     assert forked("sheet", input="").code == 2

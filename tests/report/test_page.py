@@ -138,11 +138,6 @@ def test_a_script_that_would_end_its_element_is_refused() -> None:
         page.embedded("'</script>'", "script")
 
 
-def test_a_report_is_known_by_its_generator() -> None:
-    assert page.is_report(html()[:4096])
-    assert not page.is_report('<!doctype html><meta name="generator" content="pandoc">')
-
-
 def test_the_same_records_give_the_same_page() -> None:
     assert html(runs=[RUN]) == html(runs=[RUN])
 

@@ -47,7 +47,10 @@ def test_a_report_is_replaced_and_a_persons_file_is_not(inside: Ltgc, stream: Pa
     (tmp_path / "mine.html").write_text("<!doctype html><title>mine</title>")
     done = inside("report", "-i", stream, "-o", "mine.html")
     assert (done.code, page(tmp_path, "mine.html")) == (2, "<!doctype html><title>mine</title>")
-    assert "mine.html is there already and is no report of ltgc; name another file with -o" in done.err
+    assert (
+        "mine.html is there already and ltgc did not write it (or it was changed since): name another file, or --force"
+        in done.err
+    )
     inside("report", "-i", stream, "--title", "first")
     assert inside("report", "-i", stream, "--title", "second").code == 0
     assert "<h1>second</h1>" in page(tmp_path)
@@ -65,7 +68,7 @@ def test_one_class_alone_is_shown(inside: Ltgc, stream: Path, tmp_path: Path) ->
         (["--class", "cran"], "--class cran: no class of the stream; did you mean crane?"),
         (["--baseline", "fine tune"], "nothing of that name was measured in the stream; did you mean fine-tune?"),
         (["-o", "nowhere/else/"], "nowhere/else"),
-        (["-o", "new/a.html"], "new/a.html: there is no folder new; make it, or name another with -o"),
+        (["-o", "new/a.html"], "new/a.html: there is no folder new; make it, or name another file"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(inside: Ltgc, stream: Path, flags: list[str], said: str) -> None:

@@ -16,9 +16,8 @@ from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.evaluation.methods import ClassTable
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
-from ltgc_cli.pipeline.session import Session
-from ltgc_cli.ports import Ask, Usage
-from ltgc_cli.providers import Opened
+from ltgc_cli.pipeline.session import Asked, Session
+from ltgc_cli.ports import Usage
 from ltgc_cli.records import Class, Failure, Made, Record, failed
 from ltgc_cli.stages.recognize import Recognized, recognize, table
 from ltgc_cli.stages.usage_metric import usage_metric
@@ -35,7 +34,7 @@ class Reply(NamedTuple):
 
 
 def ask(
-    session: Session, data: datasets.Source, split: datasets.Split, known: ClassTable, opened: Opened[Ask], workers: int
+    session: Session, data: datasets.Source, split: datasets.Split, known: ClassTable, opened: Asked, workers: int
 ) -> list[Reply | Failure]:
     """Returns what the model says of each test image, or why it says nothing, in their order."""
     dataset = datasets.align(open_data(data, split), known.classes)
@@ -50,7 +49,7 @@ def ask(
     def one(item: datasets.Item) -> Reply | Failure:
         try:
             sha256 = session.keep(datasets.image_bytes(dataset, item))
-            return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model))
+            return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model, tries=opened.tries))
         except Refused as error:
             made = Made(model=opened.model, prompt=PROMPT, usage=error.usage or Usage())
             return failed(classes[item.label], "eval", f"{item.name}: {error}", made=made)

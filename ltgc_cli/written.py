@@ -1,0 +1,150 @@
+"""Files that a person names to be written: only what ltgc wrote, and nobody changed since, is written over.
+
+The store has the sha256 of all that was ever written to such files. So ltgc knows its own by their bytes, wherever they
+were moved to, and leaves no note beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.files import check_regular, replacing, sha256_file
+from ltgc_cli.image_formats import SUFFIXES
+
+FILE = "written.txt"
+"""In the store: a line for each sha256."""
+
+_BESIDE = ".written.json"
+"""What `ltgc run` noted in its folder before: the sha256 of each file by its name."""
+
+
+class Target(NamedTuple):
+    """A file to be written, as a person named it."""
+
+    path: Path
+    store: Path
+    """The store's folder."""
+    inputs: tuple[Path, ...] = ()
+    """What the same command reads, which nothing may write over."""
+    force: bool = False
+    """Whether what ltgc did not write is written over too."""
+    remedy: str = "name another file, or --force"
+
+
+def check(target: Target) -> Path:
+    """Returns the file that is written: a link's is the one that it leads to.
+
+    Raises InputError where that is no regular file or its folder is not there, where the command reads it, and where
+    ltgc did not write what is in it, unless that is forced.
+    """
+    check_regular(target.path)
+    path = Path(os.path.realpath(target.path))
+    check_regular(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{target.path}: there is no folder {target.path.parent}; make it, or name another file")
+    needed = [one for one in target.inputs if _is_same(one, path)]
+    if not needed and is_ours(path, target.store):
+        return path
+    if not (needed or target.force):
+        raise InputError(
+            f"{target.path} is there already and ltgc did not write it (or it was changed since): {target.remedy}"
+        )
+    needed += [one for one in target.inputs if _is_image_in(one, path)]
+    if needed:
+        raise InputError(f"{target.path} would be lost: this command reads {needed[0]}; name another file")
+    return path
+
+
+@contextmanager
+def writing(target: Target) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes a file which is there, whole, when the block ends well. Raises InputError as `check`."""
+    path, digest = check(target), hashlib.sha256()
+    with replacing(path) as file:
+
+        def write(data: bytes) -> None:
+            digest.update(data)
+            file.write(data)
+
+        yield write
+        if check(target) != path:  # again: a stage takes hours
+            raise InputError(f"{target.path} leads to another file by now; {target.remedy}")
+        note(digest.hexdigest(), target.store)
+
+
+def write(target: Target, data: bytes) -> None:
+    """Writes a file as `writing` does."""
+    with writing(target) as file:
+        file(data)
+
+
+def note(sha256: str, store: Path) -> None:
+    """Keeps the sha256 of what is about to be written: killed between the two, ltgc still knows its own.
+
+    Where nothing can be kept, the file is taken for a person's the next time, which loses nothing.
+    """
+    if sha256 not in _noted(store):
+        with suppress(OSError):
+            store.mkdir(parents=True, exist_ok=True)
+            with (store / FILE).open("ab", buffering=0) as file:
+                file.write(f"\n{sha256}\n".encode())  # a line of its own, below a torn one too
+                os.fsync(file.fileno())
+
+
+def is_ours(path: Path, store: Path) -> bool:
+    """Returns whether a file may be written over: it holds what ltgc wrote, or nothing, or is not there.
+
+    What stages wrote is known by their artifacts too: files of earlier versions, and a shell's `> FILE`.
+    """
+    if not path.is_file():
+        return not os.path.lexists(path)
+    if not (size := path.stat().st_size):
+        return True
+    sha256 = sha256_file(path)
+    if sha256 in _noted(store) or _beside(path) == sha256:
+        return True
+    if found := any(sha256_file(one) == sha256 for one in _artifacts(store, size)):
+        note(sha256, store)  # the next run may replace that artifact
+    return found
+
+
+def _is_same(given: Path, path: Path) -> bool:
+    """Returns whether two paths name one file, by links too; it need not be there yet, as a recording may not."""
+    try:
+        return os.path.samefile(given, path)
+    except OSError:
+        return os.path.realpath(given) == str(path)
+
+
+def _is_image_in(given: Path, path: Path) -> bool:
+    """Returns whether a file is an image in a folder that was given."""
+    return path.suffix.lower() in SUFFIXES and given.is_dir() and path.is_relative_to(os.path.realpath(given))
+
+
+def _noted(store: Path) -> set[str]:
+    try:
+        return set((store / FILE).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+def _beside(path: Path) -> str:
+    try:
+        return msgspec.json.decode((path.parent / _BESIDE).read_bytes(), type=dict[str, str]).get(path.name, "")
+    except (OSError, msgspec.DecodeError):
+        return ""
+
+
+def _artifacts(store: Path, size: int) -> Iterator[Path]:
+    """Returns the artifacts that are so many bytes long."""
+    for path in store.glob("artifacts/*/*.jsonl"):
+        with suppress(OSError):  # deleted meanwhile
+            if path.is_file() and path.stat().st_size == size:
+                yield path
