@@ -26,12 +26,11 @@ from ltgc_cli.providers.opened import (
     Keep,
     Objects,
     Opened,
-    file_identity,
     folder_identity,
     with_notice,
 )
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.providers.t2i import model_settings, pipelines
+from ltgc_cli.providers.t2i import loras, model_settings, pipelines
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.text import one_line
 
@@ -63,9 +62,7 @@ def identity(spec: str, lora: str | None = None, dtype: Dtype | None = None) -> 
     """
     name = _model(spec)
     if lora:
-        where, file = pipelines.lora_file(lora)
-        here = file and os.path.isdir(where)
-        name += f" + {file_identity('lora', Path(where, file or '')) if here else f'lora:{lora}'}"
+        name += f" + {loras.identity(lora)}"
     return f"{name} ({dtype})" if dtype else name
 
 
@@ -133,7 +130,7 @@ def generate_port(spec: str, options: GenerateOptions) -> Generate:
     @functools.cache
     def opened() -> LoadedPipeline:
         names = ("device", "dtype", "lora", "compile", "attention_slicing")
-        return load(spec, **{name: getattr(options, name) for name in names})
+        return load(spec, notice=options.notice, **{name: getattr(options, name) for name in names})
 
     def checked(requests: Sequence[ImageRequest]) -> None:
         """Raises InputError for a setting that the model cannot generate with, and shows the settings in use."""

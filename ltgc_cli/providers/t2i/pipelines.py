@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ltgc_cli.errors import InputError, LtgcError, ProviderError
+from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.opened import Dtype
+from ltgc_cli.providers.opened import Dtype, Notice
 from ltgc_cli.providers.quiet import no_progress_bars, quiet
+from ltgc_cli.providers.t2i import loras
 from ltgc_cli.providers.t2i.model_settings import Defaults, defaults, denoiser, kind, parameters
 from ltgc_cli.text import one_line
 
-_WORD = r"[\w-][\w.-]*"
 _UNFIT = {"DPMSolverSDEScheduler", "EDMEulerScheduler"}
 """Named as fitting by diffusers, and yet: the first takes its noise from a seed of its own, so that nobody could make
 the image again; the second is for models trained as EDM prescribes, and with others' settings fails or makes mud."""
@@ -40,15 +38,17 @@ def load(
     lora: str | None = None,
     compile: bool = False,
     attention_slicing: bool = False,
+    notice: Notice = lambda text: None,
 ) -> LoadedPipeline:
     """Returns the pipeline of a model.
 
     spec    -- an id on the hub, or what errors call the model in `folder`
     device  -- "cuda", "cuda:1", "mps", "cpu"; None for the best one here
     dtype   -- None for bfloat16 on CUDA, else float32
-    lora    -- see lora_file
+    lora    -- see loras.lora_file
     compile -- torch.compile for the UNet or the transformer: the first image takes minutes, the others less
     attention_slicing -- attention in slices and one image at a time through the VAE: slower, in less memory
+    notice  -- told of what is left out: weights that fit nothing, parts that are missing
 
     Raises ProviderError where the model or its weights cannot be had, InputError where its images come from no text.
     """
@@ -73,7 +73,7 @@ def load(
             ) from None
         _check(pipeline, spec)
         if lora:
-            _add_lora(pipeline, spec, lora)
+            loras.add(pipeline, spec, lora, notice)
         if attention_slicing:
             _slice(pipeline)
         if compile:
@@ -81,32 +81,6 @@ def load(
     pipeline.set_progress_bar_config(disable=True)
     own = getattr(pipeline, "scheduler", None)
     return LoadedPipeline(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
-
-
-def lora_file(lora: str) -> tuple[str, str | None]:
-    """Returns where a LoRA lies, a folder or an id on the hub, and the name of its file there (None: the only one).
-
-    lora -- a .safetensors file, a folder with one, `owner/name` or `owner/name/file.safetensors` of the hub
-
-    Raises InputError for what is none.
-    """
-    path = Path(lora)
-    if os.path.isdir(lora):
-        found = sorted(file.name for file in path.glob("*.safetensors"))
-        if len(found) != 1:
-            raise InputError(f"--lora {lora}: {len(found)} .safetensors files are in this folder; name one of them")
-        return str(path), found[0]
-    if os.path.isfile(lora):
-        if path.suffix != ".safetensors":  # a pickle can run code
-            raise InputError(f"--lora {lora}: only .safetensors files are read")
-        return str(path.parent), path.name
-    match = re.fullmatch(rf"({_WORD}/{_WORD})(?:/((?:{_WORD}/)*{_WORD}\.safetensors))?", lora)
-    if not match:
-        raise InputError(
-            f"--lora {lora}: no such file or folder, and no LoRA of the hub; "
-            "write FILE.safetensors, owner/name or owner/name/FILE.safetensors"
-        )
-    return match[1], match[2]
 
 
 def image_to_image(loaded: LoadedPipeline) -> Any:
@@ -164,21 +138,6 @@ def _check(pipeline: Any, spec: str) -> None:
             f"{spec} is a {kind(pipeline)}, whose images come from no text and seed "
             f"(it takes no {' and no '.join(sorted(missing))}); set --t2i to a text-to-image model"
         )
-
-
-def _add_lora(pipeline: Any, spec: str, lora: str) -> None:
-    """The weights stay as they are, with the LoRA beside them: added to bfloat16 weights, small changes round away."""
-    where, file = lora_file(lora)
-    try:
-        pipeline.load_lora_weights(where, weight_name=file, use_safetensors=True)
-        if not pipeline.get_list_adapters():  # diffusers only logs it
-            raise InputError("it holds nothing for this model")
-    except LtgcError as error:
-        raise InputError(f"--lora {lora} does not fit {spec}: {error}") from None
-    except Exception as error:  # the hub, peft and torch raise all kinds
-        raise ProviderError(
-            f"--lora {lora} cannot be loaded on {spec}: {one_line(error)}; check that it was made for this model"
-        ) from None
 
 
 def _compile(pipeline: Any) -> None:
