@@ -18,6 +18,7 @@ from ltgc_cli.providers import prices, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.providers.t2i import pipelines
 from ltgc_cli.text import cents
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
@@ -182,6 +183,9 @@ def _diffusers(model: Model) -> Check:
             fix = "name the folder with model_index.json by --t2i (LTGC_T2I)"
             raise InputError(f"{spec} is no folder of a diffusers model: it has no model_index.json; {fix}")
         return Check(model.name, "ok", f"{spec}: a folder of diffusers")
+    if pipelines.is_single_file(spec):
+        providers.open_generate(spec, keep=lambda _: "", notice=_NOTHING["notice"])
+        return Check(model.name, "ok", f"{spec}: a model in a single file")
     providers.open_generate(spec, keep=lambda _: "", notice=_NOTHING["notice"])
     return _on_disk(model, _in_hub(spec, "model_index.json"))
 

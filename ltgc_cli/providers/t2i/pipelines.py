@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ltgc_cli.errors import InputError, ProviderError
+from ltgc_cli.errors import InputError, LtgcError, ProviderError
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.opened import Dtype, Notice
-from ltgc_cli.providers.quiet import no_progress_bars, quiet
-from ltgc_cli.providers.t2i import loras
+from ltgc_cli.providers.quiet import heard, no_progress_bars, quiet
+from ltgc_cli.providers.t2i import files, loras
 from ltgc_cli.providers.t2i.model_settings import Defaults, defaults, denoiser, kind, parameters
 from ltgc_cli.text import one_line
 
@@ -19,6 +19,12 @@ _UNFIT = {"DPMSolverSDEScheduler", "EDMEulerScheduler"}
 the image again; the second is for models trained as EDM prescribes, and with others' settings fails or makes mud."""
 _ALSO_FIT = ("LCMScheduler", "TCDScheduler")
 """What LoRAs for few steps are used with; they say nothing of what they fit, and read the same settings."""
+
+
+_ADVICE = {
+    False: "check the name, the network or the folder",
+    True: "check that the file is a whole model, and that --t2i-config is of its kind",
+}
 
 
 class LoadedPipeline(NamedTuple):
@@ -33,6 +39,7 @@ def load(
     spec: str,
     *,
     folder: Path | None = None,
+    config: str | None = None,
     device: str | None = None,
     dtype: Dtype | None = None,
     lora: str | None = None,
@@ -42,7 +49,8 @@ def load(
 ) -> LoadedPipeline:
     """Returns the pipeline of a model.
 
-    spec    -- an id on the hub, or what errors call the model in `folder`
+    spec    -- an id on the hub, a .safetensors file of a whole model, or what errors call the model in `folder`
+    config  -- for such a file, see files.single_file
     device  -- "cuda", "cuda:1", "mps", "cpu"; None for the best one here
     dtype   -- None for bfloat16 on CUDA, else float32
     lora    -- see loras.lora_file
@@ -64,13 +72,7 @@ def load(
         where = torch.device(torch_setup.device(device))
         # Half of 32 bits is enough for an image; bfloat16 overflows in no model, as float16 does in some.
         kept = getattr(torch, dtype) if dtype else torch.bfloat16 if where.type == "cuda" else torch.float32
-        try:
-            pipeline = _pretrained(str(folder or spec), kept).to(where)
-        except Exception as error:  # diffusers, transformers and the hub raise all kinds
-            raise ProviderError(
-                f"text-to-image model {spec} cannot be loaded: {one_line(error)}; "
-                "check the name, the network or the folder, or set --t2i (LTGC_T2I) to another"
-            ) from None
+        pipeline, folder = _opened(spec, folder, config, kept, where, notice)
         _check(pipeline, spec)
         if lora:
             loras.add(pipeline, spec, lora, notice)
@@ -81,6 +83,15 @@ def load(
     pipeline.set_progress_bar_config(disable=True)
     own = getattr(pipeline, "scheduler", None)
     return LoadedPipeline(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
+
+
+def is_single_file(spec: str) -> bool:
+    """Returns whether a spec is meant as a file with a whole model, there or not.
+
+    >>> is_single_file("sd-v1-5.safetensors"), is_single_file("stabilityai/sd-turbo")
+    (True, False)
+    """
+    return spec.lower().endswith((files.SINGLE, *files.PICKLES)) and not os.path.isdir(spec)
 
 
 def image_to_image(loaded: LoadedPipeline) -> Any:
@@ -118,17 +129,28 @@ def scheduler(own: Any, name: str) -> Any:
             raise InputError(f"--scheduler {name} is {why}; these are: {others or 'none'}") from None
 
 
-def _pretrained(where: str, dtype: Any) -> Any:
-    """Returns the pipeline. Some models are there in half precision only, under names that must be asked for."""
-    from diffusers import DiffusionPipeline
-
+def _opened(
+    spec: str, folder: Path | None, config: str | None, dtype: Any, device: Any, notice: Notice
+) -> tuple[Any, Path | None]:
+    """Returns the pipeline on its device, and the folder that its configs are from, where there is one."""
+    single = not folder and is_single_file(spec)
     try:
-        return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype)
-    except OSError as error:
-        if "no file named" in str(error):
-            with contextlib.suppress(OSError, ValueError):
-                return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, variant="fp16")
+        with heard() as said:
+            if single:
+                pipeline, folder = files.single_file(Path(spec), config, dtype, notice)
+            else:
+                pipeline = files.pretrained(str(folder or spec), dtype, notice)
+            pipeline = pipeline.to(device)
+    except LtgcError:
         raise
+    except Exception as error:  # diffusers, transformers and the hub raise all kinds
+        # A weight that no file had is left on torch's meta device, of which nothing can be copied.
+        why = "weights are missing in its files" if "meta tensor" in str(error) else one_line(error)
+        raise ProviderError(
+            f"text-to-image model {spec} cannot be loaded: {why}; {_ADVICE[single]}, or set --t2i (LTGC_T2I) to another"
+        ) from None
+    files.tell(said, spec, notice)
+    return pipeline, folder
 
 
 def _check(pipeline: Any, spec: str) -> None:
