@@ -70,7 +70,8 @@ T2i = Annotated[str, about(
     "Text-to-image model: a diffusers id, folder or .safetensors file, litellm:MODEL for an image API, blank (for "
     "tests), replay:FILE, or embedded.", env="LTGC_T2I", metavar="MODEL")]
 Clip = Annotated[str, about(
-    "CLIP: an open_clip MODEL/PRETRAINED, hf-hub:ID, local-dir:PATH, or embedded.", env="LTGC_CLIP", metavar="MODEL")]
+    "CLIP: an open_clip MODEL/PRETRAINED, MODEL=FILE, hf-hub:ID, local-dir:PATH, or embedded.",
+    env="LTGC_CLIP", metavar="MODEL")]
 K = Annotated[int, about("Descriptions per tail class, K_y (paper: 100, 300 or 800).", "-k", ge=1)]
 Device = Annotated[str, more(
     "Where models run: cuda, cuda:1, mps or cpu [the best there is].",
