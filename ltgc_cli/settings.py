@@ -425,7 +425,9 @@ class Evaluation(Settings, frozen=True, kw_only=True):
         "of more classes the name is asked for openly. Names and synonyms count however they are written.",
         "--lmm", metavar="MODEL", example="gpt-4o", offered=False)] | None = None
     image_size: ImageSize = 512
-    clip: Clip = EMBEDDED
+    clip: Annotated[str, about(
+        "CLIP that the checkpoints were trained on, and of --zero-shot [the checkpoints' own, else embedded].",
+        env="LTGC_CLIP", metavar="MODEL", offered=False)] | None = None
     device: Device = None
 
 
