@@ -67,10 +67,11 @@ Llm = Annotated[str, about(
     "Language model: any litellm model (gpt-4o, ollama/llama3.1), replay:FILE, or embedded.",
     env="LTGC_LLM", metavar="MODEL")]
 T2i = Annotated[str, about(
-    "Text-to-image model: a diffusers id or folder, litellm:MODEL for an image API, blank (for tests), "
-    "replay:FILE, or embedded.", env="LTGC_T2I", metavar="MODEL")]
+    "Text-to-image model: a diffusers id, folder or .safetensors file, litellm:MODEL for an image API, blank (for "
+    "tests), replay:FILE, or embedded.", env="LTGC_T2I", metavar="MODEL")]
 Clip = Annotated[str, about(
-    "CLIP: an open_clip MODEL/PRETRAINED, hf-hub:ID, local-dir:PATH, or embedded.", env="LTGC_CLIP", metavar="MODEL")]
+    "CLIP: an open_clip MODEL/PRETRAINED, MODEL=FILE, hf-hub:ID, local-dir:PATH, or embedded.",
+    env="LTGC_CLIP", metavar="MODEL")]
 K = Annotated[int, about("Descriptions per tail class, K_y (paper: 100, 300 or 800).", "-k", ge=1)]
 Device = Annotated[str, more(
     "Where models run: cuda, cuda:1, mps or cpu [the best there is].",
@@ -225,6 +226,9 @@ class TextToImage(Settings, frozen=True, kw_only=True):
 
     GROUP: ClassVar[str] = "The model"
     t2i: T2i = EMBEDDED
+    t2i_config: Annotated[str, more(
+        "Folder (or hub id) of a diffusers model with the configs of a --t2i FILE.safetensors [the hub's, by its "
+        "weights].", hashed=False, metavar="FOLDER")] | None = None
     lora: Annotated[str, more("LoRA of the text-to-image model: a file, a folder or an id of the hub.")] | None = None
     dtype: Annotated[Literal["float32", "float16", "bfloat16"], more(
         "Precision of the text-to-image model [bfloat16 on a GPU, float32 elsewhere].")] | None = None
@@ -433,7 +437,9 @@ class Evaluation(Settings, frozen=True, kw_only=True):
         "of more classes the name is asked for openly. Names and synonyms count however they are written.",
         "--lmm", metavar="MODEL", example="gpt-4o", offered=False)] | None = None
     image_size: ImageSize = 512
-    clip: Clip = EMBEDDED
+    clip: Annotated[str, about(
+        "CLIP that the checkpoints were trained on, and of --zero-shot [the checkpoints' own, else embedded].",
+        env="LTGC_CLIP", metavar="MODEL", offered=False)] | None = None
     device: Device = None
 
 

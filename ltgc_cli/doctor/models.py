@@ -16,9 +16,11 @@ from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question, own_server
 from ltgc_cli.providers import prices, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
+from ltgc_cli.providers.clip import weights_file
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.text import cents
+from ltgc_cli.providers.t2i import pipelines
+from ltgc_cli.text import cents, nearest
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
 KINDS: tuple[Kind, ...] = ("lmm", "llm", "t2i", "clip")
@@ -182,6 +184,9 @@ def _diffusers(model: Model) -> Check:
             fix = "name the folder with model_index.json by --t2i (LTGC_T2I)"
             raise InputError(f"{spec} is no folder of a diffusers model: it has no model_index.json; {fix}")
         return Check(model.name, "ok", f"{spec}: a folder of diffusers")
+    if pipelines.is_single_file(spec):
+        providers.open_generate(spec, keep=lambda _: "", notice=_NOTHING["notice"])
+        return Check(model.name, "ok", f"{spec}: a model in a single file")
     providers.open_generate(spec, keep=lambda _: "", notice=_NOTHING["notice"])
     return _on_disk(model, _in_hub(spec, "model_index.json"))
 
@@ -196,9 +201,13 @@ def _clip(model: Model) -> Check:
     with quiet():
         torch_setup.mend_torchvision()
         import open_clip
-    name, _, tag = spec.partition("/")
+    in_file = weights_file.named_by(spec)
+    name, tag = (in_file.name, "") if in_file else (spec.partition("/")[0], spec.partition("/")[2])
     if name not in open_clip.list_models():
-        raise InputError(f"{spec}: open_clip knows no model {name!r}; name another by --clip")
+        close = nearest(name, open_clip.list_models())
+        raise InputError(f"{spec}: open_clip knows no model {name!r}; name another by --clip{close}")
+    if in_file:
+        return Check(model.name, "ok", f"{spec} is there")
     if not open_clip.is_pretrained_cfg(name, tag):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)[:_TAGS]) or "none"
         raise InputError(f"{spec}: open_clip has no such weights; name one of {name}'s: {tags}")

@@ -2,7 +2,9 @@
 
 open_clip's blocks hold an `nn.MultiheadAttention`, on which peft applies the update of the output projection twice.
 So a vision tower that is tuned has its attention taken apart (`unfuse`), and what is exported is put together again
-(`fuse`), so that plain open_clip loads it. The text tower is never touched.
+(`fuse`), so that plain open_clip loads it. timm's blocks (SigLIP, EVA, …) hold one Linear for q, k and v, in which a
+LoRA would share its A among the three: it is taken apart too. The text tower is never touched, nor is what pools the
+tokens behind the last block (SigLIP's attention pool).
 """
 
 from __future__ import annotations
@@ -58,11 +60,53 @@ class SplitAttention(nn.Module):
         return whole.requires_grad_(weight.requires_grad).train(self.training)
 
 
+class SplitQkv(nn.Module):
+    """One Linear each for q, k and v, in the place of the one that a timm attention has for all three.
+
+    Called as that: tokens [batch, length, width] to [batch, length, 3 · width], q first.
+    """
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        of: Any = attention
+        apart = (of.q_bias, None, of.v_bias) if getattr(of, "q_bias", None) is not None else (None, None, None)
+        biases = apart if of.qkv.bias is None else of.qkv.bias.chunk(3)  # EVA's has its biases beside it, k has none
+        weights = of.qkv.weight.chunk(3)
+        self.q, self.k, self.v = (linear_of(weight, bias) for weight, bias in zip(weights, biases, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.q(x), self.k(x), self.v(x)], dim=-1)
+
+
+def split_qkv(visual: nn.Module) -> None:
+    """Takes apart, in place, what a tower of timm has for q, k and v together."""
+    for block in blocks(visual):
+        attention: Any = block.attn
+        if isinstance(getattr(attention, "qkv", None), nn.Linear):
+            attention.qkv = SplitQkv(attention).train(attention.training)
+            if getattr(attention, "q_bias", None) is not None:
+                attention.q_bias = attention.v_bias = None
+
+
+def _fuse_qkv(attention: Any) -> None:
+    """Puts q, k and v together again, in place: the inverse of SplitQkv."""
+    split = attention.qkv
+    parts = [split.q, split.k, split.v]
+    beside = split.q.bias is not None and split.k.bias is None
+    whole = not beside and split.q.bias is not None
+    fused = linear_of(torch.cat([part.weight for part in parts]), torch.cat([p.bias for p in parts]) if whole else None)
+    attention.qkv = fused.requires_grad_(split.q.weight.requires_grad).train(split.training)
+    if beside:
+        attention.q_bias, attention.v_bias = split.q.bias, split.v.bias
+
+
 def unfuse(visual: nn.Module) -> nn.Module:
     """Returns a copy of a vision tower with its attention taken apart. Raises InputError where it has none such."""
     visual = copy.deepcopy(visual)
     for block in plain_blocks(visual):
-        block.attn = SplitAttention(cast(nn.MultiheadAttention, block.attn)).train(block.training)
+        if isinstance(block.attn, nn.MultiheadAttention):
+            block.attn = SplitAttention(block.attn).train(block.training)
+    split_qkv(visual)
     return visual
 
 
@@ -73,26 +117,54 @@ def fuse(visual: nn.Module) -> nn.Module:
     """
     visual = copy.deepcopy(visual)
     for block in blocks(visual):
-        if isinstance(block.attn, SplitAttention):
-            block.attn = block.attn.fused()
+        attention: Any = block.attn
+        if isinstance(attention, SplitAttention):
+            block.attn = attention.fused()
+        elif isinstance(getattr(attention, "qkv", None), SplitQkv):
+            _fuse_qkv(attention)
     return visual
 
 
 def blocks(visual: nn.Module) -> list[nn.Module]:
     """Returns the transformer blocks of a vision tower, the lowest first; of another kind of tower, none."""
-    return list(getattr(getattr(visual, "transformer", None), "resblocks", ()))
+    return list(visual.get_submodule(place)) if (place := place_of(visual)) else []  # type: ignore[call-overload]
+
+
+def place_of(visual: nn.Module) -> str:
+    """Returns the name of what holds the blocks of a vision tower: of open_clip's own, of timm's; "" of any other."""
+    for place in ("transformer.resblocks", "trunk.blocks"):
+        holder: Any = visual
+        for name in place.split("."):
+            holder = getattr(holder, name, None)
+        # Some towers of timm have stages of other things under this name.
+        if isinstance(holder, nn.Module) and all(hasattr(block, "attn") for block in holder.children()):
+            return place
+    return ""
 
 
 def plain_blocks(visual: nn.Module) -> list[nn.Module]:
-    """Returns the blocks of a vision tower. Raises InputError where their attention is no nn.MultiheadAttention."""
+    """Returns the blocks of a vision tower. Raises InputError where their attention is none that can be taken apart."""
     found = blocks(visual)
-    plain = [isinstance(getattr(block, "attn", None), nn.MultiheadAttention) for block in found]
-    if not found or not all(plain) or any(block.attn.in_proj_weight is None for block in found):  # type: ignore[union-attr]
+    if not found or not all(map(_is_plain, found)):
         raise InputError(
-            f"the CLIP model's vision tower ({type(visual).__name__}) has no plain transformer blocks; "
-            "use a ViT model of open_clip, such as ViT-B-32, or tune the head alone or the whole tower (head, full)"
+            f"the CLIP model's vision tower ({_kind(visual)}) has no plain transformer blocks; use a ViT model of "
+            "open_clip, such as ViT-B-32 or ViT-B-16-SigLIP, or tune the head alone or the whole tower (head, full)"
         )
     return found
+
+
+def _is_plain(block: Any) -> bool:
+    attention = block.attn
+    if isinstance(attention, nn.MultiheadAttention):
+        return attention.in_proj_weight is not None
+    parts = [getattr(attention, name, None) for name in ("q_proj", "k_proj", "v_proj", "proj")]
+    fused = [getattr(attention, "qkv", None), parts[-1]]
+    return any(all(isinstance(part, nn.Linear) for part in each) for each in (parts, fused))
+
+
+def _kind(visual: nn.Module) -> str:
+    trunk = getattr(visual, "trunk", None)
+    return type(visual).__name__ if trunk is None else f"{type(visual).__name__}, {type(trunk).__name__}"
 
 
 def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:

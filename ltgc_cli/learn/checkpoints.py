@@ -46,11 +46,12 @@ class Saved(NamedTuple):
     val_images: frozenset[bytes] = frozenset()  # the same of the validation images that chose the weights
 
 
-class _Manifest(msgspec.Struct, frozen=True):
+class _Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What marks a checkpoint as whole: which CLIP model it belongs to, and the sha256 of each of its files."""
 
     clip: str
     files: dict[str, str]
+    lies_at: str = ""  # the spec of a CLIP model that lay in a folder or a file, on the machine that trained
 
 
 def save(folder: Path, saved: Saved, clip: Loaded) -> None:
@@ -73,7 +74,8 @@ def save(folder: Path, saved: Saved, clip: Loaded) -> None:
     (folder / "done.json").unlink(missing_ok=True)
     for name, data in files.items():
         write_atomically(folder / name, data)
-    _mark_whole(folder, clip.identity, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    _mark_whole(folder, _Manifest(clip.identity, hashes, "" if clip.spec == "embedded" else clip.spec))
 
 
 def add_merged(folder: Path, clip: Loaded) -> None:
@@ -90,12 +92,18 @@ def add_merged(folder: Path, clip: Loaded) -> None:
     data = _tensors(state)
     write_atomically(folder / MERGED, data)
     done = _read(folder / "done.json", _Manifest)
-    _mark_whole(folder, done.clip, {**done.files, MERGED: hashlib.sha256(data).hexdigest()})
+    hashes = {**done.files, MERGED: hashlib.sha256(data).hexdigest()}
+    _mark_whole(folder, msgspec.structs.replace(done, files=hashes))
 
 
 def load(folder: Path, clip: Loaded) -> Saved:
     """Returns a checkpoint. Raises InputError where it is not whole or belongs to another CLIP model."""
     done = _read(folder / "done.json", _Manifest)
+    if done.clip != clip.identity and clip.spec and done.lies_at == clip.spec:
+        raise InputError(
+            f"{folder}: its CLIP model at {clip.spec} was changed since (it is {clip.identity} now, not {done.clip}); "
+            "pass the one that it was trained on as --clip"
+        )
     if done.clip != clip.identity:
         raise InputError(f"{folder}: trained on the CLIP model {done.clip}, not {clip.identity}; pass that as --clip")
     for name, sha256 in done.files.items():
@@ -167,8 +175,9 @@ def _as_rows(hashes: frozenset[bytes]) -> Tensor:
     return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8)
 
 
-def _mark_whole(folder: Path, clip: str, hashes: Mapping[str, str]) -> None:
-    write_atomically(folder / "done.json", _json(_Manifest(clip, dict(sorted(hashes.items())))))
+def _mark_whole(folder: Path, done: _Manifest) -> None:
+    done = msgspec.structs.replace(done, files=dict(sorted(done.files.items())))
+    write_atomically(folder / "done.json", _json(done))
 
 
 def _json(value: Any) -> bytes:

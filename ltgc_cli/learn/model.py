@@ -59,7 +59,9 @@ class Classifier(nn.Module):
         super().train(mode)
         if self.below:
             self.visual.eval()
-            for block in blocks(self.visual)[self.below - 1 :]:
+            # A tower of one part is frozen as a whole.
+            tuned = blocks(self.visual)[self.below - 1 :] if len(tuning.parts(self.visual)) > 1 else []
+            for block in tuned:
                 block.train(mode)
         for module in self.visual.modules():
             if isinstance(module, _BatchNorm):

@@ -21,11 +21,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.attention import blocks, fuse, linear_of, plain_blocks, unfuse
+from ltgc_cli.learn.attention import blocks, fuse, linear_of, place_of, plain_blocks, split_qkv, unfuse
 from ltgc_cli.settings import Training
 
-# What LoRA adapts of a block, by `lora_on`; "both" is the two together.
-LAYERS = {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"}
+# What LoRA adapts of a block, by where the blocks are (open_clip's own, timm's) and `lora_on`; "both" is the two.
+LAYERS = {
+    "transformer.resblocks": {"attention": r"attn\.(q|k|v|out)", "mlp": r"mlp\.(c_fc|c_proj)"},
+    "trunk.blocks": {
+        "attention": r"attn\.(qkv\.(q|k|v)|q_proj|k_proj|v_proj|proj)",
+        "mlp": r"mlp\.(fc1|fc1_g|fc1_x|fc2|w0|w1|w2|w3|w12)",
+    },
+}
 
 
 def adapt(visual: nn.Module, settings: Training) -> nn.Module:
@@ -77,11 +83,15 @@ def parts(visual: nn.Module) -> list[Callable[[Tensor], Tensor]]:
 
 
 def apart(visual: nn.Module) -> nn.Module:
-    """Returns a copy of a tower with its attention taken apart where it is plain."""
+    """Returns a copy of a tower with its attention taken apart where it is open_clip's own, and plain.
+
+    timm's is taken apart for LoRA alone.
+    """
     try:
-        return unfuse(visual)
+        own = any(isinstance(block.attn, nn.MultiheadAttention) for block in plain_blocks(visual))
     except InputError:
-        return copy.deepcopy(visual)
+        own = False
+    return unfuse(visual) if own else copy.deepcopy(visual)
 
 
 def merged(adapted: nn.Module) -> nn.Module:
@@ -96,14 +106,16 @@ def merged(adapted: nn.Module) -> nn.Module:
 def lora_targets(tower: nn.Module, settings: Training) -> str:
     """Returns the regular expression of the names of the layers that LoRA adapts, as peft's target_modules."""
     numbers = "|".join(map(str, range(_lowest_tuned(tower, settings), len(blocks(tower)))))
-    layers = "|".join(LAYERS.values()) if settings.lora_on == "both" else LAYERS[settings.lora_on]
-    return rf"transformer\.resblocks\.({numbers})\.({layers})"
+    place = place_of(tower)
+    layers = "|".join(LAYERS[place].values()) if settings.lora_on == "both" else LAYERS[place][settings.lora_on]
+    return rf"{re.escape(place)}\.({numbers})\.({layers})"
 
 
 # ---- the ways to tune
 
 
 def _lora(tower: nn.Module, settings: Training) -> nn.Module:
+    split_qkv(tower)
     adapted = re.compile(lora_targets(tower, settings))
     for name, layer in list(tower.named_modules()):
         if adapted.fullmatch(name):
@@ -114,11 +126,13 @@ def _lora(tower: nn.Module, settings: Training) -> nn.Module:
 
 
 def _adaptformer(tower: nn.Module, settings: Training) -> nn.Module:
-    own: Any = tower.get_submodule("transformer.resblocks")
+    place = place_of(tower)
+    own: Any = tower.get_submodule(place)
+    adapted = ADAPTED[place]
     for number in range(_lowest_tuned(tower, settings), len(own)):
-        weight = own[number].mlp.c_fc.weight
+        weight = next(layer.weight for layer in own[number].mlp.modules() if isinstance(layer, nn.Linear))
         branch = AdaptFormer(weight.shape[1], settings.rank, settings.dropout).to(weight.device)
-        own[number] = AdaptedBlock(own[number], branch)
+        own[number] = adapted(own[number], branch)
     return tower
 
 
@@ -214,3 +228,41 @@ class AdaptedBlock(nn.Module):
         normed = block.ln_1(x)
         x = x + block.ls_1(block.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0])
         return x + block.ls_2(block.mlp(block.ln_2(x))) + block.adaptformer(x)
+
+
+class AdaptedTimmBlock(nn.Module):
+    """A block of timm (Block, EvaBlock) with an AdaptFormer beside its MLP; its weights keep the names they had.
+
+    Raises InputError for a block that adds up otherwise, such as one with its norms behind.
+    """
+
+    def __init__(self, block: nn.Module, branch: AdaptFormer) -> None:
+        super().__init__()
+        if type(block).__name__ not in ("Block", "EvaBlock"):
+            raise InputError(
+                f"--tune adaptformer: the CLIP model's blocks ({type(block).__name__}) add up in a way of their own; "
+                "use lora, bias or full"
+            )
+        for name, child in block.named_children():
+            self.add_module(name, child)
+        for name in ("gamma_1", "gamma_2"):  # EvaBlock's, where it has them
+            self.register_parameter(name, getattr(block, name, None))
+        self.adaptformer = branch
+        self.train(block.training)
+
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
+        block: Any = self  # what its parts are, timm knows
+        x = x + block.drop_path1(self._scaled("1", block.attn(block.norm1(x), **options)))
+        return x + block.drop_path2(self._scaled("2", block.mlp(block.norm2(x)))) + block.adaptformer(x)
+
+    def _scaled(self, number: str, x: Tensor) -> Tensor:
+        gamma, scale = getattr(self, f"gamma_{number}"), getattr(self, f"ls{number}", None)
+        x = x if scale is None else scale(x)
+        return x if gamma is None else gamma * x
+
+
+ADAPTED: dict[str, Callable[[nn.Module, AdaptFormer], nn.Module]] = {
+    "transformer.resblocks": AdaptedBlock,
+    "trunk.blocks": AdaptedTimmBlock,
+}
+"""A block with an AdaptFormer, by where the blocks are."""

@@ -261,6 +261,7 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
     return session.generate(
         model.t2i,
         batch=computing.batch,
+        t2i_config=model.t2i_config,
         lora=model.lora,
         device=computing.device,
         dtype=model.dtype,

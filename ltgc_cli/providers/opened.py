@@ -57,6 +57,7 @@ class GenerateOptions(msgspec.Struct, frozen=True, kw_only=True):
     price: str | None = None  # the user's own for an image API, as for prices.find
     device: str | None = None
     dtype: Dtype | None = None
+    t2i_config: str | None = None  # of a model in a single file: a folder or an id with its parts' configs
     lora: str | None = None
     compile: bool = False
     attention_slicing: bool = False

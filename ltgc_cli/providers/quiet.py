@@ -1,4 +1,7 @@
-"""Model libraries log, warn and show progress bars on the user's terminal; ltgc's console does that alone."""
+"""Model libraries log, warn and show progress bars on the user's terminal; ltgc's console does that alone.
+
+What a library only logs may change a result (a weight that it did not use). `heard` gives such lines to who asks.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 # Both switches below are the process's: two threads that turned them in turn would leave them wrong. So the first
 # that comes in turns them, and the last that goes out turns them back.
 _turning = threading.Lock()
 _inside = 0
 _switches = ExitStack()
+_listening = threading.local()
 
 
 @contextmanager
@@ -36,18 +41,36 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def heard() -> Iterator[list[str]]:
+    """Returns what libraries log as warnings in this thread, within quiet() and this block; nobody else hears it."""
+    before, said = getattr(_listening, "said", None), list[str]()
+    _listening.said = said
+    try:
+        yield said
+    finally:
+        _listening.said = before
+
+
+@contextmanager
 def _turned_off() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
         handler = logging.NullHandler()  # where the root logger has none, `logging.info` gives it one that prints
         logging.root.addHandler(handler)
-        logging.disable(logging.CRITICAL)
+        # Every record of every logger comes through this one method, whatever handlers a library gives its own.
+        handlers: Any = logging.Logger.callHandlers
+        setattr(logging.Logger, "callHandlers", _heard)  # noqa: B010
         try:
             yield
         finally:
-            logging.disable(before)
+            setattr(logging.Logger, "callHandlers", handlers)  # noqa: B010
             logging.root.removeHandler(handler)
+
+
+def _heard(logger: logging.Logger, record: logging.LogRecord) -> None:
+    said = getattr(_listening, "said", None)
+    if said is not None and record.levelno >= logging.WARNING:
+        said.append(record.getMessage())
 
 
 def no_progress_bars() -> None:

@@ -201,7 +201,24 @@ def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path, clip: Loaded, 
 def test_a_checkpoint_of_another_clip_model_is_refused(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
     save(tmp_path, trained, LORA, clip)
     with pytest.raises(InputError, match="trained on the CLIP model clip@.*, not ViT-B-32/openai"):
-        load(tmp_path, clip._replace(identity="ViT-B-32/openai"))
+        load(tmp_path, clip._replace(identity="ViT-B-32/openai", spec="ViT-B-32/openai"))
+
+
+def test_a_checkpoint_whose_clip_was_changed_where_it_lies_says_so(
+    tmp_path: Path, clip: Loaded, trained: Classifier
+) -> None:
+    save(tmp_path, trained, LORA, clip)
+    assert json.loads((tmp_path / "done.json").read_bytes())["lies_at"] == clip.spec
+    add_merged(tmp_path, clip)
+    with pytest.raises(
+        InputError, match=f"its CLIP model at {clip.spec} was changed since .it is clip@1 now, not clip@"
+    ):
+        load(tmp_path, clip._replace(identity="clip@1"))
+
+
+def test_a_checkpoint_of_the_embedded_clip_names_no_place(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:
+    save(tmp_path, trained, LORA, clip._replace(spec="embedded"))
+    assert json.loads((tmp_path / "done.json").read_bytes()).keys() == {"clip", "files"}
 
 
 def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, clip: Loaded, trained: Classifier) -> None:

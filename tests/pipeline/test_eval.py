@@ -19,6 +19,7 @@ from ltgc_cli.pipeline.evaluation.stage import evaluate
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import execute
 from ltgc_cli.pipeline.streams import Streams
+from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS
 
@@ -101,6 +102,26 @@ def test_classes_that_the_test_set_lacks_are_named_and_are_in_no_mean(session, d
     assert {row.class_: row.value for row in rows if row.group == "class"}.items() <= {
         row.class_: row.value for row in whole if row.group == "class"
     }.items()
+
+
+def test_a_checkpoint_is_measured_with_the_clip_that_it_was_trained_on_wherever_that_lies(session, data, tmp_path):
+    folder = shutil.copytree(open_clip.EMBEDDED, tmp_path / "clip")
+    elsewhere = checkpoint(session, data, bias=[1, 0, 0], clip=f"local-dir:{folder}")
+    here = checkpoint(session, data, "fine-tune", bias=[1, 0, 0])
+    both = by_group(measured(session, data, [*TABLE, elsewhere, here], tmp_path))
+    assert both["LTGC"] == both["fine-tune"]
+    assert len(by_group(measured(session, data, [*TABLE, elsewhere], tmp_path, zero_shot=True))) == 2
+    with pytest.raises(InputError, match=f"--zero-shot: .* of several CLIP models .local-dir:{folder}, embedded"):
+        measured(session, data, [*TABLE, elsewhere, here], tmp_path, zero_shot=True)
+    with pytest.raises(
+        InputError, match="trained on the CLIP model clip@.*, not embedded/clip@.*; pass that as --clip"
+    ):
+        measured(session, data, [*TABLE, elsewhere], tmp_path, clip="embedded")
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=f"its CLIP model is no longer at {folder} .*; pass it as --clip local-dir:"):
+        measured(session, data, [elsewhere], tmp_path)
+    moved = by_group(measured(session, data, [*TABLE, elsewhere], tmp_path, clip=f"local-dir:{tmp_path / 'moved'}"))
+    assert moved["LTGC"] == both["LTGC"]
 
 
 # ---- several checkpoints

@@ -11,7 +11,8 @@ from trained import checkpoint, digits
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checkpoints, datasets, evaluate
-from ltgc_cli.pipeline.evaluation.predict import clip_of, image_files, predict
+from ltgc_cli.pipeline.evaluation.own_clip import clip_of
+from ltgc_cli.pipeline.evaluation.predict import image_files, predict
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
@@ -90,12 +91,39 @@ def test_a_checkpoint_names_its_clip(tmp_path, identity, spec):
     assert clip_of(tmp_path) == spec
 
 
-def test_a_clip_that_lay_in_a_folder_must_be_named(tmp_path):
+@pytest.mark.parametrize(
+    ("identity", "spec"), [("clip@0123456789ab", "local-dir:{}"), ("ViT-B-32@0123456789ab", "ViT-B-32={}/weights.pt")]
+)
+def test_a_checkpoint_remembers_where_its_clip_lies(tmp_path, identity, spec):
+    where = spec.format(tmp_path / "a = b")
+    (tmp_path / "a = b").mkdir()
+    (tmp_path / "a = b" / "weights.pt").touch()
+    (tmp_path / "done.json").write_text(json.dumps({"clip": identity, "files": {}, "lies_at": where}))
+    assert clip_of(tmp_path) == where
+    shutil.rmtree(tmp_path / "a = b")
+    with pytest.raises(InputError, match=rf"is no longer at .*a = b.* \({identity}\); pass it as --clip"):
+        clip_of(tmp_path)
+
+
+def test_a_clip_of_which_an_older_version_did_not_say_where_it_lay_must_be_named(tmp_path):
     (tmp_path / "done.json").write_text('{"clip": "clip@0123456789ab"}')
     with pytest.raises(InputError, match=r"lay in a folder \(clip@0123456789ab\); pass that as --clip local-dir:PATH"):
         clip_of(tmp_path)
     with pytest.raises(InputError, match="no whole checkpoint is in it; name what mix-train --out wrote"):
         clip_of(tmp_path / "nowhere")
+
+
+def test_images_are_classified_with_the_clip_where_it_lay_and_not_with_one_that_was_changed(data, tmp_path):
+    folder = shutil.copytree(open_clip.EMBEDDED, tmp_path / "clip")
+    session = Session(tmp_path / "store")
+    trained = session.store.folder / "checkpoints" / checkpoint(session, data, clip=f"local-dir:{folder}").sha256
+    files = image_files([data / "test"])[:2]
+
+    assert [row["kind"] for row in predict(files, Predict(checkpoint=trained))] == ["prediction"] * 2
+    config = folder / "open_clip_config.json"
+    config.write_text(config.read_text() + "\n")
+    with pytest.raises(InputError, match=f"its CLIP model at local-dir:{folder} was changed since .* as --clip"):
+        list(predict(files, Predict(checkpoint=trained)))
 
 
 def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, tmp_path):

@@ -86,7 +86,7 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
         "6/9 mix-train of fine-tuning (embedded)",
         "7/9 mix-train of fine-tuning + logit adjustment (embedded)",
         "8/9 mix-train (embedded)",
-        "9/9 eval (embedded)",
+        "9/9 eval",
     ]
     methods = ["zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "LTGC"]
     assert [line.split("  ")[0] for line in ran.out.splitlines()[2:]] == methods

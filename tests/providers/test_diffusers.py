@@ -18,7 +18,7 @@ from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import GeneratedImage, ImageRequest
 from ltgc_cli.providers.opened import GenerateOptions
 from ltgc_cli.providers.t2i import diffusers as t2i
-from ltgc_cli.providers.t2i import model_settings, pipelines
+from ltgc_cli.providers.t2i import files, model_settings, pipelines
 
 FOUR = [ImageRequest(model="t2i", text=f"A photo of {n} cranes.", seed=1000 + n) for n in range(4)]
 
@@ -292,14 +292,14 @@ def test_a_folder_whose_weights_are_there_in_half_precision_only_is_loaded(tmp_p
 def test_models_that_two_threads_want_at_once_are_loaded_one_after_the_other(monkeypatch):
     at_once, most = [], []
 
-    def pretrained(where, dtype):  # diffusers fails now and then where two threads are in it
+    def pretrained(where, dtype, notice):  # diffusers fails now and then where two threads are in it
         at_once.append(where)
         most.append(len(at_once))
         time.sleep(0.05)
         at_once.pop()
         raise OSError("nothing here")
 
-    monkeypatch.setattr(pipelines, "_pretrained", pretrained)
+    monkeypatch.setattr(files, "pretrained", pretrained)
     with ThreadPoolExecutor(3) as pool:
         errors = [call.exception() for call in [pool.submit(pipelines.load, "tiny", device="cpu") for _ in range(3)]]
     assert most == [1, 1, 1]
@@ -315,7 +315,7 @@ def test_a_model_whose_images_come_from_no_text_is_an_input_error(t2i_folder, mo
     class Classes(Fake):
         def __call__(self, class_labels, generator): ...
 
-    monkeypatch.setattr(pipelines, "_pretrained", lambda where, dtype: SimpleNamespace(to=lambda device: Classes()))
+    monkeypatch.setattr(files, "pretrained", lambda *_: SimpleNamespace(to=lambda device: Classes()))
     with pytest.raises(InputError, match="tiny is a Classes, whose images come from no text and seed .* no prompt"):
         pipelines.load("tiny", device="cpu")
 

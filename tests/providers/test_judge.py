@@ -83,7 +83,7 @@ def computed(monkeypatch):
     computed = {"encode_image": [], "encode_text": []}
     load = clip.load
 
-    def counted(spec, device="cpu"):
+    def counted(spec, device="cpu", notice=None):
         loaded = load(spec, device)
         for name, sizes in computed.items():
             encode = getattr(loaded.model, name)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.providers.quiet import heard, quiet
 
 
 def noise() -> None:
@@ -45,3 +45,15 @@ def test_threads_are_inside_together_and_the_last_one_turns_the_sound_on():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert warnings.filters == before and logging.root.manager.disable == 0
+
+
+def test_what_libraries_log_as_a_warning_can_be_heard_by_the_thread_that_listens_and_nobody_else(capfd):
+    with quiet(), heard() as said:
+        with heard() as inner:
+            logging.getLogger("a.library").warning("6 of %d weights are not used", 12)
+        logging.getLogger("a.library").info("loading")
+        elsewhere = threading.Thread(target=noise)
+        elsewhere.start()
+        elsewhere.join()
+    assert (inner, said) == (["6 of 12 weights are not used"], [])
+    assert capfd.readouterr() == ("", "")

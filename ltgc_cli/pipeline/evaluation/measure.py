@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +19,13 @@ from ltgc_cli.learn.model import zero_shot
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, about_validation
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
+from ltgc_cli.pipeline.evaluation.own_clip import clip_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import hashes_of
 from ltgc_cli.pipeline.training.fit import folder_of
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Evaluation
 
 ZERO_SHOT = "zero-shot CLIP"
@@ -50,12 +53,23 @@ def measure(
     Raises InputError for files that are no image, all at once, and where a checkpoint was trained on images that it
     would be tested, or adjusted, on.
     """
-    clip = open_clip.load(settings.clip, torch_setup.device(settings.device))
+    specs = [settings.clip or clip_of(folder_of(session, named.checkpoint)) for named in checkpoints]
+    alone = _one_clip(settings.clip, specs) if table else None
+    device = torch_setup.device(settings.device)
+
+    @cache
+    def clip_at(spec: str) -> Loaded:
+        return open_clip.load(spec, device, session.notice_once)
+
+    for spec in dict.fromkeys([alone, *specs] if alone else specs):
+        clip_at(spec)  # what cannot be had is said before anything is measured
     images = _checked_images(session, data, settings.split)
     to_choose = _validation(session, val or data, images) if settings.posthoc else None
     tte = " + TTE" if settings.tte else ""
 
-    def logits_of(classifier: Any, known: ClassTable, images: _Images, title: str) -> tuple[Logits, list[int]]:
+    def logits_of(
+        clip: Loaded, classifier: Any, known: ClassTable, images: _Images, title: str
+    ) -> tuple[Logits, list[int]]:
         """Returns the logits of a split, and its labels under the classifier's class table."""
         dataset = datasets.align(images.dataset, known.classes)
         samples = datasets.samples(dataset)
@@ -63,15 +77,17 @@ def measure(
             found = evaluate.predict(classifier, clip, samples, tte=settings.tte, on_batch=progress.advance)
         return found, [item.label for item in dataset.items]
 
-    if table:
+    if table and alone:
+        clip = clip_at(alone)
         # With CLIP's own scale, so that its confidences are its own; what it predicts is the same with any.
         classifier = zero_shot(clip, table.classes, float(clip.model.logit_scale.exp()))
-        yield _predictions(f"{ZERO_SHOT}{tte}", table, *logits_of(classifier, table, images, ZERO_SHOT))
-    for named in checkpoints:
+        yield _predictions(f"{ZERO_SHOT}{tte}", table, *logits_of(clip, classifier, table, images, ZERO_SHOT))
+    for named, spec in zip(checkpoints, specs, strict=True):
+        clip = clip_at(spec)
         saved = load(folder_of(session, named.checkpoint), clip)
         known = ClassTable(saved.classes, {info.label: info.count for info in saved.classes})
         _check_unseen(saved, named.method, images, session)
-        logits, labels = logits_of(saved.classifier, known, images, named.method)
+        logits, labels = logits_of(clip, saved.classifier, known, images, named.method)
         method, run_of = f"{named.method}{tte}", named.run_of and f"{named.run_of}{tte}"
         parents = (named.checkpoint.id,)
         yield _predictions(method, known, logits, labels, parents, run_of)
@@ -80,11 +96,21 @@ def measure(
             # The label marginal of what it was trained on: its real images where it keeps none.
             counts = np.array([info.count for info in saved.classes], dtype=np.float64)
             prior = counts if saved.prior is None else saved.prior.double().cpu().numpy()
-            on_val, true = logits_of(saved.classifier, known, to_choose, f"{named.method}, validation")
+            on_val, true = logits_of(clip, saved.classifier, known, to_choose, f"{named.method}, validation")
             tau = evaluate.choose_tau(on_val, true, [info.label for info in saved.classes], prior).tau
             logits = evaluate.adjusted(logits, prior, tau)
             method, run_of = f"{method} + post-hoc LA (τ={tau})", run_of and f"{run_of} + post-hoc LA"
             yield _predictions(method, known, logits, labels, parents, run_of)
+
+
+def _one_clip(given: str | None, specs: Sequence[str]) -> str:
+    """Returns the CLIP model that zero-shot is of: the one given, else the checkpoints', else the embedded one."""
+    found = list(dict.fromkeys([given] if given else specs or ["embedded"]))
+    if len(found) > 1:
+        raise InputError(
+            f"--zero-shot: the checkpoints are of several CLIP models ({', '.join(found)}); eval them apart"
+        )
+    return found[0]
 
 
 def _predictions(

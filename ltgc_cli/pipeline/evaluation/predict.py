@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from ltgc_cli import console
@@ -17,6 +16,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.image_formats import readable_suffixes
 from ltgc_cli.learn.datasets import ClassInfo, Sample, tree
 from ltgc_cli.learn.datasets.tree import LeftOut
+from ltgc_cli.pipeline.evaluation.own_clip import clip_of
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.settings import Predict
@@ -63,7 +63,8 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
 
     from ltgc_cli.learn import checkpoints, evaluate, images
 
-    loaded = open_clip.load(settings.clip or clip_of(settings.checkpoint), torch_setup.device(settings.device))
+    spec = settings.clip or clip_of(settings.checkpoint)
+    loaded = open_clip.load(spec, torch_setup.device(settings.device), console.notice)
     saved = checkpoints.load(settings.checkpoint, loaded)
     frame = evaluate.frame_of(loaded, tte=settings.tte)
 
@@ -90,23 +91,6 @@ def predict(files: Sequence[Path], settings: Predict) -> Iterator[dict[str, Any]
                 else:
                     likeliest = _likeliest(next(logits), saved.classes, settings.top)
                     yield {"kind": "prediction", "image": name, "top": likeliest}
-
-
-def clip_of(folder: Path) -> str:
-    """Returns the spec of the CLIP model that a checkpoint was trained on.
-
-    Raises InputError where there is no whole checkpoint, or the model lay in a folder: only its hash is known then.
-    """
-    try:
-        done: Any = msgspec.json.decode((folder / "done.json").read_bytes())
-        identity = str(done["clip"])
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
-        raise InputError(f"{folder}: no whole checkpoint is in it; name what mix-train --out wrote") from None
-    if identity.startswith("embedded/"):
-        return "embedded"
-    if identity.startswith("clip@"):
-        raise InputError(f"{folder}: its CLIP model lay in a folder ({identity}); pass that as --clip local-dir:PATH")
-    return identity
 
 
 def _likeliest(logits: Any, classes: Sequence[ClassInfo], top: int) -> list[dict[str, Any]]:

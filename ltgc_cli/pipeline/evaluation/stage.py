@@ -33,7 +33,8 @@ def evaluate(session: Session, config: Config) -> Stage:
         raise InputError("--val is what --posthoc chooses τ on; add --posthoc, or leave it out")
     direct = settings.direct
     opened = session.ask(direct, "lmm", asking, settings.image_size) if direct else None
-    identity = session.score(settings.clip).model
+    # Without --clip each checkpoint's own is taken, which its record in the input tells apart.
+    identity = session.score(settings.clip or "embedded").model
     with about_validation():
         chosen_on = datasets.fingerprint(val or data, "val") if settings.posthoc else None
     known = {"clip": identity, "device": None, "data": datasets.fingerprint(data, split), "measures": MEASURES}

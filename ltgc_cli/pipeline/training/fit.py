@@ -43,7 +43,7 @@ def fit(
     generated = [
         Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]
-    loaded = open_clip.load(how.clip, processes.device(how.device))
+    loaded = open_clip.load(how.clip, processes.device(how.device), session.notice_once)
     with (
         logs.opened(None if processes.rank() else how.log, folder, name, msgspec.to_builtins(settings)) as log,
         console.progress(f"training on {len(real):,} real and {len(generated):,} generated images") as progress,

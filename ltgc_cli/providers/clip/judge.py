@@ -18,7 +18,7 @@ from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import BATCH, NOTICE, Loaded, encode_texts, features, identity, load
 from ltgc_cli.providers.images import decode
-from ltgc_cli.providers.opened import ClipOptions, Objects, Opened, Port, with_notice
+from ltgc_cli.providers.opened import ClipOptions, Notice, Objects, Opened, Port, with_notice
 
 if TYPE_CHECKING:
     import torch
@@ -118,10 +118,10 @@ class _SharedModel:
     Its functions are for one thread at a time, the one that holds the lock.
     """
 
-    def __init__(self, spec: str, objects: Objects, device: str | None, batch: int) -> None:
+    def __init__(self, spec: str, objects: Objects, device: str | None, batch: int, notice: Notice) -> None:
         @cache
         def model() -> Loaded:
-            return load(spec, torch_setup.device(device))
+            return load(spec, torch_setup.device(device), notice)
 
         def seen(images: Sequence[str]) -> list[torch.Tensor | Refused]:
             return see(model(), images, objects, batch)
@@ -150,7 +150,7 @@ def _shared(spec: str, options: ClipOptions) -> _SharedModel:
     with _opening:
         shared = _in_use.get(key)
         if shared is None:
-            shared = _in_use[key] = _SharedModel(*key)
+            shared = _in_use[key] = _SharedModel(*key, options.notice)
     return shared
 
 

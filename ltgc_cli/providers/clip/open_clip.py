@@ -1,7 +1,8 @@
-"""CLIP, loaded by open_clip: `embedded`, MODEL/PRETRAINED, hf-hub:ID or local-dir:PATH."""
+"""CLIP, loaded by open_clip: `embedded`, MODEL/PRETRAINED, MODEL=FILE, hf-hub:ID or local-dir:PATH."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import ltgc_cli.embedded
 from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.opened import folder_identity
+from ltgc_cli.providers.clip import weights_file
+from ltgc_cli.providers.opened import Notice, file_identity, folder_identity
 from ltgc_cli.providers.quiet import no_progress_bars, quiet
-from ltgc_cli.text import nearest, one_line
+from ltgc_cli.text import nearest
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
 EMBEDDED = Path(ltgc_cli.embedded.__file__).parent / "clip"
-SPECS = "embedded, MODEL/PRETRAINED (ViT-B-32/laion2b_s34b_b79k), hf-hub:ID or local-dir:PATH"
+SPECS = (
+    "embedded, MODEL/PRETRAINED (ViT-B-32/laion2b_s34b_b79k), MODEL=FILE (ViT-B-32=weights.safetensors), hf-hub:ID "
+    "or local-dir:PATH"
+)
 NOTICE = (
     "the embedded CLIP is tiny and knows written digits and nothing else; "
     "--clip ViT-B-32/laion2b_s34b_b79k, or any model that open_clip loads, knows more"
@@ -43,6 +48,7 @@ class Loaded(NamedTuple):
     tokenizer: Callable[[list[str]], torch.Tensor]
     identity: str
     device: str = "cpu"
+    spec: str = ""  # what loads it again on this machine
 
 
 def identity(spec: str) -> str:
@@ -51,21 +57,38 @@ def identity(spec: str) -> str:
         return folder_identity("embedded/clip", _folder(EMBEDDED))
     if spec.startswith("local-dir:"):
         return folder_identity("clip", _folder(Path(spec.removeprefix("local-dir:"))))
-    name, slash, pretrained = spec.partition("/")
     if spec.startswith("hf-hub:") and spec != "hf-hub:":
         return spec
+    if in_file := weights_file.named_by(spec):
+        return file_identity(in_file.name, in_file.path)
+    name, slash, pretrained = spec.partition("/")
     if not (name and slash and pretrained) or ":" in name:
         raise InputError(f"{spec!r} names no CLIP model; write {SPECS}")
     if "/" in pretrained or Path(pretrained).exists():
         raise InputError(
-            f"{spec}: to use weights from a file, put them in a folder with their open_clip_config.json "
-            "and write local-dir:PATH"
+            f"{spec}: weights in a file are named MODEL=FILE, as in {name}={pretrained}; "
+            "a folder that has them and their open_clip_config.json local-dir:PATH"
         )
     return spec
 
 
-def load(spec: str, device: str = "cpu") -> Loaded:
-    """Returns the model of a spec, all of it frozen. Raises ProviderError where it or its weights cannot be had."""
+def placed(spec: str) -> str:
+    """Returns a spec that names the same model from any folder of this machine.
+
+    >>> placed("ViT-B-32/openai"), placed("local-dir:/models/clip")
+    ('ViT-B-32/openai', 'local-dir:/models/clip')
+    """
+    if spec.startswith("local-dir:"):
+        return f"local-dir:{os.path.abspath(spec.removeprefix('local-dir:'))}"
+    in_file = weights_file.named_by(spec)
+    return f"{in_file.name}={os.path.abspath(in_file.path)}" if in_file else spec
+
+
+def load(spec: str, device: str = "cpu", notice: Notice = lambda text: None) -> Loaded:
+    """Returns the model of a spec, all of it frozen. Raises ProviderError where it or its weights cannot be had.
+
+    notice -- told of what cannot be known of weights in a file, and changes the features
+    """
     identified = identity(spec)
     if spec == "embedded":
         torch_setup.one_thread()
@@ -75,27 +98,27 @@ def load(spec: str, device: str = "cpu") -> Loaded:
 
         no_progress_bars()
         name, pretrained = _names(spec)
-        if pretrained is not None and name not in open_clip.list_models():
-            close = nearest(name, open_clip.list_models())
-            raise InputError(f"{spec}: open_clip knows no model {name!r}; write {SPECS}{close}")
-        if pretrained is not None and not open_clip.is_pretrained_cfg(name, pretrained):
-            tags = open_clip.list_pretrained_tags_by_model(name)
-            raise ProviderError(
-                f"{spec}: open_clip has no such weights; of {name} it has: {', '.join(tags) or 'none'}; "
-                f"write {SPECS}{nearest(pretrained, tags)}"
-            )
+        in_file = weights_file.named_by(spec)
+        if pretrained is not None:
+            _check_known(spec, name, None if in_file else pretrained)
         try:
             # Without weights open_clip makes a random model and warns; this function of its own refuses to.
             model, preprocess = open_clip.create_model_from_pretrained(
-                name, pretrained, device=device, force_quick_gelu=_quick_gelu(name, pretrained)
+                name,
+                pretrained,
+                device=device,
+                force_quick_gelu=_quick_gelu(name, pretrained),
+                **(weights_file.preprocessing(name) if in_file else {}),
             )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # open_clip and the hub raise all kinds
             here = spec.startswith("local-dir:") or spec == "embedded"
             files = "the folder needs open_clip_config.json and open_clip_model.safetensors"
             advice = files if here else f"check the name and the network, or write {SPECS}"
-            raise ProviderError(f"CLIP {spec} cannot be loaded: {one_line(error)}; {advice}") from None
-    return Loaded(model.eval().requires_grad_(False), preprocess, tokenizer, identified, device)
+            raise ProviderError(f"CLIP {spec} cannot be loaded: {weights_file.reason(error, name)}; {advice}") from None
+        for doubt in weights_file.doubts(in_file) if in_file else ():
+            notice(f"{spec}: {doubt}")
+    return Loaded(model.eval().requires_grad_(False), preprocess, tokenizer, identified, device, placed(spec))
 
 
 def encode_images(loaded: Loaded, images: Sequence[Image]) -> torch.Tensor:
@@ -133,6 +156,21 @@ def _exactly(device: str) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device.startswith("cuda") else nullcontext()
 
 
+def _check_known(spec: str, name: str, pretrained: str | None) -> None:
+    """Raises InputError for a model that open_clip does not know, ProviderError for weights that it has no such of."""
+    import open_clip
+
+    if name not in open_clip.list_models():
+        close = nearest(name, open_clip.list_models())
+        raise InputError(f"{spec}: open_clip knows no model {name!r}; write {SPECS}{close}")
+    if pretrained is not None and not open_clip.is_pretrained_cfg(name, pretrained):
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        raise ProviderError(
+            f"{spec}: open_clip has no such weights; of {name} it has: {', '.join(tags) or 'none'}; "
+            f"write {SPECS}{nearest(pretrained, tags)}"
+        )
+
+
 def _quick_gelu(name: str, pretrained: str | None) -> bool:
     """Returns whether weights were trained with QuickGELU, as OpenAI's were: open_clip warns, and uses GELU."""
     import open_clip
@@ -146,6 +184,8 @@ def _names(spec: str) -> tuple[str, str | None]:
         return f"local-dir:{EMBEDDED}", None
     if spec.startswith(("local-dir:", "hf-hub:")):
         return spec, None
+    if in_file := weights_file.named_by(spec):
+        return in_file.name, str(in_file.path)
     name, _, pretrained = spec.partition("/")
     return name, pretrained
 

@@ -1,4 +1,4 @@
-"""Text to image, by diffusers: `embedded`, a model id of the Hugging Face hub, or a folder."""
+"""Text to image, by diffusers: `embedded`, a model id of the Hugging Face hub, a folder or a .safetensors file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ltgc_cli.providers.opened import (
     with_notice,
 )
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.providers.t2i import model_settings, pipelines
+from ltgc_cli.providers.t2i import files, loras, model_settings, pipelines
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.text import one_line
 
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EMBEDDED = Path(ltgc_cli.embedded.__file__).parent / "t2i"
-SPECS = "embedded, blank, replay:FILE, a diffusers model id (stabilityai/sd-turbo) or a folder that holds one"
+SPECS = (
+    "embedded, blank, replay:FILE, a diffusers model id (stabilityai/sd-turbo), a folder that holds one "
+    "or a FILE.safetensors with a whole model"
+)
 NOTICE = (
     "the embedded text-to-image model is a tiny diffusion that knows written digits and nothing else; "
     "--t2i stabilityai/sd-turbo, or any model that diffusers loads, knows more"
@@ -52,20 +55,21 @@ _WRITERS = 4
 
 def open_port(spec: str, options: GenerateOptions) -> Opened[Generate]:
     """Returns the model of a spec. Raises InputError for a spec or a LoRA that is none."""
-    opened = Opened(identity(spec, options.lora, options.dtype), generate_port(spec, options))
+    opened = Opened(identity(spec, options.lora, options.dtype, options.t2i_config), generate_port(spec, options))
     return with_notice(opened, options.notice, NOTICE) if spec == "embedded" else opened
 
 
-def identity(spec: str, lora: str | None = None, dtype: Dtype | None = None) -> str:
+def identity(spec: str, lora: str | None = None, dtype: Dtype | None = None, config: str | None = None) -> str:
     """Returns what the model is called in keys and records, with the LoRA and the precision that it was asked for.
 
+    config -- of a single file: where its parts' configs are
     Raises InputError for a spec or a LoRA that is none.
     """
     name = _model(spec)
+    if config:
+        name += f" + {_config(spec, config)}"
     if lora:
-        where, file = pipelines.lora_file(lora)
-        here = file and os.path.isdir(where)
-        name += f" + {file_identity('lora', Path(where, file or '')) if here else f'lora:{lora}'}"
+        name += f" + {loras.identity(lora)}"
     return f"{name} ({dtype})" if dtype else name
 
 
@@ -133,7 +137,9 @@ def generate_port(spec: str, options: GenerateOptions) -> Generate:
     @functools.cache
     def opened() -> LoadedPipeline:
         names = ("device", "dtype", "lora", "compile", "attention_slicing")
-        return load(spec, **{name: getattr(options, name) for name in names})
+        return load(
+            spec, config=options.t2i_config, notice=options.notice, **{name: getattr(options, name) for name in names}
+        )
 
     def checked(requests: Sequence[ImageRequest]) -> None:
         """Raises InputError for a setting that the model cannot generate with, and shows the settings in use."""
@@ -268,9 +274,35 @@ def _model(spec: str) -> str:
         return folder_identity("embedded/t2i", _folder(EMBEDDED))
     if os.path.isdir(spec):  # not Path.is_dir(), which raises for a name that is too long
         return folder_identity("t2i", _folder(Path(spec)))
+    if pipelines.is_single_file(spec):
+        return _single(Path(spec))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", spec) or spec.startswith("."):
         raise InputError(f"{spec!r} names no text-to-image model and is no folder; write {SPECS}")
     return spec
+
+
+def _single(path: Path) -> str:
+    """Returns the name of a whole model in one file: by what it holds."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; write {SPECS}")
+    if path.suffix.lower() != files.SINGLE:
+        raise InputError(
+            f"{path} is a pickle, which runs code of whoever made it when it is read; "
+            f"use the model's {files.SINGLE} file, or convert it where you trust it"
+        )
+    return file_identity("t2i", path)
+
+
+def _config(spec: str, config: str) -> str:
+    if not pipelines.is_single_file(spec):
+        raise InputError(f"--t2i-config is for a {files.SINGLE} file; {spec} has configs of its own: leave it out")
+    if os.path.isdir(config):
+        return folder_identity("config", _folder(Path(config)))
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", config) or config.startswith("."):
+        raise InputError(
+            f"--t2i-config {config}: no such folder, and no id on the hub; name a diffusers model's folder"
+        )
+    return f"config:{config}"
 
 
 def _folder(path: Path) -> Path:

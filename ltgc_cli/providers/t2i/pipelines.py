@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
 from ltgc_cli.providers import torch_setup
-from ltgc_cli.providers.opened import Dtype
-from ltgc_cli.providers.quiet import no_progress_bars, quiet
+from ltgc_cli.providers.opened import Dtype, Notice
+from ltgc_cli.providers.quiet import heard, no_progress_bars, quiet
+from ltgc_cli.providers.t2i import files, loras
 from ltgc_cli.providers.t2i.model_settings import Defaults, defaults, denoiser, kind, parameters
 from ltgc_cli.text import one_line
 
-_WORD = r"[\w-][\w.-]*"
 _UNFIT = {"DPMSolverSDEScheduler", "EDMEulerScheduler"}
 """Named as fitting by diffusers, and yet: the first takes its noise from a seed of its own, so that nobody could make
 the image again; the second is for models trained as EDM prescribes, and with others' settings fails or makes mud."""
 _ALSO_FIT = ("LCMScheduler", "TCDScheduler")
 """What LoRAs for few steps are used with; they say nothing of what they fit, and read the same settings."""
+
+
+_ADVICE = {
+    False: "check the name, the network or the folder",
+    True: "check that the file is a whole model, and that --t2i-config is of its kind",
+}
 
 
 class LoadedPipeline(NamedTuple):
@@ -35,20 +39,24 @@ def load(
     spec: str,
     *,
     folder: Path | None = None,
+    config: str | None = None,
     device: str | None = None,
     dtype: Dtype | None = None,
     lora: str | None = None,
     compile: bool = False,
     attention_slicing: bool = False,
+    notice: Notice = lambda text: None,
 ) -> LoadedPipeline:
     """Returns the pipeline of a model.
 
-    spec    -- an id on the hub, or what errors call the model in `folder`
+    spec    -- an id on the hub, a .safetensors file of a whole model, or what errors call the model in `folder`
+    config  -- for such a file, see files.single_file
     device  -- "cuda", "cuda:1", "mps", "cpu"; None for the best one here
     dtype   -- None for bfloat16 on CUDA, else float32
-    lora    -- see lora_file
+    lora    -- see loras.lora_file
     compile -- torch.compile for the UNet or the transformer: the first image takes minutes, the others less
     attention_slicing -- attention in slices and one image at a time through the VAE: slower, in less memory
+    notice  -- told of what is left out: weights that fit nothing, parts that are missing
 
     Raises ProviderError where the model or its weights cannot be had, InputError where its images come from no text.
     """
@@ -64,16 +72,10 @@ def load(
         where = torch.device(torch_setup.device(device))
         # Half of 32 bits is enough for an image; bfloat16 overflows in no model, as float16 does in some.
         kept = getattr(torch, dtype) if dtype else torch.bfloat16 if where.type == "cuda" else torch.float32
-        try:
-            pipeline = _pretrained(str(folder or spec), kept).to(where)
-        except Exception as error:  # diffusers, transformers and the hub raise all kinds
-            raise ProviderError(
-                f"text-to-image model {spec} cannot be loaded: {one_line(error)}; "
-                "check the name, the network or the folder, or set --t2i (LTGC_T2I) to another"
-            ) from None
+        pipeline, folder = _opened(spec, folder, config, kept, where, notice)
         _check(pipeline, spec)
         if lora:
-            _add_lora(pipeline, spec, lora)
+            loras.add(pipeline, spec, lora, notice)
         if attention_slicing:
             _slice(pipeline)
         if compile:
@@ -83,30 +85,13 @@ def load(
     return LoadedPipeline(pipeline, defaults(pipeline, "" if folder else spec, folder), own)
 
 
-def lora_file(lora: str) -> tuple[str, str | None]:
-    """Returns where a LoRA lies, a folder or an id on the hub, and the name of its file there (None: the only one).
+def is_single_file(spec: str) -> bool:
+    """Returns whether a spec is meant as a file with a whole model, there or not.
 
-    lora -- a .safetensors file, a folder with one, `owner/name` or `owner/name/file.safetensors` of the hub
-
-    Raises InputError for what is none.
+    >>> is_single_file("sd-v1-5.safetensors"), is_single_file("stabilityai/sd-turbo")
+    (True, False)
     """
-    path = Path(lora)
-    if os.path.isdir(lora):
-        found = sorted(file.name for file in path.glob("*.safetensors"))
-        if len(found) != 1:
-            raise InputError(f"--lora {lora}: {len(found)} .safetensors files are in this folder; name one of them")
-        return str(path), found[0]
-    if os.path.isfile(lora):
-        if path.suffix != ".safetensors":  # a pickle can run code
-            raise InputError(f"--lora {lora}: only .safetensors files are read")
-        return str(path.parent), path.name
-    match = re.fullmatch(rf"({_WORD}/{_WORD})(?:/((?:{_WORD}/)*{_WORD}\.safetensors))?", lora)
-    if not match:
-        raise InputError(
-            f"--lora {lora}: no such file or folder, and no LoRA of the hub; "
-            "write FILE.safetensors, owner/name or owner/name/FILE.safetensors"
-        )
-    return match[1], match[2]
+    return spec.lower().endswith((files.SINGLE, *files.PICKLES)) and not os.path.isdir(spec)
 
 
 def image_to_image(loaded: LoadedPipeline) -> Any:
@@ -144,17 +129,28 @@ def scheduler(own: Any, name: str) -> Any:
             raise InputError(f"--scheduler {name} is {why}; these are: {others or 'none'}") from None
 
 
-def _pretrained(where: str, dtype: Any) -> Any:
-    """Returns the pipeline. Some models are there in half precision only, under names that must be asked for."""
-    from diffusers import DiffusionPipeline
-
+def _opened(
+    spec: str, folder: Path | None, config: str | None, dtype: Any, device: Any, notice: Notice
+) -> tuple[Any, Path | None]:
+    """Returns the pipeline on its device, and the folder that its configs are from, where there is one."""
+    single = not folder and is_single_file(spec)
     try:
-        return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype)
-    except OSError as error:
-        if "no file named" in str(error):
-            with contextlib.suppress(OSError, ValueError):
-                return DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, variant="fp16")
+        with heard() as said:
+            if single:
+                pipeline, folder = files.single_file(Path(spec), config, dtype, notice)
+            else:
+                pipeline = files.pretrained(str(folder or spec), dtype, notice)
+            pipeline = pipeline.to(device)
+    except LtgcError:
         raise
+    except Exception as error:  # diffusers, transformers and the hub raise all kinds
+        # A weight that no file had is left on torch's meta device, of which nothing can be copied.
+        why = "weights are missing in its files" if "meta tensor" in str(error) else one_line(error)
+        raise ProviderError(
+            f"text-to-image model {spec} cannot be loaded: {why}; {_ADVICE[single]}, or set --t2i (LTGC_T2I) to another"
+        ) from None
+    files.tell(said, spec, notice)
+    return pipeline, folder
 
 
 def _check(pipeline: Any, spec: str) -> None:
@@ -164,21 +160,6 @@ def _check(pipeline: Any, spec: str) -> None:
             f"{spec} is a {kind(pipeline)}, whose images come from no text and seed "
             f"(it takes no {' and no '.join(sorted(missing))}); set --t2i to a text-to-image model"
         )
-
-
-def _add_lora(pipeline: Any, spec: str, lora: str) -> None:
-    """The weights stay as they are, with the LoRA beside them: added to bfloat16 weights, small changes round away."""
-    where, file = lora_file(lora)
-    try:
-        pipeline.load_lora_weights(where, weight_name=file, use_safetensors=True)
-        if not pipeline.get_list_adapters():  # diffusers only logs it
-            raise InputError("it holds nothing for this model")
-    except LtgcError as error:
-        raise InputError(f"--lora {lora} does not fit {spec}: {error}") from None
-    except Exception as error:  # the hub, peft and torch raise all kinds
-        raise ProviderError(
-            f"--lora {lora} cannot be loaded on {spec}: {one_line(error)}; check that it was made for this model"
-        ) from None
 
 
 def _compile(pipeline: Any) -> None:
