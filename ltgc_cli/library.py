@@ -192,10 +192,12 @@ def write_report(given: Given, /, **settings: Any) -> Path:
 @_function("export", "Returns the folder with the generated images of a stream and their class table.")
 def export(given: Given, /, **settings: Any) -> Path:
     from ltgc_cli.pipeline import export as exporting
+    from ltgc_cli.pipeline import generate
 
     config = _configured("export", settings)
+    data = generate.source_of(config)
     with console.quietly(config[Storage].quiet):
-        exporting.export(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export])
+        exporting.export(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export], data)
     return config[Export].out  # type: ignore[return-value]
 
 
