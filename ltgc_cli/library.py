@@ -174,9 +174,9 @@ def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], *
 
     config = _configured("predict", settings)
     paths = [images] if isinstance(images, str | os.PathLike) else images
+    folders = [Path(path) for path in paths]
     with console.quietly(config[Storage].quiet):
-        files = predicting.image_files([Path(path) for path in paths])
-        return list(predicting.predict(files, config[Predict]))
+        return list(predicting.predict(predicting.image_files(folders), config[Predict], folders))
 
 
 @_function("report", "Returns the path of the report of a stream, one HTML file.")
