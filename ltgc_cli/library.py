@@ -180,9 +180,9 @@ def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], *
 
     config = _configured("predict", settings)
     paths = [images] if isinstance(images, str | os.PathLike) else images
+    folders = [Path(path) for path in paths]
     with console.quietly(config[Storage].quiet):
-        files = predicting.image_files([Path(path) for path in paths])
-        return list(predicting.predict(files, config[Predict]))
+        return list(predicting.predict(predicting.image_files(folders), config[Predict], folders))
 
 
 @_function("report", "Returns the path of the report of a stream, one HTML file.")
@@ -201,10 +201,12 @@ def write_report(given: Given, /, **settings: Any) -> Path:
 @_function("export", "Returns the folder with the generated images of a stream and their class table.")
 def export(given: Given, /, **settings: Any) -> Path:
     from ltgc_cli.pipeline import export as exporting
+    from ltgc_cli.pipeline import generate
 
     config = _configured("export", settings)
+    data = generate.source_of(config)
     with console.quietly(config[Storage].quiet):
-        exporting.export(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export])
+        exporting.export(rows_of(given), store_of(given, config[Storage].cache_dir), config[Export], data)
     return config[Export].out  # type: ignore[return-value]
 
 

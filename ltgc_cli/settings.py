@@ -586,12 +586,14 @@ class Predict(Settings, frozen=True, kw_only=True):
 
 
 class Export(Settings, frozen=True, kw_only=True):
-    """Where generated images are written, and in which layout."""
+    """Where images are written, which of them, and in which layout."""
 
     out: Annotated[Path, about("A new folder for the images and the class table.", metavar="DIR")] | None = None
     format: Annotated[Literal["imagefolder", "list", "metadata"], about(
         "imagefolder: a folder for each label, empty ones too; list: `path label` lines; metadata: Hugging "
         "Face's metadata.jsonl.")] = "imagefolder"
+    with_originals: Annotated[bool, about(
+        "The original images too: all training images of --data, or else those that the stream has.")] = False
 
 
 class Cost(Settings, frozen=True, kw_only=True):
@@ -676,7 +678,7 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "sheet": (Input, Sheet, Storage),
     "review": (Input, Review, Storage),
     "predict": (Predict, Output, Storage),
-    "export": (Input, Export, Storage),
+    "export": (Data, Export, Input, Storage),
     "cost": (Cost, Input, Output, Storage),
     "cache": (Storage,),
     "cache info": (JsonLines, Storage),

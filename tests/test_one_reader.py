@@ -9,10 +9,12 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from fakes import sha
 from pictures import COLOUR, SIDE, file, pictures, png_chunk, with_chunk
 from PIL import Image
 
@@ -27,6 +29,8 @@ from ltgc_cli.providers.clip import judge, open_clip
 from ltgc_cli.records import Class
 from ltgc_cli.records import Image as ImageRecord
 from ltgc_cli.report import contact_sheet, thumbnails
+from ltgc_cli.review.serving import media_type
+from ltgc_cli.review.site import site
 from ltgc_cli.store import Store
 
 PICTURES = pictures()
@@ -67,6 +71,20 @@ def on_the_contact_sheet(data: bytes) -> np.ndarray:
     return sheet[top : top + SIDE, left : left + SIDE]
 
 
+def in_review(data: bytes) -> np.ndarray:
+    """What the page of `ltgc review` is sent of an original, as a browser reads it: JPEG or PNG."""
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        rows = [
+            Class(label=0, class_="eel", tail=True),
+            ImageRecord(label=0, class_="eel", sha256=store.put_object(data), origin="original"),
+            ImageRecord(label=0, class_="eel", sha256=sha("drawn"), origin="generated"),
+        ]
+        served = site(store, rows, Path(folder) / "verdicts.jsonl", "token").read_image(rows[1].sha256)
+    assert media_type(served) in ("image/jpeg", "image/png")
+    return opened(served)
+
+
 USERS: dict[str, Callable[[bytes], np.ndarray]] = {
     "describe, by a vision model": described,
     "describe, by the embedded one; CLIP; image to image": lambda data: np.asarray(providers.decode(data)),
@@ -105,6 +123,11 @@ def test_python_gets_the_same_pixels(tmp_path):
     ]
     for image, picture in zip(ltgc.images(rows, kind="original", cache_dir=tmp_path), chosen, strict=True):
         assert (np.asarray(image) == picture.pixels).all()
+
+
+@pytest.mark.parametrize("name", ["png turned 6", "grey tiff of 16 bits", "rgba", "see-through gif", "BMP", "PPM"])
+def test_in_review_a_browser_gets_what_it_can_read(name):
+    assert (in_review(PICTURES[name].data) == PICTURES[name].pixels).all()
 
 
 def test_no_picture_says_a_word_on_the_way(capfd):

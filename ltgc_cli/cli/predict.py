@@ -30,10 +30,11 @@ def predict(
     """Classify images with a checkpoint: the likeliest classes of each, one line of JSON an image.
 
     Reads image files and a checkpoint's folder. Writes a line for each image, or one with the reason why it cannot be
-    read. Asks nobody.
+    read. Asks nobody. Of images in folders that are called as classes of the checkpoint the accuracy is said too.
 
     \b
     ltgc predict --checkpoint trained/ photo.jpg
+    ltgc predict --checkpoint trained/ birds-test/ -o predictions.jsonl     # with the accuracy, class by folder
     ltgc predict --checkpoint trained/ photo.jpg more-photos/ | jq -r '[.image, .top[0].class] | @tsv'
     """
     from ltgc_cli.pipeline.evaluation import predict as predicting
@@ -45,7 +46,7 @@ def predict(
     shown: list[tuple[str, ...]] = []
     failed = 0
     with writing(streams) as write:
-        for row in predicting.predict(files, config[Predict]):
+        for row in predicting.predict(files, config[Predict], images):
             if row["kind"] == "failure":
                 failed += 1
                 console.error(row["reason"])

@@ -101,7 +101,7 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        raise Unreadable(f"image {name[:12]} cannot be read: {error}") from None
+        raise Unreadable(f"image {name[:12]} cannot be read: {error}" if name else str(error)) from None
 
 
 class _Opened(NamedTuple):

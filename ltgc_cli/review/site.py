@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
+from ltgc_cli.providers.images import shown
 from ltgc_cli.records import Record, Verdict
 from ltgc_cli.report import page
 from ltgc_cli.report.content import content_of
@@ -33,12 +34,14 @@ def site(store: Store, rows: Iterable[Record], verdicts: Path, token: str) -> Si
         raise InputError(
             "review found no generated image in its input; give it what filter (or render) wrote: -i filtered.jsonl"
         )
-    shown = frozenset(content.images)
+    on_page = frozenset(content.images)
+    originals = {original.sha256 for cls in content.classes for original in cls.originals}
 
     def read_image(sha256: str) -> bytes:
-        if sha256 not in shown:  # nothing else that the store has
+        if sha256 not in on_page:  # nothing else that the store has
             raise InputError("the page shows no such image")
-        return store.get_object(sha256)
+        data = store.get_object(sha256)
+        return shown(data, sha256)[1] if sha256 in originals else data  # a browser reads no TIFF, no HEIC
 
     return Site(
         page=page.html(content, images="image/{}".format, token=token, title="Which generated images stay"),

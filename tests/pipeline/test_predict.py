@@ -11,8 +11,9 @@ from trained import checkpoint, digits
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checkpoints, datasets, evaluate
+from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.pipeline.evaluation.own_clip import clip_of
-from ltgc_cli.pipeline.evaluation.predict import image_files, predict
+from ltgc_cli.pipeline.evaluation.predict import image_files, predict, true_classes
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
@@ -124,6 +125,56 @@ def test_images_are_classified_with_the_clip_where_it_lay_and_not_with_one_that_
     config.write_text(config.read_text() + "\n")
     with pytest.raises(InputError, match=f"its CLIP model at local-dir:{folder} was changed since .* as --clip"):
         list(predict(files, Predict(checkpoint=trained)))
+
+
+def test_in_folders_of_classes_the_accuracy_is_said_and_each_line_has_its_class(forked, data, trained, tmp_path):
+    shutil.copytree(data / "test", tmp_path / "my test")
+    (tmp_path / "my test" / "001.One").mkdir()
+    shutil.move(tmp_path / "my test" / "one", tmp_path / "my test" / "001.One" / "more")
+    (tmp_path / "my test" / "loose").mkdir()
+    shutil.copy(next((data / "test" / "zero").iterdir()), tmp_path / "my test" / "loose" / "a.png")
+    done = forked("predict", "--checkpoint", trained, "my test", "--top", 1)
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    true = {row["image"].split("/")[1]: (row.get("label"), row.get("class")) for row in rows}
+    assert true == {"001.One": (0, "one"), "two": (1, "two"), "zero": (2, "zero"), "loose": (None, None)}
+    judged = [row for row in rows if "label" in row]
+    right = 100 * sum(row["top"][0]["label"] == row["label"] for row in judged) / len(judged)
+    assert f"predict: {right:.1f}% of {len(judged)} images right (class mean " in done.err
+    assert ", few " in done.err and done.err.endswith("; 1 image in no class's folder\n")
+
+
+def test_a_single_photo_has_no_class_by_its_folder(forked, data, trained):
+    done = forked("predict", "--checkpoint", trained, next((data / "test" / "zero").iterdir()))
+    assert done.code == 0 and "label" not in json.loads(done.out) and "right" not in done.err
+
+
+def test_folders_are_classes_however_they_are_written():
+    classes = [
+        ClassInfo(label=3, name="Trogon rufus"),
+        ClassInfo(label=7, name="golden retriever", synonyms=("n02099601",)),
+        ClassInfo(label=8, name="crane", sense="bird"),
+        ClassInfo(label=9, name="crane", sense="machine"),
+        ClassInfo(label=42, name="café"),
+    ]
+    names = {
+        "0003_trogon_rufus": 3,
+        "Golden-Retriever": 7,
+        "001.golden_retriever": 7,
+        "n02099601": 7,
+        "crane": None,  # it may be either
+        "crane (machine)": 9,
+        "cafe\u0301": 42,
+        "0042": 42,
+        "dog": None,
+        "test/golden_retriever/2024": 7,
+    }
+    for name, label in names.items():
+        file = Path("birds", name, "a.jpg")
+        found = true_classes([file], [Path("birds")], classes).get(file)
+        assert (found.label if found else None) == label, name
+    assert true_classes([Path("café/a.jpg")], [Path("café")], classes) == {Path("café/a.jpg"): classes[-1]}
+    assert true_classes([Path("café/x/a.jpg")], [Path("café/x")], classes) == {}  # it was not named
 
 
 def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, tmp_path):
