@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, names
+from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists
 from ltgc_cli.learn.datasets.class_table import align, class_indices
+from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def open_data(source: Source | str, split: Split) -> Dataset:
     """
     source = _source(source)
     dataset = _format(source.spec).open(source, split)
-    return msgspec.structs.replace(dataset, classes=names.as_read(dataset.classes)) if dataset.named else dataset
+    return msgspec.structs.replace(dataset, classes=as_read(dataset.classes)) if dataset.named else dataset
 
 
 def image_bytes(dataset: Dataset, item: Item) -> bytes:
