@@ -10,11 +10,12 @@ from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source, Split
-from ltgc_cli.pipeline.data import open_data
-from ltgc_cli.pipeline.generate import source_of
+from ltgc_cli.pipeline.class_table import class_record
+from ltgc_cli.pipeline.data import check_names, open_data
+from ltgc_cli.pipeline.generate import source_of, tail_below
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import before_a_run
-from ltgc_cli.settings import Evaluation, Storage, TrainingRun
+from ltgc_cli.settings import Describe, Evaluation, Storage, TrainingRun
 
 
 def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None, *, images: bool = True) -> None:
@@ -29,6 +30,7 @@ def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None
     if "eval" in stages:
         _check_test(stages["eval"], trained_on)
     _check_models(stages)
+    _check_names(stages)
     if images:
         _check_images(stages)
 
@@ -67,6 +69,21 @@ def _check_models(stages: Mapping[str, Config]) -> None:
             if model.kind == "clip" and not stages.keys().isdisjoint(("mix-train", "eval")):
                 raise InputError(problem)
             console.notice(f"run: {problem}")
+
+
+def _check_names(stages: Mapping[str, Config]) -> None:
+    """Raises InputError where the data has no class names and a language model of a later stage would be paid too."""
+    config = stages.get("describe")
+    source = source_of(config) if config else None
+    if not config or not source:
+        return
+    below = tail_below(config[Describe].tail)
+    classes = [class_record(info, below) for info in open_data(source, "train").classes]
+    given = bool(source.classes or config[Describe].senses)
+    for spec in dict.fromkeys(
+        spec for stage in stages.values() for kind in ("lmm", "llm") if (spec := stage.get(kind))
+    ):
+        check_names(classes, spec, given=given)
 
 
 def _check_images(stages: Mapping[str, Config]) -> None:

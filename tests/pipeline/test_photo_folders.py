@@ -106,11 +106,16 @@ def test_data_that_has_mostly_numbers_or_codes_for_names_is_refused_before_a_mod
     ):
         ran = forked(*command, OPENAI_API_KEY="none")
         assert ran.code == 2 and refused in " ".join(ran.err.split()), ran.err
+    (tmp_path / "ltgc.toml").write_text('data = "photos"\nllm = "gpt-4o"\n')  # paid for in a later stage alone
+    ran = forked("run", "--until", "describe")
+    assert ran.code == 0, ran.err
+    ran = forked("run", "--until", "extend", OPENAI_API_KEY="none")
+    assert ran.code == 2 and refused in " ".join(ran.err.split()), ran.err
     said = forked("init", "--data", "photos", "-o", "new.toml").err
     assert "These are no names, and models know nothing of a class called 0001: 0001, 0002. Give names with" in said
     # A person who names a class 777 means it, and so does who has some such class among others.
     (tmp_path / "classes.csv").write_text("label,name\n1,777\n2,heron\n0,cat\n")
-    ran = forked("describe", "--data", "photos", "--classes", "classes.csv", "--dry-run")
+    ran = forked("describe", "--data", "photos", "--classes", "classes.csv", "--dry-run", LTGC_LMM="gpt-4o")
     assert ran.code == 0 and ran.err.count("may be no names: 777: gpt-4o knows nothing of a class called 777") == 1
 
 

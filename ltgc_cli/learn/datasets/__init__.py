@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ltgc_cli.errors import InputError, Unreadable
-from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata, names
+from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata
 from ltgc_cli.learn.datasets.class_table import align, class_indices
 from ltgc_cli.learn.datasets.files import check_found
+from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 from ltgc_cli.providers import images
 
@@ -49,7 +50,7 @@ def open_data(source: Source | str, split: Split) -> Dataset:
     """
     source = _source(source)
     dataset = _format(source.spec).open(source, split)
-    return msgspec.structs.replace(dataset, classes=names.as_read(dataset.classes)) if dataset.named else dataset
+    return msgspec.structs.replace(dataset, classes=as_read(dataset.classes)) if dataset.named else dataset
 
 
 def image_bytes(dataset: Dataset, item: Item) -> bytes:

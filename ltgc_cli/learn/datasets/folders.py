@@ -181,18 +181,20 @@ def _classes(folder: Path) -> _Classes:
         raise InputError(f"{folder}: no class in it; images belong in one folder per class")
     left_out = [*found.left_out, *(LeftOut(path, "in no class folder") for path in found.images)]
     images: dict[str, list[Path]] = {}
+    # What `ltgc export` wrote has a folder for every label, so that none shifts: an empty one keeps its place.
+    exported = (folder / "classes.csv").is_file() and all(path.name.isdigit() for path in found.folders)
     for path in found.folders:
         there = list(tree.images(path, left_out))
-        if there:
+        if there or exported:
             _check_text([path, *there])
             images[path.name] = there
         else:
             left_out.append(LeftOut(path, "no image in it"))
-    if not images:
+    if not any(images.values()):
         what = tree.worded(tree.below(folder, left_out))
         raise InputError(f"{folder}: no image in any class folder ({', '.join(sorted(readable_suffixes()))}); {what}")
     # The images of the folder itself come first.
-    nested = [folder / name for name, there in images.items() if there[0].parent != folder / name]
+    nested = [folder / name for name, there in images.items() if there and there[0].parent != folder / name]
     if nested:
         raise InputError(_too_high(nested[0], alone=len(images) == 1))
     return _Classes(images, left_out)
