@@ -195,7 +195,7 @@ class Meter:
             parts = [f"{counted(n, _WORDS[name])} asked" for name, n in self.asked.items()]
             parts += [f"{counted(n, _WORDS[name])} from the store" for name, n in self.found.items()]
         if self.tokens:
-            parts.append(f"{self.tokens:,} tokens")
+            parts.append(counted(self.tokens, "token"))
         if self.dollars:
             parts.append(f"${cents(self.dollars)}")
         elif self.own:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ltgc_cli import console
 from ltgc_cli.cli.app import app
@@ -16,6 +15,7 @@ from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import FELL_SHORT, InputError
 from ltgc_cli.settings import CacheExport, CachePrune, CacheShow, Choice, JsonLines, Storage
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.store import Store
@@ -24,15 +24,7 @@ _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
 
-class _Commands(TyperGroup):
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] == "ls":
-            raise InputError("`ltgc cache ls` is gone: `ltgc cache show`, without an ID, lists what is in the store")
-        return super().resolve_command(ctx, args)
-
-
 cache = typer.Typer(
-    cls=_Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="""Look into the store of answers, check it, share it, and delete from it.
@@ -126,8 +118,11 @@ def verify(config: Config) -> None:
     if damages or not _person(config):
         _output((damage.line() for damage in damages), config, "what name why")
     if others:
-        console.notice(f"cache verify: {others:,} answers are of another version of ltgc, and are left to it")
-    counts = ", ".join(f"{count:,} {part}" for part, count in checked.items()) or "nothing"
+        are = agreeing(others, "is", "are")
+        console.notice(
+            f"cache verify: {counted(others, 'answer')} {are} of another version of ltgc, and {are} left to it"
+        )
+    counts = ", ".join(counted(count, part.removesuffix("s")) for part, count in checked.items()) or "nothing"
     if damages:
         mend = check.mend(damages, config[Storage].cache_dir)
         console.error(f"{len(damages):,} damaged in {store.folder} of {counts}; to mend it: {mend}")
@@ -187,12 +182,15 @@ def export_(
         done = export(store, file, config[Choice], config[CacheExport].artifact, progress.advance)
     if done.secret:
         named = ", ".join([key[:12] for key in done.secret[:3]] + ["…"] * (len(done.secret) > 3))
-        left_out = f"{len(done.secret):,} answers look as if they held a key, and were left out"
+        number = len(done.secret)
+        left_out = f"{counted(number, 'answer')} {agreeing(number, 'seems', 'seem')} to hold a key, and {agreeing(number, 'was', 'were')} left out"
         console.notice(f"cache export: {left_out}: {named} (ltgc cache show)")
     if done.others:
-        console.notice(f"cache export: {done.others:,} answers of another version of ltgc were left out")
+        were = agreeing(done.others, "was", "were")
+        console.notice(f"cache export: {counted(done.others, 'answer')} of another version of ltgc {were} left out")
     size = file.stat().st_size
-    console.notice(f"cache export: {done.answers:,} answers and {done.images:,} images in {file} ({size:,} bytes)")
+    answers, images = counted(done.answers, "answer"), counted(done.images, "image")
+    console.notice(f"cache export: {answers} and {images} in {file} ({counted(size, 'byte')})")
     console.notice(f"cache export: they are taken in with: ltgc cache import {file}")
 
 
@@ -217,7 +215,8 @@ def import_(
         raise InputError(f"{file}: {wrong}")
     with closing(Store(config[Storage].folder)) as store, console.progress("cache import") as progress:
         new = unpack(store, file, progress.advance)
-    console.notice(f"cache import: {new.answers:,} answers and {new.images:,} images were new")
+    answers, images = counted(new.answers, "answer"), counted(new.images, "image")
+    console.notice(f"cache import: {answers} and {images} were new")
 
 
 @command(cache, settings="cache")
@@ -277,7 +276,7 @@ def _cell(line: dict[str, Any], key: str) -> str:
         paid = line["kind"] in ("answer", "answers", "total")
         return UsageSum(new=paid, dollars=value or 0.0, unpriced=line.get("unpriced", value is None)).priced()
     if key == "kinds":
-        return ", ".join(f"{count:,} {kind}" for kind, count in value.items()) if line["whole"] else "not whole"
+        return ", ".join(counted(count, kind) for kind, count in value.items()) if line["whole"] else "not whole"
     if key == "bytes":
         return megabytes(value)
     if key in ("key", "path"):

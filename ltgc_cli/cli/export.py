@@ -7,6 +7,7 @@ from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.settings import Export, Input, Storage
+from ltgc_cli.text import agreeing, counted
 
 
 @command(app)
@@ -29,8 +30,10 @@ def export(config: Config) -> None:
 
     with reading(Streams(config[Input].input), "export") as given:
         done = exporting.export(real(given), Store(config[Storage].folder), config[Export])
-    console.notice(
-        f"export: {done.images:,} images of {done.classes:,} classes in {config[Export].out}, with classes.csv"
-    )
+    what = f"{counted(done.images, 'image')} of {counted(done.classes, 'class')}"
+    console.notice(f"export: {what} in {config[Export].out}, with classes.csv")
     if done.repeated:
-        console.notice(f"export: {done.repeated:,} images were there twice in a class, and are written once")
+        were = f"{counted(done.repeated, 'image')} {agreeing(done.repeated, 'was', 'were')}"
+        console.notice(
+            f"export: {were} there twice in a class, and {agreeing(done.repeated, 'is', 'are')} written once"
+        )

@@ -163,7 +163,7 @@ def train(
         mean = float(here.total(torch.stack(losses).sum())) * settings.batch / counted / here.size
         if not math.isfinite(mean):
             help = f"a lower --lr than {settings.lr:g} may train"
-            raise InputError(f"the loss is {mean} after {state.step} steps; {help}")
+            raise InputError(f"the loss is {mean} after step {state.step}; {help}")
         rate = round(counted / (time.perf_counter() - clock), 1)
         row: Row = {"step": state.step, "loss": mean, "lr": lr, "images_per_second": rate}
         if validate:

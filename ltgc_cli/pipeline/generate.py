@@ -44,7 +44,7 @@ from ltgc_cli.settings import (
     TextToImage,
 )
 from ltgc_cli.stages import verdicts
-from ltgc_cli.text import counted
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.stages.filter import Round
@@ -323,11 +323,10 @@ def _replaced(texts: Prompts) -> Any:
 def _report_round(session: Session, done: Round) -> None:
     if not done.scored:
         return
-    share = done.passed / done.scored
-    then = f"; {done.regenerated:,} are rewritten and regenerated" if done.regenerated else ""
-    session.report(
-        f"filter: round {done.number}: {done.passed:,} of {done.scored:,} generated images pass ({share:.0%}){then}"
-    )
+    share, images = done.passed / done.scored, counted(done.scored, "generated image")
+    passed = f"{done.passed:,} of {images} {agreeing(done.passed, 'passes', 'pass')}"
+    again = f"; {done.regenerated:,} {agreeing(done.regenerated, 'is', 'are')} rewritten and regenerated"
+    session.report(f"filter: round {done.number}: {passed} ({share:.0%}){again if done.regenerated else ''}")
 
 
 def _flat(lists: Iterable[list[Record]]) -> Iterator[Record]:

@@ -116,7 +116,7 @@ def test_one_picture_is_written_once_in_a_class_and_keeps_both_labels_in_two(for
     stream = image(0, sha) + image(0, sha) + image(1, sha)
     for format, name in [("list", "list.txt"), ("metadata", "metadata.jsonl"), ("imagefolder", "")]:
         done = forked("export", "--out", format, "--format", format, input=stream)
-        assert "1 images were there twice in a class" in done.err
+        assert "1 image was there twice in a class" in done.err
         data = open_data(str(tmp_path / format / name), "train")
         assert labels(data) == {0: 1, 1: 1} and len({item.path for item in data.items}) == 2
 
