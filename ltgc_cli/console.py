@@ -72,7 +72,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
     from rich.text import Text
 
     rows = [[str(cell) for cell in row] for row in rows]
-    grid = Table(title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    heading = Text(title) if title else None
+    grid = Table(title=heading, title_justify="left", box=None, pad_edge=False, show_header=any(columns))
     for number, column in enumerate(columns):
         cells = [row[number] for row in rows if row[number]]
         numeric = bool(cells) and all(_is_number(cell) for cell in cells)
@@ -80,9 +81,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     out = stream or sys.stdout
-    # Where nobody's terminal sets the width, lines are as long as they need to be.
-    width = None if out.isatty() else 200
-    Console(file=out, highlight=False, width=width).print(grid)
+    console = Console(file=out, highlight=False, width=_width(out))
+    if out.isatty():
+        console.print(grid)
+        return
+    with console.capture() as text:
+        console.print(grid)
+    out.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
 
 
 class Branch(NamedTuple):
@@ -103,8 +108,12 @@ def tree(root: Branch) -> None:
         shown.children.extend(map(grown, branch.branches))
         return shown
 
-    width = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, highlight=False, width=width).print(grown(root))
+    Console(file=sys.stdout, highlight=False, width=_width(sys.stdout)).print(grown(root))
+
+
+def _width(out: IO[str]) -> int | None:
+    """Returns how wide text is where nobody's terminal says it: wide enough for most lines as they are."""
+    return None if out.isatty() else 200
 
 
 def agreed(question: str) -> bool:

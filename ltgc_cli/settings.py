@@ -81,7 +81,7 @@ ApiBase = Annotated[str, more(
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
     hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None
-Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, offered=False)]
+Json = Annotated[bool, about("Write JSON lines, not a table.", hashed=False, offered=False)]
 Prompts = Annotated[Path, more(
     "TOML file whose texts replace any of the prompts: the paper's seven, and sense.", metavar="FILE")] | None
 HalfPrice = Annotated[bool, more(

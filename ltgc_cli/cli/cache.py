@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +44,7 @@ app.add_typer(cache, name="cache")
 
 @command(cache, settings="cache info")
 def info(config: Config) -> None:
-    """Sum up entries, bytes and dollars by stage and model.
+    """Sum up entries, bytes and dollars by stage and model, as a table wherever it goes.
 
     \b
     ltgc cache info
@@ -55,9 +56,11 @@ def info(config: Config) -> None:
 
     with _opened(config) as store:
         rows = [to_builtins(row) for row in sums(store)]
-    _output(rows, config, "kind stage model entries bytes tokens dollars", len(rows))
-    if _person(config):
-        console.notice(f"the store is in {store.folder}")
+    if config[JsonLines].json:
+        _write(map(_line, rows))
+        return
+    _table(rows, "kind stage model entries bytes tokens dollars")
+    console.notice(f"the store is in {store.folder}")
 
 
 @command(cache, settings="cache show")
@@ -241,20 +244,27 @@ def _person(config: Config) -> bool:
     return console.is_terminal() and not config[JsonLines].json
 
 
-def _output(lines: Iterable[dict[str, Any]], config: Config, columns: str, most: int = _ROWS) -> None:
+def _output(lines: Iterable[dict[str, Any]], config: Config, columns: str) -> None:
     """Writes lines for programs, and for a person a table of the first ones: their values under these keys."""
+    if not _person(config):
+        _write(map(_line, lines))
+        return
+    rest = iter(lines)
+    _table(list(islice(rest, _ROWS)), columns)
+    if more := sum(1 for _ in rest):
+        console.notice(f"… and {more:,} more; --json lists them all")
+
+
+def _line(line: dict[str, Any]) -> str:
     from json import dumps
 
-    if not _person(config):
-        _write(dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
-        return
-    count, rows = 0, []
-    for count, line in enumerate(lines, start=1):  # noqa: B007
-        if count <= most:
-            rows.append([_cell(line, key) for key in columns.split()])
-    console.table("", [_HEADINGS.get(key, key) for key in columns.split()], rows)
-    if count > most:
-        console.notice(f"… and {count - most:,} more; --json lists them all")
+    return dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _table(lines: Iterable[dict[str, Any]], columns: str) -> None:
+    keys = columns.split()
+    cells = [[_cell(line, key) for key in keys] for line in lines]
+    console.table("", [_HEADINGS.get(key, key) for key in keys], cells)
 
 
 _HEADINGS = {

@@ -105,7 +105,7 @@ def torch() -> Check:
         found = f"there is an NVIDIA GPU that torch cannot use: torch {torch.__version__} {built}"
         fix = "install the torch for this driver, as pytorch.org/get-started says; nvidia-smi names the driver"
         return Check("torch", "problem", found, fix)
-    return Check("torch", "ok", f"cpu, {torch.get_num_threads()} threads, {memory}; no GPU")
+    return Check("torch", "ok", f"cpu, {counted(torch.get_num_threads(), 'thread')}, {memory}; no GPU")
 
 
 def torchvision() -> Check:
