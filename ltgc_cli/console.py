@@ -11,7 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
+
+from ltgc_cli.errors import InputError
+
+T = TypeVar("T")
 
 _quiet = False
 _quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -116,12 +120,37 @@ def _width(out: IO[str]) -> int | None:
     return None if out.isatty() else 200
 
 
+def can_ask() -> bool:
+    """Returns whether a person is there who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def agreed(question: str) -> bool:
     """Returns whether a person says yes. Where nobody can be asked it is no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return can_ask() and _typed(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def answered(about: str, question: str, read: Callable[[str], T]) -> T:
+    """Returns what `read` makes of a person's answer. What it refuses (InputError) is said, and the question put again.
+
+    Raises KeyboardInterrupt where the person ends the input, as Ctrl-C does.
+    """
+    _say(about)
+    while True:
+        line = _typed(question)
+        if not line:
+            _say("")
+            raise KeyboardInterrupt
+        try:
+            return read(line.strip())
+        except InputError as refused:
+            error(str(refused))
+
+
+def _typed(question: str) -> str:
+    """Returns the line that a person types, with its end; empty at the end of input."""
+    print(printable(question), end="", file=sys.stderr, flush=True)
+    return os.fsdecode(sys.stdin.buffer.readline())  # a path may be of any bytes
 
 
 def printable(text: str) -> str:

@@ -186,7 +186,8 @@ def export_(
     if done.secret:
         named = ", ".join([key[:12] for key in done.secret[:3]] + ["…"] * (len(done.secret) > 3))
         number = len(done.secret)
-        left_out = f"{counted(number, 'answer')} {agreeing(number, 'seems', 'seem')} to hold a key, and {agreeing(number, 'was', 'were')} left out"
+        held = f"{counted(number, 'answer')} {agreeing(number, 'seems', 'seem')} to hold a key"
+        left_out = f"{held}, and {agreeing(number, 'was', 'were')} left out"
         console.notice(f"cache export: {left_out}: {named} (ltgc cache show)")
     if done.others:
         were = agreeing(done.others, "was", "were")

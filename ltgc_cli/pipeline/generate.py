@@ -136,11 +136,22 @@ def reflect(session: Session, config: Config) -> Stage:
     model, ask = session.ask(settings.llm, "llm", asking)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages.reflect import reflect
+        from ltgc_cli.stages import reflect
 
         k, rounds, near = settings.k, settings.rounds, settings.near
-        stage = partial(reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=texts)
-        return _flat(in_order(stage, records.by_class(given), asking.concurrency))
+        stage = partial(reflect.reflect, ask=ask, model=model, k=k, rounds=rounds, near=near, prompts=texts)
+        counts: list[reflect.DescriptionCount] = []
+
+        def one(group: Group) -> tuple[list[Record], reflect.DescriptionCount]:
+            rows = stage(group)
+            # Placeholders repeat themselves: how many a model's answers would come to, nobody knows in a dry run.
+            return rows, reflect.count(group.cls, group.rows if session.dry else rows)
+
+        for rows, count in in_order(one, records.by_class(given), asking.concurrency):
+            counts += [count] if count.tail else []
+            yield from rows
+        session.remarks += [] if session.dry else reflect.summary(counts, k)
+        session.remarks += reflect.more_than_wanted({one.class_: one.described for one in counts}, k)
 
     return Stage(
         "reflect",

@@ -51,6 +51,9 @@ def fit(
         ) as progress,
     ):
 
+        def on_resume(step: int, steps: int) -> None:
+            console.notice(f"mix-train: went on at step {step:,} of {steps:,}")
+
         def on_report(row: train.Row, steps: int) -> None:
             if progress.total is None:
                 progress.total = steps
@@ -74,6 +77,7 @@ def fit(
             val=validation,
             on_report=on_report,
             resume=folder,
+            on_resume=on_resume,
             precision=how.precision,
             compile=how.compile,
         )
