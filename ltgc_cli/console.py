@@ -11,7 +11,11 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
+
+from ltgc_cli.errors import InputError
+
+T = TypeVar("T")
 
 _quiet = False
 _quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -81,7 +85,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
     from rich.text import Text
 
     rows = [[str(cell) for cell in row] for row in rows]
-    grid = Table(title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    heading = Text(title) if title else None
+    grid = Table(title=heading, title_justify="left", box=None, pad_edge=False, show_header=any(columns))
     for number, column in enumerate(columns):
         cells = [row[number] for row in rows if row[number]]
         numeric = bool(cells) and all(_is_number(cell) for cell in cells)
@@ -89,9 +94,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], str
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     out = stream or sys.stdout
-    # Where nobody's terminal sets the width, lines are as long as they need to be.
-    width = None if out.isatty() else 200
-    Console(file=out, highlight=False, width=width).print(grid)
+    console = Console(file=out, highlight=False, width=_width(out))
+    if out.isatty():
+        console.print(grid)
+        return
+    with console.capture() as text:
+        console.print(grid)
+    out.writelines(f"{line.rstrip()}\n" for line in text.get().splitlines())
 
 
 class Branch(NamedTuple):
@@ -112,16 +121,45 @@ def tree(root: Branch) -> None:
         shown.children.extend(map(grown, branch.branches))
         return shown
 
-    width = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, highlight=False, width=width).print(grown(root))
+    Console(file=sys.stdout, highlight=False, width=_width(sys.stdout)).print(grown(root))
+
+
+def _width(out: IO[str]) -> int | None:
+    """Returns how wide text is where nobody's terminal says it: wide enough for most lines as they are."""
+    return None if out.isatty() else 200
+
+
+def can_ask() -> bool:
+    """Returns whether a person is there who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def agreed(question: str) -> bool:
     """Returns whether a person says yes. Where nobody can be asked it is no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return can_ask() and _typed(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def answered(about: str, question: str, read: Callable[[str], T]) -> T:
+    """Returns what `read` makes of a person's answer. What it refuses (InputError) is said, and the question put again.
+
+    Raises KeyboardInterrupt where the person ends the input, as Ctrl-C does.
+    """
+    _say(about)
+    while True:
+        line = _typed(question)
+        if not line:
+            _say("")
+            raise KeyboardInterrupt
+        try:
+            return read(line.strip())
+        except InputError as refused:
+            error(str(refused))
+
+
+def _typed(question: str) -> str:
+    """Returns the line that a person types, with its end; empty at the end of input."""
+    print(printable(question), end="", file=sys.stderr, flush=True)
+    return os.fsdecode(sys.stdin.buffer.readline())  # a path may be of any bytes
 
 
 def printable(text: str) -> str:

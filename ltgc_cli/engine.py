@@ -190,12 +190,18 @@ class Meter:
         self.own += own_server(model)
 
     def summary(self) -> str:
-        """Returns what was asked and found, in words: "12 questions asked, 480 images from the store, $0.31"."""
+        """Returns what was asked and found, in words: "12 questions asked, 480 images from the store, $0.31".
+
+        Of what was asked in part it says how much of it all was there: "360 images asked, 640 of 1,000 images from the
+        store".
+        """
         with self._lock:
             parts = [f"{counted(n, _WORDS[name])} asked" for name, n in self.asked.items()]
-            parts += [f"{counted(n, _WORDS[name])} from the store" for name, n in self.found.items()]
+            for name, n in self.found.items():
+                of = f"{n:,} of " if self.asked[name] else ""
+                parts.append(f"{of}{counted(n + self.asked[name], _WORDS[name])} from the store")
         if self.tokens:
-            parts.append(f"{self.tokens:,} tokens")
+            parts.append(counted(self.tokens, "token"))
         if self.dollars:
             parts.append(f"${cents(self.dollars)}")
         elif self.own:

@@ -72,7 +72,9 @@ T2i = Annotated[str, about(
 Clip = Annotated[str, about(
     "CLIP: an open_clip MODEL/PRETRAINED, MODEL=FILE, hf-hub:ID, local-dir:PATH, or embedded.",
     env="LTGC_CLIP", metavar="MODEL")]
-K = Annotated[int, about("Descriptions per tail class, K_y (paper: 100, 300 or 800).", "-k", ge=1)]
+K = Annotated[int, about(
+    "Descriptions per tail class, K_y (paper: 100, 300 or 800); those of original images count, and all stay.",
+    "-k", ge=1)]
 Device = Annotated[str, more(
     "Where models run: cuda, cuda:1, mps or cpu [the best there is].",
     hashed=False, example="cuda", offered=True)] | None
@@ -81,10 +83,10 @@ ApiBase = Annotated[str, more(
     hashed=False, env="LTGC_API_BASE", metavar="URL", example="http://localhost:8000/v1", offered=True)] | None
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
-    hashed=False, env="LTGC_T2I_API_BASE", metavar="URL")] | None
+    hashed=False, env="LTGC_T2I_API_BASE", metavar="URL", example="http://localhost:8001/v1", offered=True)] | None
 Force = Annotated[bool, about(
     "Write over FILE though ltgc did not write it, or it was changed since.", hashed=False, offered=False)]
-Json = Annotated[bool, about("Write JSON lines on a terminal too, not a table.", hashed=False, offered=False)]
+Json = Annotated[bool, about("Write JSON lines, not a table.", hashed=False, offered=False)]
 Prompts = Annotated[Path, more(
     "TOML file whose texts replace any of the prompts: the paper's seven, and sense.", metavar="FILE")] | None
 HalfPrice = Annotated[bool, more(
@@ -522,6 +524,7 @@ class Init(Settings, frozen=True, kw_only=True):
     clip: Clip = EMBEDDED
     k: K = Reflect().k
     api_base: ApiBase = None
+    t2i_api_base: T2iApiBase = None
     price: Price = None
     max_cost: MaxCost = None
     output: Annotated[Path, about("The file that is written.", "--output", "-o", metavar="FILE")] = Path("ltgc.toml")

@@ -339,7 +339,8 @@ def test_a_summary_says_what_was_asked_found_used_and_paid():
     meter(QUESTION, Answer(text="b", usage=Usage(prompt_tokens=1)), hit=False)
 
     assert meter.summary() == (
-        "1 image asked, 2 questions asked, 1,199 images from the store, 1,235 tokens, $0.31, 1 answer of unknown price"
+        "1 image asked, 2 questions asked, 1,199 of 1,200 images from the store, "
+        "1,235 tokens, $0.31, 1 answer of unknown price"
     )
 
 

@@ -27,7 +27,7 @@ from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
 
 _AT_ONCE = 1000  # answers that are deleted in one transaction
-_WORDS = {"Question": "answers", "Drawing": "generated images", "Match": "scores", "Rival": "comparisons"}
+_WORDS = {"Question": "answer", "Drawing": "generated image", "Match": "score", "Rival": "comparison"}
 # What is deleted, in the order in which it goes.
 _REMARKS = {
     "artifacts": "made again from the answers when a stage runs again",
@@ -71,7 +71,7 @@ class Deletion(msgspec.Struct):
     def line(self) -> str:
         """Returns what it is and what it is worth, for a person."""
         usage, unread = self.usage, self.unread
-        here = ", ".join(f"{count:,} {_WORDS[kind]}" for kind, count in self.computed.items())
+        here = ", ".join(counted(count, _WORDS[kind]) for kind, count in self.computed.items())
         worth = {
             f"{usage.new:,} to buy again, for US dollars: {usage.priced()}": usage.new,
             f"{usage.unpriced:,} of unknown price": usage.unpriced,

@@ -20,7 +20,7 @@ from ltgc_cli.ports import GeneratedImage, Usage, unpriced
 from ltgc_cli.records import Made, Record
 from ltgc_cli.settings import Choice
 from ltgc_cli.store import Store
-from ltgc_cli.text import cents
+from ltgc_cli.text import cents, counted
 
 _ID = re.compile(rb'"id":\s*"([^"\\]{1,80})"')
 _GENERATIONS = 50  # steps that a record is followed back; a whole pipeline has six
@@ -207,7 +207,7 @@ def made(made: Made) -> str:
 
 def _paid(model: str, usage: Usage) -> list[str]:
     tokens = usage.prompt_tokens + usage.completion_tokens
-    paid = [f"{tokens:,} tokens"] if tokens else []
+    paid = [counted(tokens, "token")] if tokens else []
     if usage.dollars:
         return [*paid, f"${cents(usage.dollars)}"]
     return [*paid, "price unknown"] if unpriced(model, usage) else paid

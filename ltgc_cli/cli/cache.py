@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ltgc_cli import console
 from ltgc_cli.cli.app import app
@@ -16,6 +16,7 @@ from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import FELL_SHORT, InputError
 from ltgc_cli.settings import CacheExport, CachePrune, CacheShow, Choice, JsonLines, Storage
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.store import Store
@@ -24,15 +25,7 @@ _ROWS = 40
 """Rows shown on a terminal; lines have them all."""
 
 
-class _Commands(TyperGroup):
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] == "ls":
-            raise InputError("`ltgc cache ls` is gone: `ltgc cache show`, without an ID, lists what is in the store")
-        return super().resolve_command(ctx, args)
-
-
 cache = typer.Typer(
-    cls=_Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="""Look into the store of answers, check it, share it, and delete from it.
@@ -51,7 +44,7 @@ app.add_typer(cache, name="cache")
 
 @command(cache, settings="cache info")
 def info(config: Config) -> None:
-    """Sum up entries, bytes and dollars by stage and model.
+    """Sum up entries, bytes and dollars by stage and model, as a table wherever it goes.
 
     \b
     ltgc cache info
@@ -63,9 +56,11 @@ def info(config: Config) -> None:
 
     with _opened(config) as store:
         rows = [to_builtins(row) for row in sums(store)]
-    _output(rows, config, "kind stage model entries bytes tokens dollars", len(rows))
-    if _person(config):
-        console.notice(f"the store is in {store.folder}")
+    if config[JsonLines].json:
+        _write(map(_line, rows))
+        return
+    _table(rows, "kind stage model entries bytes tokens dollars")
+    console.notice(f"the store is in {store.folder}")
 
 
 @command(cache, settings="cache show")
@@ -126,8 +121,11 @@ def verify(config: Config) -> None:
     if damages or not _person(config):
         _output((damage.line() for damage in damages), config, "what name why")
     if others:
-        console.notice(f"cache verify: {others:,} answers are of another version of ltgc, and are left to it")
-    counts = ", ".join(f"{count:,} {part}" for part, count in checked.items()) or "nothing"
+        are = agreeing(others, "is", "are")
+        console.notice(
+            f"cache verify: {counted(others, 'answer')} {are} of another version of ltgc, and {are} left to it"
+        )
+    counts = ", ".join(counted(count, part.removesuffix("s")) for part, count in checked.items()) or "nothing"
     if damages:
         mend = check.mend(damages, config[Storage].cache_dir)
         console.error(f"{len(damages):,} damaged in {store.folder} of {counts}; to mend it: {mend}")
@@ -198,12 +196,16 @@ def export_(
         done = export(store, file, config[Choice], config[CacheExport].artifact, progress.advance)
     if done.secret:
         named = ", ".join([key[:12] for key in done.secret[:3]] + ["…"] * (len(done.secret) > 3))
-        left_out = f"{len(done.secret):,} answers look as if they held a key, and were left out"
+        number = len(done.secret)
+        held = f"{counted(number, 'answer')} {agreeing(number, 'seems', 'seem')} to hold a key"
+        left_out = f"{held}, and {agreeing(number, 'was', 'were')} left out"
         console.notice(f"cache export: {left_out}: {named} (ltgc cache show)")
     if done.others:
-        console.notice(f"cache export: {done.others:,} answers of another version of ltgc were left out")
+        were = agreeing(done.others, "was", "were")
+        console.notice(f"cache export: {counted(done.others, 'answer')} of another version of ltgc {were} left out")
     size = file.stat().st_size
-    console.notice(f"cache export: {done.answers:,} answers and {done.images:,} images in {file} ({size:,} bytes)")
+    answers, images = counted(done.answers, "answer"), counted(done.images, "image")
+    console.notice(f"cache export: {answers} and {images} in {file} ({counted(size, 'byte')})")
     console.notice(f"cache export: they are taken in with: ltgc cache import {file}")
 
 
@@ -228,7 +230,8 @@ def import_(
         raise InputError(f"{file}: {wrong}")
     with closing(Store(config[Storage].folder)) as store, console.progress("cache import") as progress:
         new = unpack(store, file, progress.advance)
-    console.notice(f"cache import: {new.answers:,} answers and {new.images:,} images were new")
+    answers, images = counted(new.answers, "answer"), counted(new.images, "image")
+    console.notice(f"cache import: {answers} and {images} were new")
 
 
 @command(cache, settings="cache")
@@ -253,20 +256,27 @@ def _person(config: Config) -> bool:
     return console.is_terminal() and not config[JsonLines].json
 
 
-def _output(lines: Iterable[dict[str, Any]], config: Config, columns: str, most: int = _ROWS) -> None:
+def _output(lines: Iterable[dict[str, Any]], config: Config, columns: str) -> None:
     """Writes lines for programs, and for a person a table of the first ones: their values under these keys."""
+    if not _person(config):
+        _write(map(_line, lines))
+        return
+    rest = iter(lines)
+    _table(list(islice(rest, _ROWS)), columns)
+    if more := sum(1 for _ in rest):
+        console.notice(f"… and {more:,} more; --json lists them all")
+
+
+def _line(line: dict[str, Any]) -> str:
     from json import dumps
 
-    if not _person(config):
-        _write(dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
-        return
-    count, rows = 0, []
-    for count, line in enumerate(lines, start=1):  # noqa: B007
-        if count <= most:
-            rows.append([_cell(line, key) for key in columns.split()])
-    console.table("", [_HEADINGS.get(key, key) for key in columns.split()], rows)
-    if count > most:
-        console.notice(f"… and {count - most:,} more; --json lists them all")
+    return dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _table(lines: Iterable[dict[str, Any]], columns: str) -> None:
+    keys = columns.split()
+    cells = [[_cell(line, key) for key in keys] for line in lines]
+    console.table("", [_HEADINGS.get(key, key) for key in keys], cells)
 
 
 _HEADINGS = {
@@ -288,7 +298,7 @@ def _cell(line: dict[str, Any], key: str) -> str:
         paid = line["kind"] in ("answer", "answers", "total")
         return UsageSum(new=paid, dollars=value or 0.0, unpriced=line.get("unpriced", value is None)).priced()
     if key == "kinds":
-        return ", ".join(f"{count:,} {kind}" for kind, count in value.items()) if line["whole"] else "not whole"
+        return ", ".join(counted(count, kind) for kind, count in value.items()) if line["whole"] else "not whole"
     if key == "bytes":
         return megabytes(value)
     if key in ("key", "path"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from ltgc_cli import console
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
@@ -35,6 +33,6 @@ def cost(config: Config) -> None:
             write(f"{dump(metric)}\n".encode())
     if not found:
         console.notice("cost: nothing in the stream cost anything: what embedded and local models do is free")
-    if not streams.output and not streams.json:
+    if not streams.json:
         columns = (*groups, "records", "tokens in", "tokens out", "US dollars")
-        console.table("", columns, rows(found), stream=None if console.is_terminal() else sys.stderr)
+        console.table("", columns, rows(found), streams.table)

@@ -86,18 +86,19 @@ def _run(steps: Sequence[Step]) -> list[Check]:
 
 
 def _show(checks: Sequence[Check], json: bool) -> None:
-    """Prints a line of JSON for each check, or to a person a table."""
-    from json import dumps
-
-    from ltgc_cli.pipeline.streams import Streams, writing
-
-    with writing(Streams(json=json)) as write:
-        for name, state, found, fix, _ in checks:
-            line = {"kind": "check", "name": name, "state": state, "said": found, "mend": fix}
-            write((dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode(errors="replace"))
-    if console.is_terminal() and not json:
+    """Prints the checks as a table, into a pipe too, for they are no records; with --json a line for each."""
+    if not json:
         rows: list[tuple[str, str, str]] = []
         for check in checks:
             rows.append((check.state, check.name, check.found))
             rows += [("", "", f"fix: {check.fix}")] if check.fix else []
         console.table("", ("", "", ""), rows)
+        return
+    from json import dumps
+
+    from ltgc_cli.pipeline.streams import Streams, writing
+
+    with writing(Streams(json=True)) as write:
+        for name, state, found, fix, _ in checks:
+            line = {"kind": "check", "name": name, "state": state, "said": found, "mend": fix}
+            write((dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode(errors="replace"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +16,10 @@ from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Data, Init, Storage
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
+    from ltgc_cli.doctor.models import Kind
     from ltgc_cli.learn.datasets import Dataset, Source
     from ltgc_cli.pipeline.forecast import Forecast
     from ltgc_cli.records import Class
@@ -30,9 +33,11 @@ _NAMED = 6
 def init(config: Config, ctx: typer.Context) -> None:
     """Look at a data set, say what is rare in it and what it will cost, and write ltgc.toml for `ltgc run`.
 
-    No image is opened and nothing is asked. A file that was written, or changed, by hand is never overwritten.
+    No image is opened and no model is asked. A file that was written, or changed, by hand is never overwritten. On a
+    terminal you are asked for what no flag says: data, test images, models, -k, and the most that a run may cost.
 
     \b
+    ltgc init
     ltgc init --data birds/
     ltgc init --data birds/ --test birds-test/ --tail few --lmm gpt-4o --llm gpt-4o --t2i stabilityai/sd-turbo \\
       --clip ViT-B-32/laion2b_s34b_b79k
@@ -40,22 +45,26 @@ def init(config: Config, ctx: typer.Context) -> None:
     from ltgc_cli.pipeline import forecast, generate
     from ltgc_cli.pipeline.class_table import class_record
     from ltgc_cli.pipeline.data import open_data
+    from ltgc_cli.stages.reflect import more_than_wanted
     from ltgc_cli.written import Target, check, write
 
-    settings = config[Init]
-    source = generate.source_of(config)
+    output, below = config[Init].output, generate.tail_below(config[Init].tail)
+    target = Target(output, config[Storage].folder, tuple(config.named_paths()), config[Init].force, _REMEDY)
+    check(target)
+    if console.can_ask():
+        config = _asked(config)
+    _check_limit(config)
+    settings, source = config[Init], generate.source_of(config)
     if source is None:
         raise InputError("init needs --data")
-    target = Target(settings.output, config[Storage].folder, tuple(config.named_paths()), settings.force, _REMEDY)
-    check(target)
-    below = generate.tail_below(settings.tail)
     train = open_data(source, "train")
     table = [class_record(info, below) for info in train.classes]
-    about = [_counted(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
+    about = [_sizes(train, table, below), *_remarks(train, table), *_tested(source, settings.test)]
     models = {"lmm": settings.lmm, "llm": settings.llm, "t2i": settings.t2i, "clip": settings.clip}
     values = {**models, "k": settings.k, "price": settings.price, "cache_dir": config[Storage].folder}
-    values |= {"api_base": settings.api_base} if settings.api_base else {}
-    found = forecast.forecast(train, below, values)
+    addresses = {name: getattr(settings, name) for name in ("api_base", "t2i_api_base")}
+    found = forecast.forecast(train, below, values | {name: url for name, url in addresses.items() if url})
+    about += more_than_wanted({cls.class_: cls.count or 0 for cls in table if cls.tail}, settings.k)
     about += _priced(found, models, sum(cls.tail for cls in table), settings.k)
     for line in about:
         console.notice(line)
@@ -68,27 +77,97 @@ def init(config: Config, ctx: typer.Context) -> None:
         **{("describe", name): getattr(settings, name) for name in ("tail", "lmm", "api_base")},
         **{("extend", name): getattr(settings, name) for name in ("llm", "price")},
         **{("run", name): getattr(settings, name) for name in ("test", "max_cost")},
-        ("render", "t2i"): settings.t2i,
+        **{("render", name): getattr(settings, name) for name in ("t2i", "t2i_api_base")},
         ("filter", "clip"): settings.clip,
         ("reflect", "k"): settings.k,
         ("eval", "zero_shot"): True,
     }
     text = settings_file.text(chosen, ["What `ltgc run` goes by; `ltgc init` wrote it.", *about])
     write(target, text.encode())
-    again = "" if settings.output == settings_file.PATH else f" {settings.output}"
-    console.notice(f"{settings.output} is written: read it, then: ltgc run{again} --dry-run, and: ltgc run{again}")
+    again = "" if output == settings_file.PATH else f" {output}"
+    console.notice(f"{output} is written: read it, then: ltgc run{again} --dry-run, and: ltgc run{again}")
 
 
-def _counted(train: Dataset, table: Sequence[Class], below: int) -> str:
+def _asked(config: Config) -> Config:
+    """Returns the settings with what a person says on what is not known."""
+    from ltgc_cli.cli.questions import Question, ask
+    from ltgc_cli.learn import datasets
+    from ltgc_cli.pipeline.generate import source_of
+    from ltgc_cli.ports import own_server
+
+    def source(config: Config) -> Source:
+        if found := source_of(config):
+            return found
+        raise InputError("a data set is wanted")
+
+    def of_a_server(config: Config) -> bool:
+        return bool(_unpriced(config)) or any(map(own_server, (config[Init].lmm, config[Init].llm)))
+
+    questions = {
+        "data": Question(lambda config: datasets.open_data(source(config), "train"), lambda _: "digits-lt"),
+        "test": Question(
+            lambda config: _tested(source(config), config[Init].test),
+            unset="the data's own, if it has any",
+        ),
+        "lmm": Question(partial(_check_model, "lmm")),
+        # Most vision-language models write as well.
+        "llm": Question(partial(_check_model, "llm"), lambda config: config[Init].lmm),
+        "api_base": Question(partial(_check_model, "llm"), unset="the usual one", wanted=of_a_server),
+        "t2i": Question(partial(_check_model, "t2i")),
+        "clip": Question(partial(_check_model, "clip")),
+        "k": Question(),
+        "price": Question(unset="unknown", wanted=lambda config: bool(_unpriced(config))),
+        "max_cost": Question(_check_limit, unset="no limit"),
+    }
+    return ask(config, questions)
+
+
+def _unpriced(config: Config) -> list[str]:
+    """Returns the language models whose price nobody knows."""
+    from ltgc_cli.providers import is_real, prices
+
+    specs = dict.fromkeys((config[Init].lmm, config[Init].llm))
+    return [spec for spec in specs if is_real(spec) and prices.find(spec, config[Init].price) is None]
+
+
+def _check_limit(config: Config) -> None:
+    """Raises InputError for a limit in dollars that cannot hold, as a run would: a model's price is not known."""
+    from ltgc_cli.pipeline import chain
+
+    if config[Init].max_cost is None:
+        return
+    values = {name: config.get(name) for name in ("lmm", "llm", "t2i", "price", "max_cost")}
+    values["cache_dir"] = config[Storage].folder
+    for one in chain.configured(("describe", "extend", "render"), values, {}):
+        chain.check(one)
+
+
+def _check_model(kind: Kind, config: Config) -> None:
+    """Raises InputError for a model that nobody knows; that its provider has no key yet is only said."""
+    from ltgc_cli.doctor.models import Model, look
+
+    address = config.get("t2i_api_base" if kind == "t2i" else "api_base")
+    model = Model(kind, config.get(kind), address)
+    for check in look(model):
+        if check.state == "problem":
+            problem = f"--{kind} {check.found}; {check.fix}"
+            if check.name == model.name:
+                raise InputError(problem)
+            console.notice(problem)
+
+
+def _sizes(train: Dataset, table: Sequence[Class], below: int) -> str:
     rare = sorted((cls for cls in table if cls.tail), key=lambda cls: (cls.count or 0, cls.label))
-    whole = f"{train.spec}: {len(table):,} classes, {sum(cls.count or 0 for cls in table):,} training images"
+    images = counted(sum(cls.count or 0 for cls in table), "training image")
+    whole = f"{train.spec}: {counted(len(table), 'class')}, {images}"
+    fewer = f"fewer than {counted(below, 'image')}"
     if not rare:
-        return f"{whole}; no class has fewer than {below:,} images, so nothing would be generated: see --tail"
-    return f"{whole}; {len(rare):,} tail classes, with fewer than {below:,} images: {_named(rare, counted=True)}"
+        return f"{whole}; no class has {fewer}, so nothing would be generated: see --tail"
+    return f"{whole}; {counted(len(rare), 'tail class')}, with {fewer}: {_named(rare, with_count=True)}"
 
 
-def _named(classes: Sequence[Class], *, counted: bool = False) -> str:
-    return _some([f"{cls.class_} ({cls.count or 0:,})" if counted else cls.class_ for cls in classes])
+def _named(classes: Sequence[Class], *, with_count: bool = False) -> str:
+    return _some([f"{cls.class_} ({cls.count or 0:,})" if with_count else cls.class_ for cls in classes])
 
 
 def _some(names: Sequence[str]) -> str:
@@ -114,7 +193,7 @@ def _remarks(train: Dataset, table: Sequence[Class]) -> list[str]:
     if unclear:
         found.append(
             f"Names that may mean several things: {_named(unclear)}. Say which is meant in a file (senses under "
-            f"[describe]), or have the vision model asked: disambiguate = true, {len(unclear):,} questions."
+            f"[describe]), or have the vision model asked: disambiguate = true, {counted(len(unclear), 'question')}."
         )
     empty = [cls for cls in table if not cls.count]
     if empty:
@@ -136,7 +215,8 @@ def _tested(source: Source, test: str | None) -> list[str]:
     strange = [info.name for info in found.classes if info.label not in known]
     if strange:
         raise InputError(
-            f"{where.spec}: {len(strange):,} of its classes are not in {source.spec}: {', '.join(strange[:_NAMED])}"
+            f"{where.spec}: {len(strange):,} of its classes {agreeing(len(strange), 'is', 'are')} not in "
+            f"{source.spec}: {', '.join(strange[:_NAMED])}"
         )
     return [f"Test images: {len(found.items):,}, in {where.spec}."]
 
@@ -152,11 +232,11 @@ def _priced(found: Sequence[Forecast], models: Mapping[str, str], tail: int, k: 
     language = worded(together(found, "describe", "extend", "reflect"))
     lines = [
         f"What it will cost, about: {language} for describe, extend and reflect; {worded(together(found, 'render'))} "
-        f"for {images:,} generated images; {worded(together(found, 'filter'))} at the most for filter, which has "
-        "rewritten and regenerated what fails."
+        f"for {counted(images, 'generated image')}; {worded(together(found, 'filter'))} at the most for filter, which "
+        "has rewritten and regenerated what fails."
     ]
     if sampled(tail, k) < tail:
-        lines.append(f"That is counted up from {sampled(tail, k)} of the {tail:,} tail classes.")
+        lines.append(f"That is counted up from {sampled(tail, k):,} of the {counted(tail, 'tail class')}.")
     unknown = sorted({one.spec for one in found if one.usage.unpriced})
     if unknown:
         lines.append(f"The price of {', '.join(unknown)} is unknown: give --price IN,OUT.")

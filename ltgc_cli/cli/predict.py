@@ -56,7 +56,9 @@ def predict(
     if streams.shown:
         console.table("", ("image", "class", "%", "or"), shown)
         if len(files) - failed > len(shown):
-            console.notice(f"… and {len(files) - failed - len(shown):,} more; -o FILE has them all")
+            console.notice(
+                f"… and {len(files) - failed - len(shown):,} more; {streams.output or '-o FILE'} has them all"
+            )
     return Ran(exit_code=FELL_SHORT if failed else DONE)
 
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ltgc_cli import console, records
 from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Metric, Record, Rejected, Template
@@ -24,8 +24,8 @@ _ROWS = 40  # descriptions shown; the artifact has them all
 _PAIRS = 3  # confusions shown of each method; the records have more
 
 
-def show(artifact: Path, stage: str) -> None:
-    """Prints the table that suits a stage's output."""
+def show(artifact: Path, stage: str, stream: IO[str] | None = None) -> None:
+    """Prints the table that suits a stage's output, on stdout or another stream."""
     with artifact.open(encoding="utf-8") as lines:
         rows = list(records.read(lines, str(artifact)))
     if stage in ("describe", "extend", "reflect"):
@@ -37,9 +37,9 @@ def show(artifact: Path, stage: str) -> None:
         cells = [(row.method, str(row.settings.get("images", "")), row.sha256[:12]) for row in found]
         console.table("", ("method", "generated images", "checkpoint"), cells)
     else:
-        accuracy(rows)
+        accuracy(rows, stream)
         if stage == "eval":
-            measures(rows)
+            measures(rows, stream)
 
 
 def descriptions(rows: Iterable[Record]) -> None:
@@ -79,7 +79,7 @@ def _regenerated(judged: Iterable[Image | Rejected]) -> int:
     return sum(max(0, len(row.history) - 1) for row in judged)
 
 
-def accuracy(rows: Iterable[Record]) -> None:
+def accuracy(rows: Iterable[Record], stream: IO[str] | None = None) -> None:
     """Prints accuracy in percent, a method a line, over many / medium / few / all.
 
     What was published stands under a rule, behind what was measured here.
@@ -89,12 +89,12 @@ def accuracy(rows: Iterable[Record]) -> None:
     rule = [("–––––",) * (len(GROUPS) + 1)] if published else []
     notes = uncertainty_note(found, "± half a 95% interval", "runs: ± standard deviation")
     title = "accuracy, %" + (f" ({'; '.join(notes)})" if notes else "")
-    console.table(title, ("method", *GROUPS), [*here, *rule, *published])
+    console.table(title, ("method", *GROUPS), [*here, *rule, *published], stream)
     if published:
         console.notice(f"published: {'; '.join(sorted({one.source for one in found if one.source}))}")
 
 
-def measures(rows: Sequence[Record]) -> None:
+def measures(rows: Sequence[Record], stream: IO[str] | None = None) -> None:
     """Prints what else was measured: means over classes, the worst class, calibration, confusions."""
     found = [one for one in results(rows) if not one.source and ("class_mean", "all") in one.values]
     if not found:
@@ -103,11 +103,12 @@ def measures(rows: Sequence[Record]) -> None:
     balanced = all(one.value(group) == one.value(group, "class_mean") for one in found for group in GROUPS)
     if not balanced:
         means = [_cells(one, "class_mean") for one in found]
-        console.table("mean over classes, % (the test set is not balanced)", ("method", *GROUPS), means)
+        console.table("mean over classes, % (the test set is not balanced)", ("method", *GROUPS), means, stream)
     console.table(
         "over all classes, %" + (" (balanced: accuracies are class means too)" if balanced else ""),
         ("method", *("ECE" if name == "calibration_error" else title for name, title in MEASURES.items())),
         [(one.title, *(percent(one.value("all", name)) for name in MEASURES)) for one in found],
+        stream,
     )
     pairs: dict[str, list[Metric]] = {}
     for row in rows:
@@ -119,7 +120,7 @@ def measures(rows: Sequence[Record]) -> None:
         for row in own[:_PAIRS]
     ]
     if cells:
-        console.table("worst confusions", ("method", "class", "taken for", "images", "% of its"), cells)
+        console.table("worst confusions", ("method", "class", "taken for", "images", "% of its"), cells, stream)
 
 
 def _cells(one: MethodResult, name: str = "accuracy") -> tuple[str, ...]:

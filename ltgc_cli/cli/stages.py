@@ -149,9 +149,11 @@ def run(config: Config) -> Ran:
     if config.get("dry_run"):
         return try_out(config)
     ran = chain.run(config, streams)
-    if streams.shown and ran.artifact:
-        show.show(ran.artifact, config.command)
-        console.notice(f"{config.command}: all of it is in {ran.artifact}")
+    # What eval measured is a result, as what `ltgc cost` sums up: it is said where nobody's terminal is, too.
+    if ran.artifact and (streams.shown or (config.command == "eval" and not streams.json)):
+        show.show(ran.artifact, config.command, streams.table)
+    if ran.artifact and streams.shown:
+        console.notice(f"{config.command}: all of it is in {streams.output or ran.artifact}")
     return Ran(ran.artifact, ran.exit_code, ran.dollars)
 
 
@@ -163,7 +165,7 @@ def try_out(config: Config) -> Ran:
     from ltgc_cli.pipeline.streams import prompt_writer
 
     streams = streams_of(config)
-    person = streams.output or streams.shown  # nothing is kept, not in -o FILE either
+    person = bool(streams.output) or streams.shown  # nothing is kept, not in -o FILE either
     write = len if person else prompt_writer(sys.stdout.buffer)
     session, stage, made = chain.try_out(config, streams)
     for record in made:

@@ -18,7 +18,7 @@ from ltgc_cli.errors import FELL_SHORT, InputError
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.store import Store
-from ltgc_cli.text import one_line
+from ltgc_cli.text import counted, one_line
 
 State = Literal["ok", "note", "problem"]
 
@@ -105,7 +105,7 @@ def torch() -> Check:
         found = f"there is an NVIDIA GPU that torch cannot use: torch {torch.__version__} {built}"
         fix = "install the torch for this driver, as pytorch.org/get-started says; nvidia-smi names the driver"
         return Check("torch", "problem", found, fix)
-    return Check("torch", "ok", f"cpu, {torch.get_num_threads()} threads, {memory}; no GPU")
+    return Check("torch", "ok", f"cpu, {counted(torch.get_num_threads(), 'thread')}, {memory}; no GPU")
 
 
 def torchvision() -> Check:
@@ -152,7 +152,7 @@ def store(folder: Path) -> Check:
     if unsound:
         return Check("store", "problem", f"{folder}: the database is damaged: {unsound}", "ltgc cache verify")
     megabytes = (folder / "answers" / "cache.db").stat().st_size / 1e6
-    return Check("store", "ok", f"{folder}: {count:,} answers in {megabytes:,.1f} MB, sound, settings right")
+    return Check("store", "ok", f"{folder}: {counted(count, 'answer')} in {megabytes:,.1f} MB, sound, settings right")
 
 
 def filesystem(path: Path) -> str:

@@ -20,7 +20,7 @@ from ltgc_cli.providers.clip import weights_file
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import pipelines
-from ltgc_cli.text import cents, nearest
+from ltgc_cli.text import cents, counted, nearest
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
 KINDS: tuple[Kind, ...] = ("lmm", "llm", "t2i", "clip")
@@ -72,7 +72,9 @@ def ask(model: Model) -> Check:
     except LtgcError as error:
         return _problem(name, error)._replace(exit_code=ProviderError.exit_code)
     cost = "price unknown" if usage.dollars is None else f"${cents(usage.dollars)}"
-    return Check(name, "ok", f"{model.spec} answers ({usage.prompt_tokens + usage.completion_tokens} tokens, {cost})")
+    return Check(
+        name, "ok", f"{model.spec} answers ({counted(usage.prompt_tokens + usage.completion_tokens, 'token')}, {cost})"
+    )
 
 
 def to_ask(models: Iterable[Model]) -> list[Model]:

@@ -74,6 +74,7 @@ def train(
     val: Sequence[Sample] = (),
     on_report: Callable[[Row, int], object] = lambda row, steps: None,
     resume: Path | None = None,
+    on_resume: Callable[[int, int], object] = lambda step, steps: None,
     save_every: int = 50,
     precision: Precision = "auto",
     compile: bool = False,
@@ -86,6 +87,7 @@ def train(
     val -- what val_every measures on; never trained on
     on_report -- called with each report and the number of steps; of several processes, the first one's is
     resume -- a folder for the state of training: a run that was killed goes on from it; its METRICS grow there
+    on_resume -- called with the step that such a run goes on at, and the number of steps, in the first process
     precision -- auto: bfloat16 autocast over float32 weights on a GPU that has it, float32 elsewhere
     Raises InputError for settings that cannot be, an unknown label, bytes that are no image, or too little memory.
     """
@@ -120,6 +122,8 @@ def train(
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         _write_rows(folder / METRICS, state.curve, "w")
+    if here.first and state.step:
+        on_resume(state.step, steps)
 
     # The forward pass: of images, or of what the frozen blocks make of fixed crops, which is computed once.
     forward: Callable[[Tensor], Tensor] = classifier.tuned if settings.fixed_crops else classifier
@@ -163,7 +167,7 @@ def train(
         mean = float(here.total(torch.stack(losses).sum())) * settings.batch / counted / here.size
         if not math.isfinite(mean):
             help = f"a lower --lr than {settings.lr:g} may train"
-            raise InputError(f"the loss is {mean} after {state.step} steps; {help}")
+            raise InputError(f"the loss is {mean} after step {state.step}; {help}")
         rate = round(counted / (time.perf_counter() - clock), 1)
         row: Row = {"step": state.step, "loss": mean, "lr": lr, "images_per_second": rate}
         if validate:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.attention import blocks, fuse, linear_of, place_of, plain_blocks, split_qkv, unfuse
 from ltgc_cli.settings import Training
+from ltgc_cli.text import counted
 
 # What LoRA adapts of a block, by where the blocks are (open_clip's own, timm's) and `lora_on`; "both" is the two.
 LAYERS = {
@@ -43,7 +44,9 @@ def adapt(visual: nn.Module, settings: Training) -> nn.Module:
     """
     whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
     if not whole and settings.tune_blocks > (count := len(plain_blocks(visual))):
-        raise InputError(f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {count} blocks")
+        raise InputError(
+            f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {counted(count, 'block')}"
+        )
     tower = apart(visual).float().requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)

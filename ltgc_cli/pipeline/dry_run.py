@@ -199,12 +199,13 @@ def real(given: Iterator[Record]) -> Iterator[Record]:
 
 def summary(stage: str, session: DrySession, caveats: Sequence[str], stream: Any = None) -> None:
     """Says what a run would ask, and what it would cost; on stdout, or on a stream."""
+    if session.sums:
+        console.table("", COLUMNS, rows(session.sums), stream=stream)
+    for text in [*(caveats if session.sums else ()), *session.remarks]:
+        console.notice(f"{stage}: {text}")
     if not session.sums:
         console.notice(f"{stage}: nothing would be asked")
         return
-    console.table("", COLUMNS, rows(session.sums), stream=stream)
-    for text in caveats:
-        console.notice(f"{stage}: {text}")
     try:
         seconds = session.seconds_to_generate()
         if seconds is not None:

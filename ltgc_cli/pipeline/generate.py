@@ -46,7 +46,7 @@ from ltgc_cli.settings import (
     TextToImage,
 )
 from ltgc_cli.stages import verdicts
-from ltgc_cli.text import counted
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.stages.filter import Round
@@ -145,11 +145,24 @@ def reflect(session: Session, config: Config) -> Stage:
     model, ask, tries = session.ask(settings.llm, "llm", asking)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages.reflect import reflect
+        from ltgc_cli.stages import reflect
 
         k, rounds, near = settings.k, settings.rounds, settings.near
-        stage = partial(reflect, ask=ask, tries=tries, model=model, k=k, rounds=rounds, near=near, prompts=texts)
-        return _flat(in_order(stage, records.by_class(given), asking.concurrency))
+        stage = partial(
+            reflect.reflect, ask=ask, tries=tries, model=model, k=k, rounds=rounds, near=near, prompts=texts
+        )
+        counts: list[reflect.DescriptionCount] = []
+
+        def one(group: Group) -> tuple[list[Record], reflect.DescriptionCount]:
+            rows = stage(group)
+            # Placeholders repeat themselves: how many a model's answers would come to, nobody knows in a dry run.
+            return rows, reflect.count(group.cls, group.rows if session.dry else rows)
+
+        for rows, count in in_order(one, records.by_class(given), asking.concurrency):
+            counts += [count] if count.tail else []
+            yield from rows
+        session.remarks += [] if session.dry else reflect.summary(counts, k)
+        session.remarks += reflect.more_than_wanted({one.class_: one.described for one in counts}, k)
 
     return Stage(
         "reflect",
@@ -338,11 +351,10 @@ def _replaced(texts: Prompts) -> Any:
 def _report_round(session: Session, done: Round) -> None:
     if not done.scored:
         return
-    share = done.passed / done.scored
-    then = f"; {done.regenerated:,} are rewritten and regenerated" if done.regenerated else ""
-    session.report(
-        f"filter: round {done.number}: {done.passed:,} of {done.scored:,} generated images pass ({share:.0%}){then}"
-    )
+    share, images = done.passed / done.scored, counted(done.scored, "generated image")
+    passed = f"{done.passed:,} of {images} {agreeing(done.passed, 'passes', 'pass')}"
+    again = f"; {done.regenerated:,} {agreeing(done.regenerated, 'is', 'are')} rewritten and regenerated"
+    session.report(f"filter: round {done.number}: {passed} ({share:.0%}){again if done.regenerated else ''}")
 
 
 def _flat(lists: Iterable[list[Record]]) -> Iterator[Record]:

@@ -17,6 +17,7 @@ from ltgc_cli.report.content import Content, content_of, only, without_repeats
 from ltgc_cli.report.thumbnails import SHARP, fitted, is_tile, thumbnails
 from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
+from ltgc_cli.text import agreeing, counted
 
 
 def write_report(given: Iterable[Record], target: written.Target, settings: Report) -> None:
@@ -75,7 +76,8 @@ def _notify(output: Path, size: int, content: Content, addresses: Iterable[str])
     lost = sum(map(is_tile, addresses))
     text = f"report: {output}, {size / 1e6:.1f} MB" if size > 1e5 else f"report: {output}, {size / 1e3:.0f} kB"
     if left_out:
-        text += f"; {left_out:,} images were left out (--size, --class)"
+        text += f"; {counted(left_out, 'image')} {agreeing(left_out, 'was', 'were')} left out (--size, --class)"
     if lost:
-        text += f"; {lost:,} images could not be read, and have the reason in their place (is this the --cache-dir?)"
+        with_reason = agreeing(lost, "has the reason in its place", "have the reason in their place")
+        text += f"; {counted(lost, 'image')} could not be read, and {with_reason} (is this the --cache-dir?)"
     console.notice(text)

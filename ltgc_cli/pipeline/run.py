@@ -237,6 +237,8 @@ def _try_out(configs: Sequence[tuple[RunStep, Config]], given: Path | None) -> R
             rows = list(records.read(lines, str(given)))
     would: dict[tuple[str, str], UsageSum] = {}
     for config, session in chain.try_out_all(can, rows):
+        for text in session.remarks:
+            console.notice(f"{config.command}: {text}")
         for (purpose, model), one in session.sums.items():
             would[purpose if purpose == config.command else f"{config.command}: {purpose}", model] = one
     rest = dict.fromkeys(step.command for step, config in configs if config not in can)

@@ -82,6 +82,8 @@ class Session:
         """Returns a session; `opened` opens the store in the folder."""
         self.store = opened(folder)
         self.meter = Meter()
+        self.remarks: list[str] = []
+        """What a person must know of a stage's result: said behind its summary, and after a dry run."""
         self.limits = limits
         self._budget = Budget(limits.max_cost, limits.max_calls)
         self._record = replay.recorder(record, objects=self.store.get_object) if record else None

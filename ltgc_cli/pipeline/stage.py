@@ -106,7 +106,7 @@ def execute(
             if ask_first:
                 ask_first(path)
             artifact, done = _run(stage, streams, session, path, digest, folder)
-    for text in done.shortfalls[:_SHOWN]:
+    for text in [*done.remarks, *done.shortfalls[:_SHOWN]]:
         console.notice(f"{stage.name}: {text}")
     if len(done.shortfalls) > _SHOWN:
         console.notice(f"{stage.name}: and {len(done.shortfalls) - _SHOWN} more")
@@ -185,6 +185,7 @@ def _run(
             input=digest,
             kinds=dict(sorted(kinds.items())),
             shortfalls=shortfalls,
+            remarks=session.remarks,
             output=written.hexdigest(),
             answers=making.answers(session.meter),
             dollars=session.meter.dollars,

@@ -34,8 +34,13 @@ class Streams(NamedTuple):
 
     @property
     def shown(self) -> bool:
-        """Whether a person sees a table and not lines."""
-        return console.is_terminal() and not (self.output or self.json or self.called)
+        """Whether a person sees a table: whatever -o says, for it only says where the lines go."""
+        return console.is_terminal() and not (self.json or self.called)
+
+    @property
+    def table(self) -> IO[str]:
+        """Where the table of a result goes: beside the lines, which may have stdout."""
+        return sys.stdout if console.is_terminal() else sys.stderr
 
 
 def output_of(config: Config, *inputs: Path) -> written.Target | None:

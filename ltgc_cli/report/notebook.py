@@ -9,6 +9,7 @@ from ltgc_cli import records
 from ltgc_cli.records import Record
 from ltgc_cli.report.accuracy import GROUPS, results
 from ltgc_cli.report.format import shortened
+from ltgc_cli.text import counted
 
 _SHOWN = 3  # records of a kind
 _LONG = 120
@@ -37,7 +38,7 @@ def _in_one_line(row: Record) -> str:
     """Returns what matters of a record, in one line."""
     match row:
         case records.Class():
-            return f"{row.count} images" + (", tail" if row.tail else "") if row.count is not None else row.sense
+            return counted(row.count, "image") + (", tail" if row.tail else "") if row.count is not None else row.sense
         case records.Description():
             return f"{row.origin}: {row.text}"
         case records.Template():

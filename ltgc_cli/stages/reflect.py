@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from statistics import median
+from typing import NamedTuple
 
 from ltgc_cli import prompts as p
 from ltgc_cli.answers.names import words
@@ -16,10 +18,11 @@ from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.tries import once
 from ltgc_cli.stages.usage_metric import usage_metric
-from ltgc_cli.text import counted
+from ltgc_cli.text import agreeing, counted
 
 _MOST_AT_ONCE = 40  # descriptions asked for in one question; longer answers get cut off
 _REMEDY = "try another --llm or raise --rounds"
+_LISTED, _NAMED = 12, 6  # tail classes with a line each in the summary; of more, those named that fall short
 _ONE_IN = 10  # of what a round asks for: one that adds fewer counts for `rounds`
 
 
@@ -74,6 +77,64 @@ def reflect(
     short = [] if total >= k else [failed(cls, "reflect", _shortfall(total, k, weak))]
     cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, checks)
     return [*rows, *dropped(cls, unread, ("reflect",)), *short, *([cost] if cost else [])]
+
+
+class DescriptionCount(NamedTuple):
+    """How many descriptions a class has, and how many of these are of its original images."""
+
+    class_: str
+    tail: bool
+    described: int
+    all: int
+
+
+def count(cls: Class, rows: Sequence[Record]) -> DescriptionCount:
+    """Returns how many descriptions the lines of a class hold."""
+    found = [row.origin for row in rows if isinstance(row, Description)]
+    return DescriptionCount(cls.class_, cls.tail, found.count("described"), len(found))
+
+
+def summary(counts: Sequence[DescriptionCount], k: int) -> list[str]:
+    """Returns how many descriptions each tail class has now, a line a class; of many classes the spread in one line.
+
+    >>> summary([DescriptionCount("crane", True, 3, 20), DescriptionCount("owl", True, 0, 9)], 20)
+    ['crane: 20 descriptions, 3 of them of original images', 'owl: 9 descriptions, fewer than the 20 wanted']
+    """
+    if len(counts) <= _LISTED:
+        return [f"{one.class_}: {counted(one.all, 'description')}{_remark(one, k)}" for one in counts]
+    sizes = [one.all for one in counts]
+    spread = f"from {min(sizes):,} to {max(sizes):,}, the median {median(sizes):,.0f}"
+    text = f"the {counted(len(counts), 'tail class')} have {spread} descriptions"
+    short = [f"{one.class_} ({one.all:,})" for one in sorted(counts, key=lambda one: one.all) if one.all < k]
+    if not short:
+        return [text]
+    more = ", …" if len(short) > _NAMED else ""
+    fall = agreeing(len(short), "has", "have")
+    return [f"{text}; {len(short):,} {fall} fewer than the {k:,} wanted: {', '.join(short[:_NAMED])}{more}"]
+
+
+def _remark(one: DescriptionCount, k: int) -> str:
+    some = "all" if one.described == one.all else f"{one.described:,}"
+    of = f", {some} of them of original images" if one.described else ""
+    return f"{of}, fewer than the {k:,} wanted" if one.all < k else of
+
+
+def more_than_wanted(described: Mapping[str, int], k: int) -> list[str]:
+    """Returns in a line why some classes get more than `k` descriptions, nothing where none does.
+
+    described -- the descriptions of original images, by class
+    """
+    over = {name: count for name, count in described.items() if count > k}
+    if not over:
+        return []
+    one = len(over) == 1
+    who = f"{next(iter(over))} keeps" if one else f"{counted(len(over), 'class')} keep"
+    many = f"{max(over.values()):,}" if one else f"up to {max(over.values()):,}"
+    get, its = ("gets", "its") if one else ("get", "their")
+    return [
+        f"-k {k}: {who} {many} descriptions and {get} an image from each: {its} original images are all described, and "
+        "none of their descriptions is dropped to reach -k"
+    ]
 
 
 def _shortfall(total: int, k: int, weak: Sequence[int]) -> str:

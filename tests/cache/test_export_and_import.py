@@ -24,6 +24,7 @@ from ltgc_cli.ports import (
 )
 from ltgc_cli.records import dump, evolve
 from ltgc_cli.store import Store, key
+from ltgc_cli.text import counted
 
 
 def test_a_colleague_asks_nothing_again_with_the_answers_that_were_exported(inside, tmp_path):
@@ -36,7 +37,7 @@ def test_a_colleague_asks_nothing_again_with_the_answers_that_were_exported(insi
     assert asked and inside("cache", "export", "shared.tar").code == 0
     theirs = tmp_path / "theirs"
     imported = inside("cache", "import", "shared.tar", "--cache-dir", theirs)
-    assert (imported.code, f"{asked} answers and 0 images were new" in imported.err) == (0, True)
+    assert (imported.code, f"{counted(asked, 'answer')} and 0 images were new" in imported.err) == (0, True)
 
     again = inside(*command, "--api-base", base, "--json", "--cache-dir", theirs)  # the server is gone by now
 
@@ -91,7 +92,7 @@ def test_an_answer_that_holds_a_key_is_left_out_and_named(filled, inside, monkey
         long = Question(model="Mistral-7B-Instruct-v0-3-AWQ-4bit-gguf-long", task="extend", subject="crane", text="?")
         put(opened, long, Answer(text="At dusk."))
     ran = inside("cache", "export", "a.tar")
-    assert (ran.code, "3 answers look as if they held a key" in ran.err) == (0, True)
+    assert (ran.code, "3 answers seem to hold a key, and were left out" in ran.err) == (0, True)
     data = (tmp_path / "a.tar").read_bytes()
     assert not any(secret.encode() in data for secret in secrets.values())
     assert key(long).encode() in data

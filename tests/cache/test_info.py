@@ -12,7 +12,7 @@ from filled_store import (
 
 
 def test_info_sums_by_stage_and_model_and_an_unknown_price_is_no_price_of_0(filled, inside):
-    found = {(row["kind"], row["stage"], row["model"]): row for row in rows(inside("cache", "info").out)}
+    found = {(row["kind"], row["stage"], row["model"]): row for row in rows(inside("cache", "info", "--json").out)}
     assert [(*group, row["entries"]) for group, row in found.items() if group[0] != "total"] == [
         ("answers", "extend", "gpt-4o", 1),
         ("answers", "filter", "clip", 2),
@@ -30,7 +30,7 @@ def test_info_sums_by_stage_and_model_and_an_unknown_price_is_no_price_of_0(fill
     assert (total["dollars"], total["unpriced"]) == (0.25, 2) and total["bytes"] > 20_000
 
 
-def test_a_person_gets_a_table(filled, inside, person):
+def test_it_is_a_table_into_a_pipe_too(filled, inside):
     out = inside("cache", "info").out
     lines = {" ".join(line.split()[:3]): line for line in out.splitlines()}
     assert lines["answers extend gpt-4o"].split()[-1] == "0.25"

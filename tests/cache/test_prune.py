@@ -81,7 +81,7 @@ def test_a_dry_run_shows_what_it_would_cost_to_buy_again_and_deletes_nothing(fil
     assert ran.code == 0 and keys(filled) == before
     assert "7 answers" in ran.err
     assert "3 to buy again, for US dollars: at least 0.25; 2 of unknown price" in ran.err
-    assert "1 answers, 1 generated images, 1 scores, 1 comparisons to compute again, for nothing but time" in ran.err
+    assert "1 answer, 1 generated image, 1 score, 1 comparison to compute again, for nothing but time" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,10 @@ def test_what_chooses_from_the_list_says_nothing_of_an_id(filled, inside):
     assert inside("cache", "show", "--children").code == 2
 
 
-def test_ls_is_gone_and_names_what_lists_now(filled, inside):
+def test_what_other_tools_call_a_listing_names_what_lists_here(filled, inside):
     ran = inside("cache", "ls", "--stage", "extend")
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert "ltgc cache show" in ran.err
+    assert "did you mean show?" in ran.err
 
 
 def test_a_person_gets_the_first_rows_and_how_many_more_there_are(filled, inside, person):

@@ -30,7 +30,7 @@ from ltgc_cli.store import Store, key
 def test_a_store_that_is_whole_is_called_whole(filled, inside):
     ran = inside("cache", "verify")
     assert (ran.code, ran.out) == (0, "")
-    assert "all is well" in ran.err and "2 objects, 7 answers, 1 artifacts" in ran.err
+    assert "all is well" in ran.err and "2 objects, 7 answers, 1 artifact" in ran.err
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -94,10 +94,10 @@ def test_an_answer_of_another_version_is_no_damage_and_stays_with_its_image(fill
     old(*(filled / "objects").glob("*/*"))
 
     ran = inside("cache", "verify")
-    assert (ran.code, ran.out) == (0, "") and "1 answers are of another version of ltgc" in ran.err
+    assert (ran.code, ran.out) == (0, "") and "1 answer is of another version of ltgc" in ran.err
     damage("lost", filled)
     assert inside("cache", "prune", "--damaged", "--unused", "--yes").code == 0
     assert theirs in keys(filled) and (filled / "objects" / image[:2] / image).exists()
 
     ran = inside("cache", "export", "a.tar")
-    assert ran.code == 0 and "1 answers of another version of ltgc were left out" in ran.err
+    assert ran.code == 0 and "1 answer of another version of ltgc was left out" in ran.err

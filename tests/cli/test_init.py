@@ -138,7 +138,7 @@ def test_data_without_test_images_and_an_unknown_price_are_said(inside, birds):
     [
         (["--data", "none/"], "none/: not a folder"),
         (["--data", "birds", "--tail", "rare"], "--tail rare: a number of training images is wanted"),
-        (["--data", "birds", "--test", "fish-test"], "fish-test: 1 of its classes are not in birds: cod"),
+        (["--data", "birds", "--test", "fish-test"], "fish-test: 1 of its classes is not in birds: cod"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(inside, birds, flags, message):

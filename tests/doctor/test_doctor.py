@@ -16,7 +16,6 @@ from ports.openai_chat import FAULTS, chat, in_turn
 from ports.openai_chat import says as reply
 from server import serving
 
-from ltgc_cli import console
 from ltgc_cli.doctor import checks as here
 from ltgc_cli.doctor import models as there
 from ltgc_cli.doctor.models import Model
@@ -56,7 +55,7 @@ def looked(kind: str, spec: str, api_base: str | None = None) -> list[here.Check
 
 
 def test_with_nothing_configured_all_is_well_and_nothing_is_made(inside, store):
-    ran = inside("doctor")
+    ran = inside("doctor", "--json")
     found = checks(ran.out)
     assert (ran.code, ran.err, store.exists()) == (0, "doctor: no problems\n", False)
     machine, models = (
@@ -78,8 +77,7 @@ def test_torch_and_torchvision_are_really_looked_at():
     )
 
 
-def test_a_person_gets_a_line_a_check_and_below_a_problem_its_fix(inside, monkeypatch, no_keys):
-    monkeypatch.setattr(console, "is_terminal", lambda: True)
+def test_it_is_text_into_a_pipe_too_a_line_a_check_and_below_a_problem_its_fix(inside, no_keys):
     ran = inside("doctor", LTGC_LLM="gpt-4o")
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     problem = lines.index("problem keys of openai OPENAI_API_KEY is not set")
@@ -89,13 +87,13 @@ def test_a_person_gets_a_line_a_check_and_below_a_problem_its_fix(inside, monkey
 
 def test_models_come_from_flags_variables_and_the_settings_file(inside, tmp_path, no_keys):
     (tmp_path / "ltgc.toml").write_text('llm = "ollama/llama3.1"\n[reflect]\nllm = "replay:none.jsonl"\n')
-    found = checks(inside("doctor").out)
+    found = checks(inside("doctor", "--json").out)
     assert found["llm"]["said"].startswith("ollama/llama3.1")
     assert found["llm of reflect"]["state"] == "problem" and "none.jsonl" in found["llm of reflect"]["said"]
     assert "ltgc.toml" in found["settings"]["said"]
-    found = checks(inside("doctor", LTGC_LLM="embedded").out)  # a variable wins over every table
+    found = checks(inside("doctor", "--json", LTGC_LLM="embedded").out)  # a variable wins over every table
     assert found["llm"]["said"].startswith("embedded") and "llm of reflect" not in found
-    assert checks(inside("doctor", "--llm", "embedded").out)["llm"]["said"].startswith("embedded")
+    assert checks(inside("doctor", "--json", "--llm", "embedded").out)["llm"]["said"].startswith("embedded")
 
 
 # --- --ask, and keys
@@ -105,7 +103,13 @@ def test_ask_costs_one_tiny_answer_a_model_past_the_store_and_no_output_has_the_
     routes = chat(lambda body: "ok")
     with serving(routes) as address:
         ran = inside(
-            "doctor", "--ask", LTGC_LLM="gpt-4o", LTGC_LMM="gpt-4o", LTGC_API_BASE=f"{address}/v1", OPENAI_API_KEY=KEY
+            "doctor",
+            "--json",
+            "--ask",
+            LTGC_LLM="gpt-4o",
+            LTGC_LMM="gpt-4o",
+            LTGC_API_BASE=f"{address}/v1",
+            OPENAI_API_KEY=KEY,
         )
     found = checks(ran.out)
     assert ran.code == 0, ran.out
@@ -121,7 +125,7 @@ def test_ask_costs_one_tiny_answer_a_model_past_the_store_and_no_output_has_the_
 def test_without_ask_nobody_is_asked(inside):
     routes = chat(lambda body: "ok")
     with serving(routes) as address:
-        ran = inside("doctor", LTGC_LLM="gpt-4o", LTGC_API_BASE=f"{address}/v1", OPENAI_API_KEY=KEY)
+        ran = inside("doctor", "--json", LTGC_LLM="gpt-4o", LTGC_API_BASE=f"{address}/v1", OPENAI_API_KEY=KEY)
     assert routes.seen == [] and not {"ask llm", "--api-base"} & set(checks(ran.out))
 
 
@@ -140,7 +144,7 @@ def test_a_provider_that_cannot_be_used_ends_with_3_and_one_that_answers_oddly_i
     answer = reply("x")._replace(status=401, data={"error": {"message": body, "code": "invalid_api_key"}})
     routes = chat(lambda body: "ok", in_turn(answer if fault == "wrong key" else FAULTS[fault]))
     with serving(routes) as address:
-        ran = inside("doctor", "--ask", LTGC_LLM="gpt-4o", LTGC_API_BASE=f"{address}/v1", OPENAI_API_KEY=KEY)
+        ran = inside("doctor", "--json", "--ask", LTGC_LLM="gpt-4o", LTGC_API_BASE=f"{address}/v1", OPENAI_API_KEY=KEY)
     asked = checks(ran.out)["ask llm"]
     assert (ran.code, text in asked["said"], len(routes.seen)) == (code, True, 1), ran.out
     assert asked["state"] == ("problem" if code else "ok") and bool(asked["mend"]) == bool(code)
@@ -168,7 +172,7 @@ def test_a_server_that_is_not_there_is_named_without_the_password_in_its_address
 )
 def test_a_password_is_in_nothing_that_is_shown_of_a_server(inside, no_keys, server):
     for ask in ([], ["--ask"]):
-        ran = inside("doctor", *ask, "--llm", "openai/m", "--api-base", server)
+        ran = inside("doctor", "--json", *ask, "--llm", "openai/m", "--api-base", server)
         assert not {part for part in ("p@ss", "w:rd", "/ss", "'p'", "@ss") if part in ran.out + ran.err}, ran.out
 
 
@@ -318,7 +322,7 @@ def test_a_store_that_is_sound_is_counted(tmp_path):
     with closing(Store(tmp_path)) as store:
         store.add("a", {"answer": 1})
     found = here.store(tmp_path)
-    assert (found.state, "1 answers" in found.found) == ("ok", True)
+    assert (found.state, "1 answer" in found.found) == ("ok", True)
 
 
 def test_a_store_that_is_damaged_is_a_problem(tmp_path):

@@ -127,7 +127,7 @@ def test_a_state_that_is_no_state_is_refused(clip: Loaded, tmp_path: Path) -> No
 
 
 def test_a_loss_that_is_no_number_stops_training(clip: Loaded) -> None:
-    with pytest.raises(InputError, match="the loss is nan after 10 steps; a lower --lr"):
+    with pytest.raises(InputError, match="the loss is nan after step 10; a lower --lr"):
         trained(clip, Training(steps=20, batch=8, lr=1e30))
 
 

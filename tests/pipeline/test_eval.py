@@ -97,7 +97,7 @@ def test_classes_that_the_test_set_lacks_are_named_and_are_in_no_mean(session, d
     shutil.rmtree(tmp_path / "digits" / "test" / "one")
     whole = measured(session, data, [checkpoint(session, data)], tmp_path)
     rows = measured(session, tmp_path / "digits", [checkpoint(session, data)], tmp_path)
-    assert "1 of 3 classes have no test image: they are in no mean" in capsys.readouterr().err
+    assert "1 of 3 classes has no test image: it is in no mean" in capsys.readouterr().err
     assert {row.class_ for row in rows if row.group == "class"} == {"zero", "two"}
     assert {row.class_: row.value for row in rows if row.group == "class"}.items() <= {
         row.class_: row.value for row in whole if row.group == "class"
@@ -252,7 +252,7 @@ def test_published_numbers_are_marked_and_stand_under_a_rule(session, data, tmp_
     view.accuracy(rows)
     view.measures(rows)
     shown = capsys.readouterr().out.splitlines()
-    methods = [line[: line.index("  ")] for line in shown[: shown.index(next(s for s in shown if "over all" in s))]]
+    methods = [line.partition("  ")[0] for line in shown[: shown.index(next(s for s in shown if "over all" in s))]]
     assert methods[2:5] == ["LTGC", "–––––", "CLIP zero-shot (published)"]
 
 

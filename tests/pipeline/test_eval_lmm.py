@@ -90,7 +90,7 @@ def test_a_broken_image_is_a_failure_and_in_no_accuracy(forked, data):
     (failure,) = [row for row in rows(done.out) if row["kind"] == "failure"]
     assert (done.code, len(routes.seen)) == (1, 9)
     assert failure["class"] == "one" and failure["reason"].startswith("test/one/broken.png: image")
-    assert "1 images without an answer are in no accuracy" in done.err
+    assert "1 image without an answer is in no accuracy" in done.err
 
 
 def test_the_settings_file_does_not_make_eval_ask_what_describe_asks(forked, data, tmp_path):

@@ -41,7 +41,7 @@ def test_a_budget_holds_at_the_price_that_the_user_gives(forked):
         second = forked(*MINE, *flags, input=descriptions(4), OPENAI_API_KEY=KEY)
     assert (first.code, second.code, len(routes.seen)) == (4, 0, 4)
     assert "--max-cost 0.1 is reached: $0.08 spent" in first.err
-    assert "2 images asked, 2 images from the store, $0.08" in second.err
+    assert "2 images asked, 2 of 4 images from the store, $0.08" in second.err
 
 
 def test_a_budget_wants_the_price_of_a_picture(forked):

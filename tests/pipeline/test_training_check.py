@@ -62,7 +62,7 @@ def test_counts_per_shot_are_said_and_the_hashes_of_the_training_images_come_bac
     said = capsys.readouterr()
     assert said.out == ""
     assert (
-        "medium 1 classes, 21 images; few 2 classes, 1 images (and 2 generated); "
+        "medium 1 class, 21 images; few 2 classes, 1 image (and 2 generated); "
         "all 3 classes, 22 images (and 2 generated)"
     ) in said.err
     assert "data: classes without a training image: 1 (newt)" in said.err
@@ -116,7 +116,7 @@ def test_one_image_under_two_labels_of_training_is_only_said(session, animals, c
     with (animals / "a_train.txt").open("a") as file:
         file.write("\nimages/5.png 1\nimages/5.png 0\n")
     assert len(before_training(session, source(animals), CLASSES, []).train) == 24
-    assert "one image under two labels in training: 1 times: images/5.png (label 1) and images/5.png (label 0)" in (
+    assert "one image under two labels in training: 1 time: images/5.png (label 1) and images/5.png (label 0)" in (
         capsys.readouterr().err
     )
 

@@ -21,6 +21,7 @@ from ltgc_cli.ports import Usage
 from ltgc_cli.records import Class, Failure, Made, Record, failed
 from ltgc_cli.stages.recognize import Recognized, recognize, table
 from ltgc_cli.stages.usage_metric import usage_metric
+from ltgc_cli.text import agreeing, counted
 
 PROMPT = "recognize"
 _SHOWN = 3
@@ -88,6 +89,8 @@ def _warn(answers: Sequence[Recognized], images: int) -> None:
     unknown = [" ".join(answer.answer.split())[:60] for answer in answers if answer.label is None]
     if unknown:
         shown = ", ".join(repr(text) for text in list(dict.fromkeys(unknown))[:_SHOWN])
-        console.notice(f"eval: {len(unknown):,} answers name no class of the table, or several, and are wrong: {shown}")
-    if len(answers) < images:
-        console.notice(f"eval: {images - len(answers):,} images without an answer are in no accuracy")
+        what = f"{counted(len(unknown), 'answer')} {agreeing(len(unknown), 'names', 'name')} no class of the table"
+        console.notice(f"eval: {what}, or several, and {agreeing(len(unknown), 'is', 'are')} wrong: {shown}")
+    if lost := images - len(answers):
+        are = agreeing(lost, "is", "are")
+        console.notice(f"eval: {counted(lost, 'image')} without an answer {are} in no accuracy")

@@ -27,6 +27,7 @@ from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Evaluation
+from ltgc_cli.text import counted
 
 ZERO_SHOT = "zero-shot CLIP"
 _SHOWN = 3
@@ -155,7 +156,7 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
 def _share(images: _Images, some: set[bytes]) -> str:
     names = [item.name for item, own in zip(images.dataset.items, images.hashes, strict=True) if own in some]
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    return f"{len(names):,} of {len(images.hashes):,} images ({shown})"
+    return f"{len(names):,} of {counted(len(images.hashes), 'image')} ({shown})"
 
 
 def _checked_images(session: Session, source: Source, split: datasets.Split) -> _Images:

@@ -16,6 +16,7 @@ from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import metrics
 from ltgc_cli.records import Metric, Record, identify
+from ltgc_cli.text import agreeing, counted
 
 NOWHERE = "no class of the table"  # what an image is taken for where an answer names no class
 PAIRS = 10  # confusions that are recorded
@@ -48,7 +49,10 @@ def measured(found: Iterable[Predictions | Record], split: str, notice: Callable
         if not one.labels:
             raise InputError("the test set has no image")
         if absent := len(set(one.names) - set(one.labels)):
-            notice(f"eval: {absent} of {len(one.names)} classes have no test image: they are in no mean")
+            of = f"{absent:,} of {counted(len(one.names), 'class')}"
+            notice(
+                f"eval: {of} {agreeing(absent, 'has no test image: it is', 'have no test image: they are')} in no mean"
+            )
         made = rows(one, split)
         yield from made
         if one.run_of:

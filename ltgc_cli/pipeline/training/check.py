@@ -19,6 +19,7 @@ from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.records import Class, Description, Group, Image
 from ltgc_cli.stages.verdicts import Verdicts, accepted
+from ltgc_cli.text import counted
 
 Key = tuple[Source, Split]
 
@@ -80,7 +81,9 @@ def before_training(
     hashes = _checked(session, opened, problems, generated)
     _stop(problems, "nothing was trained")
     if twice := checks.two_labels(hashes[source, "train"], train.items):
-        console.notice(f"data: one image under two labels in training: {len(twice):,} times: {'; '.join(twice[:3])}")
+        console.notice(
+            f"data: one image under two labels in training: {counted(len(twice), 'time')}: {'; '.join(twice[:3])}"
+        )
     return Hashes(hashes[source, "train"], hashes[val, "val"] if val else ())
 
 
@@ -128,7 +131,8 @@ def _checked(
 
 def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
     parts = [
-        f"{shot} {members:,} classes, {images:,} images" + (f" (and {more:,} generated)" if more else "")
+        f"{shot} {counted(members, 'class')}, {counted(images, 'image')}"
+        + (f" (and {more:,} generated)" if more else "")
         for shot, members, images, more in checks.counts_by_shot(train.classes, generated)
     ]
     console.notice(f"data: {train.spec}: {'; '.join(parts)}")

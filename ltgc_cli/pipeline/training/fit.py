@@ -18,6 +18,7 @@ from ltgc_cli.pipeline.training.check import Hashes, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training, TrainingRun
+from ltgc_cli.text import counted
 
 
 def fit(
@@ -46,8 +47,13 @@ def fit(
     loaded = open_clip.load(how.clip, processes.device(how.device), session.notice_once)
     with (
         logs.opened(None if processes.rank() else how.log, folder, name, msgspec.to_builtins(settings)) as log,
-        console.progress(f"training on {len(real):,} real and {len(generated):,} generated images") as progress,
+        console.progress(
+            f"training on {len(real):,} real and {counted(len(generated), 'generated image')}"
+        ) as progress,
     ):
+
+        def on_resume(step: int, steps: int) -> None:
+            console.notice(f"mix-train: went on at step {step:,} of {steps:,}")
 
         def on_report(row: train.Row, steps: int) -> None:
             if progress.total is None:
@@ -72,6 +78,7 @@ def fit(
             val=validation,
             on_report=on_report,
             resume=folder,
+            on_resume=on_resume,
             precision=how.precision,
             compile=how.compile,
         )
@@ -83,7 +90,9 @@ def fit(
         last = trained.curve[-1]
         best = max((row["val"] for row in trained.curve if "val" in row), default=None)
         kept = "" if best is None else f", the best on validation ({best:.1f}%) is kept"
-        console.notice(f"mix-train: loss {last['loss']:.3f} after {last['step']:,} steps{kept}; it is in {folder}")
+        console.notice(
+            f"mix-train: loss {last['loss']:.3f} after {counted(last['step'], 'step')}{kept}; it is in {folder}"
+        )
     return trained.settings
 
 

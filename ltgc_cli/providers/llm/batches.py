@@ -31,7 +31,7 @@ from ltgc_cli.providers.llm.client import target
 from ltgc_cli.providers.retries import T, retry
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.store import key
-from ltgc_cli.text import one_line
+from ltgc_cli.text import counted, one_line
 
 _POLL, _LONGEST_POLL = 30.0, 600.0
 _PATIENCE = 20  # tries of every request: with waits of up to a minute, a network that is gone for a quarter of an hour
@@ -181,8 +181,8 @@ class _Service:
         sent = msgspec.structs.replace(sent, batch=self.made(sent))
         self.write(sent)
         self._notice(
-            f"{len(keys):,} questions sent to {self._spec} as batch {sent.batch}, at half the price; the answers come "
-            "within 24 hours, mostly sooner; stopped, the same command waits on"
+            f"{counted(len(keys), 'question')} sent to {self._spec} as batch {sent.batch}, at half the price; the "
+            "answers come within 24 hours, mostly sooner; stopped, the same command waits on"
         )
         return sent
 
@@ -231,7 +231,7 @@ class _Service:
         if batch is None and not sent.read:
             raise ProviderError(
                 f"{self._spec}: batch {sent.batch} of {sent.sent} is not there; is this another account's key? "
-                f"Delete {self._path(sent)} to send its {len(sent.keys):,} questions again"
+                f"Delete {self._path(sent)} to send its {counted(len(sent.keys), 'question')} again"
             )
         return batch
 
@@ -253,8 +253,8 @@ class _Service:
         """Returns what was sent where a batch may have been made of it, with that batch where there is one."""
         if not self._lists:
             raise InputError(
-                f"{self._spec}: a batch of {len(sent.keys):,} questions may have been made on {sent.sent}; look for "
-                f"its file {sent.file} at the provider's; {self._path(sent)} deleted, they are sent again"
+                f"{self._spec}: a batch of {counted(len(sent.keys), 'question')} may have been made on {sent.sent}; "
+                f"look for its file {sent.file} at the provider's; {self._path(sent)} deleted, they are sent again"
             )
         sent = msgspec.structs.replace(sent, batch=self._retried(lambda: self._made_of(sent.file)) or "")
         if sent.batch:
@@ -320,7 +320,7 @@ def _errors(batch: Any) -> str:
 def _summary(sent: SentBatch, batch: Any, results: Mapping[str, Answer | Refused]) -> str:
     answered = sum(isinstance(result, Answer) for result in results.values())
     why = "" if answered == len(sent.keys) or not _errors(batch) else f" ({_errors(batch)})"
-    return f"batch {sent.batch} {batch.status}: {answered:,} of {len(sent.keys):,} questions answered{why}"
+    return f"batch {sent.batch} {batch.status}: {answered:,} of {counted(len(sent.keys), 'question')} answered{why}"
 
 
 def _batches(folder: Path) -> list[SentBatch]:

@@ -206,7 +206,7 @@ class ModelClient:
         if error.kind == "declined":
             return Refused(f"the model refused: {error.why}", _total(tries.used))
         if error.kind == "empty":
-            return Refused(f"{error.why}, {tries.counts['empty']} times", _total(tries.used))
+            return Refused(f"{error.why}, {counted(tries.counts['empty'], 'time')}", _total(tries.used))
         times = tries.counts["busy"] + tries.counts["broken"]
         text = f"{self._spec} did not answer in {counted(times, 'try')} ({error.why})"
         if self._answered_at is not None and tries.began is not None and self._answered_at > tries.began:
