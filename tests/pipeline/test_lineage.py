@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from fakes import sha
 
+from ltgc_cli.manifest import Answers, Manifest
 from ltgc_cli.pipeline import lineage as provenance
-from ltgc_cli.pipeline.manifest import Answers, Manifest
 from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
