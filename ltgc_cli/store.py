@@ -150,6 +150,20 @@ class Store:
             found.append(Row(number, named, stored or 0.0, value if ours else None, size or 0))
         return found
 
+    def models(self, prefix: str) -> list[str]:
+        """Returns the models that were asked whose names begin so, by reading all rows once."""
+        name = json.dumps(prefix, ensure_ascii=False)[1:-1]
+        found: set[str] = set()
+        for kind in REQUESTS:
+            start = f'{{"request":{{"type":"{kind}","model":"{name}'
+            rest = f"substr(value, {len(start) + 1}, 300)"
+            rows = self._sql(
+                f"SELECT DISTINCT substr({rest}, 1, instr({rest}, '\"') - 1) FROM Cache WHERE substr(value, 1, ?) = ?",
+                (len(start), start),
+            )
+            found |= {prefix + str(end) for (end,) in rows}
+        return sorted(found)
+
     def discard(self, rows: Iterable[tuple[int, str]]) -> None:
         """Deletes answers by row number and key, for good; a row that is another's by now is left."""
         with self._answers.transact(retry=True):
@@ -215,6 +229,9 @@ class EmptyStore(Store):
 
     def rows(self) -> Iterator[Row]:
         return iter(())
+
+    def models(self, prefix: str) -> list[str]:
+        return []
 
     def __contains__(self, key: str) -> bool:
         return False
