@@ -149,12 +149,12 @@ REQUESTS: dict[str, tuple[type[Question | ImageRequest | Match | Comparison], ty
     "Match": (Match, float),
     "Rival": (Comparison, NearestClass),
 }
-_NAMES: dict[type, str] = {request: name for name, (request, _) in REQUESTS.items()}
+NAMES: dict[type, str] = {request: name for name, (request, _) in REQUESTS.items()}
 
 
 def request_name(request: msgspec.Struct) -> str:
     """Returns the name that the store and recordings have a request's type under."""
-    return _NAMES.get(type(request), type(request).__name__)
+    return NAMES.get(type(request), type(request).__name__)
 
 
 Ask = Callable[[Question], Answer]

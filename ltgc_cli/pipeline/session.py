@@ -109,7 +109,8 @@ class Session:
             takes_no_schema=(lambda question: no_schema.learn(learnt, server)) if tried else None,
         )
         kept = self._kept_answers(port, price)
-        earlier = cache(partial(self._earlier_names, spec, asking.api_base, asking.model_id)) if real else tuple
+        named = partial(self._earlier_names, Question, spec, asking.api_base, asking.model_id)
+        earlier = cache(named) if real else tuple
 
         def ask(question: Question) -> Answer:
             # Everything that changes the answer goes into the question before its key is made.
@@ -301,18 +302,20 @@ class Session:
         old = (msgspec.structs.replace(request, model=name) for name in earlier())
         return next((one for one in old if store.key(one) in self.store), request)
 
-    def _earlier_names(self, spec: str, api_base: str | None, model_id: str | None, prefix: str = "") -> Sequence[str]:
+    def _earlier_names(
+        self, kind: type[msgspec.Struct], spec: str, api_base: str | None, model_id: str | None, prefix: str = ""
+    ) -> Sequence[str]:
         """Returns the names that the store has of a model with its server's address, that of the server in use first.
 
         Another server's answers are not those of a model that has a name of the user's own.
         """
         here = prefix + litellm.old_identity(spec, api_base)
-        names = self.store.models(f"{prefix}{spec}@")
+        names = self.store.models(kind, f"{prefix}{spec}@")
         return [here] * (here in names) + [name for name in names if name != here and not model_id]
 
     def _earlier_images(self, spec: str, options: Mapping[str, Any]) -> Sequence[str]:
         model, base, model_id = spec.removeprefix("litellm:"), options.get("api_base"), options.get("model_id")
-        return self._earlier_names(model, base, model_id, "litellm:")
+        return self._earlier_names(ImageRequest, model, base, model_id, "litellm:")
 
     def _image_price(self, spec: str) -> prices.Price | None:
         return self._price(spec.removeprefix("litellm:"), "US dollars per image: --price 0.04")
