@@ -182,6 +182,11 @@ class Meter:
             if usage is not None:
                 self._pay(request, usage)
 
+    def unread(self) -> None:
+        """Counts an answer that this version cannot read: a run with any is not whole, as a later one may."""
+        with self._lock:
+            self.refused += 1
+
     def _pay(self, request: msgspec.Struct, usage: Usage) -> None:
         self.tokens += usage.prompt_tokens + usage.completion_tokens
         self.dollars += usage.dollars or 0.0

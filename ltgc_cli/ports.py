@@ -52,7 +52,7 @@ _OWN_SERVERS = frozenset({"hosted_vllm", "lemonade", "llamafile", "lm_studio", "
 def own_server(model: str) -> bool:
     """Returns whether a model's name says that a server of one's own runs it, which costs nothing.
 
-    >>> own_server("hosted_vllm/Qwen/Qwen3-8B@localhost:8000/v1"), own_server("openai/gpt-4o")
+    >>> own_server("hosted_vllm/Qwen/Qwen3-8B"), own_server("openai/gpt-4o")
     (True, False)
     """
     return model.partition("/")[0] in _OWN_SERVERS
@@ -73,6 +73,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     image_size: int | msgspec.UnsetType = msgspec.UNSET  # pixels of the images' longest side; UNSET: as they are
     schema: Schema | msgspec.UnsetType = msgspec.UNSET  # JSON that a model that can is held to; UNSET: plain text
     retry: int | msgspec.UnsetType = msgspec.UNSET  # how often it was asked before to no use; UNSET: never
+    reasoning_effort: str | msgspec.UnsetType = msgspec.UNSET  # how long it thinks; UNSET: as it does by itself
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,6 +82,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     usage: Usage = msgspec.field(default_factory=Usage)  # made, not shared: so it is in every JSON, as it always was
     cut_off: bool = False  # whether it ended at the most tokens that it may have (`max_tokens`), not of itself
+    raw: str = ""  # the response's JSON, where no text was found in it: kept, so that a later version may read it
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,11 +105,15 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A generated image: the sha256 of its bytes, which lie in the store's objects."""
+    """A generated image: the sha256 of its bytes, which lie in the store's objects.
+
+    What an image API gave and nobody could read is kept in the same way (`unread`): it was paid for.
+    """
 
     sha256: str
     format: str = "png"
     usage: Usage = Usage()
+    unread: bool | msgspec.UnsetType = msgspec.UNSET  # True: the bytes are those of the response, with no image found
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,12 +151,12 @@ REQUESTS: dict[str, tuple[type[Question | ImageRequest | Match | Comparison], ty
     "Match": (Match, float),
     "Rival": (Comparison, NearestClass),
 }
-_NAMES: dict[type, str] = {request: name for name, (request, _) in REQUESTS.items()}
+NAMES: dict[type, str] = {request: name for name, (request, _) in REQUESTS.items()}
 
 
 def request_name(request: msgspec.Struct) -> str:
     """Returns the name that the store and recordings have a request's type under."""
-    return _NAMES.get(type(request), type(request).__name__)
+    return NAMES.get(type(request), type(request).__name__)
 
 
 Ask = Callable[[Question], Answer]

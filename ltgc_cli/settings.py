@@ -81,6 +81,9 @@ Device = Annotated[str, more(
 ApiBase = Annotated[str, more(
     "Address of an OpenAI-compatible server (vLLM, …).",
     hashed=False, env="LTGC_API_BASE", metavar="URL", example="http://localhost:8000/v1", offered=True)] | None
+ModelId = Annotated[str, more(
+    "Your own name for the weights, where two servers give one name to different ones: answers are kept apart.",
+    metavar="NAME")] | None
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
     hashed=False, env="LTGC_T2I_API_BASE", metavar="URL", example="http://localhost:8001/v1", offered=True)] | None
@@ -182,6 +185,9 @@ class Reflect(Settings, frozen=True, kw_only=True):
     prompts: Prompts = None
 
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+
+
 class Asking(Settings, frozen=True, kw_only=True):
     """How language and vision models are asked."""
 
@@ -190,9 +196,13 @@ class Asking(Settings, frozen=True, kw_only=True):
         "Questions asked at once.", hashed=False, env="LTGC_CONCURRENCY", ge=1, le=1024)] = 16
     max_tokens: Annotated[int, more(
         "Longest answer, in tokens; models that reason need more [2048].", ge=16)] | None = None
+    reasoning_effort: Annotated[Effort, more(
+        "How long a model that reasons thinks [as it does by itself].", example="low")] | None = None
     time_limit: Annotated[float, more(
-        "Seconds that one question may take, all tries together.", hashed=False, ge=1, metavar="SECONDS")] = 600.0
+        "Seconds that one question may take, all tries together; one try a fifth, or 120 if that is more.",
+        hashed=False, ge=1, metavar="SECONDS")] = 600.0
     api_base: ApiBase = None
+    model_id: ModelId = None
 
 
 class Render(Settings, frozen=True, kw_only=True):
@@ -238,6 +248,7 @@ class TextToImage(Settings, frozen=True, kw_only=True):
     attention_slicing: Annotated[bool, more(
         "Use less GPU memory, and more time, for each image.", hashed=False)] = False
     t2i_api_base: T2iApiBase = None
+    t2i_model_id: ModelId = None
 
 
 class Computing(Settings, frozen=True, kw_only=True):
@@ -627,7 +638,7 @@ class Choice(Settings, frozen=True, kw_only=True):
     stage: Annotated[Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval"], about(
         "Only what this stage asked for, or made.")] | None = None
     model: Annotated[str, about(
-        "Only the answers of this model, whatever follows an @ in its name.", metavar="MODEL")] | None = None
+        "Only the answers of this model, whatever follows an @ or # in its name.", metavar="MODEL")] | None = None
     class_: Annotated[str, about("Only the answers that name this class, in any case.", metavar="NAME")] | None = None
     older_than: Annotated[float, about("Only what is at least so old.", ge=0, metavar="DAYS")] | None = None
 

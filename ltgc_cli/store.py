@@ -22,7 +22,7 @@ from diskcache.core import MODE_PICKLE, MODE_RAW
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
-from ltgc_cli.ports import REQUESTS, Comparison, ImageRequest, Match, Question, request_name
+from ltgc_cli.ports import NAMES, REQUESTS, Comparison, ImageRequest, Match, Question, request_name
 
 SCHEMA = 1  # part of every key: a change here makes every user pay again; say so in the CHANGELOG
 
@@ -150,6 +150,17 @@ class Store:
             found.append(Row(number, named, stored or 0.0, value if ours else None, size or 0))
         return found
 
+    def models(self, kind: type[msgspec.Struct], prefix: str) -> list[str]:
+        """Returns the models that requests of a kind name and that begin so, by reading all rows once."""
+        asked = json.dumps({"type": NAMES[kind], "model": prefix}, ensure_ascii=False, separators=(",", ":"))
+        start = f'{{"request":{asked[:-2]}'
+        rest = f"substr(value, {len(start) + 1}, 300)"
+        rows = self._sql(
+            f"SELECT DISTINCT substr({rest}, 1, instr({rest}, '\"') - 1) FROM Cache WHERE substr(value, 1, ?) = ?",
+            (len(start), start),
+        )
+        return sorted(prefix + str(end) for (end,) in rows)
+
     def discard(self, rows: Iterable[tuple[int, str]]) -> None:
         """Deletes answers by row number and key, for good; a row that is another's by now is left."""
         with self._answers.transact(retry=True):
@@ -215,6 +226,9 @@ class EmptyStore(Store):
 
     def rows(self) -> Iterator[Row]:
         return iter(())
+
+    def models(self, kind: type[msgspec.Struct], prefix: str) -> list[str]:
+        return []
 
     def __contains__(self, key: str) -> bool:
         return False

@@ -47,6 +47,7 @@ _SPECIAL = re.compile(
 )
 _TAG = re.compile(r"</?([A-Za-z][\w-]{0,30})(?:\s[^<>\n]{0,80})?/?>")
 _INLINE = ("b", "i", "u", "em", "strong", "span", "code", "q", "a", "sub", "sup", "mark", "small", "font")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")  # as a broken tokenizer writes them
 _PLACEHOLDER = ("y", "x", "class", "name", "feature", "scene", "object", "subject", "location", "insert")
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\ufe0f")) | {
     0x20E3: ".",
@@ -60,7 +61,8 @@ def plain_text(answer: str) -> str:
 
     Chat templates often swallow the tag that opens the thoughts.
     """
-    text = answer if answer.isascii() else answer.translate(_UNSEEN).replace("\u00a0", " ")
+    text = _CONTROL.sub("", answer)
+    text = text if text.isascii() else text.translate(_UNSEEN).replace("\u00a0", " ")
     if "<" in text or "[" in text or "◁" in text or "##" in text:
         text = _TURN.split(_THOUGHT.split(_THOUGHTS.sub("", text))[-1], maxsplit=1)[0]
         text = _SPECIAL.sub("\n", text)

@@ -67,7 +67,7 @@ def fits(choice: Choice, one: Stored) -> bool:
         return False
     if one.part == "answers":
         named = choice.class_ is None or mentions(one.subject, choice.class_)
-        model = choice.model in (None, one.model, one.model.partition("@")[0])
+        model = choice.model in (None, one.model, re.split("[@#]", one.model)[0])
         return named and model and choice.stage in (None, one.stage) and not one.error
     return one.part != "artifacts" or choice.stage in (None, one.stage)
 

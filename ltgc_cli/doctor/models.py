@@ -14,10 +14,11 @@ from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.ports import Question, own_server
-from ltgc_cli.providers import prices, secrets, torch_setup
+from ltgc_cli.providers import prices, reach, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.clip import weights_file
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import pipelines
 from ltgc_cli.text import cents, counted, nearest
@@ -66,7 +67,8 @@ def ask(model: Model) -> Check:
     once: dict[str, Any] = {"timeout": _ANSWER, "limit": _ANSWER, "repeat": lambda question: False}
     try:
         model_id, port = providers.open_ask(model.spec, kind="llm", api_base=model.api_base, **_NOTHING, **once)
-        usage = port(Question(model=model_id, task="recognize", subject="", text="Say ok.", max_tokens=1)).usage
+        question = Question(model=model_id, task="recognize", subject="", text="Say ok.", max_tokens=1)
+        usage = said.read(port(question)).usage
     except Refused as refused:  # it was reached, took the key, and knows the model
         return Check(name, "ok", f"{model.spec} answers, if not to this question of one token ({refused})")
     except LtgcError as error:
@@ -162,11 +164,11 @@ def _price(spec: str, kind: Kind) -> str:
 def _keys(provider: str, missing: list[str], *, own_server: bool) -> Check:
     """Returns whether a provider's keys are set: the names of the variables, and never any part of a value."""
     name, lacking = f"keys of {provider}", ", ".join(missing)
-    prefix = re.sub(r"[^A-Z0-9]", "_", provider.upper())
-    found = {key: os.environ[key] for key in sorted(os.environ) if key.startswith(prefix) and _SECRET.search(key)}
-    if odd := [key for key, value in found.items() if value != value.strip() or not value]:
-        why = f"{', '.join(odd)} is empty, or has a space or a line end around it"
-        return Check(name, "problem", why, f"export {odd[0]}=… without it")
+    found = secrets.names_of_keys(provider)
+    odd = reach.odd_keys(provider) | {key: "is empty" for key in found if not os.environ[key]}
+    if odd:
+        why = ", ".join(f"{key} {what}" for key, what in odd.items())
+        return Check(name, "problem", why, f"export {next(iter(odd))}=… again, without it")
     if missing and not any(map(_SECRET.search, missing)):
         return Check(name, "ok", f"none is wanted; {lacking} is not set, so the usual address holds")
     if missing and own_server:

@@ -281,6 +281,7 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
         compile=model.compile,
         attention_slicing=model.attention_slicing,
         api_base=model.t2i_api_base,
+        model_id=model.t2i_model_id,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -34,7 +34,7 @@ from ltgc_cli.ports import (
     own_server,
 )
 from ltgc_cli.providers import Opened, prices, replay
-from ltgc_cli.providers.llm import no_schema
+from ltgc_cli.providers.llm import litellm, no_schema, said
 from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits
@@ -55,6 +55,7 @@ SCHEMAS: dict[Task, Schema] = {
 
 
 NO_LIMITS = Limits()
+_ONE_TRY = 120.0  # seconds that one request may take at least
 
 
 class Asked(NamedTuple):
@@ -103,6 +104,7 @@ class Session:
             raise InputError(f"--price {self.limits.price}: two prices are wanted for {spec}, IN,OUT")
         real, learnt = providers.is_real(spec), self.store.folder / no_schema.FILE
         tried = real and self._tries_schema(spec, asking)
+        server = litellm.old_identity(spec, asking.api_base) if real else spec  # a schema is the server's to take
         schema = real and (tried or prices.takes_schema(spec))
         given = self.limits.price or own_server(spec)  # a price that litellm itself does not know
         model, port = providers.open_ask(
@@ -111,27 +113,39 @@ class Session:
             objects=self.store.get_object,
             notice=self.notice_once,
             api_base=asking.api_base,
+            model_id=asking.model_id,
+            timeout=max(_ONE_TRY, asking.time_limit / 5),
             limit=asking.time_limit,
             concurrency=asking.concurrency,
             price=partial(prices.dollars, price) if price and given else None,
             repeat=lambda question: self._budget.repeat(question, estimates.most(question, price)),
-            takes_no_schema=(lambda question: no_schema.learn(learnt, question.model)) if tried else None,
+            takes_no_schema=(lambda question: no_schema.learn(learnt, server)) if tried else None,
         )
         kept = self._kept_answers(port, price)
+        named = partial(self._earlier_names, Question, spec, asking.api_base, asking.model_id)
+        earlier = cache(named) if real else tuple
 
         def as_asked(question: Question) -> Question:
             # Everything that changes the answer goes into the question before its key is made.
             if real:
-                structured = bool(schema) and model not in no_schema.known(learnt)
-                question = _prepared(question, asking.max_tokens, image_size, structured=structured)
-                question = self._paid_for(question)
+                structured = bool(schema) and server not in no_schema.known(learnt)
+                question = _prepared(question, asking, image_size, structured=structured)
+                question = self._paid_for(question, earlier)
             return question
 
-        return Asked(
-            model,
-            lambda question: kept(as_asked(question)),
-            lambda question: self._tries(question, lambda one: store.key(as_asked(one))),
-        )
+        def ask(question: Question) -> Answer:
+            answer = kept(as_asked(question))
+            return self._read(answer) if answer.raw else answer
+
+        return Asked(model, ask, lambda question: self._tries(question, lambda one: store.key(as_asked(one))))
+
+    def _read(self, answer: Answer) -> Answer:
+        """Returns an answer that had no text when it came. Raises Refused where it still has none: it is kept."""
+        try:
+            return said.read(answer)
+        except Refused:
+            self.meter.unread()
+            raise
 
     def ask_in_batch(self, spec: str, api_base: str | None, questions: Sequence[Question]) -> None:
         """Asks questions through the provider's batch API, so that a run finds their answers in the store.
@@ -151,6 +165,12 @@ class Session:
             notice=self.notice_once,
         )
         most = partial(estimates.most, price=price and prices.in_batch(price))
+        # A batch that an earlier version sent has the keys that questions had then.
+        old, sent_before = litellm.old_identity(spec, api_base), batches.waited_for(self.store.folder / "batches")
+        before = [msgspec.structs.replace(question, model=old) for question in questions]
+        questions = [
+            then if store.key(then) in sent_before else now for now, then in zip(questions, before, strict=True)
+        ]
         self._asked_now.update(map(store.key, questions))
         sent = store.cached_batch(guarded_batch(send, self._budget, most), self.store, Answer, self._tally)
         over = [answer for answer in sent(questions) if isinstance(answer, BudgetError)] if questions else []
@@ -172,15 +192,30 @@ class Session:
             **options,
         )
         kept = self._kept_images(port, spec, batch)
+        api, earlier = spec.startswith("litellm:"), cache(partial(self._earlier_images, spec, options))
+
+        def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
+            return [self._image_read(answer) for answer in kept(requests)]
 
         def generate(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
-            answers = self._images(requests, kept)
+            requests = [self._image_paid_for(one, earlier) for one in requests] if api else requests
+            answers = self._images(requests, read)
             over = next((answer for answer in answers if isinstance(answer, BudgetError)), None)
             if over:  # what was generated before is in the store by now
                 raise over
             return answers
 
         return Opened(model, generate)
+
+    def _image_read(self, image: GeneratedImage | Exception) -> GeneratedImage | Exception:
+        """Returns an image that could not be read when it came, as this version reads it, or Refused: it is kept."""
+        if isinstance(image, Exception) or image.unread is UNSET:
+            return image
+        try:
+            return image_api.read(image, self.store.get_object, self.keep, fetch=not self.dry)
+        except Refused as refused:
+            self.meter.unread()
+            return refused
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
@@ -297,15 +332,41 @@ class Session:
         """Returns whether a JSON schema is tried though nobody says that the model's server takes one."""
         return prices.takes_schema(spec) is None or asking.api_base is not None
 
-    def _paid_for(self, question: Question) -> Question:
-        """Returns the question as it was answered before: held to a schema, or not.
+    def _paid_for(self, question: Question, earlier: Callable[[], Sequence[str]]) -> Question:
+        """Returns the question as it was answered before: with a schema or without, its model with an address or not.
 
-        A newer price list may know that a model can be held to one, or its server have been found to take none:
-        neither must make anyone pay again.
+        A newer price list may know that a model can be held to one, or its server have been found to take none, and
+        names once had addresses in them: none of it must make anyone pay again.
         """
+        if store.key(question) in self.store:
+            return question
         schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
         other = msgspec.structs.replace(question, schema=schema)
-        return other if store.key(other) in self.store and store.key(question) not in self.store else question
+        if store.key(other) in self.store:
+            return other
+        old = (msgspec.structs.replace(one, model=name) for name in earlier() for one in (question, other))
+        return next((one for one in old if store.key(one) in self.store), question)
+
+    def _image_paid_for(self, request: ImageRequest, earlier: Callable[[], Sequence[str]]) -> ImageRequest:
+        if store.key(request) in self.store:
+            return request
+        old = (msgspec.structs.replace(request, model=name) for name in earlier())
+        return next((one for one in old if store.key(one) in self.store), request)
+
+    def _earlier_names(
+        self, kind: type[msgspec.Struct], spec: str, api_base: str | None, model_id: str | None, prefix: str = ""
+    ) -> Sequence[str]:
+        """Returns the names that the store has of a model with its server's address, that of the server in use first.
+
+        Another server's answers are not those of a model that has a name of the user's own.
+        """
+        here = prefix + litellm.old_identity(spec, api_base)
+        names = self.store.models(kind, f"{prefix}{spec}@")
+        return [here] * (here in names) + [name for name in names if name != here and not model_id]
+
+    def _earlier_images(self, spec: str, options: Mapping[str, Any]) -> Sequence[str]:
+        model, base, model_id = spec.removeprefix("litellm:"), options.get("api_base"), options.get("model_id")
+        return self._earlier_names(ImageRequest, model, base, model_id, "litellm:")
 
     def _image_price(self, spec: str) -> prices.Price | None:
         return self._price(spec.removeprefix("litellm:"), "US dollars per image: --price 0.04")
@@ -353,10 +414,12 @@ class Session:
         return ask
 
 
-def _prepared(question: Question, max_tokens: int | None, image_size: int | None, *, structured: bool) -> Question:
+def _prepared(question: Question, asking: Asking, image_size: int | None, *, structured: bool) -> Question:
     changes: dict[str, Any] = {}
-    if max_tokens:
-        changes["max_tokens"] = max_tokens
+    if asking.max_tokens:
+        changes["max_tokens"] = asking.max_tokens
+    if asking.reasoning_effort:
+        changes["reasoning_effort"] = asking.reasoning_effort
     if image_size and question.images:
         changes["image_size"] = image_size
     if structured:

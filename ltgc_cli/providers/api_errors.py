@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 
 from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
-from ltgc_cli.providers import prices
+from ltgc_cli.providers import prices, reach
+from ltgc_cli.providers.llm import room
 from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import one_line
 
 SPECS = "embedded, replay:FILE, or a model as litellm names it (gpt-4o, anthropic/claude-sonnet-4-5, ollama/llama3.1)"
@@ -27,6 +29,7 @@ _NO_MODEL = re.compile(r"model_not_found|model_decommissioned|not a valid model|
 # Against a policy; some providers say so with 403, as if it were the key.
 _POLICY = re.compile(r"content.?(?:policy|filter)|safety system|flagged|moderation", re.IGNORECASE)
 _NO_JSON = re.compile(r"json_validate_failed")
+_PAGE = re.compile(r"<html|<!doctype html", re.IGNORECASE)
 # As OpenAI, Azure, vLLM, TGI, llama.cpp, Anthropic, Bedrock, Gemini, Mistral, Groq and xAI say it; litellm knows a few.
 TOO_LONG = re.compile(
     r"(?:maximum|max|allowed) (?:context|model|input|prompt|sequence)[ _](?:length|size)|context_length_exceeded"
@@ -55,26 +58,26 @@ _PARAMETERS = {
     "response_format": re.compile(r"response.?format|json.?schema|structured.?output|guided_|grammar", re.IGNORECASE),
     "temperature": re.compile(r"temperature"),
     "max_tokens": re.compile(r"max_completion_tokens"),
+    "reasoning_effort": re.compile(r"reasoning.?effort|thinking"),
+    "extra_body": re.compile(r"reasoning.?effort|chat_template_kwargs|thinking"),
 }
 """Parameters that a question does without where a server rejects them, and how the server names them."""
 _LONGEST_WAIT = 60.0
-
-
-class TransientError(Exception):
-    """An error that may well be gone when the same is asked again."""
-
-    def __init__(self, kind: Literal["busy", "broken", "empty", "declined"], why: str, wait: float | None = None):
-        super().__init__(why)
-        self.kind = kind
-        self.why = why
-        self.wait = wait  # seconds that the server asks for
+_LETTERS = 3  # of a text are at most a token, mostly
 
 
 def translated(
-    litellm: Any, error: Exception, spec: str, specs: str = SPECS, *, first_images: bool = False
+    litellm: Any,
+    error: Exception,
+    spec: str,
+    specs: str = SPECS,
+    *,
+    server: str | None = None,
+    first_images: bool = False,
 ) -> Exception:
     """Returns the error as ltgc's own, in one line and without secrets; `specs` is what can be written for `spec`.
 
+    server -- the address of the user's own, which the model is reached at
     first_images -- whether images were shown to a model that has not been seen to take any
 
     A TransientError may go by itself; Refused (or TooLong) is about this one request; ProviderError about the model.
@@ -82,6 +85,9 @@ def translated(
     if isinstance(error, (ProviderError, Refused, InputError, TransientError)):
         return error
     why, body, status = _why(error), _body(error), getattr(error, "status_code", None)
+    flag = "--api-base" if specs == SPECS else "--t2i-api-base"
+    if unreached := reach.trouble(error, spec, server, flag):
+        return unreached
     if status == 401 or _NO_KEY.search(body) or (status == 403 and not _POLICY.search(body)):
         return ProviderError(
             f"{spec}: the key is missing or was refused ({why}); set {_variable(litellm, error, spec)}"
@@ -98,10 +104,11 @@ def translated(
     blind = first_images and status in (400, 404, 422, 500) and _NO_IMAGES.search(body)
     if blind and not TOO_LONG.search(body):
         return ProviderError(f"{spec} takes no images ({why}); name a model that does by --lmm, as gpt-4o")
-    if status == 404 and "model" not in why.lower():
-        return ProviderError(f"{spec}: nothing is at this address ({why}); check --api-base: mostly it ends in /v1")
+    if status in (404, 405) and (_PAGE.search(body) or "model" not in why.lower()):
+        return ProviderError(f"{spec}: nothing is at this address ({why}); check {flag}: mostly it ends in /v1")
     if status == 404 or _NO_MODEL.search(body):
-        return ProviderError(f"{spec}: there is no such model ({why}); write {specs}")
+        known = reach.has(reach.models(server, provider(litellm, spec))) or f"; write {specs}"
+        return ProviderError(f"{spec}: there is no such model ({why}){known}")
     if _TOO_MANY_WANTED.search(body):
         return ProviderError(f"{spec} does not write that much in one answer ({why}); lower --max-tokens")
     if isinstance(error, litellm.ContextWindowExceededError) or status == 413 or TOO_LONG.search(body):
@@ -111,7 +118,7 @@ def translated(
     if status == 429:
         return TransientError("busy", why, _asked_wait(error, body))
     if _is_transient(litellm, error, status):
-        return TransientError("broken", why, _asked_wait(error, body))
+        return TransientError("broken", why, _asked_wait(error, body), _fix(error, status, server, flag))
     if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
         return Refused(f"the request was refused: {why}")
     return ProviderError(f"{spec} cannot be asked: {why}")
@@ -123,6 +130,13 @@ def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:
     if getattr(error, "status_code", None) not in (400, 422) or _NO_JSON.search(body):
         return None
     return next((name for name, named in _PARAMETERS.items() if name in request and named.search(body)), None)
+
+
+def lowered(error: Exception, wanted: int, text: str) -> int | None:
+    """Returns the tokens to ask for in place of `wanted`, where the error is that those are too many, else None."""
+    if getattr(error, "status_code", None) not in (400, 413, 422):
+        return None
+    return room.lowered(_body(error), wanted, len(text) // _LETTERS)
 
 
 def may_be_the_schema(error: Exception, meant: Exception) -> bool:
@@ -166,6 +180,24 @@ def _is_transient(litellm: Any, error: Exception, status: Any) -> bool:
     if isinstance(error, (TimeoutError, litellm.Timeout, litellm.APIConnectionError)):
         return True
     return isinstance(status, int) and (status in (408, 409, 425) or status >= 500)
+
+
+def _fix(error: Exception, status: Any, server: str | None, flag: str) -> str:
+    """Returns what to do about a server's trouble that stays."""
+    answered = bool(getattr(error, "litellm_response_headers", None))  # litellm calls a lost connection a 500 too
+    if answered and isinstance(status, int):
+        return "see the server's log, or try again later" if server else "try again later"
+    return (
+        f"check {flag} and the server's log, or try again later" if server else "check the network, or try again later"
+    )
+
+
+def provider(litellm: Any, spec: str) -> str:
+    """Returns a model's provider as litellm names it: openai for a name that it does not know."""
+    try:
+        return str(litellm.get_llm_provider(spec)[1])
+    except Exception:  # litellm raises several kinds for "unknown"
+        return "openai"
 
 
 def _asked_wait(error: Exception, body: str) -> float | None:

@@ -35,6 +35,7 @@ class AskOptions(msgspec.Struct, frozen=True, kw_only=True):
     objects: Objects
     notice: Notice = lambda text: None
     api_base: str | None = None  # the server, where it is not the provider's own
+    model_id: str | None = None  # the user's own name for the weights behind the model's name
     timeout: float = 120.0  # seconds that one request may take
     limit: float = 600.0  # seconds that one question may take, with all its requests and the waits between them
     concurrency: int = 16  # questions asked at once
@@ -54,6 +55,7 @@ class GenerateOptions(msgspec.Struct, frozen=True, kw_only=True):
     objects: Objects | None = None  # gives the originals that images are started from
     batch: int = 32  # images generated at once, or fewer where the memory runs out
     api_base: str | None = None
+    model_id: str | None = None
     price: str | None = None  # the user's own for an image API, as for prices.find
     device: str | None = None
     dtype: Dtype | None = None

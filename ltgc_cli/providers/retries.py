@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from ltgc_cli.errors import ProviderError
-from ltgc_cli.providers.api_errors import TransientError, pause, translated
+from ltgc_cli.providers.api_errors import pause, translated
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import counted
 
 if TYPE_CHECKING:
@@ -23,12 +24,19 @@ LIMIT = 900.0
 
 
 def retry(
-    ask: Callable[[], T], spec: str, *, specs: str, tries: int = TRIES, sleep: Callable[[float], None] = time.sleep
+    ask: Callable[[], T],
+    spec: str,
+    *,
+    specs: str,
+    server: str | None = None,
+    tries: int = TRIES,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Returns what `ask` does, called again while waiting may mend it: up to `tries` times in trouble.
 
     A server that is busy (429) is waited for, for a quarter of an hour.
     specs -- what can be written in the place of `spec`, for the error's text
+    server -- the address of the user's own
     Raises Refused where only this one request failed, ProviderError where the provider cannot be used.
     """
     import tenacity
@@ -39,7 +47,7 @@ def retry(
         try:
             return ask()
         except Exception as raised:  # litellm's own errors, and whatever a provider's library raises
-            raise translated(chat.imported(), _with_headers(raised), spec, specs) from None
+            raise translated(chat.imported(), _with_headers(raised), spec, specs, server=server) from None
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = _error(state)
@@ -56,8 +64,7 @@ def retry(
         return tenacity.Retrying(retry=transient, stop=enough, wait=wait, sleep=sleep, reraise=True)(once)
     except TransientError as error:
         raise ProviderError(
-            f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}); "
-            "check the network, or try again later"
+            f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}); {error.fix}"
         ) from None
 
 

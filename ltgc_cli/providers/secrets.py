@@ -29,6 +29,22 @@ def keys_set() -> list[str]:
     return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
 
 
+_ALIASES = {
+    "gemini": ("GOOGLE_API",),
+    "vertex_ai": ("GOOGLE_",),
+    "huggingface": ("HF_",),
+    "bedrock": ("AWS_",),
+    "together_ai": ("TOGETHERAI_",),
+}
+"""What the variables of a provider begin with besides its own name."""
+
+
+def names_of_keys(provider: str) -> list[str]:
+    """Returns the variables that are set and named as those with a provider's keys are: OPENAI_API_KEY for openai."""
+    starts = (re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_", *_ALIASES.get(provider, ()))
+    return sorted(name for name in os.environ if name.startswith(starts) and _SECRET_NAME.search(name))
+
+
 def address(server: str) -> str:
     """Returns scheme, host, port and path of a server's address: without its password and its query.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ltgc_cli.answers.names import features
@@ -75,6 +77,8 @@ GREY = "A photo of the class crane, grey."
         pytest.param(f"<think>{SMALL}\nIs it?</think>\n{TALL}", [TALL], [], id="thoughts"),
         pytest.param(f"<THINKING>\n{SMALL}\n</THINKING>{TALL}", [TALL], [], id="thoughts of another model"),
         pytest.param(f"<think>{SMALL}\n{TALL}", [], [], id="thoughts that never end"),
+        pytest.param(TALL.replace("t", "t\x00\x1b", 1), [TALL], [], id="control characters within a word"),
+        pytest.param(json.dumps(json.dumps([SMALL, TALL])), [SMALL, TALL], [], id="JSON in a string of JSON"),
         pytest.param("A photo of the classy crane, tall.", [], [FORM], id="a name swallowed: classy"),
         pytest.param("A photo of the classical crane, tall.", [], [FORM], id="a name swallowed: classical"),
         pytest.param(

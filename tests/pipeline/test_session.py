@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 from msgspec import UNSET
-from ports.openai_chat import chat
+from ports.openai_chat import chat, fails, says
+from ports.openai_images import drawn, images
 from server import serving
 
 from ltgc_cli import providers
 from ltgc_cli.engine import in_order
-from ltgc_cli.errors import BudgetError, InputError
+from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.pipeline.dry_run import DrySession, rows
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.ports import Answer, Question, Usage
+from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Question, Usage
 from ltgc_cli.providers import Opened, prices
-from ltgc_cli.providers.llm import no_schema
+from ltgc_cli.providers.llm import litellm, no_schema
 from ltgc_cli.settings import Asking, Limits
+from ltgc_cli.store import Store, entry_for, key
 
 QUESTION = Question(model="gpt-4o", task="extend", subject="crane", text="Besides these …")
 
@@ -170,3 +173,146 @@ def test_what_planning_a_batch_costs_is_the_runs_own_and_its_limits_hold_over_bo
     with pytest.raises(BudgetError, match="--max-calls 1 is reached"):
         session.ask("gpt-4o", "lmm", Asking()).port(QUESTION)
     assert len(asked) == 1
+
+
+# --- what a model is called
+
+
+def test_on_another_port_and_under_another_address_nothing_is_asked_again(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(providers, "open_ask", opened := real_names(asked))
+    for base in ("http://localhost:8000/v1", "http://127.0.0.1:9/v1/", "http://[::1]:8000", "https://gpu-7/v1"):
+        model, port = Session(tmp_path).ask("openai/llama", "llm", Asking(api_base=base))
+        port(msgspec.structs.replace(QUESTION, model=model))
+    assert [question.model for question in asked] == ["openai/llama"] and opened
+
+    mine = Asking(api_base="http://localhost:8001/v1", model_id="awq")
+    model, port = Session(tmp_path).ask("openai/llama", "llm", mine)
+    port(msgspec.structs.replace(QUESTION, model=model))
+    assert [question.model for question in asked] == ["openai/llama", "openai/llama#awq"]
+
+
+def real_names(asked):
+    """Opens a model under the name that it really has; it answers as `asked` does."""
+
+    def port(question):
+        asked.append(question)
+        return Answer(text="1. A photo of the class crane, tall.", usage=Usage(prompt_tokens=7, dollars=0.01))
+
+    def open_ask(spec, api_base=None, model_id=None, **_):
+        return Opened(litellm.identity(spec, api_base, model_id), port)
+
+    return open_ask
+
+
+@pytest.mark.parametrize("structured", [True, False])
+@pytest.mark.parametrize(
+    ("api_base", "model_id", "times"),
+    [
+        ("http://localhost:8000/v1", None, 0),
+        ("http://127.0.0.1:8001", None, 0),
+        ("http://localhost:8000/v1", "awq", 0),  # what this server said is its own
+        ("http://localhost:8001/v1", "awq", 1),
+        (None, None, 0),
+    ],
+)
+def test_an_answer_under_the_name_that_a_model_once_had_is_found(
+    asked, tmp_path, monkeypatch, api_base, model_id, times, structured
+):
+    monkeypatch.setattr(providers, "open_ask", real_names(asked))
+    old = msgspec.structs.replace(QUESTION, model="openai/llama@localhost:8000/v1")
+    old = msgspec.structs.replace(old, schema="descriptions" if structured else UNSET)
+    filled = Store(tmp_path)
+    filled.add(key(old), entry_for(old, Answer(text="1. A photo of the class crane, old.")))
+    filled.close()
+
+    model, port = Session(tmp_path).ask("openai/llama", "llm", Asking(api_base=api_base, model_id=model_id))
+    port(msgspec.structs.replace(QUESTION, model=model))
+    assert len(asked) == times
+
+
+def test_the_keys_of_questions_to_a_server_of_ones_own_are_pinned():
+    then = msgspec.structs.replace(QUESTION, model="openai/llama@localhost:8000/v1")
+    now = msgspec.structs.replace(QUESTION, model=litellm.identity("openai/llama", "http://localhost:8000/v1"))
+
+    assert key(then) == "4d6006ed5af7279988b4f3e9a83da2afca1e09cc97c826080bd6eda52987ed9f"
+    assert key(now) == "f3a8b453ac286e6e2a7be71e268d7a96dc244ce2e39341b842c83b8eb297e782"
+    assert (
+        key(msgspec.structs.replace(now, reasoning_effort="low"))
+        == "d7307207711db91e5f7d6536c14d425ea7c983a6b77df4957aee622b7c6f1a0e"
+    )
+
+
+def test_an_image_under_the_name_that_its_api_once_had_is_found(tmp_path):
+    request = ImageRequest(model="litellm:my-sd", text="A crane.", seed=1)
+    session = Session(tmp_path)
+    then = msgspec.structs.replace(request, model="litellm:my-sd@localhost:8000/v1")
+    picture = GeneratedImage(sha256=session.store.put_object(b"a picture"))
+    session.store.add(key(then), entry_for(then, picture))
+
+    opened = session.generate("litellm:my-sd", 1, api_base="http://127.0.0.1:9/v1")
+    assert opened.model == "litellm:my-sd" and list(opened.port([request])) == [picture]
+
+
+# --- what cannot be read
+
+
+def test_an_answer_that_cannot_be_read_is_paid_for_once_and_is_a_failure_each_time(tmp_path):
+    routes = chat(lambda body: says("", finish="length", reasoning_content="Hm."))
+    with serving(routes) as address:
+        for asked in (1, 0):
+            session = Session(tmp_path)
+            _, port = session.ask("openai/mine", "llm", Asking(api_base=f"{address}/v1"))
+            with pytest.raises(Refused, match="^it used its tokens up thinking: raise --max-tokens") as raised:
+                port(msgspec.structs.replace(QUESTION, model="openai/mine"))
+            assert raised.value.usage == Usage(prompt_tokens=10, completion_tokens=5)
+            assert session.meter.asked["Question"] == asked and session.meter.refused  # so that it is read again
+    assert len(routes.seen) == 1
+
+
+def test_an_image_that_cannot_be_read_is_paid_for_once_and_is_a_failure_each_time(tmp_path):
+    request = ImageRequest(model="litellm:openai/mine", text="A crane.", seed=1)
+    routes = images(lambda body: drawn(b"no picture"))
+    with serving(routes) as address:
+        for asked in (1, 0):
+            session = Session(tmp_path)
+            (refused,) = session.generate("litellm:openai/mine", 1, api_base=f"{address}/v1").port([request])
+            assert isinstance(refused, Refused) and "what came is kept as" in str(refused)
+            assert session.meter.asked["Drawing"] == asked and session.meter.refused
+    assert len(routes.seen) == 1
+
+
+# --- how long it thinks
+
+
+def test_how_long_a_model_thinks_is_in_the_question_only_where_it_is_said(asked, tmp_path):
+    Session(tmp_path).ask("gpt-4o", "llm", Asking()).port(QUESTION)
+    Session(tmp_path).ask("gpt-4o", "llm", Asking(reasoning_effort="low")).port(QUESTION)
+
+    assert [question.reasoning_effort for question in asked] == [UNSET, "low"]
+
+
+@pytest.mark.parametrize(
+    ("effort", "sent"),
+    [
+        ("low", {"reasoning_effort": "low"}),
+        ("none", {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": False}}),
+    ],
+)
+def test_a_server_of_ones_own_is_told_how_long_to_think(tmp_path, effort, sent):
+    routes = chat(lambda body: "1. A photo of the class crane, tall.")
+    with serving(routes) as address:
+        for spec in ("openai/mine", "hosted_vllm/mine"):
+            asking = Asking(api_base=f"{address}/v1", reasoning_effort=effort)
+            Session(tmp_path).ask(spec, "llm", asking).port(msgspec.structs.replace(QUESTION, model=spec))
+    assert [{name: seen.body[name] for name in sent} for seen in routes.seen] == [sent, sent]
+
+
+def test_a_server_that_takes_no_such_word_is_asked_without_it_and_that_is_said(tmp_path, capsys):
+    def answer(body):
+        refused = fails(400, "Unrecognized request argument supplied: reasoning_effort")
+        return refused if "reasoning_effort" in body else "1. A photo of the class crane, tall."
+
+    with serving(chat(answer)) as address:
+        asking = Asking(api_base=f"{address}/v1", reasoning_effort="low")
+        Session(tmp_path).ask("openai/mine", "llm", asking).port(msgspec.structs.replace(QUESTION, model="openai/mine"))
+    assert "openai/mine takes no --reasoning-effort; it is asked without" in capsys.readouterr().err

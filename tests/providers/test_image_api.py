@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from ports.openai_images import Body, Images, Reply, drawn, fails, images, linked
 from server import serving
 
@@ -55,7 +58,9 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def generate(server: Server, slept: list[float], keep: Callable[[bytes], str]) -> Callable[..., Any]:
+def generate(
+    server: Server, slept: list[float], kept: dict[str, bytes], keep: Callable[[bytes], str]
+) -> Callable[..., Any]:
     """A function that draws while the server gives these replies, and returns the one picture (or all of them)."""
 
     def generate(*replies: Reply, spec: str = "gpt-image-1", drawing: ImageRequest = DRAWING, **options: Any) -> Any:
@@ -63,7 +68,12 @@ def generate(server: Server, slept: list[float], keep: Callable[[bytes], str]) -
         how = {name: options.pop(name) for name in ("tries", "timeout") if name in options}
         options = GenerateOptions(**{"api_base": f"{server.address}/v1", "keep": keep, **options})
         (picture,) = image_api.generate_port(spec, options, sleep=slept.append, **how)([drawing])
-        return picture
+        if not (isinstance(picture, GeneratedImage) and picture.unread is True):
+            return picture
+        try:  # as a session does, the first time and ever after
+            return image_api.read(picture, kept.__getitem__, keep)
+        except Refused as refused:
+            return refused
 
     return generate
 
@@ -101,7 +111,7 @@ def test_an_address_that_is_busy_is_read_again_and_nothing_is_generated_twice(ge
         ("{}/files/none.png?sig=secret", "127.0.0.1 answered 404"),
         ("{}/files/large", "larger than 0 MiB"),
         ("{}/files/text", "cannot be read"),
-        ("http://127.0.0.1:9/a.png?sig=secret", "did not answer in 2 tries"),
+        ("http://127.0.0.1:9/a.png?sig=secret", "127.0.0.1 does not answer"),
     ],
 )
 def test_an_address_that_gives_no_image_is_refused(generate, server, monkeypatch, url, reason):
@@ -130,7 +140,7 @@ def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_wer
     ("reply", "reason"),
     [
         (Reply(200, {"created": 1, "data": []}), "the answer holds no image"),
-        (Reply(200, {"created": 1, "data": [{"b64_json": "%%%"}]}), "cannot be read|no base64"),
+        (Reply(200, {"created": 1, "data": [{"b64_json": "%%%"}]}), "is no base64; what came is kept as [0-9a-f]{12}$"),
         (drawn(b"\x89PNG\r\n\x1a\n cut"), "cannot be read"),
         (fails(400, "Your request was rejected by the safety system", "moderation_blocked"), "rejected by the safety"),
         (fails(400, "blocked by our content filters", "content_policy_violation"), "content filters"),
@@ -139,7 +149,7 @@ def test_bytes_are_in_the_format_that_was_asked_for_and_untouched_where_they_wer
 def test_an_image_that_is_refused_or_broken_is_refused_alone_and_not_repeated(generate, server, kept, reply, reason):
     refused = generate(reply)
 
-    assert isinstance(refused, Refused) and len(server.routes.seen) == 1 and kept == {}
+    assert isinstance(refused, Refused) and len(server.routes.seen) == 1
     with pytest.raises(Refused, match=reason):
         raise refused
 
@@ -261,11 +271,11 @@ def test_an_image_that_was_generated_and_cannot_be_had_is_paid_for(generate):
     assert isinstance(refused, Refused) and refused.usage == Usage(dollars=0.04)
 
 
-def test_the_spec_opens_it_with_its_server_in_the_models_name(server, keep, png, kept):
+def test_the_spec_opens_it_and_its_server_is_not_in_the_models_name(server, keep, png, kept):
     server.replies[:] = [drawn(png((1, 2, 3)))]
     model, port = open_generate("litellm:gpt-image-1", keep=keep, notice=print, api_base=f"{server.address}/v1")
 
-    assert model == f"litellm:gpt-image-1@{server.address.removeprefix('http://')}/v1"
+    assert model == "litellm:gpt-image-1"
     assert open_generate("litellm:dall-e-3", keep=keep, notice=print).model == "litellm:dall-e-3"
     (picture,) = port([DRAWING])
     assert kept[picture.sha256] == png((1, 2, 3))
@@ -274,3 +284,42 @@ def test_the_spec_opens_it_with_its_server_in_the_models_name(server, keep, png,
 def test_no_name_is_an_input_error(keep):
     with pytest.raises(LtgcError, match="names no image API; write litellm:gpt-image-1"):
         open_generate("litellm:", keep=keep, notice=print)
+
+
+def in_lines(text: str) -> str:
+    return "\n".join(text[at : at + 60] for at in range(0, len(text), 60))
+
+
+ODD = {
+    "a data URL": lambda text: {"b64_json": f"data:image/png;base64,{text}"},
+    "a data URL as its address": lambda text: {"url": f"data:image/png;base64,{text}"},
+    "the alphabet of URLs, unpadded": lambda text: {"b64_json": text.translate(str.maketrans("+/", "-_")).rstrip("=")},
+    "lines": lambda text: {"b64_json": in_lines(text)},
+    "null beside its address": lambda text: {"b64_json": None, "url": f"data:image/png;base64,{text}"},
+}
+
+
+@pytest.mark.parametrize("shape", ODD)
+def test_base64_is_read_however_it_is_written(generate, kept, png, shape):
+    data = png((1, 2, 3))
+    picture = generate(Reply(200, {"created": 1, "data": [ODD[shape](base64.b64encode(data).decode())]}))
+
+    assert kept[picture.sha256] == data and picture.unread is UNSET
+
+
+def test_an_image_in_a_chats_answer_is_found(generate, kept, png):
+    url = f"data:image/png;base64,{base64.b64encode(png((1, 2, 3))).decode()}"
+    parts = [{"type": "text", "text": "Here it is."}, {"type": "image_url", "image_url": {"url": url}}]
+    picture = generate(Reply(200, {"choices": [{"message": {"role": "assistant", "content": parts}}]}))
+
+    assert kept[picture.sha256] == png((1, 2, 3))
+
+
+def test_what_could_not_be_read_is_kept_as_it_came_and_read_by_a_version_that_can(kept, keep, png):
+    url = f"data:image/png;base64,{base64.b64encode(png((1, 2, 3))).decode()}"
+    raw = keep(json.dumps({"created": 1, "data": [{"url": url}]}).encode())
+    picture = image_api.read(
+        GeneratedImage(sha256=raw, usage=Usage(dollars=0.04), unread=True), kept.__getitem__, keep, fetch=False
+    )
+
+    assert kept[picture.sha256] == png((1, 2, 3)) and picture.usage == Usage(dollars=0.04)

@@ -229,11 +229,20 @@ def test_threads_that_ask_first_together_open_the_port_once(asking):
     assert routes.most_at_once == 2 and len(routes.seen) == 8
 
 
-def test_a_server_that_a_variable_of_the_provider_names_is_in_the_models_name(monkeypatch):
+def test_a_server_s_address_is_not_in_the_model_s_name_and_was_once(monkeypatch):
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    for base in ("http://localhost:8000/v1", "http://127.0.0.1:9/v1/", "http://[::1]:8000", None):
+        assert port.identity("openai/llama", base) == "openai/llama"
+    assert port.identity("openai/llama", "http://localhost:8000/v1", "awq") == "openai/llama#awq"
     monkeypatch.setenv("OLLAMA_API_BASE", "http://gpu-7:11434")
-    assert port.identity("ollama/llama3.1") == "ollama/llama3.1@gpu-7:11434"
-    assert port.identity("gpt-4o") == "gpt-4o"
+    assert port.old_identity("ollama/llama3.1") == "ollama/llama3.1@gpu-7:11434"
+    assert port.old_identity("gpt-4o") == "gpt-4o"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://user:secret@localhost:8000/v1")
-    assert port.identity("gpt-4o") == "gpt-4o@localhost:8000/v1"
-    assert port.identity("gpt-4o", "http://other/v1") == "gpt-4o@other/v1"
+    assert port.old_identity("gpt-4o") == "gpt-4o@localhost:8000/v1"
+    assert port.old_identity("gpt-4o", "http://other/v1") == "gpt-4o@other/v1"
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "awq "])
+def test_a_name_of_one_s_own_for_a_model_is_in_one_line(name):
+    with pytest.raises(InputError, match="^--model-id .*: a name in one line is wanted"):
+        port.identity("openai/llama", model_id=name)

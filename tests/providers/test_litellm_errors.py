@@ -55,7 +55,7 @@ def test_a_server_that_hangs_is_asked_again_after_the_time_out(ask):
 
 
 def test_waits_grow_and_end_with_a_provider_error_where_nothing_was_ever_answered(ask, time):
-    with pytest.raises(ProviderError, match=r"gpt-4o did not answer in 4 tries \(.*busy\); check the network"):
+    with pytest.raises(ProviderError, match=r"gpt-4o did not answer in 4 tries \(.*busy\); see the server's log"):
         ask(fails(503, "busy"))
 
     assert len(ask.seen) == 4 and len(time.slept) == 3
@@ -101,7 +101,7 @@ def test_a_question_that_fails_while_others_are_answered_fails_alone(asking, in_
 
 
 def test_a_server_that_is_not_there_is_a_provider_error(ask):
-    with pytest.raises(ProviderError, match="did not answer in 4 tries .*check the network"):
+    with pytest.raises(ProviderError, match="did not answer in 4 tries .*nothing listens at 127.0.0.1:9"):
         ask(api_base="http://127.0.0.1:9/v1")
 
 
@@ -135,7 +135,6 @@ def test_a_missing_key_is_a_provider_error_at_once_that_names_the_variable(ask, 
         (Reply(404, {"detail": "Not Found"}), "nothing is at this address .*check --api-base"),
         (fails(400, "model `llama-1` was retired", "model_decommissioned"), "there is no such model"),
         (fails(403, "Not in your region"), "refused .*Not in your region"),
-        (fails(400, "max_tokens is too large: 99999. This model supports at most 16384 completion tokens"), "--max-to"),
     ],
 )
 def test_what_waiting_does_not_mend_is_a_provider_error_at_once(ask, time, fault, message):
@@ -202,7 +201,6 @@ def test_a_model_that_litellm_does_not_know_is_a_provider_error(ask):
         ("policy", "the request was refused: Your request was rejected by our safety system"),
         (fails(403, "Your input was flagged by moderation"), "flagged by moderation"),
         (fails(422, "unprocessable"), "unprocessable"),
-        ("all thought", "used up its tokens before it said anything; raise --max-tokens"),
     ],
 )
 def test_a_request_that_is_refused_is_refused_alone_and_not_repeated(ask, fault, reason):
@@ -359,7 +357,7 @@ def test_no_secret_is_left_in_a_text(monkeypatch, secret):
 )
 def test_of_a_server_s_address_neither_password_nor_query_is_shown(server, said):
     assert secrets.shown(server) == said
-    assert port.identity("openai/m", server) == f"openai/m@{said.partition('://')[2]}"
+    assert port.old_identity("openai/m", server) == f"openai/m@{said.partition('://')[2]}"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def evaluate(session: Session, config: Config) -> Stage:
     asked: dict[str, Any] = {"direct": None, "image_size": None}
     if opened:
         asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
+        asked["reasoning_effort"] = asking.reasoning_effort
     hashed = config.hashed(Evaluation, **known, val=chosen_on, **asked)
     optional = bool(settings.zero_shot or direct or settings.compare)
 

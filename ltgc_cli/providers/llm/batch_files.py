@@ -13,8 +13,10 @@ from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import prices
 from ltgc_cli.providers.api_errors import TOO_LONG
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import one_line
 
 ENDPOINT = "/v1/chat/completions"
@@ -59,6 +61,8 @@ def line(
     options: dict[str, Any] = {"temperature": question.temperature, "max_tokens": question.max_tokens}
     if question.schema is not UNSET:
         options["response_format"] = RESPONSE_FORMATS[question.schema]
+    if question.reasoning_effort is not UNSET:
+        options["reasoning_effort"] = question.reasoning_effort
     if provider != "vertex_ai":  # of which litellm translates the whole file
         # A reasoning model takes no temperature, and calls the other max_completion_tokens.
         translated = get_optional_params(model=model, custom_llm_provider=provider, drop_params=True, **options)
@@ -67,6 +71,12 @@ def line(
     body = {"model": model, "messages": messages, **options}
     request = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(request, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def takes_effort(model: str, provider: str) -> bool:
+    """Returns whether a line may say how long the model thinks; it is left out of one that does not take it."""
+    known = chat.imported().get_supported_openai_params(model, custom_llm_provider=provider)
+    return "reasoning_effort" in (known or ())
 
 
 def read(content: bytes, price: prices.Price | None) -> Iterator[tuple[str, Answer | Refused]]:
@@ -86,21 +96,16 @@ def read(content: bytes, price: prices.Price | None) -> Iterator[tuple[str, Answ
 
 
 def _answer(body: Mapping[str, Any], price: prices.Price | None) -> Answer | Refused:
-    choice = (body.get("choices") or [{}])[0]
-    message = choice.get("message") or {}
-    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-        refusal = message.get("refusal") or "its content filter"
-        return Refused(f"the model refused: {one_line(scrubbed(str(refusal)))}")
-    text = message.get("content")
-    if not isinstance(text, str) or not text.strip():
-        return Refused("the model's answer was empty")
-    cut_off = choice.get("finish_reason") == "length"
-    return Answer(text=text, usage=_usage(body.get("usage") or {}, price), cut_off=cut_off)
+    try:
+        return said.answer(body, _usage(body.get("usage"), price))
+    except TransientError as error:
+        why = f"the model refused: {error.why}" if error.kind == "declined" else error.why
+        return Refused(why, _usage(body.get("usage"), price))
 
 
-def _usage(used: Mapping[str, Any], price: prices.Price | None) -> Usage:
+def _usage(used: Any, price: prices.Price | None) -> Usage:
     """Returns what an answer used, at the price of a batch."""
-    prompt, completion = used.get("prompt_tokens") or 0, used.get("completion_tokens") or 0
+    prompt, completion = said.tokens(used)
     dollars = None
     if price and prompt + completion:
         dollars = prices.dollars(prices.in_batch(price), prompt, completion)

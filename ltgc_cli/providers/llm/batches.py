@@ -23,7 +23,7 @@ import msgspec
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.files import write_atomically
 from ltgc_cli.ports import Answer, Question
-from ltgc_cli.providers import prices
+from ltgc_cli.providers import prices, reach
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import batch_files
 from ltgc_cli.providers.llm import litellm as chat
@@ -76,6 +76,9 @@ def answer(
 
     service = _Service(spec, api_base, folder, notice, prices.find(spec, price), sleep)
     asked = {key(question): question for question in questions}
+    efforts = any(question.reasoning_effort is not msgspec.UNSET for question in questions)
+    if efforts and not batch_files.takes_effort(service.model, service.provider):
+        notice(f"{spec} takes no --reasoning-effort; it is asked without")
     one_at_a_time, splits, wait = False, 0, poll
 
     def line(k: str) -> bytes:
@@ -134,6 +137,8 @@ class _Service:
     ) -> None:
         chat.identity(spec, api_base)
         self._litellm = chat.imported()
+        self._server = reach.server_of(spec, api_base)
+        reach.go_direct(self._server)
         self._target = target(self._litellm, spec, api_base)
         self._spec, self._folder, self._notice, self._price, self._sleep = spec, folder, notice, price, sleep
         try:
@@ -143,6 +148,7 @@ class _Service:
             raise InputError(f"{spec}: litellm knows no such model; write {SPECS}{hint}") from None
         if self.provider not in _PROVIDERS:
             raise InputError(f"{spec}: litellm has no batch API for {self.provider}; leave --batch out")
+        reach.check_key(self.provider)
         self._lists = _PROVIDERS[self.provider]
         if self.provider == "mistral":  # whose batches have one model each
             self._target["model"] = self.model
@@ -283,7 +289,7 @@ class _Service:
     def _retried(self, ask: Callable[[], T]) -> T:
         model = f"{self.provider}/{self.model}"
         try:
-            return retry(ask, model, specs=SPECS, tries=_PATIENCE, sleep=self._sleep)
+            return retry(ask, model, specs=SPECS, server=self._server, tries=_PATIENCE, sleep=self._sleep)
         except Refused as error:  # of the batch as a whole
             raise ProviderError(f"{self._spec}: the batch API refused: {error}") from None
 
@@ -331,6 +337,11 @@ def _batches(folder: Path) -> list[SentBatch]:
         except msgspec.DecodeError as error:
             raise InputError(f"{path} is no file of a batch ({error}); move it away") from None
     return found
+
+
+def waited_for(folder: Path) -> set[str]:
+    """Returns the keys of the questions that batches were sent with, answered or not."""
+    return {k for sent in _batches(folder) for k in sent.keys}
 
 
 def _name(keys: Sequence[str]) -> str:

@@ -12,18 +12,19 @@ import msgspec
 
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
-from ltgc_cli.providers import api_errors
-from ltgc_cli.providers.api_errors import TransientError
+from ltgc_cli.providers import api_errors, heard, reach
+from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.opened import AskOptions
-from ltgc_cli.providers.secrets import scrubbed
-from ltgc_cli.text import counted, one_line
+from ltgc_cli.providers.transient import TransientError
+from ltgc_cli.text import counted
 
 Content = str | list[dict[str, Any]]
 
 _TRIES = 8  # requests for one question that may end with a server's trouble: with their waits, two minutes and more
 _FIRST_TRIES = 4  # the same before anything was ever answered: the address may be wrong, and a person waits
+_OPENAI_PROTOCOL = ("openai", "hosted_vllm", "lm_studio", "llamafile", "custom_openai")
 _AGAIN = {"empty": 2, "declined": 1}
 """How often more a question is asked that got an empty answer or a refusal: at a temperature, another may come."""
 
@@ -39,7 +40,7 @@ class _Tries:
 
 
 class ModelClient:
-    """Asks one model; knows how many at once it takes, which parameters it rejects, and when it last answered."""
+    """Asks one model; knows how many at once it takes, what it rejects and has room for, and when it last answered."""
 
     def __init__(
         self,
@@ -53,10 +54,16 @@ class ModelClient:
         self._litellm = litellm
         self._spec = spec
         self._options = options
+        self._server = reach.server_of(spec, options.api_base)
         self._target = target(litellm, spec, options.api_base)
+        own = self._target["model"].partition("/")[0] in _OPENAI_PROTOCOL
+        self._own_protocol = self._server is not None and own
+        reach.check_key(api_errors.provider(litellm, self._target["model"]))
+        reach.go_direct(self._server)
         self._clock = clock
         self._sleep = sleep
         self._rejected: set[str] = set()
+        self._room: int | None = None  # the most tokens that its server was found to have room for in an answer
         self._schema_works = False  # whether a question with a schema was ever answered
         self._sees = False  # whether one with images was
         self._answered_at: float | None = None
@@ -96,34 +103,43 @@ class ModelClient:
             sent = self._clock()
             try:
                 async with asyncio.timeout(min(self._options.timeout, tries.deadline - sent)):
-                    response = await self._sent(question, content)
+                    body, usage = await self._sent(question, content)
             except Exception as error:  # litellm's own errors, and whatever a provider's library raises
                 raise self._translated(error, sent, question) from None
             self._answered_at = self._clock()
             self._rate.answered()
-        tries.used.append(self._usage(response))
-        return _said(response)
+        tries.used.append(usage)
+        return said.answer(body, usage)
 
-    async def _sent(self, question: Question, content: Content) -> Any:
-        """Returns the response, asked for without the parameters that the server rejects: this time and from now on.
+    async def _sent(self, question: Question, content: Content) -> tuple[said.Json, Usage]:
+        """Returns the response's JSON and what it used, asked for without the parameters that the server rejects: this
+        time and from now on.
 
         A schema is left out for good only where that helped: what went wrong may have been something else.
         """
         without_schema = False
+        most = min(question.max_tokens, self._room or question.max_tokens)
         while True:
-            request = self._request(question, content)
+            request = self._request(question, content, most)
             if without_schema:
                 request.pop("response_format", None)
             try:
-                response = await self._litellm.acompletion(**request)
-            except self._litellm.UnsupportedParamsError:  # nothing was sent: a reasoning model takes no temperature
+                response = await self._responded(request)
+            except self._litellm.UnsupportedParamsError as error:  # nothing was sent: some models take no temperature
                 # Not at first: with drop_params a refused request (422) is sent again behind our back.
-                if request.get("drop_params"):
+                if "reasoning_effort" in str(error) and "reasoning_effort" in request:
+                    self._takes_no_effort()
+                elif request.get("drop_params"):
                     raise
-                self._rejected.add("unsupported")
+                else:
+                    self._rejected.add("unsupported")
             except Exception as error:
                 name = api_errors.rejected(error, request)
-                if name == "response_format" or (name is None and self._may_be_the_schema(error, request, question)):
+                if fewer := api_errors.lowered(error, most, question.text):
+                    most = fewer
+                elif name in ("reasoning_effort", "extra_body"):
+                    self._takes_no_effort()
+                elif name == "response_format" or (name is None and self._may_be_the_schema(error, request, question)):
                     without_schema = True
                 elif name:
                     self._rejected.add(name)
@@ -134,7 +150,40 @@ class ModelClient:
                     self._takes_no_schema(question)
                 self._schema_works = self._schema_works or "response_format" in request
                 self._sees = self._sees or bool(question.images)
+                self._has_room(question, most)
                 return response
+
+    async def _responded(self, request: Mapping[str, Any]) -> tuple[said.Json, Usage]:
+        """Returns what the server said, and what it used: its own JSON in OpenAI's protocol, else litellm's reading.
+
+        litellm fails on answers in an odd shape, which are paid for all the same.
+        """
+        with heard.hearing() as responses:
+            try:
+                response = await self._litellm.acompletion(**request)
+            except Exception:
+                body = heard.said(responses)
+                if body is not None and "choices" in body:
+                    return body, self._usage(body)
+                if heard.web_page(responses):
+                    raise reach.page(self._server) from None
+                raise
+        body = heard.said(responses)
+        return (body if body is not None and "choices" in body else said.of(response)), self._usage(response)
+
+    def _has_room(self, question: Question, most: int) -> None:
+        if most < question.max_tokens and self._room is None:
+            self._options.notice(
+                f"{self._spec}: its server has no room for answers of {question.max_tokens:,} tokens (--max-tokens); "
+                f"at most {most:,} are asked for"
+            )
+        if most < question.max_tokens:
+            self._room = min(most, self._room or most)
+
+    def _takes_no_effort(self) -> None:
+        if "reasoning_effort" not in self._rejected:
+            self._rejected |= {"reasoning_effort", "extra_body"}
+            self._options.notice(f"{self._spec} takes no --reasoning-effort; it is asked without")
 
     def _may_be_the_schema(self, error: Exception, request: Mapping[str, Any], question: Question) -> bool:
         if "response_format" not in request or not api_errors.may_be_the_schema(error, self._meant(error, question)):
@@ -149,8 +198,11 @@ class ModelClient:
             if self._options.takes_no_schema:
                 self._options.takes_no_schema(question)
 
-    def _request(self, question: Question, content: Content) -> dict[str, Any]:
-        parameters: dict[str, Any] = {"temperature": question.temperature, "max_tokens": question.max_tokens}
+    def _request(self, question: Question, content: Content, most: int) -> dict[str, Any]:
+        parameters: dict[str, Any] = {"temperature": question.temperature, "max_tokens": most}
+        if question.reasoning_effort is not msgspec.UNSET:
+            name = "extra_body" if self._own_protocol else "reasoning_effort"
+            parameters[name] = effort(question.reasoning_effort) if self._own_protocol else question.reasoning_effort
         if question.schema is not msgspec.UNSET:
             parameters["response_format"] = RESPONSE_FORMATS[question.schema]
         if "max_tokens" in self._rejected:
@@ -168,11 +220,13 @@ class ModelClient:
 
     def _meant(self, error: Exception, question: Question) -> Exception:
         first_images = bool(question.images) and not self._sees
-        return api_errors.translated(self._litellm, error, self._spec, first_images=first_images)
+        return api_errors.translated(self._litellm, error, self._spec, server=self._server, first_images=first_images)
 
     def _translated(self, error: Exception, sent: float, question: Question) -> Exception:
         if isinstance(error, TimeoutError):
-            return TransientError("broken", f"no answer within {self._clock() - sent:.0f} seconds")
+            seconds = max(1, round(self._clock() - sent))
+            fix = f"a slow server gets longer by --time-limit {max(1200, 10 * seconds)}"
+            return TransientError("broken", f"no answer within {counted(seconds, 'second')}", fix=fix)
         ours = self._meant(error, question)
         if isinstance(ours, TransientError) and ours.kind == "busy":
             self._rate.too_many(sent, ours.wait)
@@ -211,12 +265,12 @@ class ModelClient:
         text = f"{self._spec} did not answer in {counted(times, 'try')} ({error.why})"
         if self._answered_at is not None and tries.began is not None and self._answered_at > tries.began:
             return Refused(f"{text}, though it answered others meanwhile")
-        return ProviderError(f"{text}; check the network, or try again later")
+        return ProviderError(f"{text}; {error.fix}")
 
     def _usage(self, response: Any) -> Usage:
-        used = getattr(response, "usage", None)
-        prompt = getattr(used, "prompt_tokens", 0) or 0
-        completion = getattr(used, "completion_tokens", 0) or 0
+        """Returns what a response used: litellm's, or a server's own JSON."""
+        used = response.get("usage") if isinstance(response, dict) else getattr(response, "usage", None)
+        prompt, completion = said.tokens(used)
         dollars = self._dollars(response, prompt, completion)
         return Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
 
@@ -229,7 +283,22 @@ class ModelClient:
         if not any(name in self._litellm.model_cost for name in (self._spec, self._spec.partition("/")[2])):
             return None
         cost = getattr(response, "_hidden_params", {}).get("response_cost")
+        if isinstance(response, dict):
+            cost = sum(self._litellm.cost_per_token(self._spec, prompt_tokens=prompt, completion_tokens=completion))
         return None if cost is None else round(float(cost), 10)
+
+
+def effort(wanted: str) -> dict[str, Any]:
+    """Returns what a server of one's own is told of how long its model is to think.
+
+    litellm would not hand `reasoning_effort` to a model that it does not know. Qwen's and others' chat templates have
+    a switch of their own for no thoughts at all, which vLLM, SGLang and llama.cpp pass on.
+
+    >>> effort("none")
+    {'reasoning_effort': 'none', 'chat_template_kwargs': {'enable_thinking': False}}
+    """
+    silent = {"chat_template_kwargs": {"enable_thinking": False}} if wanted == "none" else {}
+    return {"reasoning_effort": wanted, **silent}
 
 
 def target(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
@@ -243,25 +312,14 @@ def target(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
         model, provider, *_ = litellm.get_llm_provider(spec)
     except Exception:  # litellm raises several kinds for "unknown"
         model, provider = spec, "openai"
+    base, headers = reach.without_password(api_base)
+    if headers and provider in _OPENAI_PROTOCOL:
+        provider = "openai"  # litellm's way to the others puts a key of its own in the header's place
     spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
     missing = litellm.validate_environment(spec)["missing_keys"]
+    found: dict[str, Any] = {"model": spec, "api_base": base}
     # A server of one's own mostly wants no key, but the client insists on one.
-    return {"model": spec, "api_base": api_base, **({"api_key": "none"} if missing else {})}
-
-
-def _said(response: Any) -> Answer:
-    """Returns what a response says, word for word. Raises TransientError or Refused where it says nothing."""
-    choices = getattr(response, "choices", None) or [None]
-    message, finish = getattr(choices[0], "message", None), getattr(choices[0], "finish_reason", None)
-    refusal = (getattr(message, "provider_specific_fields", None) or {}).get("refusal")
-    if refusal or finish == "content_filter":
-        raise TransientError("declined", one_line(scrubbed(refusal or "its content filter")))
-    text = getattr(message, "content", None)
-    if isinstance(text, str) and text.strip():
-        return Answer(text=text, cut_off=finish == "length")
-    if finish == "length":
-        raise Refused("the model used up its tokens before it said anything; raise --max-tokens")
-    raise TransientError("empty", "the model's answer was empty")
+    return found | ({"api_key": "none"} if missing else {}) | ({"extra_headers": headers} if headers else {})
 
 
 def _total(used: list[Usage]) -> Usage:

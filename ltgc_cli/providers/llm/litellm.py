@@ -15,7 +15,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Answer, Ask, Question
-from ltgc_cli.providers import prices, secrets
+from ltgc_cli.providers import heard, prices, reach, secrets
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.images import data_url
 from ltgc_cli.providers.opened import AskOptions, Opened
@@ -31,7 +31,7 @@ _NO_ADDRESS = ("hosted_vllm/", "lm_studio/")  # litellm has no usual address of 
 
 def open_port(spec: str, options: AskOptions) -> Opened[Ask]:
     """Returns the model of a spec. Raises InputError for no name, or no address of a server."""
-    return Opened(identity(spec, options.api_base), ask_port(spec, options))
+    return Opened(identity(spec, options.api_base, options.model_id), ask_port(spec, options))
 
 
 def open_seeing_port(spec: str, options: AskOptions) -> Opened[Ask]:
@@ -46,34 +46,49 @@ def check_sees(spec: str, api_base: str | None) -> None:
         raise InputError(f"--lmm {spec} takes no images, says litellm's list of models; name one that does, as gpt-4o")
 
 
-def identity(spec: str, api_base: str | None = None) -> str:
-    """Returns what the model is called in keys and records: its name, and its server where it is not the usual one.
+def identity(spec: str, api_base: str | None = None, model_id: str | None = None) -> str:
+    """Returns what the model is called in keys and records: its name, and the user's own for it where there is one.
 
-    Two servers may well call different models `llama`. Raises InputError for no name, or no address of a server.
+    A server's address is not the model: on another port the same answers hold. Where two servers give one name to
+    different weights, `model_id` tells them apart. Raises InputError for no name, or no address of a server.
 
-    >>> identity("openai/llama", "http://user:secret@localhost:8000/v1?key=secret")
+    >>> identity("openai/llama", "http://localhost:8000/v1"), identity("openai/llama", model_id="awq")
+    ('openai/llama', 'openai/llama#awq')
+    """
+    if model_id is not None and (not model_id.strip() or not model_id.isprintable() or model_id != model_id.strip()):
+        raise InputError(f"--model-id {model_id!r}: a name in one line is wanted, as llama-awq")
+    _address(spec, api_base)
+    return f"{spec}#{model_id}" if model_id else spec
+
+
+def old_identity(spec: str, api_base: str | None = None) -> str:
+    """Returns what the model was called in keys up to version 0.3: with its server where it is not the usual one.
+
+    >>> old_identity("openai/llama", "http://user:secret@localhost:8000/v1?key=secret")
     'openai/llama@localhost:8000/v1'
     """
+    address = _address(spec, api_base)
+    return f"{spec}@{address.partition('://')[2]}" if address else spec
+
+
+def _address(spec: str, api_base: str | None) -> str:
+    """Returns a model's own server without what is secret in its address, "" where it has none. Raises InputError."""
     if not spec.strip() or spec != spec.strip():
         raise InputError(f"{spec!r} names no language model; write {SPECS}")
-    provider = spec.partition("/")[0].upper() if "/" in spec else "OPENAI"
-    # litellm heeds these variables too.
-    server = api_base or os.environ.get(f"{provider}_API_BASE") or os.environ.get(f"{provider}_BASE_URL")
     if spec.startswith("vllm/"):
         rest = spec.removeprefix("vllm/")
         raise InputError(
             f"{spec} means vLLM inside this process; for a vLLM server write hosted_vllm/{rest} {_AT_HOME}"
         )
-    if not server and spec.startswith(_NO_ADDRESS):
+    there = reach.server_of(spec, api_base)
+    if not there and spec.startswith(_NO_ADDRESS):
         raise InputError(f"{spec}: where its server is, is not known; add {_AT_HOME}")
-    if not server:
-        return spec
     try:
-        return f"{spec}@{secrets.address(server).partition('://')[2]}"
+        return secrets.address(there) if there else ""
     except ValueError:
         raise InputError(
-            f"--api-base {secrets.shown(server)}: no address of a server; write http://localhost:8000/v1, and in a "
-            "password %40 for @, %2F for /"
+            f"--api-base {secrets.shown(there or '')}: no address of a server; write http://localhost:8000/v1, "
+            "and in a password %40 for @, %2F for /"
         ) from None
 
 
@@ -128,9 +143,12 @@ def _imported() -> Any:
         litellm.telemetry = False
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "litellm"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        heard.install()
         litellm.ModelResponse()  # pydantic builds its schema at the first use, with a warning
     # So it does for the classes of some providers, when they are first asked.
     warnings.filterwarnings("ignore", message=r"Items? '.*` qualifier", category=UserWarning)
+    # An answer in an odd shape: it is read all the same.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     return litellm
 
 

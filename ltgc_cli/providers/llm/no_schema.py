@@ -13,7 +13,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
 
 FILE = "no_schema.json"
-"""A list of models as keys have them, with their servers. Deleted, they are tried again."""
+"""A list of models with their servers. Deleted, they are tried again."""
 
 _learnt: dict[Path, set[str]] = {}
 """What this process knows by file: in a folder that cannot be written to, it is known here alone."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from msgspec import UNSET
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, Usage
-from ltgc_cli.providers import prices, retries
+from ltgc_cli.providers import api_errors, heard, prices, reach, retries
 from ltgc_cli.providers.images import decode, encoded, format_of
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.opened import GenerateOptions, Opened
@@ -31,6 +32,8 @@ SPECS = (
 )
 TIMEOUT = 300.0
 AT_ONCE = 8  # images asked for at once: small accounts get a handful a minute, and all more would only be told to wait
+_BASE64 = ("b64_json", "b64", "base64", "image_base64", "result")
+_ADDRESSES = ("image_url", "image", "images", "uri", "output")
 _MOST_BYTES = 64 * 2**20
 _SIZE_REFUSED = re.compile(r"'param': '(?:size|width|height)'|- 'size'")
 _NOT_TAKEN = (
@@ -42,20 +45,20 @@ _NOT_TAKEN = (
 
 def open_port(spec: str, options: GenerateOptions) -> Opened[Generate]:
     """Returns the API's model. Raises InputError for no name, and for options of models that diffusers loads."""
-    model = identity(spec, options.api_base)
+    model = identity(spec, options.api_base, options.model_id)
     check(spec, [options])
     return Opened(model, generate_port(spec, options))
 
 
-def identity(spec: str, api_base: str | None = None) -> str:
-    """Returns what the model is called in keys and records, with its server where it is not the usual one.
+def identity(spec: str, api_base: str | None = None, model_id: str | None = None) -> str:
+    """Returns what the model is called in keys and records: see `litellm.identity`.
 
-    >>> identity("gpt-image-1"), identity("my-sd", "http://localhost:8000/v1")
-    ('litellm:gpt-image-1', 'litellm:my-sd@localhost:8000/v1')
+    >>> identity("gpt-image-1"), identity("my-sd", "http://localhost:8000/v1", "turbo")
+    ('litellm:gpt-image-1', 'litellm:my-sd#turbo')
     """
     if not spec.strip() or spec != spec.strip():
         raise InputError(f"'litellm:{spec}' names no image API; write {SPECS}")
-    return f"litellm:{chat.identity(spec, api_base)}"
+    return f"litellm:{chat.identity(spec, api_base, model_id)}"
 
 
 def generate_port(
@@ -73,20 +76,24 @@ def generate_port(
     ProviderError: images paid for are not lost.
     """
     broken: list[ProviderError | InputError] = []
+    server = reach.server_of(spec, options.api_base)
     retry = functools.partial(retries.retry, specs=SPECS, tries=tries, sleep=sleep)
+    fetch = functools.partial(_fetch, timeout, tries, sleep)
 
     def one(request: ImageRequest, target: dict[str, Any]) -> GeneratedImage | Exception:
         if broken:
             return Refused(f"not asked: {broken[0]}")
-        paid: Usage | None = None
         try:
-            response = retry(lambda: _response(spec, request, timeout, target), spec)
-            paid = _usage(response, request, prices.find(spec, options.price))
-            data = _bytes(response, lambda url: retry(lambda: _fetched(url, timeout), "the image's address"))
+            body = retry(lambda: _response(spec, request, timeout, target, server), spec, server=server)
+            paid = _usage(body, request, prices.find(spec, options.price))
             format = format_of(request)
-            return GeneratedImage(sha256=options.keep(_in_format(data, format)), format=format, usage=paid)
+            raw = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+            try:
+                raw = _bytes(body, fetch)
+                return GeneratedImage(sha256=options.keep(_in_format(raw, format)), format=format, usage=paid)
+            except Refused:  # it was generated, and is paid for
+                return GeneratedImage(sha256=options.keep(raw), format=format, usage=paid, unread=True)
         except Refused as error:
-            error.usage = paid  # an image that was generated and cannot be had is paid for too
             return error
         except (ProviderError, InputError) as error:
             broken.append(error)
@@ -119,7 +126,60 @@ def check(spec: str, settings: Sequence[object]) -> None:
         raise InputError(f"litellm:{spec} is an image API, which takes no {', '.join(sorted(flags))}; leave it out")
 
 
-def _response(spec: str, request: ImageRequest, timeout: float, target: dict[str, Any]) -> Any:
+def read(
+    image: GeneratedImage, objects: Callable[[str], bytes], keep: Callable[[bytes], str], *, fetch: bool = True
+) -> GeneratedImage:
+    """Returns an image that could not be read when it came, as this version reads it. Raises Refused where it cannot.
+
+    fetch -- whether an address in the response is tried once more
+    """
+    raw = objects(image.sha256)
+    try:
+        data = raw
+        if raw.startswith(b"{"):
+            data = _bytes(json.loads(raw), _fetched_once if fetch else _not_fetched)
+        sha256 = keep(_in_format(data, "webp" if image.format == "webp" else "png"))
+    except Refused as refused:
+        raise Refused(f"{refused}; what came is kept as {image.sha256[:12]}", image.usage) from None
+    return GeneratedImage(sha256=sha256, format=image.format, usage=image.usage)
+
+
+def _fetch(timeout: float, tries: int, sleep: Callable[[float], None], url: str) -> bytes:
+    return retries.retry(lambda: _fetched(url, timeout), "the image's address", specs=SPECS, tries=tries, sleep=sleep)
+
+
+def _fetched_once(url: str) -> bytes:
+    try:
+        return _fetched(url, TIMEOUT)
+    except Refused:
+        raise
+    except Exception:  # litellm's own errors: it is busy, or not there
+        raise Refused(
+            f"the image was generated and cannot be fetched: {urlsplit(url).hostname} does not answer"
+        ) from None
+
+
+def _not_fetched(url: str) -> bytes:
+    raise Refused("its address is not tried in a dry run")
+
+
+def _response(
+    spec: str, request: ImageRequest, timeout: float, target: dict[str, Any], server: str | None
+) -> dict[str, Any]:
+    """Returns the JSON of a response: the server's own, which litellm may fail to read, or else litellm's reading."""
+    with heard.hearing() as responses:
+        try:
+            response = _asked(spec, request, timeout, target)
+        except Exception:
+            if (body := heard.said(responses)) is not None and not body.get("error"):
+                return body
+            if heard.web_page(responses):
+                raise reach.page(server, "--t2i-api-base") from None
+            raise
+    return heard.said(responses) or response.model_dump()
+
+
+def _asked(spec: str, request: ImageRequest, timeout: float, target: dict[str, Any]) -> Any:
     litellm = chat.imported()
     size = {}
     if request.width or request.height:
@@ -144,34 +204,57 @@ def _target(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
 
     litellm = chat.imported()
     target = chat_target(litellm, spec, api_base)
+    reach.check_key(api_errors.provider(litellm, target["model"]))
+    reach.go_direct(reach.server_of(spec, api_base))
     _, provider, key, base = litellm.get_llm_provider(target["model"], api_base=api_base)
     if provider != "openai" and provider not in litellm.openai_compatible_providers:
         return target
     import openai
 
     once = type("Once", (openai.OpenAI,), {"max_retries": property(lambda self: 0, lambda self, _: None)})
-    return {**target, "client": once(api_key=target.get("api_key") or key, base_url=base, timeout=timeout)}
+    listening = openai.DefaultHttpxClient(event_hooks={"response": [heard.listen]}, timeout=timeout)
+    client = once(api_key=target.get("api_key") or key, base_url=base, timeout=timeout, http_client=listening)
+    return {**target, "client": client}
 
 
-def _bytes(response: Any, fetch: Callable[[str], bytes]) -> bytes:
-    """Returns the image that an answer holds in base64, or under an address that `fetch` reads."""
-    data = (getattr(response, "data", None) or [None])[0]
-    inside, url = getattr(data, "b64_json", None), getattr(data, "url", None) or ""
-    if not inside and url.startswith("data:"):
-        inside = url.partition(",")[2]
-    if inside:
-        try:
-            return base64.b64decode(inside)
-        except (binascii.Error, ValueError):
-            raise Refused("the answer's image is no base64") from None
-    if not url:
+def _bytes(body: dict[str, Any], fetch: Callable[[str], bytes]) -> bytes:
+    """Returns the first image that a response holds, wherever: in base64, or under an address that `fetch` reads."""
+    urls: list[str] = []
+    for name, text in _texts(body):
+        data = text.partition(",")[2] if text.startswith("data:") else text
+        if text.startswith("data:") or name in _BASE64:
+            return _decoded(data)
+        if name == "url" or (name in _ADDRESSES and "://" in text):
+            urls.append(text)
+    if not urls:
         raise Refused("the answer holds no image")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise Refused(f"the image's address is no http address: {one_line(url, 40)}")
+    if urlsplit(urls[0]).scheme not in ("http", "https"):
+        raise Refused(f"the image's address is no http address: {one_line(urls[0], 40)}")
     try:
-        return fetch(url)
+        return fetch(urls[0])
     except ProviderError as error:  # this image's address alone
         raise Refused(f"the image was generated and cannot be fetched: {error}") from None
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Returns the texts in JSON that are not empty, each with the name that it has, or that its list has."""
+    if isinstance(value, str) and value.strip():
+        yield name, value.strip()
+    elif isinstance(value, dict):
+        for inner in value:
+            yield from _texts(value[inner], inner)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, name)
+
+
+def _decoded(text: str) -> bytes:
+    """Returns the bytes of base64, in the alphabet for URLs too, in lines, and without its padding."""
+    plain = re.sub(r"\s+|=+\s*$", "", text).translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("the answer's image is no base64") from None
 
 
 def _fetched(url: str, timeout: float) -> bytes:
@@ -207,10 +290,12 @@ def _in_format(data: bytes, format: ImageFormat) -> bytes:
     return encoded(image, format)
 
 
-def _usage(response: Any, request: ImageRequest, price: prices.Price | None) -> Usage:
-    used = getattr(response, "usage", None)
-    prompt_tokens = getattr(used, "input_tokens", 0) or 0
-    completion_tokens = getattr(used, "output_tokens", 0) or 0
+def _usage(body: dict[str, Any], request: ImageRequest, price: prices.Price | None) -> Usage:
+    used = body.get("usage")
+    used = used if isinstance(used, dict) else {}
+    prompt_tokens, completion_tokens = (
+        count if isinstance(count := used.get(name), int) else 0 for name in ("input_tokens", "output_tokens")
+    )
     dollars = None
     if price and price.output and completion_tokens:
         dollars = prices.dollars(price, prompt_tokens, completion_tokens)

@@ -1,0 +1,184 @@
+"""What a chat model's response says, whoever serves it: its text, wherever that lies, a refusal, or nothing yet."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ltgc_cli.errors import Refused
+from ltgc_cli.ports import Answer, Usage
+from ltgc_cli.providers.secrets import scrubbed
+from ltgc_cli.providers.transient import TransientError
+from ltgc_cli.text import one_line
+
+Json = Mapping[str, Any]
+
+_CUT_OFF = ("length", "max_tokens", "MAX_TOKENS")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_THINKING = re.compile(r"thinking|thought|reasoning", re.IGNORECASE)  # a part's type
+_OPENED = re.compile(r"\s*[<\[](think|thinking|thought|thoughts|reasoning)[>\]]", re.IGNORECASE)
+_CLOSES = re.compile(r"[<\[]/(?:think|thinking|thought|thoughts|reasoning)[>\]]", re.IGNORECASE)
+_ENDS = (".", "!", "?", "\n", "}", "]")
+# A line that is an answer, and no thought: Template 1, with any mark of a list before it, or nothing but numbers.
+_ANSWER = re.compile(r"\W*(?:\d{1,4}\W{1,3})?A photo of .+|[\d\s,.\[\]]*\d[\d\s,.\[\]]*", re.IGNORECASE)
+
+
+def answer(body: Json, usage: Usage) -> Answer:
+    """Returns what the JSON of a response says, word for word, in the first of its choices that says anything.
+
+    Where it says nothing that can be read, though tokens were paid for it, the answer has no text and the response in
+    `raw`: see `read`. Raises TransientError for a refusal, and for a response with nothing in it.
+    """
+    choices: list[Json] = [choice for choice in body.get("choices") or [] if isinstance(choice, dict)]
+    declined = ""
+    for choice in choices or [body]:
+        finish = choice.get("finish_reason")
+        if refusal := _refusal(choice):
+            declined = declined or refusal
+        elif text := _text(choice, cut_off=finish in _CUT_OFF):
+            return Answer(text=text, usage=usage, cut_off=finish in _CUT_OFF)
+    if declined:
+        raise TransientError("declined", one_line(scrubbed(declined)))
+    if not any(choice.get("finish_reason") in _CUT_OFF or any(_thoughts(choice)) for choice in choices):
+        raise TransientError("empty", "the model's answer was empty")
+    return Answer(text="", usage=usage, raw=json.dumps({"choices": choices}, ensure_ascii=False))
+
+
+def read(kept: Answer) -> Answer:
+    """Returns an answer out of the store with its text. Raises Refused for one that this version cannot read."""
+    if not kept.raw:
+        return kept
+    body = json.loads(kept.raw)
+    try:
+        again = answer(body, kept.usage)
+    except TransientError as error:
+        raise Refused(f"its answer cannot be read: {error.why}", kept.usage) from None
+    if not again.raw:
+        return again
+    if any(choice.get("finish_reason") in _CUT_OFF for choice in body["choices"]):
+        raise Refused("it used its tokens up thinking: raise --max-tokens, or --reasoning-effort low", kept.usage)
+    raise Refused("it thought aloud and gave no answer; try --reasoning-effort low", kept.usage)
+
+
+def of(response: Any) -> Json:
+    """Returns the part of litellm's own response that `answer` reads."""
+    choices = getattr(response, "choices", None) or []
+    return {"choices": [{"finish_reason": one.finish_reason, "message": _dumped(one.message)} for one in choices]}
+
+
+def tokens(used: Any) -> tuple[int, int]:
+    """Returns the tokens of the prompt and of the answer, 0 for what a server did not count."""
+    prompt, completion = (
+        used.get(name) if isinstance(used, dict) else getattr(used, name, None)
+        for name in ("prompt_tokens", "completion_tokens")
+    )
+    return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
+
+
+def _dumped(message: Any) -> Json:
+    names = ("content", "tool_calls", "function_call", "reasoning_content", "provider_specific_fields", "refusal")
+    return {
+        name: msgspec.to_builtins(getattr(message, name, None), enc_hook=lambda o: o.model_dump()) for name in names
+    }
+
+
+def _message(choice: Json) -> Json:
+    message = choice.get("message") or choice.get("delta")
+    return message if isinstance(message, dict) else {}
+
+
+def _refusal(choice: Json) -> str:
+    message = _message(choice)
+    parts = message.get("content")
+    refusals = [part.get("refusal") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    for refusal in (message.get("refusal"), (message.get("provider_specific_fields") or {}).get("refusal"), *refusals):
+        if refusal:
+            return str(refusal)
+    return "its content filter" if choice.get("finish_reason") == "content_filter" else ""
+
+
+def _text(choice: Json, *, cut_off: bool) -> str:
+    """Returns the text of a choice: its content and what it calls tools with, else an answer among its thoughts."""
+    message = _message(choice)
+    said = _joined(message.get("content"))
+    said = "" if _unclosed(said) else said
+    parts = [said, *_arguments(message)] if message else [_joined(choice.get("text"))]
+    text = "\n".join(part for part in parts if part.strip())
+    return text or next(filter(None, (_concluded(thoughts, cut_off) for thoughts in _thoughts(choice))), "")
+
+
+def _joined(content: Any) -> str:
+    """Returns the text of a message's content: text, a list of parts without those that are thoughts, or JSON.
+
+    >>> _joined([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "A photo."}])
+    'A photo.'
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list):
+        text = ""
+        for part in content:
+            said = _joined(part)
+            text += "\n" * bool(text and said and text.endswith(_ENDS)) + said
+        return text
+    if not isinstance(content, dict):
+        return str(content)
+    kind = content.get("type")
+    if isinstance(kind, str) and (_THINKING.search(kind) or kind == "refusal"):
+        return ""
+    inner = content.get("text", content.get("content"))
+    return _joined(inner) if isinstance(inner, str | list) else json.dumps(content, ensure_ascii=False)
+
+
+def _arguments(message: Json) -> Iterator[str]:
+    """Returns what a message calls tools with, which is the JSON that was asked for."""
+    calls = [call.get("function") for call in message.get("tool_calls") or [] if isinstance(call, dict)]
+    for call in [*calls, message.get("function_call")]:
+        given = call.get("arguments") if isinstance(call, dict) else None
+        yield given if isinstance(given, str) else json.dumps(given, ensure_ascii=False) if given else ""
+
+
+def _thoughts(choice: Json) -> Iterator[str]:
+    message = _message(choice)
+    if text := _unclosed(_joined(message.get("content"))):
+        yield text
+    for fields in (message, message.get("provider_specific_fields") or {}):
+        for name in _THOUGHTS:
+            thoughts = fields.get(name)
+            parts = thoughts if isinstance(thoughts, list) else [thoughts]
+            texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+            if text := "\n".join(text for text in texts if isinstance(text, str) and text.strip()):
+                yield text
+
+
+def _unclosed(text: str) -> str:
+    """Returns the thoughts of a text that opens them and never ends them, else nothing."""
+    opened = _OPENED.match(text)
+    return text[opened.end() :] or " " if opened and not _CLOSES.search(text) else ""
+
+
+def _concluded(thoughts: str, cut_off: bool) -> str:
+    """Returns the answer that thoughts end in: JSON, or paragraphs of which every line is an answer, else nothing.
+
+    Servers that take an answer for thoughts, and models that end in their thoughts, put it there. Of thoughts that were
+    cut off a draft may be last: they are an answer only where all of them is.
+
+    >>> _concluded("The user wants one.\\n\\nA photo of the class crane, at dusk.", False)
+    'A photo of the class crane, at dusk.'
+    """
+    paragraphs = re.split(r"\n\s*\n", _CLOSES.split(thoughts)[-1].strip())
+    said: list[str] = []
+    while paragraphs and (_is_json(paragraphs[-1]) or all(map(_ANSWER.fullmatch, paragraphs[-1].splitlines()))):
+        said.insert(0, paragraphs.pop())
+    return "" if cut_off and paragraphs else "\n\n".join(said).strip()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text.strip().removeprefix("```json").strip("`\n")), dict | list)
+    except ValueError:
+        return False
