@@ -34,10 +34,10 @@ class Reply(NamedTuple):
 
 
 def ask(
-    session: Session, data: datasets.Source, split: datasets.Split, known: ClassTable, opened: Opened[Ask], workers: int
+    session: Session, images: datasets.Dataset, known: ClassTable, opened: Opened[Ask], workers: int
 ) -> list[Reply | Failure]:
     """Returns what the model says of each test image, or why it says nothing, in their order."""
-    dataset = datasets.align(datasets.open_data(data, split), known.classes)
+    dataset = datasets.align(images, known.classes)
     datasets.check_found(dataset)
     classes = _by_label(known)
     asked = table(list(classes.values()))
