@@ -142,7 +142,7 @@ def test_broken_and_missing_images_are_left_out_where_that_is_wanted_with_their_
     assert [info.count for info in found.train.dataset.classes] == [20, 0, 0] and len(found.train.hashes) == 20
     check.before_training(session, CLASSES, [], found)
     said = capsys.readouterr().err
-    assert f"data: 2 of 22 train images are left out (--drop-broken): {animals}/a_train.txt:4: " in said
+    assert f"data: 2 of 22 train images left out (--drop-broken): {animals}/a_train.txt:4: " in said
     picture(animals / "images" / "3.png", 3)  # mended: it is trained on again
     assert check.images(session, source(animals), None, None, Dropped(broken=True)).left_out == ("train images/21.png",)
 
@@ -159,7 +159,7 @@ def test_duplicates_are_left_out_of_the_training_never_of_the_test_set(session, 
     check.before_training(session, CLASSES, [], found)
     said = capsys.readouterr().err
     assert (
-        "data: 5 of 25 train images are left out (--drop-duplicates): images/5.png is there under the labels 0, 1; "
+        "data: 5 of 25 train images left out (--drop-duplicates): images/5.png is there under the labels 0, 1; "
         "images/9.png is the test image images/9.png; images/7.png is images/7.png again; …" in said
     )
 

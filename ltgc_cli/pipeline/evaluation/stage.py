@@ -41,8 +41,8 @@ def evaluate(session: Session, config: Config) -> Stage:
     if opened:
         asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
     drop = Dropped(broken=settings.drop_broken)
-    left_out = look(session, data, split).broken if drop.broken else None
-    hashed = config.hashed(Evaluation, **known, val=chosen_on, left_out=left_out, **asked)
+    left_out = look(session, data, split).broken if drop.broken else []
+    hashed = config.hashed(Evaluation, **known, val=chosen_on, left_out=left_out or None, **asked)
     optional = bool(settings.zero_shot or direct or settings.compare)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:

@@ -217,7 +217,7 @@ def _said(found: Looked, left: Mapping[int, str], flag: str) -> list[str]:
     if left:
         split, count = found.dataset.split, len(found.hashes)
         shown = "; ".join([*left.values()][:_SHOWN]) + ("; …" if len(left) > _SHOWN else "")
-        console.notice(f"data: {len(left):,} of {count:,} {split} images are left out ({flag}): {shown}")
+        console.notice(f"data: {len(left):,} of {count:,} {split} images left out ({flag}): {shown}")
     return [f"{found.dataset.split} {found.dataset.items[place].name}" for place in left]
 
 
