@@ -110,6 +110,12 @@ RetryFailures = Annotated[bool, about(
     "Ask once more what got no answer of use before: refused, empty, unreadable.", hashed=False, offered=False)]
 TestData = Annotated[str, about(
     "Test images [the test split of the data itself].", hashed=False, metavar="DATA", example="birds-test/")] | None
+DropBroken = Annotated[bool, more(
+    "Leave out files that are no image, or are not there, with their number, where otherwise nothing is done.",
+    hashed=False, offered=True)]
+DropDuplicates = Annotated[bool, more(
+    "Leave out of the training what is a validation or test image too, and every copy of what is there under two "
+    "labels; of copies under one label the first is kept.", hashed=False, offered=True)]
 Classes = Annotated[Path, about(
     "Class table: CSV or JSONL with label, name, and synonyms and sense if wanted; iNaturalist's "
     "categories.json; lines of `label name`, or of a name alone. It wins over the names in the data.",
@@ -411,6 +417,11 @@ class TrainingRun(Settings, frozen=True, kw_only=True):
     val: Annotated[str, more(
         "Validation images, for --val-every [the data's own split].",
         metavar="DATA", example="birds-val/", offered=True)] | None = None
+    test: Annotated[str, more(
+        "Test images that training images are compared with [those of the data itself].",
+        hashed=False, metavar="DATA", example="birds-test/")] | None = None
+    drop_broken: DropBroken = False
+    drop_duplicates: DropDuplicates = False
     generated: Annotated[bool, about(
         "Train on the generated images of the stream; without them it is a plain fine-tune.")] = True
     verdicts: Verdicts = None
@@ -441,6 +452,7 @@ class Evaluation(Settings, frozen=True, kw_only=True):
         "validation.")] = False
     val: Annotated[str, more(
         "Validation images for --posthoc [those of --data].", metavar="DATA", example="birds-val/")] | None = None
+    drop_broken: DropBroken = False
     compare: Annotated[Literal["imagenet-lt", "places-lt", "inaturalist-2018"], about(
         "Set the published numbers of a benchmark beside these.", example="imagenet-lt")] | None = None
     # Not named as the flag: `lmm` at the top of ltgc.toml is describe's model, and nobody pays here unasked.
@@ -516,6 +528,8 @@ class Run(Settings, frozen=True, kw_only=True):
     test: TestData = None
     baselines: Annotated[bool, about(
         "Train twice more on the real images alone, by cross-entropy and with logit adjustment.")] = True
+    drop_broken: DropBroken = False
+    drop_duplicates: DropDuplicates = False
     max_cost: Annotated[float, about(
         "Stop (exit 4) before all stages of this run together have cost more.",
         ge=0, env="LTGC_MAX_COST", metavar="DOLLARS", example=20.0)] | None = None

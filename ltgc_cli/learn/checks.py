@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
@@ -20,19 +21,25 @@ SHOWN = 10  # problems of one kind that are spelled out; the rest are counted
 HASH = 16  # bytes of a hash
 
 
-def check_images(dataset: Dataset, advance: Callable[[], object] = lambda: None) -> tuple[bytes, ...]:
-    """Returns the content hash of each image of a split, in order, when each of them could be decoded.
+class Checked(NamedTuple):
+    """The content hash of an image; empty where the file is no image, or is not there, and then the problem."""
+
+    hash: bytes
+    problem: str = ""
+
+
+def check_images(
+    dataset: Dataset, items: Sequence[Item], advance: Callable[[], object] = lambda: None
+) -> list[Checked]:
+    """Returns of each of some images of a split, in order, what its file is.
 
     advance -- called after each image
-    Raises InputError that names the first files that are no image, or are not there: one a line.
     """
     found = []
-    for hash_and_problem in in_order(lambda item: _checked(dataset, item), dataset.items, THREADS):
-        found.append(hash_and_problem)
+    for checked in in_order(lambda item: _checked(dataset, item), items, THREADS):
+        found.append(checked)
         advance()
-    if problems := [problem for _, problem in found if problem]:
-        raise InputError("\n".join(some(problems)))
-    return tuple(hash for hash, _ in found)
+    return found
 
 
 def content_hash(data: bytes) -> bytes:
@@ -53,18 +60,6 @@ def check_table(classes: Sequence[ClassInfo]) -> list[str]:
     ]
 
 
-def overlap(
-    train_hashes: Sequence[bytes], other_hashes: Sequence[bytes], train: Sequence[Item], other: Sequence[Item]
-) -> list[str]:
-    """Returns each image of another split that is a training image too, with that one's name."""
-    trained = dict(zip(train_hashes, (item.name for item in train), strict=True))
-    return [
-        f"{item.name} is the training image {trained[hash]}"
-        for hash, item in zip(other_hashes, other, strict=True)
-        if hash in trained
-    ]
-
-
 def two_labels(hashes: Sequence[bytes], items: Sequence[Item]) -> list[str]:
     """Returns the training images that are there twice, under two labels."""
     first: dict[bytes, Item] = {}
@@ -73,6 +68,31 @@ def two_labels(hashes: Sequence[bytes], items: Sequence[Item]) -> list[str]:
         for hash, item in zip(hashes, items, strict=True)
         if (before := first.setdefault(hash, item)).label != item.label
     ]
+
+
+def duplicates(hashes: Sequence[bytes], items: Sequence[Item], elsewhere: Mapping[bytes, str]) -> dict[int, str]:
+    """Returns the training images that are not to be trained on, by their place, with the reason of each.
+
+    Those that are validation or test images too: these sets stay what they are. Those that are there under two labels,
+    every copy, for nobody knows which is right. And of copies under one label all but the first.
+    elsewhere -- the names of images of other splits, by their hash
+    """
+    labels: dict[bytes, set[int]] = {}
+    for hash, item in zip(hashes, items, strict=True):
+        labels.setdefault(hash, set()).add(item.label)
+    first: dict[bytes, str] = {}
+    found = {}
+    for place, (hash, item) in enumerate(zip(hashes, items, strict=True)):
+        if not hash:
+            continue
+        if hash in elsewhere:
+            found[place] = f"{item.name} is the {elsewhere[hash]}"
+        elif len(labels[hash]) > 1:
+            found[place] = f"{item.name} is there under the labels {', '.join(map(str, sorted(labels[hash])))}"
+        elif hash in first:
+            found[place] = f"{item.name} is {first[hash]} again"
+        first.setdefault(hash, item.name)
+    return found
 
 
 def counts_by_shot(classes: Sequence[ClassInfo], generated: Counter[int]) -> list[tuple[str, int, int, int]]:
@@ -94,14 +114,14 @@ def some(problems: Sequence[str]) -> list[str]:
     return [*problems[:SHOWN], *([f"and {more:,} more like that"] if more > 0 else [])]
 
 
-def _checked(dataset: Dataset, item: Item) -> tuple[bytes, str]:
-    """Returns an image's hash, and what is wrong with it."""
+def _checked(dataset: Dataset, item: Item) -> Checked:
     where = listed_at(dataset, item)
     try:
         data = datasets.image_bytes(dataset, item)
     except InputError as error:
-        return b"", str(error)
-    return content_hash(data), _fault(data, f"{where}{item.path if where else item.name}")
+        return Checked(b"", str(error))
+    fault = _fault(data, f"{where}{item.path if where else item.name}")
+    return Checked(b"" if fault else content_hash(data), fault)
 
 
 def _fault(data: bytes, name: str) -> str:

@@ -17,6 +17,7 @@ from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
+from ltgc_cli.pipeline.training.check import Dropped
 from ltgc_cli.settings import Report, Run, RunStage, Storage
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
@@ -57,7 +58,9 @@ def run(job: Job) -> Ran:
     own = job.settings.get("mix-train", {})
     out = Path(own["out"]) if own.get("out") else None
     stages = {step.command: config for step, config in configs}
-    check(stages, own.get("data"), out, images=not job.run.dry_run)
+    left_out = [any(config.get(name) for config in stages.values()) for name in ("drop_broken", "drop_duplicates")]
+    drop = Dropped(job.run.drop_broken or left_out[0], job.run.drop_duplicates or left_out[1])
+    check(stages, own.get("data"), out, images=not job.run.dry_run, drop=drop)
     for _, config in configs:
         chain.check(_limited(config, job.run.max_cost, 0.0)[0])
     if job.run.dry_run:
@@ -104,8 +107,9 @@ def _config(job: Job, step: RunStep) -> Config:
     values = {
         name: value for name, value in job.settings.get(step.command, {}).items() if name not in ("output", "input")
     }
-    if step.command == "eval" and job.run.test:
-        values["data"] = job.run.test
+    if step.command in ("eval", "mix-train") and job.run.test:
+        values["data" if step.command == "eval" else "test"] = job.run.test
+    values |= {name: True for name in ("drop_broken", "drop_duplicates") if name in known and getattr(job.run, name)}
     # The run's limit, wherever it was set, holds for all stages together: it is no stage's own.
     if values.get("max_cost") == job.settings["run"].get("max_cost"):
         values.pop("max_cost", None)

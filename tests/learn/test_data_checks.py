@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltgc_cli.errors import InputError
-from ltgc_cli.learn.checks import check_images, check_table, overlap, two_labels
+from ltgc_cli.learn.checks import Checked, check_images, check_table, duplicates, some, two_labels
 from ltgc_cli.learn.datasets import ClassInfo, Item, open_data
 
 
@@ -19,11 +18,17 @@ def picture(path: Path, seed: int, size: int = 32) -> Path:
     return path
 
 
+def checked(spec: Path | str) -> list[Checked]:
+    data = open_data(str(spec), "train")
+    return check_images(data, data.items)
+
+
 def test_every_image_of_a_split_gets_the_hash_of_its_file_in_order(tmp_path: Path) -> None:
     files = [picture(tmp_path / "cat" / "1.png", 1), picture(tmp_path / "cat" / "2.jpg", 2)]
     seen: list[None] = []
-    hashes = check_images(open_data(str(tmp_path), "train"), lambda: seen.append(None))
-    assert hashes == tuple(hashlib.sha256(file.read_bytes()).digest()[:16] for file in files)
+    data = open_data(str(tmp_path), "train")
+    found = check_images(data, data.items, lambda: seen.append(None))
+    assert found == [Checked(hashlib.sha256(file.read_bytes()).digest()[:16]) for file in files]
     assert len(seen) == 2
 
 
@@ -34,9 +39,9 @@ def test_files_that_are_no_image_are_all_named_however_they_are_broken(tmp_path:
     for name, size in [("cut.jpg", 64), ("cut.png", 64)]:
         data = picture(tmp_path / "cat" / name, 1, size).read_bytes()
         (tmp_path / "cat" / name).write_bytes(data[: len(data) * 3 // 4])
-    with pytest.raises(InputError) as raised:
-        check_images(open_data(str(tmp_path), "train"))
-    lines = str(raised.value).splitlines()
+    found = checked(tmp_path)
+    assert [one.hash != b"" for one in found] == [False, False, False, True, False]
+    lines = [one.problem for one in found if one.problem]
     assert [line.partition(":")[0] for line in lines] == ["cat/cut.jpg", "cat/cut.png", "cat/empty.png", "cat/page.jpg"]
     assert all("not a whole image" in line for line in lines)
 
@@ -46,9 +51,7 @@ def test_of_many_broken_files_ten_are_named_and_the_rest_counted_with_the_lines_
     (tmp_path / "bad.png").write_bytes(b"no image")
     names = ["good.png", "bad.png", *(f"gone {n}.png" for n in range(30))]
     (tmp_path / "list.txt").write_text("".join(f"{name} 0\n" for name in names))
-    with pytest.raises(InputError) as raised:
-        check_images(open_data(str(tmp_path / "list.txt"), "train"))
-    lines = str(raised.value).splitlines()
+    lines = some([one.problem for one in checked(tmp_path / "list.txt") if one.problem])
     assert (
         lines[0] == f"{tmp_path}/list.txt:2: {tmp_path}/bad.png: not a whole image (no image format that is read here)"
     )
@@ -60,7 +63,7 @@ def test_of_many_broken_files_ten_are_named_and_the_rest_counted_with_the_lines_
 def test_images_of_every_mode_are_images(tmp_path: Path, mode: str) -> None:
     (tmp_path / "cat").mkdir()
     Image.new(mode, (9, 5)).save(tmp_path / "cat" / ("a.tiff" if mode == "CMYK" else "a.png"))
-    assert len(check_images(open_data(str(tmp_path), "train"))) == 1
+    assert [one.problem for one in checked(tmp_path)] == [""]
 
 
 def test_two_classes_with_one_name_are_a_problem_whatever_their_case() -> None:
@@ -74,9 +77,16 @@ def items(*names: str, label: int = 0) -> list[Item]:
     return [Item(label=label, name=name) for name in names]
 
 
-def test_a_test_image_that_is_trained_on_is_named_with_the_training_image() -> None:
-    found = overlap([b"1", b"2", b"2"], [b"3", b"2"], items("a", "b", "c"), items("x", "y"))
-    assert found == ["y is the training image c"]
+def test_what_is_left_out_as_a_duplicate_comes_with_its_reason() -> None:
+    train = [*items("a", "b", "c", "d"), *items("e", "f", label=1)]
+    hashes = [b"1", b"1", b"2", b"3", b"3", b"4"]
+    assert duplicates(hashes, train, {b"2": "test image x"}) == {
+        1: "b is a again",  # of copies under one label the first is kept
+        2: "c is the test image x",  # the test set stays what it is
+        3: "d is there under the labels 0, 1",  # and nobody knows which is right
+        4: "e is there under the labels 0, 1",
+    }
+    assert duplicates([b"", b""], items("gone", "too"), {}) == {}
 
 
 def test_one_picture_twice_is_told_only_where_its_labels_differ() -> None:
@@ -86,7 +96,7 @@ def test_one_picture_twice_is_told_only_where_its_labels_differ() -> None:
 
 def test_digits_can_be_checked_like_files() -> None:
     dataset = open_data("digits-lt", "train")
-    assert len(set(check_images(dataset))) == len(dataset.items) == Counter(dataset.items).total()
+    assert len({one.hash for one in checked("digits-lt")}) == len(dataset.items) == Counter(dataset.items).total()
 
 
 def test_classes_of_one_name_are_told_apart_by_their_senses() -> None:

@@ -29,8 +29,8 @@ def table(path: str, label: str, value: int, separator: str = ",") -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["path", "file_name", "filename", "file", "Filepath", "file path", "image", "IMG", "image_path", "ImageFile", "\ufeffpath"],
-)  # fmt: skip
+    ["path", "file_name", "filename", "file", "Filepath", "file-path", "image", "IMG", "ImageFile", "\ufeffpath"],
+)
 def test_the_column_of_paths_is_found_by_the_names_that_people_give_it(tmp_path: Path, path: str) -> None:
     data = opened(tmp_path, table(path, "label", 2))
     assert counts(data) == BY_NUMBER and not data.named
@@ -125,7 +125,8 @@ def test_images_in_a_column_of_another_name_are_known_by_their_suffixes(tmp_path
 
 
 def test_jsonl_has_the_same_words(tmp_path: Path) -> None:
-    lines = '{"image": "a.png", "category": "zebra", "split": "train"}\n{"image": "b.png", "category": "ant", "split": "test"}\n'
+    rows = [("a.png", "zebra", "train"), ("b.png", "ant", "test")]
+    lines = "".join(f'{{"image": "{row[0]}", "category": "{row[1]}", "split": "{row[2]}"}}\n' for row in rows)
     data = opened(tmp_path, lines, "x.jsonl")
     assert counts(data) == [("zebra", 1)]
     with pytest.raises(InputError, match=r"x\.jsonl:2: no class is called 'ant' in .*x\.jsonl, where the classes come"):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.datasets import ClassInfo, Source, align, fingerprint, image_bytes, open_data, splits
+from ltgc_cli.learn.datasets import ClassInfo, Source, align, check_found, fingerprint, image_bytes, open_data, splits
 
 
 def png(path: Path, color: tuple[int, int, int] = (255, 0, 0)) -> Path:
@@ -190,6 +190,75 @@ assert not {{"numpy", "sklearn", "PIL", "torch", "datasets"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+# ---- paths that are not there
+
+
+def test_paths_of_windows_are_read_with_slashes_where_they_are_not_there_as_such(tmp_path: Path) -> None:
+    png(tmp_path / "train" / "cat" / "1.png")
+    png(tmp_path / "odd\\name.png")
+    data = open_data(str(write(tmp_path / "x.txt", "train\\cat\\1.png 0", "odd\\name.png 0")), "train")
+    assert [item.name for item in data.items] == ["train/cat/1.png", "odd\\name.png"]
+    assert all(image_bytes(data, item) for item in data.items)
+
+
+@pytest.mark.parametrize("path", ["C:\\photos\\1.png", "d:/photos/1.png", "\\\\nas\\photos\\1.png"])
+def test_a_path_with_a_drive_is_told_apart(tmp_path: Path, path: str) -> None:
+    png(tmp_path / "0.png")
+    with pytest.raises(
+        InputError, match=r"x\.txt:2: .*1\.png is a path of a Windows machine; write paths from a folder"
+    ):
+        open_data(str(write(tmp_path / "x.txt", "0.png 0", f"{path} 0")), "train")
+
+
+@pytest.mark.parametrize(
+    ("listed", "root", "said"),
+    [
+        ("train/cat/{}.png", "photos/train", "--root {}/photos has them"),  # one level too low
+        ("cat/{}.png", "photos", "--root {}/photos/train has them"),  # one level too high
+        ("old/train/cat/{}.png", "photos", "they are there without old/ before them: take that out of the list"),
+        ("dog/{}.png", "photos", "where do their paths start? --root DIR"),
+    ],
+)
+def test_where_all_images_are_missing_one_sentence_says_so_and_which_root_would_do(
+    tmp_path: Path, listed: str, root: str, said: str
+) -> None:
+    png(tmp_path / "photos" / "train" / "cat" / "0.png")
+    spec = str(write(tmp_path / "x.txt", *(f"{listed.format(n)} 0" for n in range(2000))))
+    with pytest.raises(InputError) as raised:
+        check_found(open_data(Source(spec, root=tmp_path / root), "train"))
+    missing = f"2,000 of 2,000 images are missing under {tmp_path / root}, such as {listed.format(0)}"
+    assert str(raised.value) == f"{spec}: {missing}; {said.format(tmp_path)}"
+
+
+def test_absolute_paths_of_another_machine_are_told_and_one_image_that_is_there_is_enough(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"1 of 1 images are missing, such as /gone/1.png; write paths from a folder on"
+    ):
+        check_found(open_data(str(write(tmp_path / "x.txt", "/gone/1.png 0")), "train"))
+    png(tmp_path / "2.png")
+    check_found(open_data(str(write(tmp_path / "x.txt", "/gone/1.png 0", "2.png 0")), "train"))
+
+
+# ---- a split that is named
+
+
+def test_a_validation_list_that_is_named_for_testing_is_taken_as_it_is(imagenet: Path) -> None:
+    spec = str(imagenet / "ImageNet_LT_val.txt")
+    assert [item.label for item in open_data(spec, "test").items] == [0]
+    assert [info.count for info in open_data(spec, "test").classes] == [1, 2]  # of the training list beside it
+    assert [item.label for item in open_data(spec, "val").items] == [0]
+    assert [item.label for item in open_data(str(imagenet / "ImageNet_LT_train.txt"), "test").items] == [2]
+    table = str(write(imagenet / "rows.csv", "path,label,split", "a.png,0,val", "b.png,2,val"))
+    assert len(open_data(table, "test").items) == 2
+
+
+def test_lists_are_called_in_any_case(tmp_path: Path) -> None:
+    write(tmp_path / "Train.csv", "Path,ClassId", "a.png,3")
+    write(tmp_path / "Test.csv", "Path,ClassId", "b.png,3")
+    assert splits(str(tmp_path / "Train.csv")) == ("train", "test")
+    assert [item.name for item in open_data(str(tmp_path / "Train.csv"), "test").items] == ["b.png"]
+
+
 # ---- under another class table
 
 
@@ -250,6 +319,14 @@ def test_a_test_file_without_annotations_is_no_split(tmp_path: Path) -> None:
     assert splits(str(file)) == ("train",)
     with pytest.raises(InputError, match=r"test2018\.json: no image with a label in it"):
         open_data(str(file), "test")
+
+
+def test_inaturalists_validation_images_are_the_test_images_of_who_names_them(tmp_path: Path) -> None:
+    coco(tmp_path / "train2018.json", ["a.jpg", "c.jpg"], [12, 12], NAMES)
+    coco(tmp_path / "test2018.json", ["x.jpg"], [], {})
+    file = coco(tmp_path / "val2018.json", ["b.jpg"], [12], NAMES)
+    test = open_data(str(file), "test")
+    assert [item.name for item in test.items] == ["b.jpg"] and [info.count for info in test.classes] == [2, 0, 0]
 
 
 def test_the_class_table_wins_over_the_names_in_the_json(tmp_path: Path) -> None:

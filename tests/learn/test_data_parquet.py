@@ -1,4 +1,4 @@
-"""Parquet and Hugging Face's folders as the hub has them: which columns, which splits, whose names. Written for real."""
+"""Parquet and Hugging Face's folders as the hub has them: which columns, which splits, whose names."""
 
 from __future__ import annotations
 

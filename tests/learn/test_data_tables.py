@@ -130,6 +130,57 @@ def test_a_class_table_may_be_lines_of_a_label_and_a_name(tmp_path: Path) -> Non
     assert [(info.label, info.name) for info in class_table.load(file)] == [(0, "tench"), (1, "great white shark")]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.txt", "tench\ngreat white shark\n"),
+        ("c.csv", "name\ntench\ngreat white shark\n"),
+        ("c.csv", "class,sense\ntench,\ngreat white shark,\n"),
+        ("c.csv", "id;name\n1;great white shark\n0;tench\n"),
+        ("c.json", '["tench", "great white shark"]'),
+        ("c.json", '{"0": "tench", "1": "great white shark"}'),
+        ("c.json", '{"tench": 0, "great white shark": 1}'),
+        ("c.json", '{"id2label": {"0": "tench", "1": "great white shark"}, "model_type": "vit"}'),
+        ("c.txt", "0: tench\n1: great white shark\n"),
+        ("c.txt", "great white shark 1\ntench 0\n"),  # Places' categories have the label last
+    ],
+)
+def test_names_alone_are_a_class_table_by_their_order_or_their_label(tmp_path: Path, name: str, text: str) -> None:
+    assert class_table.load(write(tmp_path / name, text)) == (
+        ClassInfo(label=0, name="tench"),
+        ClassInfo(label=1, name="great white shark"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("imagenet_class_index.json", '{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}'),
+        ("synset_words.txt", "n01440764 tench\nn01443537 goldfish\n"),
+        ("map_clsloc.txt", "n01443537 1 goldfish\nn01440764 0 tench\n"),
+    ],
+)
+def test_imagenets_ids_are_synonyms(tmp_path: Path, name: str, text: str) -> None:
+    assert class_table.load(write(tmp_path / name, text)) == (
+        ClassInfo(label=0, name="tench", synonyms=("n01440764",)),
+        ClassInfo(label=1, name="goldfish", synonyms=("n01443537",)),
+    )
+
+
+def test_of_imagenets_names_the_first_is_the_name(tmp_path: Path) -> None:
+    file = write(tmp_path / "synset_words.txt", "n01440764 tench, Tinca tinca\n")
+    assert class_table.load(file) == (ClassInfo(label=0, name="tench", synonyms=("n01440764", "Tinca tinca")),)
+
+
+def test_numbers_in_names_are_no_labels(tmp_path: Path) -> None:
+    names = ["Boeing 707", "Boeing 717", "2CV"]
+    assert [info.name for info in class_table.load(write(tmp_path / "c.txt", "\n".join(names)))] == names
+    assert [info.label for info in class_table.load(write(tmp_path / "cub.txt", "1 001.Black\n2 002.Laysan\n"))] == [
+        1,
+        2,
+    ]
+
+
 def test_inaturalists_categories_json_is_a_class_table(tmp_path: Path) -> None:
     file = write(tmp_path / "categories.json", '[{"kingdom": "Animalia", "name": "Gea heptagon", "id": 25}]')
     assert class_table.load(file) == (ClassInfo(label=25, name="Gea heptagon"),)
@@ -206,6 +257,8 @@ def test_flags_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
     png(tmp_path / "data" / "wren" / "1.png")
     with pytest.raises(InputError, match="--root goes with a list"):
         open_data(Source(str(tmp_path / "data"), root=tmp_path), "train")
+    with pytest.raises(InputError, match="^--label-column goes with a table .CSV, JSONL, parquet, Hugging Face's.; "):
+        open_data(Source(str(tmp_path / "data"), label_column="label"), "train")
     with pytest.raises(InputError, match="leave out --root and --classes"):
         open_data(Source("digits-lt", classes=tmp_path / "c.txt"), "train")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image as Pil
 
 from ltgc_cli import records
 from ltgc_cli.config import configure
@@ -43,7 +44,7 @@ def test_a_checkpoint_is_told_apart_by_the_hash_it_always_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Training, sha256: str
 ) -> None:
     """Another hash would train anew what people have trained already: say so in the CHANGELOG."""
-    monkeypatch.setattr(check, "before_training", lambda *_: check.Hashes((), ()))
+    monkeypatch.setattr(check, "before_training", lambda *_: None)
     monkeypatch.setattr(fit, "fit", lambda *_, **__: settings)
     given = {"data": "digits-lt", **{name: getattr(settings, name) for name in settings.__struct_fields__}}
     stage = mix_train(Session(tmp_path), configure("mix-train", given, environment={}))
@@ -132,3 +133,19 @@ def test_a_label_that_is_another_class_in_the_data_is_refused() -> None:
         inputs.add(of_class(0), {}, texts=False)
     with pytest.raises(InputError, match="^label 4 is 'c4' in the stream and does not exist in --data"):
         inputs.add(of_class(4), {}, texts=False)
+
+
+def test_what_is_left_out_is_part_of_the_hash_and_without_it_nothing_is(tmp_path: Path) -> None:
+    """A file that is mended is trained on: the checkpoint is another one then."""
+
+    def flags(**more: bool) -> dict[str, object]:
+        given = {"data": str(tmp_path / "x.csv"), **more}
+        return mix_train(Session(tmp_path / "store"), configure("mix-train", given, environment={})).settings
+
+    for number in range(2):
+        Pil.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    (tmp_path / "x.csv").write_text("path,label\n0.png,cat\n1.png,dog\n2.png,dog\n")
+    assert "left_out" not in flags() and flags(drop_broken=True)["left_out"] == ("train 2.png",)
+    Pil.new("RGB", (4, 4)).save(tmp_path / "2.png")
+    assert flags(drop_broken=True) == flags()
+    assert flags(drop_duplicates=True)["left_out"] == ("train 0.png", "train 2.png")

@@ -49,7 +49,12 @@ def open_data(source: Source | str, split: Split) -> Dataset:
     source -- or its spec alone: `digits-lt`, `digits-lt:SEED`, a folder (`./digits-lt` for one called that), a list
     """
     source = _source(source)
-    dataset = _format(source.spec).open(source, split)
+    kind = _format(source.spec)
+    flag = "--image-column" if source.image_column else "--label-column"
+    # Test data of another kind may well stand beside a table, and have no columns.
+    if split == "train" and not kind.columns and (source.image_column or source.label_column):
+        raise InputError(f"{flag} goes with a table (CSV, JSONL, parquet, Hugging Face's); {source.spec} is none")
+    dataset = kind.open(source, split)
     return msgspec.structs.replace(dataset, classes=as_read(dataset.classes)) if dataset.named else dataset
 
 

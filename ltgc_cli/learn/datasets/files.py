@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -129,7 +130,7 @@ def _near(root: str, name: str) -> str:
         below = []
     would = next((folder for folder in (*above, *below) if (folder / name).exists()), None)
     if would:
-        return f"--root {would} has them"
+        return f"--root {shlex.quote(str(would))} has them"
     head, _, rest = name.partition("/")
     if rest and Path(root, rest).exists():
         return f"they are there without {head}/ before them: take that out of the list"

@@ -383,4 +383,4 @@ def _described(file: Path) -> _Described:
         raise InputError(f"{file}: {error}") from None
 
 
-FORMAT = Format(takes=_takes, open=_open, read=_read, fingerprint=_fingerprint, splits=_splits)
+FORMAT = Format(takes=_takes, open=_open, read=_read, fingerprint=_fingerprint, splits=_splits, columns=True)

@@ -57,14 +57,15 @@ _SPLIT_WORD = re.compile(rf"(?:^|(?<=[^a-z]))({_WORDS})(?=\d*$)", re.IGNORECASE)
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
-def format_of(suffixes: Sequence[str], read: ListReader) -> Format:
-    """Returns the format of files with a suffix, of which `read` returns the rows."""
+def format_of(suffixes: Sequence[str], read: ListReader, *, columns: bool = False) -> Format:
+    """Returns the format of files with a suffix, of which `read` returns the rows; `columns`: which it has by name."""
     return Format(
         takes=lambda spec: spec.lower().endswith(tuple(suffixes)) and not Path(spec).expanduser().is_dir(),
         open=partial(open_list, read, _files),
         read=read_image,
         fingerprint=partial(fingerprint_list, _files),
         splits=partial(_splits, read),
+        columns=columns,
     )
 
 

@@ -80,6 +80,6 @@ def _are_paths(name: str, rows: Sequence[tuple[int, dict[str, Any]]]) -> bool:
 
 FORMATS = (
     format_of((".txt",), _text),
-    format_of((".csv", ".tsv"), read_csv),
-    format_of((".jsonl",), read_jsonl),
+    format_of((".csv", ".tsv"), read_csv, columns=True),
+    format_of((".jsonl",), read_jsonl, columns=True),
 )

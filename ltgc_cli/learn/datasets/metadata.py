@@ -78,4 +78,5 @@ FORMAT = Format(
     read=read_image,
     fingerprint=partial(fingerprint_list, _files),
     splits=_splits,
+    columns=True,
 )

@@ -91,3 +91,4 @@ class Format(NamedTuple):
     read: Callable[[Dataset, Item], bytes]  # one image's encoded bytes
     fingerprint: Callable[[Source, Split], str]  # what tells a split's contents apart, without a look at a pixel
     splits: Callable[[Source], tuple[Split, ...]]  # those of different images; ("train",) where all are the same
+    columns: bool = False  # whether it is a table, of which a person may name columns

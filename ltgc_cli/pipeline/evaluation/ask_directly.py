@@ -13,7 +13,6 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
 from ltgc_cli.learn import datasets, metrics
 from ltgc_cli.pipeline.class_table import class_record
-from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.evaluation.methods import ClassTable
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.session import Asked, Session
@@ -35,10 +34,10 @@ class Reply(NamedTuple):
 
 
 def ask(
-    session: Session, data: datasets.Source, split: datasets.Split, known: ClassTable, opened: Asked, workers: int
+    session: Session, images: datasets.Dataset, known: ClassTable, opened: Asked, workers: int
 ) -> list[Reply | Failure]:
     """Returns what the model says of each test image, or why it says nothing, in their order."""
-    dataset = datasets.align(open_data(data, split), known.classes)
+    dataset = datasets.align(images, known.classes)
     classes = _by_label(known)
     asked = table(list(classes.values()))
     if len(asked.questions) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ltgc_cli import console
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets, evaluate
 from ltgc_cli.learn.checkpoints import Saved, load
-from ltgc_cli.learn.datasets import Dataset, Source
+from ltgc_cli.learn.datasets import Source
 from ltgc_cli.learn.evaluate import Logits
 from ltgc_cli.learn.model import zero_shot
 from ltgc_cli.pipeline.data import open_data
@@ -21,7 +21,7 @@ from ltgc_cli.pipeline.evaluation.methods import ClassTable, NamedCheckpoint, ab
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
 from ltgc_cli.pipeline.evaluation.own_clip import clip_of
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.training.check import hashes_of
+from ltgc_cli.pipeline.training.check import Dropped, Looked, whole
 from ltgc_cli.pipeline.training.fit import folder_of
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip import open_clip
@@ -31,13 +31,6 @@ from ltgc_cli.text import counted
 
 ZERO_SHOT = "zero-shot CLIP"
 _SHOWN = 3
-
-
-class _Images(NamedTuple):
-    """A split of which every file is an image, and the hashes of their bytes."""
-
-    dataset: Dataset
-    hashes: tuple[bytes, ...]
 
 
 def measure(
@@ -64,12 +57,13 @@ def measure(
 
     for spec in dict.fromkeys([alone, *specs] if alone else specs):
         clip_at(spec)  # what cannot be had is said before anything is measured
-    images = _checked_images(session, data, settings.split)
-    to_choose = _validation(session, val or data, images) if settings.posthoc else None
+    drop = Dropped(broken=settings.drop_broken)
+    images = _checked_images(session, data, settings.split, drop)
+    to_choose = _validation(session, val or data, images, drop) if settings.posthoc else None
     tte = " + TTE" if settings.tte else ""
 
     def logits_of(
-        clip: Loaded, classifier: Any, known: ClassTable, images: _Images, title: str
+        clip: Loaded, classifier: Any, known: ClassTable, images: Looked, title: str
     ) -> tuple[Logits, list[int]]:
         """Returns the logits of a split, and its labels under the classifier's class table."""
         dataset = datasets.align(images.dataset, known.classes)
@@ -125,10 +119,10 @@ def _predictions(
 # ---- images that must not be measured on
 
 
-def _validation(session: Session, source: Source, images: _Images) -> _Images:
+def _validation(session: Session, source: Source, images: Looked, drop: Dropped) -> Looked:
     """Returns the validation split that τ is chosen on. Raises InputError where it is missing, or the test set."""
     with about_validation():
-        val = _checked_images(session, source, "val")
+        val = _checked_images(session, source, "val", drop)
     if both := set(val.hashes) & set(images.hashes):
         raise InputError(
             f"--posthoc: {_share(images, both)} are validation images too, and τ must not be chosen on the test set; "
@@ -137,7 +131,7 @@ def _validation(session: Session, source: Source, images: _Images) -> _Images:
     return val
 
 
-def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) -> None:
+def _check_unseen(saved: Saved, method: str, images: Looked, session: Session) -> None:
     """Raises InputError where a checkpoint was trained on any of the images."""
     if not saved.images:
         session.notice_once(f"eval: {method} does not say what it was trained on: see that no test image was among it")
@@ -153,13 +147,13 @@ def _check_unseen(saved: Saved, method: str, images: _Images, session: Session) 
         )
 
 
-def _share(images: _Images, some: set[bytes]) -> str:
+def _share(images: Looked, some: set[bytes]) -> str:
     names = [item.name for item, own in zip(images.dataset.items, images.hashes, strict=True) if own in some]
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     return f"{len(names):,} of {counted(len(images.hashes), 'image')} ({shown})"
 
 
-def _checked_images(session: Session, source: Source, split: datasets.Split) -> _Images:
+def _checked_images(session: Session, source: Source, split: datasets.Split, drop: Dropped) -> Looked:
     """Returns a split, each image decoded once; what was found is kept in the store, by the data's fingerprint.
 
     Raises InputError that names the first files that are no image.
@@ -170,6 +164,6 @@ def _checked_images(session: Session, source: Source, split: datasets.Split) -> 
     if dataset.file and Path(dataset.file).name != Path(source.spec).name:
         session.notice_once(f"eval: the {split} images are those of {dataset.file}, beside {source.spec}")
     try:
-        return _Images(dataset, hashes_of(session, source, dataset))
+        return whole(session, source, split, drop)
     except InputError as error:
         raise InputError(f"{dataset.spec}: {'; '.join(str(error).splitlines())}") from None

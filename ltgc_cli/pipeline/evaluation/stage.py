@@ -16,6 +16,7 @@ from ltgc_cli.pipeline.evaluation.methods import ClassTable, about_validation, d
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
+from ltgc_cli.pipeline.training.check import Dropped, look, whole
 from ltgc_cli.records import Checkpoint, Class, Record
 from ltgc_cli.settings import Asking, Evaluation
 
@@ -42,7 +43,9 @@ def evaluate(session: Session, config: Config) -> Stage:
     if opened:
         asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
         asked["reasoning_effort"] = asking.reasoning_effort
-    hashed = config.hashed(Evaluation, **known, val=chosen_on, **asked)
+    drop = Dropped(broken=settings.drop_broken)
+    left_out = look(session, data, split).broken if drop.broken else []
+    hashed = config.hashed(Evaluation, **known, val=chosen_on, left_out=left_out or None, **asked)
     optional = bool(settings.zero_shot or direct or settings.compare)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
@@ -67,7 +70,8 @@ def evaluate(session: Session, config: Config) -> Stage:
             predictions = measure(session, settings, data, val, names, table if settings.zero_shot else None)
             yield from metric_records.measured(predictions, split, session.notice_once)
         if direct and opened and table:
-            replies = ask_directly.ask(session, data, split, table, opened, asking.concurrency)
+            dataset = whole(session, data, split, drop).dataset if drop.broken else datasets.open_data(data, split)
+            replies = ask_directly.ask(session, dataset, table, opened, asking.concurrency)
             if not session.dry:
                 answers = ask_directly.measured(replies, table, opened.model)
                 yield from metric_records.measured(answers, split, session.notice_once)

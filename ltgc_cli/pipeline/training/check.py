@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,13 +22,52 @@ from ltgc_cli.stages.verdicts import Verdicts, accepted
 from ltgc_cli.text import counted
 
 Key = tuple[Source, Split]
+_SHOWN = 3  # images named that are left out
+_DROP_BROKEN = "--drop-broken goes on without files that are no image"
+_DROP_DUPLICATES = "--drop-duplicates trains without images of another split"
 
 
-class Hashes(NamedTuple):
-    """The content hashes of a data set's images, in order."""
+class Dropped(NamedTuple):
+    """What is left out of the data in place of stopping at it."""
 
-    train: tuple[bytes, ...]
-    val: tuple[bytes, ...]  # empty where there are no validation images
+    broken: bool = False  # files that are no image, or are not there
+    duplicates: bool = False  # of the training images those that are there twice, or in another split too
+
+
+NOTHING = Dropped()
+
+
+class Looked(NamedTuple):
+    """A split, the content hash of each of its images, empty where the file is none, and what is wrong with those."""
+
+    dataset: Dataset
+    hashes: tuple[bytes, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def broken(self) -> list[str]:
+        """The names of the files that are no image."""
+        return [item.name for hash, item in zip(self.hashes, self.dataset.items, strict=True) if not hash]
+
+    def without(self, places: Collection[int]) -> Looked:
+        """Returns the split without some of its images; a training split's counts are without them too."""
+        kept = [place for place in range(len(self.hashes)) if place not in places]
+        items = tuple(self.dataset.items[place] for place in kept)
+        classes = self.dataset.classes
+        if self.dataset.split == "train":
+            counts = Counter(item.label for item in items)
+            classes = tuple(msgspec.structs.replace(info, count=counts[info.label]) for info in classes)
+        dataset = msgspec.structs.replace(self.dataset, items=items, classes=classes)
+        return self._replace(dataset=dataset, hashes=tuple(self.hashes[place] for place in kept))
+
+
+class Images(NamedTuple):
+    """What is trained on, what is measured on, and what those are compared with; the names of what was left out."""
+
+    train: Looked
+    val: Looked | None
+    others: tuple[Looked, ...]
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -60,73 +99,164 @@ class TrainingInputs:
             self.texts[cls.label] = [prompts.image_prompt(text, cls.class_, cls.subject) for text in found]
 
 
-def before_training(
-    session: Session, source: Source, classes: Sequence[Class], generated: Sequence[Image], val: Source | None = None
-) -> Hashes:
-    """Returns the content hashes of the images when the data can be trained on. Prints the counts per shot.
+def images(
+    session: Session, source: Source, val: Source | None = None, test: Source | None = None, drop: Dropped = NOTHING
+) -> Images:
+    """Returns the images that are trained and measured on, with what is wrong with them. Says what is left out.
+
+    val -- the data set whose validation images are measured on, where any are; test -- other test images, with which
+    the training's are compared, as with all splits of the data itself
+    """
+    train, measured = look(session, source, "train"), look(session, val, "val") if val else None
+    others = _others(session, source, test, {"val"} if val == source else set())
+    left: list[str] = []
+    if drop.broken:
+        train, broken = _whole(train)
+        left += broken
+        measured, broken = _whole(measured) if measured else (None, [])
+        left += broken
+    if drop.duplicates:
+        elsewhere = {
+            hash: f"{other.dataset.split} image {item.name}"
+            for other in [*([measured] if measured else []), *others]
+            for hash, item in zip(other.hashes, other.dataset.items, strict=True)
+        }
+        found = checks.duplicates(train.hashes, train.dataset.items, elsewhere)
+        left += _said(train, found, "--drop-duplicates")
+        train = train.without(found)
+    if not train.dataset.items:
+        raise InputError(f"{source.spec}: no image is left to train on")
+    return Images(train, measured, tuple(others), tuple(left))
+
+
+def before_training(session: Session, classes: Sequence[Class], generated: Sequence[Image], found: Images) -> None:
+    """Returns nothing where the data can be trained on. Prints the counts per shot.
 
     classes -- the class records of the stream, which say what a tail class is; generated -- its images
-    val -- the data set whose validation images are measured on, where any are
+    found -- what is trained and measured on
     Raises InputError for two classes with one name and no senses, a label outside the table, a file that is no image,
     an image that is in training and in another split, or generated images of a class that is no tail class. All
-    problems are listed, some ten of each kind.
+    problems are listed, some ten of each kind. A split that training does not need stops nothing by itself.
     """
-    sources = dict.fromkeys(datasets.splits(source), source) | ({"val": val} if val else {})
-    opened = _opened(source, [(its, split) for split, its in sources.items()])
-    train = opened[source, "train"]
+    train = found.train.dataset
     _notify_counts(train, Counter(image.label for image in generated))
     senses = {cls.label: cls.sense for cls in classes if cls.sense}
     table = [msgspec.structs.replace(info, sense=senses.get(info.label, info.sense)) for info in train.classes]
     problems = [*checks.check_table(table), *_misplaced(session, train, classes, generated)]
-    hashes = _checked(session, opened, problems, generated)
-    _stop(problems, "nothing was trained")
-    if twice := checks.two_labels(hashes[source, "train"], train.items):
+    measured = [found.val] if found.val else []
+    broken = [text for one in (found.train, *measured) for text in checks.some(one.problems)]
+    others = [*measured, *found.others]
+    made = {bytes.fromhex(image.sha256)[: checks.HASH]: f"generated image {image.id}" for image in generated}
+    _stop([*problems, *_leaks(others, made)], broken, _leaks(others, _trained(found.train)), "nothing was trained")
+    if twice := checks.two_labels(found.train.hashes, train.items):
+        shown = "; ".join(twice[:3])
+        times = counted(len(twice), "time")
         console.notice(
-            f"data: one image under two labels in training: {counted(len(twice), 'time')}: {'; '.join(twice[:3])}"
+            f"data: one image under two labels in training: {times}: {shown}; --drop-duplicates leaves them out"
         )
-    return Hashes(hashes[source, "train"], hashes[val, "val"] if val else ())
 
 
-def before_a_run(session: Session, source: Source, others: Sequence[Key]) -> None:
+def before_a_run(session: Session, source: Source, others: Sequence[Key], drop: Dropped = NOTHING) -> None:
     """Returns nothing where no image would stop training or eval, which come when all the rest is paid.
 
-    others -- data sets of test and validation images besides the splits of the data itself
+    others -- data sets of test and validation images that the run needs
     Raises InputError for a file that is no image, and for an image that is in training and in another split.
     """
-    problems: list[str] = []
-    own = [(source, split) for split in datasets.splits(source)]
-    _checked(session, _opened(source, [*own, *others]), problems)
-    _stop(problems, "nothing was asked")
+    train = look(session, source, "train")
+    needed = [look(session, *key) for key in dict.fromkeys(others) if key != (source, "train")]
+    broken = [text for one in (train, *needed) for text in checks.some(one.problems)] if not drop.broken else []
+    splits = {split for its, split in others if its == source}
+    compared = [*needed, *_others(session, source, None, splits)]
+    leaks = _leaks(compared, _trained(train)) if not drop.duplicates else []
+    _stop([], broken, leaks, "nothing was asked")
 
 
-def _opened(source: Source, others: Sequence[Key]) -> dict[Key, Dataset]:
-    """Returns the split that is trained on, and then the others."""
-    keys: list[Key] = [(source, "train"), *others]
-    return {key: open_data(*key) for key in dict.fromkeys(keys)}
+def whole(session: Session, source: Source, split: Split, drop: Dropped) -> Looked:
+    """Returns a split of which every file is an image, left out what is none where that is wanted.
+
+    Raises InputError that names the first files that are no image, or are not there: one a line.
+    """
+    found = look(session, source, split)
+    if drop.broken:
+        return _whole(found)[0]
+    if found.problems:
+        raise InputError("\n".join([*checks.some(found.problems), _DROP_BROKEN]))
+    return found
 
 
-def _checked(
-    session: Session, opened: Mapping[Key, Dataset], problems: list[str], generated: Sequence[Image] = ()
-) -> dict[Key, tuple[bytes, ...]]:
-    """Returns the hashes of each split, and adds to the problems: broken files, images of training in another split."""
-    hashes: dict[Key, tuple[bytes, ...]] = {}
-    for key, dataset in opened.items():
+def look(session: Session, source: Source, split: Split) -> Looked:
+    """Returns a split and its images' hashes, kept in the store by the data's fingerprint: each is decoded once.
+
+    What was no image is looked at again each time, for it may have been mended.
+    Raises InputError where not one image of a list is there.
+    """
+    dataset = open_data(source, split)
+    path = session.store.folder / "checked" / datasets.fingerprint(source, split)
+    size = checks.HASH
+    kept = path.read_bytes() if path.is_file() else b""
+    if not kept or len(kept) != size * len(dataset.items):
+        kept = bytes(size * len(dataset.items))
+    hashes = [kept[start : start + size] for start in range(0, len(kept), size)]
+    todo = [place for place, hash in enumerate(hashes) if not any(hash)]
+    if not todo:
+        return Looked(dataset, tuple(hashes))
+    with console.progress(f"checking the {split} images", len(todo)) as progress:
+        found = checks.check_images(dataset, [dataset.items[place] for place in todo], progress.advance)
+    for place, checked in zip(todo, found, strict=True):
+        hashes[place] = checked.hash
+    write_atomically(path, b"".join(hash or bytes(size) for hash in hashes))
+    return Looked(dataset, tuple(hashes), tuple(checked.problem for checked in found if checked.problem))
+
+
+def _whole(found: Looked) -> tuple[Looked, list[str]]:
+    """Returns a split without what is no image, and the names of that, which are said."""
+    broken = [place for place, hash in enumerate(found.hashes) if not hash]
+    left = _said(found, dict(zip(broken, found.problems, strict=True)), "--drop-broken")
+    return found.without(broken)._replace(problems=()), left
+
+
+def _said(found: Looked, left: Mapping[int, str], flag: str) -> list[str]:
+    """Returns the names of images that are left out, and says how many they are, and the first."""
+    if left:
+        split, count = found.dataset.split, len(found.hashes)
+        shown = "; ".join([*left.values()][:_SHOWN]) + ("; …" if len(left) > _SHOWN else "")
+        console.notice(f"data: {len(left):,} of {count:,} {split} images left out ({flag}): {shown}")
+    return [f"{found.dataset.split} {found.dataset.items[place].name}" for place in left]
+
+
+def _others(session: Session, source: Source, test: Source | None, known: Collection[Split]) -> list[Looked]:
+    """Returns the splits that are not needed, to compare the training images with. What cannot be read stops nothing.
+
+    known -- the splits of the data that are needed, and were looked at
+    """
+    others: list[Key] = [(source, split) for split in datasets.splits(source) if split not in ("train", *known)]
+    found = []
+    for its, split in [*others, *([(test, "test")] if test else [])]:
         try:
-            hashes[key] = hashes_of(session, key[0], dataset)
+            one = look(session, its, split)  # type: ignore[arg-type]
         except InputError as error:
-            problems += str(error).splitlines()
-    train = next(iter(opened))  # what is trained on comes first
-    known = {bytes.fromhex(image.sha256)[: checks.HASH]: image.id for image in generated}
-    for key in [key for key in hashes if key != train]:
-        items = opened[key].items
-        leaks = checks.overlap(hashes[train], hashes[key], opened[train].items, items) if train in hashes else []
-        leaks += [
-            f"{item.name} is the generated image {known[hash]}"
-            for hash, item in zip(hashes[key], items, strict=True)
-            if hash in known
-        ]
-        problems += checks.some([f"the {key[1]} image {text}" for text in leaks])
-    return hashes
+            console.notice(f"data: the {split} images are not compared with the training's: {error}")
+            continue
+        if one.problems:
+            more = f"; so it is with {len(one.problems):,} images" if len(one.problems) > 1 else ""
+            console.notice(f"data: not compared with the training images: {one.problems[0]}{more}")
+        found.append(one)
+    return found
+
+
+def _leaks(others: Sequence[Looked], known: Mapping[bytes, str]) -> list[str]:
+    """Returns the images of other splits that are known by their hash: training images, or generated ones."""
+    leaks = []
+    for other in others:
+        named = zip(other.hashes, other.dataset.items, strict=True)
+        found = [f"{item.name} is the {known[hash]}" for hash, item in named if hash in known]
+        leaks += checks.some([f"the {other.dataset.split} image {text}" for text in found])
+    return leaks
+
+
+def _trained(train: Looked) -> dict[bytes, str]:
+    named = zip(train.hashes, train.dataset.items, strict=True)
+    return {hash: f"training image {item.name}" for hash, item in named if hash}
 
 
 def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
@@ -162,24 +292,16 @@ def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], gener
     return checks.some(problems) + checks.some(lost)
 
 
-def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
-    """Returns the hashes of a split's images, kept in the store by the data's fingerprint: each is checked once."""
-    path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
-    size = checks.HASH
-    kept = path.read_bytes() if path.is_file() else b""
-    if kept and len(kept) == size * len(dataset.items):
-        return tuple(kept[start : start + size] for start in range(0, len(kept), size))
-    with console.progress(f"checking the {dataset.split} images", len(dataset.items)) as progress:
-        found = checks.check_images(dataset, progress.advance)
-    write_atomically(path, b"".join(found))
-    return found
+def _stop(problems: Sequence[str], broken: Sequence[str], leaks: Sequence[str], nothing: str) -> None:
+    """Raises InputError where there are problems; several are printed before it, for an error itself is one line.
 
-
-def _stop(problems: Sequence[str], nothing: str) -> None:
-    """Raises InputError where there are problems; several are printed before it, for an error itself is one line."""
-    if len(problems) == 1:
-        raise InputError(problems[0])
-    for problem in problems:
+    broken, leaks -- those which a flag leaves out, which is said with them
+    """
+    every = [*problems, *broken, *leaks]
+    hints = [*([_DROP_BROKEN] if broken else []), *([_DROP_DUPLICATES] if leaks else [])]
+    if len(every) == 1:
+        raise InputError("; ".join([*every, *hints]))
+    for problem in every:
         console.error(problem)
-    if problems:
-        raise InputError(f"{nothing}: the data has the problems above")
+    if every:
+        raise InputError("; ".join([f"{nothing}: the data has the problems above", *hints]))

@@ -10,11 +10,10 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.files import copy_folder
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
-from ltgc_cli.learn.datasets import Sample, Source
+from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.state import STATE
-from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.training.check import Hashes, TrainingInputs
+from ltgc_cli.pipeline.training.check import Images, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training, TrainingRun
@@ -23,24 +22,22 @@ from ltgc_cli.text import counted
 
 def fit(
     session: Session,
-    data: Source,
+    images: Images,
     inputs: TrainingInputs,
     settings: Training,
     folder: Path,
     *,
-    val: Source | None,
     how: TrainingRun,
     name: str,
-    hashes: Hashes,
 ) -> Training:
     """Trains a checkpoint into a folder; one that was begun there is gone on with. Returns what was really set.
 
-    hashes -- of the images trained on, and of those measured on, so that eval knows them again
+    images -- those trained on, and those measured on; their hashes are kept, so that eval knows them again
     Of several processes the first one writes.
     """
     classes = inputs.classes
-    real = datasets.samples(datasets.align(open_data(data, "train"), classes))
-    validation = datasets.samples(datasets.align(open_data(val, "val"), classes)) if val else []
+    real = datasets.samples(datasets.align(images.train.dataset, classes))
+    validation = datasets.samples(datasets.align(images.val.dataset, classes)) if images.val else []
     generated = [
         Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
     ]
@@ -84,8 +81,8 @@ def fit(
         )
     if processes.rank() == 0:
         classifier, curve, prior, used = trained
-        images = frozenset(hashes.train), frozenset(hashes.val)
-        checkpoints.save(folder, checkpoints.Saved(classifier, tuple(classes), used, curve, prior, *images), loaded)
+        seen = frozenset(images.train.hashes), frozenset(images.val.hashes if images.val else ())
+        checkpoints.save(folder, checkpoints.Saved(classifier, tuple(classes), used, curve, prior, *seen), loaded)
         (folder / STATE).unlink(missing_ok=True)
         last = trained.curve[-1]
         best = max((row["val"] for row in trained.curve if "val" in row), default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,14 @@ def mix_train(session: Session, config: Config) -> Stage:
     verdicts = verdict_file.load(how.verdicts) if how.verdicts else None
     identity = session.score(how.clip).model
     val = _validation(data, source_of(config, how.val) if how.val else None, settings)
+    test = source_of(config, how.test) if how.test else None
+    drop = check.Dropped(how.drop_broken, how.drop_duplicates)
+    look = cache(lambda: check.images(session, data, val, test, drop))
     flags: dict[str, Any] = {"data": datasets.fingerprint(data, "train"), "clip": identity}
     flags |= {"generated": how.generated, "name": how.name, **_GONE, **msgspec.to_builtins(settings)}
     flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
+    if any(drop) and (left_out := look().left_out):
+        flags["left_out"] = left_out
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
     flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
     for idle in without_effect(settings):
@@ -69,7 +75,8 @@ def mix_train(session: Session, config: Config) -> Stage:
         copy_out(session.store.folder, artifact, how.out, how.clip, how.merge)
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
-        inputs = TrainingInputs({info.label: info for info in open_data(data, "train").classes})
+        classes = look().train.dataset.classes if any(drop) else open_data(data, "train").classes
+        inputs = TrainingInputs({info.label: info for info in classes})
         there: set[by_hand.ImageKey] = set()
         for group in records.by_class(lines):
             inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
@@ -89,8 +96,8 @@ def mix_train(session: Session, config: Config) -> Stage:
         else:
             from ltgc_cli.pipeline.training.fit import fit
 
-            hashes = check.before_training(session, data, inputs.stream, inputs.generated, val)
-            trained = fit(session, data, inputs, settings, folder, val=val, how=how, name=name, hashes=hashes)
+            check.before_training(session, inputs.stream, inputs.generated, look())
+            trained = fit(session, look(), inputs, settings, folder, how=how, name=name)
             kept = msgspec.to_builtins(trained)
         about = {"clip": identity, "data": flags["data"][:12], "images": len(inputs.generated), **kept}
         yield identify(Checkpoint(sha256=sha256, method=name, settings=about), sha256, how.name)
