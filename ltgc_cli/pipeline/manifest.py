@@ -39,6 +39,9 @@ def versions() -> dict[str, str]:
 
 _LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transformers", "litellm")
 
+_NO_FLAGS = ("reader", "trial", "measures")
+"""What stands among the flags for ltgc's own version of something."""
+
 
 def why(done: Manifest, folder: Path) -> str:
     """Returns why something was asked although the stage had run before: which setting, or the input, is new.
@@ -50,7 +53,10 @@ def why(done: Manifest, folder: Path) -> str:
     for before in earlier:
         if before.input == done.input:
             changed = [name for name in flags if before.flags.get(name) != flags[name]]
-            named = ", ".join("--" + name.strip("_").replace("_", "-") for name in changed)
+            named = ", ".join(
+                "what ltgc makes of it" if name in _NO_FLAGS else "--" + name.strip("_").replace("_", "-")
+                for name in changed
+            )
             return f" (asked because {named} changed)" if changed else ""
     return " (asked because the input is new)" if earlier else ""
 
