@@ -47,7 +47,7 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
     text = page.html(
         content,
         images=images.__getitem__,
-        figures=_figures(rows, content, store, runs),
+        figures=_figures(rows, settings.baseline, store, runs),
         runs=[lineage.page_run(run) for run in runs],
         costs=usage.rows(costs) if costs else (),
         gap=gap,
@@ -58,12 +58,11 @@ def write_report(given: Iterable[Record], store: Store, settings: Report) -> Non
     _notify(settings.output, len(text), content, images.values())
 
 
-def _figures(rows: Sequence[Record], content: Content, store: Store, runs: Sequence[Manifest]) -> dict[str, str]:
+def _figures(rows: Sequence[Record], baseline: str, store: Store, runs: Sequence[Manifest]) -> dict[str, str]:
     """Returns the plots that the records have something for, as SVG by name."""
-    both = content.comparison
     made = {
         "accuracy": figures.accuracy(rows),
-        "gains": figures.gains(rows, both.baseline.title, both.method.title) if both else None,
+        "gains": figures.gains(rows, baseline),
         "distribution": figures.distribution(rows),
         "scores": figures.scores(rows, lineage.real_scores(rows, store, runs)),
         "curves": figures.curves(lineage.curves(rows, store.folder)),

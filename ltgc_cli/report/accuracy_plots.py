@@ -13,7 +13,6 @@ from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
 from ltgc_cli.report.format import signed
 from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, plot_text, styled
-from ltgc_cli.text import counted
 
 _BARS = 40  # classes whose gains are shown one by one
 _VALUE: Any = {"fontsize": 7.5, "alpha": 0.85}  # how a value beside its mark is written
@@ -97,26 +96,31 @@ class _Gain(NamedTuple):
 def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot | None:
     """Returns by how many points the method's accuracy on each class differs from the baseline's, sorted.
 
-    Without names the strongest method trained on generated images is taken, and the strongest without any.
-    Raises InputError for a name that was not measured.
+    Without names the strongest method trained on generated images is taken, and for the classes of each shot the
+    method without any that is best over that shot. Raises InputError for a name that was not measured.
     """
     whole = list(rows)
     pair = comparison(results(whole), baseline, method)
     found = _gains(whole, pair) if pair else []
     if not pair or not found:
         return None
-    title = f"Gain of {pair.method.title} over {pair.baseline.title}, by class"
-    groups = {shot: (own, f"mean {signed(float(np.mean(own)))}") for shot, own in _by_shot(found).items()}
-    words = [f"{shot or 'all'} ({counted(len(own), 'class')}): {mean} points" for shot, (own, mean) in groups.items()]
+    by_shot = _by_shot(found)
+    groups = {
+        shot: f"{shot or 'all'} ({len(own):,}): mean {signed(float(np.mean(own)))}" for shot, own in by_shot.items()
+    }
+    against = {shot: other.title if (other := pair.baseline_of_class(shot)) else "" for shot in groups}
+    one = next(iter(against.values())) if len(set(against.values())) == 1 else ""
+    title = f"Gain of {pair.method.title} over {one or 'the best baseline of its group'}, by class"
+    words = [f"{text} points" + ("" if one else f" over {against[shot]}") for shot, text in groups.items()]
     few = len(found) <= _BARS
-    plot = Plot(title, f"{title}. {'; '.join(words)}.", 0.95 + 0.19 * len(found) if few else 2.9)
+    plot = Plot(title, f"{title}. {'; '.join(words)}.", (0.95 + 0.19 * len(found) if few else 2.9) + 0.3 * (not one))
     (_gain_bars if few else _gain_curves)(plot.add_subplot(), found)
     handles = [
-        Patch(color=SHOTS.get(shot, INK), label=f"{shot or 'all'} ({len(own):,}): {mean}")
-        for shot, (own, mean) in groups.items()
+        Patch(color=SHOTS.get(shot, INK), label=text + ("" if one else f", over {plot_text(against[shot], 40)}"))
+        for shot, text in groups.items()
     ]
-    over = f"{plot_text(pair.method.title, 36)} − {plot_text(pair.baseline.title, 36)}"
-    plot.legend(handles=handles, ncols=3, title=over, **LEGEND)
+    over = f"{plot_text(pair.method.title, 36)} − {plot_text(one or 'the best baseline of its group', 36)}"
+    plot.legend(handles=handles, ncols=3 if one else 1, title=over, **LEGEND)
     return plot
 
 
@@ -127,7 +131,7 @@ def _gains(rows: Sequence[Record], pair: MethodComparison) -> list[_Gain]:
     found = [
         _Gain(names[label], shots.get(label, ""), gain)
         for label in sorted(pair.method.by_class)
-        if (gain := pair.gain_of(label)) is not None
+        if (gain := pair.gain_of(label, shots.get(label, ""))) is not None
     ]
     return sorted(found, key=lambda gain: -gain.points)
 

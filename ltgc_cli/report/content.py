@@ -51,7 +51,7 @@ class ClassContent(NamedTuple):
     rejected_descriptions: tuple[tuple[str, str], ...] = ()  # what was dropped of answers and lists, and why
     failures: tuple[tuple[str, str, str], ...] = ()  # stage, reason and text of what could not be done
     method: float | None = None  # accuracy in percent with generated images
-    baseline: float | None = None
+    baseline: float | None = None  # of the method without any that is best over the class's shot
     left_out: int = 0  # images that there was no room for. The counts below are of all of them.
     accepted: int = 0
     rejected: int = 0
@@ -116,7 +116,8 @@ class Content(NamedTuple):
 def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     """Returns what a report shows of records. Several streams behind one another are taken as one.
 
-    baseline -- the method that gains are measured against; the strongest without generated images where it is empty
+    baseline -- the method that gains are measured against; each figure's best without generated images where it is
+        empty
     Raises InputError where one label has two names, or nothing of the baseline's name was measured.
     """
     whole = without_repeats(rows)
@@ -165,6 +166,7 @@ def _class(
     rejected = [row for row in group.rows if isinstance(row, Rejected)]
     ends: list[Image | Rejected] = [*group.generated, *(row for row in rejected if row.of == "image")]
     generated = tuple(_judged(row, verdicts) for row in ends)
+    against = compared.baseline_of_class(cls.shot) if compared else None
     return ClassContent(
         label=cls.label,
         name=cls.class_,
@@ -181,7 +183,7 @@ def _class(
         rejected_descriptions=tuple((row.text, row.reason) for row in rejected if row.of == "description"),
         failures=tuple(_failure(row) for row in group.rows if isinstance(row, Failure)),
         method=compared.method.by_class.get(cls.label) if compared else None,
-        baseline=compared.baseline.by_class.get(cls.label) if compared else None,
+        baseline=against.by_class.get(cls.label) if against else None,
         accepted=len(group.generated),
         rejected=len(ends) - len(group.generated),
         below=sum(image.accepted and image.below for image in generated),
