@@ -7,12 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
 from ltgc_cli.report.format import signed
-from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, plot_text, styled
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, NARROW, RED, SHOTS, Plot, binned, plot_text, styled
+from ltgc_cli.text import counted
+
+Floats = NDArray[np.float64]
 
 _BARS = 40  # classes whose gains are shown one by one
 _VALUE: Any = {"fontsize": 7.5, "alpha": 0.85}  # how a value beside its mark is written
@@ -84,6 +89,68 @@ def _results_in_words(found: Sequence[MethodResult], groups: Sequence[str]) -> s
         return ", ".join(f"{group} {value:.1f}" for group in groups if (value := result.value(group)) is not None)
 
     return f"Accuracy in percent. {'; '.join(f'{result.title}: {values(result)}' for result in found)}."
+
+
+_DOTS = 150  # classes that have a dot each
+
+
+@styled()
+def by_count(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot | None:
+    """Returns accuracy against the number of real training images: a dot a class, from the baseline's to the method's.
+
+    The two are those of `gains`. Of many classes it is their mean, over classes with about as many images.
+    """
+    whole = list(rows)
+    pair = comparison(results(whole), baseline, method)
+    classes = [
+        row for row in {row.label: row for row in whole if isinstance(row, Class)}.values() if row.count is not None
+    ]
+    found = [
+        (max(cls.count or 0, _NO_IMAGE), before, after)
+        for cls in classes
+        if pair and (other := pair.baseline_of_class(cls.shot))
+        if (before := other.by_class.get(cls.label)) is not None
+        if (after := pair.method.by_class.get(cls.label)) is not None
+    ]
+    if not pair or len(found) < 2:
+        return None
+    counts, before, after = np.array(sorted(found)).T
+    others = {other.title for cls in classes if (other := pair.baseline_of_class(cls.shot))}
+    one = next(iter(others)) if len(others) == 1 else "the best baseline of its group"
+    up, down = int((after > before).sum()), int((after < before).sum())
+    words = (
+        f"Accuracy of {counted(len(found), 'class')} by the number of their real training images, {counts[0]:,.0f} to "
+        f"{counts[-1]:,.0f}: {pair.method.title} is better than {one} on {up:,}, worse on {down:,}."
+    )
+    plot = Plot("Accuracy against training images", words, 3.0, NARROW)
+    axes = plot.add_subplot()
+    (_arrows if len(found) <= _DOTS else _means)(axes, counts, before, after)
+    axes.set(xscale="log", xlabel="real training images of the class", ylabel="accuracy, %")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y")
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=BLUE, markerfacecolor="none", label=plot_text(one, 50)),
+        Line2D([], [], linestyle="", marker="o", color=RED, label=plot_text(pair.method.title, 50)),
+    ]
+    plot.legend(handles=handles, ncols=1, **LEGEND)
+    return plot
+
+
+_NO_IMAGE = 0.7  # where a class without a real image stands on a logarithmic axis
+
+
+def _arrows(axes: Axes, counts: Floats, before: Floats, after: Floats) -> None:
+    axes.vlines(counts, before, after, color=INK, alpha=0.35, linewidth=1)
+    axes.plot(counts, before, "o", color=BLUE, markerfacecolor="none", markersize=5, markeredgewidth=1.2)
+    axes.plot(counts, after, "o", color=RED, markersize=5, markeredgewidth=0)
+
+
+def _means(axes: Axes, counts: Floats, before: Floats, after: Floats) -> None:
+    """Draws means over classes of about as many images: the classes are in the order of their counts."""
+    x, low, high = (binned(values, 40)[1] for values in (counts, before, after))
+    axes.vlines(x, low, high, color=INK, alpha=0.35, linewidth=1)
+    axes.plot(x, low, "o-", color=BLUE, markerfacecolor="none", markersize=4, linewidth=1)
+    axes.plot(x, high, "o-", color=RED, markersize=4, linewidth=1)
 
 
 class _Gain(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from ltgc_cli import records
+from ltgc_cli import records, trial
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import unpriced
 from ltgc_cli.records import Failure, Image, Metric, Record, Rejected, Step, Template, Verdict
@@ -94,6 +94,7 @@ class Content(NamedTuple):
     dollars: float = 0.0
     unpriced: int = 0  # records of which the price is not known
     judged: bool = False  # whether filter has judged the generated images
+    trial: Metric | None = None  # how well CLIP told the real images' classes apart, where filter tried it
 
     @property
     def images(self) -> list[str]:
@@ -139,6 +140,7 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
         made=_made(makers),
         dollars=sum(made.usage.dollars or 0.0 for made in makers),
         unpriced=sum(unpriced(made.model, made.usage) for made in makers),
+        trial=trial.of_all(whole),
         judged=any(image.score is not None for cls in classes for image in cls.generated),
     )
 

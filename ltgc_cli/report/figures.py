@@ -17,12 +17,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from ltgc_cli.records import Class, Image, Record
-from ltgc_cli.report.accuracy_plots import accuracy, gains
+from ltgc_cli.report.accuracy_plots import accuracy, by_count, gains
+from ltgc_cli.report.judge_plots import confusion, margins, rounds
 from ltgc_cli.report.plot import FAINT, INK, LEGEND, LINES, RED, SHOTS, Plot, binned, plot_text, styled, svg
 from ltgc_cli.report.score_plots import scores
 from ltgc_cli.text import counted
 
-__all__ = ["accuracy", "curves", "distribution", "gains", "scores", "svg"]
+__all__ = [
+    "accuracy", "by_count", "confusion", "curves", "distribution", "gains", "margins", "rounds", "scores", "svg",
+]  # fmt: skip
 
 MANY, FEW = 100, 20  # many-shot classes have more real images than the one, few-shot classes fewer than the other
 _NAMED = 30  # classes whose names fit below an axis

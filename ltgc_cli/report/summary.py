@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+from ltgc_cli import trial
 from ltgc_cli.report import accuracy
 from ltgc_cli.report.accuracy import MEASURES, Gain, MethodResult
 from ltgc_cli.report.content import ClassContent, Content
@@ -69,7 +70,8 @@ def _accuracy(content: Content) -> str:
 
 def _beside(gain: Gain) -> str:
     theirs = percent(gain.baseline.value(gain.group, gain.name))
-    beside = f"where {gain.baseline.title} has {theirs}: {gained(gain.points, gain.within)}"
+    points = gained(gain.points, gain.within).replace(" ", "\u00a0")
+    beside = f"where {gain.baseline.title} has {theirs}: {points}"
     return f"{_WHERE[gain.name, gain.group]} ({percent(gain.method)}\u00a0%, {beside})"
 
 
@@ -144,13 +146,31 @@ def stats(content: Content) -> list[Stat]:
     return found
 
 
+def alarm(content: Content) -> str:
+    """Returns what nobody may miss before they read on: that the images were judged by a model that cannot judge."""
+    return trial.doubt(content.trial) if content.trial and trial.trust(content.trial) == "poor" else ""
+
+
+def judge(content: Content) -> str:
+    """Returns what a trial of CLIP on real images found, in sentences; empty where there was none."""
+    if content.trial is None:
+        return ""
+    doubt = trial.doubt(content.trial)
+    clip = content.trial.rest.get("clip")
+    model = f" ({clip})" if isinstance(clip, str) else ""
+    found = trial.words(content.trial).replace("CLIP", f"CLIP{model}", 1)
+    return f"{found}. {doubt[:1].upper()}{doubt[1:]}." if doubt else f"{found}."
+
+
 def sections(content: Content, figures: Container[str]) -> list[tuple[str, str]]:
     """Returns the sections of the page, their ids and names."""
     there = {
         "accuracy": ("Accuracy", bool(content.results)),
         "gains": ("Gains", bool(gains(content).rows)),
         "distribution": ("Before and after", "distribution" in figures),
-        "scores": ("Scores", "scores" in figures),
+        "judge": ("The judge", content.trial is not None),
+        "scores": ("Scores", "scores" in figures or "rounds" in figures),
+        "alike": ("Copies and diversity", "alike" in figures),
         "training": ("Training", "curves" in figures),
         "classes": ("The classes", bool(content.classes)),
         "provenance": ("Cost and provenance", True),

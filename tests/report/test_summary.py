@@ -9,8 +9,8 @@ from ltgc_cli.report.content import content_of
 def test_the_summary_tells_what_was_gained_what_was_generated_and_what_it_cost() -> None:
     assert summary.summary(content_of(run())).replace("\u00a0", " ") == (
         "LTGC is ahead on classes with few images (55.0 %, where fine-tune has 40.0: +15.0 ± 2.8) and over all classes "
-        "(75.5 %, where fine-tune has 70.0: +5.5 ± 1.4). Tail classes: 2 of 3. Images were generated from 5 descriptions; 3 were "
-        "accepted, after 1 more attempt where the first was not. It cost $0.25."
+        "(75.5 %, where fine-tune has 70.0: +5.5 ± 1.4). Tail classes: 2 of 3. Images were generated from 5 "
+        "descriptions; 3 were accepted, after 1 more attempt where the first was not. It cost $0.25."
     )
 
 
@@ -93,7 +93,8 @@ def test_a_gain_that_the_intervals_do_not_allow_is_said_with_them() -> None:
         return [Metric(name="accuracy", group=group, **kept) for group in ("few", "all")]
 
     def summarized(half: float) -> str:
-        return summary.summary(content_of([*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]))
+        rows = [*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]
+        return summary.summary(content_of(rows)).replace("\u00a0", " ")
 
     assert summarized(3.0).endswith("+3.0 ± 4.2). None of these differences is larger than its uncertainty (±).")
     assert summarized(1.0).endswith("+3.0 ± 1.4).")
