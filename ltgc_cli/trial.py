@@ -19,6 +19,7 @@ NAME, CONFUSION = "clip accuracy", "clip confusion"
 Trust = Literal["good", "poor", "unknown"]
 
 _FEW = 5  # images, that say nothing
+_NAMED = 6  # classes that are named
 _MORE_THAN_BLIND = 1.25  # times as often right as its own guesses would be without the images
 
 
@@ -153,6 +154,26 @@ def doubt(metric: Metric) -> str:
         "threshold cannot be trusted, noise may reach it as well as an image of the class. Name another model by "
         "--clip, or decide by eye (ltgc review)"
     )
+
+
+def weak(found: Iterable[Record]) -> str:
+    """Returns the classes that CLIP takes most real images of for others, in words; empty where there are none."""
+    rows = [row for row in found if isinstance(row, Metric)]
+    classes = [row for row in rows if row.name == NAME and row.group == "class" and row.images >= _FEW]
+    bad = sorted((row for row in classes if (row.value or 0.0) < 50), key=lambda row: (row.value or 0.0, row.label))
+    named = [f"{row.class_} ({of_class(rows, row.label)})" for row in bad[:_NAMED]]
+    return "; ".join(named) + (f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else "")
+
+
+def of_class(found: Iterable[Record], label: int) -> str:
+    """Returns what CLIP took a class's real images for: "6 of 17 right, 4 taken for three"; empty for no such class."""
+    own = [row for row in found if isinstance(row, Metric) and row.label == label]
+    whole = next((row for row in own if row.name == NAME), None)
+    if whole is None:
+        return ""
+    wrong = max((row for row in own if row.name == CONFUSION), key=lambda row: row.images, default=None)
+    right = round((whole.value or 0.0) / 100 * whole.images)
+    return f"{right:,} of {whole.images:,} right" + (f", {wrong.images:,} taken for {wrong.predicted}" if wrong else "")
 
 
 def _shown(share: float) -> str:

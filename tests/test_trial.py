@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ltgc_cli.records import Metric, dump, parse
-from ltgc_cli.trial import TriedImage, doubt, metrics, of_all, trust, wilson, without, words
+from ltgc_cli.trial import TriedImage, doubt, metrics, of_all, of_class, trust, weak, wilson, without, words
 
 
 def taken(**classes: str) -> list[TriedImage]:
@@ -85,3 +85,10 @@ def test_what_was_found_is_said_beside_chance_and_a_poor_judge_is_not_spared() -
 
 def test_a_record_that_somebody_cut_raises_nothing() -> None:
     assert trust(Metric(name="clip accuracy", group="all", value=None)) == "unknown"
+
+
+def test_the_classes_whose_thresholds_can_be_trusted_less_are_named_with_what_they_are_taken_for() -> None:
+    rows = metrics(taken(crane="cccccs", seal="ssccct", tit="s"), 10, "clip")
+    assert weak(rows) == "seal (2 of 6 right, 3 taken for crane)", "one tit says nothing"
+    assert of_class(rows, 0) == "5 of 6 right, 1 taken for seal"
+    assert of_class(rows, 7) == ""

@@ -202,7 +202,7 @@ def filter(session: Session, config: Config) -> Stage:
             prompts=texts,
             workers=asking.concurrency,
             batch=computing.batch,
-            on_trial=lambda metric: report_trial(session, metric),
+            on_trial=lambda tried: report_trial(session, tried),
             on_round=lambda done: _report_round(session, done),
         )
         if lost := useless(row for rows in found for row in rows):
@@ -323,11 +323,14 @@ def _replaced(texts: Prompts) -> Any:
     return None if texts == PAPER else msgspec.to_builtins(texts)
 
 
-def report_trial(session: Session, metric: Metric) -> None:
+def report_trial(session: Session, tried: Sequence[Metric]) -> None:
     """Says how well CLIP tells the originals' classes apart, and what to think of a judge that does not."""
-    session.report(f"filter: {trial.words(metric)}")
-    if (doubt := trial.doubt(metric)) and not session.dry:
-        (console.warning if trial.trust(metric) == "poor" else console.notice)(f"filter: {doubt}")
+    session.report(f"filter: {trial.words(tried[-1])}")
+    doubt = trial.doubt(tried[-1])
+    if doubt and not session.dry:
+        (console.warning if trial.trust(tried[-1]) == "poor" else console.notice)(f"filter: {doubt}")
+    elif weak := trial.weak(tried):
+        session.report(f"filter: trust less the thresholds of classes that CLIP mostly takes for others: {weak}")
 
 
 def _repeat_doubt(artifact: Path) -> None:

@@ -45,8 +45,8 @@ def measure(config: Config, streams: Streams) -> Preview:
         groups = list(records.by_class(real(given)))
         classes, photos = [group.cls for group in groups], originals(group for group in groups if group.cls.tail)
         tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
-        for metric in tried[-1:]:
-            generate.report_trial(session, metric)
+        if tried:
+            generate.report_trial(session, tried)
         spreads = preview.preview(
             groups,
             ask=ask,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from ltgc_cli import records, trial
@@ -45,6 +45,7 @@ class ClassContent(NamedTuple):
     template: str = ""  # C_y, what its generated images are judged by
     bare: bool = False  # whether that is its bare name, because no features were found
     threshold: float | None = None
+    tried: str = ""  # what CLIP took its real images for, where filter tried it
     originals: tuple[Image, ...] = ()
     generated: tuple[JudgedImage, ...] = ()  # accepted ones first, then the rejected; in the order of the stream
     plain: tuple[JudgedImage, ...] = ()  # generated from the bare name of the class, to look at beside the others
@@ -127,7 +128,14 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
     of_classes = [row for row in whole if row.label >= 0 and not isinstance(row, Metric | Verdict)]
     groups = records.by_class(sorted(of_classes, key=lambda row: row.label))
-    classes = tuple(_class(group, verdicts, compared) for group in groups)
+    tried = [row for row in whole if isinstance(row, Metric) and row.name in (trial.NAME, trial.CONFUSION)]
+    by_label = {label: list(own) for label, own in groupby(sorted(tried, key=_label), key=_label)}
+    classes = tuple(
+        _class(group, verdicts, compared)._replace(
+            tried=trial.of_class(by_label.get(group.cls.label, ()), group.cls.label)
+        )
+        for group in groups
+    )
     best = compared.method if compared else results[0] if results else None
     makers = [row.made for row in whole if row.made]
     return Content(
@@ -143,6 +151,10 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
         trial=trial.of_all(whole),
         judged=any(image.score is not None for cls in classes for image in cls.generated),
     )
+
+
+def _label(row: Record) -> int:
+    return row.label
 
 
 def without_repeats(rows: Iterable[Record]) -> list[Record]:

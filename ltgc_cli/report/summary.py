@@ -155,7 +155,7 @@ def judge(content: Content) -> str:
     """Returns what a trial of CLIP on real images found, in sentences; empty where there was none."""
     if content.trial is None:
         return ""
-    doubt = trial.doubt(content.trial)
+    doubt = "" if alarm(content) else trial.doubt(content.trial)  # a warning stands at the top
     clip = content.trial.rest.get("clip")
     model = f" ({clip})" if isinstance(clip, str) else ""
     found = trial.words(content.trial).replace("CLIP", f"CLIP{model}", 1)

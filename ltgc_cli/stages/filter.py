@@ -85,7 +85,7 @@ def evaluate(
     groups: Iterable[Group], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
     settings: Judging, style: Style, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64,
-    on_trial: Callable[[Metric], None] = lambda _: None, on_round: Callable[[Round], None] = lambda _: None,
+    on_trial: Callable[[Sequence[Metric]], None] = lambda _: None, on_round: Callable[[Round], None] = lambda _: None,
 ) -> list[list[Record]]:  # fmt: skip
     """Returns the lines of every class with each generated image accepted (score and history on it) or rejected.
 
@@ -99,7 +99,7 @@ def evaluate(
 
     compare, keep -- needed for the trial, and for a margin in the settings: they find the nearest other class, and
         store the list of the classes' texts
-    on_trial -- is told what the trial found over all originals
+    on_trial -- is told what the trial found, of all originals last
     """
     everything = [restored(group, verdicts) for group in groups]
     mine = t.to_judge(everything, calibrated=t.calibrates(settings))
@@ -107,8 +107,8 @@ def evaluate(
     if compare and keep:
         classes, photos = [group.cls for group in everything], originals(mine)
         tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
-    for metric in tried[-1:]:
-        on_trial(metric)
+    if tried:
+        on_trial(tried)
     asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
