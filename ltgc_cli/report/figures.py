@@ -141,6 +141,9 @@ def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
         for own, (colour, dash) in zip(points.values(), LINES, strict=False):
             if len(own):
                 _curve(axes, own, colour, dash, smooth=points is losses)
+                if points is validations:  # the step that training keeps
+                    best = own[own[:, 1].argmax()]
+                    axes.plot(*best, "o", color=colour, markerfacecolor="none", markersize=9, markeredgewidth=1.4)
     values = np.concatenate([own[:, 1] for own in losses.values() if len(own)] or [np.ones(1)])
     if "training loss" in panels and values.min() > 0 and values.max() / values.min() > 50:
         several[0].set_yscale("log")
