@@ -27,7 +27,7 @@ _PAIRS = 12
 Features = NDArray[np.float32]
 
 
-class Pair(NamedTuple):
+class NearestReal(NamedTuple):
     """A generated image and the real image of its class that is nearest to it."""
 
     class_: str
@@ -39,12 +39,12 @@ class Pair(NamedTuple):
 class Neighbours(NamedTuple):
     """The nearest real image of every generated one, and beside them how alike real and generated images are."""
 
-    pairs: Mapping[tuple[str, str], Pair]  # by class and sha256
+    pairs: Mapping[tuple[str, str], NearestReal]  # by class and sha256
     real: Sequence[float]  # of each real image with the nearest other real one of its class
     generated: Sequence[float]  # of each generated image with the nearest other generated one
 
     @property
-    def closest(self) -> list[Pair]:
+    def closest(self) -> list[NearestReal]:
         """The pairs that are most alike, the first one most."""
         return sorted(self.pairs.values(), key=lambda pair: -pair.alike)[:_PAIRS]
 
@@ -67,7 +67,7 @@ def neighbours(content: Content, addresses: Mapping[str, str]) -> Neighbours:
 
     addresses -- the data: address of each image's thumbnail by its sha256; what could not be opened is left out
     """
-    pairs: dict[tuple[str, str], Pair] = {}
+    pairs: dict[tuple[str, str], NearestReal] = {}
     real: list[float] = []
     generated: list[float] = []
     for cls in content.shown:
@@ -78,7 +78,7 @@ def neighbours(content: Content, addresses: Mapping[str, str]) -> Neighbours:
         alike = of_drawn @ of_real.T
         for sha256, own in zip(drawn, alike, strict=True):
             best = int(own.argmax())
-            pairs[cls.name, sha256] = Pair(cls.name, sha256, originals[best], round(float(own[best]), 4))
+            pairs[cls.name, sha256] = NearestReal(cls.name, sha256, originals[best], round(float(own[best]), 4))
         real += _with_nearest_other(of_real)
         generated += _with_nearest_other(of_drawn)
     return Neighbours(pairs, real, generated)

@@ -61,7 +61,7 @@ def test_a_copy_is_known_though_its_light_is_another_and_only_its_own_class_is_l
 
 
 def test_where_real_images_are_as_alike_as_that_among_themselves_an_image_must_be_more_so_to_be_a_copy() -> None:
-    pairs = {("c", "g"): neighbours.Pair("c", "g", "r", 0.96)}
+    pairs = {("c", "g"): neighbours.NearestReal("c", "g", "r", 0.96)}
     assert neighbours.Neighbours(pairs, [0.9] * 10, []).copies == 1
     assert neighbours.Neighbours(pairs, [0.98] * 10, []).copies == 0
 
