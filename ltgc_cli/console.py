@@ -68,6 +68,14 @@ def error(text: str) -> None:
     _say(f"ltgc: {' '.join(text.split())}")
 
 
+def warning(text: str) -> None:
+    """Says, with -q too, what makes a result worth little though nothing went wrong: in colour on a terminal."""
+    text = printable(f"WARNING: {' '.join(text.split())}")
+    bright = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    with suppress(BrokenPipeError):
+        print(f"\x1b[1;7;33m{text}\x1b[0m" if bright else text, file=sys.stderr, flush=True)
+
+
 def is_terminal() -> bool:
     """Returns whether a person reads stdout."""
     return sys.stdout.isatty()

@@ -577,7 +577,7 @@ class Report(Settings, frozen=True, kw_only=True):
     size: Annotated[float, about(
         "About how large the file may be; it has fewer images if need be.", ge=1, metavar="MB")] = 64.0
     baseline: Annotated[str, about(
-        "What gains are measured against [the strongest method of the stream without generated images].",
+        "What gains are measured against [in each figure, the best method of the stream without generated images].",
         metavar="METHOD")] = ""
 
 

@@ -14,7 +14,7 @@ from ltgc_cli import console, settings_file
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, LtgcError
 from ltgc_cli.settings import Data, Init, Storage
 from ltgc_cli.text import agreeing, counted
 
@@ -33,8 +33,9 @@ _NAMED = 6
 def init(config: Config, ctx: typer.Context) -> None:
     """Look at a data set, say what is rare in it and what it will cost, and write ltgc.toml for `ltgc run`.
 
-    No image is opened and no model is asked. A file that was written, or changed, by hand is never overwritten. On a
-    terminal you are asked for what no flag says: data, test images, models, -k, and the most that a run may cost.
+    No model is asked. CLIP is tried on a few of the real images, where it is on this disk; no other image is opened. A
+    file that was written, or changed, by hand is never overwritten. On a terminal you are asked for what no flag says:
+    data, test images, models, -k, and the most that a run may cost.
 
     \b
     ltgc init
@@ -68,6 +69,7 @@ def init(config: Config, ctx: typer.Context) -> None:
     about += _priced(found, models, sum(cls.tail for cls in table), settings.k)
     for line in about:
         console.notice(line)
+    about += _tried(train, table, settings.clip)
     _tables(train, found)
     data = config[Data]
     chosen = {
@@ -246,6 +248,26 @@ def _priced(found: Sequence[Forecast], models: Mapping[str, str], tail: int, k: 
             f"Embedded models cost nothing, but know written digits and nothing else: {', '.join(small)} name others."
         )
     return lines
+
+
+def _tried(train: Dataset, table: Sequence[Class], clip: str) -> list[str]:
+    """Says how well CLIP tells the classes apart, as it judges the generated images; returns that in words."""
+    from ltgc_cli import trial
+    from ltgc_cli.pipeline.look import look
+
+    try:
+        metric = look(train, table, clip)
+    except LtgcError as error:  # for a later command to stop at: init only looks
+        console.notice(f"CLIP could not be tried on real images: {error}")
+        return []
+    if metric is None:
+        return []
+    said = [f"{trial.words(metric)}, by their names."]
+    console.notice(said[0])
+    if doubt := trial.doubt(metric):
+        said.append(f"{doubt[0].upper()}{doubt[1:]}.")
+        (console.warning if trial.trust(metric) == "poor" else console.notice)(said[1])
+    return said
 
 
 def _tables(train: Dataset, found: Sequence[Forecast]) -> None:

@@ -195,6 +195,13 @@ def _diffusers(model: Model) -> Check:
     return _on_disk(model, _in_hub(spec, "model_index.json"))
 
 
+def on_disk(spec: str) -> bool:
+    """Returns whether a CLIP model can be loaded without a download. Raises LtgcError for a spec that names none."""
+    return spec == "embedded" or (
+        spec != "" and not spec.startswith("replay:") and _clip(Model("clip", spec)).state == "ok"
+    )
+
+
 def _clip(model: Model) -> Check:
     spec = model.spec
     providers.open_score(spec, **_NOTHING)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ltgc_cli import console, prompts, records
+from ltgc_cli import console, prompts, records, trial
 from ltgc_cli.answers import READER
 from ltgc_cli.config import Config
 from ltgc_cli.engine import in_order
@@ -29,7 +30,7 @@ from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i import image_api
-from ltgc_cli.records import Class, Group, Image, Record, identify
+from ltgc_cli.records import Class, Group, Image, Metric, Record, identify
 from ltgc_cli.review import verdict_file
 from ltgc_cli.settings import (
     HIGHEST,
@@ -50,6 +51,8 @@ from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.stages.filter import Round
+
+TRIAL = 1  # part of every filter artifact's hash: raise it when what CLIP is tried on changes
 
 TAILS = {"few": 20}
 """Names for --tail besides a number of images."""
@@ -200,9 +203,7 @@ def filter(session: Session, config: Config) -> Stage:
     t2i, generate = _opened(session, config)
     llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, batch=computing.batch, device=computing.device)
-    compare = None
-    if judging.margin is not None:
-        compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
+    compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.stages.filter import evaluate, useless
@@ -224,6 +225,7 @@ def filter(session: Session, config: Config) -> Stage:
             prompts=texts,
             workers=asking.concurrency,
             batch=computing.batch,
+            on_trial=lambda tried: report_trial(session, tried),
             on_round=lambda done: _report_round(session, done),
         )
         if lost := useless(row for rows in found for row in rows):
@@ -249,9 +251,10 @@ def filter(session: Session, config: Config) -> Stage:
         verdicts=None if by_hand is None else verdicts.fingerprint(by_hand),
         prompts=_replaced(texts),
         reader=READER,
+        trial=TRIAL,
     )
     caveats = ("at the most: as if no generated image ever passed",) if judging.mode == "refine" else ()
-    return Stage("filter", hashed, run, whole=True, caveats=caveats)
+    return Stage("filter", hashed, run, whole=True, caveats=caveats, finish=_repeat_doubt)
 
 
 def source_of(config: Config, data: str | None = None) -> datasets.Source | None:
@@ -347,6 +350,25 @@ def _report_senses(session: Session, classes: Sequence[Class]) -> None:
 
 def _replaced(texts: Prompts) -> Any:
     return None if texts == PAPER else msgspec.to_builtins(texts)
+
+
+def report_trial(session: Session, tried: Sequence[Metric]) -> None:
+    """Says how well CLIP tells the originals' classes apart, and what to think of a judge that does not."""
+    session.report(f"filter: {trial.words(tried[-1])}")
+    doubt = trial.doubt(tried[-1])
+    if doubt and not session.dry:
+        (console.warning if trial.trust(tried[-1]) == "poor" else console.notice)(f"filter: {doubt}")
+    elif weak := trial.weak(tried):
+        session.report(f"filter: trust less the thresholds of classes that CLIP mostly takes for others: {weak}")
+
+
+def _repeat_doubt(artifact: Path) -> None:
+    """Says again, under the summary, what to think of a judge that cannot tell the classes apart."""
+    with artifact.open("rb") as lines:
+        tried = [line for line in lines if f'"{trial.NAME}","group":"all"'.encode() in line]
+    metric = trial.of_all(map(records.parse, (line.decode() for line in tried)))
+    if metric and trial.trust(metric) == "poor":
+        console.warning(f"filter: {trial.doubt(metric)}")
 
 
 def _report_round(session: Session, done: Round) -> None:

@@ -14,6 +14,7 @@ from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.records import Metric
 from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits, Storage
 from ltgc_cli.stages import preview
+from ltgc_cli.stages.clip_trial import originals, try_clip
 
 
 class Preview(NamedTuple):
@@ -39,21 +40,27 @@ def measure(config: Config, streams: Streams) -> Preview:
     seeing = {"batch": computing.batch, "device": computing.device}
     llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, **seeing)
+    compare, keep = session.compare(settings.clip, **seeing).port, session.store.put_object
     with reading(streams, "filter") as given, session.watching("filter --preview"):
+        groups = list(records.by_class(real(given)))
+        classes, photos = [group.cls for group in groups], originals(group for group in groups if group.cls.tail)
+        tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
+        if tried:
+            generate.report_trial(session, tried)
         spreads = preview.preview(
-            records.by_class(real(given)),
+            groups,
             ask=ask,
             tries=tries,
             score=score,
             llm=llm,
             clip=clip,
             settings=judging,
-            compare=session.compare(settings.clip, **seeing).port if judging.margin is not None else None,
-            keep=session.store.put_object,
+            compare=compare,
+            keep=keep,
             prompts=prompts.load(settings.prompts),
             workers=asking.concurrency,
         )
     for spread in spreads:
         if spread.trouble:
             console.notice(f"filter: {spread.class_}: {spread.trouble}")
-    return Preview(spreads, list(preview.metrics(spreads, judging)), session.meter.summary())
+    return Preview(spreads, [*preview.metrics(spreads, judging), *tried], session.meter.summary())

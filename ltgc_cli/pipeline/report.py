@@ -12,7 +12,7 @@ from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.records import Record
-from ltgc_cli.report import figures, page
+from ltgc_cli.report import figures, neighbours, page
 from ltgc_cli.report.content import Content, content_of, only, without_repeats
 from ltgc_cli.report.thumbnails import SHARP, fitted, is_tile, thumbnails
 from ltgc_cli.settings import Report
@@ -44,11 +44,13 @@ def write_report(given: Iterable[Record], target: written.Target, settings: Repo
         content, pixels = fitted(content, store.get_object, settings.size * 1e6)
     with console.progress("report", len(content.images)) as progress:
         images = thumbnails(content.images, store.get_object, pixels, on_each=progress.advance)
+    near = neighbours.neighbours(content, images)
     costs = usage.sums(rows, ("stage", "model"))
     text = page.html(
         content,
         images=images.__getitem__,
-        figures=_figures(rows, content, store, runs),
+        figures=_figures(rows, settings.baseline, near, store, runs),
+        near=near,
         runs=[lineage.page_run(run) for run in runs],
         costs=usage.rows(costs) if costs else (),
         gap=gap,
@@ -58,14 +60,20 @@ def write_report(given: Iterable[Record], target: written.Target, settings: Repo
     _notify(output, len(text), content, images.values())
 
 
-def _figures(rows: Sequence[Record], content: Content, store: Store, runs: Sequence[Manifest]) -> dict[str, str]:
+def _figures(
+    rows: Sequence[Record], baseline: str, near: neighbours.Neighbours, store: Store, runs: Sequence[Manifest]
+) -> dict[str, str]:
     """Returns the plots that the records have something for, as SVG by name."""
-    both = content.comparison
     made = {
         "accuracy": figures.accuracy(rows),
-        "gains": figures.gains(rows, both.baseline.title, both.method.title) if both else None,
+        "by_count": figures.by_count(rows, baseline),
+        "gains": figures.gains(rows, baseline),
         "distribution": figures.distribution(rows),
         "scores": figures.scores(rows, lineage.real_scores(rows, store, runs)),
+        "confusion": figures.confusion(rows),
+        "margins": figures.margins(rows),
+        "rounds": figures.rounds(rows),
+        "alike": neighbours.figure(near),
         "curves": figures.curves(lineage.curves(rows, store.folder)),
     }
     return {name: figures.svg(figure) for name, figure in made.items() if figure is not None}

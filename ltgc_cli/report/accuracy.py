@@ -1,9 +1,11 @@
-"""The results of each method as tables show them, and the two methods that gains are taken between."""
+"""The results of each method as tables show them, and what gains are taken between."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 from ltgc_cli.errors import InputError
@@ -14,6 +16,7 @@ GROUPS = ("many", "medium", "few", "all")
 # What else is measured over all classes, and what a table calls it.
 MEASURES = {"class_mean": "class mean", "harmonic_mean": "harmonic mean", "worst_class": "worst class"}
 MEASURES |= {"macro_f1": "macro-F1", "calibration_error": "calibration error"}
+LOWER_IS_BETTER = ("calibration_error",)
 _USAGE = ("cost", "questions")  # metrics that count what was asked and paid, not how well a method does
 _OURS = ("LTGC", "real + generated")  # what mix-train calls a run on generated images, where its checkpoint is lost
 
@@ -52,28 +55,92 @@ class MethodResult(NamedTuple):
         return "–" if value is None else f"{value:.1f}" + ("" if uncertainty is None else f" ± {uncertainty:.1f}")
 
 
+class Gain(NamedTuple):
+    """A figure of the method beside that of the baseline which is best in it."""
+
+    name: str
+    group: str
+    method: float
+    baseline: MethodResult
+    points: float  # by how much the method's figure is better; below 0 where the baseline is ahead
+    within: float | None  # half the 95% interval of the difference, None where one of the two has none
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the baseline is ahead, by as much as is shown."""
+        return round(self.points, 1) < 0
+
+    @property
+    def is_sure(self) -> bool | None:
+        """Whether the difference is larger than its uncertainty; None where that is not known."""
+        return None if self.within is None else abs(self.points) > self.within
+
+
 class MethodComparison(NamedTuple):
-    """The method that the run is about, and the one that its gains are measured against."""
+    """The method that the run is about, and what it is measured against: each figure against the best in that figure.
+
+    Whoever compared few with the method that is best on all would not see that another one is ahead on few.
+    """
 
     method: MethodResult
-    baseline: MethodResult
+    baselines: tuple[MethodResult, ...]
 
-    def gain(self, group: str) -> float | None:
-        """Returns by how many points the method is better over a group, None where one of them is not measured."""
-        return difference(self.method.value(group), self.baseline.value(group))
+    def baseline_of(self, group: str, name: str = "accuracy") -> MethodResult | None:
+        """Returns the baseline that is best in a figure, None where none has it."""
+        known = [(value, result) for result in self.baselines if (value := result.value(group, name)) is not None]
+        best = min if name in LOWER_IS_BETTER else max
+        return best(known, key=lambda pair: pair[0])[1] if known else None
 
-    def is_sure(self, group: str) -> bool | None:
-        """Returns whether a gain is larger than the uncertainty of both values; None where that is not known."""
-        gain, a, b = self.gain(group), self.method.uncertainty(group), self.baseline.uncertainty(group)
-        return None if gain is None or a is None or b is None else abs(gain) > a + b
+    def gain(self, group: str, name: str = "accuracy") -> Gain | None:
+        """Returns by how many points the method is better in a figure, None where one of them is not measured."""
+        mine, baseline = self.method.value(group, name), self.baseline_of(group, name)
+        points = difference(mine, baseline.value(group, name)) if baseline else None
+        if mine is None or baseline is None or points is None:
+            return None
+        points = -points if name in LOWER_IS_BETTER else points
+        within = uncertainty_of_difference(self.method.values[name, group], baseline.values[name, group])
+        return Gain(name, group, mine, baseline, points, within)
 
-    def gain_of(self, label: int) -> float | None:
+    def baseline_of_class(self, shot: str) -> MethodResult | None:
+        """Returns what a class of a shot is compared with: the best baseline over its group, else over all."""
+        return self.baseline_of(shot) or self.baseline_of("all")
+
+    def gain_of(self, label: int, shot: str) -> float | None:
         """Returns by how many points the method is better on one class."""
-        return difference(self.method.by_class.get(label), self.baseline.by_class.get(label))
+        baseline = self.baseline_of_class(shot)
+        return difference(self.method.by_class.get(label), baseline.by_class.get(label)) if baseline else None
 
 
 def difference(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else round(a - b, 4)
+
+
+def uncertainty_of_difference(a: Metric, b: Metric) -> float | None:
+    """Returns half the 95% interval of the difference of two values, None where one has no uncertainty of its own.
+
+    Welch's interval: of several runs a value's variance comes from their spread, of one run from its interval over
+    test images. Both are taken as independent. Methods are measured on the same images, so that it is rather too wide.
+    """
+    from scipy.special import stdtrit
+
+    found = [_variance(row) for row in (a, b)]
+    known = [one for one in found if one is not None]
+    total = sum(variance for variance, _ in known)
+    if len(known) < len(found):
+        return None
+    if not total:
+        return 0.0
+    freedom = total**2 / max(sum(variance**2 / own for variance, own in known), 1e-300)
+    return float(stdtrit(min(freedom, 1e9), 0.975) * math.sqrt(total))
+
+
+def _variance(row: Metric) -> tuple[float, float] | None:
+    """Returns the variance of a value and its degrees of freedom."""
+    if row.spread is not None and row.runs > 1:
+        return row.spread**2 / row.runs, row.runs - 1
+    if row.low is not None and row.high is not None:
+        return ((row.high - row.low) / 2 / NormalDist().inv_cdf(0.975)) ** 2, math.inf
+    return None
 
 
 def results(rows: Iterable[Record]) -> list[MethodResult]:
@@ -106,15 +173,16 @@ def comparison(found: Sequence[MethodResult], baseline: str = "", method: str = 
     """Returns what to compare with what, None where only one kind of method was measured.
 
     The method is the one that is named, else the strongest by all with generated images; the baseline the one that is
-    named, else the strongest without any. Where methods were run several times, their means are compared and no lucky
-    run. Raises InputError for a name that was not measured.
+    named, else each figure's strongest without any. Where methods were run several times, their means are compared and
+    no lucky run. Raises InputError for a name that was not measured.
     """
     here = [result for result in found if not result.source]
     one = _named(here, method, "method") if method else None
     other = _named(here, baseline, "--baseline") if baseline else None
-    one = one or _strongest([result for result in here if result.generated and result is not other])
-    other = other or _strongest([result for result in here if not result.generated and result is not one])
-    return MethodComparison(one, other) if one and other else None
+    fair = _without_single_runs(here)
+    one = one or _strongest([result for result in fair if result.generated and result is not other])
+    others = (other,) if other else tuple(result for result in fair if not result.generated and result is not one)
+    return MethodComparison(one, others) if one and others else None
 
 
 def _named(here: Sequence[MethodResult], name: str, what: str) -> MethodResult:
@@ -127,8 +195,15 @@ def _named(here: Sequence[MethodResult], name: str, what: str) -> MethodResult:
 
 
 def _strongest(found: Sequence[MethodResult]) -> MethodResult | None:
+    """Returns the best over all, of those that were run several times where any was: one run may have been lucky."""
     several = [result for result in found if result.runs > 1] or found
     return max(several, key=lambda result: result.value("all") or -1.0, default=None)
+
+
+def _without_single_runs(found: Sequence[MethodResult]) -> list[MethodResult]:
+    """Returns the results without single runs of what there is a mean of."""
+    means = {_bare(result) for result in found if result.runs > 1}
+    return [result for result in found if result.runs > 1 or _bare(result) not in means]
 
 
 def confusions(rows: Iterable[Record], result: MethodResult, most: int = 8) -> list[Metric]:

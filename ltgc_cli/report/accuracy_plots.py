@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
 from ltgc_cli.report.format import signed
-from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, plot_text, styled
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, NARROW, RED, SHOTS, Plot, binned, plot_text, styled
 from ltgc_cli.text import counted
+
+Floats = NDArray[np.float64]
 
 _BARS = 40  # classes whose gains are shown one by one
 _VALUE: Any = {"fontsize": 7.5, "alpha": 0.85}  # how a value beside its mark is written
@@ -87,6 +91,68 @@ def _results_in_words(found: Sequence[MethodResult], groups: Sequence[str]) -> s
     return f"Accuracy in percent. {'; '.join(f'{result.title}: {values(result)}' for result in found)}."
 
 
+_DOTS = 150  # classes that have a dot each
+
+
+@styled()
+def by_count(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot | None:
+    """Returns accuracy against the number of real training images: a dot a class, from the baseline's to the method's.
+
+    The two are those of `gains`. Of many classes it is their mean, over classes with about as many images.
+    """
+    whole = list(rows)
+    pair = comparison(results(whole), baseline, method)
+    classes = [
+        row for row in {row.label: row for row in whole if isinstance(row, Class)}.values() if row.count is not None
+    ]
+    found = [
+        (max(cls.count or 0, _NO_IMAGE), before, after)
+        for cls in classes
+        if pair and (other := pair.baseline_of_class(cls.shot))
+        if (before := other.by_class.get(cls.label)) is not None
+        if (after := pair.method.by_class.get(cls.label)) is not None
+    ]
+    if not pair or len(found) < 2:
+        return None
+    counts, before, after = np.array(sorted(found)).T
+    others = {other.title for cls in classes if (other := pair.baseline_of_class(cls.shot))}
+    one = next(iter(others)) if len(others) == 1 else "the best baseline of its group"
+    up, down = int((after > before).sum()), int((after < before).sum())
+    words = (
+        f"Accuracy of {counted(len(found), 'class')} by the number of their real training images, {counts[0]:,.0f} to "
+        f"{counts[-1]:,.0f}: {pair.method.title} is better than {one} on {up:,}, worse on {down:,}."
+    )
+    plot = Plot("Accuracy against training images", words, 3.0, NARROW)
+    axes = plot.add_subplot()
+    (_arrows if len(found) <= _DOTS else _means)(axes, counts, before, after)
+    axes.set(xscale="log", xlabel="real training images of the class", ylabel="accuracy, %")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y")
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=BLUE, markerfacecolor="none", label=plot_text(one, 50)),
+        Line2D([], [], linestyle="", marker="o", color=RED, label=plot_text(pair.method.title, 50)),
+    ]
+    plot.legend(handles=handles, ncols=1, **LEGEND)
+    return plot
+
+
+_NO_IMAGE = 0.7  # where a class without a real image stands on a logarithmic axis
+
+
+def _arrows(axes: Axes, counts: Floats, before: Floats, after: Floats) -> None:
+    axes.vlines(counts, before, after, color=INK, alpha=0.35, linewidth=1)
+    axes.plot(counts, before, "o", color=BLUE, markerfacecolor="none", markersize=5, markeredgewidth=1.2)
+    axes.plot(counts, after, "o", color=RED, markersize=5, markeredgewidth=0)
+
+
+def _means(axes: Axes, counts: Floats, before: Floats, after: Floats) -> None:
+    """Draws means over classes of about as many images: the classes are in the order of their counts."""
+    x, low, high = (binned(values, 40)[1] for values in (counts, before, after))
+    axes.vlines(x, low, high, color=INK, alpha=0.35, linewidth=1)
+    axes.plot(x, low, "o-", color=BLUE, markerfacecolor="none", markersize=4, linewidth=1)
+    axes.plot(x, high, "o-", color=RED, markersize=4, linewidth=1)
+
+
 class _Gain(NamedTuple):
     name: str
     shot: str
@@ -97,26 +163,31 @@ class _Gain(NamedTuple):
 def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot | None:
     """Returns by how many points the method's accuracy on each class differs from the baseline's, sorted.
 
-    Without names the strongest method trained on generated images is taken, and the strongest without any.
-    Raises InputError for a name that was not measured.
+    Without names the strongest method trained on generated images is taken, and for the classes of each shot the
+    method without any that is best over that shot. Raises InputError for a name that was not measured.
     """
     whole = list(rows)
     pair = comparison(results(whole), baseline, method)
     found = _gains(whole, pair) if pair else []
     if not pair or not found:
         return None
-    title = f"Gain of {pair.method.title} over {pair.baseline.title}, by class"
-    groups = {shot: (own, f"mean {signed(float(np.mean(own)))}") for shot, own in _by_shot(found).items()}
-    words = [f"{shot or 'all'} ({counted(len(own), 'class')}): {mean} points" for shot, (own, mean) in groups.items()]
+    by_shot = _by_shot(found)
+    groups = {
+        shot: f"{shot or 'all'} ({len(own):,}): mean {signed(float(np.mean(own)))}" for shot, own in by_shot.items()
+    }
+    against = {shot: other.title if (other := pair.baseline_of_class(shot)) else "" for shot in groups}
+    one = next(iter(against.values())) if len(set(against.values())) == 1 else ""
+    title = f"Gain of {pair.method.title} over {one or 'the best baseline of its group'}, by class"
+    words = [f"{text} points" + ("" if one else f" over {against[shot]}") for shot, text in groups.items()]
     few = len(found) <= _BARS
-    plot = Plot(title, f"{title}. {'; '.join(words)}.", 0.95 + 0.19 * len(found) if few else 2.9)
+    plot = Plot(title, f"{title}. {'; '.join(words)}.", (0.95 + 0.19 * len(found) if few else 2.9) + 0.3 * (not one))
     (_gain_bars if few else _gain_curves)(plot.add_subplot(), found)
     handles = [
-        Patch(color=SHOTS.get(shot, INK), label=f"{shot or 'all'} ({len(own):,}): {mean}")
-        for shot, (own, mean) in groups.items()
+        Patch(color=SHOTS.get(shot, INK), label=text + ("" if one else f", over {plot_text(against[shot], 40)}"))
+        for shot, text in groups.items()
     ]
-    over = f"{plot_text(pair.method.title, 36)} − {plot_text(pair.baseline.title, 36)}"
-    plot.legend(handles=handles, ncols=3, title=over, **LEGEND)
+    over = f"{plot_text(pair.method.title, 36)} − {plot_text(one or 'the best baseline of its group', 36)}"
+    plot.legend(handles=handles, ncols=3 if one else 1, title=over, **LEGEND)
     return plot
 
 
@@ -127,7 +198,7 @@ def _gains(rows: Sequence[Record], pair: MethodComparison) -> list[_Gain]:
     found = [
         _Gain(names[label], shots.get(label, ""), gain)
         for label in sorted(pair.method.by_class)
-        if (gain := pair.gain_of(label)) is not None
+        if (gain := pair.gain_of(label, shots.get(label, ""))) is not None
     ]
     return sorted(found, key=lambda gain: -gain.points)
 

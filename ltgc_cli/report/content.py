@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple
 
-from ltgc_cli import records
+from ltgc_cli import records, trial
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import unpriced
 from ltgc_cli.records import Failure, Image, Metric, Record, Rejected, Step, Template, Verdict
@@ -45,13 +45,14 @@ class ClassContent(NamedTuple):
     template: str = ""  # C_y, what its generated images are judged by
     bare: bool = False  # whether that is its bare name, because no features were found
     threshold: float | None = None
+    tried: str = ""  # what CLIP took its real images for, where filter tried it
     originals: tuple[Image, ...] = ()
     generated: tuple[JudgedImage, ...] = ()  # accepted ones first, then the rejected; in the order of the stream
     plain: tuple[JudgedImage, ...] = ()  # generated from the bare name of the class, to look at beside the others
     rejected_descriptions: tuple[tuple[str, str], ...] = ()  # what was dropped of answers and lists, and why
     failures: tuple[tuple[str, str, str], ...] = ()  # stage, reason and text of what could not be done
     method: float | None = None  # accuracy in percent with generated images
-    baseline: float | None = None
+    baseline: float | None = None  # of the method without any that is best over the class's shot
     left_out: int = 0  # images that there was no room for. The counts below are of all of them.
     accepted: int = 0
     rejected: int = 0
@@ -94,6 +95,7 @@ class Content(NamedTuple):
     dollars: float = 0.0
     unpriced: int = 0  # records of which the price is not known
     judged: bool = False  # whether filter has judged the generated images
+    trial: Metric | None = None  # how well CLIP told the real images' classes apart, where filter tried it
 
     @property
     def images(self) -> list[str]:
@@ -116,7 +118,8 @@ class Content(NamedTuple):
 def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     """Returns what a report shows of records. Several streams behind one another are taken as one.
 
-    baseline -- the method that gains are measured against; the strongest without generated images where it is empty
+    baseline -- the method that gains are measured against; each figure's best without generated images where it is
+        empty
     Raises InputError where one label has two names, or nothing of the baseline's name was measured.
     """
     whole = without_repeats(rows)
@@ -125,7 +128,14 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
     of_classes = [row for row in whole if row.label >= 0 and not isinstance(row, Metric | Verdict)]
     groups = records.by_class(sorted(of_classes, key=lambda row: row.label))
-    classes = tuple(_class(group, verdicts, compared) for group in groups)
+    tried = [row for row in whole if isinstance(row, Metric) and row.name in (trial.NAME, trial.CONFUSION)]
+    by_label = {label: list(own) for label, own in groupby(sorted(tried, key=_label), key=_label)}
+    classes = tuple(
+        _class(group, verdicts, compared)._replace(
+            tried=trial.of_class(by_label.get(group.cls.label, ()), group.cls.label)
+        )
+        for group in groups
+    )
     best = compared.method if compared else results[0] if results else None
     makers = [row.made for row in whole if row.made]
     return Content(
@@ -138,8 +148,13 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
         made=_made(makers),
         dollars=sum(made.usage.dollars or 0.0 for made in makers),
         unpriced=sum(unpriced(made.model, made.usage) for made in makers),
+        trial=trial.of_all(whole),
         judged=any(image.score is not None for cls in classes for image in cls.generated),
     )
+
+
+def _label(row: Record) -> int:
+    return row.label
 
 
 def without_repeats(rows: Iterable[Record]) -> list[Record]:
@@ -165,6 +180,7 @@ def _class(
     rejected = [row for row in group.rows if isinstance(row, Rejected)]
     ends: list[Image | Rejected] = [*group.generated, *(row for row in rejected if row.of == "image")]
     generated = tuple(_judged(row, verdicts) for row in ends)
+    against = compared.baseline_of_class(cls.shot) if compared else None
     return ClassContent(
         label=cls.label,
         name=cls.class_,
@@ -181,7 +197,7 @@ def _class(
         rejected_descriptions=tuple((row.text, row.reason) for row in rejected if row.of == "description"),
         failures=tuple(_failure(row) for row in group.rows if isinstance(row, Failure)),
         method=compared.method.by_class.get(cls.label) if compared else None,
-        baseline=compared.baseline.by_class.get(cls.label) if compared else None,
+        baseline=against.by_class.get(cls.label) if against else None,
         accepted=len(group.generated),
         rejected=len(ends) - len(group.generated),
         below=sum(image.accepted and image.below for image in generated),

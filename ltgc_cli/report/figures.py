@@ -17,12 +17,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from ltgc_cli.records import Class, Image, Record
-from ltgc_cli.report.accuracy_plots import accuracy, gains
+from ltgc_cli.report.accuracy_plots import accuracy, by_count, gains
+from ltgc_cli.report.judge_plots import confusion, margins, rounds
 from ltgc_cli.report.plot import FAINT, INK, LEGEND, LINES, RED, SHOTS, Plot, binned, plot_text, styled, svg
 from ltgc_cli.report.score_plots import scores
 from ltgc_cli.text import counted
 
-__all__ = ["accuracy", "curves", "distribution", "gains", "scores", "svg"]
+__all__ = [
+    "accuracy", "by_count", "confusion", "curves", "distribution", "gains", "margins", "rounds", "scores", "svg",
+]  # fmt: skip
 
 MANY, FEW = 100, 20  # many-shot classes have more real images than the one, few-shot classes fewer than the other
 _NAMED = 30  # classes whose names fit below an axis
@@ -138,6 +141,9 @@ def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
         for own, (colour, dash) in zip(points.values(), LINES, strict=False):
             if len(own):
                 _curve(axes, own, colour, dash, smooth=points is losses)
+                if points is validations:  # the step that training keeps
+                    best = own[own[:, 1].argmax()]
+                    axes.plot(*best, "o", color=colour, markerfacecolor="none", markersize=9, markeredgewidth=1.4)
     values = np.concatenate([own[:, 1] for own in losses.values() if len(own)] or [np.ones(1)])
     if "training loss" in panels and values.min() > 0 and values.max() / values.min() > 50:
         several[0].set_yscale("log")

@@ -18,6 +18,15 @@ def signed(value: float | None) -> str:
     return f"{value:+.1f}".replace("-", "−") if round(value, 1) else "0.0"
 
 
+def gained(points: float, within: float | None) -> str:
+    """Returns a difference in points with its uncertainty.
+
+    >>> gained(-4.21, 3.1), gained(2, None)
+    ('−4.2 ± 3.1', '+2.0')
+    """
+    return signed(points) + ("" if within is None else f" ± {within:.1f}")
+
+
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
 

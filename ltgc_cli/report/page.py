@@ -18,6 +18,7 @@ from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.report import format, summary
 from ltgc_cli.report.accuracy import GROUPS, MEASURES
 from ltgc_cli.report.content import Content
+from ltgc_cli.report.neighbours import NONE, Neighbours
 
 GENERATOR = "ltgc"
 TITLE = "Long-tail recognition with generated images"
@@ -45,6 +46,7 @@ def html(
     images: Callable[[str], str],
     figures: Mapping[str, str] = {},
     runs: Sequence[PageRun] = (),
+    near: Neighbours = NONE,
     costs: Sequence[Sequence[str]] = (),
     gap: str = "",
     token: str = "",
@@ -53,7 +55,9 @@ def html(
     """Returns the whole page.
 
     images -- the address of an image by its sha256: a data: address in a file, a path where a server is behind it
-    figures -- SVG texts by name: accuracy, gains, distribution, scores, curves
+    figures -- SVG texts by name: accuracy, by_count, gains, distribution, confusion, margins, scores, rounds, alike,
+        curves
+    near -- the nearest real image of each generated one
     costs -- what was paid: stage, model, records, tokens in and out, US dollars; the total last
     gap -- where the way back through the runs is broken, in words
     token -- of a page that is served to decide in (`ltgc review`): what its server wants with each request
@@ -61,6 +65,7 @@ def html(
     names = ("page", "review") if token else ("page",)
     scripts, styles = [_text(f"{name}.js") for name in names], [_text(f"{name}.css") for name in names]
     given = {"content": content, "images": images, "runs": runs, "costs": costs, "gap": gap, "token": token}
+    given |= {"near": near}
     return _template().render(
         given,
         figures={name: Markup(svg) for name, svg in figures.items()},

@@ -33,6 +33,7 @@ _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 # Of curves, in the order in which methods get them.
 LINES = [(colour, dash) for dash in _DASHES for colour in (BLUE, RED, GREEN, PURPLE, BROWN, GREY)]
 
+WIDE, NARROW = 6.0, 4.4  # inches: a column and a half of a paper, and what a phone shows without scrolling
 STEPS = 400  # of a curve over classes or training steps: more would not be seen
 LEGEND: dict[str, Any] = {"loc": "outside upper left", "alignment": "left"}
 _SHEET = Path(__file__).with_name("templates") / "plot.mplstyle"
@@ -52,8 +53,8 @@ def styled() -> Iterator[None]:
 class Plot(Figure):
     """A figure with a title, and words for those who cannot see it. A notebook shows it as it is."""
 
-    def __init__(self, title: str, words: str, height: float) -> None:
-        super().__init__(figsize=(6.0, height), layout="constrained")  # a column and a half of a paper
+    def __init__(self, title: str, words: str, height: float, width: float = WIDE) -> None:
+        super().__init__(figsize=(width, height), layout="constrained")
         self.title, self.words = title, words
 
     def draw(self, renderer: Any) -> None:

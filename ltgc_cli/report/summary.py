@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+from ltgc_cli import trial
 from ltgc_cli.report import accuracy
-from ltgc_cli.report.accuracy import MEASURES, MethodComparison, MethodResult
+from ltgc_cli.report.accuracy import MEASURES, Gain, MethodResult
 from ltgc_cli.report.content import ClassContent, Content
-from ltgc_cli.report.format import dollars, percent, signed
+from ltgc_cli.report.format import dollars, gained, percent
 from ltgc_cli.text import cents, counted
 
 
@@ -19,6 +20,7 @@ class Stat(NamedTuple):
     value: str
     beside: str = ""
     kind: str = ""  # of what stands beside it: better or worse
+    below: str = ""  # what stands below it, in small print
 
 
 class Gains(NamedTuple):
@@ -34,27 +36,64 @@ def summary(content: Content) -> str:
     return " ".join(part for part in (_accuracy(content), _images(content), _cost(content)) if part)
 
 
+_WHERE = {
+    ("accuracy", "few"): "on classes with few images",
+    ("accuracy", "all"): "over all classes",
+    ("accuracy", "medium"): "on medium-shot classes",
+    ("accuracy", "many"): "on classes with many images",
+    ("class_mean", "all"): "in the mean over classes",
+    ("harmonic_mean", "all"): "in the harmonic mean over classes",
+    ("worst_class", "all"): "on the worst class",
+    ("macro_f1", "all"): "in macro-F1",
+}
+"""The figures that are spoken of, in this order; calibration is no accuracy, and stands in its table alone."""
+_ALWAYS = [("accuracy", "few"), ("accuracy", "all")]  # those of which it is said too where the method is ahead
+
+
 def _accuracy(content: Content) -> str:
+    """Returns where the method is behind a baseline, then where it is ahead: each figure beside the best in it."""
     both = content.comparison
     if not both:
         return ""
-    before, after = both.baseline, both.method
-    gained = [
-        f"{name} from {percent(before.value(group))} to {percent(after.value(group))}\u00a0% ({signed(gain)})"
-        for group, name in (("few", "on classes with few images"), ("all", "over all classes"))
-        if (gain := both.gain(group)) is not None
-    ]
-    sentence = f"{after.title} takes accuracy {' and '.join(gained)}, against {before.title}."
-    return sentence + _doubt(both) if gained else ""
+    found = [gain for name, group in _WHERE if (gain := both.gain(group, name))]
+    if both.method.value("all", "class_mean") == both.method.value("all"):  # a balanced test set: it is said once
+        found = [gain for gain in found if gain.name != "class_mean"]
+    behind = [gain for gain in found if gain.is_behind]
+    rest = [gain for gain in found if not gain.is_behind and (gain.name, gain.group) in _ALWAYS]
+    level = [gain for gain in rest if not round(gain.points, 1)]
+    ahead = [gain for gain in rest if gain not in level]
+    cases = {"is behind": behind, "is level": level, "is ahead": ahead}
+    said = [f"{verb} {_listed([_beside(gain) for gain in own])}." for verb, own in cases.items() if own]
+    sentences = [f"{both.method.title if not number else 'It'} {text}" for number, text in enumerate(said)]
+    return " ".join([*sentences, *_doubt([*behind, *ahead])])
 
 
-def _doubt(both: MethodComparison) -> str:
-    """Returns what to add of gains that the uncertainty of both values could make: an interval, or a deviation."""
-    few, all_ = (both.is_sure(group) is False for group in ("few", "all"))
-    if few and all_:
-        return " Both gains are within the uncertainty (±) of their values."
-    where = "over all classes" if all_ else "on classes with few images"
-    return f" The gain {where} is within the uncertainty (±) of its values." if few or all_ else ""
+def _beside(gain: Gain) -> str:
+    theirs = percent(gain.baseline.value(gain.group, gain.name))
+    points = gained(gain.points, gain.within).replace(" ", "\u00a0")
+    beside = f"where {gain.baseline.title} has {theirs}: {points}"
+    return f"{_WHERE[gain.name, gain.group]} ({percent(gain.method)}\u00a0%, {beside})"
+
+
+def _doubt(found: Sequence[Gain]) -> list[str]:
+    """Returns what to add of differences that their uncertainty could make."""
+    unsure = [gain for gain in found if gain.is_sure is False]
+    if not unsure:
+        return []
+    if len(unsure) == len(found):
+        which = "None of these differences is" if len(found) > 1 else "The difference is not"
+        return [f"{which} larger than its uncertainty (±)."]
+    where = _listed([_WHERE[gain.name, gain.group] for gain in unsure])
+    return [f"Within its uncertainty (±) is the difference {where}."]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Returns parts as a sentence has them.
+
+    >>> _listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 
 def _images(content: Content) -> str:
@@ -91,8 +130,9 @@ def stats(content: Content) -> list[Stat]:
         result = both.method if both else next((result for result in content.results if not result.source), None)
         if result and (value := result.value(group)) is not None:
             gain = both.gain(group) if both else None
-            beside = "" if gain is None else signed(gain)
-            found.append(Stat(name, f"{percent(value)}\u00a0%", beside, "worse" if gain and gain < 0 else "better"))
+            beside, against = (gained(gain.points, gain.within), f"against {gain.baseline.title}") if gain else ("", "")
+            kind = "worse" if gain and gain.is_behind else "better"
+            found.append(Stat(name, f"{percent(value)}\u00a0%", beside, kind, against))
     if total := content.accepted + content.rejected:
         name = "Images accepted" if content.judged else "Generated images"
         found.append(Stat(name, f"{content.accepted:,}", f"of {total:,}" if content.judged else ""))
@@ -106,13 +146,31 @@ def stats(content: Content) -> list[Stat]:
     return found
 
 
+def alarm(content: Content) -> str:
+    """Returns what nobody may miss before they read on: that the images were judged by a model that cannot judge."""
+    return trial.doubt(content.trial) if content.trial and trial.trust(content.trial) == "poor" else ""
+
+
+def judge(content: Content) -> str:
+    """Returns what a trial of CLIP on real images found, in sentences; empty where there was none."""
+    if content.trial is None:
+        return ""
+    doubt = "" if alarm(content) else trial.doubt(content.trial)  # a warning stands at the top
+    clip = content.trial.rest.get("clip")
+    model = f" ({clip})" if isinstance(clip, str) else ""
+    found = trial.words(content.trial).replace("CLIP", f"CLIP{model}", 1)
+    return f"{found}. {doubt[:1].upper()}{doubt[1:]}." if doubt else f"{found}."
+
+
 def sections(content: Content, figures: Container[str]) -> list[tuple[str, str]]:
     """Returns the sections of the page, their ids and names."""
     there = {
         "accuracy": ("Accuracy", bool(content.results)),
         "gains": ("Gains", bool(gains(content).rows)),
         "distribution": ("Before and after", "distribution" in figures),
-        "scores": ("Scores", "scores" in figures),
+        "judge": ("The judge", content.trial is not None),
+        "scores": ("Scores", "scores" in figures or "rounds" in figures),
+        "alike": ("Copies and diversity", "alike" in figures),
         "training": ("Training", "curves" in figures),
         "classes": ("The classes", bool(content.classes)),
         "provenance": ("Cost and provenance", True),
@@ -132,6 +190,20 @@ def gains(content: Content) -> Gains:
     if between <= 4:
         return Gains(ordered, 0, most)
     return Gains([*ordered[:_ENDS], None, *ordered[-_ENDS:]], between, most)
+
+
+def gains_against(content: Content) -> str:
+    """Returns what the classes of each shot are compared with, in words: empty where nothing is."""
+    both = content.comparison
+    shots = list(dict.fromkeys(cls.shot for cls in content.shown if cls.gain is not None)) if both else []
+    found = {shot: other.title for shot in shots if both and (other := both.baseline_of_class(shot))}
+    if len(set(found.values())) < 2:
+        return next(iter(found.values()), "")
+    named = [
+        f"{title} ({_listed([shot or 'others' for shot in found if found[shot] == title])})"
+        for title in dict.fromkeys(found.values())
+    ]
+    return f"the baseline that is best over their group: {'; '.join(named)}"
 
 
 def best(results: Sequence[MethodResult], group: str) -> float | None:

@@ -105,7 +105,9 @@ def fitted(content: Content, read: Callable[[str], bytes], room: float) -> tuple
 
 
 def _bytes(content: Content, length: float) -> float:
-    return sum(_CLASS + len(cls.images) * (_IMAGE + length) for cls in content.shown)
+    """Returns about how many bytes a page has; real images stand on it twice, the second time beside generated ones."""
+    images = sum(len(cls.images) + len(cls.originals) * bool(cls.generated) for cls in content.shown)
+    return _CLASS * len(content.shown) + images * (_IMAGE + length)
 
 
 def cut(content: Content, most: int) -> Content:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli import prompts as p
+from ltgc_cli import trial
 from ltgc_cli.answers.read import read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import Refused
@@ -21,6 +22,7 @@ from ltgc_cli.records import (
     Group,
     Image,
     Made,
+    Metric,
     Record,
     Rejected,
     Step,
@@ -33,6 +35,7 @@ from ltgc_cli.records import (
 from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.clip_trial import originals, try_clip
 from ltgc_cli.stages.render import image_request, style_of
 from ltgc_cli.stages.tries import once
 from ltgc_cli.stages.usage_metric import summed, usage_metric
@@ -83,22 +86,31 @@ def evaluate(
     groups: Iterable[Group], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
     settings: Judging, style: Style, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64,
-    on_round: Callable[[Round], None] = lambda _: None, tries: Tries = once,
+    on_trial: Callable[[Sequence[Metric]], None] = lambda _: None, on_round: Callable[[Round], None] = lambda _: None,
+    tries: Tries = once,
 ) -> list[list[Record]]:  # fmt: skip
     """Returns the lines of every class with each generated image accepted (score and history on it) or rejected.
 
     Detection: S = cos(image, C_y), on the scale of the settings; S below the threshold fails. Refinement: Prompt 5 on
     the latest text. Regeneration: generated and scored again, up to `rounds` images (paper section 3.3). Where a person
     has decided on an image, in whatever round, the score decides nothing.
+    CLIP itself is tried on the originals before anything is asked, and the metrics of that are in the lines too.
     The first round is over before anything is rewritten, so that its pass rate is known before money is spent;
     from then on some texts are rewritten while others are regenerated and scored.
     Raises InputError where the calibrated scale has no original image to go by.
 
-    compare, keep -- needed for a margin in the settings: they find the nearest other class, and store the list of
-        the classes' texts
+    compare, keep -- needed for the trial, and for a margin in the settings: they find the nearest other class, and
+        store the list of the classes' texts
+    on_trial -- is told what the trial found, of all originals last
     """
     everything = [restored(group, verdicts) for group in groups]
     mine = t.to_judge(everything, calibrated=t.calibrates(settings))
+    tried: list[Metric] = []
+    if compare and keep:
+        classes, photos = [group.cls for group in everything], originals(mine)
+        tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
+    if tried:
+        on_trial(tried)
     asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
@@ -118,11 +130,21 @@ def evaluate(
     _refine_and_regenerate(rounds, numbers, judge, regenerate, on_round)
     outcomes = {id(c.image): _outcome(c, settings) for c in candidates}
     usages = _usage_rows(candidates, p.name(prompts, "refine"), llm)
-    return [
+    rows = [
         _rows(group, outcomes, templates, thresholds, asked[group.cls.label].rows if group.cls.label in asked else [])
         + usages.get(group.cls.label, [])
         for group in everything
     ]
+    return _with_trial(rows, everything, tried) if tried else rows
+
+
+def _with_trial(rows: Sequence[list[Record]], groups: Sequence[Group], tried: Sequence[Metric]) -> list[list[Record]]:
+    """Returns the lines of the classes with the trial's metrics in the place of an earlier one's, that of all last."""
+    of_class: dict[int, list[Record]] = {}
+    for metric in tried[:-1]:
+        of_class.setdefault(metric.label, []).append(metric)
+    lines = [trial.without(own) + of_class.get(group.cls.label, []) for own, group in zip(rows, groups, strict=True)]
+    return [*lines, [tried[-1]]]
 
 
 def _refine_and_regenerate(

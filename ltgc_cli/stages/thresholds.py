@@ -150,16 +150,27 @@ def other_classes(
         return None
     if compare is None or keep is None:
         raise ValueError("a margin needs the ports `compare` and `keep`")
-    names = _class_texts(groups, templates)
+    return among(_class_texts(groups, templates), compare=compare, keep=keep, model=model)
+
+
+def among(
+    names: Mapping[str, str], *, compare: Compare, keep: Callable[[bytes], str], model: str
+) -> OtherClasses | None:
+    """Returns the comparison with classes that are given as the name of each under its text; None for one alone."""
     if len(names) < 2:
         return None
-    among = keep(json.dumps(sorted(names), ensure_ascii=False).encode())
+    listed = keep(json.dumps(sorted(names), ensure_ascii=False).encode())
 
     def closest(pairs: Pairs) -> Sequence[NearestClass | Exception]:
-        comparisons = [Comparison(model=model, image=image, own=own, among=among) for image, own in pairs]
+        comparisons = [Comparison(model=model, image=image, own=own, among=listed) for image, own in pairs]
         return compare(comparisons) if comparisons else []
 
     return OtherClasses(closest, names)
+
+
+def name_text(cls: Class) -> str:
+    """Returns a class as CLIP reads it where nothing is known but its name: "A photo of seal (marine mammal)."."""
+    return p.image_prompt(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
 
 
 def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> dict[str, str]:
@@ -170,6 +181,5 @@ def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> 
     texts: dict[str, str] = {}
     for cls, group in ((group.cls, group) for group in groups if group.cls.label >= 0):
         template = templates.get(cls.label) or given_template(group)
-        alone = p.image_prompt(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
-        texts.setdefault(clip_text(template, cls) if template else alone, cls.class_)
+        texts.setdefault(clip_text(template, cls) if template else name_text(cls), cls.class_)
     return texts

@@ -8,9 +8,9 @@ from ltgc_cli.report.content import content_of
 
 def test_the_summary_tells_what_was_gained_what_was_generated_and_what_it_cost() -> None:
     assert summary.summary(content_of(run())).replace("\u00a0", " ") == (
-        "LTGC takes accuracy on classes with few images from 40.0 to 55.0 % (+15.0) and over all classes from 70.0 to "
-        "75.5 % (+5.5), against fine-tune. Tail classes: 2 of 3. Images were generated from 5 descriptions; 3 were "
-        "accepted, after 1 more attempt where the first was not. It cost $0.25."
+        "LTGC is ahead on classes with few images (55.0 %, where fine-tune has 40.0: +15.0 ± 2.8) and over all classes "
+        "(75.5 %, where fine-tune has 70.0: +5.5 ± 1.4). Tail classes: 2 of 3. Images were generated from 5 "
+        "descriptions; 3 were accepted, after 1 more attempt where the first was not. It cost $0.25."
     )
 
 
@@ -35,8 +35,8 @@ def test_a_cost_that_is_not_known_is_not_called_nothing() -> None:
 
 def test_the_numbers_at_the_top_are_those_that_the_stream_has() -> None:
     assert [(stat.name, stat.value, stat.beside) for stat in summary.stats(content_of(run()))] == [
-        ("Accuracy, few-shot", "55.0\u00a0%", "+15.0"),
-        ("Accuracy, all classes", "75.5\u00a0%", "+5.5"),
+        ("Accuracy, few-shot", "55.0\u00a0%", "+15.0 ± 2.8"),
+        ("Accuracy, all classes", "75.5\u00a0%", "+5.5 ± 1.4"),
         ("Images accepted", "3", "of 5"),
         ("Tail classes", "2", "of 3"),
         ("Cost", "$0.25", ""),
@@ -93,10 +93,32 @@ def test_a_gain_that_the_intervals_do_not_allow_is_said_with_them() -> None:
         return [Metric(name="accuracy", group=group, **kept) for group in ("few", "all")]
 
     def summarized(half: float) -> str:
-        return summary.summary(content_of([*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]))
+        rows = [*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]
+        return summary.summary(content_of(rows)).replace("\u00a0", " ")
 
-    assert summarized(3.0).endswith("against fine-tune. Both gains are within the uncertainty (±) of their values.")
-    assert summarized(1.0).endswith("(+3.0), against fine-tune.")
+    assert summarized(3.0).endswith("+3.0 ± 4.2). None of these differences is larger than its uncertainty (±).")
+    assert summarized(1.0).endswith("+3.0 ± 1.4).")
+
+
+def test_where_a_baseline_is_ahead_that_is_said_first_and_by_its_name() -> None:
+    def line(method: str, **figures: float) -> list[Metric]:
+        return [Metric(name="accuracy", group=group, value=value, method=method) for group, value in figures.items()]
+
+    rows = [
+        *line("fine-tuning", few=64.1, medium=80.0, many=95.0, all=82.0),
+        *line("fine-tuning + logit adjustment", few=80.0, medium=79.0, many=90.0, all=81.5),
+        *line("LTGC", few=75.8, medium=80.04, many=96.0, all=84.0),
+    ]
+    content = content_of(rows)
+    assert summary.summary(content).replace("\u00a0", " ") == (
+        "LTGC is behind on classes with few images (75.8 %, where fine-tuning + logit adjustment has 80.0: −4.2). "
+        "It is ahead over all classes (84.0 %, where fine-tuning has 82.0: +2.0)."
+    )
+    few, all_ = summary.stats(content)
+    assert (few.beside, few.kind, few.below) == ("−4.2", "worse", "against fine-tuning + logit adjustment")
+    assert (all_.beside, all_.kind, all_.below) == ("+2.0", "better", "against fine-tuning")
+    pinned = summary.summary(content_of(rows, "fine-tuning")).replace("\u00a0", " ")
+    assert pinned.startswith("LTGC is ahead on classes with few images (75.8 %, where fine-tuning has 64.1: +11.7)")
 
 
 def test_of_several_runs_too_a_gain_within_their_deviation_is_said_and_where() -> None:
@@ -105,9 +127,7 @@ def test_of_several_runs_too_a_gain_within_their_deviation_is_said_and_where() -
         for group, spread in (("few", 0.5), ("all", 2.0))
         for method, value in (("fine-tune", 90.0), ("LTGC", 93.0))
     ]
-    assert summary.summary(content_of(rows)).endswith(
-        "The gain over all classes is within the uncertainty (±) of its values."
-    )
+    assert summary.summary(content_of(rows)).endswith("Within its uncertainty (±) is the difference over all classes.")
 
 
 def test_accepted_images_below_their_threshold_are_not_said_to_have_reached_it() -> None:
