@@ -55,13 +55,13 @@ def run(job: Job) -> Ran:
     own = job.settings.get("mix-train", {})
     out = Path(own["out"]) if own.get("out") else None
     stages = {step.command: config for step, config in configs}
-    check(stages, own.get("data"), out, images=not job.run.dry_run)
+    check(stages, own.get("data"), out, dry=job.run.dry_run)
     for _, config in configs:
         chain.check(_limited(config, job.run.max_cost, 0.0)[0])
-    if job.run.dry_run:
-        return _try_out(configs, given)
     for index in range(len(configs)):
         _check_file(job, configs, index)
+    if job.run.dry_run:
+        return _try_out(configs, given)
     return _run(job, configs, given, out)
 
 

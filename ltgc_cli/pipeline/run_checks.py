@@ -10,26 +10,26 @@ from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source, Split
+from ltgc_cli.pipeline.dry_run import DrySession
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import before_a_run
 from ltgc_cli.settings import Evaluation, Storage, TrainingRun
 
 
-def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None, *, images: bool = True) -> None:
+def check(stages: Mapping[str, Config], trained_on: str | None, out: Path | None, *, dry: bool = False) -> None:
     """Raises InputError for what would stop a run late.
 
     stages -- the settings of each stage that runs, by its command
     trained_on -- the data that mix-train trains on; out -- where its checkpoint is copied to
-    images -- whether all images are read, which a dry run leaves out
+    dry -- whether nothing is kept of it: what an image was found to be is read again by the run
     """
     if "mix-train" in stages and out and out.exists() and not (out / "done.json").exists():
         raise InputError(f"{out} is there already, and no checkpoint; name a new folder under [mix-train], out")
     if "eval" in stages:
         _check_test(stages["eval"], trained_on)
     _check_models(stages)
-    if images:
-        _check_images(stages)
+    _check_images(stages, DrySession if dry else Session)
 
 
 def _check_test(config: Config, trained_on: str | None) -> None:
@@ -68,7 +68,7 @@ def _check_models(stages: Mapping[str, Config]) -> None:
             console.notice(f"run: {problem}")
 
 
-def _check_images(stages: Mapping[str, Config]) -> None:
+def _check_images(stages: Mapping[str, Config], session: type[Session]) -> None:
     """Raises InputError for images that would stop training or eval, as `before_a_run` does."""
     # Where a run stops before the training, describe names the same data.
     trained, measured = stages.get("mix-train") or stages.get("describe"), stages.get("eval")
@@ -81,4 +81,4 @@ def _check_images(stages: Mapping[str, Config]) -> None:
         others.append((other, "val"))
     if measured and (test := source_of(measured)):
         others.append((test, measured[Evaluation].split))
-    before_a_run(Session(trained[Storage].folder), source, others)
+    before_a_run(session(trained[Storage].folder), source, others)

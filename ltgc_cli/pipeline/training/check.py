@@ -162,7 +162,10 @@ def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], gener
 
 
 def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes, ...]:
-    """Returns the hashes of a split's images, kept in the store by the data's fingerprint: each is checked once."""
+    """Returns the hashes of a split's images, kept in the store by the data's fingerprint: each is checked once.
+
+    A dry run keeps none.
+    """
     path = session.store.folder / "checked" / datasets.fingerprint(source, dataset.split)
     size = checks.HASH
     kept = path.read_bytes() if path.is_file() else b""
@@ -170,7 +173,8 @@ def hashes_of(session: Session, source: Source, dataset: Dataset) -> tuple[bytes
         return tuple(kept[start : start + size] for start in range(0, len(kept), size))
     with console.progress(f"checking the {dataset.split} images", len(dataset.items)) as progress:
         found = checks.check_images(dataset, progress.advance)
-    write_atomically(path, b"".join(found))
+    if not session.dry:
+        write_atomically(path, b"".join(found))
     return found
 
 
