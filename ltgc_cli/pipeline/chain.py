@@ -13,7 +13,6 @@ from ltgc_cli import console, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
-from ltgc_cli.learn.settings import checked
 from ltgc_cli.pipeline import generate
 from ltgc_cli.pipeline.dry_run import DrySession, marked
 from ltgc_cli.pipeline.evaluation import stage as evaluation
@@ -22,7 +21,7 @@ from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, dry_records, execu
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.pipeline.training import stage as training
 from ltgc_cli.records import Record
-from ltgc_cli.settings import Asking, Limits, Storage, Training
+from ltgc_cli.settings import Asking, Limits, Storage
 
 STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
     "describe": generate.describe,
@@ -86,11 +85,10 @@ def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list
 
 def check(config: Config) -> None:
     """Raises InputError for settings that a stage would refuse when it begins. Nothing is asked, no image is read."""
-    if config.command in GENERATING:
+    if config.command in STAGES:
         _check_batch(config)
-        STAGES[config.command](_dry_session(config), config)
-    elif config.command == "mix-train":
-        checked(config[Training])
+        with console.quietly(True):  # what it has to say it says when it runs
+            STAGES[config.command](_dry_session(config), config)
 
 
 def without_limit() -> dict[str, str]:

@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ from ltgc_cli.ports import (
 )
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import embedded
+from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.records import Image, Record
 from ltgc_cli.settings import Asking, Limits
 from ltgc_cli.store import Store, existing, key
@@ -135,12 +136,18 @@ class DrySession(Session):
         real = super()._kept_answers(port, price)
         estimate = partial(estimates.estimated, price=price and prices.in_batch(price) if self._half_price else price)
 
+        # A price list that has the model is proof enough of it; a price that was typed is none.
+        sure = price is estimates.FREE or (price and not self.limits.price)
+        check = (lambda model: None) if sure else cache(chat.check_known)
+
+        def placeholder(asked: Question) -> Answer:
+            check(asked.model)
+            return Answer(text=_text(asked), usage=estimate(asked))
+
         def ask(question: Question) -> Answer:
             if self._for_batch and question.task == "sense":
                 return real(question)
-            return self._answered(
-                question, question.task, Answer, lambda asked: Answer(text=_text(asked), usage=estimate(asked))
-            )
+            return self._answered(question, question.task, Answer, placeholder)
 
         return ask
 

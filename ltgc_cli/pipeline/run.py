@@ -60,13 +60,13 @@ def run(job: Job) -> Ran:
     stages = {step.command: config for step, config in configs}
     left_out = [any(config.get(name) for config in stages.values()) for name in ("drop_broken", "drop_duplicates")]
     drop = Dropped(job.run.drop_broken or left_out[0], job.run.drop_duplicates or left_out[1])
-    check(stages, own.get("data"), out, images=not job.run.dry_run, drop=drop)
+    check(stages, own.get("data"), out, dry=job.run.dry_run, drop=drop)
     for _, config in configs:
         chain.check(_limited(config, job.run.max_cost, 0.0)[0])
-    if job.run.dry_run:
-        return _try_out(configs, given)
     for index in range(len(configs)):
         _check_file(job, configs, index)
+    if job.run.dry_run:
+        return _try_out(configs, given)
     return _run(job, configs, given, out)
 
 

@@ -12,6 +12,7 @@ from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source, Split
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.data import check_names, open_data
+from ltgc_cli.pipeline.dry_run import DrySession
 from ltgc_cli.pipeline.generate import source_of, tail_below
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import NOTHING, Dropped, before_a_run
@@ -23,14 +24,15 @@ def check(
     trained_on: str | None,
     out: Path | None,
     *,
-    images: bool = True,
+    dry: bool = False,
     drop: Dropped = NOTHING,
 ) -> None:
     """Raises InputError for what would stop a run late.
 
     stages -- the settings of each stage that runs, by its command
     trained_on -- the data that mix-train trains on; out -- where its checkpoint is copied to
-    images -- whether all images are read, which a dry run leaves out; drop -- what of them stops nothing
+    dry -- whether nothing is kept of it: what an image was found to be is read again by the run
+    drop -- which images are left out, and so stop nothing
     """
     if "mix-train" in stages and out and out.exists() and not (out / "done.json").exists():
         raise InputError(f"{out} is there already, and no checkpoint; name a new folder under [mix-train], out")
@@ -38,8 +40,7 @@ def check(
         _check_test(stages["eval"], trained_on)
     _check_models(stages)
     _check_names(stages)
-    if images:
-        _check_images(stages, drop)
+    _check_images(stages, DrySession if dry else Session, drop)
 
 
 def _check_test(config: Config, trained_on: str | None) -> None:
@@ -93,7 +94,7 @@ def _check_names(stages: Mapping[str, Config]) -> None:
         check_names(classes, spec, given=given)
 
 
-def _check_images(stages: Mapping[str, Config], drop: Dropped) -> None:
+def _check_images(stages: Mapping[str, Config], session: type[Session], drop: Dropped) -> None:
     """Raises InputError for images that would stop training or eval, as `before_a_run` does."""
     # Where a run stops before the training, describe names the same data.
     trained, measured = stages.get("mix-train") or stages.get("describe"), stages.get("eval")
@@ -106,4 +107,4 @@ def _check_images(stages: Mapping[str, Config], drop: Dropped) -> None:
         others.append((other, "val"))
     if measured and (test := source_of(measured)):
         others.append((test, measured[Evaluation].split))
-    before_a_run(Session(trained[Storage].folder), source, others, drop)
+    before_a_run(session(trained[Storage].folder), source, others, drop)

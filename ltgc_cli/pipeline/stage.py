@@ -26,7 +26,7 @@ from ltgc_cli.pipeline import manifest as making
 from ltgc_cli.pipeline import reasons
 from ltgc_cli.pipeline.dry_run import DrySession, marked, real
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.streams import Streams, no_folder, reading, spooled, writing
+from ltgc_cli.pipeline.streams import Streams, no_folder, nothing_to_read, reading, spooled, writing
 from ltgc_cli.records import Group, Record
 from ltgc_cli.text import counted
 from ltgc_cli.usage import UsageSum
@@ -134,7 +134,7 @@ def drain(stage: Stage, path: Path | None) -> None:
 def dry_records(stage: Stage, streams: Streams, session: DrySession) -> Iterator[Record]:
     """Returns what the stage makes in a dry run, so that the next stage can be tried on it, each such line marked."""
     with ExitStack() as stack:
-        given = iter(()) if stage.source else stack.enter_context(reading(streams, stage.name))
+        given = iter(()) if stage.source else _some(stack.enter_context(reading(streams, stage.name)), stage)
         yield from marked(stage.run(session.watched(given)), session)
 
 
@@ -149,8 +149,7 @@ def _input(stage: Stage, streams: Streams, folder: Path, stack: ExitStack, *, wh
     if path:
         return path
     if not streams.piped:
-        more = ", or name a data set: --data birds/" if stage.name == "describe" else ""
-        raise InputError(f"{stage.name} has nothing to read: pipe records into it, or give -i FILE{more}")
+        raise nothing_to_read(stage.name)
     return stack.enter_context(spooled(sys.stdin.buffer, folder)) if whole else None
 
 

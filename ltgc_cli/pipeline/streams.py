@@ -66,10 +66,16 @@ def reading(streams: Streams, stage: str) -> Iterator[Iterator[Record]]:
 def opened(streams: Streams, stage: str) -> Iterator[IO[bytes]]:
     """A command's input as bytes. Raises InputError where there is none."""
     if not streams.input and not streams.piped:
-        raise InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE")
+        raise nothing_to_read(stage)
     no_folder(streams.input)
     with streams.input.open("rb") if streams.input else nullcontext(sys.stdin.buffer) as source:
         yield source
+
+
+def nothing_to_read(stage: str) -> InputError:
+    """Returns what is said where a stage has no input."""
+    more = ", or name a data set: --data birds/" if stage == "describe" else ""
+    return InputError(f"{stage} has nothing to read: pipe records into it, or give -i FILE{more}")
 
 
 def no_folder(path: Path | None) -> None:

@@ -103,8 +103,8 @@ def summary(counts: Sequence[DescriptionCount], k: int) -> list[str]:
     if len(counts) <= _LISTED:
         return [f"{one.class_}: {counted(one.all, 'description')}{_remark(one, k)}" for one in counts]
     sizes = [one.all for one in counts]
-    spread = f"from {min(sizes):,} to {max(sizes):,}, the median {median(sizes):,.0f}"
-    text = f"the {counted(len(counts), 'tail class')} have {spread} descriptions"
+    spread = f"from {min(sizes):,} to {max(sizes):,} descriptions, the median {median(sizes):,.0f}"
+    text = f"the {counted(len(counts), 'tail class')} have {spread}"
     short = [f"{one.class_} ({one.all:,})" for one in sorted(counts, key=lambda one: one.all) if one.all < k]
     if not short:
         return [text]

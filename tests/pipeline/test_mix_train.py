@@ -1,6 +1,7 @@
 """mix-train at the command line, with the embedded CLIP: what reaches the training, what is refused before it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -163,6 +164,8 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(forked, store, t
     killed = forked(*command, KILLED_AFTER_WRITES="5")
     assert killed.code == 128 + signal.SIGKILL and list(store.glob("checkpoints/*/state.safetensors"))
     ran, undisturbed = forked(*command), forked(*command, LTGC_CACHE_DIR=str(tmp_path / "fresh"))
+    assert re.search(r"^mix-train: went on at step \d+ of 120$", ran.err, re.MULTILINE), ran.err
+    assert "went on" not in undisturbed.err
     assert checkpoint(ran) == checkpoint(undisturbed)
     one, other = (next(place.glob("checkpoints/*")) for place in (store, tmp_path / "fresh"))
     for name in ("head.safetensors", "adapter/adapter_model.safetensors"):

@@ -181,12 +181,12 @@ def test_what_planning_a_batch_costs_is_the_runs_own_and_its_limits_hold_over_bo
 def test_on_another_port_and_under_another_address_nothing_is_asked_again(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(providers, "open_ask", opened := real_names(asked))
     for base in ("http://localhost:8000/v1", "http://127.0.0.1:9/v1/", "http://[::1]:8000", "https://gpu-7/v1"):
-        model, port = Session(tmp_path).ask("openai/llama", "llm", Asking(api_base=base))
+        model, port, _ = Session(tmp_path).ask("openai/llama", "llm", Asking(api_base=base))
         port(msgspec.structs.replace(QUESTION, model=model))
     assert [question.model for question in asked] == ["openai/llama"] and opened
 
     mine = Asking(api_base="http://localhost:8001/v1", model_id="awq")
-    model, port = Session(tmp_path).ask("openai/llama", "llm", mine)
+    model, port, _ = Session(tmp_path).ask("openai/llama", "llm", mine)
     port(msgspec.structs.replace(QUESTION, model=model))
     assert [question.model for question in asked] == ["openai/llama", "openai/llama#awq"]
 
@@ -225,7 +225,7 @@ def test_an_answer_under_the_name_that_a_model_once_had_is_found(
     filled.add(key(old), entry_for(old, Answer(text="1. A photo of the class crane, old.")))
     filled.close()
 
-    model, port = Session(tmp_path).ask("openai/llama", "llm", Asking(api_base=api_base, model_id=model_id))
+    model, port, _ = Session(tmp_path).ask("openai/llama", "llm", Asking(api_base=api_base, model_id=model_id))
     port(msgspec.structs.replace(QUESTION, model=model))
     assert len(asked) == times
 
@@ -261,7 +261,7 @@ def test_an_answer_that_cannot_be_read_is_paid_for_once_and_is_a_failure_each_ti
     with serving(routes) as address:
         for asked in (1, 0):
             session = Session(tmp_path)
-            _, port = session.ask("openai/mine", "llm", Asking(api_base=f"{address}/v1"))
+            _, port, _ = session.ask("openai/mine", "llm", Asking(api_base=f"{address}/v1"))
             with pytest.raises(Refused, match="^it used its tokens up thinking: raise --max-tokens") as raised:
                 port(msgspec.structs.replace(QUESTION, model="openai/mine"))
             assert raised.value.usage == Usage(prompt_tokens=10, completion_tokens=5)

@@ -11,7 +11,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Metric, Rejected, dump, evolve, identify, parse
-from ltgc_cli.stages.reflect import reflect, repeats
+from ltgc_cli.stages.reflect import DescriptionCount, more_than_wanted, reflect, repeats, summary
 from ltgc_cli.store import key
 
 CRANE = a_class("crane", 3)
@@ -388,3 +388,23 @@ def test_what_the_checks_cost_is_a_record_of_its_own_and_free_checks_leave_none(
     assert (cost.name, cost.group, cost.value, cost.label) == ("questions", "reflect", 2.0, CRANE.label)
     assert cost.made.usage == Usage(prompt_tokens=100, dollars=0.5)
     assert of(Metric, run(group("a", "b", "c"))) == []
+
+
+def counts(*sizes: int) -> list[DescriptionCount]:
+    return [DescriptionCount(f"bird {number}", True, 0, size) for number, size in enumerate(sizes)]
+
+
+def test_of_many_classes_the_spread_is_said_and_which_fell_short():
+    assert summary(counts(*[20] * 12, 26), 20) == ["the 13 tail classes have from 20 to 26 descriptions, the median 20"]
+    assert summary(counts(*[20] * 12, 9), 20) == [
+        "the 13 tail classes have from 9 to 20 descriptions, the median 20; 1 has fewer than the 20 wanted: bird 12 (9)"
+    ]
+
+
+def test_why_a_class_gets_more_than_k_is_said_in_one_line():
+    assert more_than_wanted({"owl": 3}, 8) == []
+    assert more_than_wanted({"crane": 29, "owl": 3}, 8) == [
+        "-k 8: crane keeps 29 descriptions and gets an image from each: its original images are all described, and "
+        "none of their descriptions is dropped to reach -k"
+    ]
+    assert more_than_wanted({"crane": 29, "owl": 30}, 8)[0].startswith("-k 8: 2 classes keep up to 30 descriptions")

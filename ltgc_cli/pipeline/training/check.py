@@ -186,6 +186,7 @@ def whole(session: Session, source: Source, split: Split, drop: Dropped) -> Look
 
 def look(session: Session, source: Source, split: Split) -> Looked:
     """Returns a split and its images' hashes, kept in the store by the data's fingerprint: each is decoded once.
+    A dry run keeps none.
 
     What was no image is looked at again each time, for it may have been mended.
     Raises InputError where not one image of a list is there.
@@ -204,7 +205,8 @@ def look(session: Session, source: Source, split: Split) -> Looked:
         found = checks.check_images(dataset, [dataset.items[place] for place in todo], progress.advance)
     for place, checked in zip(todo, found, strict=True):
         hashes[place] = checked.hash
-    write_atomically(path, b"".join(hash or bytes(size) for hash in hashes))
+    if not session.dry:
+        write_atomically(path, b"".join(hash or bytes(size) for hash in hashes))
     return Looked(dataset, tuple(hashes), tuple(checked.problem for checked in found if checked.problem))
 
 

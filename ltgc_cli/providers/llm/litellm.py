@@ -152,6 +152,20 @@ def _imported() -> Any:
     return litellm
 
 
+def check_known(model: str) -> None:
+    """Raises ProviderError, as a question would, for a name of which litellm knows no provider."""
+    from ltgc_cli.providers import api_errors
+
+    if "@" in model:  # a server of one's own knows its names itself
+        return
+    litellm = imported()
+    try:
+        with quiet():
+            litellm.get_llm_provider(model)
+    except Exception as error:  # litellm raises several kinds for "unknown"
+        raise api_errors.translated(litellm, error, model) from None
+
+
 def content(question: Question, objects: Callable[[str], bytes]) -> str | list[dict[str, Any]]:
     """Returns the one message of a question: its text, below its images. Raises Refused for a broken image."""
     if not question.images:
