@@ -104,7 +104,7 @@ def test_a_data_set_format_is_read(tree, tmp_path):
 
     for name in ("a", "b", "c"):
         Image.new("RGB", (8, 8), "white").save(tmp_path / f"{name}.png")
-    (tmp_path / "birds.tsv").write_text("1\ta.png\n0\tb.png\n1\tc.png\n")
+    (tmp_path / "birds.tab").write_text("1\ta.png\n0\tb.png\n1\tc.png\n")
     (tmp_path / "names.csv").write_text("label,name\n0,crane\n1,tern\n")
     ran = run("dataset", tree, tmp_path)
     assert ran.code == 0, ran.err
