@@ -52,7 +52,9 @@ def test_seven_commands_in_a_pipe_and_again_for_nothing(forked, programs, enviro
     assert len(drawn) + len(judged) == kinds["description"]
     assert all(row["score"] >= row["bar"] for row in drawn) and all(row["score"] < row["bar"] for row in judged)
     assert kinds["checkpoint"] == 1
-    methods = {row["method"]: row["value"] for row in rows if row["kind"] == "metric" and row["group"] == "all"}
+    whole = [row for row in rows if row["kind"] == "metric" and row["group"] == "all"]
+    assert [row["chance"] for row in whole if row["name"] == "clip accuracy"] == [10.0]
+    methods = {row["method"]: row["value"] for row in whole if "method" in row}
     assert set(methods) == {"LTGC", "zero-shot CLIP"}
     # Each label has one name from end to end.
     assert len({(row["label"], row["class"]) for row in rows if row.get("label", -1) >= 0}) == 10
