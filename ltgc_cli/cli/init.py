@@ -191,7 +191,8 @@ def _remarks(train: Dataset, table: Sequence[Class]) -> list[str]:
     if unnamed := names.codes(info.name for info in train.classes if not info.sense):
         known = f"These are no names, and models know nothing of a class called {unnamed[0]}: {_some(unnamed)}."
         found.append(f"{known} Give names with --classes FILE.")
-    unclear = [cls for cls in table if cls.label in senses.ambiguous(table)]
+    ambiguous = senses.ambiguous(table)
+    unclear = [cls for cls in table if cls.label in ambiguous and cls.class_ not in unnamed]
     if unclear:
         found.append(
             f"Names that may mean several things: {_named(unclear)}. Say which is meant in a file (senses under "

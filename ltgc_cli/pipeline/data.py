@@ -22,7 +22,8 @@ def open_data(source: Source, split: Split) -> Dataset:
     datasets.check_found(dataset)
     new = [one for one in dataset.left_out if console.first((source.spec, one))]
     if said := tree.worded(new):
-        console.notice(f"data: {source.spec}: {said}")
+        of = f" ({split})" if split != "train" else ""
+        console.notice(f"data: {source.spec}{of}: {said}")
     return dataset
 
 

@@ -172,9 +172,20 @@ def _concluded(thoughts: str, cut_off: bool) -> str:
     """
     paragraphs = re.split(r"\n\s*\n", _CLOSES.split(thoughts)[-1].strip())
     said: list[str] = []
-    while paragraphs and (_is_json(paragraphs[-1]) or all(map(_ANSWER.fullmatch, paragraphs[-1].splitlines()))):
+    while paragraphs and (_is_json(paragraphs[-1]) or _is_answer(paragraphs[-1])):
         said.insert(0, paragraphs.pop())
     return "" if cut_off and paragraphs else "\n\n".join(said).strip()
+
+
+def _is_answer(paragraph: str) -> bool:
+    """Returns whether every line is an answer, but for a first one that announces them.
+
+    >>> _is_answer("Sure, here they are:\\n1. A photo of the class crane, at dusk.")
+    True
+    """
+    first, *rest = paragraph.splitlines()
+    lines = rest if rest and first.rstrip().endswith(":") else [first, *rest]
+    return all(map(_ANSWER.fullmatch, lines))
 
 
 def _is_json(text: str) -> bool:
