@@ -202,10 +202,8 @@ def _tested(source: Source, test: str | None) -> list[str]:
     known = {info.name for info in datasets.open_data(source, "train").classes}
     strange = [info.name for info in found.classes if info.name not in known]
     if strange:
-        raise InputError(
-            f"{where.spec}: {len(strange):,} of its classes {agreeing(len(strange), 'is', 'are')} not in {source.spec}: "
-            f"{', '.join(strange[:_NAMED])}"
-        )
+        are = f"{len(strange):,} of its classes {agreeing(len(strange), 'is', 'are')}"
+        raise InputError(f"{where.spec}: {are} not in {source.spec}: {', '.join(strange[:_NAMED])}")
     return [f"Test images: {len(found.items):,}, in {where.spec}."]
 
 
@@ -219,8 +217,8 @@ def _priced(found: Sequence[Forecast], models: Mapping[str, str], tail: int, k: 
     images = sum(one.usage.new for one in found if (one.stage, one.purpose) == ("render", "generate"))
     language = worded(together(found, "describe", "extend", "reflect"))
     lines = [
-        f"What it will cost, about: {language} for describe, extend and reflect; {worded(together(found, 'render'))} "
-        f"for {counted(images, 'generated image')}; {worded(together(found, 'filter'))} at the most for filter, which has "
+        f"What it will cost, about: {language} for describe, extend and reflect; "
+        f"{worded(together(found, 'render'))} for {counted(images, 'generated image')}; {worded(together(found, 'filter'))} at the most for filter, which has "
         "rewritten and regenerated what fails."
     ]
     if sampled(tail, k) < tail:
