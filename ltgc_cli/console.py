@@ -154,20 +154,21 @@ def answered(about: str, question: str, read: Callable[[str], T]) -> T:
     """
     _say(about)
     while True:
-        line = _typed(question)
-        if not line:
+        try:
+            line = _typed(question)
+            if line:
+                return read(line.strip())
+        except (InputError, UnicodeDecodeError) as refused:
+            error(str(refused))
+        else:
             _say("")
             raise KeyboardInterrupt
-        try:
-            return read(line.strip())
-        except InputError as refused:
-            error(str(refused))
 
 
 def _typed(question: str) -> str:
     """Returns the line that a person types, with its end; empty at the end of input."""
     print(printable(question), end="", file=sys.stderr, flush=True)
-    return os.fsdecode(sys.stdin.buffer.readline())  # a path may be of any bytes
+    return sys.stdin.readline()
 
 
 def printable(text: str) -> str:

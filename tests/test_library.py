@@ -294,7 +294,7 @@ def test_costs_are_records_too() -> None:
 
 def test_a_notebook_shows_some_of_each_kind_escaped(drawn: list[records.Record]) -> None:
     text = table(drawn)
-    assert "<td>class (2)</td><td>&lt;img src=x onerror=alert(1)&gt;</td><td>1 images, tail</td>" in text
+    assert "<td>class (2)</td><td>&lt;img src=x onerror=alert(1)&gt;</td><td>1 image, tail</td>" in text
     assert HOSTILE not in text
     assert "image: low" in text and "generated (score 0.500) x" in text
 

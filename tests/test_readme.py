@@ -42,7 +42,7 @@ def transcript(block: str) -> list[tuple[str, list[str]]]:
 
 
 def typed(command: str, environment: dict[str, str], folder: Path) -> list[str]:
-    """Returns what a terminal shows for a command, line by line."""
+    """Returns what a terminal shows for a command, line by line; a question gets Enter, which takes its default."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         ["bash", "-c", command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder
@@ -57,6 +57,8 @@ def typed(command: str, environment: dict[str, str], folder: Path) -> list[str]:
         if not block:
             break
         shown += block
+        if shown.endswith(b"]: "):
+            os.write(ours, b"\n")
     process.wait()
     os.close(ours)
     return [line.rstrip() for line in ESCAPES.sub("", shown.decode()).split("\n") if line.strip()]

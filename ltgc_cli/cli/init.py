@@ -92,7 +92,7 @@ def init(config: Config, ctx: typer.Context) -> None:
 
 def _asked(config: Config) -> Config:
     """Returns the settings with what a person says on what is not known."""
-    from ltgc_cli.cli.questions import Question, ask
+    from ltgc_cli.cli.questions import AskedSetting, ask
     from ltgc_cli.learn import datasets
     from ltgc_cli.pipeline.generate import source_of
     from ltgc_cli.ports import own_server
@@ -106,20 +106,20 @@ def _asked(config: Config) -> Config:
         return bool(_unpriced(config)) or any(map(own_server, (config[Init].lmm, config[Init].llm)))
 
     questions = {
-        "data": Question(lambda config: datasets.open_data(source(config), "train"), lambda _: "digits-lt"),
-        "test": Question(
+        "data": AskedSetting(lambda config: datasets.open_data(source(config), "train"), lambda _: "digits-lt"),
+        "test": AskedSetting(
             lambda config: _tested(source(config), config[Init].test),
             unset="the data's own, if it has any",
         ),
-        "lmm": Question(partial(_check_model, "lmm")),
+        "lmm": AskedSetting(partial(_check_model, "lmm")),
         # Most vision-language models write as well.
-        "llm": Question(partial(_check_model, "llm"), lambda config: config[Init].lmm),
-        "api_base": Question(partial(_check_model, "llm"), unset="the usual one", wanted=of_a_server),
-        "t2i": Question(partial(_check_model, "t2i")),
-        "clip": Question(partial(_check_model, "clip")),
-        "k": Question(),
-        "price": Question(unset="unknown", wanted=lambda config: bool(_unpriced(config))),
-        "max_cost": Question(_check_limit, unset="no limit"),
+        "llm": AskedSetting(partial(_check_model, "llm"), lambda config: config[Init].lmm),
+        "api_base": AskedSetting(partial(_check_model, "llm"), unset="the usual one", wanted=of_a_server),
+        "t2i": AskedSetting(partial(_check_model, "t2i")),
+        "clip": AskedSetting(partial(_check_model, "clip")),
+        "k": AskedSetting(),
+        "price": AskedSetting(unset="unknown", wanted=lambda config: bool(_unpriced(config))),
+        "max_cost": AskedSetting(_check_limit, unset="no limit"),
     }
     return ask(config, questions)
 
@@ -217,10 +217,8 @@ def _tested(source: Source, test: str | None) -> list[str]:
     known = class_table.counterparts(found.classes, open_data(source, "train").classes)
     strange = [info.name for info in found.classes if info.label not in known]
     if strange:
-        raise InputError(
-            f"{where.spec}: {len(strange):,} of its classes {agreeing(len(strange), 'is', 'are')} not in "
-            f"{source.spec}: {', '.join(strange[:_NAMED])}"
-        )
+        are = f"{len(strange):,} of its classes {agreeing(len(strange), 'is', 'are')}"
+        raise InputError(f"{where.spec}: {are} not in {source.spec}: {', '.join(strange[:_NAMED])}")
     return [f"Test images: {len(found.items):,}, in {where.spec}."]
 
 

@@ -11,7 +11,7 @@ from ltgc_cli.config import Config, command_settings
 from ltgc_cli.settings import Setting
 
 
-class Question(NamedTuple):
+class AskedSetting(NamedTuple):
     """How a setting is asked for; what it is about is its own help."""
 
     check: Callable[[Config], object] = lambda config: None
@@ -24,7 +24,7 @@ class Question(NamedTuple):
     """Whether it is asked for at all, as the answers before it are."""
 
 
-def ask(config: Config, questions: Mapping[str, Question]) -> Config:
+def ask(config: Config, questions: Mapping[str, AskedSetting]) -> Config:
     """Returns the settings with a person's answers to what neither a flag nor a variable says, in order."""
     for name, question in questions.items():
         one = command_settings(config.command)[name]
@@ -33,7 +33,7 @@ def ask(config: Config, questions: Mapping[str, Question]) -> Config:
     return config
 
 
-def _answered(config: Config, one: Setting, question: Question) -> Config:
+def _answered(config: Config, one: Setting, question: AskedSetting) -> Config:
     default = question.default(config) or one.default
 
     def read(typed: str) -> Config:

@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 from ltgc_cli import settings_file
@@ -25,6 +26,12 @@ def birds(tmp_path: Path) -> Path:
             for number in range(images):
                 (tmp_path / place / name / f"{number}.jpg").write_bytes(b"no photo")
     return tmp_path
+
+
+def paint(folder: Path) -> None:
+    """Makes images of the photos, each another, for a run opens them."""
+    for number, path in enumerate(sorted(folder.rglob("*.jpg"))):
+        PIL.Image.new("RGB", (8, 8), (number, 255 - number, 7 * number % 256)).save(path, "PNG")
 
 
 def flat(text: str) -> str:
@@ -77,6 +84,7 @@ def test_the_address_of_a_server_of_one_s_own_is_written_for_the_run(inside, bir
 
     assert ran.code == 0, ran.err
     assert tomllib.loads((birds / "ltgc.toml").read_text())["api-base"] == "http://127.0.0.1:1/v1"
+    paint(birds)
     assert inside("run", "--dry-run", "--until", "reflect").code == 0
 
 
@@ -114,6 +122,7 @@ def test_names_with_quotes_and_backslashes_stand_in_the_file_as_they_are(inside,
     assert inside("init", "--data", HOSTILE).code == 0
     written = tomllib.loads((birds / "ltgc.toml").read_text())
     assert written["data"] == HOSTILE and written["run"] == {}
+    paint(birds)
     ran = inside("run", "--dry-run", "--until", "describe")
     assert "no class has fewer" not in ran.err and HOSTILE not in ran.err and ran.code == 0, ran.err
 
