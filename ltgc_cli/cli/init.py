@@ -232,9 +232,9 @@ def _priced(found: Sequence[Forecast], models: Mapping[str, str], tail: int, k: 
     images = sum(one.usage.new for one in found if (one.stage, one.purpose) == ("render", "generate"))
     language = worded(together(found, "describe", "extend", "reflect"))
     lines = [
-        f"What it will cost, about: {language} for describe, extend and reflect; {worded(together(found, 'render'))} "
-        f"for {counted(images, 'generated image')}; {worded(together(found, 'filter'))} at the most for filter, which "
-        "has rewritten and regenerated what fails."
+        f"What it will cost, about: {language} for describe, extend and reflect; "
+        f"{worded(together(found, 'render'))} for {counted(images, 'generated image')}; "
+        f"{worded(together(found, 'filter'))} at the most for filter, which has rewritten and regenerated what fails."
     ]
     if sampled(tail, k) < tail:
         lines.append(f"That is counted up from {sampled(tail, k):,} of the {counted(tail, 'tail class')}.")
