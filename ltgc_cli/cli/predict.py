@@ -57,7 +57,7 @@ def predict(
         console.table("", ("image", "class", "%", "or"), shown)
         if len(files) - failed > len(shown):
             console.notice(
-                f"… and {len(files) - failed - len(shown):,} more; {streams.output or '-o FILE'} has them all"
+                f"… and {len(files) - failed - len(shown):,} more; {streams.output.path if streams.output else '-o FILE'} has them all"
             )
     return Ran(exit_code=FELL_SHORT if failed else DONE)
 

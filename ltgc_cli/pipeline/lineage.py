@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,11 +15,13 @@ from ltgc_cli.pipeline.stage import ALONE
 from ltgc_cli.ports import Match
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.records import Checkpoint, Class, Image, Record, Template
-from ltgc_cli.report.page import PageRun
 from ltgc_cli.settings import Scale
 from ltgc_cli.stages.thresholds import clip_text, scaled
 from ltgc_cli.store import Store, key
 from ltgc_cli.text import counted
+
+if TYPE_CHECKING:
+    from ltgc_cli.report.page import PageRun
 
 _MOST = 400
 """Characters of one setting that are shown."""
@@ -77,6 +79,8 @@ def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
 
 def page_run(done: Manifest) -> PageRun:
     """Returns a run as the report shows it: its settings as text, nothing in them that looks like a key."""
+    from ltgc_cli.report.page import PageRun
+
     # The style's own name of what the flag is called: both are in the flags, and both say the same.
     hidden = {"strength"} if "from-original" in done.flags else set()
     return PageRun(

@@ -283,7 +283,7 @@ def test_a_class_is_asked_for_again_and_the_others_are_not(inside, two_classes):
     ran = inside("cache", "prune", "--class", "crane", "--yes")
     assert "outputs (" in ran.err and "would keep them from being asked again" in ran.err
     assert (
-        "1 question asked, 1 question from the store"
+        "1 question asked, 1 of 2 questions from the store"
         in inside("extend", "--class", "crane", "--class", "seal", "-n", 2, "-o", "extended.jsonl").err
     )
     assert "answered by" in inside("extend", "--class", "heron", "-n", 2).err
@@ -326,4 +326,4 @@ def test_an_image_that_is_deleted_is_generated_again(inside, tmp_path):
     inside("render", "--t2i", "blank", "-i", "in.jsonl")
     (first, *_) = [row["key"] for row in map(json.loads, inside("cache", "show", "--stage", "render").out.splitlines())]
     inside("cache", "prune", first, "--yes")
-    assert "1 image asked, 1 image from the store" in inside("render", "--t2i", "blank", "-i", "in.jsonl").err
+    assert "1 image asked, 1 of 2 images from the store" in inside("render", "--t2i", "blank", "-i", "in.jsonl").err
