@@ -56,9 +56,8 @@ def predict(
     if streams.shown:
         console.table("", ("image", "class", "%", "or"), shown)
         if len(files) - failed > len(shown):
-            console.notice(
-                f"… and {len(files) - failed - len(shown):,} more; {streams.output.path if streams.output else '-o FILE'} has them all"
-            )
+            everything = streams.output.path if streams.output else "-o FILE"
+            console.notice(f"… and {len(files) - failed - len(shown):,} more; {everything} has them all")
     return Ran(exit_code=FELL_SHORT if failed else DONE)
 
 
