@@ -139,8 +139,6 @@ def _root(source: Source) -> Path:
             f"{source.spec}: not a folder; --data takes a folder with one folder per class, a list (.txt, .csv, "
             ".jsonl), iNaturalist's .json, a folder of Hugging Face's save_to_disk, or digits-lt"
         )
-    if source.root:
-        raise InputError(f"--root {source.root}: {source.spec} is a folder itself; --root goes with a list")
     return root
 
 

@@ -67,6 +67,7 @@ def format_of(suffixes: Sequence[str], read: ListReader, *, columns: bool = Fals
         fingerprint=partial(fingerprint_list, _files),
         splits=partial(_splits, read),
         columns=columns,
+        root=True,
     )
 
 
