@@ -144,6 +144,8 @@ def test_path_and_label_may_stand_apart_as_people_write_them_after_comments(tmp_
 def test_names_behind_paths_are_classes(tmp_path: Path) -> None:
     data = open_data(str(write(tmp_path / "list.txt", "1.png great white shark", "2.jpg,dog", "3.png dog")), "train")
     assert [(info.name, info.count) for info in data.classes] == [("dog", 2), ("great white shark", 1)]
+    data = open_data(str(write(tmp_path / "tabs.txt", "cat/1\tcat", "dog/2\tgreat dane")), "train")
+    assert [(info.name, info.count) for info in data.classes] == [("cat", 1), ("great dane", 1)]
     file = write(tmp_path / "mixed.txt", "1.png dog", "2.png 7")
     with pytest.raises(InputError, match=r"mixed\.txt:2: '7' is a number where other labels are names"):
         open_data(str(file), "train")
@@ -176,7 +178,7 @@ def test_a_table_in_json_is_read_as_any_other(tmp_path: Path) -> None:
         open_data(str(tmp_path / "list.json"), "train")
 
 
-@pytest.mark.parametrize("line", ["a.png", "7", "a.png 1 2", "1 cat/a.png", "a cat"])
+@pytest.mark.parametrize("line", ["a.png", "7", "a.png 1 2", "1 cat/a.png", "1\tcat/a.png", "a cat"])
 def test_a_line_that_is_no_path_and_label_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(InputError, match=r"list\.txt:2: .* is no path and label; a line is: relative/path.jpg 17"):
         open_data(str(write(tmp_path / "list.txt", "b.png 0", line)), "train")

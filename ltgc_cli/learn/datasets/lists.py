@@ -45,9 +45,12 @@ def _text(file: Path, _: Source) -> Listing:
 
 
 def _path_and_label(line: str) -> tuple[str, str]:
-    """Returns the path and the label of a line, empty where it has none: a name only after a path with a suffix."""
+    """Returns the path and the label of a line, empty where it has none. A name follows a suffix or a tab alone."""
     if match := _LISTED.fullmatch(line.strip()):
         return match["path"], match["label"].strip("\"'")
+    path, tab, label = line.strip().partition("\t")
+    if tab and "\t" not in label and not _IMAGE.fullmatch(label):
+        return path, label
     # The label is the last field, so that a path may have spaces in it.
     path, label = ("", *line.rsplit(None, 1))[-2:]
     return (path, label) if is_label(label) else ("", "")
