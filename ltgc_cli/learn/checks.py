@@ -6,6 +6,7 @@ An image is known by the hash of its file: the first 16 bytes of its sha256. The
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -51,7 +52,8 @@ def check_table(classes: Sequence[ClassInfo]) -> list[str]:
     """Returns what is wrong with a class table: classes of one name that no sense separates."""
     labels: dict[str, list[ClassInfo]] = {}
     for info in classes:
-        labels.setdefault(" ".join(info.name.casefold().split()), []).append(info)
+        name = unicodedata.normalize("NFC", info.name).casefold()  # macOS writes é as two characters
+        labels.setdefault(" ".join(name.split()), []).append(info)
     return [
         f"labels {' and '.join(str(info.label) for info in same)} are called {same[0].name!r}; give each a name of "
         "its own in a class table (--classes), such as 'crane (bird)', or a sense there or with describe --senses"

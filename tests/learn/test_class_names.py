@@ -9,7 +9,7 @@ import pytest
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.checks import check_table
 from ltgc_cli.learn.datasets import ClassInfo, Source, align, open_data
-from ltgc_cli.learn.datasets.names import as_read, codes, imagenet
+from ltgc_cli.learn.datasets.names import as_read, codes, imagenet, readable
 
 
 def read(*names: str) -> dict[str, str]:
@@ -148,9 +148,15 @@ def test_a_synonym_that_two_classes_share_matches_neither(tmp_path: Path) -> Non
         align(open_data(folder(tmp_path, "crane"), "test"), cranes)
 
 
+def test_names_are_read_without_the_escapes_of_the_web() -> None:
+    assert readable("golden%20retriever") == "golden retriever" and readable("caf%C3%A9") == "caf\u00e9"
+    assert readable("50%25 wool") == "50% wool"
+    assert readable("100%") == "100%" and readable("a%00b") == "a%00b" and readable("caf%E9") == "caf%E9"
+
+
 def test_numbers_codes_and_hashes_are_no_names() -> None:
     none = ["0042", "7", "1,000", "n12345678", "c12", "class_3", "Class 3", "cls0007", "label5", "id_123", "p001"]
-    none += ["9f86d081884c7d65", "123e4567-e89b-12d3-a456-426614174000"]
+    none += ["9f86d081884c7d65", "123e4567-e89b-12d3-a456-426614174000", "/m/0bt9lr"]
     assert codes(none) == none
 
 

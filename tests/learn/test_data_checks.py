@@ -105,3 +105,8 @@ def test_classes_of_one_name_are_told_apart_by_their_senses() -> None:
     assert check_table(cranes) == []
     assert len(check_table([*cranes, ClassInfo(label=2, name="crane")])) == 1
     assert len(check_table([*cranes, ClassInfo(label=2, name="Crane", sense="Bird")])) == 1
+
+
+def test_a_name_is_one_name_whether_macos_or_windows_wrote_its_accents() -> None:
+    cafes = [ClassInfo(label=0, name="caf\u00e9"), ClassInfo(label=1, name="cafe\u0301")]
+    assert len(check_table(cafes)) == 1

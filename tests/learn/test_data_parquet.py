@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Dataset, Source, fingerprint, image_bytes, open_data, pixels, splits
+from ltgc_cli.learn.datasets.tree import worded
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -226,3 +228,84 @@ def test_one_metadata_file_for_all_has_the_splits_of_its_folders(tmp_path: Path)
 def test_a_table_that_names_no_files_is_no_metadata_of_a_folder_of_classes(tmp_path: Path) -> None:
     image_folder(tmp_path, "metadata.csv", "species,rarity\ncat,1\n", "cat/1.png")
     assert counts(open_data(str(tmp_path), "train")) == [(0, "cat", 1)]
+
+
+# ---- what is no split of ours
+
+
+LEFT = "neither training, validation nor test"
+
+
+def test_splits_and_files_that_are_none_of_ours_are_named(tmp_path: Path) -> None:
+    splits_of_svhn = {"train": rows(tmp_path, label=ANIMALS), "extra": rows(tmp_path, 7, label=ANIMALS)}
+    hf.DatasetDict(splits_of_svhn).save_to_disk(tmp_path / "saved")
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    for split in ("train", "unlabeled"):
+        rows(tmp_path, label=ANIMALS).to_parquet(tmp_path / "hub" / "data" / f"{split}-00000-of-00001.parquet")
+    assert worded(open_data(str(tmp_path / "saved"), "train").left_out) == f"left out: extra ({LEFT})"
+    assert worded(open_data(str(tmp_path / "hub"), "train").left_out) == (
+        f"left out: data/unlabeled-00000-of-00001.parquet ({LEFT})"
+    )
+
+
+CONFIG = """---
+configs:
+- config_name: {name}
+  data_files:
+  - split: train
+    path: one/a.parquet
+  - split: test
+    path: [one/b*]
+- config_name: other
+  data_files:
+  - split: train
+    path: two/*.parquet
+---
+"""
+
+
+def test_a_readme_of_the_hub_says_which_files_are_which_split(tmp_path: Path) -> None:
+    for number, file in enumerate(("one/a", "one/b", "two/train")):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        rows(tmp_path, 10 * number, label=ANIMALS).to_parquet(tmp_path / f"{file}.parquet")
+    (tmp_path / "README.md").write_text(CONFIG.format(name="default"))
+    assert splits(str(tmp_path)) == ("train", "test")
+    found = open_data(str(tmp_path), "test")
+    assert [red(found, index) for index in range(3)] == [10, 11, 12]
+    assert worded(found.left_out) == f"left out: two/train.parquet ({LEFT})"
+    (tmp_path / "README.md").write_text(CONFIG.format(name="cropped"))
+    with pytest.raises(InputError, match="several data sets lie in it: cropped, other, and its README names none the"):
+        open_data(str(tmp_path), "train")
+    (tmp_path / "README.md").write_text(CONFIG.format(name="default").replace("one/a.parquet", "/a"))
+    with pytest.raises(InputError, match=r"README\.md: its data_files '/a' cannot be read"):
+        open_data(str(tmp_path), "train")
+
+
+def test_the_folder_of_a_data_set_in_the_cache_of_the_hub_is_read(tmp_path: Path) -> None:
+    snapshot = tmp_path / "datasets--a--b" / "snapshots" / "0123abc" / "data"
+    snapshot.mkdir(parents=True)
+    rows(tmp_path, label=ANIMALS).to_parquet(snapshot / "train-00000-of-00001.parquet")
+    assert len(open_data(str(tmp_path / "datasets--a--b"), "train").items) == 3
+
+
+# ---- images that lie outside
+
+
+def test_images_by_paths_are_read_and_nothing_waits_for_a_pipe(tmp_path: Path) -> None:
+    data = encoded(tmp_path, 7)
+    os.mkfifo(tmp_path / "pipe.png")
+    pq.write_table(
+        pa.table({"file_name": ["one.png", "pipe.png", "none.png"], "label": ["cat", "dog", "eel"]}),
+        tmp_path / "metadata.parquet",
+    )
+    found = open_data(str(tmp_path), "train")
+    assert image_bytes(found, found.items[0]) == data
+    for index, said in ((1, "no regular file"), (2, "No such file")):
+        with pytest.raises(InputError, match=rf"metadata\.parquet: row {index} has no image bytes \(.*{said}"):
+            image_bytes(found, found.items[index])
+
+
+def test_a_column_of_another_type_is_no_column_of_labels(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [encoded(tmp_path, 1)], "labels": [[0, 1]]}), tmp_path / "train.parquet")
+    with pytest.raises(InputError, match="labels has no label in it, a number or a text for each image, but list<"):
+        open_data(str(tmp_path), "train")

@@ -257,6 +257,8 @@ def test_flags_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
     png(tmp_path / "data" / "wren" / "1.png")
     with pytest.raises(InputError, match="--root goes with a list"):
         open_data(Source(str(tmp_path / "data"), root=tmp_path), "train")
+    # A folder of test images may well stand beside a list that has a root.
+    assert len(open_data(Source(str(tmp_path / "data"), root=tmp_path), "test").items) == 1
     with pytest.raises(InputError, match="^--label-column goes with a table .CSV, JSONL, parquet, Hugging Face's.; "):
         open_data(Source(str(tmp_path / "data"), label_column="label"), "train")
     with pytest.raises(InputError, match="leave out --root and --classes"):

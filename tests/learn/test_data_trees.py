@@ -104,12 +104,79 @@ def test_what_lies_beside_the_splits_is_named(tmp_path: Path) -> None:
         open_data(str(tmp_path), "test")
 
 
-def test_splits_without_any_class_are_no_classes(tmp_path: Path) -> None:
-    png(tmp_path / "train" / "cat.1.png")
-    png(tmp_path / "test1" / "1.png")
-    assert names(tmp_path) == ["test1", "train"], "a folder test1 may be anything"
-    (tmp_path / "test1").rename(tmp_path / "test")
-    with pytest.raises(InputError, match="test/ and train/ hold images and no folders of them, so no class is known"):
+@pytest.mark.parametrize(
+    ("training", "testing"),
+    [
+        ("training_set", "test_set"),
+        ("train_images", "test_images"),
+        ("train2017", "test2017"),
+        ("seg_train", "seg_test"),
+        ("train_mini", "test"),
+        ("train/train", "test/test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+    ],
+)
+def test_splits_may_have_more_in_their_names_and_lie_in_one_another_as_kaggle_has_them(
+    tmp_path: Path, training: str, testing: str
+) -> None:
+    for folder in (training, testing):
+        for name in ("cat", "dog"):
+            png(tmp_path / folder / name / "1.png")
+    assert splits(str(tmp_path)) == ("train", "test")
+    found = open_data(str(tmp_path), "train")
+    assert [item.name for item in found.items] == [f"{training}/cat/1.png", f"{training}/dog/1.png"]
+    assert not found.left_out
+    assert [item.name for item in open_data(str(tmp_path), "test").items][0] == f"{testing}/cat/1.png"
+
+
+def test_a_split_s_own_word_goes_before_a_longer_name(tmp_path: Path) -> None:
+    png(tmp_path / "train" / "cat" / "1.png")
+    png(tmp_path / "train_masks" / "cat" / "1.png")
+    assert worded(open_data(str(tmp_path), "train").left_out) == "left out: train_masks (no split)"
+
+
+def test_classes_whose_names_have_a_split_s_word_in_them_are_classes(tmp_path: Path) -> None:
+    png(tmp_path / "steam train" / "1.png")
+    png(tmp_path / "test tube" / "1.png")
+    assert names(tmp_path) == ["steam train", "test tube"]
+    png(tmp_path / "bullet train" / "2020" / "1.png")
+    with pytest.raises(InputError, match="bullet train: a class's folder holds images, and this one only folders"):
+        open_data(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("test", "train"),
+        ("test1", "train"),
+        ("cars_test", "cars_train"),
+        ("images",),
+        ("images", "masks"),
+        ("train/images", "train/labels"),
+    ],
+)
+def test_splits_without_any_class_and_stores_of_images_and_masks_are_no_classes(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    for folder in folders:
+        png(tmp_path / folder / "1.png")
+    with pytest.raises(InputError, match="images and no folders of them, so no class is known; images belong in one"):
+        open_data(str(tmp_path), "train")
+
+
+def test_where_no_class_is_known_what_lies_there_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"one folder per class; 1 file skipped: 1 \.zip; unpack photos\.zip$"):
+        open_data(str(tmp_path), "train")
+    with pytest.raises(InputError, match="an archive; unpack it, and name the folder$"):
+        open_data(str(tmp_path / "photos.zip"), "train")
+    png(tmp_path / "cat.png")
+    with pytest.raises(InputError, match="one folder per class; 1 image in it; 1 file skipped"):
+        open_data(str(tmp_path), "train")
+    png(tmp_path / r"cat\1.png")  # Windows' archive, unpacked elsewhere
+    with pytest.raises(
+        InputError, match=r"; cat\\1\.png is a path in a file's name: unpack the archive with a program"
+    ):
         open_data(str(tmp_path), "train")
 
 
@@ -160,6 +227,15 @@ def test_what_systems_and_programs_leave_is_no_class_and_no_image(tmp_path: Path
     said = worded(found.left_out)
     assert "2 __MACOSX" in said and "2 @eaDir" in said and "(left by a system)" in said
     assert "2 .ipynb_checkpoints" in said and "._*" in said and "(hidden)" in said and "skipped" not in said
+
+
+def test_folders_of_thumbnails_are_no_classes_and_what_is_in_them_counts_for_none(tmp_path: Path) -> None:
+    png(tmp_path / "cat" / "1.png")
+    for folder in ("Thumbnails", "thumbs", "@__thumb", "cat/thumbnails"):
+        png(tmp_path / folder / "1.png")
+    found = open_data(str(tmp_path), "train")
+    assert [(info.name, info.count) for info in found.classes] == [("cat", 1)]
+    assert worded(found.left_out) == "left out: @__thumb, Thumbnails, thumbs, thumbnails (left by a system)"
 
 
 def test_links_and_pipes_are_named_and_nothing_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -186,3 +187,6 @@ def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, 
     assert first == {"kind": "failure", "image": "broken.png", "stage": "predict", "reason": first["reason"]}
     assert done.err == f"ltgc: {first['reason']}\n" and "broken.png: not a whole image" in done.err
     assert second["image"] == str(image) and set(second["top"][0]) == {"label", "class", "probability"}
+    os.mkfifo(tmp_path / "pipe.png")
+    done = forked("predict", "--checkpoint", trained, "pipe.png")
+    assert (done.code, done.err) == (1, "ltgc: pipe.png: no regular file\n")

@@ -51,9 +51,11 @@ def open_data(source: Source | str, split: Split) -> Dataset:
     source = _source(source)
     kind = _format(source.spec)
     flag = "--image-column" if source.image_column else "--label-column"
-    # Test data of another kind may well stand beside a table, and have no columns.
+    # Test data of another kind may well stand beside a list, and have no columns and no root.
     if split == "train" and not kind.columns and (source.image_column or source.label_column):
         raise InputError(f"{flag} goes with a table (CSV, JSONL, parquet, Hugging Face's); {source.spec} is none")
+    if split == "train" and not kind.root and source.root:
+        raise InputError(f"--root {source.root}: {source.spec} holds its own images; --root goes with a list")
     dataset = kind.open(source, split)
     return msgspec.structs.replace(dataset, classes=as_read(dataset.classes)) if dataset.named else dataset
 

@@ -28,7 +28,7 @@ _LABELS = (
 )  # fmt: skip
 _SPLITS = ("split", "subset", "partition", "set", "dataset")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)")
-_WHOLE = re.compile(r"(\d+)\.0*")  # as pandas writes whole numbers of a column that has gaps
+_WHOLE = re.compile(r"\A(\d+)\.0*\Z")  # as pandas writes whole numbers of a column that has gaps
 
 
 class Columns(NamedTuple):

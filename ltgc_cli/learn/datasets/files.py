@@ -110,6 +110,8 @@ def check_found(dataset: Dataset) -> None:
     first = dataset.items[0]
     assert first.path
     root = first.path.removesuffix(first.name)
+    if re.match("[a-z0-9]+://", first.name):
+        raise InputError(f"{dataset.file}: {first.name} is no path; download the images, and write the paths of these")
     count = f"{len(dataset.items):,} of {len(dataset.items):,} images are missing"
     if not root:
         raise InputError(

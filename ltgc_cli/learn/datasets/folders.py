@@ -8,8 +8,9 @@ A class's folder holds images; those in folders within it count too. A folder wi
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +22,16 @@ from ltgc_cli.learn.datasets import class_table, names, tree
 from ltgc_cli.learn.datasets.files import read_image, sha256, stamped
 from ltgc_cli.learn.datasets.tree import LeftOut
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
-from ltgc_cli.text import nearest
+from ltgc_cli.text import counted, nearest
 
 _SHOWN = 3  # folders that a message names
+_OF_SPLITS = ("set", "data", "dataset", "split", "images", "imgs", "image", "img", "mini", "full")
+"""What people write beside a split's word: training_set, train_images."""
+_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+_STORES = frozenset(
+    {"image", "img", "photo", "picture", "pic", "jpg", "jpeg", "jpegimage", "png", "mask", "label", "annotation"}
+)
+"""How folders are called that hold a data set's images, or the masks to these, whatever their class."""
 
 
 class _Classes(NamedTuple):
@@ -111,11 +119,10 @@ def _read(source: Source, split: Split) -> _Tree:
     found = _split_folders(root)
     if not found:
         classes = _classes(root)
-        _check_called(root, classes)
         return _Tree(root, classes, classes, [])
     if split not in found:
         there = ", ".join(sorted(path.name for path in found.values()))
-        strays = [path for path in tree.inside(root).folders if _word(path) == split]
+        strays = [path for path in tree.inside(root).folders if (called := _word(path)) and called.split == split]
         unsorted = f" ({strays[0]} holds no folders of images, one per class)" if strays else ""
         raise InputError(f"{source.spec}: has no folder {split!r}, only {there}{unsorted}")
     own = _classes(found[split])
@@ -125,51 +132,74 @@ def _read(source: Source, split: Split) -> _Tree:
 
 def _root(source: Source) -> Path:
     root = Path(source.spec).expanduser()
+    if root.is_file() and root.suffix.lower() in _ARCHIVES:
+        raise InputError(f"{source.spec}: an archive; unpack it, and name the folder")
     if not root.is_dir():
         raise InputError(
             f"{source.spec}: not a folder; --data takes a folder with one folder per class, a list (.txt, .csv, "
             ".jsonl), iNaturalist's .json, a folder of Hugging Face's save_to_disk, or digits-lt"
         )
-    if source.root:
-        raise InputError(f"--root {source.root}: {source.spec} is a folder itself; --root goes with a list")
     return root
 
 
 # ---- which folder is what
 
 
-def _word(folder: Path) -> Split | None:
-    """Returns the split that a folder is called by, in any case."""
-    name = folder.name.strip().casefold()
-    return next((split for split, words in SPLIT_WORDS.items() if name in words), None)
+class _Called(NamedTuple):
+    """The split that a folder is called by, and what else its name says: nothing, or `seg` in seg_train."""
+
+    split: Split
+    rest: str
+
+
+def _word(folder: Path) -> _Called | None:
+    """Returns the split that a folder is called by, in any case: train, train2017, training_set, seg_train."""
+    words = re.findall(r"[^\W\d_]+", folder.name.casefold())
+    found = [(split, word) for split, known in SPLIT_WORDS.items() for word in words if word in known]
+    if len(found) != 1:
+        return None
+    (split, word), *_ = found
+    return _Called(split, " ".join(other for other in words if other not in (word, *_OF_SPLITS)))
 
 
 def _split_folders(root: Path) -> dict[Split, Path]:
     """Returns the folder of each split: it is called so, and holds folders of images.
 
     One that holds images itself is a class of that name, unless all that stand beside it are splits too: then these
-    images are strays. Raises InputError for two folders of one split.
+    images are strays. One that is called `train` alone goes before one of a longer name, and that is none beside
+    classes. Raises InputError for two folders of one split.
     """
     folders = tree.inside(root).folders
-    found: dict[Split, Path] = {}
+    classes = any(tree.inside(other).images for other in folders if not (called := _word(other)) or called.rest)
+    found: defaultdict[Split, list[Path]] = defaultdict(list)
     for folder in folders:
-        split = _word(folder)
-        if not split or not any(map(tree.has_images, tree.inside(folder).folders)):
-            continue
-        if tree.inside(folder).images and any(tree.inside(other).images for other in folders if not _word(other)):
-            continue
-        if other := found.get(split):
+        called, inner = _word(folder), tree.inside(folder)
+        if called and any(map(tree.has_images, inner.folders)) and not (classes and (inner.images or called.rest)):
+            found[called.split].append(folder)
+    for split, its in found.items():
+        found[split] = its = [folder for folder in its if folder.name.strip().casefold() in SPLIT_WORDS[split]] or its
+        if len(its) > 1:
             raise InputError(
-                f"{root}: {other.name}/ and {folder.name}/ may both hold the {split} images; rename or move one of them"
+                f"{root}: {its[0].name}/ and {its[1].name}/ may both hold the {split} images; rename or move one of "
+                "them"
             )
-        found[split] = folder
-    return {split: found[split] for split in SPLIT_WORDS if split in found}
+    return {split: _innermost(found[split][0], split) for split in SPLIT_WORDS if split in found}
+
+
+def _innermost(folder: Path, split: Split) -> Path:
+    """Returns the folder of a split, or that in it which is called by the split again: Kaggle's train/train/cat."""
+    inner = _filled(folder)
+    again = _word(inner[0]) if len(inner) == 1 else None
+    if not again or again.split != split or tree.inside(folder).images or tree.inside(inner[0]).images:
+        return folder
+    return _innermost(inner[0], split)
 
 
 def _beside(root: Path, splits: dict[Split, Path]) -> list[LeftOut]:
     """Returns what lies beside the folders of splits."""
     found = tree.inside(root)
-    others = [path for path in found.folders if path not in splits.values()]
+    own = {parent for folder in splits.values() for parent in (folder, *folder.parents)}
+    others = [path for path in found.folders if path not in own]
     folders = [LeftOut(path, "no split" if tree.has_images(path) else "no image in it") for path in others]
     return [*found.left_out, *(LeftOut(path, "in no class folder") for path in found.images), *folders]
 
@@ -178,7 +208,7 @@ def _classes(folder: Path) -> _Classes:
     """Returns the classes in a folder. Raises InputError where there is none, or one holds nothing but folders."""
     found = tree.inside(folder)
     if not found.folders:
-        raise InputError(f"{folder}: no class in it; images belong in one folder per class")
+        raise InputError(f"{folder}: no class in it; images belong in one folder per class{_instead(found)}")
     left_out = [*found.left_out, *(LeftOut(path, "in no class folder") for path in found.images)]
     images: dict[str, list[Path]] = {}
     # What `ltgc export` wrote has a folder for every label, so that none shifts: an empty one keeps its place.
@@ -197,7 +227,19 @@ def _classes(folder: Path) -> _Classes:
     nested = [folder / name for name, there in images.items() if there and there[0].parent != folder / name]
     if nested:
         raise InputError(_too_high(nested[0], alone=len(images) == 1))
+    _check_called(folder, images)
     return _Classes(images, left_out)
+
+
+def _instead(found: tree.Inside) -> str:
+    """Returns what lies in a folder in place of classes, and what to do about it."""
+    windows = next((path.name for path in found.images if "\\" in path.name), "")
+    if windows:
+        return f"; {windows} is a path in a file's name: unpack the archive with a program that makes folders of it"
+    packed = next((left.path.name for left in found.left_out if left.path.suffix.lower() in _ARCHIVES), "")
+    lies = counted(len(found.images), "image") if found.images else ""
+    said = tree.worded(found.left_out)
+    return "; ".join(["", *filter(None, [lies and f"{lies} in it", said, packed and f"unpack {packed}"])])
 
 
 def _check_text(paths: Sequence[Path]) -> None:
@@ -229,6 +271,10 @@ def _filled(folder: Path) -> list[Path]:
     return [path for path in tree.inside(folder).folders if tree.has_images(path)]
 
 
+def _is_store(folder: Path) -> bool:
+    return re.sub(r"[\W_]", "", folder.name.casefold()).removesuffix("s") in _STORES
+
+
 def _named(folders: Sequence[Path]) -> str:
     """Returns folders in words: `cat/, dog/ and eel/`."""
     shown = [f"{path.name}/" for path in folders[:_SHOWN]]
@@ -237,10 +283,12 @@ def _named(folders: Sequence[Path]) -> str:
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
-def _check_called(root: Path, classes: _Classes) -> None:
-    """Raises InputError where all classes are called as splits are: then they are splits without classes."""
-    folders = [root / name for name in classes.images]
-    if all(map(_word, folders)):
+def _check_called(root: Path, names: Iterable[str]) -> None:
+    """Raises InputError where no class is called as one: all are splits, or folders of images and of masks."""
+    folders = [root / name for name in names]
+    # steam_train/ and test_tube/ are classes; cars_train/ and cars_test/ are not.
+    rests = {called.rest if (called := _word(folder)) else None for folder in folders}
+    if (len(rests) == 1 and None not in rests) or all(map(_is_store, folders)):
         hold = "holds" if len(folders) == 1 else "hold"
         raise InputError(
             f"{root}: {_named(folders)} {hold} images and no folders of them, so no class is known; images belong in "

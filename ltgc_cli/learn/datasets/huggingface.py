@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, sha256_file
+from ltgc_cli.files import named_errors, read_regular, sha256_file
 from ltgc_cli.learn.datasets import columns
 from ltgc_cli.learn.datasets.class_table import name_of
 from ltgc_cli.learn.datasets.files import read_text, sha256, stamped
 from ltgc_cli.learn.datasets.listing import ListedImage, Listing, beside, label_rows, named_columns, named_split
+from ltgc_cli.learn.datasets.tree import LeftOut
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, Dataset, Format, Item, Source, Split
 from ltgc_cli.text import one_line
 
@@ -60,7 +61,8 @@ def _takes(spec: str) -> bool:
     path = Path(spec).expanduser()
     if path.suffix.lower() == ".parquet" and not path.is_dir():
         return True
-    return (path / _DICT).is_file() or (path / _STATE).is_file() or (path.is_dir() and _has_parquet(path, 3))
+    depth = 4 if (path / "snapshots").is_dir() else 3  # a data set's own folder in the cache of the hub
+    return (path / _DICT).is_file() or (path / _STATE).is_file() or (path.is_dir() and _has_parquet(path, depth))
 
 
 def _has_parquet(folder: Path, depth: int) -> bool:
@@ -89,7 +91,9 @@ def _open(source: Source, split: Split) -> Dataset:
         Item(label=found.labels[row], name=f"{split}/{row}", path=places[row][0], line=places[row][1]) for row in order
     )
     classes, named = found.classes, found.named
-    return Dataset(spec=source.spec, split=split, classes=classes, items=items, named=named, column=column)
+    left_out = tuple(_unused(_root(source)))
+    found_as = Dataset(spec=source.spec, split=split, classes=classes, items=items, named=named, column=column)
+    return msgspec.structs.replace(found_as, left_out=left_out)
 
 
 def _listed(part: _Part, source: Source) -> tuple[str, Listing]:
@@ -103,7 +107,10 @@ def _listed(part: _Part, source: Source) -> tuple[str, Listing]:
     may = list(schema.names)
     if len(may) != 1 or source.label_column:
         may = columns.label_columns(where, [name for name in schema.columns if name != image], source, may)
-        may = [name for name in may if name in schema.labels] or columns.unclear(where, "the labels", schema.columns)
+        called, may = may, [name for name in may if name in schema.labels]
+        if not may:
+            kind = _arrow_schema(part.files[0]).field(called[0]).type
+            raise InputError(f"{where}: {called[0]} has no label in it, a number or a text for each image, but {kind}")
     values = {name: _values(part, name) for name in may}
     rows = len(next(iter(values.values())))
     if all(value is None for column in values.values() for value in column):
@@ -118,8 +125,9 @@ def _read(dataset: Dataset, item: Item) -> bytes:
     file = Path(item.path)
     value = _value(file, dataset.column, item.line)
     try:
-        data = value.get("bytes") or (file.parent / value["path"]).read_bytes() if isinstance(value, dict) else value
-        return bytes(data)
+        if isinstance(value, dict):
+            value = value.get("bytes") or value["path"]
+        return read_regular(file.parent / value) if isinstance(value, str) else bytes(value)
     except (OSError, KeyError, TypeError) as error:
         raise InputError(f"{file}: row {item.line} has no image bytes ({error})") from None
 
@@ -160,8 +168,6 @@ def _has_labels(part: _Part, source: Source) -> bool:
 
 
 def _root(source: Source) -> Path:
-    if source.root:
-        raise InputError(f"--root {source.root}: {source.spec} holds its own images; --root goes with a list")
     return Path(source.spec).expanduser()
 
 
@@ -191,9 +197,66 @@ def _parts(root: Path) -> dict[Split, _Part]:
             raise InputError(f"{root}: its splits are {', '.join(there)}; train, val (or validation) or test is wanted")
         return {split: _Part(root / word, _files(root / word)) for split, word in words.items() if word}
     if root.is_dir() and not (root / _STATE).is_file():
-        return _named_parts(root)
+        return _configured_parts(root) or _named_parts(root)
     beside_it = {split: beside(root, split) for split in SPLIT_WORDS} if named_split(root) else {}
     return {split: _Part(file, (file,)) for split, file in beside_it.items() if file}
+
+
+def _unused(root: Path) -> list[LeftOut]:
+    """Returns the splits and files of a folder that are of no split of ours: `extra`, another configuration's."""
+    parts = _parts(root)
+    used = {file for part in parts.values() for file in (part.where, *part.files)}
+    others: list[Path] = []
+    if (root / _DICT).is_file():
+        others = [root / word for word in _described(root / _DICT).splits]
+    elif root.is_dir() and parts:
+        others = [*_files(root)]
+    return [
+        LeftOut(path.relative_to(root), "neither training, validation nor test") for path in others if path not in used
+    ]
+
+
+def _configured_parts(root: Path) -> dict[Split, _Part]:
+    """Returns the parquet files of each split as the README of a data set of the hub says it; none where it does not.
+
+    Raises InputError where it names several configurations, and none of them as the default.
+    """
+    found: dict[Split, list[Path]] = {}
+    for told in _default(root).get("data_files", []):
+        split = next((split for split, words in SPLIT_WORDS.items() if told["split"] in words), None)
+        paths = told["path"] if isinstance(told["path"], list) else [told["path"]]
+        files = [file for path in paths for file in _matching(root, path) if _is_parquet(file)]
+        if split and files:
+            found.setdefault(split, []).extend(files)
+    return {split: _Part(root, tuple(found[split])) for split in SPLIT_WORDS if split in found}
+
+
+def _matching(root: Path, pattern: object) -> list[Path]:
+    try:
+        return sorted(root.glob(str(pattern)))
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"{root / _ABOUT[0]}: its data_files {str(pattern)!r} cannot be read ({error})") from None
+
+
+def _default(root: Path) -> dict[str, Any]:
+    """Returns the configuration in a data set's README that is its default, or the only one; empty where none is."""
+    configs = [one for one in _front_matter(root / _ABOUT[0]).get("configs") or [] if _has_files(one)]
+    chosen = [one for one in configs if one.get("default")] or [
+        one for one in configs if len(configs) == 1 or one.get("config_name") == "default"
+    ]
+    if configs and not chosen:
+        names = ", ".join(str(one.get("config_name")) for one in configs)
+        raise InputError(
+            f"{root}: several data sets lie in it: {names}, and its README names none the default; name the parquet "
+            "files of one, or a folder with no others"
+        )
+    return chosen[0] if chosen else {}
+
+
+def _has_files(config: Any) -> bool:
+    """Returns whether a configuration names the files of its splits."""
+    files = config.get("data_files") if isinstance(config, dict) else None
+    return isinstance(files, list) and all(isinstance(one, dict) and {"split", "path"} <= one.keys() for one in files)
 
 
 def _named_parts(root: Path) -> dict[Split, _Part]:
@@ -255,6 +318,9 @@ def _schema(part: _Part) -> _Schema:
             or pa.types.is_large_string(kind)
         ):
             labels.append(column.name)
+    if not images:  # as in a metadata.parquet
+        images = [name for name in labels if columns.bare(name) in columns.PATHS]
+        labels = [name for name in labels if name not in images]
     names = {name: told[name]["names"] for name in schema.names if told.get(name, {}).get("_type") == "ClassLabel"}
     where = f"{part.where}: "
     checked = {name: tuple(name_of(where + name, one) for one in given) for name, given in names.items()}
@@ -281,21 +347,32 @@ def _features(part: _Part, metadata: Mapping[bytes, bytes]) -> dict[str, dict[st
 
 def _card(file: Path) -> dict[str, Any]:
     """Returns what a README of the hub says of columns, as dataset_info.json has it. Empty where it says nothing."""
-    if not file.is_file():
-        return {}
-    import yaml
-
-    head = re.match(r"---\r?\n(.*?)\n---", read_text(file), re.DOTALL)
+    about = _front_matter(file).get("dataset_info", {})
     try:
-        about = yaml.safe_load(head[1]).get("dataset_info", {}) if head else {}
         rows = (about[0] if isinstance(about, list) else about).get("features", [])
         kinds = {row["name"]: row["dtype"] for row in rows if "dtype" in row}
         labels = {name: kind["class_label"]["names"] for name, kind in kinds.items() if isinstance(kind, dict)}
         named = {name: [names[key] for key in sorted(names, key=int)] for name, names in labels.items()}
-    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its dataset_info cannot be read ({one_line(error)})") from None
     images = {name: {"_type": "Image"} for name, kind in kinds.items() if kind == "image"}
     return images | {name: {"_type": "ClassLabel", "names": names} for name, names in named.items()}
+
+
+def _front_matter(file: Path) -> dict[str, Any]:
+    """Returns the YAML at the head of a README; empty where there is none."""
+    if not file.is_file():
+        return {}
+    head = re.match(r"---\r?\n(.*?)\n---", read_text(file), re.DOTALL)
+    if not head:
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(head[1])
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: its head is no YAML ({one_line(error)})") from None
+    return found if isinstance(found, dict) else {}
 
 
 # ---- pyarrow

@@ -1,4 +1,4 @@
-"""iNaturalist's JSON (train2018.json, val2018.json): images, annotations and categories, as in COCO.
+"""iNaturalist's JSON (train2018.json, val2018.json): images, annotations and categories, as in COCO; tables in JSON.
 
 Its test2018.json has no annotations, and so no image that could be told right or wrong.
 """
@@ -6,6 +6,7 @@ Its test2018.json has no annotations, and so no image that could be told right o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets.class_table import name_of
 from ltgc_cli.learn.datasets.files import read_text
 from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of
+from ltgc_cli.learn.datasets.lists import keys, read_table
 from ltgc_cli.learn.datasets.types import Source
 
 
@@ -37,9 +39,13 @@ class _Coco(msgspec.Struct):
     categories: list[_Category] = []
 
 
-def _read(file: Path, _: Source) -> Listing:
+def _read(file: Path, source: Source) -> Listing:
+    text = read_text(file)
     try:
-        data = msgspec.json.decode(read_text(file), type=_Coco)
+        if text.lstrip().startswith("[") and (table := msgspec.json.decode(text, type=list[dict[str, Any]])):
+            rows = list(enumerate(table, start=1))
+            return read_table(file, keys(rows), rows, source, lines=False)
+        data = msgspec.json.decode(text, type=_Coco)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{file}: not iNaturalist's JSON, with images, annotations and categories ({error})") from None
     labels: dict[int | str, int] = {}
@@ -53,4 +59,4 @@ def _read(file: Path, _: Source) -> Listing:
     return Listing(file, [ListedImage(image.file_name, labels[image.id]) for image in data.images if labels], names)
 
 
-FORMAT = format_of((".json",), _read)
+FORMAT = format_of((".json",), _read, columns=True)

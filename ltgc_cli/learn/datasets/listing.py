@@ -19,6 +19,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import sha256_file
+from ltgc_cli.image_formats import SUFFIXES
 from ltgc_cli.learn.datasets import class_table
 from ltgc_cli.learn.datasets.files import read_image, sha256
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
@@ -66,6 +67,7 @@ def format_of(suffixes: Sequence[str], read: ListReader, *, columns: bool = Fals
         fingerprint=partial(fingerprint_list, _files),
         splits=partial(_splits, read),
         columns=columns,
+        root=True,
     )
 
 
@@ -86,6 +88,7 @@ def open_list(read: ListReader, files: Files, source: Source, split: Split) -> D
     training = _of_split(whole, "train") if "train" in held(whole) else own if whole is listing else whole
     labelled = label_rows(source, own, training)
     root = _root(source, own_file)
+    own = _as_found(root, own)
     paired = sorted(zip(labelled.labels, own.rows, strict=True), key=lambda pair: pair[0])
     items = tuple(
         Item(label=label, name=(path := _path(root, own, row)), path=os.path.join(root, path), line=row.line)
@@ -97,6 +100,29 @@ def open_list(read: ListReader, files: Files, source: Source, split: Split) -> D
 
 def _root(source: Source, file: Path) -> str:
     return os.path.abspath((source.root or file.parent).expanduser())
+
+
+def _as_found(root: str, listing: Listing) -> Listing:
+    """Returns a list with paths that lead to its images, where its first leads to none as it stands.
+
+    Those of Places365 begin with / and lie below the root; those of Food-101 and many a CSV lack the suffix.
+    """
+    first = listing.rows[0].path
+    if os.path.exists(os.path.join(root, first)):
+        return listing
+    there = os.path.join(root, first.lstrip("/"))
+    endings = [""] if _has_suffix(first) else [end for suffix in sorted(SUFFIXES) for end in (suffix, suffix.upper())]
+    ending = next((end for end in endings if os.path.isfile(there + end)), None)
+    if ending is None:
+        return listing
+    rows = [
+        row._replace(path=row.path.lstrip("/") + (ending if not _has_suffix(row.path) else "")) for row in listing.rows
+    ]
+    return listing._replace(rows=rows)
+
+
+def _has_suffix(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
 def _path(root: str, listing: Listing, row: ListedImage) -> str:

@@ -18,18 +18,42 @@ from ltgc_cli.learn.datasets.files import csv_rows, jsonl_rows, numbered, read_t
 from ltgc_cli.learn.datasets.listing import ListedImage, Listing, format_of, split_of
 from ltgc_cli.learn.datasets.types import Source
 
+Rows = Sequence[tuple[int, dict[str, Any]]]  # each with its number
 _IMAGE = re.compile(rf".*({'|'.join(map(re.escape, sorted(image_formats.SUFFIXES)))})", re.IGNORECASE | re.DOTALL)
+# img/1.jpg 17; img/1.jpg,17; "img/1 2.jpg" house cat
+_LISTED = re.compile(rf"[\"']?(?P<path>{_IMAGE.pattern})[\"']?(?:\s*[,;]\s*|\s+)(?P<label>\S.*)", re.IGNORECASE)
 
 
 def _text(file: Path, _: Source) -> Listing:
-    rows = []
+    """Returns the images of a list. Raises InputError, with the line, for what is no path and label."""
+    found, places = [], []
     for number, line in numbered(read_text(file)):
-        # The label is the last field, so that a path may have spaces in it.
-        path, label = ("", *line.rsplit(None, 1))[-2:]
-        if not path or not is_label(label):
-            raise InputError(f"{file}:{number}: {line[:80]!r} is no path and label; a line is: relative/path.jpg 17")
-        rows.append(ListedImage(path, int(label), number))
-    return Listing(file, rows, {})
+        if line.startswith("#") and not _LISTED.fullmatch(line):
+            continue
+        path, label = _path_and_label(line)
+        if not path or (" " in label and not re.search(r"[^\W\d_]", label)):
+            told = "a line is: relative/path.jpg 17, or: relative/path.jpg house cat"
+            raise InputError(f"{file}:{number}: {line[:80]!r} is no path and label; {told}")
+        found.append((path, label, number))
+        places.append(f"{file}:{number}")
+    if not found:
+        return Listing(file, [], {})
+    values = {"label": [label for _, label, _ in found]}
+    labels = columns.labels(Columns(str(file), places, values), Source(str(file)))
+    rows = zip(found, labels.of_rows, strict=True)
+    return Listing(file, [ListedImage(path, label, number) for (path, _, number), label in rows], {})
+
+
+def _path_and_label(line: str) -> tuple[str, str]:
+    """Returns the path and the label of a line, empty where it has none. A name follows a suffix or a tab alone."""
+    if match := _LISTED.fullmatch(line.strip()):
+        return match["path"], match["label"].strip("\"'")
+    path, tab, label = line.strip().partition("\t")
+    if tab and "\t" not in label and not _IMAGE.fullmatch(label):
+        return path, label
+    # The label is the last field, so that a path may have spaces in it.
+    path, label = ("", *line.rsplit(None, 1))[-2:]
+    return (path, label) if is_label(label) else ("", "")
 
 
 def read_csv(file: Path, source: Source) -> Listing:
@@ -37,18 +61,25 @@ def read_csv(file: Path, source: Source) -> Listing:
     names, rows = csv_rows(file)
     if not names or any(_IMAGE.fullmatch(name) for name in names):
         raise InputError(f"{file}:1: the first row names the columns: path,label and, if wanted, class,split")
-    return _table(file, names, list(rows), source)
+    return read_table(file, names, list(rows), source)
 
 
 def read_jsonl(file: Path, source: Source) -> Listing:
     """Returns the images of a JSONL manifest. Raises InputError for a line that is no object, or unclear keys."""
     rows = list(jsonl_rows(file))
-    names = list(dict.fromkeys(name for _, row in rows for name in row))
-    return _table(file, names, rows, source)
+    return read_table(file, keys(rows), rows, source)
 
 
-def _table(file: Path, names: Sequence[str], rows: Sequence[tuple[int, dict[str, Any]]], source: Source) -> Listing:
-    """Returns the rows of a table: by the columns' names, else by what tells images from the rest, their suffixes."""
+def keys(rows: Rows) -> list[str]:
+    """Returns the keys of all rows, in order."""
+    return list(dict.fromkeys(name for _, row in rows for name in row))
+
+
+def read_table(file: Path, names: Sequence[str], rows: Rows, source: Source, *, lines: bool = True) -> Listing:
+    """Returns the rows of a table: by the columns' names, else by what tells images from the rest, their suffixes.
+
+    lines -- whether a row's number is that of its line
+    """
     if not rows:
         return Listing(file, [], {})
     where = str(file)
@@ -58,7 +89,7 @@ def _table(file: Path, names: Sequence[str], rows: Sequence[tuple[int, dict[str,
     rest = [name for name in names if name != path]
     chosen = columns.label_columns(where, rest, source)
     table = {name: [row.get(name) for _, row in rows] for name in rest}
-    places = [f"{file}:{number}" for number, _ in rows]
+    places = [f"{file}:{number}" if lines else f"{file}: entry {number}" for number, _ in rows]
     labels = columns.labels(Columns(where, places, {name: table[name] for name in chosen}), source)
     split = columns.split_column(Columns(where, places, {name: table[name] for name in rest if name not in chosen}))
     found: list[ListedImage] = []
@@ -66,14 +97,14 @@ def _table(file: Path, names: Sequence[str], rows: Sequence[tuple[int, dict[str,
         if not isinstance(row.get(path), str) or not row[path].strip():
             raise InputError(f"{place}: no path of an image")
         word = row.get(split) if split else None
-        listed = ListedImage(row[path], label, number, split_of(place, str(word)) if word else None)
+        listed = ListedImage(row[path], label, number if lines else 0, split_of(place, str(word)) if word else None)
         if found and (listed.split is None) != (found[0].split is None):
             raise InputError(f"{place}: some rows name their split, and some do not")
         found.append(listed)
     return Listing(file, found, labels.names)
 
 
-def _are_paths(name: str, rows: Sequence[tuple[int, dict[str, Any]]]) -> bool:
+def _are_paths(name: str, rows: Rows) -> bool:
     """Returns whether a column that is called as one of paths has texts in it, and not a number or an object."""
     return any(isinstance(row.get(name), str) for _, row in rows[:100])
 

@@ -79,4 +79,5 @@ FORMAT = Format(
     fingerprint=partial(fingerprint_list, _files),
     splits=_splits,
     columns=True,
+    root=True,
 )

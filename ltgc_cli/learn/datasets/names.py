@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from urllib.parse import unquote
 
 import msgspec
 
@@ -24,12 +25,14 @@ _INDEX = re.compile(r"\A(?:n\d{8}[\s._-]+|0\d+[\s._-]+|\d+\.\s*)(?=[^\W\d_])")
 # What may be part of a name, as in 4-door sedan: it is an index where all classes have one, and none is left out.
 _NUMBER = re.compile(r"(\d+)[\s_-]+(?=[^\W\d_])")
 _LETTER = re.compile(r"\A/?(\w)/(?=\1)")  # Places365 sorts its classes by their first letters: /a/abbey
+_ESCAPE = re.compile(r"%[\dA-Fa-f]{2}")
 _CODE = re.compile(
     r"n\d{8}"
     r"|[\d\s.,_]+"  # numbers; 727-200 and C-130 are aircraft
     r"|c\d+|(?i:[a-z]0\d+)"
     r"|(?i:(?:class(?:e|es)?|cls|category|label|lbl|idx|id|index|item|object|obj|cluster|folder|dir|species|subject|taxon)"
     r"[\s_.#-]*\d+)"
+    r"|/?[mg]/[\da-z_]{2,}"  # of Open Images, /m/0bt9lr
     r"|(?i:(?=(?:\D*\d){2})(?=.*[a-f])[\da-f]{8,}|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})"  # hashes, UUIDs
 )
 
@@ -60,13 +63,19 @@ def readable(name: str, *, numbered: bool = False) -> str:
     ('Black footed Albatross', "jack-o'-lantern", '2012 BMW M3')
     """
     # macOS writes é as two characters, other systems and people as one.
-    bare = unicodedata.normalize("NFC", name).strip().rstrip("/")
+    bare = unicodedata.normalize("NFC", _unescaped(name)).strip().rstrip("/")
     if _CODE.fullmatch(bare):
         return imagenet().get(bare, name)
     bare = _LETTER.sub("", _INDEX.sub("", bare, count=1), count=1)
     if numbered:
         bare = _NUMBER.sub("", bare, count=1)
     return imagenet().get(bare) or " ".join(bare.replace("_", " ").split()) or name
+
+
+def _unescaped(name: str) -> str:
+    """Returns a name without the web's escapes: `golden%20retriever`."""
+    found = unquote(name) if _ESCAPE.search(name) else name
+    return found if found.isprintable() and "\ufffd" not in found else name
 
 
 def written(info: ClassInfo) -> str:

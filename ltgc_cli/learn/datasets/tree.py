@@ -23,7 +23,8 @@ _LEFT_BEHIND = frozenset(
     for name in (
         "__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "$RECYCLE.BIN", "RECYCLER", "System Volume Information",
         "found.000", "lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "~snapshot",
-        "__pycache__", "Icon\r",
+        "__pycache__", "Icon\r", "thumbnails", "thumbs", "@__thumb", "@Transcode", "LOST.DIR", "iPod Photo Cache",
+        "Network Trash Folder", "Temporary Items", "_gsdata_", "_vti_cnf",
     )
 )  # fmt: skip
 _SHOWN = 5  # things left out for one reason, and kinds of files, that are named

@@ -15,6 +15,7 @@ import numpy as np
 from ltgc_cli import console
 from ltgc_cli.engine import mapped
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import read_regular
 from ltgc_cli.image_formats import readable_suffixes
 from ltgc_cli.learn.datasets import ClassInfo, Sample, names, tree
 from ltgc_cli.learn.datasets.tree import LeftOut
@@ -78,7 +79,7 @@ def predict(files: Sequence[Path], settings: Predict, folders: Sequence[Path] = 
     def decoded(path: Path) -> torch.Tensor | str:
         """Returns what the model sees of an image, or in one line why it cannot be read."""
         try:
-            return images.decode(Sample(-1, path.read_bytes, str(path)), frame)
+            return images.decode(Sample(-1, partial(read_regular, path), str(path)), frame)
         except InputError as error:
             return str(error)
         except OSError as error:

@@ -237,13 +237,19 @@ def _others(session: Session, source: Source, test: Source | None, known: Collec
         try:
             one = look(session, its, split)  # type: ignore[arg-type]
         except InputError as error:
-            console.notice(f"data: the {split} images are not compared with the training's: {error}")
+            _notice_once(f"data: the {split} images are not compared with the training's: {error}")
             continue
         if one.problems:
             more = f"; so it is with {len(one.problems):,} images" if len(one.problems) > 1 else ""
-            console.notice(f"data: not compared with the training images: {one.problems[0]}{more}")
+            _notice_once(f"data: not compared with the training images: {one.problems[0]}{more}")
         found.append(one)
     return found
+
+
+def _notice_once(text: str) -> None:
+    """Says what every training of a run would say again."""
+    if console.first(text):
+        console.notice(text)
 
 
 def _leaks(others: Sequence[Looked], known: Mapping[bytes, str]) -> list[str]:
