@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,11 @@ FILE = "written.txt"
 
 _BESIDE = ".written.json"
 """What `ltgc run` noted in its folder before: the sha256 of each file by its name."""
+
+_STORE = {"answers", "artifacts", "batches", "checked", "checkpoints", "no_schema.json", "objects", FILE}
+"""What lies in a store, which may itself lie in a folder that a person works in (`--cache-dir .`)."""
+
+_STDIN = Path("/dev/stdin")
 
 
 class Target(NamedTuple):
@@ -42,15 +48,18 @@ class Target(NamedTuple):
 def check(target: Target) -> Path:
     """Returns the file that is written: a link's is the one that it leads to.
 
-    Raises InputError where that is no regular file or its folder is not there, where the command reads it, and where
-    ltgc did not write what is in it, unless that is forced.
+    Raises InputError where that is no regular file or its folder is not there, where it lies in the store, where the
+    command reads it, by a shell's `< FILE` too, and where ltgc did not write what is in it or a person made it
+    read-only, unless that is forced.
     """
     check_regular(target.path)
     path = Path(os.path.realpath(target.path))
     check_regular(path)
     if not path.parent.is_dir():
         raise InputError(f"{target.path}: there is no folder {target.path.parent}; make it, or name another file")
-    needed = [one for one in target.inputs if _is_same(one, path)]
+    if _is_in_store(path, target.store):
+        raise InputError(f"{target.path} lies in the store {target.store}, where only ltgc writes; name another file")
+    needed = [one for one in (*target.inputs, _STDIN) if _is_same(one, path)]
     if not needed and is_ours(path, target.store):
         return path
     if not (needed or target.force):
@@ -59,7 +68,8 @@ def check(target: Target) -> Path:
         )
     needed += [one for one in target.inputs if _is_image_in(one, path)]
     if needed:
-        raise InputError(f"{target.path} would be lost: this command reads {needed[0]}; name another file")
+        given = "it from stdin" if needed[0] == _STDIN else needed[0]
+        raise InputError(f"{target.path} would be lost: this command reads {given}; name another file")
     return path
 
 
@@ -105,6 +115,8 @@ def is_ours(path: Path, store: Path) -> bool:
     """
     if not path.is_file():
         return not os.path.lexists(path)
+    if not path.stat().st_mode & stat.S_IWUSR:
+        return False  # a person made it so, for a reason; a new file in its place would get round that
     if not (size := path.stat().st_size):
         return True
     sha256 = sha256_file(path)
@@ -113,6 +125,12 @@ def is_ours(path: Path, store: Path) -> bool:
     if found := any(sha256_file(one) == sha256 for one in _artifacts(store, size)):
         note(sha256, store)  # the next run may replace that artifact
     return found
+
+
+def _is_in_store(path: Path, store: Path) -> bool:
+    """Returns whether a file is, or would be, among those of the store: what was paid for, and what was made of it."""
+    folder = Path(os.path.realpath(store))
+    return path.is_relative_to(folder) and bool(_STORE.intersection(path.relative_to(folder).parts[:1]))
 
 
 def _is_same(given: Path, path: Path) -> bool:

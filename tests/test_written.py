@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from commands import Ltgc
+from filled_store import fill
 from trained import digits
 
 from ltgc_cli import written
 from ltgc_cli.errors import InputError
+from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.written import Target
 
 NOT_OURS = "is there already and ltgc did not write it (or it was changed since): name another file, or --force"
@@ -136,6 +138,35 @@ def test_what_is_no_file_or_has_no_folder_is_refused(target: Target, tmp_path: P
         written.check(target._replace(path=tmp_path / name, force=True))
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_the_files_of_the_store_are_no_output_whoever_names_them(target: Target, tmp_path: Path, force: bool) -> None:
+    fill(target.store)
+    no_schema.learn(target.store / no_schema.FILE, "llama@localhost")
+    written.write(target, b"first")
+    (tmp_path / "link").symlink_to(next((target.store / "artifacts").rglob("*.jsonl")))
+    (tmp_path / "elsewhere").symlink_to(target.store)
+    inside = [path for path in target.store.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in inside}
+    answers = tmp_path / "elsewhere" / "answers" / "cache.db"
+    for path in (*inside, tmp_path / "link", answers, target.store / "artifacts" / "new.jsonl"):
+        with pytest.raises(InputError, match="lies in the store .*, where only ltgc writes; name another file"):
+            written.write(target._replace(path=path, force=force), b"mine")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_store_in_the_folder_that_a_person_works_in_stops_nothing(tmp_path: Path) -> None:
+    written.write(Target(tmp_path / "out.jsonl", tmp_path), b"first")
+    written.write(Target(tmp_path / "out.jsonl", tmp_path), b"second")
+
+
+def test_a_file_that_a_person_made_read_only_is_written_over_only_by_force(target: Target) -> None:
+    written.write(target, b"first")
+    target.path.chmod(0o444)
+    with pytest.raises(InputError, match="or it was changed since"):
+        written.write(target, b"second")
+    written.write(target._replace(force=True), b"second")
+
+
 # ---- in the commands
 
 
@@ -226,6 +257,16 @@ def test_what_the_shell_wrote_of_a_stage_is_known_by_its_artifact(inside: Ltgc, 
     assert inside("extend", "--class", "crane", "-n", 3, "-o", "out.jsonl").code == 0
 
 
+@pytest.mark.parametrize("more", [(), ("--force",)])
+def test_what_the_shell_gives_on_stdin_is_no_output(inside: Ltgc, tmp_path: Path, more: tuple[str, ...]) -> None:
+    (tmp_path / "in.jsonl").write_text(inside("extend", "--class", "crane").out)
+    command = [sys.executable, "-m", "ltgc_cli", "reflect", "-k", "2", "-o", "in.jsonl", *more]
+    with (tmp_path / "in.jsonl").open("rb") as lines:
+        ran = subprocess.run(command, stdin=lines, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == "ltgc: in.jsonl would be lost: this command reads it from stdin; name another file\n"
+
+
 def test_records_of_the_python_api_are_saved_by_the_same_rule(inside: Ltgc, tmp_path: Path) -> None:
     import ltgc_cli as ltgc
 
@@ -248,3 +289,5 @@ def test_the_demonstration_stops_before_it_begins_where_it_would_write_over_a_fi
     (tmp_path / "ltgc-demo" / "records.jsonl").write_text("mine")
     ran = inside("demo")
     assert (ran.code, len(ran.err.splitlines())) == (2, 1) and "or name another folder: --out" in ran.err
+    ran = inside("demo", "--out", tmp_path / "ltgc-demo" / "records.jsonl")
+    assert (ran.code, ran.err) == (2, f"ltgc: {tmp_path}/ltgc-demo/records.jsonl: File exists\n")

@@ -27,6 +27,7 @@ def demo(config: Config) -> None:
     """
     from ltgc_cli import records, written
     from ltgc_cli.cli import show
+    from ltgc_cli.files import named_errors
     from ltgc_cli.pipeline import chain
     from ltgc_cli.pipeline.report import write_report
     from ltgc_cli.pipeline.sheet import write_sheet
@@ -37,7 +38,8 @@ def demo(config: Config) -> None:
         written.Target(settings.out / name, folder, remedy="move it away, or name another folder: --out")
         for name in ("contact-sheet.png", "records.jsonl", "report.html")
     )
-    settings.out.mkdir(parents=True, exist_ok=True)
+    with named_errors(settings.out):
+        settings.out.mkdir(parents=True, exist_ok=True)
     for target in (sheet, lines, report):
         written.check(target)
     data = f"digits-lt:{settings.seed}"

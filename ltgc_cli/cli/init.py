@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ltgc_cli.learn.datasets import Dataset, Source
     from ltgc_cli.pipeline.forecast import Forecast
     from ltgc_cli.records import Class
+    from ltgc_cli.written import Target
 
 _REMEDY = "edit it, write another with -o FILE, or --force"
 _NAMED = 6
@@ -47,13 +48,13 @@ def init(config: Config, ctx: typer.Context) -> None:
     from ltgc_cli.pipeline.class_table import class_record
     from ltgc_cli.pipeline.data import open_data
     from ltgc_cli.stages.reflect import more_than_wanted
-    from ltgc_cli.written import Target, check, write
+    from ltgc_cli.written import check, write
 
-    output, below = config[Init].output, generate.tail_below(config[Init].tail)
-    target = Target(output, config[Storage].folder, tuple(config.named_paths()), config[Init].force, _REMEDY)
-    check(target)
+    check(_target(config))
     if console.can_ask():
         config = _asked(config)
+        check(_target(config))  # an answer may have named that very file
+    output, below = config[Init].output, generate.tail_below(config[Init].tail)
     _check_limit(config)
     settings, source = config[Init], generate.source_of(config)
     if source is None:
@@ -85,9 +86,16 @@ def init(config: Config, ctx: typer.Context) -> None:
         ("eval", "zero_shot"): True,
     }
     text = settings_file.text(chosen, ["What `ltgc run` goes by; `ltgc init` wrote it.", *about])
-    write(target, text.encode())
+    write(_target(config), text.encode())
     again = "" if output == settings_file.PATH else f" {output}"
     console.notice(f"{output} is written: read it, then: ltgc run{again} --dry-run, and: ltgc run{again}")
+
+
+def _target(config: Config) -> Target:
+    from ltgc_cli.written import Target
+
+    inputs = tuple(config.named_paths())
+    return Target(config[Init].output, config[Storage].folder, inputs, config[Init].force, _REMEDY)
 
 
 def _asked(config: Config) -> Config:

@@ -92,7 +92,8 @@ def execute(
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
-        if done and done.kinds.get("failure") and session.limits.retry_failures:
+        # An answer of no use that cost no line of the result, a rewriting say, is among the rejected.
+        if done and session.limits.retry_failures and done.kinds.keys() & {"failure", "rejected"}:
             done = None
         if done:
             write = stack.enter_context(writing(streams))

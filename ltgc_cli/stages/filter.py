@@ -13,10 +13,10 @@ import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli import trial
-from ltgc_cli.answers.read import read
+from ltgc_cli.answers.read import Parsed, read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Ask, Compare, Generate, Question, Score, Tries, Usage, used
+from ltgc_cli.ports import Answer, Ask, Compare, Generate, Question, Score, Tries, Usage, used
 from ltgc_cli.records import (
     Class,
     Group,
@@ -37,7 +37,7 @@ from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.clip_trial import originals, try_clip
 from ltgc_cli.stages.render import image_request, style_of
-from ltgc_cli.stages.tries import once
+from ltgc_cli.stages.tries import first_useful, once
 from ltgc_cli.stages.usage_metric import summed, usage_metric
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
 
@@ -124,7 +124,7 @@ def evaluate(
     numbers = range(2, 1 + (settings.rounds if settings.mode == "refine" else 1))
     again = _failing(candidates) if numbers else []
     on_round(_counted(Round(1, 0, 0, 0), candidates, again))
-    refine = partial(_refine, ask=ask, model=llm, prompts=prompts)
+    refine = partial(_refine, ask=ask, model=llm, prompts=prompts, tries=tries)
     regenerate = partial(_regenerate, generate=generate, model=t2i, style=style)
     rounds = partial(in_rounds, again, numbers, prepare=refine, workers=workers, batch=batch)
     _refine_and_regenerate(rounds, numbers, judge, regenerate, on_round)
@@ -223,24 +223,29 @@ def _candidate(
     return Candidate(image, cls, template, threshold, text, sha256, format, made, paid=paid)
 
 
-def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts) -> None:
+def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts, tries: Tries) -> None:
     """Has the description rewritten by Prompt 5; where the answer is of no use, the old one stays, and that is said."""
     text = p.refine(prompts, c.cls.subject, c.text, c.template.text)
     question = Question(model=model, task="refine", subject=c.cls.subject, text=text, attempt=number - 1)
+    earlier = {step.text for step in c.steps}
+
+    def rewritten(answer: Answer) -> tuple[str, Parsed]:
+        found = read(answer.text, c.cls.class_, c.cls.subject, c.cls.synonyms, cut_off=answer.cut_off, one=True)
+        return next((text for text in found.texts if text not in earlier), ""), found
+
     try:
-        answer = ask(question)
+        heard = first_useful(question, ask=ask, tries=tries, read=rewritten, useful=lambda one: one[0])
     except Refused as error:
         c.asked = [*c.asked, error.usage or Usage()]
         c.useless = [*c.useless, ("", f"{_USELESS} was refused, so its text stayed: {error}")]
         return
-    c.asked = [*c.asked, answer.usage]
-    found = read(answer.text, c.cls.class_, c.cls.subject, c.cls.synonyms, cut_off=answer.cut_off, one=True)
-    earlier = {step.text for step in c.steps}
-    why = found.trouble or "names nothing usable" if not found.texts else "says what was tried before"
-    if new := next((text for text in found.texts if text not in earlier), ""):
+    c.asked = [*c.asked, heard.usage]
+    new, found = heard.found
+    if new:
         c.text = new
     else:
-        c.useless = [*c.useless, (answer.text, f"{_USELESS} {why}, so its text stayed")]
+        why = found.trouble or "names nothing usable" if not found.texts else "says what was tried before"
+        c.useless = [*c.useless, (heard.answer.text, f"{_USELESS} {why}, so its text stayed")]
 
 
 def _regenerate(candidates: Sequence[Candidate], number: int, generate: Generate, model: str, style: Style) -> None:

@@ -16,7 +16,7 @@ from ltgc_cli.ports import Answer, Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Record, Rejected, dropped, failed, identify
 from ltgc_cli.stages.extend import more
 from ltgc_cli.stages.near import closest
-from ltgc_cli.stages.tries import once
+from ltgc_cli.stages.tries import first_useful, once
 from ltgc_cli.stages.usage_metric import usage_metric
 from ltgc_cli.text import agreeing, counted
 
@@ -52,7 +52,7 @@ def reflect(
 
     first = [row for row in group.rows if isinstance(row, Description)]
     unread: list[tuple[str, str]] = []  # answers to Prompt 3 that exclude nothing, and why
-    exclude = partial(_excluded, cls, unread=unread, ask=check, model=model, prompts=prompts)
+    exclude = partial(_excluded, cls, unread=unread, ask=check, tries=tries, model=model, prompts=prompts)
     kept, verdicts = _without_repeats(cls, [], first, near, exclude)
     added: list[Record] = []
     weak: list[int] = []  # what the last rounds added, where that was too little
@@ -178,8 +178,9 @@ def _without_repeats(
 
 
 def _excluded(
-    cls: Class, texts: Sequence[str], *, unread: list[tuple[str, str]], ask: Ask, model: str, prompts: p.Prompts
-) -> list[int]:
+    cls: Class, texts: Sequence[str], *, unread: list[tuple[str, str]], ask: Ask, tries: Tries, model: str,
+    prompts: p.Prompts,
+) -> list[int]:  # fmt: skip
     """Returns the positions that Prompt 3 excludes, asked about half the list at a time where the model reads no more.
 
     A refusal excludes nothing, nor does an answer that cannot be read: the local check has been done.
@@ -188,22 +189,26 @@ def _excluded(
         return []
     text = p.reflect(prompts, cls.subject, texts)
     question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
+
+    def listed(answer: Answer) -> tuple[list[int], str]:
+        excluded = sorted(numbers(answer.text, len(texts)))
+        if len(excluded) == len(texts):
+            return [], "excludes everything"
+        return excluded, "" if excluded or says_none(answer.text) else "lists no numbers"
+
     try:
-        answer = ask(question)
+        heard = first_useful(question, ask=ask, tries=tries, read=listed, useful=lambda found: not found[1])
     except TooLong:
         half = len(texts) // 2
-        exclude = partial(_excluded, cls, unread=unread, ask=ask, model=model, prompts=prompts)
+        exclude = partial(_excluded, cls, unread=unread, ask=ask, tries=tries, model=model, prompts=prompts)
         return exclude(texts[:half]) + [half + number for number in exclude(texts[half:])]
     except Refused as error:
         unread.append(("", f"Prompt 3 was refused, so nothing is excluded: {error}"))
         return []
-    excluded = sorted(numbers(answer.text, len(texts)))
-    if not excluded and not says_none(answer.text):
-        unread.append((answer.text, "an answer to Prompt 3 that lists no numbers, so nothing is excluded"))
-    if len(excluded) < len(texts):
-        return [number - 1 for number in excluded]
-    unread.append((answer.text, "an answer to Prompt 3 that excludes everything, so nothing is excluded"))
-    return []
+    excluded, trouble = heard.found
+    if trouble:
+        unread.append((heard.answer.text, f"an answer to Prompt 3 that {trouble}, so nothing is excluded"))
+    return [number - 1 for number in excluded]
 
 
 def _rejected(row: Record, verdicts: dict[int, str]) -> Record:

@@ -125,3 +125,46 @@ def test_each_asking_stage_has_it(inside: Ltgc, data: Path, flags: tuple[object,
         assert "failure" in kinds(first.out) and len(routes.seen) == 1, first.err
         again = inside(*flags, *model, "--retry-failures")
         assert "failure" not in kinds(again.out) and len(routes.seen) == 2, again.err
+
+
+def of_task(task: str, *answers: str | Reply, otherwise: str) -> Chat:
+    """A server that gives these answers in turn to questions with these words, and another to all else."""
+    left = list(answers)
+    return chat(lambda body: left.pop(0) if left and task in json.dumps(body["messages"]) else otherwise)
+
+
+@pytest.mark.parametrize("useless", ["I cannot say.", "1, 2", FAULTS["policy"]], ids=["prose", "everything", "policy"])
+def test_an_answer_to_prompt_3_that_excludes_nothing_readable_is_asked_again(
+    inside: Ltgc, data: Path, useless: str | Reply
+) -> None:
+    lines = inside("extend", "--class", "crane", "-n", 2).out
+    routes = of_task("repeti", useless, otherwise='{"numbers": [2]}')
+    with serving(routes) as address:
+        flags = ("reflect", "-k", 1, "--llm", "openai/gpt-4o", "--api-base", f"{address}/v1", "--retry-failures")
+        first = inside(*flags, input=lines)
+        assert "an answer to Prompt 3" in first.out or "Prompt 3 was refused" in first.out, first.out
+        (data / "in.jsonl").write_text(lines)
+        again = inside(*flags, "-i", "in.jsonl")
+        assert "repetitive, says the language model" in again.out and "Prompt 3" not in again.out, again.err
+        assert len(routes.seen) == 2
+        assert inside(*flags, "-i", "in.jsonl").out == again.out and len(routes.seen) == 2
+        assert inside(*flags[:-1], "-i", "in.jsonl").out == again.out and len(routes.seen) == 2
+
+
+def test_a_rewriting_of_no_use_is_asked_for_again_and_the_better_one_is_drawn(inside: Ltgc, data: Path) -> None:
+    lines = inside("extend", "--class", "crane", "-n", 1).out
+    (data / "in.jsonl").write_text(inside("render", "--t2i", "blank", input=lines).out)
+    better = "A photo of the class crane, in a marsh at dawn."
+    routes = of_task("refine it", USELESS, otherwise=better)
+    judged = ("--scale", "cosine", "--threshold", 0.9, "--rounds", 2, "--t2i", "blank")
+    with serving(routes) as address:
+        flags = ("filter", "-i", "in.jsonl", *judged, "--llm", "openai/gpt-4o", "--api-base", f"{address}/v1")
+        first = inside(*flags)
+        assert "so its text stayed" in first.out and "1 rewriting said nothing new" in first.err, first.err
+        asked = len(routes.seen)
+        assert inside(*flags).out == first.out and len(routes.seen) == asked
+        again = inside(*flags, "--retry-failures")
+        assert "so its text stayed" not in again.out and better in again.out, again.err
+        assert len(routes.seen) == asked + 1
+        for more in ((), ("--retry-failures",)):
+            assert inside(*flags, *more).out == again.out and len(routes.seen) == asked + 1
