@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 from ports.openai_chat import Reply, chat, fails, says
@@ -27,11 +28,11 @@ def ask(asking):
 
 
 @pytest.fixture
-def free() -> int:
-    """A port that nothing listens at."""
+def free() -> Iterator[int]:
+    """A port that nothing listens at, held meanwhile: given back, the server of a test beside this one may get it."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+        yield one.getsockname()[1]
 
 
 @pytest.fixture
