@@ -115,6 +115,12 @@ def page(server: str | None, flag: str = "--api-base") -> TransientError:
     return TransientError("broken", f"{who} answered with a web page, as a sign-in page is, and not with JSON", fix=fix)
 
 
+def no_answer(why: str, server: str | None) -> TransientError:
+    """Returns the error for one that a server calls a success, as some do for an address that they do not know."""
+    fix = "correct --api-base: mostly it ends in /v1; or see the server's log" if server else "try again later"
+    return TransientError("broken", why, fix=fix)
+
+
 def models(server: str | None, provider: str) -> Sequence[str]:
     """Returns the names of the models that a server of one's own says that it has; none where it does not say."""
     import httpx
