@@ -186,7 +186,7 @@ def _by_proxy(chain: Sequence[BaseException], server: str | None) -> str:
 
 def _no_tls(error: ssl.SSLError, spec: str, host: str, flag: str) -> ProviderError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = f"the certificate of {host or 'the server'} is not trusted ({error.verify_message})"
+        why = f"the certificate of {host or 'the server'} is not trusted ({_says(error)})"
         return ProviderError(f"{spec}: {why}; SSL_CERT_FILE=FILE names the one that signed it")
     if _NO_TLS.search(str(error)):
         return ProviderError(
@@ -195,6 +195,12 @@ def _no_tls(error: ssl.SSLError, spec: str, host: str, flag: str) -> ProviderErr
     return ProviderError(
         f"{spec}: no TLS connection to {host or 'the server'} ({one_line(error.reason or str(error))})"
     )
+
+
+def _says(error: ssl.SSLCertVerificationError) -> str:
+    """Returns what is wrong with a certificate; aiohttp's own error has it in words alone."""
+    text = getattr(error, "verify_message", "") or str(error).rpartition("verify failed: ")[2].partition(" (_ssl")[0]
+    return one_line(text)
 
 
 def _here(host: str) -> bool:
