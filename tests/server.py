@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @contextmanager
-def serving(routes: Mapping[str, Handler]) -> Iterator[str]:
+def serving(routes: Mapping[str, Handler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Returns the address of a server while it runs. Routes are like `{"POST /v1/chat/completions": handler}`."""
     app = web.Application(client_max_size=2**28)
     for route, handler in routes.items():
@@ -26,9 +27,9 @@ def serving(routes: Mapping[str, Handler]) -> Iterator[str]:
 
     async def start() -> None:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        address.append("http://{}:{}".format(*runner.addresses[0][:2]))
+        address.append("{}://{}:{}".format("https" if tls else "http", *runner.addresses[0][:2]))
         started.set()
 
     def run() -> None:

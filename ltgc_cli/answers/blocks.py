@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ltgc_cli.thoughts import CLOSES, OPENS
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
@@ -29,9 +31,8 @@ class Block(NamedTuple):
 
 
 _AT_ONCE = 20_000  # characters that are parsed together, so that no answer takes more than linear time
-_TAGS = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue"
-_THOUGHTS = re.compile(rf"[<\[](?P<tag>{_TAGS})[>\]].*?(?:[<\[]/(?P=tag)[>\]]|\Z)", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(rf"[<\[]/(?:{_TAGS})[>\]]|◁/think▷|<\|channel\|>final(?:<\|message\|>)?", re.IGNORECASE)
+_THOUGHTS = re.compile(rf"(?:{OPENS}).*?(?:{CLOSES}|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(CLOSES, re.IGNORECASE)
 _TURN = re.compile(
     r"(?<=\n)[ \t]*(?:#{2,} ?)?(?:human|user|question|instruction) ?:|<\|(?:im_start|start_header_id)\|>user"
     r"|<start_of_turn>user",
@@ -63,7 +64,7 @@ def plain_text(answer: str) -> str:
     """
     text = _CONTROL.sub("", answer)
     text = text if text.isascii() else text.translate(_UNSEEN).replace("\u00a0", " ")
-    if "<" in text or "[" in text or "◁" in text or "##" in text:
+    if "<" in text or "[" in text or "◁" in text or "##" in text or "assistantfinal" in text:
         text = _TURN.split(_THOUGHT.split(_THOUGHTS.sub("", text))[-1], maxsplit=1)[0]
         text = _SPECIAL.sub("\n", text)
     if ":" in text and (speaker := _SPEAKER.search(text)):

@@ -27,14 +27,39 @@ def hearing() -> Iterator[list[httpx.Response]]:
 
 
 def said(responses: list[httpx.Response]) -> dict[str, Any] | None:
-    """Returns the JSON object that the last response is, None for anything else and for an error."""
+    """Returns the JSON object that the last response is, None for anything else and for an error.
+
+    Of a stream that nobody asked for it is the whole that its parts make. Bytes that are no UTF-8, and bare control
+    characters, spoil no answer.
+    """
     if not responses or responses[-1].status_code != 200:
         return None
+    text = responses[-1].content.decode("utf-8-sig", errors="replace").strip()
     try:
-        body = json.loads(responses[-1].content)
-    except (ValueError, RecursionError):
+        body = _joined(text) if text.startswith(("data:", "event:", ":")) else json.loads(text, strict=False)
+    except (ValueError, RecursionError, AttributeError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _joined(stream: str) -> dict[str, Any]:
+    """Returns what the parts of a stream of server-sent events make together, as a response that is no stream has it.
+
+    >>> _joined(chr(10).join('data: {"choices": [{"delta": {"content": "%s"}}]}' % text for text in ("A ", "b")))
+    {'choices': [{'delta': {'content': 'A b'}}]}
+    """
+    data = [line.removeprefix("data:").strip() for line in stream.splitlines() if line.startswith("data:")]
+    whole: dict[str, Any] = {}
+    choice: dict[str, Any] = {}
+    message: dict[str, Any] = {}
+    for part in (json.loads(one, strict=False) for one in data if one.startswith("{")):
+        for own in (part.pop("choices", None) or [])[:1]:
+            for name, value in (own.pop("delta", None) or {}).items():
+                said = message.get(name)
+                message[name] = said + value if isinstance(said, str) and isinstance(value, str) else value or said
+            choice |= {name: value for name, value in own.items() if value is not None}
+        whole |= {name: value for name, value in part.items() if value is not None}
+    return {**whole, "choices": [{**choice, "delta": message}]} if message else whole
 
 
 def web_page(responses: list[httpx.Response]) -> bool:

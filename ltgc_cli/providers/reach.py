@@ -115,6 +115,12 @@ def page(server: str | None, flag: str = "--api-base") -> TransientError:
     return TransientError("broken", f"{who} answered with a web page, as a sign-in page is, and not with JSON", fix=fix)
 
 
+def no_answer(why: str, server: str | None) -> TransientError:
+    """Returns the error for one that a server calls a success, as some do for an address that they do not know."""
+    fix = "correct --api-base: mostly it ends in /v1; or see the server's log" if server else "try again later"
+    return TransientError("broken", why, fix=fix)
+
+
 def models(server: str | None, provider: str) -> Sequence[str]:
     """Returns the names of the models that a server of one's own says that it has; none where it does not say."""
     import httpx
@@ -180,7 +186,7 @@ def _by_proxy(chain: Sequence[BaseException], server: str | None) -> str:
 
 def _no_tls(error: ssl.SSLError, spec: str, host: str, flag: str) -> ProviderError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = f"the certificate of {host or 'the server'} is not trusted ({error.verify_message})"
+        why = f"the certificate of {host or 'the server'} is not trusted ({_says(error)})"
         return ProviderError(f"{spec}: {why}; SSL_CERT_FILE=FILE names the one that signed it")
     if _NO_TLS.search(str(error)):
         return ProviderError(
@@ -189,6 +195,12 @@ def _no_tls(error: ssl.SSLError, spec: str, host: str, flag: str) -> ProviderErr
     return ProviderError(
         f"{spec}: no TLS connection to {host or 'the server'} ({one_line(error.reason or str(error))})"
     )
+
+
+def _says(error: ssl.SSLCertVerificationError) -> str:
+    """Returns what is wrong with a certificate; aiohttp's own error has it in words alone."""
+    text = getattr(error, "verify_message", "") or str(error).rpartition("verify failed: ")[2].partition(" (_ssl")[0]
+    return one_line(text)
 
 
 def _here(host: str) -> bool:

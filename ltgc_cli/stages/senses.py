@@ -15,6 +15,7 @@ from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Group, Made, Record, evolve, failed, identify
 from ltgc_cli.stages.tries import first_useful, once, photo
+from ltgc_cli.thoughts import CLOSES
 
 SHOWN = 4  # images shown with the question
 _MOST_WORDS = 6
@@ -90,7 +91,7 @@ def read(answer: str, name: str) -> str:
     >>> read('Seal (marine mammal).', 'seal'), read('{"sense": "construction machine"}', 'crane')
     ('marine mammal', 'construction machine')
     """
-    text = re.split(r"</think(?:ing)?>", answer)[-1]
+    text = re.split(CLOSES, answer)[-1]
     if '"sense"' in text:  # JSON, maybe fenced, with a preamble, or cut off: then there is none
         held = _IN_JSON.search(text)
         text = msgspec.json.decode(held[1], type=str) if held else ""

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ltgc_cli.answers.blocks import plain_text
 from ltgc_cli.answers.names import features
 from ltgc_cli.answers.numbers import numbers as numbers_of
 from ltgc_cli.answers.read import read
@@ -536,3 +537,19 @@ def test_what_was_said_before_a_description_in_one_breath_is_dropped_with_its_re
     found = read(f"The image shows no crane; however, using the template: {TALL}", "crane", "crane", one=True)
 
     assert found[:2] == ([TALL], [("The image shows no crane; however, using the template:", TALK)])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<seed:think>A photo of the class crane, drafted.</seed:think>{}",
+        "<|START_THINKING|>A photo of the class crane, drafted.<|END_THINKING|>{}",
+        "<|channel>thought\nA photo of the class crane, drafted.<channel|>{}",
+        "analysisWe need one. A photo of the class crane, drafted.assistantfinal{}",
+        "<think>Hm.<reasoning>So.</reasoning>A photo of the class crane, drafted.</think>{}",
+    ],
+)
+def test_thoughts_are_no_descriptions_whatever_marks_a_model_sets_around_them(answer):
+    photo = "A photo of the class crane, at dusk."
+
+    assert plain_text(answer.format(photo)).strip() == photo

@@ -164,6 +164,15 @@ def test_a_lora_of_which_nothing_fits_is_refused(tmp_path, weights, with_lora, n
         with_lora(file)
 
 
+@pytest.mark.parametrize("name", ["text_encoder.x.layers.9.nowhere", "text_encoder.encoder.layers.9.self_attn.q_proj"])
+def test_a_lora_whose_whole_text_encoder_fits_nothing_is_refused_in_words(tmp_path, weights, with_lora, name):
+    other = {f"{name}.lora_{side}.weight": torch.ones(2, 2) for side in "AB"}
+    file = saved(tmp_path / "other.safetensors", weights, **other)
+
+    with pytest.raises(InputError, match="does not fit .*: a part of its weights has names of no layer"):
+        with_lora(file)
+
+
 def test_dora_scales_that_diffusers_does_not_read_are_told(tmp_path, weights, with_lora, heard):
     scales = {f"unet.{layer}.dora_scale": torch.ones(1) for layer in weights}
     file = saved(tmp_path / "dora.safetensors", weights, **scales)

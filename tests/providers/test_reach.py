@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ports.openai_chat import Reply, chat, fails, says
@@ -27,11 +31,11 @@ def ask(asking):
 
 
 @pytest.fixture
-def free() -> int:
-    """A port that nothing listens at."""
+def free() -> Iterator[int]:
+    """A port that nothing listens at, held meanwhile: given back, the server of a test beside this one may get it."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+        yield one.getsockname()[1]
 
 
 @pytest.fixture
@@ -79,6 +83,25 @@ def test_a_server_that_speaks_no_tls_is_an_error_at_once_that_says_what_to_write
         with pytest.raises(ProviderError, match=f"{host} does not speak TLS; write --api-base http://{host}"):
             asking(QUESTION)(spec="openai/mine", api_base=f"https://{host}/v1")
     assert time.slept == []
+
+
+def test_a_certificate_that_nobody_signed_is_named_and_http_to_its_server_too(tmp_path, time, asking):
+    with serving(chat(lambda body: "hi"), tls=signed_by_itself(tmp_path)) as address:
+        with pytest.raises(ProviderError, match="the certificate of 127.0.0.1:.* is not trusted .*SSL_CERT_FILE=FILE"):
+            asking(QUESTION)(spec="openai/mine", api_base=f"{address}/v1")
+        assert time.slept == []
+        with pytest.raises(ProviderError, match="openai/mine .*--api-base"):
+            asking(QUESTION)(spec="openai/mine", api_base=f"{address.replace('https', 'http')}/v1")
+
+
+def signed_by_itself(folder: Path) -> ssl.SSLContext:
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def test_a_web_page_in_the_place_of_an_answer_is_called_one(ask, time):

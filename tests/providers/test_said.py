@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from ports.openai_chat import Reply, says
 
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers.llm import batch_files, said
 from ltgc_cli.providers.transient import TransientError
@@ -45,6 +45,11 @@ SHAPES = {
     "a completion": (choices({"index": 0, "text": TEXT, "finish_reason": "stop"}), TEXT),
     "the second choice": (choices(*says("").data["choices"], *says(TEXT).data["choices"]), TEXT),
     "half a character, NUL": (says("A photo\x00 of \ud83d."), "A photo\x00 of \ud83d."),
+    "JSON on the next line of its thoughts": (says(None, reasoning=f"Two will do.\n{JSON}"), JSON),
+    "a part with a value": (says([{"type": "text", "text": {"value": TEXT}}]), TEXT),
+    "a call without a function": (says(None, tool_calls=[{"id": "1", "name": "d", "arguments": JSON}]), JSON),
+    "one choice, in no list": (Reply(200, {**says().data, "choices": says(TEXT).data["choices"][0]}), TEXT),
+    "a message that is text": (choices({"index": 0, "finish_reason": "stop", "message": TEXT}), TEXT),
     "closed thoughts": (says(f"<think>Hm.</think>{TEXT}"), f"<think>Hm.</think>{TEXT}"),
 }  # fmt: skip
 
@@ -59,6 +64,47 @@ def test_text_is_found_wherever_it_lies_by_litellm_and_in_a_batch(asking, shape)
     assert dict(batch_files.read(json.dumps(row).encode(), None)) == {"k": Answer(text=text, usage=USED)}
 
 
+CHUNKS = [
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "reasoning_content": "Hm."}, "finish_reason": None}]},
+    *({"choices": [{"index": 0, "delta": {"content": half}}]} for half in (TEXT[:20], TEXT[20:])),
+    {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+    },
+]
+STREAM = ": PROCESSING\n\n" + "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CHUNKS) + "data: [DONE]\n\n"
+OWN = {
+    "a stream that nobody asked for": STREAM,
+    "bare line breaks in its JSON": json.dumps(says("@").data).replace("@", TEXT),
+    "Ollama's": {"message": {"role": "assistant", "content": TEXT}, "done": True},
+    "Gemini's": {"candidates": [{"content": {"parts": [{"text": "Hm.", "thought": True}, {"text": TEXT}]}}]},
+    "Anthropic's": {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": TEXT}]},
+    "Responses API's": {"output": [{"type": "reasoning"}, {"type": "message", "content": [{"text": TEXT}]}]},
+    "llama.cpp's": {"content": TEXT, "stop": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_server_that_answers_in_its_own_protocol_is_read_at_once(asking, name):
+    ask = asking(QUESTION)
+
+    assert ask(Reply(200, OWN[name]), spec="openai/mine").text == TEXT and len(ask.seen) == 1
+
+
+@pytest.mark.parametrize("error", [{"error": "Unexpected endpoint"}, {"detail": "Unexpected endpoint"}])
+def test_an_error_that_a_server_calls_a_success_is_told_in_its_own_words(asking, time, error):
+    with pytest.raises(ProviderError, match=r"\(Unexpected endpoint\); correct --api-base: mostly it ends in /v1"):
+        asking(QUESTION)(Reply(200, error), spec="openai/mine")
+
+
+def test_an_error_in_the_place_of_a_choice_is_no_empty_answer(asking, time):
+    failed = choices({"finish_reason": "error", "message": {"content": ""}, "error": {"message": "Overloaded"}})
+
+    assert asking(QUESTION)(failed, says(TEXT), spec="openai/mine").text == TEXT
+    with pytest.raises(Refused, match="Overloaded"):
+        asking(QUESTION)(failed, spec="openai/mine")
+
+
 @pytest.mark.parametrize("spec", ["openai/mine", "hosted_vllm/mine", "openrouter/mine", "lm_studio/mine"])
 def test_an_odd_answer_is_read_at_once_by_every_way_that_litellm_has_to_a_server(asking, spec):
     ask = asking(QUESTION)
@@ -68,6 +114,11 @@ def test_an_odd_answer_is_read_at_once_by_every_way_that_litellm_has_to_a_server
 
 THOUGHTS = {
     "unclosed, cut off": (says("<think>Hm, a crane", finish="length"), "tokens up thinking: raise --max-tokens"),
+    "gpt-oss's": (says("<|channel|>analysis<|message|>A photo of", finish="length"), "used its tokens up thinking"),
+    "gpt-oss's, without its marks": (says("analysisWe need two.", finish="length"), "used its tokens up thinking"),
+    "Kimi's": (says("◁think▷Hm, a crane", finish="length"), "used its tokens up thinking"),
+    "Seed's": (says("<seed:think>Hm, a crane", finish="length"), "used its tokens up thinking"),
+    "none, but something": (says(None, audio={"transcript": TEXT}), "no text was found in its answer, which is kept"),
     "apart, cut off": (says(None, finish="length", reasoning_content="Hm."), "or --reasoning-effort low$"),
     "unseen, cut off": (says("", finish="length"), "it used its tokens up thinking"),
     "a draft, cut off": (says("", finish="length", reasoning_content=f"Hm.\n\n{TEXT}"), "used its tokens up thinking"),

@@ -163,10 +163,12 @@ class ModelClient:
                 response = await self._litellm.acompletion(**request)
             except Exception:
                 body = heard.said(responses)
-                if body is not None and "choices" in body:
+                if body is not None and said.is_one(body):
                     return body, self._usage(body)
                 if heard.web_page(responses):
                     raise reach.page(self._server) from None
+                if body is not None and isinstance(body.get("error", body.get("detail")), str):  # litellm shows none
+                    raise reach.no_answer(said.trouble(body), self._server) from None
                 raise
         body = heard.said(responses)
         return (body if body is not None and "choices" in body else said.of(response)), self._usage(response)

@@ -14,14 +14,20 @@ from ltgc_cli.ports import Answer, Usage
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import one_line
+from ltgc_cli.thoughts import CLOSES, OPENS
 
 Json = Mapping[str, Any]
 
 _CUT_OFF = ("length", "max_tokens", "MAX_TOKENS")
+_FINISH = ("finish_reason", "finishReason", "stop_reason", "done_reason")
+_CONTENT = ("content", "text", "response", "output", "generated_text")  # OpenAI's names, and servers' own
+_INNER = ("text", "content", "parts", "value", "input")  # of a part: what it says
+_LABELS = ("role", "type", "id", "object", "model", "name", "index", "created_at", "status", "refusal", *_FINISH)
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING = re.compile(r"thinking|thought|reasoning", re.IGNORECASE)  # a part's type
-_OPENED = re.compile(r"\s*[<\[](think|thinking|thought|thoughts|reasoning)[>\]]", re.IGNORECASE)
-_CLOSES = re.compile(r"[<\[]/(?:think|thinking|thought|thoughts|reasoning)[>\]]", re.IGNORECASE)
+_OPENED = re.compile(rf"\s*(?:<\|start\|>assistant)?(?:{OPENS})", re.IGNORECASE)
+_CLOSES = re.compile(CLOSES, re.IGNORECASE)
+_BREAK = re.compile(r"\n\s*\n|(?<!```json)(?<!```)\n(?=(?:```(?:json)?\n)?[{\[][^\n]*\S)")  # before JSON too
 _ENDS = (".", "!", "?", "\n", "}", "]")
 # A line that is an answer, and no thought: Template 1, with any mark of a list before it, or nothing but numbers.
 _ANSWER = re.compile(r"\W*(?:\d{1,4}\W{1,3})?A photo of .+|[\d\s,.\[\]]*\d[\d\s,.\[\]]*", re.IGNORECASE)
@@ -33,19 +39,40 @@ def answer(body: Json, usage: Usage) -> Answer:
     Where it says nothing that can be read, though tokens were paid for it, the answer has no text and the response in
     `raw`: see `read`. Raises TransientError for a refusal, and for a response with nothing in it.
     """
-    choices: list[Json] = [choice for choice in body.get("choices") or [] if isinstance(choice, dict)]
+    choices = _choices(body)
     declined = ""
-    for choice in choices or [body]:
-        finish = choice.get("finish_reason")
+    for choice in choices:
+        cut_off = _cut_off(choice)
         if refusal := _refusal(choice):
             declined = declined or refusal
-        elif text := _text(choice, cut_off=finish in _CUT_OFF):
-            return Answer(text=text, usage=usage, cut_off=finish in _CUT_OFF)
+        elif text := _text(choice, cut_off=cut_off):
+            return Answer(text=text, usage=usage, cut_off=cut_off)
     if declined:
         raise TransientError("declined", one_line(scrubbed(declined)))
-    if not any(choice.get("finish_reason") in _CUT_OFF or any(_thoughts(choice)) for choice in choices):
+    for choice in choices:
+        if why := trouble(choice):
+            raise TransientError("broken", why)
+    if not any(_cut_off(choice) or _holds_text(_message(choice)) for choice in choices):
         raise TransientError("empty", "the model's answer was empty")
     return Answer(text="", usage=usage, raw=json.dumps({"choices": choices}, ensure_ascii=False))
+
+
+def is_one(body: Json) -> bool:
+    """Returns whether the JSON is a model's response, of OpenAI's protocol or of a server's own, and no error."""
+    if "choices" in body:
+        return True
+    return not trouble(body) and any(_text(choice, cut_off=False) for choice in _choices(body))
+
+
+def trouble(body: Json) -> str:
+    """Returns the error that a response, or one of its choices, has in the place of an answer, in one line.
+
+    >>> trouble({"error": {"message": "Overloaded", "code": 502}}), trouble({"detail": "Not Found"}), trouble({})
+    ('Overloaded', 'Not Found', '')
+    """
+    error = body.get("error") or body.get("detail")
+    text = error.get("message") or json.dumps(error) if isinstance(error, dict) else error
+    return one_line(scrubbed(str(text))) if text else ""
 
 
 def read(kept: Answer) -> Answer:
@@ -59,9 +86,11 @@ def read(kept: Answer) -> Answer:
         raise Refused(f"its answer cannot be read: {error.why}", kept.usage) from None
     if not again.raw:
         return again
-    if any(choice.get("finish_reason") in _CUT_OFF for choice in body["choices"]):
+    if any(map(_cut_off, body["choices"])):
         raise Refused("it used its tokens up thinking: raise --max-tokens, or --reasoning-effort low", kept.usage)
-    raise Refused("it thought aloud and gave no answer; try --reasoning-effort low", kept.usage)
+    if any(any(_thoughts(choice)) for choice in body["choices"]):
+        raise Refused("it thought aloud and gave no answer; try --reasoning-effort low", kept.usage)
+    raise Refused("no text was found in its answer, which is kept as it came", kept.usage)
 
 
 def of(response: Any) -> Json:
@@ -73,8 +102,8 @@ def of(response: Any) -> Json:
 def tokens(used: Any) -> tuple[int, int]:
     """Returns the tokens of the prompt and of the answer, 0 for what a server did not count."""
     prompt, completion = (
-        used.get(name) if isinstance(used, dict) else getattr(used, name, None)
-        for name in ("prompt_tokens", "completion_tokens")
+        used.get(name, used.get(other)) if isinstance(used, dict) else getattr(used, name, None)
+        for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     )
     return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
 
@@ -86,14 +115,40 @@ def _dumped(message: Any) -> Json:
     }
 
 
+def _choices(body: Json) -> list[Json]:
+    """Returns the choices of a response, by whatever name; the response itself where it has one and no list of them."""
+    given = body.get("choices", body.get("candidates"))
+    given = [given] if isinstance(given, dict) else given if isinstance(given, list) else []
+    message = body.get("message")
+    itself = isinstance(message, dict) or any(body.get(name) for name in _CONTENT)
+    return [one for one in given if isinstance(one, dict)] or ([body] if itself else [])
+
+
+def _cut_off(choice: Json) -> bool:
+    return any(choice.get(name) in _CUT_OFF for name in _FINISH)
+
+
 def _message(choice: Json) -> Json:
-    message = choice.get("message") or choice.get("delta")
-    return message if isinstance(message, dict) else {}
+    message = choice.get("message") or choice.get("delta") or choice
+    return message if isinstance(message, dict) else {"content": message}
+
+
+def _content(message: Json) -> Any:
+    return next((message[name] for name in _CONTENT if message.get(name)), None)
+
+
+def _holds_text(value: Any, name: str = "") -> bool:
+    """Returns whether a message says anything, wherever in it, beside what its parts are called."""
+    if isinstance(value, dict):
+        return any(_holds_text(inner, str(key)) for key, inner in value.items())
+    if isinstance(value, list):
+        return any(_holds_text(inner, name) for inner in value)
+    return isinstance(value, str) and bool(value.strip()) and name not in _LABELS
 
 
 def _refusal(choice: Json) -> str:
     message = _message(choice)
-    parts = message.get("content")
+    parts = _content(message)
     refusals = [part.get("refusal") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     for refusal in (message.get("refusal"), (message.get("provider_specific_fields") or {}).get("refusal"), *refusals):
         if refusal:
@@ -104,9 +159,8 @@ def _refusal(choice: Json) -> str:
 def _text(choice: Json, *, cut_off: bool) -> str:
     """Returns the text of a choice: its content and what it calls tools with, else an answer among its thoughts."""
     message = _message(choice)
-    said = _joined(message.get("content"))
-    said = "" if _unclosed(said) else said
-    parts = [said, *_arguments(message)] if message else [_joined(choice.get("text"))]
+    said = _joined(_content(message))
+    parts = ["" if _unclosed(said) else said, *_arguments(message)]
     text = "\n".join(part for part in parts if part.strip())
     return text or next(filter(None, (_concluded(thoughts, cut_off) for thoughts in _thoughts(choice))), "")
 
@@ -128,15 +182,15 @@ def _joined(content: Any) -> str:
     if not isinstance(content, dict):
         return str(content)
     kind = content.get("type")
-    if isinstance(kind, str) and (_THINKING.search(kind) or kind == "refusal"):
+    if content.get("thought") is True or (isinstance(kind, str) and (_THINKING.search(kind) or kind == "refusal")):
         return ""
-    inner = content.get("text", content.get("content"))
-    return _joined(inner) if isinstance(inner, str | list) else json.dumps(content, ensure_ascii=False)
+    inner = next((content[name] for name in _INNER if name in content), None)
+    return _joined(inner) if isinstance(inner, str | list | dict) else json.dumps(content, ensure_ascii=False)
 
 
 def _arguments(message: Json) -> Iterator[str]:
     """Returns what a message calls tools with, which is the JSON that was asked for."""
-    calls = [call.get("function") for call in message.get("tool_calls") or [] if isinstance(call, dict)]
+    calls = [call.get("function") or call for call in message.get("tool_calls") or [] if isinstance(call, dict)]
     for call in [*calls, message.get("function_call")]:
         given = call.get("arguments") if isinstance(call, dict) else None
         yield given if isinstance(given, str) else json.dumps(given, ensure_ascii=False) if given else ""
@@ -144,7 +198,7 @@ def _arguments(message: Json) -> Iterator[str]:
 
 def _thoughts(choice: Json) -> Iterator[str]:
     message = _message(choice)
-    if text := _unclosed(_joined(message.get("content"))):
+    if text := _unclosed(_joined(_content(message))):
         yield text
     for fields in (message, message.get("provider_specific_fields") or {}):
         for name in _THOUGHTS:
@@ -170,7 +224,7 @@ def _concluded(thoughts: str, cut_off: bool) -> str:
     >>> _concluded("The user wants one.\\n\\nA photo of the class crane, at dusk.", False)
     'A photo of the class crane, at dusk.'
     """
-    paragraphs = re.split(r"\n\s*\n", _CLOSES.split(thoughts)[-1].strip())
+    paragraphs = _BREAK.split(_CLOSES.split(thoughts)[-1].strip())
     said: list[str] = []
     while paragraphs and (_is_json(paragraphs[-1]) or _is_answer(paragraphs[-1])):
         said.insert(0, paragraphs.pop())

@@ -19,6 +19,7 @@ from ltgc_cli.text import counted, one_line
 _WORD = r"[\w-][\w.-]*"
 _PEFTS = "base_model.model."  # what peft puts before a layer's own name
 _PEFTS_FILE, _PEFTS_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_NO_LAYERS = "a part of its weights has names of no layer; check that it was made for this model"
 _WEIGHT = re.compile(r"\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(?:\.default)?(\.weight)?$")
 
 
@@ -80,6 +81,8 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice) -> None:
     except LtgcError as error:
         raise InputError(f"--lora {lora} does not fit {spec}: {error}") from None
     except Exception as error:  # the hub, peft and torch raise all kinds
+        if isinstance(error, IndexError) or "infer state dict type" in str(error):  # a whole part fits no layer
+            raise InputError(f"--lora {lora} does not fit {spec}: {_NO_LAYERS}") from None
         raise ProviderError(
             f"--lora {lora} cannot be loaded on {spec}: {one_line(error)}; check that it was made for this model"
         ) from None
