@@ -134,7 +134,7 @@ def words(metric: Metric) -> str:
     """Returns what a trial found, in a line: "CLIP puts 76% of 29 originals in their own class by its name …"."""
     right, low, high, chance, _ = _shares(metric)
     return (
-        f"CLIP puts {right:.0%} of {counted(metric.images, 'original')} in their own class by its name "
+        f"CLIP puts {_shown(right)} of {counted(metric.images, 'original')} in their own class by its name "
         f"(top-1, 95% interval {low * 100:.0f} to {high:.0%}), chance {_shown(chance)}"
     )
 
