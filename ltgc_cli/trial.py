@@ -131,11 +131,11 @@ def _shares(metric: Metric) -> tuple[float, float, float, float, float]:
 
 
 def words(metric: Metric) -> str:
-    """Returns what a trial found, in a line: "CLIP tells the classes of 29 originals apart: 76% top-1 …"."""
+    """Returns what a trial found, in a line: "CLIP puts 76% of 29 originals in their own class by its name …"."""
     right, low, high, chance, _ = _shares(metric)
     return (
-        f"CLIP tells the classes of {counted(metric.images, 'original')} apart: {right:.0%} top-1 "
-        f"({low * 100:.0f} to {high:.0%}), chance {_shown(chance)}"
+        f"CLIP puts {_shown(right)} of {counted(metric.images, 'original')} in their own class by its name "
+        f"(top-1, 95% interval {low * 100:.0f} to {high:.0%}), chance {_shown(chance)}"
     )
 
 

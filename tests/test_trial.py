@@ -74,13 +74,16 @@ def test_a_judge_that_takes_all_for_the_class_with_most_images_is_not_good_becau
 
 def test_what_was_found_is_said_beside_chance_and_a_poor_judge_is_not_spared() -> None:
     good, poor, few = found(22, 29, 10), found(3, 29, 10), found(1, 3, 10)
-    assert words(good) == "CLIP tells the classes of 29 originals apart: 76% top-1 (58 to 88%), chance 10%"
+    assert (
+        words(good)
+        == "CLIP puts 76% of 29 originals in their own class by its name (top-1, 95% interval 58 to 88%), chance 10%"
+    )
     assert doubt(good) == ""
     assert doubt(poor).startswith(
         "CLIP cannot tell these classes apart (10% top-1, where chance is 10%): its threshold"
     )
     assert doubt(few) == "these are too few originals to tell how far CLIP's threshold can be trusted"
-    assert words(found(3, 64, 1000)).endswith("5% top-1 (2 to 13%), chance 0.1%")
+    assert words(found(3, 64, 1000)).endswith("(top-1, 95% interval 2 to 13%), chance 0.1%")
 
 
 def test_a_record_that_somebody_cut_raises_nothing() -> None:

@@ -269,7 +269,7 @@ def _tried(train: Dataset, table: Sequence[Class], clip: str) -> list[str]:
         return []
     if metric is None:
         return []
-    said = [f"{trial.words(metric)}, by their names."]
+    said = [f"{trial.words(metric)}."]
     console.notice(said[0])
     if doubt := trial.doubt(metric):
         said.append(f"{doubt[0].upper()}{doubt[1:]}.")

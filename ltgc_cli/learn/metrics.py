@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgc_cli.learn.datasets import shot
+from ltgc_cli.trial import wilson
 
 ShotGroup = Literal["many", "medium", "few", "all"]
 GROUPS: tuple[ShotGroup, ...] = ("many", "medium", "few", "all")
@@ -143,14 +144,25 @@ def intervals(
     Test images are resampled within their class (stratified): classes keep their numbers, as the test set was made.
     So an interval says what another draw of as many images of the same classes may give: nothing of other seeds of
     the training. The same images are resampled for every classifier that is measured on them.
+
+    Where each class is all right or all wrong no resample differs from another, which is not to say that six right
+    images of six are certainly 100%: accuracies have Wilson's interval there, other measures none.
     """
-    groups = members(np.unique(_ints(labels)), counts)
+    once = tally(labels, predictions)
+    groups = members(once.labels, counts)
     blocks = [_measures(block, groups) for block in _resampled(labels, predictions, resamples, seed)]
     found = {}
     for key in blocks[0] if blocks else ():
-        if blocks[0][key] is not None and key[0] not in NO_INTERVAL:
-            low, high = np.percentile(np.concatenate([block[key] for block in blocks]) * 100, [2.5, 97.5])
+        measure, group = key
+        if blocks[0][key] is None or measure in NO_INTERVAL:
+            continue
+        low, high = np.percentile(np.concatenate([block[key] for block in blocks]) * 100, [2.5, 97.5])
+        if low < high:
             found[key] = (float(low), float(high))
+        elif measure in ("accuracy", "class_mean"):
+            inside = groups[group]
+            ends = wilson(int(once.right[inside].sum()), int(once.images[inside].sum()))
+            found[key] = (100 * ends[0], 100 * ends[1])
     return found
 
 

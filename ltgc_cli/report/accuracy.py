@@ -180,7 +180,7 @@ def comparison(found: Sequence[MethodResult], baseline: str = "", method: str = 
     one = _named(here, method, "method") if method else None
     other = _named(here, baseline, "--baseline") if baseline else None
     fair = _without_single_runs(here)
-    one = one or _strongest([result for result in fair if result.generated and result is not other])
+    one = one or strongest([result for result in fair if result.generated and result is not other])
     others = (other,) if other else tuple(result for result in fair if not result.generated and result is not one)
     return MethodComparison(one, others) if one and others else None
 
@@ -194,9 +194,10 @@ def _named(here: Sequence[MethodResult], name: str, what: str) -> MethodResult:
     return named
 
 
-def _strongest(found: Sequence[MethodResult]) -> MethodResult | None:
+def strongest(found: Iterable[MethodResult]) -> MethodResult | None:
     """Returns the best over all, of those that were run several times where any was: one run may have been lucky."""
-    several = [result for result in found if result.runs > 1] or found
+    every = list(found)
+    several = [result for result in every if result.runs > 1] or every
     return max(several, key=lambda result: result.value("all") or -1.0, default=None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ltgc_cli.records import Class, Metric, Record
 from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
 from ltgc_cli.report.format import signed
-from ltgc_cli.report.plot import BLUE, INK, LEGEND, NARROW, RED, SHOTS, Plot, binned, plot_text, styled
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, counts_axis, plot_text, styled
 from ltgc_cli.text import counted
 
 Floats = NDArray[np.float64]
@@ -33,8 +34,14 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
     groups = [group for group in GROUPS if any(result.value(group) is not None for result in found)]
     if not groups:
         return None
-    plot = Plot("Accuracy by group of classes", _results_in_words(found, groups), 0.8 + 0.36 * len(found))
-    panels = plot.subplots(1, len(groups), sharey=True, sharex=True, squeeze=False)[0]
+    rows_of_panels = math.ceil(len(groups) / 2)
+    height = 0.5 + rows_of_panels * (0.55 + 0.36 * len(found))
+    plot = Plot("Accuracy by group of classes", _results_in_words(found, groups), height)
+    panels = plot.subplots(rows_of_panels, min(2, len(groups)), sharey=True, sharex=True, squeeze=False).ravel()
+    for spare in panels[len(groups) :]:
+        spare.remove()
+        panels[len(groups) - 2].tick_params(labelbottom=True)  # the one above it is the lowest of its column now
+    panels = panels[: len(groups)]
     own = sum(not result.source for result in found)
     for axes, group in zip(panels, groups, strict=True):
         axes.grid(axis="x")
@@ -45,14 +52,19 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
             axes.axhline(own - 0.5, color=INK, alpha=0.4, linewidth=0.8)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
-    # Names stand above their dots: beside them they would take half of the width.
-    for y, result in enumerate(found):
-        how: Any = {"va": "bottom", "alpha": 0.85, "transform": panels[0].get_yaxis_transform(), "in_layout": False}
-        panels[0].text(0, y - 0.08, plot_text(result.title, 60), **how)
+        if (place := panels.tolist().index(axes)) % 2 == 0:
+            _names(axes, found, 60 if place + 1 < len(groups) else 34)
     panels[0].set(xlim=_reach(found, groups), ylim=(len(found) - 0.4, -0.55))
     notes = uncertainty_note(found, "lines: 95% intervals", "of several runs: ± standard deviation")
     plot.supxlabel("accuracy, %" + (f" ({'; '.join(notes)})" if notes else ""), alpha=0.85)
     return plot
+
+
+def _names(axes: Axes, found: Sequence[MethodResult], length: int) -> None:
+    """Writes names above their dots: beside them they would take half of the width."""
+    how: Any = {"va": "bottom", "alpha": 0.85, "transform": axes.get_yaxis_transform(), "in_layout": False}
+    for y, result in enumerate(found):
+        axes.text(0, y - 0.08, plot_text(result.title, length), **how)
 
 
 def _dot(axes: Axes, result: MethodResult, group: str, y: float) -> None:
@@ -92,6 +104,7 @@ def _results_in_words(found: Sequence[MethodResult], groups: Sequence[str]) -> s
 
 
 _DOTS = 150  # classes that have a dot each
+_GROUPS = 16  # of more classes, by their number of images
 
 
 @styled()
@@ -114,19 +127,19 @@ def by_count(rows: Iterable[Record], baseline: str = "", method: str = "") -> Pl
     ]
     if not pair or len(found) < 2:
         return None
-    counts, before, after = np.array(sorted(found)).T
+    counts, before, after = np.array(found).T
     others = {other.title for cls in classes if (other := pair.baseline_of_class(cls.shot))}
     one = next(iter(others)) if len(others) == 1 else "the best baseline of its group"
     up, down = int((after > before).sum()), int((after < before).sum())
     words = (
-        f"Accuracy of {counted(len(found), 'class')} by the number of their real training images, {counts[0]:,.0f} to "
-        f"{counts[-1]:,.0f}: {pair.method.title} is better than {one} on {up:,}, worse on {down:,}."
+        f"Accuracy of {counted(len(found), 'class')} by the number of their real training images, {counts.min():,.0f} "
+        f"to {counts.max():,.0f}: {pair.method.title} is better than {one} on {up:,}, worse on {down:,}."
     )
-    plot = Plot("Accuracy against training images", words, 3.0, NARROW)
+    plot = Plot("Accuracy against training images", words, 3.0)
     axes = plot.add_subplot()
     (_arrows if len(found) <= _DOTS else _means)(axes, counts, before, after)
     axes.set(xscale="log", xlabel="real training images of the class", ylabel="accuracy, %")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    counts_axis(axes.xaxis)
     axes.grid(axis="y")
     handles = [
         Line2D([], [], linestyle="", marker="o", color=BLUE, markerfacecolor="none", label=plot_text(one, 50)),
@@ -141,16 +154,18 @@ _NO_IMAGE = 0.7  # where a class without a real image stands on a logarithmic ax
 
 def _arrows(axes: Axes, counts: Floats, before: Floats, after: Floats) -> None:
     axes.vlines(counts, before, after, color=INK, alpha=0.35, linewidth=1)
-    axes.plot(counts, before, "o", color=BLUE, markerfacecolor="none", markersize=5, markeredgewidth=1.2)
-    axes.plot(counts, after, "o", color=RED, markersize=5, markeredgewidth=0)
+    axes.plot(counts, after, "o", color=RED, markersize=4.5, markeredgewidth=0)
+    # A ring that is wider than the dot, so that both are seen where they are the same.
+    axes.plot(counts, before, "o", color=BLUE, markerfacecolor="none", markersize=7, markeredgewidth=1.2)
 
 
 def _means(axes: Axes, counts: Floats, before: Floats, after: Floats) -> None:
-    """Draws means over classes of about as many images: the classes are in the order of their counts."""
-    x, low, high = (binned(values, 40)[1] for values in (counts, before, after))
-    axes.vlines(x, low, high, color=INK, alpha=0.35, linewidth=1)
-    axes.plot(x, low, "o-", color=BLUE, markerfacecolor="none", markersize=4, linewidth=1)
-    axes.plot(x, high, "o-", color=RED, markersize=4, linewidth=1)
+    """Draws means over classes of about as many images; those of the same number are never parted."""
+    group = np.digitize(counts, np.geomspace(counts.min(), counts.max(), _GROUPS + 1)[1:-1])
+    sizes = np.maximum(np.bincount(group), 1)
+    there = np.unique(group)
+    x, low, high = ((np.bincount(group, values) / sizes)[there] for values in (counts, before, after))
+    _arrows(axes, x, low, high)
 
 
 class _Gain(NamedTuple):
@@ -180,14 +195,14 @@ def gains(rows: Iterable[Record], baseline: str = "", method: str = "") -> Plot 
     title = f"Gain of {pair.method.title} over {one or 'the best baseline of its group'}, by class"
     words = [f"{text} points" + ("" if one else f" over {against[shot]}") for shot, text in groups.items()]
     few = len(found) <= _BARS
-    plot = Plot(title, f"{title}. {'; '.join(words)}.", (0.95 + 0.19 * len(found) if few else 2.9) + 0.3 * (not one))
+    plot = Plot(title, f"{title}. {'; '.join(words)}.", (0.95 + 0.19 * len(found) if few else 2.9) + 0.3)
     (_gain_bars if few else _gain_curves)(plot.add_subplot(), found)
     handles = [
         Patch(color=SHOTS.get(shot, INK), label=text + ("" if one else f", over {plot_text(against[shot], 40)}"))
         for shot, text in groups.items()
     ]
     over = f"{plot_text(pair.method.title, 36)} − {plot_text(one or 'the best baseline of its group', 36)}"
-    plot.legend(handles=handles, ncols=3 if one else 1, title=over, **LEGEND)
+    plot.legend(handles=handles, ncols=1, title=over, **LEGEND)
     return plot
 
 
@@ -219,7 +234,10 @@ def _gain_bars(axes: Axes, found: Sequence[_Gain]) -> None:
     axes.grid(axis="x")
     axes.set_yticks(range(len(found)), names)
     axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="gain, points of accuracy")
-    axes.margins(x=0.14)
+    axes.locator_params(axis="x", nbins=6)
+    if not any(points):
+        axes.set_xlim(-1, 1)  # no gain at all has no scale
+    axes.margins(x=0.2)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 

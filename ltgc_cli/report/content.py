@@ -136,7 +136,7 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
         )
         for group in groups
     )
-    best = compared.method if compared else results[0] if results else None
+    best = compared.method if compared else accuracy.strongest(result for result in results if not result.source)
     makers = [row.made for row in whole if row.made]
     return Content(
         classes=classes,

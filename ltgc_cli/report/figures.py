@@ -19,7 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 from ltgc_cli.records import Class, Image, Record
 from ltgc_cli.report.accuracy_plots import accuracy, by_count, gains
 from ltgc_cli.report.judge_plots import confusion, margins, rounds
-from ltgc_cli.report.plot import FAINT, INK, LEGEND, LINES, RED, SHOTS, Plot, binned, plot_text, styled, svg
+from ltgc_cli.report.plot import (
+    FAINT,
+    INK,
+    LEGEND,
+    LINES,
+    RED,
+    SHOTS,
+    Plot,
+    binned,
+    counts_axis,
+    plot_text,
+    styled,
+    svg,
+)
 from ltgc_cli.report.score_plots import scores
 from ltgc_cli.text import counted
 
@@ -101,7 +114,7 @@ def _name_ranks(axes: Axes, names: Sequence[str]) -> None:
         axes.xaxis.set_major_formatter(_WHOLE)
         return
     shown = [plot_text(name, 16) for name in names]
-    crowded = sum(map(len, shown)) + 2 * len(shown) > 80
+    crowded = sum(map(len, shown)) + 2 * len(shown) > 54
     turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     axes.set_xticks([rank + 0.5 for rank in range(len(names))], shown, **turned)
     axes.tick_params(axis="x", length=0)
@@ -148,13 +161,13 @@ def curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot | None:
     if "training loss" in panels and values.min() > 0 and values.max() / values.min() > 50:
         several[0].set_yscale("log")
         several[0].yaxis.set_major_formatter("{x:g}")
-    several[-1].xaxis.set_major_formatter(_WHOLE)
+    counts_axis(several[-1].xaxis)
     several[-1].set_xlabel("step")
     handles = [
-        Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=plot_text(name, 40))
+        Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=plot_text(name, 48))
         for name, (colour, dash) in zip(shown, LINES, strict=False)
     ]
-    plot.legend(handles=handles, ncols=2, **LEGEND)
+    plot.legend(handles=handles, ncols=1 if len(handles) <= 4 else 2, **LEGEND)
     return plot
 
 

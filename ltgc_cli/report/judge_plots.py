@@ -14,10 +14,11 @@ from matplotlib.patches import Patch
 
 from ltgc_cli import trial
 from ltgc_cli.records import Class, Image, Metric, Record, Rejected
-from ltgc_cli.report.plot import BLUE, FAINT, INK, LEGEND, NARROW, RED, Plot, binned, plot_text, styled
+from ltgc_cli.report.plot import BLUE, FAINT, INK, LEGEND, NARROW, RED, WIDE, Plot, binned, plot_text, styled
 from ltgc_cli.text import counted
 
 _ROWS = 40  # classes that have a row of their own
+_CELLS_OF_A_PHONE = 12
 _CELLS = 24  # classes of which a table of confusions is still read
 _ROUNDS: Any = {"edgecolor": "none", "height": 0.62}
 
@@ -62,7 +63,8 @@ def confusion(rows: Iterable[Record]) -> Plot | None:
     if not found or len(columns) > _CELLS:
         return None
     words = "; ".join(f"{cls.name}: {cls.right:.0f}% of {cls.images:,} right" for cls in found)
-    plot = Plot("What CLIP takes real images for", f"{words}.", 1.5 + 0.27 * len(found))
+    width = NARROW if len(columns) <= _CELLS_OF_A_PHONE else WIDE
+    plot = Plot("What CLIP takes real images for", f"{words}.", 1.5 + 0.27 * len(found), width)
     axes = plot.add_subplot()
     for y, cls in enumerate(found):
         right = cls.images - sum(cls.wrong.values())
@@ -75,7 +77,7 @@ def confusion(rows: Iterable[Record]) -> Plot | None:
         xlim=(-0.5, len(columns) - 0.5), ylim=(len(found) - 0.5, -0.5), xlabel="taken for", ylabel="real images of"
     )
     turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-    crowded = sum(len(plot_text(name, 16)) + 2 for name in columns) > 70
+    crowded = sum(len(plot_text(name, 16)) + 2 for name in columns) > (44 if width == NARROW else 70)
     axes.set_xticks(range(len(columns)), [plot_text(name, 16) for name in columns], **(turned if crowded else {}))
     axes.set_yticks(range(len(found)), [f"{plot_text(cls.name)} ({cls.images})" for cls in found])
     axes.tick_params(length=0)
@@ -101,13 +103,13 @@ def margins(rows: Iterable[Record]) -> Plot | None:
     total = sum(len(cls.margins) for cls in found)
     words = f"{right:,} of {total:,} real images of {counted(len(found), 'class')} are most like their own class."
     if len(found) <= _ROWS:
-        plot = Plot("Real images: own class against the nearest other", words, 1.0 + 0.22 * len(found), NARROW)
+        plot = Plot("Real images: own class against the nearest other", words, 1.0 + 0.22 * len(found))
         _strips(plot.add_subplot(), found)
         marks: list[tuple[str, str, str]] = [("o", BLUE, "most like its own class"), ("X", RED, "more like another")]
         handles = [Line2D([], [], linestyle="", marker=mark, color=colour, label=text) for mark, colour, text in marks]
         plot.legend(handles=handles, ncols=2, **LEGEND)
         return plot
-    plot = Plot("Real images that CLIP takes for their own class", words, 2.7, NARROW)
+    plot = Plot("Real images that CLIP takes for their own class", words, 2.7)
     _shares(plot.add_subplot(), found, trial.of_all(whole))
     return plot
 
@@ -161,7 +163,7 @@ def rounds(rows: Iterable[Record]) -> Plot | None:
     never = total - sum(everything.values())
     words = f"Of {counted(total, 'description')} an image passed in {words}; never: {never:,}."
     few = len(found) <= _ROWS
-    plot = Plot("Passed by round", words, 1.1 + 0.22 * len(found) if few else 2.9, NARROW)
+    plot = Plot("Passed by round", words, 1.1 + 0.22 * len(found) if few else 2.9)
     (_round_bars if few else _round_heaps)(plot.add_subplot(), found, shades)
     handles = [
         Patch(facecolor=BLUE, alpha=shade, label=f"round {number} ({everything[number]:,})")
@@ -204,9 +206,7 @@ def _round_bars(axes: Axes, found: Sequence[_Rounds], shades: Mapping[int, float
         axes.barh(y, 100 - start, 0.62, start, facecolor="none", edgecolor=RED, hatch="////", linewidth=0.6)
         axes.text(101, y, f"{start:.0f}%", va="center", alpha=0.85)
     axes.set_yticks(range(len(found)), [f"{plot_text(cls.name)} ({cls.total:,})" for cls in found])
-    axes.set(
-        xlim=(0, 100), ylim=(len(found) - 0.4, -0.6), xlabel="% of the class's descriptions with an image that passed"
-    )
+    axes.set(xlim=(0, 100), ylim=(len(found) - 0.4, -0.6), xlabel="% of the class's descriptions")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 

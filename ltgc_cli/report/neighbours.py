@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ltgc_cli.report.content import Content
-from ltgc_cli.report.plot import BLUE, INK, LEGEND, NARROW, RED, Plot, styled
+from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, Plot, styled
 from ltgc_cli.report.thumbnails import is_tile
 from ltgc_cli.text import counted
 
@@ -125,7 +125,7 @@ def figure(found: Neighbours) -> Plot | None:
     }
     medians = [f"{name}: median {np.median(own):.2f}" for name, (own, *_) in lines.items() if own]
     copies = f"{counted(found.copies, 'generated image')} may be a copy, from {found.copy_from} on."
-    plot = Plot("How alike images of one class are", f"{'; '.join(medians)}; {copies}", 2.9, NARROW)
+    plot = Plot("How alike images of one class are", f"{'; '.join(medians)}; {copies}", 2.9)
     axes = plot.add_subplot()
     low = min(min(own) for own, *_ in lines.values() if own)
     edges = np.linspace(min(low, 0.0), 1.0, 31)
@@ -134,8 +134,8 @@ def figure(found: Neighbours) -> Plot | None:
             shares = 100 * np.histogram(own, edges)[0] / len(own)
             axes.stairs(shares, edges, baseline=None, color=colour, linestyle=dash, linewidth=1.6)
     axes.axvline(found.copy_from, color=INK, alpha=0.5, linewidth=0.8)
-    how: dict[str, Any] = {"ha": "right", "va": "top", "alpha": 0.85, "transform": axes.get_xaxis_transform()}
-    axes.text(found.copy_from - 0.01, 1.0, "copies from here on", **how)
+    how: dict[str, Any] = {"ha": "right", "va": "bottom", "alpha": 0.85, "transform": axes.get_xaxis_transform()}
+    axes.text(1.0, 1.01, f"from {found.copy_from} on maybe copies", **how)  # above the curves, not on them
     axes.set(xlim=(edges[0], 1.0), ylim=(0, None), xlabel="correlation of pixels at 16 × 16", ylabel="% of images")
     axes.grid(axis="y")
     handles = [

@@ -15,7 +15,9 @@ from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from ltgc_cli.console import printable
@@ -33,7 +35,7 @@ _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 # Of curves, in the order in which methods get them.
 LINES = [(colour, dash) for dash in _DASHES for colour in (BLUE, RED, GREEN, PURPLE, BROWN, GREY)]
 
-WIDE, NARROW = 6.0, 4.4  # inches: a column and a half of a paper, and what a phone shows without scrolling
+WIDE, NARROW = 6.0, 4.4  # inches: what is scrolled on a phone, and what it shows whole, with letters of the page's size
 STEPS = 400  # of a curve over classes or training steps: more would not be seen
 LEGEND: dict[str, Any] = {"loc": "outside upper left", "alignment": "left"}
 _SHEET = Path(__file__).with_name("templates") / "plot.mplstyle"
@@ -53,7 +55,7 @@ def styled() -> Iterator[None]:
 class Plot(Figure):
     """A figure with a title, and words for those who cannot see it. A notebook shows it as it is."""
 
-    def __init__(self, title: str, words: str, height: float, width: float = WIDE) -> None:
+    def __init__(self, title: str, words: str, height: float, width: float = NARROW) -> None:
         super().__init__(figsize=(width, height), layout="constrained")
         self.title, self.words = title, words
 
@@ -82,6 +84,16 @@ def _line(text: str) -> str:
     return printable(" ".join(text.split()))  # no SVG may hold control characters
 
 
+def counts_axis(axis: Axis) -> None:
+    """Writes whole numbers on an axis of counts: on a logarithmic one at 1, 2 and 5 times the powers of ten."""
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.set_major_formatter("{x:,.0f}")
+
+
 def binned(values: ArrayLike, most: int = STEPS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns values as at most so many steps: [steps + 1] edges, as places in the sequence, and [steps] means.
 
@@ -100,7 +112,8 @@ def svg(figure: Figure) -> str:
     """Returns a figure as SVG to put into an HTML page: the same text for the same figure.
 
     Black is `currentColor`, the ground is transparent, text is text in the page's font. It needs no style sheet and
-    has no `style` (a page may forbid that); its ids are its own, however many figures stand on the page.
+    has no `style` (a page may forbid that); its ids are its own, however many figures stand on the page. One that is
+    wider than a phone says so: `data-wide`.
     """
     for axes in figure.axes:
         if spot := axes.get_subplotspec():
@@ -116,6 +129,8 @@ def svg(figure: Figure) -> str:
         _clean(element, prefix)
     root.attrib = {"xmlns": _SVG[1:-1], "viewBox": root.get("viewBox", ""), "width": "100%", "role": "img"}
     root.attrib |= {"font-family": "system-ui, sans-serif", "stroke-linejoin": "round"}
+    if figure.get_figwidth() > NARROW:
+        root.set("data-wide", "")
     if isinstance(figure, Plot):
         root.set("aria-labelledby", f"{prefix}title {prefix}desc")
         for tag, words in (("desc", figure.words), ("title", figure.title)):

@@ -70,7 +70,7 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
         handles.append(Line2D([], [], color=INK, **tick, label=f"real ({counts['real']:,})"))
     if any(cls.threshold is not None for cls in found):
         handles.append(Line2D([], [], **_THRESHOLD, label="the class's threshold"))
-    plot.legend(handles=handles, ncols=4, **LEGEND)
+    plot.legend(handles=handles, ncols=2, **LEGEND)
     return plot
 
 

@@ -54,7 +54,7 @@ def _accuracy(content: Content) -> str:
     """Returns where the method is behind a baseline, then where it is ahead: each figure beside the best in it."""
     both = content.comparison
     if not both:
-        return ""
+        return _alone(content)
     found = [gain for name, group in _WHERE if (gain := both.gain(group, name))]
     if both.method.value("all", "class_mean") == both.method.value("all"):  # a balanced test set: it is said once
         found = [gain for gain in found if gain.name != "class_mean"]
@@ -64,14 +64,41 @@ def _accuracy(content: Content) -> str:
     ahead = [gain for gain in rest if gain not in level]
     cases = {"is behind": behind, "is level": level, "is ahead": ahead}
     said = [f"{verb} {_listed([_beside(gain) for gain in own])}." for verb, own in cases.items() if own]
-    sentences = [f"{both.method.title if not number else 'It'} {text}" for number, text in enumerate(said)]
+    sentences = [f"{_called(both.method) if not number else 'It'} {text}" for number, text in enumerate(said)]
     return " ".join([*sentences, *_doubt([*behind, *ahead])])
+
+
+def _alone(content: Content) -> str:
+    """Returns what was measured where there is nothing to compare it with, and why: whose numbers stand at the top."""
+    found = _measured(content)
+    best = accuracy.strongest(found)
+    if best is None:
+        return ""
+    values = {key: best.value(key[1]) for key in _ALWAYS}
+    known = [f"{percent(value)}\u00a0% {_WHERE[key]}" for key, value in values.items() if value is not None]
+    said = [f"{_called(best)} has {_listed(known)}."] if known else []
+    if all(result.generated for result in found):
+        why = "no method without generated images was measured"
+    elif not any(result.generated for result in found):
+        why = "no method was trained on generated images"
+    else:
+        why = "no other method was trained on generated images"
+    return " ".join([*said, f"It is compared with nothing: {why}." if said else f"Nothing is compared: {why}."])
+
+
+def _measured(content: Content) -> list[MethodResult]:
+    """Returns the methods that were measured here, not published elsewhere."""
+    return [result for result in content.results if not result.source]
+
+
+def _called(result: MethodResult) -> str:
+    return f"{result.method} (the mean of {result.runs} runs)" if result.runs > 1 else result.title
 
 
 def _beside(gain: Gain) -> str:
     theirs = percent(gain.baseline.value(gain.group, gain.name))
-    points = gained(gain.points, gain.within).replace(" ", "\u00a0")
-    beside = f"where {gain.baseline.title} has {theirs}: {points}"
+    points = f"{gained(gain.points, gain.within)} points".replace(" ", "\u00a0")
+    beside = f"where {_called(gain.baseline)} has {theirs}: {points}"
     return f"{_WHERE[gain.name, gain.group]} ({percent(gain.method)}\u00a0%, {beside})"
 
 
@@ -126,13 +153,13 @@ def stats(content: Content) -> list[Stat]:
     """Returns the numbers at the top of the page, those that the stream has."""
     found = []
     both = content.comparison
+    result = both.method if both else accuracy.strongest(_measured(content))
     for group, name in (("few", "Accuracy, few-shot"), ("all", "Accuracy, all classes")):
-        result = both.method if both else next((result for result in content.results if not result.source), None)
         if result and (value := result.value(group)) is not None:
             gain = both.gain(group) if both else None
-            beside, against = (gained(gain.points, gain.within), f"against {gain.baseline.title}") if gain else ("", "")
-            kind = "worse" if gain and gain.is_behind else "better"
-            found.append(Stat(name, f"{percent(value)}\u00a0%", beside, kind, against))
+            beside = gained(gain.points, gain.within) if gain else ""
+            below = f"against {gain.baseline.title}" if gain else result.title
+            found.append(Stat(name, f"{percent(value)}\u00a0%", beside, _kind(gain), below))
     if total := content.accepted + content.rejected:
         name = "Images accepted" if content.judged else "Generated images"
         found.append(Stat(name, f"{content.accepted:,}", f"of {total:,}" if content.judged else ""))
@@ -144,6 +171,12 @@ def stats(content: Content) -> list[Stat]:
     elif content.made:
         found.append(Stat("Cost", "$0"))
     return found
+
+
+def _kind(gain: Gain | None) -> str:
+    if gain is None or not round(gain.points, 1):
+        return ""
+    return "worse" if gain.is_behind else "better"
 
 
 def alarm(content: Content) -> str:

@@ -52,6 +52,7 @@ def originals(groups: Iterable[Group]) -> dict[int, list[str]]:
 
 
 def _some(images: Sequence[str]) -> Sequence[str]:
-    """Returns at most MOST of the images, evenly spread."""
-    many = min(MOST, len(images))
-    return [images[number * len(images) // many] for number in range(many)]
+    """Returns at most MOST of the images, evenly spread; of copies one, for the others would say nothing new."""
+    different = list(dict.fromkeys(images))
+    many = min(MOST, len(different))
+    return [different[number * len(different) // many] for number in range(many)]

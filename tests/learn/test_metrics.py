@@ -180,6 +180,15 @@ def test_an_interval_is_as_wide_as_the_number_of_images_says():
     assert (low, high) == pytest.approx((80 - half, 80 + half), abs=0.15)
 
 
+def test_six_right_images_of_six_are_not_certainly_all():
+    labels, predictions = [0] * 6 + [1] * 6, [0] * 6 + [0] * 6  # one class all right, the other all wrong
+    found = metrics.intervals(labels, predictions, {0: 200, 1: 3})
+    assert found["accuracy", "many"] == pytest.approx((60.97, 100), abs=0.01)
+    assert found["class_mean", "few"] == pytest.approx((0, 39.03), abs=0.01)
+    assert found["accuracy", "all"] == pytest.approx((25.38, 74.62), abs=0.01)
+    assert {("macro_f1", "all"), ("harmonic_mean", "all")}.isdisjoint(found), "there is no telling"
+
+
 def test_intervals_are_the_same_each_time_and_do_not_depend_on_the_order_of_the_classes():
     labels, predictions, counts = some(3)
     once = metrics.intervals(labels, predictions, counts)

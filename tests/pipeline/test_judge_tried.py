@@ -73,5 +73,7 @@ def test_filter_warns_before_it_rewrites_under_its_summary_and_again_where_it_on
 def test_init_tries_clip_and_writes_what_it_found_into_the_settings(inside, photos) -> None:
     ran = inside("init", "--data", "photos")
     assert ran.code == 0, ran.err
-    assert "CLIP tells the classes of 40 originals apart: " in ran.err and "WARNING: CLIP cannot tell" in ran.err
-    assert "# CLIP tells the classes of 40 originals apart:" in (photos / "ltgc.toml").read_text()
+    assert (
+        " of 40 originals in their own class by its name (top-1" in ran.err and "WARNING: CLIP cannot tell" in ran.err
+    )
+    assert " of 40 originals in their own class by its name (top-1" in (photos / "ltgc.toml").read_text()

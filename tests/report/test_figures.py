@@ -243,7 +243,7 @@ def test_the_same_figure_gives_the_same_svg() -> None:
 def test_svg_takes_the_ink_of_the_page_and_needs_no_style() -> None:
     for figure in everything([cls(0, 5), image(0, 0.5, 0.4), *BOTH]):
         source = figures.svg(figure)
-        assert source.startswith('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 432 ')
+        assert source.startswith('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 316.8 ')
         assert "currentColor" in source and plot.INK not in source
         assert "style" not in source and "#ffffff" not in source and "<metadata" not in source
 

@@ -121,3 +121,53 @@ def test_a_margin_that_somebody_changed_is_left_out(margins: str) -> None:
     row = Metric(name="clip accuracy", group="class", label=0, class_="crane", value=1.0, images=2)
     changed = parse(dump(row).replace('"images":2', f'"images":2,"margins":{margins}'))
     assert figures.margins([changed]) is None
+
+
+def plotted(*counts: int, **values: list[float]) -> Plot | None:
+    classes: list[Record] = [Class(label=n, class_=f"c{n}", count=count, tail=True) for n, count in enumerate(counts)]
+    same = [50.0] * len(counts)
+    return figures.by_count(
+        [*classes, *by_class("fine-tuning", *values.get("before", same)), *by_class("LTGC", *values.get("after", same))]
+    )
+
+
+def test_numbers_of_images_are_written_as_numbers_however_near_they_are() -> None:
+    for counts in ((5, 24), (180, 300), (0, 4), (1, 1000)):
+        shown = texts(plotted(*counts))
+        assert not [text for text in shown if "$" in text]
+        assert len([text for text in shown if text.replace(",", "").isdigit()]) >= 4
+
+
+def test_of_many_classes_those_with_the_same_number_of_images_have_one_mean() -> None:
+    figure = plotted(*[1] * 100, *[100] * 100, before=[0.0, 100.0] * 100, after=[60.0] * 200)
+    assert figure and figure.words.startswith("Accuracy of 200 classes")
+    rings = figure.axes[0].lines[-1]
+    assert [list(map(float, part)) for part in (rings.get_xdata(), rings.get_ydata())] == [[1, 100], [50, 50]]
+
+
+def test_no_gain_at_all_has_no_scale_of_hundredths() -> None:
+    rows = [*by_class("fine-tuning", 50, 60), *by_class("LTGC", 50, 60)]
+    assert "1.0" in texts(figures.gains(rows)) and "0.02" not in texts(figures.gains(rows))
+
+
+def test_a_few_steps_of_training_are_whole_numbers_each_once() -> None:
+    figure = figures.curves({"LTGC": [{"step": 10, "loss": 0.5}, {"step": 12, "loss": 0.3}]})
+    steps = [text for text in texts(figure) if text.isdigit()]
+    assert steps == ["10", "11", "12"]
+
+
+def test_what_stands_in_a_plot_is_inside_of_it() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    made = [figures.rounds([judged("a", 1, True)]), figures.margins(tried(("Chinese temple", "Chinese temple", 0.1)))]
+    for figure in made:
+        assert figure is not None
+        FigureCanvasAgg(figure).draw()
+        label = figure.axes[0].xaxis.label.get_window_extent()
+        assert label.x0 >= 0 and label.x1 <= figure.bbox.width, figure.title
+
+
+def test_plots_fit_a_phone_but_a_large_table_of_confusions() -> None:
+    small, large = (tried(*((f"c{n}", f"c{n}", 0.1) for n in range(many))) for many in (12, 20))
+    assert "data-wide" not in figures.svg(figures.confusion(small) or Plot("", "", 1))
+    assert "data-wide" in figures.svg(figures.confusion(large) or Plot("", "", 1))

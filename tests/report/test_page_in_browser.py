@@ -145,6 +145,13 @@ def test_nothing_is_wider_than_the_screen(browser: Any, report: str, width: int)
         assert seen.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
 
 
+def test_a_phone_shows_every_plot_and_the_table_of_accuracies_whole(browser: Any, report: str) -> None:
+    with opened(browser, report, width=390) as seen:
+        widths = "(ones) => ones.map((one) => [one.scrollWidth, one.clientWidth])"
+        plots = seen.page.locator(".plot .wide, #accuracy > .wide").evaluate_all(widths)
+        assert len(plots) == 5 and all(whole <= shown for whole, shown in plots), plots
+
+
 def test_paper_has_all_classes_open_and_no_tools(browser: Any, report: str) -> None:
     with opened(browser, report) as seen:
         seen.page.locator("#fold").click()

@@ -8,9 +8,9 @@ from ltgc_cli.report.content import content_of
 
 def test_the_summary_tells_what_was_gained_what_was_generated_and_what_it_cost() -> None:
     assert summary.summary(content_of(run())).replace("\u00a0", " ") == (
-        "LTGC is ahead on classes with few images (55.0 %, where fine-tune has 40.0: +15.0 ± 2.8) and over all classes "
-        "(75.5 %, where fine-tune has 70.0: +5.5 ± 1.4). Tail classes: 2 of 3. Images were generated from 5 "
-        "descriptions; 3 were accepted, after 1 more attempt where the first was not. It cost $0.25."
+        "LTGC is ahead on classes with few images (55.0 %, where fine-tune has 40.0: +15.0 ± 2.8 points) and over all "
+        "classes (75.5 %, where fine-tune has 70.0: +5.5 ± 1.4 points). Tail classes: 2 of 3. Images were generated "
+        "from 5 descriptions; 3 were accepted, after 1 more attempt where the first was not. It cost $0.25."
     )
 
 
@@ -96,8 +96,8 @@ def test_a_gain_that_the_intervals_do_not_allow_is_said_with_them() -> None:
         rows = [*line("fine-tune", 90.0, half), *line("LTGC", 93.0, half)]
         return summary.summary(content_of(rows)).replace("\u00a0", " ")
 
-    assert summarized(3.0).endswith("+3.0 ± 4.2). None of these differences is larger than its uncertainty (±).")
-    assert summarized(1.0).endswith("+3.0 ± 1.4).")
+    assert summarized(3.0).endswith("+3.0 ± 4.2 points). None of these differences is larger than its uncertainty (±).")
+    assert summarized(1.0).endswith("+3.0 ± 1.4 points).")
 
 
 def test_where_a_baseline_is_ahead_that_is_said_first_and_by_its_name() -> None:
@@ -111,14 +111,16 @@ def test_where_a_baseline_is_ahead_that_is_said_first_and_by_its_name() -> None:
     ]
     content = content_of(rows)
     assert summary.summary(content).replace("\u00a0", " ") == (
-        "LTGC is behind on classes with few images (75.8 %, where fine-tuning + logit adjustment has 80.0: −4.2). "
-        "It is ahead over all classes (84.0 %, where fine-tuning has 82.0: +2.0)."
+        "LTGC is behind on classes with few images (75.8 %, where fine-tuning + logit adjustment has 80.0: −4.2 "
+        "points). It is ahead over all classes (84.0 %, where fine-tuning has 82.0: +2.0 points)."
     )
     few, all_ = summary.stats(content)
     assert (few.beside, few.kind, few.below) == ("−4.2", "worse", "against fine-tuning + logit adjustment")
     assert (all_.beside, all_.kind, all_.below) == ("+2.0", "better", "against fine-tuning")
     pinned = summary.summary(content_of(rows, "fine-tuning")).replace("\u00a0", " ")
-    assert pinned.startswith("LTGC is ahead on classes with few images (75.8 %, where fine-tuning has 64.1: +11.7)")
+    assert pinned.startswith(
+        "LTGC is ahead on classes with few images (75.8 %, where fine-tuning has 64.1: +11.7 points)"
+    )
 
 
 def test_of_several_runs_too_a_gain_within_their_deviation_is_said_and_where() -> None:
@@ -151,3 +153,44 @@ def test_images_by_an_image_api_without_a_price_are_not_free() -> None:
     assert summary.summary(content).endswith("What it cost is not known.")
     assert summary.stats(content)[-1] == summary.Stat("Cost", "unknown")
     assert summary.summary(content_of([generated("sd-turbo")])).endswith("no model that was asked takes money.")
+
+
+def test_where_nothing_is_compared_the_summary_says_whose_numbers_these_are_and_why() -> None:
+    def summarized(*methods: tuple[str, float], baseline: str = "") -> tuple[str, str]:
+        rows = [Metric(name="accuracy", group="all", value=value, method=method) for method, value in methods]
+        content = content_of(rows, baseline)
+        (stat,) = summary.stats(content)
+        return summary.summary(content).replace("\u00a0", " "), stat.below
+
+    assert summarized(("LTGC", 70.0)) == (
+        "LTGC has 70.0 % over all classes. It is compared with nothing: no method without generated images was "
+        "measured.",
+        "LTGC",
+    )
+    assert summarized(("zero-shot CLIP", 40.0), ("fine-tuning", 85.0)) == (
+        "fine-tuning has 85.0 % over all classes. It is compared with nothing: no method was trained on generated "
+        "images.",
+        "fine-tuning",
+    )
+    named, _ = summarized(("fine-tuning", 60.0), ("LTGC", 70.0), baseline="LTGC")
+    assert named.endswith("It is compared with nothing: no other method was trained on generated images.")
+
+
+def test_the_same_figure_is_neither_better_nor_worse() -> None:
+    rows = [Metric(name="accuracy", group="all", value=70.0, method=method) for method in ("fine-tune", "LTGC")]
+    (stat,) = summary.stats(content_of(rows))
+    assert (stat.beside, stat.kind) == ("0.0", "")
+
+
+def test_means_over_runs_are_called_so() -> None:
+    rows = [
+        Metric(name="accuracy", group="all", value=value, spread=1.0, runs=3, method=method)
+        for method, value in (("fine-tune", 60.0), ("LTGC", 90.0))
+    ]
+    assert (
+        summary.summary(content_of(rows))
+        .replace("\u00a0", " ")
+        .startswith(
+            "LTGC (the mean of 3 runs) is ahead over all classes (90.0 %, where fine-tune (the mean of 3 runs) has 6"
+        )
+    )

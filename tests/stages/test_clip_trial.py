@@ -63,6 +63,11 @@ def test_of_a_class_with_many_images_an_even_choice_is_tried() -> None:
     assert whole.images == 32
 
 
+def test_copies_of_an_image_say_nothing_new() -> None:
+    whole = trial({3: ["c0"] * 8 + ["c1"]}, {"c0": "crane", "c1": "owl"})[-1]
+    assert (whole.images, whole.value) == (2, 50.0)
+
+
 def test_a_model_that_gives_every_text_one_score_is_never_right() -> None:
     keep = keeps()
     ports = {"score": rates(lambda _: 0.2), "compare": points(lambda _: NearestClass(text=NAMES["owl"], cosine=0.2))}
