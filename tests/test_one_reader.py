@@ -169,8 +169,9 @@ def test_two_thirds_of_a_file_are_refused_by_everyone(name, tmp_path):
         providers.shown(HALF[name], "eel")
     with pytest.raises(Unreadable, match="^not a whole image"):
         thumbnails.webp_url(HALF[name])
-    dataset = folder_of(tmp_path, a=HALF[name])
-    assert "not a whole image" in checks.check_images(dataset, dataset.items)[0].problem
+    data = folder_of(tmp_path, a=HALF[name])
+    (found,) = checks.check_images(data, data.items)
+    assert not found.hash and "eel/a.jpg: not a whole image" in found.problem
 
 
 def test_a_cut_png_with_a_long_text_is_refused_all_the_same():
