@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
-WIDTH, HEIGHT, TOP = 1120, 760, 500
+WIDTH, HEIGHT, TOP = 1120, 700, 560
 CLASS = "nine"
 """Whose generated images are shown: one of few images, and of both fates."""
 
