@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -85,6 +86,7 @@ def test_a_server_that_speaks_no_tls_is_an_error_at_once_that_says_what_to_write
     assert time.slept == []
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 def test_a_certificate_that_nobody_signed_is_named_and_http_to_its_server_too(tmp_path, time, asking):
     with serving(chat(lambda body: "hi"), tls=signed_by_itself(tmp_path)) as address:
         with pytest.raises(ProviderError, match="the certificate of 127.0.0.1:.* is not trusted .*SSL_CERT_FILE=FILE"):
