@@ -153,7 +153,7 @@ def run(config: Config) -> Ran:
     if ran.artifact and (streams.shown or (config.command == "eval" and not streams.json)):
         show.show(ran.artifact, config.command, streams.table)
     if ran.artifact and streams.shown:
-        console.notice(f"{config.command}: all of it is in {streams.output or ran.artifact}")
+        console.notice(f"{config.command}: all of it is in {streams.output.path if streams.output else ran.artifact}")
     return Ran(ran.artifact, ran.exit_code, ran.dollars)
 
 
