@@ -20,6 +20,7 @@ from commands import heeds_ctrl_c
 
 Typed = Callable[[Sequence[str], Sequence[str]], tuple[int, str]]
 CTRL_C, END = "\x03", "\x04"  # END is Ctrl-D
+NOT_HERE = "ViT-B-32/laion2b_s34b_b79k"  # so init does not try it
 QUESTIONS = ["--data", "--test", "--lmm", "--llm", "--t2i", "--clip", "-k", "--max-cost"]
 
 
@@ -84,7 +85,7 @@ def asked(shown: str) -> list[str]:
 
 
 def test_it_asks_for_all_that_is_not_known_with_a_default_each(typed, birds):
-    code, shown = typed(["init"], ["birds\n", "birds-test\n", *"\n\n\n\n", "2\n", "\n"])
+    code, shown = typed(["init"], ["birds\n", "birds-test\n", *"\n\n\n", f"{NOT_HERE}\n", "2\n", "\n"])
     assert (code, asked(shown)) == (0, QUESTIONS), shown
     assert "--data [digits-lt]: birds\n" in shown and "--lmm [embedded]: \n" in shown and "-k [100]: 2\n" in shown
     assert "--test [the data's own, if it has any]: " in shown and "--max-cost [no limit]: " in shown

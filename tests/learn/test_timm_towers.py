@@ -55,7 +55,10 @@ def tower(name: str) -> Any:
     return wrapped.eval()
 
 
-@pytest.fixture(params=TOWERS)
+OFTEN = ("SigLIP, pooled by attention", "ViT, as MobileCLIP's", "EVA02, its q, k and v apart")
+
+
+@pytest.fixture(params=[name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in TOWERS])
 def visual(request: Any) -> Any:
     return tower(request.param)
 

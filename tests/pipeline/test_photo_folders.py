@@ -15,6 +15,7 @@ LEFT_OUT = (
     "Training/golden_retriever/pipe.png (a named pipe), __MACOSX (left by a system), 2 .DS_Store (hidden); "
     "2 files skipped: 2 .MOV"
 )
+NOT_HERE = "ViT-B-32/laion2b_s34b_b79k"  # so init does not try it
 FEW_STEPS = ("--no-generated", "--steps", 2, "--min-steps", 1, "--batch", 2)
 
 
@@ -47,11 +48,11 @@ def messy(tmp_path: Path) -> Path:
 
 def test_every_command_says_once_what_it_leaves_out_and_goes_on_and_names_are_read_as_people_write_them(forked, messy):
     commands = [
-        ("init", "--data", "photos", "--tail", "few", "-k", 2),
+        ("init", "--data", "photos", "--tail", "few", "-k", 2, "--clip", NOT_HERE, "-o", "new.toml"),
         ("describe", "--data", "photos", "--dry-run"),
         ("describe", "--data", "photos", "-o", "described.jsonl"),
         ("mix-train", "--data", "photos", "-o", "trained.jsonl", "--out", "checkpoint", *FEW_STEPS),
-        ("run", "--until", "describe", "--dry-run"),
+        ("run", "new.toml", "--until", "describe", "--dry-run"),
         ("eval", "--data", "photos", "-i", "trained.jsonl", "-o", "eval.jsonl"),
     ]
     said = ""
@@ -78,6 +79,7 @@ def test_every_command_says_once_what_it_leaves_out_and_goes_on_and_names_are_re
     assert "gone.png (a link to nothing)" in predicted.err and "1 file skipped: 1 .MOV" in predicted.err
 
 
+@pytest.mark.slow
 def test_senses_and_streams_of_an_older_version_name_a_class_as_its_folder_is_called(forked, messy):
     (messy / "senses.toml").write_text('n02123045 = "pet"\n"golden retriever" = "dog"\n')
     described = forked("describe", "--data", "photos", "--senses", "senses.toml")
@@ -108,7 +110,7 @@ def test_data_that_has_mostly_numbers_or_codes_for_names_is_refused_before_a_mod
     assert ran.code == 0, ran.err
     ran = forked("run", "--until", "extend", OPENAI_API_KEY="none")
     assert ran.code == 2 and refused in " ".join(ran.err.split()), ran.err
-    said = forked("init", "--data", "photos", "-o", "new.toml").err
+    said = forked("init", "--data", "photos", "-k", 2, "--clip", NOT_HERE, "-o", "new.toml").err
     assert "These are no names, and models know nothing of a class called 0001: 0001, 0002. Give names with" in said
     # A person who names a class 777 means it, and so does who has some such class among others.
     (tmp_path / "classes.csv").write_text("label,name\n1,777\n2,heron\n0,cat\n")

@@ -75,6 +75,7 @@ def answered_twice(routes: Chat) -> list[str]:
     return [text for text, times in answered.items() if times > 1]
 
 
+@pytest.mark.slow
 def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_nothing_is_bought_twice(
     forked, birds, tmp_path
 ):

@@ -74,6 +74,7 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
     ran = inside("run", "--until", "eval")
     assert ran.code == 0, ran.err
@@ -114,6 +115,7 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
     assert (again.code, again.out) == (0, ran.out) and "asked" not in again.err and "loss" not in again.err
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_of_its_writes_goes_on_and_ends_as_if_nothing_had_been(forked, folder):
     def ltgc_run(out: str, **variables: str) -> int:
         return forked("run", "--until", "render", "--out", out, **variables).code
