@@ -157,6 +157,7 @@ def test_what_cannot_be_is_said_and_nothing_is_written(inside, birds, flags, mes
     assert ran.code == 2 and message in flat(ran.err) and not (birds / "ltgc.toml").exists(), ran.err
 
 
+@pytest.mark.slow
 def test_of_many_tail_classes_some_are_tried_and_counted_up(tmp_path):
     for number in range(60):
         for image in range(1 + number % 3):

@@ -57,6 +57,7 @@ def test_a_setting_that_an_api_does_not_take_is_said_before_anything_is_asked(fo
     assert (ran.code, ran.err) == (2, said)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_has_kept_every_picture_that_had_come(forked, environment, tmp_path):
     asked: list[Any] = []
     all_asked = threading.Event()

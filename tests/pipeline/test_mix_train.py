@@ -159,6 +159,7 @@ def test_merge_adds_the_file_for_open_clip_and_out_is_a_copy(inside, store, tmp_
     assert inside("eval", "--data", "digits-lt", input=json.dumps(record)).code == 0
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(forked, store, tmp_path):
     command = ("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 120, "--batch", 8, "--dropout", 0.2)
     killed = forked(*command, KILLED_AFTER_WRITES="5")

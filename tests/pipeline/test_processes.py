@@ -17,6 +17,7 @@ def curve(store):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_and_the_first_alone_speaks(inside, store, tmp_path):
     alone = inside(*TRAIN, LTGC_CACHE_DIR=str(tmp_path / "alone"))
     assert alone.code == 0, alone.err

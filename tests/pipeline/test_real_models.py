@@ -106,6 +106,7 @@ def test_with_a_third_of_the_answers_faulty_every_class_reaches_its_number_and_n
     assert described.code == 1, described.err
 
 
+@pytest.mark.slow
 def test_a_model_without_eyes_ends_describe_in_one_line_and_no_image_is_a_failure(forked, birds):
     routes = chat(lambda body: fails(400, "mine is not a multimodal model"))
     with serving(routes) as address:

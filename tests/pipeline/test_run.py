@@ -392,6 +392,7 @@ def test_a_broken_image_that_training_would_stop_on_stops_the_run_before_anythin
     assert "not a whole image" in ran.err and not (folder / "ltgc-run").exists()
 
 
+@pytest.mark.slow
 def test_other_test_images_are_measured_on_by_the_run_and_by_eval_alone(inside, folder):
     (folder / "digits" / "test").rename(folder / "digits-test")
     (folder / "ltgc.toml").write_text(

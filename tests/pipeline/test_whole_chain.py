@@ -74,6 +74,7 @@ def test_seven_commands_in_a_pipe_and_again_for_nothing(forked, programs, enviro
     assert (tmp_path / "g.jsonl").read_bytes() == first.stdout
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_copied_out_as_one_file_for_open_clip(forked, tmp_path):
     done = forked("mix-train", "--data", "digits-lt", "--no-generated", "--steps", 2, "--out", "checkpoint", "--merge")
     assert done.code == 0, done.err

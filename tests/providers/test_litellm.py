@@ -198,6 +198,7 @@ pool.shutdown(wait=False)
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
 
 
+@pytest.mark.slow
 def test_a_question_under_way_at_the_end_of_a_program_is_still_answered(tmp_path, asking):
     code = """
 from concurrent.futures import ThreadPoolExecutor
