@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from diskcache.core import DBNAME, MODE_RAW
 
 from ltgc_cli.database import Database
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import write_atomically
+from ltgc_cli.files import named_errors, put_in_place, shared, temporary
 from ltgc_cli.ports import NAMES, REQUESTS, Comparison, ImageRequest, Match, Question, request_name
 
 SCHEMA = 1  # part of every key: a change here makes every user pay again; say so in the CHANGELOG
@@ -149,12 +150,22 @@ class Store:
             raise InputError(f"{sha256[:80]!r} is no sha256 of an image")
         return self.folder / "objects" / sha256[:2] / (sha256 + suffix)
 
-    def put_object(self, data: bytes) -> str:
-        """Returns the sha256 of bytes that are in the store, and on the disk, from now on."""
+    def put_object(self, data: bytes, source: Path | None = None, *, fixed: bool = False) -> str:
+        """Returns the sha256 of bytes that are in the store, and on the disk, from now on.
+
+        source -- a file that has them: where the file system can, its blocks are shared and not copied
+        fixed -- whether nobody ever writes to that file
+        What lies there under its hash and is as long is not read again: whoever reads it checks it.
+        """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.object_path(sha256)
-        if not (path.exists() and path.read_bytes() == data):  # what is damaged is mended
-            write_atomically(path, data)
+        if not _is_file_of(path, len(data)):  # what is damaged is mended
+            with named_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary(path.parent) as unfinished:
+                    if not (source and shared(source, unfinished, sha256, fixed=fixed)):
+                        unfinished.write_bytes(data)
+                    put_in_place(unfinished, path)
         return sha256
 
     def get_object(self, sha256: str) -> bytes:
@@ -171,6 +182,14 @@ class Store:
 
     def close(self) -> None:
         self._answers.close()
+
+
+def _is_file_of(path: Path, size: int) -> bool:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
 
 
 class EmptyStore(Store):
