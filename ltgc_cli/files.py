@@ -9,7 +9,8 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,12 +34,19 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_regular(path: Path) -> bytes:
-    """Returns a file's bytes. Raises OSError where it is a folder, a device or a named pipe: nothing is waited for."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+@contextmanager
+def regular(path: Path) -> Iterator[FileIO]:
+    """A file to read. Raises OSError where it is a folder, a device or a named pipe: nothing is waited for."""
+    with open(path, "rb", 0, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no regular file")
-        return file.read()
+        yield file
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns a file's bytes. Raises OSError as `regular`."""
+    with regular(path) as file:
+        return file.readall()
 
 
 def hashing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
@@ -61,10 +69,43 @@ def temporary(folder: Path) -> Iterator[Path]:
 def put_in_place(finished: Path, path: Path) -> None:
     """Syncs a finished file and renames it, in one folder. Raises InputError over what is no regular file."""
     check_regular(path)
-    with finished.open("r+b") as file:
+    # A file that is linked from elsewhere may be nobody's to write to.
+    with finished.open("rb" if os.name == "posix" else "r+b") as file:
         os.fsync(file.fileno())
     os.replace(finished, path)
     sync_folder(path.parent)
+
+
+def shared(source: Path, path: Path, sha256: str, *, fixed: bool = False) -> bool:
+    """Returns whether `path` is now a new file with the bytes of that hash that takes no room, as `source` has them.
+
+    That is one with the same blocks, where the file system has such copies: a change to either leaves the other as it
+    is. A file that a cache keeps under its own hash (the Hugging Face hub's `blobs/`) changes no more, and gets a
+    second name, as one does that is `fixed`. No other file does: a person may write to it in place.
+    """
+    try:
+        _clone(source, path)
+        if sha256_file(path) == sha256:  # else it was changed since it was read
+            return True
+    except (OSError, ImportError, InputError):
+        pass
+    path.unlink(missing_ok=True)
+    blob = source.resolve()
+    if fixed or (blob.parent.name == "blobs" and blob.name == sha256):
+        with suppress(OSError):  # another disk, say
+            os.link(blob, path)
+            return True
+    return False
+
+
+_FICLONE = 0x40049409  # of Linux's ioctl, for Btrfs, XFS and others
+
+
+def _clone(source: Path, path: Path) -> None:
+    import fcntl
+
+    with source.open("rb") as old, path.open("xb") as new:
+        fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
 
 
 @contextmanager

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-import diskcache
 import msgspec
-from diskcache.core import MODE_PICKLE, MODE_RAW
+from diskcache.core import DBNAME, MODE_RAW
 
+from ltgc_cli.database import Database
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import write_atomically
+from ltgc_cli.files import named_errors, put_in_place, shared, temporary
 from ltgc_cli.ports import NAMES, REQUESTS, Comparison, ImageRequest, Match, Question, request_name
 
 SCHEMA = 1  # part of every key: a change here makes every user pay again; say so in the CHANGELOG
 
-_EVICTION = {"eviction_policy": "none", "cull_limit": 0, "size_limit": 2**60}
-_LAYOUT = {**_EVICTION, "sqlite_journal_mode": "wal", "sqlite_synchronous": 2}
 _PAGE = 100  # rows that are read at once
-_ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
@@ -44,33 +41,6 @@ def _key(name: str, asked: Any) -> str:
     data = [SCHEMA, name, asked]
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-class TextDisk(diskcache.Disk):
-    """Keeps text under text keys, and refuses pickles both ways (CVE-2025-69872)."""
-
-    def put(self, key: Any) -> Any:
-        if not isinstance(key, str):
-            raise TypeError("the store's keys are text")
-        return super().put(key)
-
-    def get(self, key: Any, raw: bool) -> Any:
-        if not raw:
-            raise InputError("the store holds a pickled key, which ltgc never writes; it is not opened")
-        return super().get(key, raw)
-
-    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
-        if not isinstance(value, str):
-            raise TypeError("the store's values are text")
-        return super().store(value, read, key=key)
-
-    def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
-        if mode == MODE_PICKLE or not isinstance(value, str):
-            raise InputError("the store holds a value that ltgc never writes (a pickle?); it is not opened")
-        return super().fetch(mode, filename, value, read)
-
-    def remove(self, file_path: Any) -> None:
-        """Deletes nothing: ltgc has no files beside its database, and a planted row could name anyone's."""
 
 
 class Row(NamedTuple):
@@ -90,21 +60,18 @@ class Store:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._answers = diskcache.Cache(
-                str(folder / "answers"), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT
-            )
-        except (OSError, TypeError, sqlite3.Error, diskcache.Timeout) as error:  # TypeError: another Disk's settings
+        except OSError as error:
             raise InputError(f"{folder}: the store cannot be opened ({error}); set --cache-dir") from None
-        # diskcache keeps settings in the file: a store made elsewhere could bring eviction with it.
-        wrong = {name for name, value in _LAYOUT.items() if getattr(self._answers, name) != value}
-        if wrong:
-            raise InputError(f"{folder}: the store's settings would lose answers ({', '.join(sorted(wrong))})")
+        self._answers = Database(folder / "answers")
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Returns the entry under a key, or None. An entry is `{"request": …, "answer": …}`."""
-        text = self._answers.get(key, retry=True)
+        text = self._answers.get(key)
+        return None if text is None else self._entry(text)
+
+    def _entry(self, text: str) -> dict[str, Any]:
         try:
-            return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+            return msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise InputError(f"{self.folder}: the store holds a row that ltgc did not write ({error})") from None
 
@@ -114,16 +81,13 @@ class Store:
 
     def add_all(self, entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Returns the entries that hold from now on: these, or earlier ones. All are durable on return."""
-        held = dict(entries)
-        with self._answers.transact(retry=True):  # one sync for all of them
-            for k, entry in entries.items():
-                text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
-                whole = text.encode(errors="replace").decode()  # max_tokens can cut an emoji into half a character
-                if whole != text:
-                    text, held[k] = whole, json.loads(whole)
-                if not self._answers.add(k, text, retry=True):
-                    held[k] = self.get(k) or entry
-        return held
+        held, texts = dict(entries), dict[str, str]()
+        for k, entry in entries.items():
+            text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+            texts[k] = text.encode(errors="replace").decode()  # max_tokens can cut an emoji into half a character
+            if texts[k] != text:
+                held[k] = json.loads(texts[k])
+        return held | {k: self._entry(text) for k, text in self._answers.add(texts).items()}
 
     def rows(self) -> Iterator[Row]:
         """Returns every row, in the order stored; what others wrote is neither read nor refused."""
@@ -163,27 +127,22 @@ class Store:
 
     def discard(self, rows: Iterable[tuple[int, str]]) -> None:
         """Deletes answers by row number and key, for good; a row that is another's by now is left."""
-        with self._answers.transact(retry=True):
-            for number, key in rows:
-                self._sql("DELETE FROM Cache WHERE rowid = ? AND (key = ? OR ? = '')", (number, key, key))
+        statement = "DELETE FROM Cache WHERE rowid = ? AND (key = ? OR ? = '')"
+        chosen = [(number, key, key) for number, key in rows]
+        self._answers.write(lambda connection: connection.executemany(statement, chosen))
 
     def sound(self) -> str:
         """Returns what SQLite finds wrong with the database, "" where nothing is. Reads all of it, but no index."""
         return "; ".join(str(said) for (said,) in self._sql("PRAGMA quick_check(3)") if said != "ok")
 
     def _sql(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        # diskcache has no public way to a row's time, nor past a row that its Disk refuses.
-        try:
-            return list(self._answers._sql(statement, values).fetchall())
-        except (sqlite3.DatabaseError, diskcache.Timeout) as error:
-            remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"
-            raise InputError(f"{self.folder / 'answers'}: the database is damaged ({error}); {remedy}") from None
+        return self._answers.read(statement, values)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._answers
+        return bool(self._sql("SELECT 1 FROM Cache WHERE key = ? AND raw = 1", (key,)))
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return int(self._sql("SELECT value FROM Settings WHERE key = 'count'")[0][0])
 
     def object_path(self, sha256: str, suffix: str = "") -> Path:
         """Returns where an object's bytes lie. Raises InputError for what is no sha256 (a path, say)."""
@@ -191,12 +150,22 @@ class Store:
             raise InputError(f"{sha256[:80]!r} is no sha256 of an image")
         return self.folder / "objects" / sha256[:2] / (sha256 + suffix)
 
-    def put_object(self, data: bytes) -> str:
-        """Returns the sha256 of bytes that are in the store, and on the disk, from now on."""
+    def put_object(self, data: bytes, source: Path | None = None, *, fixed: bool = False) -> str:
+        """Returns the sha256 of bytes that are in the store, and on the disk, from now on.
+
+        source -- a file that has them: where the file system can, its blocks are shared and not copied
+        fixed -- whether nobody ever writes to that file
+        What lies there under its hash and is as long is not read again: whoever reads it checks it.
+        """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.object_path(sha256)
-        if not (path.exists() and path.read_bytes() == data):  # what is damaged is mended
-            write_atomically(path, data)
+        if not _is_file_of(path, len(data)):  # what is damaged is mended
+            with named_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary(path.parent) as unfinished:
+                    if not (source and shared(source, unfinished, sha256, fixed=fixed)):
+                        unfinished.write_bytes(data)
+                    put_in_place(unfinished, path)
         return sha256
 
     def get_object(self, sha256: str) -> bytes:
@@ -213,6 +182,14 @@ class Store:
 
     def close(self) -> None:
         self._answers.close()
+
+
+def _is_file_of(path: Path, size: int) -> bool:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
 
 
 class EmptyStore(Store):
@@ -242,7 +219,7 @@ class EmptyStore(Store):
 
 def existing(folder: Path) -> Store:
     """Returns the store in a folder, an empty one where there is none: nothing is made."""
-    return Store(folder) if (folder / "answers" / diskcache.core.DBNAME).exists() else EmptyStore(folder)
+    return Store(folder) if (folder / "answers" / DBNAME).exists() else EmptyStore(folder)
 
 
 class Entry(NamedTuple):

@@ -58,6 +58,11 @@ def plant(folder: Path, name: str, value: object, mode: int) -> None:
         )
 
 
+def pragma(store: Store, name: str) -> object:
+    """What holds for the connection that writes."""
+    return store._answers.write(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
 # --- keys
 
 
@@ -442,23 +447,23 @@ def test_a_row_that_is_no_entry_of_ours_is_refused_in_a_line(tmp_path, text):
 
 def test_nothing_is_ever_pickled_either(store):
     with pytest.raises(TypeError, match="text"):
-        store._answers.set("a", {"not": "text"})
+        store._answers.cache.set("a", {"not": "text"})
     with pytest.raises(TypeError, match="text"):
-        store._answers.set(("not", "text"), "a")
+        store._answers.cache.set(("not", "text"), "a")
 
 
 # --- nothing is evicted
 
 
 def test_the_store_has_no_size_at_which_it_would_delete_answers(store):
-    answers = store._answers
+    answers = store._answers.cache
 
     assert (answers.eviction_policy, answers.cull_limit) == ("none", 0)
     assert answers.size_limit >= 2**50  # diskcache's own is 1 GiB
 
 
 def test_nothing_is_evicted_when_the_store_has_long_outgrown_its_limit(store):
-    store._answers.reset("size_limit", 1, update=False)
+    store._answers.cache.reset("size_limit", 1, update=False)
     for number in range(30):
         store.add(str(number), {"answer": "x" * 10_000})
 
@@ -466,10 +471,7 @@ def test_nothing_is_evicted_when_the_store_has_long_outgrown_its_limit(store):
 
 
 def test_an_answer_is_synced_to_the_disk_and_survives_a_crash_of_the_machine(store):
-    pragma = store._answers._sql
-
-    assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert pragma("PRAGMA synchronous").fetchone() == (2,)
+    assert (pragma(store, "journal_mode"), pragma(store, "synchronous")) == ("wal", 2)
 
 
 def test_an_answer_of_any_size_lies_in_the_database_because_side_files_are_not_synced(store, tmp_path):
@@ -496,8 +498,7 @@ def test_a_store_whose_settings_would_not_survive_a_crash_is_opened_with_ours(tm
     diskcache.Cache(str(tmp_path / "answers"), sqlite_journal_mode="off", sqlite_synchronous=0).close()
 
     with closing(Store(tmp_path)) as store:
-        assert store._answers._sql("PRAGMA synchronous").fetchone() == (2,)
-        assert store._answers._sql("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert (pragma(store, "journal_mode"), pragma(store, "synchronous")) == ("wal", 2)
 
 
 def test_a_store_of_another_kind_of_disk_is_refused_in_a_line(tmp_path):

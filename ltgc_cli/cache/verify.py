@@ -100,15 +100,22 @@ def _artifact(store: Store, one: Stored, lost: set[str]) -> str:
 
 def _checkpoint(store: Store, one: Stored, lost: set[str]) -> str:
     try:
-        files = msgspec.json.decode((one.path / "done.json").read_bytes(), type=_Trained).files
+        hashes = checkpoint_files(one.path)
+    except InputError as error:
+        return str(error)
+    return next((why for name, sha256 in hashes.items() if (why := _unlike(one.path / name, sha256))), "")
+
+
+def checkpoint_files(folder: Path) -> dict[str, str]:
+    """Returns the sha256 of a checkpoint's files by name. Raises InputError, of a few words, for what names none."""
+    try:
+        hashes = msgspec.json.decode((folder / "done.json").read_bytes(), type=_Trained).files
     except (OSError, ValueError, RecursionError) as error:
-        return f"its done.json cannot be read ({error})"
-    for name, sha256 in files.items():
+        raise InputError(f"its done.json cannot be read ({error})") from None
+    for name in hashes:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            return f"its done.json names {name!r}"
-        if why := _unlike(one.path / name, sha256):
-            return why
-    return ""
+            raise InputError(f"its done.json names {name!r}")
+    return hashes
 
 
 class _Trained(msgspec.Struct):

@@ -212,26 +212,40 @@ def export_(
 @command(cache, settings="cache")
 def import_(
     config: Config,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `ltgc cache export` wrote.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="What `ltgc cache export` wrote, or the folder of another store.", show_default=False
+        ),
+    ],
 ) -> None:
-    """Take in the answers that someone else exported.
+    """Take in the answers that someone else exported, or another store.
 
-    All of the file is checked before anything is taken in: that each answer belongs to its question, and each image
-    to its answer. Whether the answers are good is up to who sent them. Of two answers mine holds.
+    All of a file is checked before anything is taken in: that each answer belongs to its question, and each image
+    to its answer. Whether the answers are good is up to who sent them. Of two answers mine holds. A store's folder
+    gives its artifacts and checkpoints as well, each thing checked as it is taken: stopped, it goes on when run again.
 
     \b
     ltgc cache import answers.tar
+    ltgc cache import /mnt/worker-3/store
     """
     from ltgc_cli.cache.archive import unpack
+    from ltgc_cli.cache.merge import Merged, merge
     from ltgc_cli.store import Store
 
-    if not file.is_file():
-        wrong = "a folder; name the file that `ltgc cache export` wrote" if file.is_dir() else "no such file"
-        raise InputError(f"{file}: {wrong}")
+    if not (file.is_file() or file.is_dir()):
+        raise InputError(f"{file}: no such file")
+    if file.is_dir() and not (file / "answers").is_dir():
+        raise InputError(
+            f"{file}: a folder without a store; name a store's, or the file that `ltgc cache export` wrote"
+        )
     with closing(Store(config[Storage].folder)) as store, console.progress("cache import") as progress:
-        new = unpack(store, file, progress.advance)
-    answers, images = counted(new.answers, "answer"), counted(new.images, "image")
-    console.notice(f"cache import: {answers} and {images} were new")
+        new = (merge if file.is_dir() else unpack)(store, file, progress.advance)
+    counts = [(new.answers, "answer"), (new.images, "image")]
+    if isinstance(new, Merged):
+        counts += [(new.artifacts, "artifact"), (new.checkpoints, "checkpoint")]
+    *first, last = [counted(number, what) for number, what in counts]
+    console.notice(f"cache import: {', '.join(first)} and {last} were new")
 
 
 @command(cache, settings="cache")

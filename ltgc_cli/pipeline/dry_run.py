@@ -84,8 +84,8 @@ class DrySession(Session):
         self._measure: Callable[[], float] | None = None
         self._first: list[ImageRequest] = []
 
-    def keep(self, data: bytes) -> str:
-        return super().keep(data) if self._for_batch else hashlib.sha256(data).hexdigest()
+    def keep(self, data: bytes, source: Path | None = None) -> str:
+        return super().keep(data, source) if self._for_batch else hashlib.sha256(data).hexdigest()
 
     def report(self, text: str) -> None:
         pass

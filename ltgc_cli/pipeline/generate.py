@@ -7,7 +7,7 @@ imported when it runs: what its artifact answers needs none.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +21,18 @@ from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets.names import as_read
+from ltgc_cli.pipeline import originals
 from ltgc_cli.pipeline import senses as senses_file
-from ltgc_cli.pipeline.class_table import class_info, class_record
-from ltgc_cli.pipeline.data import check_names, open_data
+from ltgc_cli.pipeline.class_table import class_info
+from ltgc_cli.pipeline.data import check_names
+from ltgc_cli.pipeline.originals import Originals
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i import image_api
-from ltgc_cli.records import Class, Group, Image, Metric, Record, identify
+from ltgc_cli.records import Class, Group, Image, Metric, Record
 from ltgc_cli.review import verdict_file
 from ltgc_cli.settings import (
     HIGHEST,
@@ -67,15 +69,18 @@ def describe(session: Session, config: Config) -> Stage:
     below = tail_below(settings.tail)
     known = senses_file.load(settings.senses) if settings.senses else {}
 
-    def one(item: tuple[Class, Record]) -> list[Record]:
+    def one(item: tuple[Class, Record | datasets.Item], found: Originals | None = None) -> list[Record]:
         from ltgc_cli.stages.describe import describe
 
         cls, record = item
+        if found and isinstance(record, datasets.Item):
+            record = originals.read(found, cls, record, session.keep)
+        assert isinstance(record, Record)
         if isinstance(record, Image) and record.origin == "original" and cls.tail:
             return describe(record, cls, ask=ask, tries=tries, model=model, prompts=texts)
         return [record]
 
-    def with_senses(groups: list[Group]) -> list[Group]:
+    def with_names(groups: list[Group]) -> list[Group]:
         from ltgc_cli.stages import senses
 
         if settings.senses:
@@ -83,21 +88,37 @@ def describe(session: Session, config: Config) -> Stage:
             groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
         if data:
             check_names([group.cls for group in groups], settings.lmm, given=data.classes is not None)
-        if settings.disambiguate:
-            see = partial(senses.with_senses, ask=ask, tries=tries, model=model, prompts=texts)
-            groups = see(groups, workers=asking.concurrency)
-            _report_senses(session, [group.cls for group in groups])
         return groups
 
+    def with_senses(groups: list[Group]) -> list[Group]:
+        from ltgc_cli.stages import senses
+
+        groups = senses.with_senses(
+            groups, ask=ask, tries=tries, model=model, prompts=texts, workers=asking.concurrency
+        )
+        _report_senses(session, [group.cls for group in groups])
+        return groups
+
+    def of_data(data: datasets.Source) -> Iterator[Record]:
+        from ltgc_cli.stages import senses
+
+        found = originals.listed(data, below)
+        groups = with_names([Group(cls, [cls]) for cls in found.classes])
+        if settings.disambiguate:
+            unclear = senses.ambiguous([group.cls for group in groups])
+            groups = with_senses(originals.shown(found, groups, unclear, senses.SHOWN, session.keep))
+        for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
+            console.notice(f"describe: {text}: mix-train will not train on these")
+        session.expect(found.total())
+        return _flat(in_order(partial(one, found=found), originals.rows(found, groups), asking.concurrency))
+
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups: Iterable[Group] = originals(data, below, session.keep) if data else records.by_class(given)
-        if data or known or settings.disambiguate:  # all of these look at all names at once
-            groups = with_senses(list(groups))
         if data:
-            groups = list(groups)
-            for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
-                console.notice(f"describe: {text}: mix-train will not train on these")
-            session.expect(sum(map(_originals, groups)))
+            return of_data(data)
+        groups: Iterable[Group] = records.by_class(given)
+        if known or settings.disambiguate:  # both look at all names at once
+            groups = with_names(list(groups))
+            groups = with_senses(groups) if settings.disambiguate else groups
         rows = ((group.cls, row) for group in groups for row in group.rows)
         return _flat(in_order(one, rows, asking.concurrency))
 
@@ -320,22 +341,6 @@ def named(names: Sequence[str]) -> Iterator[Class]:
             raise InputError(f"--class {name!r}: a name in one line is wanted")
     for info in as_read([datasets.ClassInfo(label=label, name=name) for label, name in enumerate(names)]):
         yield Class(label=info.label, class_=info.name, synonyms=info.synonyms, tail=True)
-
-
-def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
-    """Returns the data set class by class: the class record, and the original images of a tail class."""
-    dataset = open_data(data, "train")
-    items: dict[int, list[datasets.Item]] = {}
-    for item in dataset.items:
-        items.setdefault(item.label, []).append(item)
-    for info in dataset.classes:
-        cls = class_record(info, below)
-        rows: list[Record] = [cls]
-        for item in items.get(info.label, []) if cls.tail else []:
-            sha256 = keep(datasets.image_bytes(dataset, item))
-            image = Image(label=info.label, class_=info.name, sha256=sha256, origin="original", name=item.name)
-            rows.append(identify(image, item.name, sha256))
-        yield Group(cls, rows)
 
 
 def _originals(group: Group) -> int:

@@ -243,9 +243,12 @@ class Session:
         """Returns the records that a stage reads; a dry run takes note of the real images among them."""
         return given
 
-    def keep(self, data: bytes) -> str:
-        """Returns the sha256 of bytes that are in the store from now on; a dry run keeps none."""
-        return self.store.put_object(data)
+    def keep(self, data: bytes, source: Path | None = None) -> str:
+        """Returns the sha256 of bytes that are in the store from now on; a dry run keeps none.
+
+        source -- a file with these bytes, whose blocks the store may share
+        """
+        return self.store.put_object(data, source)
 
     def expect(self, work: int) -> None:
         """Says how many requests a stage will make, where that is known."""

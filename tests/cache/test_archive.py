@@ -337,8 +337,8 @@ def test_a_planted_row_that_names_a_file_takes_no_file_along_when_it_is_deleted(
         plant(tmp_path / "store", name, None, 3, filename="../../mine")
     with closing(Store(tmp_path / "store")) as store:
         store.discard([(row.number, row.key) for row in store.rows() if row.key == "by us"])
-        store._answers.delete("by diskcache")
-        store._answers.set("written over", "text")
+        store._answers.cache.delete("by diskcache")
+        store._answers.cache.set("written over", "text")
     assert (tmp_path / "mine").read_text() == "mine"
 
 

@@ -9,7 +9,9 @@ nor scikit-learn nor PIL.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +19,7 @@ import msgspec
 from ltgc_cli.errors import InputError, Unreadable
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata
 from ltgc_cli.learn.datasets.class_table import align, class_indices
-from ltgc_cli.learn.datasets.files import check_found
+from ltgc_cli.learn.datasets.files import check_found, check_image
 from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 from ltgc_cli.providers import images
@@ -63,6 +65,19 @@ def open_data(source: Source | str, split: Split) -> Dataset:
 def image_bytes(dataset: Dataset, item: Item) -> bytes:
     """Returns an image's encoded bytes, as they are on disk. Raises InputError where they cannot be read."""
     return _format(dataset.spec).read(dataset, item)
+
+
+def file_of(dataset: Dataset, item: Item) -> Path | None:
+    """Returns the file that holds an image and nothing else, None where there is none."""
+    return Path(item.path) if item.path and _format(dataset.spec).files else None
+
+
+def check_readable(dataset: Dataset, items: Iterable[Item]) -> None:
+    """Raises InputError, as `image_bytes` would, at the first image that cannot be read. A file is only opened."""
+    kind = _format(dataset.spec)
+    check = check_image if kind.files else kind.read
+    for item in items:
+        check(dataset, item)
 
 
 def fingerprint(source: Source | str, split: Split) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, read_regular, sha256_file
+from ltgc_cli.files import named_errors, read_regular, regular, sha256_file
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
 _LEVELS = 3  # above a root where images are looked for that are not below it
@@ -101,6 +101,13 @@ def read_image(dataset: Dataset, item: Item) -> bytes:
     assert item.path is not None
     with named_errors(f"{listed_at(dataset, item)}{item.path}"):
         return read_regular(Path(item.path))
+
+
+def check_image(dataset: Dataset, item: Item) -> None:
+    """Raises InputError as `read_image` does, of a file that is opened and not read."""
+    assert item.path is not None
+    with named_errors(f"{listed_at(dataset, item)}{item.path}"), regular(Path(item.path)):
+        pass
 
 
 def check_found(dataset: Dataset) -> None:

@@ -296,5 +296,7 @@ def _check_called(root: Path, names: Iterable[str]) -> None:
         )
 
 
-FORMAT = Format(takes=lambda spec: True, open=_open, read=read_image, fingerprint=_fingerprint, splits=_splits)
+FORMAT = Format(
+    takes=lambda spec: True, open=_open, read=read_image, files=True, fingerprint=_fingerprint, splits=_splits
+)
 """Takes what no other format takes, and says what is wrong with it."""

@@ -64,6 +64,7 @@ def format_of(suffixes: Sequence[str], read: ListReader, *, columns: bool = Fals
         takes=lambda spec: spec.lower().endswith(tuple(suffixes)) and not Path(spec).expanduser().is_dir(),
         open=partial(open_list, read, _files),
         read=read_image,
+        files=True,
         fingerprint=partial(fingerprint_list, _files),
         splits=partial(_splits, read),
         columns=columns,

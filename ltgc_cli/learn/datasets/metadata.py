@@ -76,6 +76,7 @@ FORMAT = Format(
     takes=_takes,
     open=partial(open_list, _read, _files),
     read=read_image,
+    files=True,
     fingerprint=partial(fingerprint_list, _files),
     splits=_splits,
     columns=True,

@@ -92,4 +92,5 @@ class Format(NamedTuple):
     fingerprint: Callable[[Source, Split], str]  # what tells a split's contents apart, without a look at a pixel
     splits: Callable[[Source], tuple[Split, ...]]  # those of different images; ("train",) where all are the same
     columns: bool = False  # whether it is a table, of which a person may name columns
+    files: bool = False  # whether each image is a file of its own, at its item's path
     root: bool = False  # whether it names images that may lie elsewhere, below a folder that a person names

@@ -1,0 +1,243 @@
+"""The database of the answers: a table of text under text keys, read and written by many threads at once.
+
+diskcache makes it, and says how it is laid out and kept. What is read and written goes past it, through few
+connections that all threads share: diskcache opens one for each thread, which with 256 threads are 512 open files
+that wait for SQLite's write lock by polling.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar, cast
+
+import diskcache
+from diskcache.core import DBNAME, MODE_PICKLE, MODE_RAW
+
+from ltgc_cli.errors import InputError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_READERS = 4  # connections: a long read, and one that waits for the disk, must not stop all others
+_PAGES, _MAPPED = 256, 0  # diskcache's own, 8,192 pages and a map of 64 MB for each connection, add up
+_EVICTION = {"eviction_policy": "none", "cull_limit": 0, "size_limit": 2**60}
+_MEMORY = {"sqlite_cache_size": _PAGES, "sqlite_mmap_size": _MAPPED}
+_LAYOUT = {**_EVICTION, **_MEMORY, "sqlite_journal_mode": "wal", "sqlite_synchronous": 2}
+_ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
+_PATIENCE = 60.0  # seconds between two tries to begin, while other processes write
+
+_INSERT = (
+    "INSERT OR IGNORE INTO Cache(key, raw, store_time, access_time, size, mode, value)"
+    f" VALUES (?, 1, ?, ?, 0, {MODE_RAW}, ?)"
+)
+_FIND = "SELECT mode, value FROM Cache WHERE key = ? AND raw = 1"
+
+
+class TextDisk(diskcache.Disk):
+    """Keeps text under text keys, and refuses pickles both ways (CVE-2025-69872)."""
+
+    def put(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            raise TypeError("the store's keys are text")
+        return super().put(key)
+
+    def get(self, key: Any, raw: bool) -> Any:
+        if not raw:
+            raise InputError("the store holds a pickled key, which ltgc never writes; it is not opened")
+        return super().get(key, raw)
+
+    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
+        if not isinstance(value, str):
+            raise TypeError("the store's values are text")
+        return super().store(value, read, key=key)
+
+    def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
+        if mode == MODE_PICKLE:
+            raise _never_written()
+        return super().fetch(mode, filename, value, read)
+
+    def remove(self, file_path: Any) -> None:
+        """Deletes nothing: ltgc has no files beside its database, and a planted row could name anyone's."""
+
+
+def _never_written() -> InputError:
+    return InputError("the store holds a value that ltgc never writes (a pickle?); it is not opened")
+
+
+class _Waiting(Generic[T]):
+    """Some work on the database that a thread waits for: once it was woken, the work is done, or the thread leads."""
+
+    def __init__(self, work: Work[T]) -> None:
+        self.work = work
+        self.woken = threading.Event()
+        self.done = False
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+
+class Database:
+    """Text under text keys in a folder. What is written is on the disk on return; of two texts the first one holds."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the database, or makes it. Raises InputError for one that is none, or that would lose answers."""
+        self._path = folder / DBNAME
+        try:
+            self.cache = diskcache.Cache(str(folder), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT)
+        except (OSError, TypeError, sqlite3.Error, diskcache.Timeout) as error:  # TypeError: another Disk's settings
+            raise InputError(f"{folder.parent}: the store cannot be opened ({error}); set --cache-dir") from None
+        # diskcache keeps settings in the file: a store made elsewhere could bring eviction with it.
+        wrong = {name for name, value in _LAYOUT.items() if getattr(self.cache, name) != value}
+        if wrong:
+            raise InputError(f"{folder.parent}: the store's settings would lose answers ({', '.join(sorted(wrong))})")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._readers: SimpleQueue[sqlite3.Connection | None] = SimpleQueue()  # None: one that is not open
+        for _ in range(_READERS):
+            self._readers.put(None)
+        self._writer: sqlite3.Connection | None = None
+        self._guard = threading.Lock()
+        self._queue: list[_Waiting[Any]] = []  # the first one leads
+
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Returns the rows that a statement finds. Raises InputError where the database is damaged."""
+        self._check_process()
+        readers = self._readers
+        connection = readers.get()
+        try:
+            connection = connection or self._connected()
+            return connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"
+            raise InputError(f"{self._path.parent}: the database is damaged ({error}); {remedy}") from None
+        finally:
+            readers.put(connection)
+
+    def get(self, key: str) -> str | None:
+        """Returns the text under a key, or None."""
+        found = self.read(_FIND, (key,))
+        return _text(*found[0]) if found else None
+
+    def add(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Returns the earlier texts under these keys, which go on to hold. All others are on the disk on return."""
+        return self.write(lambda connection: _added(connection, texts))
+
+    def write(self, work: Work[T]) -> T:
+        """Returns what some work with a connection returns; what it changed is on the disk by then.
+
+        Work that waits is done together, in one transaction, by the first of the threads that wait: a disk that syncs
+        300 times a second takes thousands of answers. Where that fails each is done alone: an error is its own.
+        """
+        self._check_process()
+        mine = _Waiting(work)
+        with self._guard:
+            self._queue.append(mine)
+            if len(self._queue) == 1:
+                mine.woken.set()
+        try:
+            mine.woken.wait()
+            if not mine.done:
+                with self._guard:
+                    together = list(self._queue)
+                self._do(together)
+        finally:  # also where a person interrupts: who comes next must not wait for a leader that has gone
+            self._leave(mine)
+        if mine.error:
+            raise mine.error
+        return cast(T, mine.result)
+
+    def _leave(self, mine: _Waiting[Any]) -> None:
+        with self._guard:
+            if self._queue[:1] == [mine]:  # it led
+                done = [one for one in self._queue if one.done]
+                self._queue = [one for one in self._queue if not (one.done or one is mine)]
+                for one in [*done, *self._queue[:1]]:
+                    one.woken.set()
+            elif mine in self._queue:  # interrupted
+                self._queue.remove(mine)
+
+    def _do(self, together: Sequence[_Waiting[Any]]) -> None:
+        """Does some work in one transaction; where that fails, each by itself."""
+        try:
+            self._writer = self._writer or self._connected()
+            results = _in_transaction(self._writer, [one.work for one in together])
+        except Exception as error:
+            if len(together) > 1:
+                for one in together:
+                    self._do([one])
+                return
+            if isinstance(error, sqlite3.Error):
+                error = InputError(f"{self._path.parent}: the answers cannot be stored ({error}); is the disk full?")
+            together[0].error, together[0].done = error, True
+        else:
+            for one, result in zip(together, results, strict=True):
+                one.result, one.done = result, True
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        for name, value in _LAYOUT.items():
+            if name.startswith("sqlite_"):
+                connection.execute(f"PRAGMA {name.removeprefix('sqlite_')} = {value}")
+        return connection
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():  # a connection must not be carried into a fork
+            self._begin()
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses. Who still writes, or comes later, opens new ones."""
+        self.cache.close()
+        readers = []
+        with suppress(Empty):
+            while True:
+                readers.append(self._readers.get_nowait())
+        for reader in readers:
+            if reader:
+                reader.close()
+            self._readers.put(None)
+        with self._guard:
+            if not self._queue and self._writer:
+                self._writer.close()
+                self._writer = None
+
+
+def _in_transaction(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Any]:
+    """Returns what each work returns, all that they changed on the disk; nothing is changed where one fails."""
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+    try:
+        results = [work(connection) for work in works]
+        connection.execute("COMMIT")
+        return results
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _added(connection: sqlite3.Connection, texts: Mapping[str, str]) -> dict[str, str]:
+    now, earlier = time.time(), {}
+    for key, text in texts.items():
+        if not connection.execute(_INSERT, (key, now, now, text)).rowcount:
+            earlier[key] = _text(*connection.execute(_FIND, (key,)).fetchone())
+    return earlier
+
+
+def _text(mode: int, value: Any) -> str:
+    """Returns a row's text. Raises InputError for what ltgc never writes: it is not opened."""
+    if mode != MODE_RAW or not isinstance(value, str):
+        raise _never_written()
+    return value
