@@ -68,54 +68,82 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Taken(msgspec.Struct, Generic[T], eq=False):
+    """An item on its way through the rounds."""
+
+    item: T
+    done: bool = False
+
+
+_Begun = tuple[_Taken[T], "Future[None]"]  # an item, and what prepares it
+
+
 class _Batch(msgspec.Struct, Generic[T]):
     """Items that are worked on together; `left` of them are still being prepared."""
 
     round: int
-    items: list[T]
+    items: list[_Taken[T]]
     left: int
-    again: list[tuple[T, Future[None]]] | None = None  # what goes on, once the batch has been worked on
+    again: list[_Begun[T]] | None = None  # what goes on, once the batch has been worked on
 
 
 class _Round(msgspec.Struct, Generic[T]):
     """A round under way. What goes on from its batches leaves it in their order, whichever was ready first."""
 
-    waiting: deque[tuple[T, Future[None]]] = msgspec.field(default_factory=deque)  # items that are in no batch yet
+    waiting: deque[_Begun[T]] = msgspec.field(default_factory=deque)  # items that are in no batch yet
     batches: deque[_Batch[T]] = msgspec.field(default_factory=deque)  # those whose items did not go on yet
     complete: bool = False  # no more items come in
     had_items: bool = False
 
 
 def in_rounds(
-    items: Sequence[T],
+    items: Iterable[T],
     numbers: Sequence[int],
     *,
     prepare: Callable[[T, int], None],
     work: Callable[[list[T], int], Sequence[T]],
     workers: int,
     batch: int,
+    held: int,
+    begins: Callable[[T], bool] = lambda _: True,
     on_round: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Takes the items through numbered rounds; what `work` returns of a batch goes through the next round as well.
+) -> Iterator[T]:
+    """Takes items through numbered rounds, and returns each, in their order, when it has been through its last one.
 
-    `prepare` runs for up to `workers` items at once. `work` runs here, for one batch at a time, as soon as all of its
-    items are prepared: while some are prepared others are worked on, those of later rounds too. Batches are cut in
-    the order of the items, so what is in one depends on no worker and no clock. `on_round` gets the number of each
-    round that had items, in order, once the last of them has been worked on. The first error ends it.
+    What `work` returns of a batch goes through the next round as well. `prepare` runs for up to `workers` items at
+    once. `work` runs here, for one batch at a time, as soon as all of its items are prepared: while some are prepared
+    others are worked on, those of later rounds too. Batches are cut in the order of the items, so what is in one
+    depends on no worker and no clock. `on_round` gets the number of each round that had items, in order, once the last
+    of them has been worked on. The first error ends it.
+
+    held -- so many items are under way at most, so memory stays flat over a long stream. Where all of them wait for
+        batches to fill, the one that holds up the first of them is cut short
+    begins -- whether an item goes into the first round; one that does not only keeps its place
     """
     pool = ThreadPoolExecutor(max_workers=workers)
     ready: SimpleQueue[Future[None]] = SimpleQueue()
     batches: dict[Future[None], _Batch[T]] = {}
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
+    source, under_way = iter(items), deque[_Taken[T]]()
 
-    def begun(found: Sequence[T], place: int) -> list[tuple[T, Future[None]]]:
-        return [
-            (item, submitted(pool, prepare, item, number)) for number in numbers[place : place + 1] for item in found
-        ]
+    def begun(one: _Taken[T], place: int) -> list[_Begun[T]]:
+        one.done = place == len(numbers)
+        return [(one, submitted(pool, prepare, one.item, number)) for number in numbers[place : place + 1]]
 
-    def cut(place: int) -> None:
+    def take() -> None:
+        while len(under_way) < held and not (under_way and under_way[0].done):
+            try:
+                one = _Taken(next(source))
+            except StopIteration:
+                rounds[0].complete = True
+                break
+            under_way.append(one)
+            rounds[0].waiting.extend(begun(one, 0 if begins(one.item) else len(numbers)))
+        cut(0)
+
+    def cut(place: int, least: int = batch) -> None:
         this = rounds[place]
-        while len(this.waiting) >= batch or (this.complete and this.waiting):  # only the last one is short
+        while len(this.waiting) >= least or (this.complete and this.waiting):  # only the last one is short
             part = [this.waiting.popleft() for _ in range(min(batch, len(this.waiting)))]
             one = _Batch(place, [item for item, _ in part], len(part))
             this.batches.append(one)
@@ -134,18 +162,29 @@ def in_rounds(
                     on_round(numbers[place])
             cut(place + 1)
 
+    def worked(one: _Batch[T]) -> None:
+        going_on = {id(item) for item in work([one.item for one in one.items], numbers[one.round])}
+        one.again = []
+        for each in one.items:
+            one.again += begun(each, one.round + 1 if id(each.item) in going_on else len(numbers))
+
     try:
-        rounds[0].waiting.extend(begun(items, 0))
-        rounds[0].complete = True
-        cut(0)
-        while any(this.batches for this in rounds):
+        while True:
+            take()
+            settle()
+            if under_way and under_way[0].done:
+                yield under_way.popleft().item
+                continue
+            if not under_way:
+                break
+            if not batches:
+                cut(next(n for n, this in enumerate(rounds) if this.waiting and this.waiting[0][0] is under_way[0]), 1)
             future = ready.get()
             future.result()
             one = batches.pop(future)
             one.left -= 1
             if not one.left:
-                one.again = begun(work(one.items, numbers[one.round]), one.round + 1)
-                settle()
+                worked(one)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

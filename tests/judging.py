@@ -58,7 +58,7 @@ def run(groups, cosines, *, settings=COSINE, template=CAPPED, refine=None, gener
     ask = by_task(template=template, refine=refine or says(lambda q: pytest.fail("nothing is to be refined")))
     ports = {"ask": ask, "generate": generate, "score": rates(lambda match: by_sha[match.image])}
     ports |= {"llm": "m", "t2i": "sd", "clip": "clip", "settings": settings, "style": Style()}
-    return [row for rows in evaluate(groups, **ports | options) for row in rows]
+    return [row for rows in evaluate(lambda: groups, **ports | options) for row in rows]
 
 
 def accepted(rows) -> list[str]:

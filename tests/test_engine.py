@@ -38,7 +38,7 @@ def test_what_a_caller_has_set_for_itself_holds_for_the_calls_that_run_for_it_in
 
     with console.quietly(True):
         list(in_order(speak, ["a", "b"], workers=2))
-        in_rounds(["c"], [1], prepare=speak, work=lambda items, number: [], workers=2, batch=1)
+        list(in_rounds(["c"], [1], prepare=speak, work=lambda items, number: [], workers=2, batch=1, held=1))
         with ThreadPoolExecutor(2) as pool:
             assert mapped(pool, len, ["a", "bb"]) == [1, 2]
             mapped(pool, speak, ["d", "e"])
@@ -197,7 +197,16 @@ def test_a_reader_that_has_had_enough_leaves_no_thread_behind():
 # --- in_rounds
 
 
-def rounds_of(items, numbers=(2, 3, 4), *, again=lambda item, number: True, workers=4, batch=2, pause=lambda item: 0):
+def rounds_of(
+    items,
+    numbers=(2, 3, 4),
+    *,
+    again=lambda item, number: True,
+    workers=4,
+    batch=2,
+    pause=lambda item: 0,
+    held=1000,
+):
     """Returns the batches that were worked on, in order of place, by round, and the rounds as they were reported."""
     seen, told = {}, []
 
@@ -208,7 +217,10 @@ def rounds_of(items, numbers=(2, 3, 4), *, again=lambda item, number: True, work
         seen.setdefault(number, []).append(together)
         return [item for item in together if again(item, number)]
 
-    in_rounds(items, numbers, prepare=prepare, work=work, workers=workers, batch=batch, on_round=told.append)
+    through = in_rounds(
+        items, numbers, prepare=prepare, work=work, workers=workers, batch=batch, held=held, on_round=told.append
+    )
+    assert list(through) == list(items)
     return {number: sorted(found) for number, found in seen.items()}, told
 
 
@@ -245,7 +257,8 @@ def test_while_one_item_is_prepared_others_are_worked_on_also_in_later_rounds():
             far.set()
         return together if number == 2 and "slow" not in together else []
 
-    in_rounds(["a", "b", "c", "d", "slow"], [2, 3], prepare=prepare, work=work, workers=2, batch=2)
+    done = in_rounds(["a", "b", "c", "d", "slow"], [2, 3], prepare=prepare, work=work, workers=2, batch=2, held=9)
+    assert list(done) == ["a", "b", "c", "d", "slow"]
     assert far.is_set()
 
 
@@ -257,9 +270,11 @@ def test_a_batch_that_is_ready_does_not_wait_for_the_one_before_it():
         first.set()
         return []
 
-    in_rounds(
-        ["slow", "b"], [1], prepare=lambda item, _: item != "slow" or first.wait(5), work=work, workers=2, batch=1
+    wait = first.wait
+    done = in_rounds(
+        ["slow", "b"], [1], prepare=lambda item, _: item != "slow" or wait(5), work=work, workers=2, batch=1, held=9
     )
+    assert list(done) == ["slow", "b"]
     assert worked == [["b"], ["slow"]]
 
 
@@ -267,6 +282,60 @@ def test_a_round_without_items_is_not_reported_and_no_items_are_no_rounds():
     assert rounds_of("ab", again=lambda item, number: False) == ({2: [["a", "b"]]}, [2])
     assert rounds_of("") == ({}, [])
     assert rounds_of("ab", numbers=()) == ({}, [])
+
+
+@pytest.mark.parametrize("workers", [1, 16])
+def test_few_are_held_at_a_time_and_batches_are_cut_alike_whatever_the_workers(workers):
+    pauses = random.Random(workers).choices([0, 0.001, 0.003], k=60)
+    taken, most = [], []
+
+    def items():
+        for item in range(60):
+            taken.append(item)
+            yield item
+
+    def work(together, number):
+        seen.setdefault(number, []).append(together)
+        return [item for item in together if item % 5 == 0]
+
+    seen: dict = {}
+    for done, _ in enumerate(
+        in_rounds(
+            items(),
+            [2, 3],
+            prepare=lambda item, _: time.sleep(pauses[item]),
+            work=work,
+            workers=workers,
+            batch=4,
+            held=10,
+            begins=lambda item: item % 2 == 0,
+        )
+    ):
+        most.append(len(taken) - done)
+
+    assert max(most) <= 10
+    # Of ten at most five begin, and one or two go on: they do not wait for two more, which would be held up by them.
+    assert sorted(seen[2]) == [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20, 22], [24, 26, 28, 30], [32, 34, 36, 38]] + [
+        [40, 42, 44, 46],
+        [48, 50, 52, 54],
+        [56, 58],
+    ]
+    assert sorted(seen[3]) == [[0], [10], [20], [30], [40], [50]]
+
+
+def test_a_long_stream_is_not_taken_further_than_what_is_held():
+    taken = []
+    done = in_rounds(
+        (taken.append(item) or item for item in range(1000)),
+        [2],
+        prepare=lambda *_: None,
+        work=lambda *_: [],
+        workers=2,
+        batch=4,
+        held=8,
+    )
+    assert next(done) == 0 and len(taken) <= 8
+    done.close()
 
 
 def test_an_error_in_preparing_ends_the_rounds_and_what_has_not_begun_is_dropped():
@@ -279,14 +348,14 @@ def test_an_error_in_preparing_ends_the_rounds_and_what_has_not_begun_is_dropped
         time.sleep(0.005)
 
     with pytest.raises(InputError, match="item 0"):
-        in_rounds(range(1000), [1], prepare=prepare, work=lambda *_: [], workers=1, batch=64)
+        list(in_rounds(range(1000), [1], prepare=prepare, work=lambda *_: [], workers=1, batch=64, held=1000))
     assert len(begun) < 1000
 
 
 def test_an_error_in_working_ends_the_rounds_and_leaves_no_thread_behind():
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        in_rounds(range(10), [1], prepare=lambda *_: None, work=lambda *_: 1 / 0, workers=4, batch=2)
+        list(in_rounds(range(10), [1], prepare=lambda *_: None, work=lambda *_: 1 / 0, workers=4, batch=2, held=10))
 
     assert soon(lambda: threading.active_count() <= before)
 

@@ -28,6 +28,7 @@ from ltgc_cli.pipeline.data import check_names
 from ltgc_cli.pipeline.originals import Originals
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
+from ltgc_cli.pipeline.streams import read_again
 from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
@@ -229,35 +230,38 @@ def filter(session: Session, config: Config) -> Stage:
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.stages.filter import evaluate, useless
 
-        found = evaluate(
-            records.by_class(given),
-            ask=ask,
-            tries=tries,
-            generate=generate,
-            score=score,
-            compare=compare,
-            keep=session.keep,
-            llm=llm,
-            t2i=t2i,
-            clip=clip,
-            verdicts=by_hand or {},
-            settings=judging,
-            style=config[Style],
-            prompts=texts,
-            workers=asking.concurrency,
-            batch=computing.batch,
-            on_trial=lambda tried: report_trial(session, tried),
-            on_round=lambda done: _report_round(session, done),
-        )
-        if lost := useless(row for rows in found for row in rows):
+        lost, there = 0, set[verdicts.ImageKey]()
+        with read_again(given, session.store.folder) as lines:
+            for rows in evaluate(
+                lambda: records.by_class(lines()),
+                ask=ask,
+                tries=tries,
+                generate=generate,
+                score=score,
+                compare=compare,
+                keep=session.keep,
+                llm=llm,
+                t2i=t2i,
+                clip=clip,
+                verdicts=by_hand or {},
+                settings=judging,
+                style=config[Style],
+                prompts=texts,
+                workers=asking.concurrency,
+                batch=computing.batch,
+                on_trial=lambda tried: report_trial(session, tried),
+                on_round=lambda done: _report_round(session, done),
+            ):
+                lost += useless(rows)
+                there |= verdicts.image_keys(rows, replaced=True) & by_hand.keys() if by_hand else set()
+                yield from rows
+        if lost:
             answers = counted(lost, "rewriting")
             console.notice(
                 f"filter: {answers} said nothing new or nothing of use: images were regenerated from old texts"
             )
         if by_hand is not None:
-            there = verdicts.image_keys((row for rows in found for row in rows), replaced=True)
             console.notice(f"filter: {verdicts.summary(by_hand, there)}")
-        return _flat(found)
 
     hashed = config.hashed(
         Filter,

@@ -10,11 +10,12 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.pipeline import generate
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.streams import Streams, reading
+from ltgc_cli.pipeline.streams import Streams, read_again, reading
 from ltgc_cli.records import Metric
 from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits, Storage
 from ltgc_cli.stages import preview
-from ltgc_cli.stages.clip_trial import originals, try_clip
+from ltgc_cli.stages.clip_trial import try_clip
+from ltgc_cli.stages.overview import overview
 
 
 class Preview(NamedTuple):
@@ -41,14 +42,19 @@ def measure(config: Config, streams: Streams) -> Preview:
     llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, **seeing)
     compare, keep = session.compare(settings.clip, **seeing).port, session.store.put_object
-    with reading(streams, "filter") as given, session.watching("filter --preview"):
-        groups = list(records.by_class(real(given)))
-        classes, photos = [group.cls for group in groups], originals(group for group in groups if group.cls.tail)
+    with (
+        reading(streams, "filter") as given,
+        read_again(real(given), session.store.folder) as lines,
+        session.watching("filter --preview"),
+    ):
+        known = overview(records.by_class(lines()))
+        classes, photos = [one.cls for one in known], {one.cls.label: one.originals for one in known}
         tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
         if tried:
             generate.report_trial(session, tried)
         spreads = preview.preview(
-            groups,
+            known,
+            lambda: records.by_class(lines()),
             ask=ask,
             tries=tries,
             score=score,

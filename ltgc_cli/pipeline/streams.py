@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -118,3 +119,29 @@ def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
         with path.open("wb") as file:
             shutil.copyfileobj(stream, file)
         yield path
+
+
+@contextmanager
+def read_again(given: Iterable[Record], folder: Path) -> Iterator[Callable[[], Iterator[Record]]]:
+    """A function that returns a stream's records from the first one on, each time that it is called.
+
+    The first time they are kept in a file without a name, in a folder where that is there, and from then on read from
+    it; one reading is over before the next one begins.
+    """
+    whole = False
+    with tempfile.TemporaryFile(dir=folder if folder.is_dir() else None) as file:
+
+        def keeping() -> Iterator[Record]:
+            nonlocal whole
+            for record in given:
+                file.write(records.dump(record).encode() + b"\n")
+                yield record
+            whole = True
+
+        def lines() -> Iterator[Record]:
+            if not whole:
+                return keeping()
+            file.seek(0)
+            return records.read(file)
+
+        yield lines

@@ -46,8 +46,7 @@ def class_template(group: Group, *, ask: Ask, model: str, prompts: p.Prompts = p
     if given := given_template(group):
         return Found(given, [])
     cls = group.cls
-    known = [row for row in group.rows if isinstance(row, Description)]
-    known = [row for row in known if row.origin == "described"][:SHOWN] or known[:SHOWN]
+    known = shown(group)
     made = Made(model=model, prompt=p.name(prompts, "template"))
     while True:
         text = p.template(prompts, cls.subject, [row.text for row in known])
@@ -79,6 +78,12 @@ def _bare(cls: Class, known: Sequence[Description], why: str, answer: str, made:
     template = Template(label=cls.label, class_=cls.class_, text=text, marks=(BARE,), parents=parents, made=paid)
     reason = f"its images are judged by its bare name: {why}"
     return Found(identify(template, text), [failed(cls, "filter", reason, text=answer, made=made)])
+
+
+def shown(group: Group) -> list[Description]:
+    """Returns the descriptions that Prompt 4 shows: of original images, where the class has some."""
+    known = [row for row in group.rows if isinstance(row, Description)]
+    return [row for row in known if row.origin == "described"][:SHOWN] or known[:SHOWN]
 
 
 def given_template(group: Group) -> Template | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ltgc_cli.ports import Compare, Score
-from ltgc_cli.records import Class, Group, Metric
+from ltgc_cli.records import Class, Metric
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.trial import TriedImage, metrics
 
@@ -44,11 +44,6 @@ def try_clip(
                 margin = round(own - other.cosine, 6)
                 tried.append(TriedImage(label=cls.label, class_=cls.class_, taken=taken, margin=margin))
     return metrics(tried, len(others.names), model) if tried else []
-
-
-def originals(groups: Iterable[Group]) -> dict[int, list[str]]:
-    """Returns the sha256 of each class's original images, by label."""
-    return {group.cls.label: [image.sha256 for image in group.originals] for group in groups}
 
 
 def _some(images: Sequence[str]) -> Sequence[str]:

@@ -5,9 +5,9 @@ The reasons in the records keep the words of their first version: ids are made o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,30 +16,22 @@ from ltgc_cli import trial
 from ltgc_cli.answers.read import Parsed, read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import Refused
-from ltgc_cli.ports import Answer, Ask, Compare, Generate, Question, Score, Tries, Usage, used
-from ltgc_cli.records import (
-    Class,
-    Group,
-    Image,
-    Made,
-    Metric,
-    Record,
-    Rejected,
-    Step,
-    Template,
-    dropped,
-    evolve,
-    failed,
-    identify,
-)
+from ltgc_cli.ports import Answer, Ask, Compare, Generate, Question, Score, Tries, Usage
+from ltgc_cli.records import Class, Group, Made, Metric, Record, Rejected, Step, Template, evolve
 from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import thresholds as t
-from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.clip_trial import originals, try_clip
+from ltgc_cli.stages.candidate import Candidate, candidate, outcome
+from ltgc_cli.stages.class_template import Found, class_templates
+from ltgc_cli.stages.clip_trial import try_clip
+from ltgc_cli.stages.first_round import FirstRound, note, nothing, recall
+from ltgc_cli.stages.overview import overview
 from ltgc_cli.stages.render import image_request, style_of
 from ltgc_cli.stages.tries import first_useful, once
-from ltgc_cli.stages.usage_metric import summed, usage_metric
+from ltgc_cli.stages.usage_metric import usage_metric
 from ltgc_cli.stages.verdicts import NONE, Verdicts, restored
+
+HELD = 8192
+"""Images that are on their way through the later rounds at once, those between them that passed included."""
 
 _USELESS = "a refinement"
 
@@ -53,26 +45,6 @@ class Round(msgspec.Struct, frozen=True):
     regenerated: int
 
 
-class Candidate(msgspec.Struct):
-    """An image on its way through the rounds; the one thing here that changes."""
-
-    image: Image
-    cls: Class
-    template: Template
-    threshold: float | None
-    text: str
-    sha256: str
-    format: str
-    made: Made | None
-    steps: list[Step] = []
-    images: list[tuple[str, Made | None]] = []  # the format and the maker of each step's image
-    paid: list[Usage] = []  # what each generated image used, the first one included
-    asked: list[Usage] = []  # what each refinement used
-    useless: list[tuple[str, str]] = []  # answers that were no refinement, after which the old text was kept, and why
-    passed: bool = False
-    trouble: str = ""  # why it could not be judged any further
-
-
 class Judge(msgspec.Struct, frozen=True):
     """What a generated image is judged by: CLIP's scores, the other classes with `--margin`, and a person."""
 
@@ -83,13 +55,13 @@ class Judge(msgspec.Struct, frozen=True):
 
 
 def evaluate(
-    groups: Iterable[Group], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
+    groups: Callable[[], Iterable[Group]], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
     settings: Judging, style: Style, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
-    verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64,
+    verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64, held: int = HELD,
     on_trial: Callable[[Sequence[Metric]], None] = lambda _: None, on_round: Callable[[Round], None] = lambda _: None,
     tries: Tries = once,
-) -> list[list[Record]]:  # fmt: skip
-    """Returns the lines of every class with each generated image accepted (score and history on it) or rejected.
+) -> Iterator[list[Record]]:  # fmt: skip
+    """Returns the lines of each class with each generated image accepted (score and history on it) or rejected.
 
     Detection: S = cos(image, C_y), on the scale of the settings; S below the threshold fails. Refinement: Prompt 5 on
     the latest text. Regeneration: generated and scored again, up to `rounds` images (paper section 3.3). Where a person
@@ -99,73 +71,115 @@ def evaluate(
     from then on some texts are rewritten while others are regenerated and scored.
     Raises InputError where the calibrated scale has no original image to go by.
 
+    groups -- returns the classes from the first one on, each time that it is called: of a class little is held at a
+        time, of all of them what `overview` keeps, and the scores of the first round
     compare, keep -- needed for the trial, and for a margin in the settings: they find the nearest other class, and
         store the list of the classes' texts
+    held -- images that are on their way through the later rounds at most
     on_trial -- is told what the trial found, of all originals last
     """
-    everything = [restored(group, verdicts) for group in groups]
-    mine = t.to_judge(everything, calibrated=t.calibrates(settings))
+    known = overview(restored(group, verdicts) for group in groups())
+    mine = t.to_judge(known, calibrated=t.calibrates(settings))
     tried: list[Metric] = []
     if compare and keep:
-        classes, photos = [group.cls for group in everything], originals(mine)
-        tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
+        photos = {one.cls.label: one.originals for one in mine}
+        tried = try_clip([one.cls for one in known], photos, score=score, compare=compare, keep=keep, model=clip)
     if tried:
         on_trial(tried)
-    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
+    wanted = [one.group for one in mine]
+    asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     thresholds = t.class_thresholds(mine, templates, scored, settings)
     margin = None if settings.mode == "score" else settings.margin
+    everything = [one.group for one in known]
     others = t.other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
     judge = Judge(scored, settings, others, verdicts)
-    candidates = [_candidate(image, group.cls, templates, thresholds) for group in mine for image in group.generated]
-    for start in range(0, len(candidates), t.AT_ONCE):
-        _detect(candidates[start : start + t.AT_ONCE], judge)
+    del known, mine, wanted, everything  # what was needed to ask for C_y
+
+    def judged() -> Iterator[Any]:
+        """Returns the images that are judged, as candidates, and behind those of a class the class."""
+        for group in (restored(group, verdicts) for group in groups()):
+            label, cls = group.cls.label, group.cls
+            images = group.generated if cls.tail and label in templates else []
+            own = [candidate(image, cls, templates[label], thresholds[label]) for image in images]
+            yield from own
+            yield _WholeClass(group, own)
+
+    first = _first_round((one for one in judged() if isinstance(one, Candidate)), judge)
     numbers = range(2, 1 + (settings.rounds if settings.mode == "refine" else 1))
-    again = _failing(candidates) if numbers else []
-    on_round(_counted(Round(1, 0, 0, 0), candidates, again))
+    lost, passed = len(first.troubles), sum(first.passed)
+    on_round(Round(1, len(first.passed) - lost, passed, len(first.passed) - lost - passed if numbers else 0))
     refine = partial(_refine, ask=ask, model=llm, prompts=prompts, tries=tries)
     regenerate = partial(_regenerate, generate=generate, model=t2i, style=style)
-    rounds = partial(in_rounds, again, numbers, prepare=refine, workers=workers, batch=batch)
-    _refine_and_regenerate(rounds, numbers, judge, regenerate, on_round)
-    outcomes = {id(c.image): _outcome(c, settings) for c in candidates}
-    usages = _usage_rows(candidates, p.name(prompts, "refine"), llm)
-    rows = [
-        _rows(group, outcomes, templates, thresholds, asked[group.cls.label].rows if group.cls.label in asked else [])
-        + usages.get(group.cls.label, [])
-        for group in everything
-    ]
-    return _with_trial(rows, everything, tried) if tried else rows
+    rounds = partial(in_rounds, numbers=numbers, prepare=refine, workers=workers, batch=batch, held=held)
+    of_class = _by_label(tried[:-1])
+    for group, own in _refined_and_regenerated(judged(), first, rounds, numbers, judge, regenerate, on_round):
+        cls = group.cls
+        rows = _rows(group, own, asked.get(cls.label), thresholds.get(cls.label), settings)
+        rows += _usage_rows(cls, own, p.name(prompts, "refine"), llm)
+        yield [*trial.without(rows), *of_class.get(cls.label, [])] if tried else rows
+    if tried:
+        yield [tried[-1]]  # in the place of an earlier trial's, that of all images last
 
 
-def _with_trial(rows: Sequence[list[Record]], groups: Sequence[Group], tried: Sequence[Metric]) -> list[list[Record]]:
-    """Returns the lines of the classes with the trial's metrics in the place of an earlier one's, that of all last."""
-    of_class: dict[int, list[Record]] = {}
-    for metric in tried[:-1]:
-        of_class.setdefault(metric.label, []).append(metric)
-    lines = [trial.without(own) + of_class.get(group.cls.label, []) for own, group in zip(rows, groups, strict=True)]
-    return [*lines, [tried[-1]]]
+class _WholeClass(NamedTuple):
+    """A class behind its images that are judged."""
+
+    group: Group
+    candidates: list[Candidate]
 
 
-def _refine_and_regenerate(
-    rounds: Callable[..., None],
+def _by_label(metrics: Iterable[Metric]) -> dict[int, list[Record]]:
+    found: dict[int, list[Record]] = {}
+    for metric in metrics:
+        found.setdefault(metric.label, []).append(metric)
+    return found
+
+
+def _first_round(candidates: Iterable[Candidate], judge: Judge) -> FirstRound:
+    """Returns what became of each image in the first round, in order. Of the images themselves few are held at once."""
+    found = nothing()
+    for part in t.parted(candidates):
+        _detect(part, judge)
+        for c in part:
+            note(found, c)
+    return found
+
+
+def _refined_and_regenerated(
+    judged: Iterable[Any],
+    first: FirstRound,
+    rounds: Callable[..., Iterator[Any]],
     numbers: Sequence[int],
     judge: Judge,
     regenerate: Callable[[Sequence[Candidate], int], None],
     on_round: Callable[[Round], None],
-) -> None:
-    """Takes what failed the first round through the later ones; some are rewritten while others are regenerated."""
+) -> Iterator[_WholeClass]:
+    """Returns the classes, each when what failed the first round is through the later ones.
+
+    Some texts are rewritten while others are regenerated and scored.
+    """
     found = {number: Round(number, 0, 0, 0) for number in numbers}
+
+    def remembered() -> Iterator[Any]:
+        place = 0
+        for one in judged:
+            if isinstance(one, Candidate):
+                recall(first, place, one, judge.verdicts)
+                place += 1
+            yield one
 
     def judged_again(candidates: list[Candidate], number: int) -> list[Candidate]:
         regenerate(candidates, number)
         pending = [c for c in candidates if not c.trouble]
         _detect(pending, judge)
-        again = _failing(pending) if number < numbers[-1] else []
+        again = [c for c in pending if _fails(c)] if number < numbers[-1] else []
         found[number] = _counted(found[number], pending, again)
         return again
 
-    rounds(work=judged_again, on_round=lambda number: on_round(found[number]))
+    done = rounds(remembered(), begins=_fails, work=judged_again, on_round=lambda number: on_round(found[number]))
+    return (one for one in done if isinstance(one, _WholeClass))
 
 
 def useless(rows: Iterable[Record]) -> int:
@@ -173,8 +187,8 @@ def useless(rows: Iterable[Record]) -> int:
     return sum(isinstance(row, Rejected) and row.reason.startswith(_USELESS) for row in rows)
 
 
-def _failing(candidates: Iterable[Candidate]) -> list[Candidate]:
-    return [c for c in candidates if not c.passed and not c.trouble]
+def _fails(one: Candidate | _WholeClass) -> bool:
+    return isinstance(one, Candidate) and not one.passed and not one.trouble
 
 
 def _counted(before: Round, judged: Sequence[Candidate], again: Sequence[Candidate]) -> Round:
@@ -213,14 +227,6 @@ def _compare(reached: Sequence[tuple[Candidate, float]], others: t.OtherClasses,
         margin = round(own - other.cosine, 6)
         c.steps[-1] = msgspec.structs.replace(c.steps[-1], nearest=others.names[other.text], margin=margin)
         c.passed = margin >= least
-
-
-def _candidate(
-    image: Image, cls: Class, templates: Mapping[int, Template], thresholds: Mapping[int, float | None]
-) -> Candidate:
-    template, threshold, paid = templates[cls.label], thresholds[cls.label], [image.made.usage] if image.made else []
-    text, sha256, format, made = image.text, image.sha256, image.format, image.made
-    return Candidate(image, cls, template, threshold, text, sha256, format, made, paid=paid)
 
 
 def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts, tries: Tries) -> None:
@@ -263,87 +269,17 @@ def _regenerate(candidates: Sequence[Candidate], number: int, generate: Generate
             c.paid = [*c.paid, image.usage]
 
 
-def _outcome(c: Candidate, settings: Judging) -> list[Record]:
-    """Returns the image as accepted, or its rejection with its whole history, and a failure if there was one."""
-    tried = list(zip(c.steps, c.images, strict=True))
-    open = [one for one in tried if one[0].verdict != "reject"] or tried
-    best, (format, made) = max(open, key=lambda one: one[0].score, default=(None, (c.format, c.made)))
-    if c.passed:
-        best, (format, made) = tried[-1]
-    paid = summed(c.paid)
-    if made or used(paid):
-        made = msgspec.structs.replace(made or Made(model=""), usage=paid)
-    judged: dict[str, Any] = {
-        "text": best.text if best else c.text,
-        "sha256": best.sha256 if best else c.sha256,
-        "format": format,
-        "made": made,
-        "score": best.score if best else None,
-        "threshold": c.threshold,
-        "scale": settings.scale,
-        "history": tuple(c.steps),
-    }
-    of_image = (c.image.id,)
-    failures: list[Record] = [failed(c.cls, "filter", c.trouble, text=c.text, parents=of_image)] if c.trouble else []
-    failures += dropped(c.cls, c.useless, ("refine",), parents=of_image)
-    if best and (c.passed or (settings.never_pass == "best" and best.verdict != "reject")):
-        return [evolve(c.image, **judged), *failures]
-    rejected = Rejected(
-        label=c.cls.label,
-        class_=c.cls.class_,
-        of="image",
-        reason=_reason(c, best, settings.margin),
-        # An image that was judged before may have another text by now: only the ids lead back to its description.
-        parents=(c.image.id, *(c.image.parents if c.image.history else ())),
-        rest=c.image.rest,
-        **judged,
-    )
-    return [identify(rejected, rejected.reason, rejected.sha256), *failures]
-
-
-def _reason(c: Candidate, best: Step | None, least: float | None) -> str:
-    """Returns why nothing of a description passed: a person's verdict, what went wrong, or how the images scored."""
-    by_hand = sum(step.verdict == "reject" for step in c.steps)
-    others = len(c.steps) - by_hand
-    if not by_hand:
-        return c.trouble or _shortfall(c.steps, best, least)
-    if c.trouble:
-        return f"rejected by hand; {c.trouble}"
-    if others:
-        return f"rejected by hand, and {'its other drawing' if others == 1 else f'its {others} other drawings'} failed"
-    return "rejected by hand" if by_hand == 1 else f"rejected by hand in each of its {by_hand} drawings"
-
-
-def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) -> str:
-    """Returns how a description's images fell short: by the margin where the best of them reached the threshold."""
-    count = len(steps)
-    if best is None or best.margin is None or least is None:
-        times = "its one drawing" if count == 1 else f"each of its {count} drawings"
-        return f"scored below the class's bar in {times}"
-    if best.margin < 0:
-        verdict = f"closer to class {best.nearest} than to its own, by {-best.margin:.6g}"
-    else:
-        verdict = f"only {best.margin:.6g} closer to its own class than to {best.nearest}; {least:.6g} is wanted"
-    return verdict if count == 1 else f"{verdict}; none of its {count} drawings passed"
-
-
-def _usage_rows(candidates: Sequence[Candidate], prompt: str, model: str) -> dict[int, list[Record]]:
-    """Returns for each class, by label, a record of what its refinements used: no image is made of most of them."""
-    usages: dict[int, tuple[Class, list[Usage]]] = {}
-    for c in candidates:
-        usages.setdefault(c.cls.label, (c.cls, []))[1].extend(c.asked)
-    found = {label: usage_metric(cls, "filter", prompt, model, own) for label, (cls, own) in usages.items()}
-    return {label: [metric] for label, metric in found.items() if metric}
+def _usage_rows(cls: Class, candidates: Sequence[Candidate], prompt: str, model: str) -> list[Record]:
+    """Returns a record of what a class's refinements used: no image is made of most of them."""
+    metric = usage_metric(cls, "filter", prompt, model, [usage for c in candidates for usage in c.asked])
+    return [metric] if metric else []
 
 
 def _rows(
-    group: Group, outcomes: dict[int, list[Record]], templates: dict[int, Template],
-    thresholds: dict[int, float | None], of_template: Sequence[Record],
-) -> list[Record]:  # fmt: skip
+    group: Group, own: Sequence[Candidate], asked: Found | None, threshold: float | None, settings: Judging
+) -> list[Record]:
     """Returns the lines of a class with what became of its images, then what was dropped of C_y's answer, and C_y."""
-    template = templates.get(group.cls.label)
-    given = [row for row in group.rows if not (template and isinstance(row, Template))]
+    outcomes = {id(c.image): outcome(c, settings) for c in own}
+    given = [row for row in group.rows if not (asked and isinstance(row, Template))]
     rows = [new for row in given for new in outcomes.get(id(row), [row])]
-    if not template:
-        return rows
-    return [*rows, *of_template, evolve(template, threshold=thresholds[group.cls.label])]
+    return [*rows, *asked.rows, evolve(asked.template, threshold=threshold)] if asked else rows

@@ -6,16 +6,19 @@ It asks what the real run asks first, the classes' templates, and scores; nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from ltgc_cli import prompts as p
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score, Tries
-from ltgc_cli.records import Failure, Group, Metric, identify
+from ltgc_cli.records import Failure, Group, Metric, Template, identify
 from ltgc_cli.settings import Judging
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.overview import Known
 from ltgc_cli.stages.tries import once
 
 QUANTILES = (0, 10, 50, 90, 100)  # percentiles of the scores that are shown, the median among them
@@ -46,8 +49,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(
-    groups: Iterable[Group], *, ask: Ask, score: Score, llm: str, clip: str, settings: Judging,
-    compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
+    known: Sequence[Known], groups: Callable[[], Iterable[Group]], *, ask: Ask, score: Score, llm: str, clip: str,
+    settings: Judging, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     prompts: p.Prompts = p.PAPER, workers: int = 1, tries: Tries = once,
 ) -> list[Spread]:  # fmt: skip
     """Returns how the originals and the generated images of each tail class score, and last of all of them together.
@@ -55,41 +58,42 @@ def preview(
     Generated images that cannot be scored are left out. Raises InputError where the calibrated scale has no original
     image to go by.
 
+    known -- what `overview` keeps of the classes; groups -- returns the classes from the first one on
     compare, keep -- needed for a margin in the settings, as in `filter.evaluate`
     """
-    everything = list(groups)
     calibrated = settings.scale == "calibrated"
-    mine = t.to_judge(everything, calibrated=calibrated)
-    asked = class_templates(mine, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
+    mine = t.to_judge(known, calibrated=calibrated)
+    wanted = [one.group for one in mine]
+    asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
-    labels = [group.cls.label for group in mine]
-    cosines = dict(zip(labels, t.original_scores(mine, templates, scored), strict=True))
+    cosines = t.original_scores(mine, templates, scored)
     real = {label: tuple(round(t.scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
+    everything = [one.group for one in known]
     others = t.other_classes(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
-
-    def both(pairs: t.Pairs) -> list[_Scored]:
-        """Returns each pair's cosine and nearest class, part by part: the port still knows what it has just seen."""
-        found: list[_Scored] = []
-        for start in range(0, len(pairs), t.AT_ONCE):
-            part = pairs[start : start + t.AT_ONCE]
-            found += zip(scored(part), others.closest(part) if others else [None] * len(part), strict=True)
-        return found
-
-    seen = t.class_by_class(mine, templates, both, lambda group: group.generated)
-    judged = {label: _judged(found, settings) for label, found in zip(labels, seen, strict=True)}
+    judged: dict[int, _Judged] = {one.cls.label: _Judged(array("d"), bytearray()) for one in mine}
+    for part in t.parted(_generated(groups(), templates)):
+        pairs = [(sha256, text) for _, sha256, text in part]
+        # Part by part: the port still knows what it has just seen.
+        nearest = others.closest(pairs) if others else [None] * len(part)
+        for (label, *_), cosine, other in zip(part, scored(pairs), nearest, strict=True):
+            if not isinstance(cosine, Exception):
+                judged[label].scores.append(round(t.scaled(cosine, settings.scale), 6))
+                judged[label].own.append(_own(cosine, other, settings.margin))
     scores = [value for own in real.values() for value in own]
-    scores += [value for own in judged.values() for value, _ in own]
+    scores += [value for own in judged.values() for value in own.scores]
     grid = thresholds(settings, scores)
     least = {q: t.calibrated_thresholds(real, q) if calibrated else dict.fromkeys(real, q) for q in grid}
     spreads = []
-    for label, group in zip(labels, mine, strict=True):
+    for label, one in ((one.cls.label, one) for one in mine):
         own = judged[label]
-        counts = {q: sum(score >= of[label] and ours for score, ours in own) for q, of in least.items()}
+        counts = {
+            q: sum(score >= of[label] and ours for score, ours in zip(own.scores, own.own, strict=True))
+            for q, of in least.items()
+        }
         passing = tuple(PassCount(q, least[q][label], count) for q, count in counts.items())
-        generated = tuple(value for value, _ in own)
         trouble = next((row.reason for row in asked[label].rows if isinstance(row, Failure)), "")
-        name = group.cls.class_
+        name, generated = one.cls.class_, tuple(own.scores)
         spreads.append(
             Spread(label=label, class_=name, real=real[label], generated=generated, passing=passing, trouble=trouble)
         )
@@ -173,19 +177,26 @@ def histogram(values: Sequence[float], low: float, high: float, bins: int = _BIN
     return "".join(_BLOCKS[math.ceil(count / most * (len(_BLOCKS) - 1))] if most else " " for count in counts)
 
 
-_Scored = tuple[float | Exception, NearestClass | Exception | None]
+class _Judged(NamedTuple):
+    """The generated images of a class, in order."""
+
+    scores: array[float]  # on the scale
+    own: bytearray  # whether each is its own class's, as far as a margin asks for that
 
 
-def _judged(found: Iterable[_Scored], settings: Judging) -> list[tuple[float, bool]]:
-    """Returns images' scores on the scale, and whether each is its own class's, as far as a margin asks for that."""
-    judged = []
-    for cosine, other in found:
-        if not isinstance(cosine, Exception):
-            own = other is None or settings.margin is None
-            if isinstance(other, NearestClass) and settings.margin is not None:
-                own = round(cosine - other.cosine, 6) >= settings.margin
-            judged.append((round(t.scaled(cosine, settings.scale), 6), own))
-    return judged
+def _generated(groups: Iterable[Group], templates: Mapping[int, Template]) -> Iterator[tuple[int, str, str]]:
+    """Returns the label, the sha256 and C_y as CLIP reads it of each generated image that is judged."""
+    for group in groups:
+        if group.cls.tail and (template := templates.get(group.cls.label)):
+            text = t.clip_text(template, group.cls)
+            yield from ((group.cls.label, image.sha256, text) for image in group.generated)
+
+
+def _own(cosine: float, other: NearestClass | Exception | None, least: float | None) -> bool:
+    """Returns whether an image is its own class's, as far as a margin asks for that."""
+    if isinstance(other, NearestClass) and least is not None:
+        return round(cosine - other.cosine, 6) >= least
+    return other is None or least is None
 
 
 def _all(spreads: Sequence[Spread], calibrated: bool) -> Spread:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
-from ltgc_cli.records import Class, Group, Image, Template
+from ltgc_cli.records import Class, Group, Template
 from ltgc_cli.settings import Judging, Scale
 from ltgc_cli.stages.class_template import given_template
+from ltgc_cli.stages.overview import Known
 
 T = TypeVar("T")
 
@@ -48,13 +50,13 @@ def percentile(values: Sequence[float], q: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
-def to_judge(groups: Sequence[Group], *, calibrated: bool) -> list[Group]:
-    """Returns the groups that filter is for: the tail classes that have generated images.
+def to_judge(classes: Sequence[Known], *, calibrated: bool) -> list[Known]:
+    """Returns the classes that filter is for: those of the tail that have generated images.
 
     Raises InputError where the threshold is to be calibrated, and none of them has an original image.
     """
-    found = [group for group in groups if group.cls.tail and group.generated]
-    if found and calibrated and not any(group.originals for group in found):
+    found = [one for one in classes if one.cls.tail and one.generated]
+    if found and calibrated and not any(one.originals for one in found):
         raise InputError(_NO_ORIGINALS)
     return found
 
@@ -69,31 +71,28 @@ def scoring(score: Score, model: str) -> Scored:
 
     def scored(pairs: Pairs) -> list[float | Exception]:
         matches = [Match(model=model, image=image, text=text) for image, text in pairs]
-        values: list[float | Exception] = []
-        for start in range(0, len(matches), AT_ONCE):
-            values += score(matches[start : start + AT_ONCE])
+        values = [value for part in parted(matches) for value in score(part)]
         return [Refused("the score is no number") if value != value else value for value in values]
 
     return scored
 
 
-def original_scores(groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored) -> list[list[float]]:
-    """Returns the raw cosines of each class's original images with C_y; those that cannot be scored are left out."""
-    found = class_by_class(groups, templates, scored, lambda group: group.originals)
-    return [[value for value in own if not isinstance(value, Exception)] for own in found]
+def parted(items: Iterable[T]) -> Iterator[list[T]]:
+    """Returns the items in parts that are handed over at once."""
+    iterator = iter(items)
+    while part := list(islice(iterator, AT_ONCE)):
+        yield part
 
 
-def class_by_class(
-    groups: Sequence[Group],
-    templates: Mapping[int, Template],
-    ask: Callable[[Pairs], Sequence[T]],
-    images: Callable[[Group], list[Image]],
-) -> list[list[T]]:
-    """Returns what is answered to each image with its class's C_y, class by class; all are asked together."""
-    texts = [clip_text(templates[group.cls.label], group.cls) for group in groups]
-    of_class = [images(group) for group in groups]
-    values = iter(ask([(image.sha256, text) for text, own in zip(texts, of_class, strict=True) for image in own]))
-    return [[next(values) for _ in own] for own in of_class]
+def original_scores(
+    classes: Sequence[Known], templates: Mapping[int, Template], scored: Scored
+) -> dict[int, list[float]]:
+    """Returns the raw cosines of each class's original images with C_y, by label; what cannot be scored is left out."""
+    texts = (clip_text(templates[one.cls.label], one.cls) for one in classes)
+    pairs = ((sha256, text) for text, one in zip(texts, classes, strict=True) for sha256 in one.originals)
+    values = (value for part in parted(pairs) for value in scored(part))  # parts of several classes
+    found = ((one.cls.label, islice(values, len(one.originals))) for one in classes)
+    return {label: [value for value in own if not isinstance(value, Exception)] for label, own in found}
 
 
 def calibrated_thresholds(real: Mapping[int, Sequence[float]], q: float) -> dict[int, float]:
@@ -101,25 +100,25 @@ def calibrated_thresholds(real: Mapping[int, Sequence[float]], q: float) -> dict
 
     A class of under five takes that of all classes together. Raises InputError where no class has one.
     """
-    common = [value for values in real.values() for value in values]
-    if real and not common:
+    everything = [value for values in real.values() for value in values]
+    if real and not everything:
         raise InputError(_NO_ORIGINALS)
-    chosen = {label: own if len(own) >= _FEW_ORIGINALS else common for label, own in real.items()}
-    return {label: round(percentile(values, q), 6) for label, values in chosen.items()}
+    common = round(percentile(everything, q), 6) if real else 0.0
+    return {
+        label: round(percentile(own, q), 6) if len(own) >= _FEW_ORIGINALS else common for label, own in real.items()
+    }
 
 
 def class_thresholds(
-    groups: Sequence[Group], templates: Mapping[int, Template], scored: Scored, settings: Judging
+    classes: Sequence[Known], templates: Mapping[int, Template], scored: Scored, settings: Judging
 ) -> dict[int, float | None]:
     """Returns each class's threshold by label: the fixed one, or on the calibrated scale what its originals reach.
 
     Where everything is kept (`--mode score`) there is none.
     """
-    labels = [group.cls.label for group in groups]
     if not calibrates(settings):
-        return dict.fromkeys(labels, None if settings.mode == "score" else settings.level)
-    real = original_scores(groups, templates, scored)
-    return {**calibrated_thresholds(dict(zip(labels, real, strict=True)), settings.level)}
+        return {one.cls.label: None if settings.mode == "score" else settings.level for one in classes}
+    return {**calibrated_thresholds(original_scores(classes, templates, scored), settings.level)}
 
 
 def calibrates(settings: Judging) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 
 import msgspec
@@ -15,7 +16,7 @@ from ltgc_cli import providers
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.pipeline import estimates
-from ltgc_cli.pipeline.dry_run import DrySession, rows
+from ltgc_cli.pipeline.dry_run import DrySession, new_keys, rows
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Question, Usage
 from ltgc_cli.providers import Opened, prices
@@ -120,9 +121,26 @@ def test_a_dry_run_counts_each_question_once_from_any_number_of_threads_and_asks
     questions = [Question(model="m", task="extend", subject="crane", text=f"{n % 500}") for n in range(2000)]
     list(in_order(ask, questions, workers=32))
     assert rows(session.sums) == [("extend", "m", "0", "500", "1,500", "1,000", "125.00")]
-    assert len(session.questions) == 500 and asked == []
+    assert session.questions == [] and asked == []
     assert threading.active_count() < 64
     assert not session.complete
+
+
+def test_a_dry_run_for_a_batch_keeps_the_questions_each_once(asked, tmp_path):
+    planning = DrySession(tmp_path, for_batch=Session(tmp_path))
+    ask = planning.ask("gpt-4o", "llm", Asking()).port
+    for text in "aba":
+        ask(Question(model="m", task="extend", subject="crane", text=text))
+
+    assert [question.text for question in planning.questions] == ["a", "b"]
+
+
+def test_a_key_is_new_once_also_where_others_begin_alike():
+    new = new_keys()
+    keys = [hashlib.sha256(f"{number}".encode()).hexdigest() for number in range(2000)]
+
+    assert all(new(key) for key in keys) and not any(new(key) for key in keys)
+    assert [new(f"abcd{part}{'0' * 44}") for part in ("ab" * 8, "ba" * 8, "ab" * 8)] == [True, True, False]
 
 
 def test_a_server_of_ones_own_costs_nothing_in_a_dry_run_and_in_what_is_kept(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from ltgc_cli.answers.names import words
 from ltgc_cli.stages import near
-from ltgc_cli.stages.near import closest, jaccard
+from ltgc_cli.stages.near import closest, jaccard, least_shared
 
 
 def test_the_words_of_the_template_make_no_two_descriptions_alike():
@@ -56,33 +56,34 @@ def texts(count, seed):
     return made
 
 
-@pytest.mark.parametrize("similarity", [0.5, 0.6, 0.75, 0.8, 0.9, 1.0])
-def test_hashing_finds_what_comparing_all_finds(similarity, monkeypatch):
-    monkeypatch.setattr(near, "_DIRECT", 0)
-    sets = texts(900, seed=7)
+@pytest.mark.parametrize("similarity", [0.0, 0.01, 0.3, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0])
+def test_the_filters_find_what_comparing_all_finds(similarity):
+    sets = texts(400, seed=7)
 
-    assert closest(sets[300:], sets[:300], similarity) == naive(sets[300:], sets[:300], similarity)
-
-
-def test_a_long_list_of_small_words_is_hashed_without_being_told_to(monkeypatch):
-    hashed = []
-    real = near._hashed
-    monkeypatch.setattr(near, "_hashed", lambda *args: hashed.append(args) or real(*args))
-    sets = texts(700, seed=3)
-
-    assert closest(sets, [], 0.8) == naive(sets, [], 0.8) and len(hashed) == 1
-    assert closest(sets[:100], [], 0.8) == naive(sets[:100], [], 0.8) and len(hashed) == 1
+    assert closest(sets[100:], sets[:100], similarity) == naive(sets[100:], sets[:100], similarity)
 
 
-@pytest.mark.parametrize("similarity", [0.0, 0.01, 0.3])
-def test_a_low_threshold_is_right_too(similarity):
-    sets = texts(200, seed=1)
+def test_small_sets_of_few_words_are_compared_to_the_last_bit():
+    rng = random.Random(5)
+    for _ in range(800):
+        similarity = rng.choice([1 / 7, 1 / 5, 1 / 3, 3 / 7, 0.6, 2 / 3, 0.7, 0.8, 6 / 7, 7 / 8, rng.random()])
+        sets = [frozenset(rng.sample("abcdefgh", rng.randint(0, 8))) for _ in range(rng.randint(0, 20))]
+        known = rng.randint(0, len(sets))
 
-    assert closest(sets, [], similarity) == naive(sets, [], similarity)
+        assert closest(sets[known:], sets[:known], similarity) == naive(sets[known:], sets[:known], similarity)
 
 
-def test_a_pair_at_the_very_similarity_is_overlooked_once_in_ten_million_times_at_most():
-    for similarity in (0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
-        bands, rows = near._bands(similarity)
+def test_four_words_of_five_are_alike_enough_for_0_8_though_0_8_is_a_little_more_as_a_float():
+    assert closest([frozenset("abcde"), frozenset("abcd")], [], 0.8) == {1: 0.8}
+    assert [least_shared(size, 0.8) for size in (1, 4, 5, 10)] == [1, 4, 4, 8]
 
-        assert (1 - similarity**rows) ** bands <= 1e-7 and bands * rows <= near._HASHES
+
+def test_a_set_is_compared_only_with_those_that_share_a_rare_word(monkeypatch):
+    compared = []
+    highest = near._highest
+    monkeypatch.setattr(
+        near, "_highest", lambda own, others, _: compared.append(len(others)) or highest(own, others, _)
+    )
+    sets = [frozenset(["red", "cap", "snow", "tall", f"a{number}", f"b{number}"]) for number in range(200)]
+
+    assert closest(sets, [], 0.8) == {} and sum(compared) == 0  # of 19,900 pairs

@@ -11,6 +11,7 @@ from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import NearestClass
 from ltgc_cli.records import Group, dump
 from ltgc_cli.settings import Judging
+from ltgc_cli.stages.overview import overview
 from ltgc_cli.stages.preview import Spread, histogram, metrics, preview, table, thresholds
 
 CALIBRATED = Judging()
@@ -31,7 +32,7 @@ def seen(settings=CALIBRATED, groups=GROUPS, cosines=COSINES, **options) -> list
     by_sha = {sha(name): cosine for name, cosine in cosines.items()}
     ports = {"ask": by_task(template=says(lambda q: f"A photo of the class {q.subject} with legs.")), "llm": "m"}
     ports |= {"score": rates(lambda match: by_sha[match.image]), "clip": "clip", "settings": settings}
-    return preview(groups, **ports | options)
+    return preview(overview(groups), lambda: groups, **ports | options)
 
 
 def test_each_tail_class_s_scores_are_shown_and_last_of_all_those_of_all_together():

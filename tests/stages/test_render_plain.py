@@ -15,6 +15,7 @@ from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump,
 from ltgc_cli.report.contact_sheet import sheet_rows
 from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import filter, preview
+from ltgc_cli.stages.overview import overview
 from ltgc_cli.stages.render import render, source, wanted
 
 CRANE = a_class("crane", 3)
@@ -36,7 +37,7 @@ def judged(rows, cosine, **settings) -> list:
     judging = Judging(scale="cosine", threshold=0.3, **settings)
     ports = {"ask": _ask, "generate": paint_as_told, "score": rates(lambda _: cosine)}
     models = {"llm": "m", "t2i": "sd", "clip": "clip"}
-    (found,) = filter.evaluate([Group(CRANE, list(rows))], **ports, **models, settings=judging, style=STYLE)
+    (found,) = filter.evaluate(lambda: [Group(CRANE, list(rows))], **ports, **models, settings=judging, style=STYLE)
     return found
 
 
@@ -198,7 +199,7 @@ def test_filter_neither_scores_nor_changes_them():
     scored = rates(lambda _: 0.5)
     ports = {"ask": CAPPED, "generate": lambda _: 1 / 0, "score": scored, "llm": "m", "t2i": "sd", "clip": "clip"}
     given = with_plain()
-    (rows,) = filter.evaluate([Group(CRANE, given)], **ports, settings=COSINE, style=STYLE)
+    (rows,) = filter.evaluate(lambda: [Group(CRANE, given)], **ports, settings=COSINE, style=STYLE)
 
     plain = [image for image in of(Image, given) if _plain(image)]
     assert [row for row in rows if row in plain] == plain
@@ -207,7 +208,8 @@ def test_filter_neither_scores_nor_changes_them():
 
 def test_the_preview_does_not_count_them():
     ports = {"ask": CAPPED, "score": rates(lambda _: 0.5), "llm": "m", "clip": "clip"}
-    *_, everything = preview.preview([Group(CRANE, with_plain())], **ports, settings=COSINE)
+    groups = [Group(CRANE, with_plain())]
+    *_, everything = preview.preview(overview(groups), lambda: groups, **ports, settings=COSINE)
     assert (len(everything.real), len(everything.generated)) == (1, 1)
 
 

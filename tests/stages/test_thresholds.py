@@ -55,8 +55,8 @@ def test_a_generated_image_passes_when_it_reaches_the_threshold_and_fails_below_
 def test_an_image_and_the_class_are_compared_as_clip_reads_them_without_the_words_the_class():
     scores = rates(lambda match: 0.5)
     template = says("A photo of the class seal with whiskers.")
-    evaluate(
-        [group("wet", cls=SEAL)],
+    rows = evaluate(
+        lambda: [group("wet", cls=SEAL)],
         ask=template,
         generate=paint_as_told,
         score=scores,
@@ -67,6 +67,7 @@ def test_an_image_and_the_class_are_compared_as_clip_reads_them_without_the_word
         style=Style(),
     )
 
+    assert len(list(rows)) == 1
     ((match,),) = scores.seen
     assert (match.model, match.image) == ("ViT-B-32/openai", sha("A photo of seal (marine mammal), wet."))
     assert match.text == "A photo of seal (marine mammal) with whiskers."
