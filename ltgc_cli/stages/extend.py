@@ -29,9 +29,9 @@ def extend(
     cls, known = group.cls, [row for row in group.rows if isinstance(row, Description)]
 
     def one(number: int) -> list[Record]:
-        shown, besides = window(known, number), p.combined(cls.subject, number) if number else ""
+        besides = p.combined(cls.subject, number) if number else ""
         return more(
-            cls, shown, ask=ask, model=model, want=wants[number], attempt=0, part=number, prompts=prompts,
+            cls, known, ask=ask, model=model, want=wants[number], attempt=0, part=number, prompts=prompts,
             besides=besides, tries=tries,
         )  # fmt: skip
 
@@ -49,14 +49,6 @@ def in_questions(want: int) -> list[int]:
     ([20], [40, 40, 15])
     """
     return [min(MOST_AT_ONCE, want - start) for start in range(0, want, MOST_AT_ONCE)]
-
-
-def window(known: Sequence[Description], number: int) -> Sequence[Description]:
-    """Returns the descriptions shown with a question of several: the last ones, those before them, and round again."""
-    if len(known) <= SHOWN:
-        return known
-    end = len(known) - number * SHOWN % len(known)
-    return [*known[end:], *known[:end]][-SHOWN:]
 
 
 def more(

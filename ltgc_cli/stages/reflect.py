@@ -15,7 +15,7 @@ from ltgc_cli.engine import AtOnce, one_by_one
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Record, Rejected, dropped, failed, identify
-from ltgc_cli.stages.extend import MOST_AT_ONCE, in_questions, more, window
+from ltgc_cli.stages.extend import MOST_AT_ONCE, in_questions, more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.tries import first_useful, once
 from ltgc_cli.stages.usage_metric import usage_metric
@@ -24,6 +24,7 @@ from ltgc_cli.text import agreeing, counted
 _REMEDY = "try another --llm or raise --rounds"
 _LISTED, _NAMED = 12, 6  # tail classes with a line each in the summary; of more, those named that fall short
 _MOST_MORE = 4  # times what is missing that a round asks for, where much of the one before was said already
+_A_FEW = 4  # descriptions more than that: a round of its own for the last one that is missing costs more
 _ONE_IN = 10  # of what a round asks for: one that adds fewer counts for `rounds`
 
 
@@ -51,10 +52,9 @@ def reflect(
         return grown, found
 
     def asked(one: _Question) -> list[Record]:
-        shown = window(kept, one.part)
         besides = p.combined(cls.subject, one.attempt) if weak or one.part else ""
         return more(
-            cls, shown, ask=ask, model=model, want=one.want, attempt=one.attempt, prompts=prompts, besides=besides,
+            cls, kept, ask=ask, model=model, want=one.want, attempt=one.attempt, prompts=prompts, besides=besides,
             tries=tries,
         )  # fmt: skip
 
@@ -63,7 +63,7 @@ def reflect(
     weak: list[int] = []  # what the last rounds added, where that was too little
     attempt, share = 0, 1.0  # of what a round of several questions asks for, how much is new
     while len(kept) < k and len(weak) < rounds:
-        want = math.ceil((k - len(kept)) / share)
+        want = _wanted(k - len(kept), share)
         if weak:  # whether it has anything new to say at all, one question shows as well as twenty
             want = min(want, MOST_AT_ONCE)
         questions = [_Question(part, attempt + part + 1, some) for part, some in enumerate(in_questions(want))]
@@ -86,6 +86,17 @@ def reflect(
     usages = [usage for check in checks for usage in check.usages]
     cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, usages)
     return [*rows, *dropped(cls, unread, ("reflect",)), *short, *([cost] if cost else [])]
+
+
+def _wanted(missing: int, share: float) -> int:
+    """Returns how many descriptions are asked for, so that those missing are among them.
+
+    share -- how much is new of what is asked for; 1 where no round has shown it yet
+
+    >>> _wanted(755, 1.0), _wanted(151, 0.8), _wanted(2, 0.75)
+    (755, 193, 7)
+    """
+    return missing if share == 1.0 else math.ceil(missing / share) + _A_FEW
 
 
 class _Question(NamedTuple):
