@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from statistics import median
 from typing import NamedTuple
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.names import words
+from ltgc_cli.answers.names import Words, words
 from ltgc_cli.answers.numbers import numbers, says_none
 from ltgc_cli.engine import AtOnce, one_by_one
 from ltgc_cli.errors import Refused, TooLong
@@ -43,11 +43,12 @@ def reflect(
     if not cls.tail:
         return group.rows
     checks: list[_Check] = []
+    said = cache(partial(words, name=cls.class_))  # each round compares with all that was kept before it
 
     def with_new(kept: Sequence[Description], new: Sequence[Sequence[Record]]) -> tuple[list[Description], _Verdicts]:
         texts = [[row for row in rows if isinstance(row, Description)] for rows in new]
         exclude = partial(_excluded, cls, ask=ask, tries=tries, model=model, prompts=prompts)
-        grown, found, done = _without_repeats(cls, kept, texts, near, lambda lists: at_once(exclude, lists))
+        grown, found, done = _without_repeats(kept, texts, said, near, lambda lists: at_once(exclude, lists))
         checks.extend(done)
         return grown, found
 
@@ -175,13 +176,13 @@ def _shortfall(total: int, k: int, weak: Sequence[int]) -> str:
     return f"{total} of {k} descriptions: the last {counted(len(weak), 'round')} added {added}; {_REMEDY}"
 
 
-def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) -> dict[int, str]:
+def repeats(texts: Sequence[str], known: Sequence[str], said: Callable[[str], Words], near: float) -> dict[int, str]:
     """Returns, by position, which texts repeat an earlier or a known one, and how: found locally and for free.
 
     `near` is the Jaccard similarity of the words of two descriptions (the template's own words left out) from
-    which on one counts as a repeat of the other; 1 finds only those of the same words.
+    which on one counts as a repeat of the other; 1 finds only those of the same words. `said` returns those words.
     """
-    found = closest([words(text, name) for text in texts], [words(text, name) for text in known], near)
+    found = closest([said(text) for text in texts], [said(text) for text in known], near)
     nearly = "nearly the same as another (Jaccard {:.2f})"
     return {at: "says the same as another" if alike == 1 else nearly.format(alike) for at, alike in found.items()}
 
@@ -198,9 +199,9 @@ class _Check(NamedTuple):
 
 
 def _without_repeats(
-    cls: Class,
     kept: Sequence[Description],
     new: Sequence[Sequence[Description]],
+    said: Callable[[str], Words],
     near: float,
     exclude: Callable[[Sequence[list[str]]], list[_Check]],
 ) -> tuple[list[Description], _Verdicts, list[_Check]]:
@@ -210,7 +211,7 @@ def _without_repeats(
     new -- by the question that they answer: Prompt 3 is asked of each answer by itself
     """
     rows = [row for answer in new for row in answer]
-    local = repeats([row.text for row in rows], [row.text for row in kept], cls.class_, near)
+    local = repeats([row.text for row in rows], [row.text for row in kept], said, near)
     verdicts = {id(rows[position]): reason for position, reason in local.items()}
     fresh = [[row for row in answer if id(row) not in verdicts] for answer in new]
     lists = [some[at : at + MOST_AT_ONCE] for some in fresh for at in range(0, len(some), MOST_AT_ONCE)]

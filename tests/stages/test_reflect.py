@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import pytest
 from fakes import a_class, a_description, an_image, by_task, of, says
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers.names import words
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Metric, Rejected, dump, evolve, identify, parse
@@ -156,7 +158,7 @@ def test_lines_that_a_person_wrote_without_ids_are_told_apart():
 def test_repeats_are_found_among_new_ones_and_against_known_ones():
     texts = [f"A photo of the class crane, {feature}." for feature in ("in flight", "tall", "flight in", "grey")]
 
-    assert repeats(texts, ["A photo of the class crane, very tall."], "crane", 0.5) == {
+    assert repeats(texts, ["A photo of the class crane, very tall."], partial(words, name="crane"), 0.5) == {
         1: "nearly the same as another (Jaccard 0.50)",
         2: "says the same as another",
     }
