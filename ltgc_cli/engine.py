@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, Threa
 from contextlib import suppress
 from itertools import pairwise
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -33,6 +33,17 @@ def mapped(pool: ThreadPoolExecutor, f: Callable[[T], U], items: Iterable[T]) ->
     return [call.result() for call in calls]
 
 
+class AtOnce(Protocol):
+    """Returns f of every item, in their order: of several at once, where there are workers for it."""
+
+    def __call__(self, f: Callable[[T], U], items: Sequence[T], /) -> list[U]: ...
+
+
+def one_by_one(f: Callable[[T], U], items: Sequence[T]) -> list[U]:
+    """Returns f of every item, computed one after another."""
+    return [f(item) for item in items]
+
+
 def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
     """Returns f of every item, in the order of the items, with up to `workers` calls at once.
 
@@ -40,15 +51,37 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
     The first error ends it as soon as it happens (a refused key does not wait behind a server that hangs): calls that
     have not begun are dropped, those under way finish behind it (and are stored).
     """
+    return in_parts(lambda item, _: f(item), items, workers)
+
+
+def in_parts(f: Callable[[T, AtOnce], U], items: Iterable[T], workers: int) -> Iterator[U]:
+    """Returns f of every item as `in_order` does; f gets a function besides, which spreads parts of its work.
+
+    All of it goes through the same workers, so that `workers` is the limit of items and parts together. A worker that
+    spreads its work takes of it what no other has begun, and waits for what others are at: it never waits for a place.
+    """
     pool = ThreadPoolExecutor(max_workers=workers)
     waiting: deque[Future[U]] = deque()
-    broken: Future[U] = Future()
+    broken: Future[Any] = Future()
 
-    def watch(call: Future[U]) -> None:
+    def watch(call: Future[Any]) -> None:
         error = None if call.cancelled() else call.exception()
         with suppress(InvalidStateError):  # another was first
             if error:
                 broken.set_exception(error)
+
+    def at_once(g: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        calls = [submitted(pool, g, part) for part in parts[1:]]
+        for call in calls:
+            call.add_done_callback(watch)
+        own = [g(part) for part in parts[:1]]
+        # The run may have ended meanwhile: what it has dropped is not to be begun here.
+        taken = {
+            place: g(part)
+            for place, (call, part) in enumerate(zip(calls, parts[1:], strict=True))
+            if not call.cancelled() and call.cancel()
+        }
+        return own + [taken[place] if place in taken else call.result() for place, call in enumerate(calls)]
 
     def first() -> U:
         if not waiting[0].done():
@@ -57,7 +90,7 @@ def in_order(f: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[
 
     try:
         for item in items:
-            call = submitted(pool, f, item)
+            call = submitted(pool, f, item, at_once)
             call.add_done_callback(watch)
             waiting.append(call)
             while waiting and (len(waiting) >= 2 * workers or waiting[0].done()):

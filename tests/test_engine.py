@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ltgc_cli import console
-from ltgc_cli.engine import Meter, in_order, in_rounds, mapped
+from ltgc_cli.engine import Meter, in_order, in_parts, in_rounds, mapped
 from ltgc_cli.errors import InputError, Refused, Unreadable
 from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Match, NearestClass, Question, Usage
 
@@ -117,6 +117,58 @@ def test_one_slow_call_holds_back_the_ones_behind_it_and_no_more_are_taken():
     first_is_slow.close()
 
     assert reached and ahead == 2 * 4
+
+
+# --- in_parts
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 16])
+def test_parts_of_an_items_work_come_back_in_order_and_no_worker_waits_for_a_place(workers):
+    def cubes(number, at_once):
+        return at_once(lambda part: (number, part), range(number))
+
+    expected = [[(number, part) for part in range(number)] for number in range(30)]
+    assert list(in_parts(cubes, range(30), workers)) == expected
+
+
+def test_parts_of_one_item_are_worked_on_by_as_many_as_are_free():
+    all_in = threading.Barrier(8, timeout=5)
+    (waits,) = in_parts(lambda _, at_once: at_once(lambda part: all_in.wait(), range(8)), ["one"], workers=8)
+
+    assert sorted(waits) == list(range(8))
+
+
+def test_items_and_parts_together_are_never_more_at_once_than_there_are_workers():
+    running, most, guard = [0], [0], threading.Lock()
+
+    def count(_):
+        with guard:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.001)
+        with guard:
+            running[0] -= 1
+
+    list(in_parts(lambda _, at_once: at_once(count, range(9)), range(9), workers=3))
+    assert most[0] == 3
+
+
+def test_an_error_in_a_part_is_raised_at_once_and_not_behind_another_part_that_hangs():
+    go, begun = threading.Event(), []
+
+    def part(number):
+        begun.append(number)
+        if number == 3:
+            raise Refused("number 3")
+        go.wait(5)
+
+    with pytest.raises(Refused, match="number 3"):
+        list(in_parts(lambda _, at_once: at_once(part, range(50)), ["one"], workers=4))
+    before = len(begun)
+    go.set()
+    time.sleep(0.02)
+
+    assert before == len(begun) <= 5  # what had not begun is dropped
 
 
 def test_an_answer_is_handed_out_before_the_stream_ends():

@@ -36,7 +36,7 @@ def extend(config: Config) -> Ran:
     """List what the images of a class do not show, with a language model (Prompt 2).
 
     Reads class and description records, or takes names (--class). Writes more descriptions, and rejected records for
-    lines of the answer that are none. Asks one question per tail class.
+    lines of the answer that are none. Asks one question per tail class, and one more for each further 40 of -n.
 
     \b
     ltgc extend --class "Trogon rufus"
@@ -51,7 +51,8 @@ def reflect(config: Config) -> Ran:
     """Drop repeated descriptions and ask again until each tail class has K_y of them (Prompt 3).
 
     Reads class and description records. Writes new descriptions, and rejected records in place of repeats. Asks,
-    per tail class, for up to 40 descriptions at once and then which of them repeat others, until there are enough.
+    per tail class, for all that is missing at once, up to 40 descriptions a question, and then which of them repeat
+    others, round by round until there are enough.
 
     \b
     ltgc reflect -k 300 -i extended.jsonl -o reflected.jsonl

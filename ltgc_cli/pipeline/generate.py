@@ -17,7 +17,7 @@ import msgspec
 from ltgc_cli import console, prompts, records, trial
 from ltgc_cli.answers import READER
 from ltgc_cli.config import Config
-from ltgc_cli.engine import in_order
+from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets.names import as_read
@@ -147,20 +147,25 @@ def extend(session: Session, config: Config) -> Stage:
         from ltgc_cli.stages import senses
         from ltgc_cli.stages.extend import extend
 
-        def one(group: Group) -> list[Record]:
+        def one(group: Group, at_once: AtOnce) -> list[Record]:
             check_names([group.cls], settings.llm, given=True)
-            return extend(group, ask=ask, tries=tries, model=model, want=settings.n, prompts=texts)
+            return extend(group, ask=ask, tries=tries, model=model, want=settings.n, prompts=texts, at_once=at_once)
 
         groups: Iterable[Group] = records.by_class(given)
         if classes:
             groups = senses.with_names([Group(cls, []) for cls in classes], known)
             check_names([group.cls for group in groups], settings.llm, given=True)
-        return _flat(in_order(one, groups, asking.concurrency))
+        return _flat(in_parts(one, groups, asking.concurrency))
+
+    def work(group: Group) -> int:
+        from ltgc_cli.stages.extend import in_questions
+
+        return group.cls.tail * len(in_questions(settings.n))
 
     source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
     hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER)
-    return Stage("extend", hashed, run, source, work=lambda group: group.cls.tail)
+    return Stage("extend", hashed, run, source, work=work)
 
 
 def reflect(session: Session, config: Config) -> Stage:
@@ -178,12 +183,12 @@ def reflect(session: Session, config: Config) -> Stage:
         )
         counts: list[reflect.DescriptionCount] = []
 
-        def one(group: Group) -> tuple[list[Record], reflect.DescriptionCount]:
-            rows = stage(group)
+        def one(group: Group, at_once: AtOnce) -> tuple[list[Record], reflect.DescriptionCount]:
+            rows = stage(group, at_once=at_once)
             # Placeholders repeat themselves: how many a model's answers would come to, nobody knows in a dry run.
             return rows, reflect.count(group.cls, group.rows if session.dry else rows)
 
-        for rows, count in in_order(one, records.by_class(given), asking.concurrency):
+        for rows, count in in_parts(one, records.by_class(given), asking.concurrency):
             counts += [count] if count.tail else []
             yield from rows
         session.remarks += [] if session.dry else reflect.summary(counts, k)

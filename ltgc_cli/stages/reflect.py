@@ -4,79 +4,108 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from statistics import median
 from typing import NamedTuple
 
 from ltgc_cli import prompts as p
-from ltgc_cli.answers.names import words
+from ltgc_cli.answers.names import Words, words
 from ltgc_cli.answers.numbers import numbers, says_none
+from ltgc_cli.engine import AtOnce, one_by_one
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Record, Rejected, dropped, failed, identify
-from ltgc_cli.stages.extend import more
+from ltgc_cli.stages.extend import MOST_AT_ONCE, in_questions, more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.tries import first_useful, once
 from ltgc_cli.stages.usage_metric import usage_metric
 from ltgc_cli.text import agreeing, counted
 
-_MOST_AT_ONCE = 40  # descriptions asked for in one question; longer answers get cut off
 _REMEDY = "try another --llm or raise --rounds"
 _LISTED, _NAMED = 12, 6  # tail classes with a line each in the summary; of more, those named that fall short
+_MOST_MORE = 4  # times what is missing that a round asks for, where much of the one before was said already
+_A_FEW = 4  # descriptions more than that: a round of its own for the last one that is missing costs more
 _ONE_IN = 10  # of what a round asks for: one that adds fewer counts for `rounds`
 
 
 def reflect(
     group: Group, *, ask: Ask, model: str, k: int, rounds: int, near: float, prompts: p.Prompts = p.PAPER,
-    tries: Tries = once,
+    tries: Tries = once, at_once: AtOnce = one_by_one,
 ) -> list[Record]:  # fmt: skip
     """Returns the lines of a class with K_y = `k` descriptions among them: repeats rejected, missing ones added.
 
-    It asks again while fewer than `k` remain, and gives up after `rounds` rounds in a row that add nothing, or under a
-    tenth of what was asked for; after each of them Prompt 2 has a sentence more, which leads elsewhere. A class that
-    falls short gets a failure record. Descriptions of original images are never cut to reach `k`.
+    It asks again while fewer than `k` remain, in rounds of questions of which none waits for another, and gives up
+    after `rounds` rounds in a row that add nothing, or under a tenth of what was asked for; after each of them Prompt 2
+    has a sentence more, which leads elsewhere. So have all questions of a round but the first. A class that falls short
+    gets a failure record. Descriptions of original images are never cut to reach `k`.
     """
     cls = group.cls
     if not cls.tail:
         return group.rows
-    checks: list[Usage] = []
+    checks: list[_Check] = []
+    said = cache(partial(words, name=cls.class_))  # each round compares with all that was kept before it
 
-    def check(question: Question) -> Answer:
-        try:
-            answer = ask(question)
-        except Refused as error:
-            checks.append(error.usage or Usage())
-            raise
-        checks.append(answer.usage)
-        return answer
+    def with_new(kept: Sequence[Description], new: Sequence[Sequence[Record]]) -> tuple[list[Description], _Verdicts]:
+        texts = [[row for row in rows if isinstance(row, Description)] for rows in new]
+        exclude = partial(_excluded, cls, ask=ask, tries=tries, model=model, prompts=prompts)
+        grown, found, done = _without_repeats(kept, texts, said, near, lambda lists: at_once(exclude, lists))
+        checks.extend(done)
+        return grown, found
 
-    first = [row for row in group.rows if isinstance(row, Description)]
-    unread: list[tuple[str, str]] = []  # answers to Prompt 3 that exclude nothing, and why
-    exclude = partial(_excluded, cls, unread=unread, ask=check, tries=tries, model=model, prompts=prompts)
-    kept, verdicts = _without_repeats(cls, [], first, near, exclude)
+    def asked(one: _Question) -> list[Record]:
+        besides = p.combined(cls.subject, one.attempt) if weak or one.part else ""
+        return more(
+            cls, kept, ask=ask, model=model, want=one.want, attempt=one.attempt, prompts=prompts, besides=besides,
+            tries=tries,
+        )  # fmt: skip
+
+    kept, verdicts = with_new([], [group.rows])
     added: list[Record] = []
     weak: list[int] = []  # what the last rounds added, where that was too little
-    attempt = 0
+    attempt, share = 0, 1.0  # of what a round of several questions asks for, how much is new
     while len(kept) < k and len(weak) < rounds:
-        attempt += 1
-        want = min(k - len(kept), _MOST_AT_ONCE)
-        besides = p.combined(cls.subject, attempt) if weak else ""
-        asked = partial(more, ask=ask, tries=tries, model=model, prompts=prompts)
-        new = asked(cls, kept, want=want, attempt=attempt, besides=besides)
-        fresh = [row for row in new if isinstance(row, Description)]
-        grown, repeats = _without_repeats(cls, kept, fresh, near, exclude)
+        want = _wanted(k - len(kept), share)
+        if weak:  # whether it has anything new to say at all, one question shows as well as twenty
+            want = min(want, MOST_AT_ONCE)
+        questions = [_Question(part, attempt + part + 1, some) for part, some in enumerate(in_questions(want))]
+        attempt += len(questions)
+        new = at_once(asked, questions)
+        grown, repeats = with_new(kept, new)
         gain = len(grown) - len(kept)
+        if len(questions) > 1:
+            share = max(gain / want, 1 / _MOST_MORE)
         weak = [*weak, gain] if gain < math.ceil(want / _ONE_IN) else []
         kept, verdicts = grown, verdicts | repeats
-        added += new
+        added += [row for rows in new for row in rows]
     extended = [row for row in kept if row.origin != "described"]
     surplus = extended[max(0, k - (len(kept) - len(extended))) :]
     verdicts |= {id(row): f"more than the {k} wanted" for row in surplus}
     rows = [_rejected(row, verdicts) for row in [*group.rows, *added]]
     total = len(kept) - len(surplus)
     short = [] if total >= k else [failed(cls, "reflect", _shortfall(total, k, weak))]
-    cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, checks)
+    unread = [line for check in checks for line in check.unread]
+    usages = [usage for check in checks for usage in check.usages]
+    cost = usage_metric(cls, "reflect", p.name(prompts, "reflect"), model, usages)
     return [*rows, *dropped(cls, unread, ("reflect",)), *short, *([cost] if cost else [])]
+
+
+def _wanted(missing: int, share: float) -> int:
+    """Returns how many descriptions are asked for, so that those missing are among them.
+
+    share -- how much is new of what is asked for; 1 where no round has shown it yet
+
+    >>> _wanted(755, 1.0), _wanted(151, 0.8), _wanted(2, 0.75)
+    (755, 193, 7)
+    """
+    return missing if share == 1.0 else math.ceil(missing / share) + _A_FEW
+
+
+class _Question(NamedTuple):
+    """A question of a round."""
+
+    part: int
+    attempt: int
+    want: int
 
 
 class DescriptionCount(NamedTuple):
@@ -147,48 +176,70 @@ def _shortfall(total: int, k: int, weak: Sequence[int]) -> str:
     return f"{total} of {k} descriptions: the last {counted(len(weak), 'round')} added {added}; {_REMEDY}"
 
 
-def repeats(texts: Sequence[str], known: Sequence[str], name: str, near: float) -> dict[int, str]:
+def repeats(texts: Sequence[str], known: Sequence[str], said: Callable[[str], Words], near: float) -> dict[int, str]:
     """Returns, by position, which texts repeat an earlier or a known one, and how: found locally and for free.
 
     `near` is the Jaccard similarity of the words of two descriptions (the template's own words left out) from
-    which on one counts as a repeat of the other; 1 finds only those of the same words.
+    which on one counts as a repeat of the other; 1 finds only those of the same words. `said` returns those words.
     """
-    found = closest([words(text, name) for text in texts], [words(text, name) for text in known], near)
+    found = closest([said(text) for text in texts], [said(text) for text in known], near)
     nearly = "nearly the same as another (Jaccard {:.2f})"
     return {at: "says the same as another" if alike == 1 else nearly.format(alike) for at, alike in found.items()}
 
 
-Exclude = Callable[[Sequence[str]], list[int]]
+_Verdicts = dict[int, str]
+
+
+class _Check(NamedTuple):
+    """What Prompt 3 made of a list."""
+
+    excluded: list[int]
+    unread: list[tuple[str, str]]  # answers that exclude nothing, and why
+    usages: list[Usage]  # of each question
 
 
 def _without_repeats(
-    cls: Class, kept: Sequence[Description], new: Sequence[Description], near: float, exclude: Exclude
-) -> tuple[list[Description], dict[int, str]]:
-    """Returns what is kept with the new ones, and by `id(row)` the reason for each row that is not.
+    kept: Sequence[Description],
+    new: Sequence[Sequence[Description]],
+    said: Callable[[str], Words],
+    near: float,
+    exclude: Callable[[Sequence[list[str]]], list[_Check]],
+) -> tuple[list[Description], _Verdicts, list[_Check]]:
+    """Returns what is kept with the new ones, by `id(row)` the reason for each row that is not, and Prompt 3's checks.
 
     Not by the record's own id: two lines may have the same (`cat a a`), or none (a person wrote them).
+    new -- by the question that they answer: Prompt 3 is asked of each answer by itself
     """
-    local = repeats([row.text for row in new], [row.text for row in kept], cls.class_, near)
-    verdicts = {id(new[position]): reason for position, reason in local.items()}
-    fresh = [row for row in new if id(row) not in verdicts]
-    for start in range(0, len(fresh), _MOST_AT_ONCE):
-        for position in exclude([row.text for row in fresh[start : start + _MOST_AT_ONCE]]):
-            verdicts[id(fresh[start + position])] = "repetitive, says the language model"
-    return [*kept, *(row for row in fresh if id(row) not in verdicts)], verdicts
+    rows = [row for answer in new for row in answer]
+    local = repeats([row.text for row in rows], [row.text for row in kept], said, near)
+    verdicts = {id(rows[position]): reason for position, reason in local.items()}
+    fresh = [[row for row in answer if id(row) not in verdicts] for answer in new]
+    lists = [some[at : at + MOST_AT_ONCE] for some in fresh for at in range(0, len(some), MOST_AT_ONCE)]
+    checks = exclude([[row.text for row in some] for some in lists])
+    for some, check in zip(lists, checks, strict=True):
+        verdicts |= {id(some[position]): "repetitive, says the language model" for position in check.excluded}
+    return [*kept, *(row for row in rows if id(row) not in verdicts)], verdicts, checks
 
 
 def _excluded(
-    cls: Class, texts: Sequence[str], *, unread: list[tuple[str, str]], ask: Ask, tries: Tries, model: str,
-    prompts: p.Prompts,
-) -> list[int]:  # fmt: skip
+    cls: Class, texts: Sequence[str], *, ask: Ask, tries: Tries, model: str, prompts: p.Prompts
+) -> _Check:  # fmt: skip
     """Returns the positions that Prompt 3 excludes, asked about half the list at a time where the model reads no more.
 
     A refusal excludes nothing, nor does an answer that cannot be read: the local check has been done.
     """
     if len(texts) < 2:
-        return []
-    text = p.reflect(prompts, cls.subject, texts)
-    question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
+        return _Check([], [], [])
+    usages: list[Usage] = []
+
+    def paid(question: Question) -> Answer:
+        try:
+            answer = ask(question)
+        except Refused as error:
+            usages.append(error.usage or Usage())
+            raise
+        usages.append(answer.usage)
+        return answer
 
     def listed(answer: Answer) -> tuple[list[int], str]:
         excluded = sorted(numbers(answer.text, len(texts)))
@@ -196,19 +247,21 @@ def _excluded(
             return [], "excludes everything"
         return excluded, "" if excluded or says_none(answer.text) else "lists no numbers"
 
+    text = p.reflect(prompts, cls.subject, texts)
+    question = Question(model=model, task="reflect", subject=cls.subject, text=text, temperature=0.0)
     try:
-        heard = first_useful(question, ask=ask, tries=tries, read=listed, useful=lambda found: not found[1])
+        heard = first_useful(question, ask=paid, tries=tries, read=listed, useful=lambda found: not found[1])
     except TooLong:
         half = len(texts) // 2
-        exclude = partial(_excluded, cls, unread=unread, ask=ask, tries=tries, model=model, prompts=prompts)
-        return exclude(texts[:half]) + [half + number for number in exclude(texts[half:])]
+        exclude = partial(_excluded, cls, ask=ask, tries=tries, model=model, prompts=prompts)
+        first, second = exclude(texts[:half]), exclude(texts[half:])
+        excluded = first.excluded + [half + position for position in second.excluded]
+        return _Check(excluded, first.unread + second.unread, usages + first.usages + second.usages)
     except Refused as error:
-        unread.append(("", f"Prompt 3 was refused, so nothing is excluded: {error}"))
-        return []
+        return _Check([], [("", f"Prompt 3 was refused, so nothing is excluded: {error}")], usages)
     excluded, trouble = heard.found
-    if trouble:
-        unread.append((heard.answer.text, f"an answer to Prompt 3 that {trouble}, so nothing is excluded"))
-    return [number - 1 for number in excluded]
+    unread = [(heard.answer.text, f"an answer to Prompt 3 that {trouble}, so nothing is excluded")] if trouble else []
+    return _Check([number - 1 for number in excluded], unread, usages)
 
 
 def _rejected(row: Record, verdicts: dict[int, str]) -> Record:

@@ -8,7 +8,7 @@ from fakes import a_class, a_description, an_image, of, says
 from ltgc_cli import prompts as p
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
-from ltgc_cli.records import Description, Group, Made, Rejected, dump, evolve, parse
+from ltgc_cli.records import Description, Failure, Group, Made, Rejected, dump, evolve, parse
 from ltgc_cli.stages.extend import SHOWN, extend
 
 CRANE = a_class("crane", 3)
@@ -68,6 +68,46 @@ def test_ids_are_the_same_in_every_run_and_differ_within_one():
 
     assert runs[0] == runs[1]
     assert len({row.id for row in runs[0]}) == 2
+
+
+def test_a_long_list_is_asked_for_in_questions_that_do_not_wait_for_each_other():
+    rounds = []
+
+    def at_once(f, items):
+        rounds.append(len(items))
+        return [f(item) for item in reversed(items)][::-1]
+
+    ask = says(lambda question: "\n".join(f"A photo of the class crane, n{n}." for n in range(question.want)))
+    rows = extend(GROUP, ask=ask, model="m", want=95, at_once=at_once)[3:]
+
+    assert rounds == [3] and [question.want for question in ask.seen] == [15, 40, 40]
+    assert [row.text for row in rows] == [
+        f"A photo of the class crane, n{n}." for want in (40, 40, 15) for n in range(want)
+    ]
+    assert len({row.id for row in rows}) == 95
+    assert {row.made.attempt for row in rows} == {0}  # what reflect asks is told from it by its attempts
+
+
+def test_the_first_question_of_several_is_the_one_that_is_asked_for_forty_and_the_others_are_led_elsewhere():
+    ask = says(ANSWER)
+    extend(GROUP, ask=ask, model="m", want=40)
+    extend(GROUP, ask=ask, model="m", want=81)
+
+    known = ["A photo of the class crane, tall."]
+    assert ask.seen[0] == ask.seen[1]
+    assert [question.text for question in ask.seen[2:]] == [
+        p.extend(p.PAPER, "crane", known, 40, p.combined("crane", 1)),
+        p.extend(p.PAPER, "crane", known, 1, p.combined("crane", 2)),
+    ]
+
+
+def test_a_question_of_several_that_is_refused_is_a_failure_and_the_lines_of_the_others_are_kept():
+    ask = says(Refused("too many requests"), ANSWER, Refused("too many requests"))
+    rows = extend(GROUP, ask=ask, model="m", want=100)[3:]
+
+    assert [row.reason for row in of(Failure, rows)] == ["too many requests"] * 2
+    assert len(of(Description, rows)) == 2
+    assert len({row.id for row in rows}) == 4
 
 
 def test_a_class_without_any_description_is_asked_for_all_the_same():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import pytest
 from fakes import a_class, a_description, an_image, by_task, of, says
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers.names import words
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Metric, Rejected, dump, evolve, identify, parse
@@ -156,7 +158,7 @@ def test_lines_that_a_person_wrote_without_ids_are_told_apart():
 def test_repeats_are_found_among_new_ones_and_against_known_ones():
     texts = [f"A photo of the class crane, {feature}." for feature in ("in flight", "tall", "flight in", "grey")]
 
-    assert repeats(texts, ["A photo of the class crane, very tall."], "crane", 0.5) == {
+    assert repeats(texts, ["A photo of the class crane, very tall."], partial(words, name="crane"), 0.5) == {
         1: "nearly the same as another (Jaccard 0.50)",
         2: "says the same as another",
     }
@@ -203,6 +205,98 @@ def test_long_lists_are_asked_for_in_parts_because_long_answers_get_cut_off():
     assert [question.want for question in extend.seen] == [40, 40, 20]
 
 
+def spread(seen):
+    """Work that is done at once, the last of it first; in `seen` is how much it was each time."""
+
+    def at_once(f, items):
+        seen.append(len(items))
+        return [f(item) for item in reversed(items)][::-1]
+
+    return at_once
+
+
+def test_all_that_is_missing_is_asked_for_at_once_and_so_is_which_of_it_repeats():
+    rounds = []
+    ask = by_task(extend=endless(), reflect=says("none"))
+    of_group = group(*(f"m{number}" for number in range(45)))
+    rows = reflect(of_group, ask=ask, model="m", k=205, rounds=3, near=0.8, at_once=spread(rounds))
+
+    assert len(of(Description, rows)) == 205
+    assert rounds == [2, 4, 4]  # the list that is there, the questions, their answers
+
+
+def test_the_questions_of_a_round_show_the_same_list_and_all_but_the_first_are_led_elsewhere():
+    extend = endless()
+    run(group("tall"), extend=extend, k=101)
+
+    known = ["A photo of the class crane, tall."]
+    assert [question.text for question in extend.seen] == [
+        p.extend(p.PAPER, "crane", known, 40),
+        p.extend(p.PAPER, "crane", known, 40, p.combined("crane", 2)),
+        p.extend(p.PAPER, "crane", known, 20, p.combined("crane", 3)),
+    ]
+    assert [question.attempt for question in extend.seen] == [1, 2, 3]
+
+
+def test_rows_come_in_the_order_of_the_questions_whichever_was_answered_first():
+    def answers(question) -> str:
+        return new(*(f"q{question.attempt} n{number}" for number in range(question.want)))
+
+    ask = by_task(extend=says(answers), reflect=says("none"))
+    at_once = [
+        reflect(group("tall"), ask=ask, model="m", k=101, rounds=3, near=1.0, at_once=spread([])),
+        reflect(group("tall"), ask=ask, model="m", k=101, rounds=3, near=1.0),
+    ]
+
+    assert at_once[0] == at_once[1]
+    assert [kept(at_once[0])[at] for at in (1, 41, 81)] == ["q1 n0", "q2 n0", "q3 n0"]
+
+
+def test_what_two_questions_of_a_round_both_bring_is_kept_once():
+    extend = says(lambda question: new(*(f"w{number}" for number in range(question.want))))
+    rows = run(group("tall"), extend=extend, k=81, rounds=1)
+
+    assert kept(rows) == ["tall", *(f"w{number}" for number in range(40))]
+    assert set(reasons(rows).values()) == {"says the same as another"}
+
+
+def test_prompt_3_is_asked_of_each_answer_of_a_round_by_itself():
+    numbers = itertools.count()
+    extend = says(lambda question: new(*(f"w{next(numbers)}" for _ in range(question.want - 15))))
+    check = says("none")
+    run(group("tall"), extend=extend, check=check, k=81, rounds=1)
+
+    assert [question.text.count(". A photo of the class crane, w") for question in check.seen] == [25, 25, 25]
+
+
+def test_a_refused_question_of_a_round_is_a_failure_and_the_lines_of_the_others_are_kept():
+    def answers(question) -> str:
+        if question.attempt == 2:
+            raise Refused("too many requests")
+        return new(*(f"q{question.attempt} n{number}" for number in range(question.want)))
+
+    rows = run(group("tall"), extend=says(answers), k=101, near=1.0)
+
+    (failure,) = of(Failure, rows)
+    assert (failure.reason, failure.made.attempt) == ("too many requests", 2)
+    assert len(kept(rows)) == 101
+
+
+def test_behind_a_round_of_several_more_is_asked_for_where_much_of_it_was_said_already():
+    numbers = itertools.count()
+    half = says(lambda question: new(*(f"w{next(numbers)}" for _ in range(question.want // 2))))
+    run(group("tall"), extend=half, k=81)
+
+    assert [question.want for question in half.seen] == [40, 40, 40, 40, 4]  # 80; then, for 40, twice as many and a few
+
+
+def test_a_round_behind_one_that_added_too_little_is_one_question():
+    extend = says(new("tall"))
+    run(group("tall"), extend=extend, k=801, rounds=3)
+
+    assert [question.attempt for question in extend.seen] == list(range(1, 23))
+
+
 def test_after_some_rounds_in_a_row_that_add_nothing_it_gives_up_and_says_so():
     extend = says(new("b"), new("z"), new("c"), new("z"))
     rows = run(group("z"), extend=extend, k=9, rounds=3, near=1.0)
@@ -221,9 +315,9 @@ def test_a_model_that_brings_one_new_line_a_round_is_given_up_after_a_handful_of
     extend = says(lambda q: new("tall", "in flight", f"w{next(numbers)}"))
     rows = run(group("tall", "in flight"), extend=extend, k=160, rounds=3)
 
-    assert len(extend.seen) == 3
+    assert [question.want for question in extend.seen] == [40, 40, 40, 38, 40, 40]  # of three rounds
     (failure,) = of(Failure, rows)
-    assert failure.reason.startswith("5 of 160 descriptions: the last 3 rounds added only 3 new ones; ")
+    assert failure.reason.startswith("8 of 160 descriptions: the last 3 rounds added only 6 new ones; ")
 
 
 @pytest.mark.parametrize(("missing", "gain", "questions"), [(40, 4, 10), (40, 3, 3), (10, 1, 10), (1, 1, 1)])
