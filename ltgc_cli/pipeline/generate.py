@@ -22,6 +22,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.pipeline import senses as senses_file
+from ltgc_cli.pipeline import shards
 from ltgc_cli.pipeline.class_table import class_info, class_record
 from ltgc_cli.pipeline.data import check_names, open_data
 from ltgc_cli.pipeline.session import Session
@@ -43,6 +44,7 @@ from ltgc_cli.settings import (
     Judging,
     Reflect,
     Render,
+    Sharding,
     Style,
     TextToImage,
 )
@@ -66,6 +68,7 @@ def describe(session: Session, config: Config) -> Stage:
     model, ask, tries = session.ask(settings.lmm, "lmm", asking, settings.image_size)
     below = tail_below(settings.tail)
     known = senses_file.load(settings.senses) if settings.senses else {}
+    shard = shards.shard_of(config)
 
     def one(item: tuple[Class, Record]) -> list[Record]:
         from ltgc_cli.stages.describe import describe
@@ -90,9 +93,15 @@ def describe(session: Session, config: Config) -> Stage:
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        groups: Iterable[Group] = originals(data, below, session.keep) if data else records.by_class(given)
+        groups: Iterable[Group] = originals(data, below, session.keep, shard) if data else records.by_class(given)
+        if shard and not data:
+            groups = shards.without_others_lines(groups, shard)
         if data or known or settings.disambiguate:  # all of these look at all names at once
             groups = with_senses(list(groups))
+        if shard:
+            groups = list(groups)
+            shards.say_if_empty("describe", shard, len(groups))
+            groups = shards.part(groups, shard)
         if data:
             groups = list(groups)
             for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
@@ -104,9 +113,9 @@ def describe(session: Session, config: Config) -> Stage:
     source = datasets.fingerprint(data, "train") if data else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
     hashed = config.hashed(
-        Describe, Asking, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
+        Describe, Asking, Sharding, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
     )
-    return Stage("describe", hashed, run, source, work=_originals)
+    return Stage("describe", hashed, run, source, work=_originals, whole=bool(shard))
 
 
 def extend(session: Session, config: Config) -> Stage:
@@ -116,7 +125,7 @@ def extend(session: Session, config: Config) -> Stage:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
     texts = prompts.load(settings.prompts)
     model, ask, tries = session.ask(settings.llm, "llm", asking)
-    classes = list(named(settings.class_))
+    classes, shard = list(named(settings.class_)), shards.shard_of(config)
     known = {}
     if settings.senses:
         known = senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
@@ -133,12 +142,17 @@ def extend(session: Session, config: Config) -> Stage:
         if classes:
             groups = senses.with_names([Group(cls, []) for cls in classes], known)
             check_names([group.cls for group in groups], settings.llm, given=True)
+            if shard:
+                shards.say_if_empty("extend", shard, len(classes))
+            groups = shards.part(groups, shard)
         return _flat(in_order(one, groups, asking.concurrency))
 
     source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
-    hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER)
-    return Stage("extend", hashed, run, source, work=lambda group: group.cls.tail)
+    hashed = config.hashed(
+        Extend, Asking, Sharding, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER
+    )
+    return Stage("extend", hashed, run, source, work=lambda group: group.cls.tail, shard=shard)
 
 
 def reflect(session: Session, config: Config) -> Stage:
@@ -169,9 +183,10 @@ def reflect(session: Session, config: Config) -> Stage:
 
     return Stage(
         "reflect",
-        config.hashed(Reflect, Asking, llm=model, prompts=_replaced(texts), reader=READER),
+        config.hashed(Reflect, Asking, Sharding, llm=model, prompts=_replaced(texts), reader=READER),
         run,
         caveats=("real answers repeat themselves more, or less, than placeholders: the number of rounds is a guess",),
+        shard=shards.shard_of(config),
     )
 
 
@@ -188,8 +203,9 @@ def render(session: Session, config: Config) -> Stage:
     api = config[TextToImage].t2i.startswith("litellm:")
     return Stage(
         "render",
-        config.hashed(Render, Style, TextToImage, t2i=model),
+        config.hashed(Render, Style, TextToImage, Sharding, t2i=model),
         run,
+        shard=shards.shard_of(config),
         caveats=("at the price of the finest quality, which the API may choose",) if api else (),
     )
 
@@ -322,16 +338,22 @@ def named(names: Sequence[str]) -> Iterator[Class]:
         yield Class(label=info.label, class_=info.name, synonyms=info.synonyms, tail=True)
 
 
-def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
-    """Returns the data set class by class: the class record, and the original images of a tail class."""
+def originals(
+    data: datasets.Source, below: int, keep: Callable[[bytes], str], shard: shards.Shard | None = None
+) -> Iterator[Group]:
+    """Returns the data set class by class: the class record, and the original images of a tail class.
+
+    shard -- of the classes of other runs the record alone is returned
+    """
     dataset = open_data(data, "train")
     items: dict[int, list[datasets.Item]] = {}
     for item in dataset.items:
         items.setdefault(item.label, []).append(item)
-    for info in dataset.classes:
+    own = shard.places(len(dataset.classes)) if shard else range(len(dataset.classes))
+    for place, info in enumerate(dataset.classes):
         cls = class_record(info, below)
         rows: list[Record] = [cls]
-        for item in items.get(info.label, []) if cls.tail else []:
+        for item in items.get(info.label, []) if cls.tail and place in own else []:
             sha256 = keep(datasets.image_bytes(dataset, item))
             image = Image(label=info.label, class_=info.name, sha256=sha256, origin="original", name=item.name)
             rows.append(identify(image, item.name, sha256))
