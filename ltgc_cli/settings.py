@@ -484,6 +484,15 @@ class Storage(Settings, frozen=True, kw_only=True):
         return self.cache_dir or Path("~/.ltgc").expanduser()
 
 
+class Sharding(Settings, frozen=True, kw_only=True):
+    """Which part of the classes a run does."""
+
+    GROUP: ClassVar[str] = "Input and output"
+    shard: Annotated[str, more(
+        "Do a part of the classes, the 3rd of 16 say (3/16): what the 16 runs write, one behind the other, is what one "
+        "run writes.", metavar="I/N", offered=False)] | None = None
+
+
 class Recording(Settings, frozen=True, kw_only=True):
     """Where every answer is written besides."""
 
@@ -695,10 +704,10 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "demo": (Demo, Storage),
     "init": (Data, Init, Storage),
     "run": (Run, Storage),
-    "describe": (Data, Describe, Asking, Limits, Input, Output, Recording, Storage),
-    "extend": (Extend, Asking, Limits, Input, Output, Recording, Storage),
-    "reflect": (Reflect, Asking, Limits, Input, Output, Recording, Storage),
-    "render": (TextToImage, Render, Style, Computing, Limits, Input, Output, Recording, Storage),
+    "describe": (Data, Describe, Asking, Limits, Input, Sharding, Output, Recording, Storage),
+    "extend": (Extend, Asking, Limits, Input, Sharding, Output, Recording, Storage),
+    "reflect": (Reflect, Asking, Limits, Input, Sharding, Output, Recording, Storage),
+    "render": (TextToImage, Render, Style, Computing, Limits, Input, Sharding, Output, Recording, Storage),
     "filter": (Judging, Filter, Asking, TextToImage, Style, Computing, Limits, Input, Output, Recording, Storage),
     "mix-train": (Data, Training, TrainingRun, Input, Output, Storage),
     "eval": (Data, Evaluation, Asking, Limits, Input, Output, Recording, Storage),

@@ -21,7 +21,7 @@ from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets.names import as_read
-from ltgc_cli.pipeline import originals
+from ltgc_cli.pipeline import originals, shards
 from ltgc_cli.pipeline import senses as senses_file
 from ltgc_cli.pipeline.class_table import class_info
 from ltgc_cli.pipeline.data import check_names
@@ -46,6 +46,7 @@ from ltgc_cli.settings import (
     Judging,
     Reflect,
     Render,
+    Sharding,
     Style,
     TextToImage,
 )
@@ -69,6 +70,7 @@ def describe(session: Session, config: Config) -> Stage:
     model, ask, tries = session.ask(settings.lmm, "lmm", asking, settings.image_size)
     below = tail_below(settings.tail)
     known = senses_file.load(settings.senses) if settings.senses else {}
+    shard = shards.shard_of(config)
 
     def one(item: tuple[Class, Record | datasets.Item], found: Originals | None = None) -> list[Record]:
         from ltgc_cli.stages.describe import describe
@@ -103,32 +105,41 @@ def describe(session: Session, config: Config) -> Stage:
     def of_data(data: datasets.Source) -> Iterator[Record]:
         from ltgc_cli.stages import senses
 
-        found = originals.listed(data, below)
+        found = originals.listed(data, below, shard)
         groups = with_names([Group(cls, [cls]) for cls in found.classes])
         if settings.disambiguate:
             unclear = senses.ambiguous([group.cls for group in groups])
             groups = with_senses(originals.shown(found, groups, unclear, senses.SHOWN, session.keep))
         for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
             console.notice(f"describe: {text}: mix-train will not train on these")
+        if shard:
+            shards.say_if_empty("describe", shard, len(groups))
         session.expect(found.total())
+        groups = list(shards.part(groups, shard))
         return _flat(in_order(partial(one, found=found), originals.rows(found, groups), asking.concurrency))
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         if data:
             return of_data(data)
         groups: Iterable[Group] = records.by_class(given)
+        if shard:
+            groups = shards.without_others_lines(groups, shard)
         if known or settings.disambiguate:  # both look at all names at once
             groups = with_names(list(groups))
             groups = with_senses(groups) if settings.disambiguate else groups
+        if shard:
+            groups = list(groups)
+            shards.say_if_empty("describe", shard, len(groups))
+            groups = shards.part(groups, shard)
         rows = ((group.cls, row) for group in groups for row in group.rows)
         return _flat(in_order(one, rows, asking.concurrency))
 
     source = datasets.fingerprint(data, "train") if data else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
     hashed = config.hashed(
-        Describe, Asking, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
+        Describe, Asking, Sharding, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
     )
-    return Stage("describe", hashed, run, source, work=_originals)
+    return Stage("describe", hashed, run, source, work=_originals, whole=bool(shard))
 
 
 def extend(session: Session, config: Config) -> Stage:
@@ -138,7 +149,7 @@ def extend(session: Session, config: Config) -> Stage:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
     texts = prompts.load(settings.prompts)
     model, ask, tries = session.ask(settings.llm, "llm", asking)
-    classes = list(named(settings.class_))
+    classes, shard = list(named(settings.class_)), shards.shard_of(config)
     known = {}
     if settings.senses:
         known = senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
@@ -155,6 +166,9 @@ def extend(session: Session, config: Config) -> Stage:
         if classes:
             groups = senses.with_names([Group(cls, []) for cls in classes], known)
             check_names([group.cls for group in groups], settings.llm, given=True)
+            if shard:
+                shards.say_if_empty("extend", shard, len(classes))
+            groups = shards.part(groups, shard)
         return _flat(in_parts(one, groups, asking.concurrency))
 
     def work(group: Group) -> int:
@@ -164,8 +178,10 @@ def extend(session: Session, config: Config) -> Stage:
 
     source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
-    hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER)
-    return Stage("extend", hashed, run, source, work=work)
+    hashed = config.hashed(
+        Extend, Asking, Sharding, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER
+    )
+    return Stage("extend", hashed, run, source, work=work, shard=shard)
 
 
 def reflect(session: Session, config: Config) -> Stage:
@@ -196,9 +212,10 @@ def reflect(session: Session, config: Config) -> Stage:
 
     return Stage(
         "reflect",
-        config.hashed(Reflect, Asking, llm=model, prompts=_replaced(texts), reader=READER),
+        config.hashed(Reflect, Asking, Sharding, llm=model, prompts=_replaced(texts), reader=READER),
         run,
         caveats=("real answers repeat themselves more, or less, than placeholders: the number of rounds is a guess",),
+        shard=shards.shard_of(config),
     )
 
 
@@ -215,8 +232,9 @@ def render(session: Session, config: Config) -> Stage:
     api = config[TextToImage].t2i.startswith("litellm:")
     return Stage(
         "render",
-        config.hashed(Render, Style, TextToImage, t2i=model),
+        config.hashed(Render, Style, TextToImage, Sharding, t2i=model),
         run,
+        shard=shards.shard_of(config),
         caveats=("at the price of the finest quality, which the API may choose",) if api else (),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -135,12 +135,25 @@ def _curve(path: Path) -> list[dict[str, float]]:
     ]
 
 
+class Judge(NamedTuple):
+    """The CLIP that scored the generated images and the scale, empty where neither runs nor records say."""
+
+    clip: str
+    scale: Any
+
+
 def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) -> dict[int, list[float]]:
     """Returns the scores that filter found for the original images, by label, where the records or the store have them.
 
     A stream does not hold these: they set the threshold, and are asked for as those of generated images are.
     """
-    clip, scale = _judge(rows, runs)
+    scale = next((row.scale for row in rows if isinstance(row, Image) and row.scale), "")
+    return scores_of_originals(rows, store, judge_of(rows, scale, runs))
+
+
+def scores_of_originals(rows: Sequence[Record], store: Store, judge: Judge) -> dict[int, list[float]]:
+    """Returns the same of whole classes, where the judge is known."""
+    clip, scale = judge
     templates = {row.label: row for row in rows if isinstance(row, Template)} if clip and scale else {}
     classes = {row.label: row for row in rows if isinstance(row, Class)}
     texts = {label: clip_text(template, classes[label]) for label, template in templates.items() if label in classes}
@@ -155,12 +168,11 @@ def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) 
     return found
 
 
-def _judge(rows: Sequence[Record], runs: Sequence[Manifest]) -> tuple[str, Any]:
-    """Returns the CLIP that scored the generated images and the scale, empty where neither runs nor records say."""
-    scales = (row.scale for row in rows if isinstance(row, Image) and row.scale)
+def judge_of(rows: Iterable[Record], scale: str, runs: Sequence[Manifest]) -> Judge:
+    """Returns who scored the generated images: what a run of filter says, else the first checkpoint of the records."""
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
     trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
-    return next(iter([*filters, *trained]), ""), next(scales, "")
+    return Judge(next(iter([*filters, *trained]), ""), scale)
 
 
 def _score(row: Image, text: str, clip: str, scale: Scale, store: Store) -> float | None:

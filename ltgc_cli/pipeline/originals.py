@@ -13,6 +13,7 @@ from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Dataset, Item, Source
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.data import open_data
+from ltgc_cli.pipeline.shards import Shard, part
 from ltgc_cli.records import Class, Group, Image, Record, identify
 
 Keep = Callable[[bytes, Path | None], str]
@@ -30,14 +31,14 @@ class Originals(NamedTuple):
         return sum(map(len, self.items.values()))
 
 
-def listed(data: Source, below: int) -> Originals:
-    """Returns the classes of a data set, and the images of those with fewer than `below`.
+def listed(data: Source, below: int, shard: Shard | None = None) -> Originals:
+    """Returns the classes of a data set, and the images of those with fewer than `below` that are this run's.
 
     Raises InputError where one of these is not there, or cannot be read: before anything is paid.
     """
     dataset = open_data(data, "train")
     classes = [class_record(info, below) for info in dataset.classes]
-    tail = {cls.label for cls in classes if cls.tail}
+    tail = {cls.label for cls in part(classes, shard) if cls.tail}
     items: dict[int, list[Item]] = {}
     for item in dataset.items:
         if item.label in tail:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -23,9 +24,10 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import hashing, put_in_place, sha256_file, temporary, write_atomically
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import manifest as making
-from ltgc_cli.pipeline import reasons
+from ltgc_cli.pipeline import reasons, shards
 from ltgc_cli.pipeline.dry_run import DrySession, marked, real
 from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.shards import Shard, lines
 from ltgc_cli.pipeline.streams import Streams, no_folder, nothing_to_read, reading, spooled, writing
 from ltgc_cli.records import Group, Record
 from ltgc_cli.text import counted
@@ -59,6 +61,8 @@ class Stage(NamedTuple):
     """Whether the stage has something to do without any record: a plain fine-tune, CLIP itself."""
     by_class: bool = True
     """Whether the lines of a class must stay together; eval reads several streams behind one another."""
+    shard: Shard | None = None
+    """Which part of the classes of its input it does, None for all."""
     finish: Callable[[Path], None] | None = None
     """What is done with the artifact at the end."""
 
@@ -88,7 +92,8 @@ def execute(
     folder = session.store.folder / "artifacts" / stage.name
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        path = _input(stage, streams, folder, stack, whole=stage.whole or ask_first is not None)
+        whole = stage.whole or bool(stage.shard) or ask_first is not None
+        path = _input(stage, streams, folder, stack, whole=whole)
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
@@ -102,11 +107,11 @@ def execute(
                     write(block)
             console.notice(f"{stage.name}: {_counted(done)}; answered by {artifact}")
         else:
-            if path:
-                session.expect(_check(path, str(streams.input or "stdin"), stage))
+            works = _works(path, str(streams.input or "stdin"), stage) if path else []
+            session.expect(sum(shards.part(works, stage.shard)))
             if ask_first:
                 ask_first(path)
-            artifact, done = _run(stage, streams, session, path, digest, folder)
+            artifact, done = _run(_of_part(stage, len(works)), streams, session, path, digest, folder)
     for text in [*done.remarks, *done.shortfalls[:_SHOWN]]:
         console.notice(f"{stage.name}: {text}")
     if len(done.shortfalls) > _SHOWN:
@@ -128,6 +133,8 @@ def drain(stage: Stage, path: Path | None) -> None:
     """Runs the stage for what it asks, and lets its records go."""
     with ExitStack() as stack:
         source = stack.enter_context(path.open("rb")) if path else None
+        if path and stage.shard:
+            stage = _of_part(stage, len(_works(path, str(path), stage)))
         for _ in stage.run(records.read(source) if source else iter(())):
             pass
 
@@ -135,6 +142,11 @@ def drain(stage: Stage, path: Path | None) -> None:
 def dry_records(stage: Stage, streams: Streams, session: DrySession) -> Iterator[Record]:
     """Returns what the stage makes in a dry run, so that the next stage can be tried on it, each such line marked."""
     with ExitStack() as stack:
+        if stage.shard and not stage.source:  # its part is known when all is read
+            path = _input(stage, streams, Path(tempfile.gettempdir()), stack, whole=True)
+            streams = streams._replace(input=path)
+            with reading(streams, stage.name) as every:
+                stage = _of_part(stage, sum(1 for _ in records.by_class(every)))
         given = iter(()) if stage.source else _some(stack.enter_context(reading(streams, stage.name)), stage)
         yield from marked(stage.run(session.watched(given)), session)
 
@@ -218,13 +230,24 @@ def _counted(done: Manifest) -> str:
     return ", ".join(counted(count, kind) for kind, count in done.kinds.items()) or "no new lines"
 
 
-def _check(path: Path, name: str, stage: Stage) -> int:
-    """Returns how much there is to do. Reads the whole file, so that a bad line stops the run before it asks."""
+def _of_part(stage: Stage, total: int) -> Stage:
+    """Returns the stage as it does its part of so many classes; one without input has taken its part itself."""
+    if not stage.shard or stage.source:
+        return stage
+    places, run = stage.shard.places(total), stage.run
+    shards.say_if_empty(stage.name, stage.shard, total)
+    return stage._replace(run=lambda given: run(lines(given, places)))
+
+
+def _works(path: Path, name: str, stage: Stage) -> list[int]:
+    """Returns how much each class asks for. Reads the whole file, so that a bad line stops the run before it asks."""
     with path.open("rb") as file:
         given = _some(real(records.read(file, name)), stage)
         if not stage.by_class:
-            return sum(0 for _ in given)
-        return sum(stage.work(group) if stage.work else 0 for group in records.by_class(given))
+            for _ in given:
+                pass
+            return []
+        return [stage.work(group) if stage.work else 0 for group in records.by_class(given)]
 
 
 def _some(given: Iterator[Record], stage: Stage) -> Iterator[Record]:
@@ -233,7 +256,7 @@ def _some(given: Iterator[Record], stage: Stage) -> Iterator[Record]:
     for record in given:
         none = False
         yield record
-    if none and not stage.optional:
+    if none and not (stage.optional or stage.shard):  # the shard before may have had no class
         raise InputError(
             f"{stage.name} got no records: the command before it wrote none, or failed (in a script, "
             "set -o pipefail tells)"

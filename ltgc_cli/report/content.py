@@ -54,6 +54,8 @@ class ClassContent(NamedTuple):
     method: float | None = None  # accuracy in percent with generated images
     baseline: float | None = None  # of the method without any that is best over the class's shot
     left_out: int = 0  # images that there was no room for. The counts below are of all of them.
+    texts_left_out: int = 0  # of the dropped texts and failures
+    judged: bool = False  # whether any of its generated images has a score
     accepted: int = 0
     rejected: int = 0
     below: int = 0  # accepted ones that scored below their threshold
@@ -115,6 +117,14 @@ class Content(NamedTuple):
         return sum(cls.rejected for cls in self.classes)
 
 
+class Origins(NamedTuple):
+    """Who made some records, and what that cost."""
+
+    made: Counter[tuple[str, str, bool]]  # records by prompt, model, and whether they have a seed
+    dollars: float
+    unpriced: int
+
+
 def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     """Returns what a report shows of records. Several streams behind one another are taken as one.
 
@@ -123,33 +133,60 @@ def content_of(rows: Iterable[Record], baseline: str = "") -> Content:
     Raises InputError where one label has two names, or nothing of the baseline's name was measured.
     """
     whole = without_repeats(rows)
-    results = accuracy.results(whole)
+    verdicts = verdicts_of(whole)
+    groups = records.by_class(sorted(filter(is_of_class, whole), key=_label))
+    classes = [class_content(group, verdicts) for group in groups]
+    return whole_content(classes, [row for row in whole if not is_of_class(row)], origins(whole), baseline)
+
+
+def whole_content(
+    classes: Iterable[ClassContent], others: Sequence[Record], made: Origins, baseline: str = ""
+) -> Content:
+    """Returns what a report shows of classes, and of the records that belong to none, or measure one.
+
+    Raises InputError where nothing of the baseline's name was measured.
+    """
+    results = accuracy.results(others)
     compared = accuracy.comparison(results, baseline)
-    verdicts = {(row.label, row.sha256): row.verdict for row in whole if isinstance(row, Verdict)}
-    of_classes = [row for row in whole if row.label >= 0 and not isinstance(row, Metric | Verdict)]
-    groups = records.by_class(sorted(of_classes, key=lambda row: row.label))
-    tried = [row for row in whole if isinstance(row, Metric) and row.name in (trial.NAME, trial.CONFUSION)]
+    tried = [row for row in others if isinstance(row, Metric) and row.name in (trial.NAME, trial.CONFUSION)]
     by_label = {label: list(own) for label, own in groupby(sorted(tried, key=_label), key=_label)}
-    classes = tuple(
-        _class(group, verdicts, compared)._replace(
-            tried=trial.of_class(by_label.get(group.cls.label, ()), group.cls.label)
-        )
-        for group in groups
+    found = tuple(
+        measured(cls, compared)._replace(tried=trial.of_class(by_label.get(cls.label, ()), cls.label))
+        for cls in classes
     )
     best = compared.method if compared else accuracy.strongest(result for result in results if not result.source)
-    makers = [row.made for row in whole if row.made]
     return Content(
-        classes=classes,
-        shown=classes,
+        classes=found,
+        shown=found,
         results=tuple(results),
         comparison=compared,
-        confusions=tuple(accuracy.confusions(whole, best)) if best else (),
-        failures=tuple(_failure(row) for row in whole if isinstance(row, Failure) and row.label < 0),
-        made=_made(makers),
+        confusions=tuple(accuracy.confusions(others, best)) if best else (),
+        failures=tuple(_failure(row) for row in others if isinstance(row, Failure)),
+        made=_made(made.made),
+        dollars=made.dollars,
+        unpriced=made.unpriced,
+        trial=trial.of_all(others),
+        judged=any(cls.judged for cls in found),
+    )
+
+
+def is_of_class(row: Record) -> bool:
+    """Returns whether a record is a line of a class, not one that measures it or decides on its images."""
+    return row.label >= 0 and not isinstance(row, Metric | Verdict)
+
+
+def verdicts_of(rows: Iterable[Record]) -> dict[tuple[int, str], str]:
+    """Returns what a person decided last, by label and sha256."""
+    return {(row.label, row.sha256): row.verdict for row in rows if isinstance(row, Verdict)}
+
+
+def origins(rows: Iterable[Record]) -> Origins:
+    """Returns who made records, and what that cost."""
+    makers = [row.made for row in rows if row.made]
+    return Origins(
+        made=Counter((made.prompt, made.model, made.seed is not None) for made in makers),
         dollars=sum(made.usage.dollars or 0.0 for made in makers),
         unpriced=sum(unpriced(made.model, made.usage) for made in makers),
-        trial=trial.of_all(whole),
-        judged=any(image.score is not None for cls in classes for image in cls.generated),
     )
 
 
@@ -171,16 +208,15 @@ def without_repeats(rows: Iterable[Record]) -> list[Record]:
     return found
 
 
-def _class(
-    group: records.Group, verdicts: Mapping[tuple[int, str], str], compared: accuracy.MethodComparison | None
-) -> ClassContent:
+def class_content(group: records.Group, verdicts: Mapping[tuple[int, str], str]) -> ClassContent:
+    """Returns what is shown of one class, given all of its lines. What was measured of it is not among them."""
     cls = group.cls
     template = next((row for row in group.rows if isinstance(row, Template)), None)
     plain = [row for row in group.rows if isinstance(row, Image) and row.origin == "plain"]
     rejected = [row for row in group.rows if isinstance(row, Rejected)]
-    ends: list[Image | Rejected] = [*group.generated, *(row for row in rejected if row.of == "image")]
+    originals, accepted = group.originals, group.generated
+    ends: list[Image | Rejected] = [*accepted, *(row for row in rejected if row.of == "image")]
     generated = tuple(_judged(row, verdicts) for row in ends)
-    against = compared.baseline_of_class(cls.shot) if compared else None
     return ClassContent(
         label=cls.label,
         name=cls.class_,
@@ -191,18 +227,26 @@ def _class(
         template=template.text if template else "",
         bare=template is not None and bool(template.marks),
         threshold=template.threshold if template else None,
-        originals=tuple(group.originals),
+        originals=tuple(originals),
         generated=generated,
         plain=tuple(_judged(row, verdicts) for row in plain),
         rejected_descriptions=tuple((row.text, row.reason) for row in rejected if row.of == "description"),
         failures=tuple(_failure(row) for row in group.rows if isinstance(row, Failure)),
-        method=compared.method.by_class.get(cls.label) if compared else None,
-        baseline=against.by_class.get(cls.label) if against else None,
-        accepted=len(group.generated),
-        rejected=len(ends) - len(group.generated),
+        judged=any(image.score is not None for image in generated),
+        accepted=len(accepted),
+        rejected=len(ends) - len(accepted),
         below=sum(image.accepted and image.below for image in generated),
         regenerated=sum(max(0, len(row.history) - 1) for row in ends),
-        original_count=len(group.originals),
+        original_count=len(originals),
+    )
+
+
+def measured(cls: ClassContent, compared: accuracy.MethodComparison | None) -> ClassContent:
+    """Returns the class with what the two methods that are compared reach on it."""
+    against = compared.baseline_of_class(cls.shot) if compared else None
+    return cls._replace(
+        method=compared.method.by_class.get(cls.label) if compared else None,
+        baseline=against.by_class.get(cls.label) if against else None,
     )
 
 
@@ -219,11 +263,13 @@ def _failure(row: Failure) -> tuple[str, str, str]:
     return (row.stage, row.reason, row.text)
 
 
-def _made(makers: Sequence[records.Made]) -> tuple[tuple[str, str, int, int], ...]:
+def _made(many: Counter[tuple[str, str, bool]]) -> tuple[tuple[str, str, int, int], ...]:
     """Returns who made the records, by prompt and model, with how many, and how many of these have a seed."""
-    many = Counter((made.prompt, made.model) for made in makers if made.model)
-    seeds = Counter((made.prompt, made.model) for made in makers if made.seed is not None)
-    return tuple((prompt, model, count, seeds[prompt, model]) for (prompt, model), count in many.items())
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for (prompt, model, seeded), count in many.items():
+        every, with_seed = found.get((prompt, model), (0, 0))
+        found[prompt, model] = (every + count, with_seed + count * seeded)
+    return tuple((prompt, model, *counts) for (prompt, model), counts in found.items() if model)
 
 
 def only(content: Content, names: Sequence[str]) -> Content:

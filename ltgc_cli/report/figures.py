@@ -53,15 +53,22 @@ def distribution(rows: Iterable[Record]) -> Plot | None:
     classes: list[Class] = []
     generated: Counter[int] = Counter()
     for row in rows:
-        if isinstance(row, Class) and row.count is not None:
+        if isinstance(row, Class):
             classes.append(row)
         elif isinstance(row, Image) and row.origin == "generated":
             generated[row.label] += 1
+    return distribution_drawn(classes, generated)
+
+
+@styled()
+def distribution_drawn(given: Iterable[Class], generated: Mapping[int, int]) -> Plot | None:
+    """Returns the same of classes, with the accepted generated images counted by label."""
+    classes = [cls for cls in given if cls.count is not None]
     if not classes:
         return None
     classes.sort(key=lambda cls: (-(cls.count or 0), cls.label))
     real = np.array([cls.count for cls in classes], dtype=np.float64)
-    total = real + [generated[cls.label] for cls in classes]
+    total = real + [generated.get(cls.label, 0) for cls in classes]
     plot = Plot("Images per class", _counts_in_words(classes, real, total), 3.1)
     axes = plot.add_subplot()
     _stairs_of_counts(axes, real, total)

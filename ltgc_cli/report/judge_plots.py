@@ -141,18 +141,25 @@ def _shares(axes: Axes, found: Sequence[_Tried], whole: Metric | None) -> None:
     axes.grid(axis="y")
 
 
-class _Rounds(NamedTuple):
+class ClassRounds(NamedTuple):
     """Of the descriptions of one class, how many had an image that passed in each round, and how many never."""
 
     name: str
     passed: Counter[int]
     total: int
+    real: int = 0  # how many real images it has
 
 
 @styled()
 def rounds(rows: Iterable[Record]) -> Plot | None:
     """Returns the share of each class's descriptions whose image passed in the first round, in the second, …, never."""
-    found = _rounds(rows)
+    return rounds_drawn(class_rounds(rows))
+
+
+@styled()
+def rounds_drawn(by_label: Mapping[int, ClassRounds]) -> Plot | None:
+    """Returns the same of rounds that were counted class by class: the class with most real images comes first."""
+    found = [by_label[label] for label in sorted(by_label, key=lambda label: (-by_label[label].real, label))]
     if not found:
         return None
     last = max(max(cls.passed, default=1) for cls in found)
@@ -174,8 +181,8 @@ def rounds(rows: Iterable[Record]) -> Plot | None:
     return plot
 
 
-def _rounds(rows: Iterable[Record]) -> list[_Rounds]:
-    """Returns the classes that filter judged, the one with most real images first.
+def class_rounds(rows: Iterable[Record]) -> dict[int, ClassRounds]:
+    """Returns the classes that filter judged, by label.
 
     An image that was kept though it is below its threshold (`--never-pass best`) did not pass, unless by hand.
     """
@@ -192,11 +199,10 @@ def _rounds(rows: Iterable[Record]) -> list[_Rounds]:
             last = row.history[-1]
             if isinstance(row, Image) and (last.verdict == "keep" or last.score >= row.threshold):
                 passed.setdefault(row.label, Counter())[len(row.history)] += 1
-    labels = sorted(totals, key=lambda label: (-counts.get(label, 0), label))
-    return [_Rounds(names[n], passed.get(n, Counter()), totals[n]) for n in labels]
+    return {n: ClassRounds(names[n], passed.get(n, Counter()), totals[n], counts.get(n, 0)) for n in totals}
 
 
-def _round_bars(axes: Axes, found: Sequence[_Rounds], shades: Mapping[int, float]) -> None:
+def _round_bars(axes: Axes, found: Sequence[ClassRounds], shades: Mapping[int, float]) -> None:
     for y, cls in enumerate(found):
         start = 0.0
         for number, shade in shades.items():
@@ -211,7 +217,7 @@ def _round_bars(axes: Axes, found: Sequence[_Rounds], shades: Mapping[int, float
     axes.tick_params(axis="y", length=0)
 
 
-def _round_heaps(axes: Axes, found: Sequence[_Rounds], shades: Mapping[int, float]) -> None:
+def _round_heaps(axes: Axes, found: Sequence[ClassRounds], shades: Mapping[int, float]) -> None:
     """Draws the same of many classes: those with most passed first, the rounds on top of each other."""
     ordered = sorted(found, key=lambda cls: -sum(cls.passed.values()) / cls.total)
     below = np.zeros(len(ordered))

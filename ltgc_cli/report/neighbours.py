@@ -56,7 +56,8 @@ class Neighbours(NamedTuple):
     @property
     def copies(self) -> int:
         """How many generated images may be copies."""
-        return sum(pair.alike >= self.copy_from for pair in self.pairs.values())
+        copy_from = self.copy_from  # a percentile of all, once
+        return sum(pair.alike >= copy_from for pair in self.pairs.values())
 
 
 NONE = Neighbours({}, (), ())

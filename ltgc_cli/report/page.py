@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -40,7 +40,12 @@ class PageRun(NamedTuple):
     made: str = ""  # what it wrote: "10 classes, 237 descriptions"
 
 
-def html(
+def html(content: Content, *, images: Callable[[str], str], **given: Any) -> str:
+    """Returns the whole page. What is given is what `pieces` is given."""
+    return "".join(pieces(content, images=images, **given))
+
+
+def pieces(
     content: Content,
     *,
     images: Callable[[str], str],
@@ -51,8 +56,8 @@ def html(
     gap: str = "",
     token: str = "",
     title: str = TITLE,
-) -> str:
-    """Returns the whole page.
+) -> Iterator[str]:
+    """Returns the whole page, piece by piece: it may be large.
 
     images -- the address of an image by its sha256: a data: address in a file, a path where a server is behind it
     figures -- SVG texts by name: accuracy, by_count, gains, distribution, confusion, margins, scores, rounds, alike,
@@ -66,7 +71,7 @@ def html(
     scripts, styles = [_text(f"{name}.js") for name in names], [_text(f"{name}.css") for name in names]
     given = {"content": content, "images": images, "runs": runs, "costs": costs, "gap": gap, "token": token}
     given |= {"near": near}
-    return _template().render(
+    return _generated(
         given,
         figures={name: Markup(svg) for name, svg in figures.items()},
         title=title,
@@ -78,6 +83,11 @@ def html(
         versions=_versions(runs),
         open=sum(cls.has_details for cls in content.shown) <= _OPEN,
     )
+
+
+def _generated(*given: Any, **more: Any) -> Iterator[str]:
+    made: Iterator[str] = _template().generate(*given, **more)
+    return made
 
 
 def _versions(runs: Sequence[PageRun]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,20 +25,25 @@ _COLOURS = {"accepted": BLUE, "rejected": RED}
 _THRESHOLD: Any = {"color": INK, "linewidth": 1.4, "linestyle": (0, (2, 1))}
 
 
+def _floats() -> array[float]:
+    return array("d")  # eight bytes a score: there may be a million
+
+
 @dataclass
-class _ClassScores:
+class ClassScores:
     """The scores of one class."""
 
     name: str = ""
     count: int = 0
     threshold: float | None = None
-    real: list[float] = field(default_factory=list)
-    accepted: list[float] = field(default_factory=list)
-    rejected: list[float] = field(default_factory=list)
+    scale: str = ""
+    real: array[float] = field(default_factory=_floats)
+    accepted: array[float] = field(default_factory=_floats)
+    rejected: array[float] = field(default_factory=_floats)
 
     @property
-    def generated(self) -> list[float]:
-        return [*self.accepted, *self.rejected]
+    def generated(self) -> array[float]:
+        return self.accepted + self.rejected
 
 
 @styled()
@@ -48,7 +54,16 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
 
     real -- scores of real images by label, for streams whose originals have none
     """
-    found, what = _by_class(rows, real or {})
+    return drawn(class_scores(rows, real or {}))
+
+
+@styled()
+def drawn(by_label: Mapping[int, ClassScores]) -> Plot | None:
+    """Returns the same of scores that were gathered class by class."""
+    labels = [label for label, cls in by_label.items() if cls.real or cls.generated]
+    found = [by_label[label] for label in sorted(labels, key=lambda label: (-by_label[label].count, label))]
+    scale = next((cls.scale for cls in reversed([*by_label.values()]) if cls.scale), "")
+    what = f"CLIP score ({scale} scale)" if scale else "CLIP score"
     counts = {kind: sum(len(getattr(cls, kind)) for cls in found) for kind in (*_COLOURS, "real")}
     if not any(counts.values()):
         return None
@@ -74,12 +89,14 @@ def scores(rows: Iterable[Record], real: Mapping[int, Sequence[float]] | None = 
     return plot
 
 
-def _by_class(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> tuple[list[_ClassScores], str]:
-    """Returns the scores of every class that has any, the one with most real images first, and what they measure."""
-    found: defaultdict[int, _ClassScores] = defaultdict(_ClassScores)
+def class_scores(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> dict[int, ClassScores]:
+    """Returns the scores of every class by its label.
+
+    given -- scores of real images by label, for streams whose originals have none
+    """
+    found: defaultdict[int, ClassScores] = defaultdict(ClassScores)
     for label, some in given.items():
-        found[label].real = list(some)
-    what = "CLIP score"
+        found[label].real = array("d", some)
     for row in rows:
         cls = found[row.label]
         cls.name = cls.name or row.class_
@@ -93,12 +110,11 @@ def _by_class(rows: Iterable[Record], given: Mapping[int, Sequence[float]]) -> t
             elif isinstance(row, Rejected) or row.origin == "generated":
                 (cls.rejected if isinstance(row, Rejected) else cls.accepted).append(row.score)
                 cls.threshold = row.threshold if cls.threshold is None else cls.threshold
-                what = f"CLIP score ({row.scale} scale)" if row.scale else what
-    labels = [label for label, cls in found.items() if cls.real or cls.generated]
-    return [found[label] for label in sorted(labels, key=lambda label: (-found[label].count, label))], what
+                cls.scale = row.scale or cls.scale
+    return dict(found)
 
 
-def _ridges(axes: Axes, found: Sequence[_ClassScores], what: str) -> None:
+def _ridges(axes: Axes, found: Sequence[ClassScores], what: str) -> None:
     """Draws a class a row: its generated images as a heap, its real ones as ticks below, its threshold across."""
     everything = [score for cls in found for score in (*cls.generated, *cls.real)]
     grounds = range(len(found) - 1, -1, -1)
@@ -116,12 +132,12 @@ def _ridges(axes: Axes, found: Sequence[_ClassScores], what: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _pooled(axes: Axes, found: Sequence[_ClassScores], what: str) -> None:
+def _pooled(axes: Axes, found: Sequence[ClassScores], what: str) -> None:
     threshold, *others = {cls.threshold for cls in found}
     if others:  # each score relative to the threshold of its class
         found, threshold = [cls for cls in found if cls.threshold is not None], 0.0
         what += ", above or below the class's threshold"
-    all_ = _ClassScores()
+    all_ = ClassScores()
     for cls in found:
         origin = (cls.threshold or 0.0) if others else 0.0
         for kind in (*_COLOURS, "real"):
@@ -150,7 +166,7 @@ def bins(low: float, high: float, count: int, at: float | None = None) -> NDArra
     return np.asarray(min(start, low) + step * np.arange(steps + 1), dtype=np.float64)
 
 
-def _heap(axes: Axes, cls: _ClassScores, edges: NDArray[np.float64], height: float, ground: float = 0.0) -> None:
+def _heap(axes: Axes, cls: ClassScores, edges: NDArray[np.float64], height: float, ground: float = 0.0) -> None:
     """Draws how many of the generated images scored how, each so high, the accepted ones below the rejected."""
     kinds = {colour: own for kind, colour in _COLOURS.items() if (own := getattr(cls, kind))}
     how: Any = {"histtype": "stepfilled", "stacked": True, "bottom": ground, "alpha": 0.75, "linewidth": 0}

@@ -211,6 +211,16 @@ def sections(content: Content, figures: Container[str]) -> list[tuple[str, str]]
     return [(id, name) for id, (name, is_there) in there.items() if is_there]
 
 
+def pictured(content: Content) -> str:
+    """Returns which classes have pictures where not all that could do: empty where all do."""
+    without = sum(bool(cls.left_out) and not cls.images for cls in content.shown)
+    if not without:
+        return ""
+    having = sum(bool(cls.images) for cls in content.shown)
+    which = "of which most was rejected, on which most was lost, and the rarest"
+    return f"Pictures of {counted(having, 'class')} are here, those {which}: this file has no room for all."
+
+
 _ENDS = 12  # classes shown from either end where not all gains fit
 
 

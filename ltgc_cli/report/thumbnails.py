@@ -1,4 +1,4 @@
-"""The images of a page: which there is room for, small WebPs in data: addresses, and a tile where there is none."""
+"""The images of a page: small WebPs in data: addresses, and a tile where there is none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import io
 import os
 import textwrap
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
@@ -15,7 +14,6 @@ from PIL import Image
 
 from ltgc_cli.errors import LtgcError
 from ltgc_cli.providers.images import read as decoded
-from ltgc_cli.report.content import ClassContent, Content, JudgedImage
 from ltgc_cli.text import one_line
 
 SEEN = 112  # CSS pixels that an image is shown at
@@ -23,9 +21,6 @@ SHARP = 2 * SEEN  # the same on a screen with two pixels for one
 _SMALL = 64  # up to here an image is kept as it is: it is shown enlarged, pixel by pixel
 _QUALITY = 72
 _SAMPLE = 48
-_IMAGE, _CLASS = 700, 1500  # bytes of the markup of an image (its description, its score), and of a class
-_MOST = 4096  # images of one class: above it none is left out because of --size alone
-_ROOM_FOR_ROUNDS = 9  # images of a class from which on the rounds of generated images get a third of them
 
 _TILE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 112 112" width="112" height="112">'
@@ -87,78 +82,3 @@ def mean_length(shas: Sequence[str], read: Callable[[str], bytes], size: int) ->
     step = max(1, len(shas) // _SAMPLE)
     lengths = [len(url) for url in thumbnails(shas[::step], read, size).values()]
     return sum(lengths) / len(lengths) if lengths else 0.0
-
-
-def fitted(content: Content, read: Callable[[str], bytes], room: float) -> tuple[Content, int]:
-    """Returns the content with as many images of each class as there is room for, and their size in pixels.
-
-    read -- an image's bytes by its sha256
-    room -- about how many bytes the page may have
-    """
-    shas = content.images
-    sizes = {pixels: mean_length(shas, read, pixels) for pixels in (SHARP, SEEN)}
-    for pixels, length in sizes.items():
-        if _bytes(content, length) <= room:
-            return content, pixels
-    fits = bisect_right(range(1, _MOST), room, key=lambda most: _bytes(cut(content, most), sizes[SEEN]))
-    return cut(content, max(fits, 1)), SEEN  # one of each class is there in any case
-
-
-def _bytes(content: Content, length: float) -> float:
-    """Returns about how many bytes a page has; real images stand on it twice, the second time beside generated ones."""
-    images = sum(len(cls.images) + len(cls.originals) * bool(cls.generated) for cls in content.shown)
-    return _CLASS * len(content.shown) + images * (_IMAGE + length)
-
-
-def cut(content: Content, most: int) -> Content:
-    """Returns the content with at most about so many images of each class shown: a fair choice of each kind.
-
-    Of the generated images those stay that are spread evenly over the accepted, and over the rejected; their rounds
-    are a third of the room.
-    """
-    return content._replace(shown=tuple(_cut(cls, most) for cls in content.shown))
-
-
-def _cut(cls: ClassContent, most: int) -> ClassContent:
-    if len(cls.images) <= most:
-        return cls
-    accepted = [image for image in cls.generated if image.accepted]
-    rejected = [image for image in cls.generated if not image.accepted]
-    has_rounds = any(image.steps for image in cls.generated) and most >= _ROOM_FOR_ROUNDS
-    sizes = [len(cls.originals), len(accepted), len(rejected), len(cls.plain)]
-    shares = _shares(sizes, most - has_rounds * most // 3)
-    room = most - sum(shares)
-    generated = []
-    for image in (*_spread(accepted, shares[1]), *_spread(rejected, shares[2])):
-        fits = len(image.steps) <= room
-        room -= len(image.steps) if fits else 0
-        generated.append(image if fits else image._replace(steps=()))
-    return cls._replace(
-        originals=cls.originals[: shares[0]],
-        generated=tuple(generated),
-        plain=cls.plain[: shares[3]],
-        left_out=sum(sizes) - sum(shares),
-    )
-
-
-def _shares(sizes: Sequence[int], most: int) -> list[int]:
-    """Returns how many of each kind there is room for, given out one at a time in turn.
-
-    >>> _shares([2, 50, 3, 0], 9)
-    [2, 4, 3, 0]
-    """
-    shares = [0] * len(sizes)
-    while sum(shares) < min(most, sum(sizes)):
-        for kind, size in enumerate(sizes):
-            if shares[kind] < size and sum(shares) < most:
-                shares[kind] += 1
-    return shares
-
-
-def _spread(images: Sequence[JudgedImage], many: int) -> list[JudgedImage]:
-    """Returns so many of the images, evenly spread.
-
-    >>> _spread("abcdefgh", 3)
-    ['a', 'c', 'f']
-    """
-    return [images[number * len(images) // many] for number in range(many)]

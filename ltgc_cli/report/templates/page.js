@@ -109,7 +109,8 @@ for (const wide of document.querySelectorAll(".wide")) {
     let found = 0;
     for (const section of sections) {
       const { text, label, shot: own, tail } = known.get(section);
-      const fits = !shot || (shot === "tail" ? tail : own === shot);
+      const pictured = shot === "pictured" && section.querySelector(":scope > details");
+      const fits = !shot || pictured || (shot === "tail" ? tail : own === shot);
       section.hidden = !(fits && (!wanted || text.includes(wanted) || label === wanted));
       found += !section.hidden;
     }
