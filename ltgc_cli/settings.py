@@ -584,7 +584,7 @@ class Report(Settings, frozen=True, kw_only=True):
     class_: Annotated[tuple[str, ...], about(
         "Show this class alone, with all of its generated images; repeatable.", "--class", metavar="NAME")] = ()
     size: Annotated[float, about(
-        "About how large the file may be; it has fewer images if need be.", ge=1, metavar="MB")] = 64.0
+        "How large the file may be; it has fewer images if need be.", ge=1, metavar="MB")] = 64.0
     baseline: Annotated[str, about(
         "What gains are measured against [in each figure, the best method of the stream without generated images].",
         metavar="METHOD")] = ""

@@ -119,7 +119,7 @@ def _read(given: Iterable[Record], *, originals: bool) -> tuple[dict[int, Class]
             if row.label < 0 or row.format not in formats:
                 wrong = "no label" if row.label < 0 else f"the format {row.format!r}"
                 raise InputError(f"the image {row.id} has {wrong}; export needs a label and {', '.join(_GENERATED)}")
-            images.append(row)
+            images.append(records.evolve(row, history=(), parents=(), made=None, rest={}))  # there may be a million
     return classes, images
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from ltgc_cli import console, written
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import temporary
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.records import Record
-from ltgc_cli.report.contact_sheet import contact_sheet
-from ltgc_cli.report.content import without_repeats
+from ltgc_cli.report import by_class
+from ltgc_cli.report.contact_sheet import drawn, sheet_row
 from ltgc_cli.store import Store
 from ltgc_cli.text import counted
 
@@ -22,10 +23,12 @@ def write_sheet(given: Iterable[Record], target: written.Target, classes: Sequen
     known, and where an image is not in the store.
     """
     written.check(target)
-    rows = without_repeats(real(iter(given)))
-    if not rows:
+    store = Store(target.store)
+    with temporary(store.folder) as path:
+        lines, rows = by_class.reduced(real(iter(given)), path, sheet_row)
+    if not lines.total:
         raise InputError("sheet found no records in its input; it shows what filter, render or any stage wrote")
-    made = contact_sheet(rows, Store(target.store).get_object, classes)
+    made = drawn((rows[label] for label in lines.places), store.get_object, classes)
     written.write(target, made.png)
     if made.left_out:
         console.notice(f"sheet: {counted(made.left_out, 'class')} did not fit on it, the most frequent; see --class")

@@ -27,9 +27,11 @@ _ACCEPTED, _REJECTED = (60, 140, 80), (190, 60, 50)
 
 
 class SheetRow(NamedTuple):
-    """One class on the sheet: its name, a line below it, and the sha256 of its images."""
+    """One class on the sheet: its name, a line below it, and the sha256 of the images that there is room for."""
 
     name: str
+    real_images: int
+    tail: bool
     caption: str
     real: Sequence[str]
     accepted: Sequence[str]
@@ -49,21 +51,28 @@ def sheet_rows(rows: Iterable[Record], classes: Sequence[str] = ()) -> list[Shee
 
     Raises InputError for a name that no class has.
     """
-    groups = sorted(records.by_class(rows), key=lambda group: group.cls.count or 0)
-    known = {group.cls.class_ for group in groups}
+    return _chosen(map(sheet_row, records.by_class(rows)), classes)
+
+
+def _chosen(every: Iterable[SheetRow], classes: Sequence[str]) -> list[SheetRow]:
+    rows = sorted(every, key=lambda row: row.real_images)
+    known = {row.name for row in rows}
     if unknown := next((name for name in classes if name not in known), ""):
         raise InputError(f"--class {unknown}: no class of the stream{nearest(unknown, known)}")
-    return [_row(group) for group in groups if (group.cls.class_ in classes if classes else group.cls.tail)]
+    return [row for row in rows if (row.name in classes if classes else row.tail)]
 
 
-def _row(group: records.Group) -> SheetRow:
+def sheet_row(group: records.Group) -> SheetRow:
+    """Returns a class as a row of a sheet."""
     accepted = [row.sha256 for row in group.generated]
     rejected = [row.sha256 for row in group.rows if isinstance(row, Rejected) and row.of == "image"]
     # Images that a refinement replaced were rejected too.
     replaced = [step.sha256 for row in group.generated for step in row.history[:-1]]
     caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
     originals = [row.sha256 for row in group.originals]
-    return SheetRow(group.cls.class_, caption, originals, accepted, [sha for sha in (*rejected, *replaced) if sha])
+    turned_down = [sha256 for sha256 in (*rejected, *replaced) if sha256]
+    shown = [kind[:most] for kind, most in zip((originals, accepted, turned_down), _MOST, strict=True)]
+    return SheetRow(group.cls.class_, group.cls.count or 0, group.cls.tail, caption, *shown)
 
 
 def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes], classes: Sequence[str] = ()) -> ContactSheet:
@@ -73,7 +82,12 @@ def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes], classes:
     classes -- the names of those that are shown, instead of the tail classes
     Raises InputError for a name that no class has.
     """
-    every = sheet_rows(rows, classes)
+    return drawn(map(sheet_row, records.by_class(rows)), read, classes)
+
+
+def drawn(rows: Iterable[SheetRow], read: Callable[[str], bytes], classes: Sequence[str] = ()) -> ContactSheet:
+    """Returns the same sheet of classes that were read one by one."""
+    every = _chosen(rows, classes)
     lines = every[:_CLASSES]
     widths = [count * (_TILE + _GAP) for count in _MOST]
     starts = [_LABEL, _LABEL + widths[0] + 2 * _GAP, _LABEL + widths[0] + widths[1] + 4 * _GAP]
@@ -88,8 +102,8 @@ def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes], classes:
         write(pen, 2 * _GAP, top + 25, fitted(row.name, room, 14, fonts), 14, fonts, _INK)
         write(pen, 2 * _GAP, top + 42, fitted(row.caption, room, 10, fonts), 10, fonts, _FAINT)
         kinds = ((row.real, None), (row.accepted, _ACCEPTED), (row.rejected, _REJECTED))
-        for start, count, (images, edge) in zip(starts, _MOST, kinds, strict=True):
-            for column, sha256 in enumerate(images[:count]):
+        for start, (images, edge) in zip(starts, kinds, strict=True):
+            for column, sha256 in enumerate(images):
                 _paste(sheet, read(sha256), (start + column * (_TILE + _GAP), top), edge)
     return ContactSheet(_png(sheet), len(every) - len(lines), lacking)
 

@@ -115,3 +115,28 @@ def test_a_stream_without_measures_has_no_accuracy(inside: Ltgc, tmp_path: Path)
     text = "".join(records.dump(row) + "\n" for row in crane())
     assert inside("report", input=text).code == 0
     assert '<section id="accuracy"' not in page(tmp_path)
+
+
+def test_a_page_is_no_larger_than_it_may_be_and_says_which_classes_have_pictures(inside: Ltgc, tmp_path: Path) -> None:
+    lines = []
+    for label in range(300):
+        of = f'"label":{label},"class":"class {label}"'
+        lines.append(f'{{"kind":"class","id":"c",{of},"count":{label},"tail":true}}')
+        for n in range(6):
+            image = f'"sha256":"{label:032x}{n:032x}","text":"A photo of it, {n}","score":0.5,"bar":0.4'
+            kind = (
+                '"kind":"rejected","of":"image","reason":"below"'
+                if label < 9
+                else '"kind":"image","origin":"generated"'
+            )
+            lines.append(f'{{{kind},"id":"g{n}",{of},{image}}}')
+    (tmp_path / "many.jsonl").write_text("\n".join(lines) + "\n")
+    done = inside("report", "-i", "many.jsonl", "--size", "1")
+    assert done.code == 0 and "images were left out" in done.err
+    made = page(tmp_path)
+    assert len(made.encode()) <= 1e6
+    assert made.count('<section class="class"') == 300
+    having = re.search(r"Pictures of (\d+) classes are here, those of which most was rejected", made)
+    assert having and 0 < int(having[1]) < 300
+    assert made.count("<noscript>") == int(having[1])
+    assert '<option value="pictured">' in made
