@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -135,3 +136,36 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "dangling"):
         with pytest.raises(InputError, match="is there already; name a new folder"), new_folder(path):
             pass
+
+
+# --- files that share their blocks
+
+
+def test_a_copy_shares_its_blocks_where_the_file_system_can(tmp_path, monkeypatch):
+    (tmp_path / "mine").write_bytes(b"a picture")
+
+    def clone(source, path):
+        path.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(files, "_clone", clone)
+    assert files.shared(tmp_path / "mine", tmp_path / "new", hashlib.sha256(b"a picture").hexdigest())
+    assert (tmp_path / "new").read_bytes() == b"a picture"
+    # it was written to since it was read
+    assert not files.shared(tmp_path / "mine", tmp_path / "other", hashlib.sha256(b"a pict").hexdigest())
+    assert not (tmp_path / "other").exists()
+
+
+def test_only_a_file_that_changes_no_more_gets_a_second_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_clone", Mock(side_effect=OSError))
+    sha256 = hashlib.sha256(b"a picture").hexdigest()
+    blob, seen = tmp_path / "blobs" / sha256, tmp_path / "snapshots" / "1.jpg"  # as the hub's cache lays them out
+    for path in (blob, seen):
+        path.parent.mkdir()
+    blob.write_bytes(b"a picture")
+    seen.symlink_to(blob)
+    (tmp_path / "mine.jpg").write_bytes(b"a picture")
+
+    assert files.shared(seen, tmp_path / "new", sha256) and (tmp_path / "new").samefile(blob)
+    assert not files.shared(tmp_path / "mine.jpg", tmp_path / "other", sha256)
+    assert not (tmp_path / "other").exists()
+    assert files.shared(tmp_path / "mine.jpg", tmp_path / "other", sha256, fixed=True)

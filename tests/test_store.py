@@ -542,6 +542,22 @@ def test_the_same_bytes_are_written_once(store):
     assert store.object_path(sha256).stat() == before
 
 
+def test_what_lies_there_under_its_hash_is_not_read_again(store, monkeypatch):
+    sha256 = store.put_object(b"a picture")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: 1 / 0)
+
+    assert store.put_object(b"a picture") == sha256
+
+
+def test_what_a_person_writes_to_a_photo_later_leaves_its_object_as_it_was(store, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"a picture")
+    sha256 = store.put_object(b"a picture", tmp_path / "photo.jpg")
+    with (tmp_path / "photo.jpg").open("r+b") as file:
+        file.write(b"A")
+
+    assert store.get_object(sha256) == b"a picture"
+
+
 def test_bytes_that_are_not_what_their_name_says_are_an_error(store):
     sha256 = store.put_object(b"a picture")
     store.object_path(sha256).write_bytes(b"a pict")

@@ -58,23 +58,23 @@ def open_data(source: Source | str, split: Split) -> Dataset:
         raise InputError(f"{flag} goes with a table (CSV, JSONL, parquet, Hugging Face's); {source.spec} is none")
     if split == "train" and not kind.root and source.root:
         raise InputError(f"--root {source.root}: {source.spec} holds its own images; --root goes with a list")
-    dataset = kind.open(source, split)
+    dataset = msgspec.structs.replace(kind.open(source, split), format=FORMATS.index(kind))
     return msgspec.structs.replace(dataset, classes=as_read(dataset.classes)) if dataset.named else dataset
 
 
 def image_bytes(dataset: Dataset, item: Item) -> bytes:
     """Returns an image's encoded bytes, as they are on disk. Raises InputError where they cannot be read."""
-    return _format(dataset.spec).read(dataset, item)
+    return _format_of(dataset).read(dataset, item)
 
 
 def file_of(dataset: Dataset, item: Item) -> Path | None:
     """Returns the file that holds an image and nothing else, None where there is none."""
-    return Path(item.path) if item.path and _format(dataset.spec).files else None
+    return Path(item.path) if item.path and _format_of(dataset).files else None
 
 
 def check_readable(dataset: Dataset, items: Iterable[Item]) -> None:
     """Raises InputError, as `image_bytes` would, at the first image that cannot be read. A file is only opened."""
-    kind = _format(dataset.spec)
+    kind = _format_of(dataset)
     check = check_image if kind.files else kind.read
     for item in items:
         check(dataset, item)
@@ -119,6 +119,10 @@ def shot(count: int) -> Shot:
 
 def _source(source: Source | str) -> Source:
     return Source(source) if isinstance(source, str) else source
+
+
+def _format_of(dataset: Dataset) -> Format:
+    return FORMATS[dataset.format] if dataset.format >= 0 else _format(dataset.spec)
 
 
 def _format(spec: str) -> Format:

@@ -73,6 +73,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""  # the list that the images come from, for messages; empty where there is none
     left_out: tuple[LeftOut, ...] = ()
     column: str = ""  # the column of the images, in a table that holds them itself
+    format: int = -1  # its place among the formats, so that no image asks anew what the data set is
 
 
 class Sample(NamedTuple):
