@@ -42,8 +42,10 @@ def test_a_note_says_what_could_not_be_drawn(inside, store, tmp_path):
 
 
 def test_of_many_failures_a_note_spells_out_a_hundred_and_counts_all(inside, store, tmp_path):
-    line = '{"kind":"description","label":0,"class":"crane","text":"A photo of the class crane, %d.","origin":"extended"}\n'
-    (tmp_path / "in.jsonl").write_text("".join(line % number for number in range(130)))
+    line = (
+        '{"kind":"description","label":0,"class":"crane","text":"A photo of the class crane, %d.","origin":"extended"}'
+    )
+    (tmp_path / "in.jsonl").write_text("\n".join(line % number for number in range(130)))
     done = inside("render", "--from-original", 0.5, "-i", "in.jsonl")
     _, rendered = note(store, "render")
 
