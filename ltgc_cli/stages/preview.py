@@ -49,8 +49,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(
-    known: Sequence[ClassOverview], groups: Callable[[], Iterable[Group]], *, ask: Ask, score: Score, llm: str, clip: str,
-    settings: Judging, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
+    known: Sequence[ClassOverview], groups: Callable[[], Iterable[Group]], *, ask: Ask, score: Score, llm: str,
+    clip: str, settings: Judging, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     prompts: p.Prompts = p.PAPER, workers: int = 1, tries: Tries = once,
 ) -> list[Spread]:  # fmt: skip
     """Returns how the originals and the generated images of each tail class score, and last of all of them together.
