@@ -25,7 +25,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     flags: dict[str, Any]
     input: str
     kinds: dict[str, int]  # new lines by kind, those that merely passed through left out
-    shortfalls: list[str] = []
+    shortfalls: list[str] = []  # of many failures the first hundred; `kinds` has their number
     remarks: list[str] = []  # what else was said of the result: it is said again where the artifact answers
     output: str = ""  # sha256 of the lines written: the next stage's `input`, by which a report finds the way back
     answers: dict[str, Answers] = {}  # by what was asked: Question, Drawing, Match (scores), Rival (comparisons)

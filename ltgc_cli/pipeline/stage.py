@@ -39,8 +39,8 @@ SCHEMA = 1
 ALONE = "no input"
 """The source of a stage that needs no records and waits for none."""
 
-_SHOWN = 20
-"""Failures spelled out in the summary; the records have them all."""
+_SHOWN, _KEPT = 20, 100
+"""Failures spelled out in the summary, and in the manifest; the records have them all."""
 
 
 class Stage(NamedTuple):
@@ -114,8 +114,8 @@ def execute(
             artifact, done = _run(_of_part(stage, len(works)), streams, session, path, digest, folder)
     for text in [*done.remarks, *done.shortfalls[:_SHOWN]]:
         console.notice(f"{stage.name}: {text}")
-    if len(done.shortfalls) > _SHOWN:
-        console.notice(f"{stage.name}: and {len(done.shortfalls) - _SHOWN} more")
+    if (failures := done.kinds.get("failure", 0)) > _SHOWN:
+        console.notice(f"{stage.name}: and {failures - _SHOWN} more")
     if stage.finish:
         stage.finish(artifact)
     return Ran(artifact, done.exit_code, session.meter.dollars)
@@ -188,7 +188,7 @@ def _run(
                 write(line)
                 if not record.line:  # made or changed here, not passed through
                     kinds[records.kind_of(record)] += 1
-                    if isinstance(record, records.Failure):
+                    if isinstance(record, records.Failure) and len(shortfalls) < _KEPT:
                         shortfalls.append(f"{record.class_}: {record.reason}" if record.class_ else record.reason)
         digest = digest or running.hexdigest()
         done = Manifest(

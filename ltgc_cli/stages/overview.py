@@ -12,7 +12,7 @@ from ltgc_cli.records import Class, Description, Group, Record, evolve
 from ltgc_cli.stages.class_template import given_template, shown
 
 
-class Known(NamedTuple):
+class ClassOverview(NamedTuple):
     """A class of the stream."""
 
     group: Group
@@ -28,19 +28,19 @@ class Known(NamedTuple):
         return self.group.cls
 
 
-def overview(groups: Iterable[Group]) -> list[Known]:
+def overview(groups: Iterable[Group]) -> list[ClassOverview]:
     """Returns what is kept of each class, in order."""
     return [_known(group) for group in groups]
 
 
-def _known(group: Group) -> Known:
+def _known(group: Group) -> ClassOverview:
     cls, generated = evolve(group.cls), len(group.generated)
     rows: list[Record] = []
     if given := given_template(group):
         rows = [evolve(given)]
     elif cls.tail and generated:
         rows = [_bare(row, cls) for row in shown(group)]
-    return Known(Group(cls, rows), [image.sha256 for image in group.originals] if cls.tail else (), generated)
+    return ClassOverview(Group(cls, rows), [image.sha256 for image in group.originals] if cls.tail else (), generated)
 
 
 def _bare(row: Description, cls: Class) -> Description:

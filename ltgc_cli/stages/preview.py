@@ -18,7 +18,7 @@ from ltgc_cli.records import Failure, Group, Metric, Template, identify
 from ltgc_cli.settings import Judging
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
-from ltgc_cli.stages.overview import Known
+from ltgc_cli.stages.overview import ClassOverview
 from ltgc_cli.stages.tries import once
 
 QUANTILES = (0, 10, 50, 90, 100)  # percentiles of the scores that are shown, the median among them
@@ -49,8 +49,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(
-    known: Sequence[Known], groups: Callable[[], Iterable[Group]], *, ask: Ask, score: Score, llm: str, clip: str,
-    settings: Judging, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
+    known: Sequence[ClassOverview], groups: Callable[[], Iterable[Group]], *, ask: Ask, score: Score, llm: str,
+    clip: str, settings: Judging, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     prompts: p.Prompts = p.PAPER, workers: int = 1, tries: Tries = once,
 ) -> list[Spread]:  # fmt: skip
     """Returns how the originals and the generated images of each tail class score, and last of all of them together.

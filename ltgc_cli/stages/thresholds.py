@@ -15,7 +15,7 @@ from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
 from ltgc_cli.records import Class, Group, Template
 from ltgc_cli.settings import Judging, Scale
 from ltgc_cli.stages.class_template import given_template
-from ltgc_cli.stages.overview import Known
+from ltgc_cli.stages.overview import ClassOverview
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ def percentile(values: Sequence[float], q: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
-def to_judge(classes: Sequence[Known], *, calibrated: bool) -> list[Known]:
+def to_judge(classes: Sequence[ClassOverview], *, calibrated: bool) -> list[ClassOverview]:
     """Returns the classes that filter is for: those of the tail that have generated images.
 
     Raises InputError where the threshold is to be calibrated, and none of them has an original image.
@@ -85,7 +85,7 @@ def parted(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def original_scores(
-    classes: Sequence[Known], templates: Mapping[int, Template], scored: Scored
+    classes: Sequence[ClassOverview], templates: Mapping[int, Template], scored: Scored
 ) -> dict[int, list[float]]:
     """Returns the raw cosines of each class's original images with C_y, by label; what cannot be scored is left out."""
     texts = (clip_text(templates[one.cls.label], one.cls) for one in classes)
@@ -110,7 +110,7 @@ def calibrated_thresholds(real: Mapping[int, Sequence[float]], q: float) -> dict
 
 
 def class_thresholds(
-    classes: Sequence[Known], templates: Mapping[int, Template], scored: Scored, settings: Judging
+    classes: Sequence[ClassOverview], templates: Mapping[int, Template], scored: Scored, settings: Judging
 ) -> dict[int, float | None]:
     """Returns each class's threshold by label: the fixed one, or on the calibrated scale what its originals reach.
 

@@ -41,6 +41,18 @@ def test_a_note_says_what_could_not_be_drawn(inside, store, tmp_path):
     assert rendered["shortfalls"] == ["crane: its class has no original image to draw over; leave --from-original out"]
 
 
+def test_of_many_failures_a_note_spells_out_a_hundred_and_counts_all(inside, store, tmp_path):
+    line = (
+        '{"kind":"description","label":0,"class":"crane","text":"A photo of the class crane, %d.","origin":"extended"}'
+    )
+    (tmp_path / "in.jsonl").write_text("\n".join(line % number for number in range(130)))
+    done = inside("render", "--from-original", 0.5, "-i", "in.jsonl")
+    _, rendered = note(store, "render")
+
+    assert (len(rendered["shortfalls"]), rendered["kinds"]["failure"]) == (100, 130)
+    assert "render: and 110 more" in done.err
+
+
 def test_a_note_names_versions_and_is_read_without_what_older_ones_lack(inside, store):
     inside("extend", "--class", "crane", "-n", 4)
     artifact, extended = note(store, "extend")

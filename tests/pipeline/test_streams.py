@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ltgc_cli import records
+from ltgc_cli.pipeline.streams import read_again
+
 CRANE = (
     '{"kind":"description","label":0,"class":"crane","text":"A photo of the class crane, %s.","origin":"extended"}\n'
 )
@@ -23,6 +26,15 @@ def test_extend_lists_descriptions_of_a_class_that_is_only_named(ltgc):
     assert [row["kind"] for row in rows] == ["description"] * 3
     assert all(row["text"].startswith("A photo of the class Trogon rufus, ") for row in rows)
     assert [row["label"] for row in rows] == [0, 0, 0]
+
+
+def test_a_stream_that_comes_once_is_read_again_from_a_file_that_nobody_sees(tmp_path):
+    once = records.read([(CRANE % "grey").encode(), b'{"kind": "mine",  "n": 1}\n'])
+    with read_again(once, tmp_path) as lines:
+        first, second, third = list(lines()), list(lines()), list(lines())
+        assert not list(tmp_path.iterdir())
+
+    assert first == second == third and len(first) == 2
 
 
 def test_a_second_run_gives_the_same_bytes_and_asks_nothing(ltgc):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from fakes import a_class, keeps, points, says, sha
-from judging import SEAL, accepted, drawn, group, paint_as_told, run, sentence
+from fakes import a_class, by_task, keeps, points, rates, says, sha
+from judging import COSINE, SEAL, accepted, drawn, group, paint_as_told, run, sentence
 
 from ltgc_cli.errors import BudgetError, Refused
 from ltgc_cli.records import dump
-from ltgc_cli.settings import Judging
-from ltgc_cli.stages.filter import Round
+from ltgc_cli.settings import Judging, Style
+from ltgc_cli.stages.filter import Round, evaluate
 
 
 def test_the_output_is_the_same_whatever_the_workers_and_the_batch():
@@ -24,16 +24,24 @@ def test_the_output_is_the_same_whatever_the_workers_and_the_batch():
         old = question.text.splitlines()[1].removeprefix("1. ")
         return old if "again" in old else old.replace(".", " again.")
 
-    def everything(workers: int, batch: int) -> list[str]:
-        template = says(lambda q: f"A photo of the class {q.subject} with legs.")
+    def everything(workers: int, batch: int, held: int = 100) -> list[str]:
+        template, refine = says(lambda q: f"A photo of the class {q.subject} with legs."), says(refined)
         rows = run(
-            groups, cosines, settings=Judging(), template=template, refine=says(refined), workers=workers, batch=batch
+            groups,
+            cosines,
+            settings=Judging(),
+            template=template,
+            refine=refine,
+            workers=workers,
+            batch=batch,
+            held=held,
         )
         return [dump(row) for row in rows]
 
     expected = everything(workers=1, batch=64)
     assert len(expected) == 5 + 1 + 6 + 1  # one rewriting says what was tried before
     assert [everything(workers, batch) for workers, batch in [(1, 1), (8, 2), (3, 5)]] == [expected] * 3
+    assert [everything(4, 64, held) for held in (1, 2, 3)] == [expected] * 3
 
 
 def test_whoever_waits_is_told_after_each_round():
@@ -150,3 +158,32 @@ def test_no_more_is_generated_at_once_than_wanted():
     run(groups, {}, settings=settings, refine=refine, generate=generate, score=lambda m: [0.1] * len(m), batch=3)
 
     assert sorted(drawn_at_once) == [1, 3, 3]
+
+
+def test_of_a_long_stream_few_classes_are_held_at_a_time():
+    readings: list[int] = []
+    most = 0
+
+    def groups():
+        readings.append(0)
+        for label in range(60):
+            readings[-1] += 1
+            yield group(f"good {label}", f"bad {label}", cls=a_class(f"bird {label}", label))
+
+    def refined(question):
+        return question.text.splitlines()[1].removeprefix("1. ").replace("bad", "good")
+
+    ports = {
+        "ask": by_task(template=says(lambda q: f"A photo of the class {q.subject} with legs."), refine=says(refined)),
+        "generate": paint_as_told,
+        "score": rates(lambda match: 0.5 if match.image in good else 0.1),
+    }
+    good = {sha(drawn(f"good {label}", a_class(f"bird {label}", label))) for label in range(60)}
+    names = {"llm": "m", "t2i": "sd", "clip": "clip"}
+    found = evaluate(groups, **ports, **names, settings=COSINE, style=Style(), batch=4, held=9)
+    for done, rows in enumerate(found):
+        assert len(accepted(rows)) == 2
+        most = max(most, readings[-1] - done)
+
+    assert readings == [60, 60, 60]  # for the classes, for the first round, for the later ones
+    assert most <= 9 // 3 + 1  # of two images, and the class behind them
