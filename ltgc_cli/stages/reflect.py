@@ -94,10 +94,11 @@ def _wanted(missing: int, share: float) -> int:
 
     share -- how much is new of what is asked for; 1 where no round has shown it yet
 
-    >>> _wanted(755, 1.0), _wanted(151, 0.8), _wanted(2, 0.75)
-    (755, 193, 7)
+    >>> _wanted(40, 1.0), _wanted(755, 1.0), _wanted(151, 0.8), _wanted(2, 0.75)
+    (40, 759, 193, 7)
     """
-    return missing if share == 1.0 else math.ceil(missing / share) + _A_FEW
+    one_question = missing <= MOST_AT_ONCE and share == 1.0
+    return missing if one_question else math.ceil(missing / share) + _A_FEW
 
 
 class _Question(NamedTuple):

@@ -202,7 +202,7 @@ def test_long_lists_are_asked_for_in_parts_because_long_answers_get_cut_off():
     extend = endless()
     run(group("tall"), extend=extend, k=101)
 
-    assert [question.want for question in extend.seen] == [40, 40, 20]
+    assert [question.want for question in extend.seen] == [40, 40, 24]  # a few more, as some may repeat others
 
 
 def spread(seen):
@@ -219,9 +219,9 @@ def test_all_that_is_missing_is_asked_for_at_once_and_so_is_which_of_it_repeats(
     rounds = []
     ask = by_task(extend=endless(), reflect=says("none"))
     of_group = group(*(f"m{number}" for number in range(45)))
-    rows = reflect(of_group, ask=ask, model="m", k=205, rounds=3, near=0.8, at_once=spread(rounds))
+    rows = reflect(of_group, ask=ask, model="m", k=201, rounds=3, near=0.8, at_once=spread(rounds))
 
-    assert len(of(Description, rows)) == 205
+    assert len(of(Description, rows)) == 201
     assert rounds == [2, 4, 4]  # the list that is there, the questions, their answers
 
 
@@ -233,7 +233,7 @@ def test_the_questions_of_a_round_show_the_same_list_and_all_but_the_first_are_l
     assert [question.text for question in extend.seen] == [
         p.extend(p.PAPER, "crane", known, 40),
         p.extend(p.PAPER, "crane", known, 40, p.combined("crane", 2)),
-        p.extend(p.PAPER, "crane", known, 20, p.combined("crane", 3)),
+        p.extend(p.PAPER, "crane", known, 24, p.combined("crane", 3)),
     ]
     assert [question.attempt for question in extend.seen] == [1, 2, 3]
 
@@ -287,14 +287,20 @@ def test_behind_a_round_of_several_more_is_asked_for_where_much_of_it_was_said_a
     half = says(lambda question: new(*(f"w{next(numbers)}" for _ in range(question.want // 2))))
     run(group("tall"), extend=half, k=81)
 
-    assert [question.want for question in half.seen] == [40, 40, 40, 40, 4]  # 80; then, for 40, twice as many and a few
+    assert [question.want for question in half.seen] == [
+        40,
+        40,
+        4,
+        40,
+        40,
+    ]  # for the 38 still missing twice as many, and a few
 
 
 def test_a_round_behind_one_that_added_too_little_is_one_question():
     extend = says(new("tall"))
     run(group("tall"), extend=extend, k=801, rounds=3)
 
-    assert [question.attempt for question in extend.seen] == list(range(1, 23))
+    assert [question.attempt for question in extend.seen] == list(range(1, 24))
 
 
 def test_after_some_rounds_in_a_row_that_add_nothing_it_gives_up_and_says_so():
@@ -315,9 +321,9 @@ def test_a_model_that_brings_one_new_line_a_round_is_given_up_after_a_handful_of
     extend = says(lambda q: new("tall", "in flight", f"w{next(numbers)}"))
     rows = run(group("tall", "in flight"), extend=extend, k=160, rounds=3)
 
-    assert [question.want for question in extend.seen] == [40, 40, 40, 38, 40, 40]  # of three rounds
+    assert [question.want for question in extend.seen] == [40, 40, 40, 40, 2, 40, 40]  # of three rounds
     (failure,) = of(Failure, rows)
-    assert failure.reason.startswith("8 of 160 descriptions: the last 3 rounds added only 6 new ones; ")
+    assert failure.reason.startswith("9 of 160 descriptions: the last 3 rounds added only 7 new ones; ")
 
 
 @pytest.mark.parametrize(("missing", "gain", "questions"), [(40, 4, 10), (40, 3, 3), (10, 1, 10), (1, 1, 1)])
