@@ -708,7 +708,9 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "extend": (Extend, Asking, Limits, Input, Sharding, Output, Recording, Storage),
     "reflect": (Reflect, Asking, Limits, Input, Sharding, Output, Recording, Storage),
     "render": (TextToImage, Render, Style, Computing, Limits, Input, Sharding, Output, Recording, Storage),
-    "filter": (Judging, Filter, Asking, TextToImage, Style, Computing, Limits, Input, Output, Recording, Storage),
+    "filter": (
+        Judging, Filter, Asking, TextToImage, Style, Computing, Limits, Input, Sharding, Output, Recording, Storage,
+    ),
     "mix-train": (Data, Training, TrainingRun, Input, Output, Storage),
     "eval": (Data, Evaluation, Asking, Limits, Input, Output, Recording, Storage),
     "report": (Input, Report, Storage),

@@ -245,6 +245,7 @@ def filter(session: Session, config: Config) -> Stage:
     check_threshold(judging)
     texts = prompts.load(settings.prompts)
     by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
+    shard = shards.shard_of(config)
     t2i, generate = _opened(session, config)
     llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, batch=computing.batch, device=computing.device)
@@ -272,6 +273,7 @@ def filter(session: Session, config: Config) -> Stage:
                 prompts=texts,
                 workers=asking.concurrency,
                 batch=computing.batch,
+                part=partial(shards.places, "filter", shard),
                 on_trial=lambda tried: report_trial(session, tried),
                 on_round=lambda done: _report_round(session, done),
             ):
@@ -292,6 +294,7 @@ def filter(session: Session, config: Config) -> Stage:
         Style,
         TextToImage,
         Asking,
+        Sharding,
         llm=llm,
         t2i=t2i,
         clip=clip,

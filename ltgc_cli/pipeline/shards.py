@@ -60,6 +60,14 @@ def say_if_empty(stage: str, shard: Shard, total: int) -> None:
         console.notice(f"{stage}: none of {counted(total, 'class')} is in shard {shard.number}/{shard.of}")
 
 
+def places(stage: str, shard: Shard | None, total: int) -> range:
+    """Returns the places of a run's classes among all, for a stage that looks at all of them and does its own."""
+    if not shard:
+        return range(total)
+    say_if_empty(stage, shard, total)
+    return shard.places(total)
+
+
 def without_others_lines(every: Iterable[Group], shard: Shard | None) -> list[Group]:
     """Returns all classes, those of other runs with their class record alone: what they are called may matter."""
     groups = list(every)

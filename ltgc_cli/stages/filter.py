@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,6 +59,7 @@ def evaluate(
     groups: Callable[[], Iterable[Group]], *, ask: Ask, generate: Generate, score: Score, llm: str, t2i: str, clip: str,
     settings: Judging, style: Style, compare: Compare | None = None, keep: Callable[[bytes], str] | None = None,
     verdicts: Verdicts = NONE, prompts: p.Prompts = p.PAPER, workers: int = 1, batch: int = 64, held: int = HELD,
+    part: Callable[[int], range] = range,
     on_trial: Callable[[Sequence[Metric]], None] = lambda _: None, on_round: Callable[[Round], None] = lambda _: None,
     tries: Tries = once,
 ) -> Iterator[list[Record]]:  # fmt: skip
@@ -76,6 +78,8 @@ def evaluate(
     compare, keep -- needed for the trial, and for a margin in the settings: they find the nearest other class, and
         store the list of the classes' texts
     held -- images that are on their way through the later rounds at most
+    part -- returns the places of the classes that are judged and returned, of so many; thresholds, trial and margin go
+        by all classes whatever it says
     on_trial -- is told what the trial found, of all originals last
     """
     known = overview(restored(group, verdicts) for group in groups())
@@ -86,20 +90,23 @@ def evaluate(
         tried = try_clip([one.cls for one in known], photos, score=score, compare=compare, keep=keep, model=clip)
     if tried:
         on_trial(tried)
-    wanted = [one.group for one in mine]
+    places = part(len(known))
+    own = {known[place].cls.label for place in places}
+    of_all = t.calibrates(settings) or settings.margin is not None
+    wanted = [one.group for one in mine if of_all or one.cls.label in own]
     asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     thresholds = t.class_thresholds(mine, templates, scored, settings)
     margin = None if settings.mode == "score" else settings.margin
-    everything = [one.group for one in known]
+    everything, last = [one.group for one in known], places.stop == len(known)
     others = t.other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
     judge = Judge(scored, settings, others, verdicts)
     del known, mine, wanted, everything  # what was needed to ask for C_y
 
     def judged() -> Iterator[Any]:
         """Returns the images that are judged, as candidates, and behind those of a class the class."""
-        for group in (restored(group, verdicts) for group in groups()):
+        for group in islice((restored(group, verdicts) for group in groups()), places.start, places.stop):
             label, cls = group.cls.label, group.cls
             images = group.generated if cls.tail and label in templates else []
             own = [candidate(image, cls, templates[label], thresholds[label]) for image in images]
@@ -119,7 +126,7 @@ def evaluate(
         rows = _rows(group, own, asked.get(cls.label), thresholds.get(cls.label), settings)
         rows += _usage_rows(cls, own, p.name(prompts, "refine"), llm)
         yield [*trial.without(rows), *of_class.get(cls.label, [])] if tried else rows
-    if tried:
+    if tried and last:
         yield [tried[-1]]  # in the place of an earlier trial's, that of all images last
 
 
