@@ -41,9 +41,11 @@ def key(request: msgspec.Struct) -> str:
 
 
 def _key(name: str, asked: Any) -> str:
-    data = [SCHEMA, name, asked]
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical([SCHEMA, name, asked]).encode()).hexdigest()
+
+
+# json.dumps would make one for each call
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class TextDisk(diskcache.Disk):
