@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ltgc_cli import prompts, records
 from ltgc_cli.ports import Answer, Question
@@ -55,8 +55,8 @@ def said() -> list[str]:
 
 def names(count: int) -> list[str]:
     """Returns names of classes, all different."""
-    first = "red blue snowy great lesser golden common striped spotted dusky".split()
-    last = "crane owl heron finch trogon seal maple beetle lathe bowl kettle anvil".split()
+    first = ["red", "blue", "snowy", "great", "lesser", "golden", "common", "striped", "spotted", "dusky"]
+    last = ["crane", "owl", "heron", "finch", "trogon", "seal", "maple", "beetle", "lathe", "bowl", "kettle", "anvil"]
     return [f"{first[n % 10]} {last[n // 10 % 12]}{f' {n // 120}' if n >= 120 else ''}" for n in range(count)]
 
 
@@ -210,7 +210,7 @@ def compare(stage: str, latency: float, at_once: int, questions: int, turns: int
     found: dict[str, list[Cost]] = {"ours": [], "bare": []}
     with serving(latency) as address:
         runs = {"ours": lambda n: ours(stage, address, at_once, n), "bare": lambda n: bare(address, at_once, n)}
-        for name, run in runs.items():  # compiles what is not compiled
+        for run in runs.values():  # compiles what is not compiled
             run(1)
         for _ in range(turns):
             for name, run in runs.items():

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-import jsonlines
 import msgspec
 
 from ltgc_cli.errors import InputError
@@ -291,6 +290,8 @@ def dropped(
 
 def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:
     """Returns the records of a stream of lines, blank lines skipped. Raises InputError with file and line."""
+    import jsonlines
+
     try:
         yield from jsonlines.Reader(stream, loads=parse).iter(skip_empty=True)
     except jsonlines.InvalidLineError as error:

@@ -14,24 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ltgc_cli import console, prompts, records, trial
+from ltgc_cli import console, prompts, records
 from ltgc_cli.answers import READER
 from ltgc_cli.config import Config
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import checks, datasets
-from ltgc_cli.learn.datasets.names import as_read
-from ltgc_cli.pipeline import senses as senses_file
-from ltgc_cli.pipeline.class_table import class_info, class_record
-from ltgc_cli.pipeline.data import check_names, open_data
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
-from ltgc_cli.providers.t2i import image_api
 from ltgc_cli.records import Class, Group, Image, Metric, Record, identify
-from ltgc_cli.review import verdict_file
 from ltgc_cli.settings import (
     HIGHEST,
     Asking,
@@ -46,11 +39,12 @@ from ltgc_cli.settings import (
     Style,
     TextToImage,
 )
-from ltgc_cli.stages import verdicts
 from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
+    from ltgc_cli.learn.datasets import Source
     from ltgc_cli.stages.filter import Round
+    from ltgc_cli.stages.senses import NameInfo
 
 TRIAL = 1  # part of every filter artifact's hash: raise it when what CLIP is tried on changes
 
@@ -65,7 +59,7 @@ def describe(session: Session, config: Config) -> Stage:
     texts = prompts.load(settings.prompts)
     model, ask, tries = session.ask(settings.lmm, "lmm", asking, settings.image_size)
     below = tail_below(settings.tail)
-    known = senses_file.load(settings.senses) if settings.senses else {}
+    known = _senses(settings.senses)
 
     def one(item: tuple[Class, Record]) -> list[Record]:
         from ltgc_cli.stages.describe import describe
@@ -76,6 +70,8 @@ def describe(session: Session, config: Config) -> Stage:
         return [record]
 
     def with_senses(groups: list[Group]) -> list[Group]:
+        from ltgc_cli.pipeline import senses as senses_file
+        from ltgc_cli.pipeline.data import check_names
         from ltgc_cli.stages import senses
 
         if settings.senses:
@@ -94,6 +90,9 @@ def describe(session: Session, config: Config) -> Stage:
         if data or known or settings.disambiguate:  # all of these look at all names at once
             groups = with_senses(list(groups))
         if data:
+            from ltgc_cli.learn import checks
+            from ltgc_cli.pipeline.class_table import class_info
+
             groups = list(groups)
             for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
                 console.notice(f"describe: {text}: mix-train will not train on these")
@@ -101,7 +100,7 @@ def describe(session: Session, config: Config) -> Stage:
         rows = ((group.cls, row) for group in groups for row in group.rows)
         return _flat(in_order(one, rows, asking.concurrency))
 
-    source = datasets.fingerprint(data, "train") if data else ""
+    source = _fingerprint(data) if data else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
     hashed = config.hashed(
         Describe, Asking, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
@@ -116,12 +115,15 @@ def extend(session: Session, config: Config) -> Stage:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
     texts = prompts.load(settings.prompts)
     model, ask, tries = session.ask(settings.llm, "llm", asking)
-    classes = list(named(settings.class_))
+    check_named(settings.class_)
     known = {}
     if settings.senses:
-        known = senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
+        from ltgc_cli.pipeline.senses import senses_by_label
+
+        known = senses_by_label(list(named(settings.class_)), _senses(settings.senses), settings.senses)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.pipeline.data import check_names
         from ltgc_cli.stages import senses
         from ltgc_cli.stages.extend import extend
 
@@ -130,12 +132,12 @@ def extend(session: Session, config: Config) -> Stage:
             return extend(group, ask=ask, tries=tries, model=model, want=settings.n, prompts=texts)
 
         groups: Iterable[Group] = records.by_class(given)
-        if classes:
-            groups = senses.with_names([Group(cls, []) for cls in classes], known)
+        if settings.class_:
+            groups = senses.with_names([Group(cls, []) for cls in named(settings.class_)], known)
             check_names([group.cls for group in groups], settings.llm, given=True)
         return _flat(in_order(one, groups, asking.concurrency))
 
-    source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
+    source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if settings.class_ else ""
     known_senses = msgspec.to_builtins(known) if settings.senses else None
     hashed = config.hashed(Extend, Asking, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER)
     return Stage("extend", hashed, run, source, work=lambda group: group.cls.tail)
@@ -199,7 +201,12 @@ def filter(session: Session, config: Config) -> Stage:
     settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
     check_threshold(judging)
     texts = prompts.load(settings.prompts)
-    by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
+    by_hand = None
+    if settings.verdicts:
+        from ltgc_cli.review import verdict_file
+        from ltgc_cli.stages import verdicts
+
+        by_hand = verdict_file.load(settings.verdicts)
     t2i, generate = _opened(session, config)
     llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, batch=computing.batch, device=computing.device)
@@ -257,7 +264,7 @@ def filter(session: Session, config: Config) -> Stage:
     return Stage("filter", hashed, run, whole=True, caveats=caveats, finish=_repeat_doubt)
 
 
-def source_of(config: Config, data: str | None = None) -> datasets.Source | None:
+def source_of(config: Config, data: str | None = None) -> Source | None:
     """Returns the data set that a command's settings name, None where they name none.
 
     data -- other images of the same kind: validation or test images
@@ -266,13 +273,17 @@ def source_of(config: Config, data: str | None = None) -> datasets.Source | None
     spec = data or named.data
     if not spec:
         return None
-    return datasets.Source(spec, named.root, named.classes, named.image_column, named.label_column)
+    from ltgc_cli.learn.datasets import Source
+
+    return Source(spec, named.root, named.classes, named.image_column, named.label_column)
 
 
 def _opened(session: Session, config: Config) -> Opened[Generate]:
     """Returns the text-to-image model. Raises InputError for settings that an image API does not take."""
     model, computing = config[TextToImage], config[Computing]
     if model.t2i.startswith("litellm:"):  # before filter pays for its questions
+        from ltgc_cli.providers.t2i import image_api
+
         image_api.check(model.t2i.removeprefix("litellm:"), [config[Style], model, computing])
     return session.generate(
         model.t2i,
@@ -311,19 +322,45 @@ def tail_below(tail: str) -> int:
     return int(tail)
 
 
-def named(names: Sequence[str]) -> Iterator[Class]:
-    """Returns classes that have no data, labelled in the order given, under names as people write them."""
+def check_named(names: Sequence[str]) -> None:
+    """Raises InputError for names of classes that cannot be."""
     if len(set(names)) < len(names):
         raise InputError("--class names one class twice")
     for name in names:
         if not name.strip() or not name.isprintable():
             raise InputError(f"--class {name!r}: a name in one line is wanted")
-    for info in as_read([datasets.ClassInfo(label=label, name=name) for label, name in enumerate(names)]):
+
+
+def named(names: Sequence[str]) -> Iterator[Class]:
+    """Returns classes that have no data, labelled in the order given, under names as people write them."""
+    from ltgc_cli.learn.datasets import ClassInfo
+    from ltgc_cli.learn.datasets.names import as_read
+
+    check_named(names)
+    for info in as_read([ClassInfo(label=label, name=name) for label, name in enumerate(names)]):
         yield Class(label=info.label, class_=info.name, synonyms=info.synonyms, tail=True)
 
 
-def originals(data: datasets.Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
+def _senses(path: Path | None) -> dict[str, NameInfo]:
+    if not path:
+        return {}
+    from ltgc_cli.pipeline import senses
+
+    return senses.load(path)
+
+
+def _fingerprint(data: Source) -> str:
+    from ltgc_cli.learn import datasets
+
+    return datasets.fingerprint(data, "train")
+
+
+def originals(data: Source, below: int, keep: Callable[[bytes], str]) -> Iterator[Group]:
     """Returns the data set class by class: the class record, and the original images of a tail class."""
+    from ltgc_cli.learn import datasets
+    from ltgc_cli.pipeline.class_table import class_record
+    from ltgc_cli.pipeline.data import open_data
+
     dataset = open_data(data, "train")
     items: dict[int, list[datasets.Item]] = {}
     for item in dataset.items:
@@ -354,6 +391,8 @@ def _replaced(texts: Prompts) -> Any:
 
 def report_trial(session: Session, tried: Sequence[Metric]) -> None:
     """Says how well CLIP tells the originals' classes apart, and what to think of a judge that does not."""
+    from ltgc_cli import trial
+
     session.report(f"filter: {trial.words(tried[-1])}")
     doubt = trial.doubt(tried[-1])
     if doubt and not session.dry:
@@ -364,6 +403,8 @@ def report_trial(session: Session, tried: Sequence[Metric]) -> None:
 
 def _repeat_doubt(artifact: Path) -> None:
     """Says again, under the summary, what to think of a judge that cannot tell the classes apart."""
+    from ltgc_cli import trial
+
     with artifact.open("rb") as lines:
         tried = [line for line in lines if f'"{trial.NAME}","group":"all"'.encode() in line]
     metric = trial.of_all(map(records.parse, (line.decode() for line in tried)))
