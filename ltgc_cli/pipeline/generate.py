@@ -17,7 +17,6 @@ import msgspec
 from ltgc_cli import console, prompts, records
 from ltgc_cli.answers import READER
 from ltgc_cli.config import Config
-from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
@@ -86,6 +85,8 @@ def describe(session: Session, config: Config) -> Stage:
         return groups
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.engine import in_order
+
         groups: Iterable[Group] = originals(data, below, session.keep) if data else records.by_class(given)
         if data or known or settings.disambiguate:  # all of these look at all names at once
             groups = with_senses(list(groups))
@@ -123,6 +124,7 @@ def extend(session: Session, config: Config) -> Stage:
         known = senses_by_label(list(named(settings.class_)), _senses(settings.senses), settings.senses)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.engine import in_order
         from ltgc_cli.pipeline.data import check_names
         from ltgc_cli.stages import senses
         from ltgc_cli.stages.extend import extend
@@ -150,6 +152,7 @@ def reflect(session: Session, config: Config) -> Stage:
     model, ask, tries = session.ask(settings.llm, "llm", asking)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
+        from ltgc_cli.engine import in_order
         from ltgc_cli.stages import reflect
 
         k, rounds, near = settings.k, settings.rounds, settings.near

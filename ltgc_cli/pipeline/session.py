@@ -15,9 +15,9 @@ from msgspec import UNSET
 
 from ltgc_cli import console, providers
 from ltgc_cli.budget import Budget, guarded, guarded_batch
-from ltgc_cli.engine import Meter
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.keys import key
+from ltgc_cli.meter import Meter
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.ports import (
     Answer,
