@@ -1,63 +1,101 @@
-"""How fast questions are asked, and what a description costs in prompt tokens.
+"""How fast a language stage asks, as a whole command, and what a description costs in prompt tokens.
 
-    python benchmarks/language.py                 # the whole, two minutes
-    python benchmarks/language.py --scale 0.25    # a quarter of the questions
+    python benchmarks/language.py                                       # 200 ms to an answer, 64 at once
+    python benchmarks/language.py --latency 2 --at-once 256 --questions 7680
+    python benchmarks/language.py --stage reflect
+    python benchmarks/language.py --tokens                              # prompt tokens alone; nothing is timed
 
-The server answers on loopback from a process of its own, always after the same time. Rates are ratios within one run:
-to what that time allows, and to litellm.acompletion called bare, in turns, under the same number at once.
+Each turn runs the command and a program that only calls litellm.acompletion, each in a process of its own against one
+server, in a third, that answers on loopback always after the same time. What a process takes to ask a single question
+(its imports) is taken away, so that what is left is the cost of the questions.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
-import math
 import multiprocessing
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
-from ltgc_cli.engine import in_order
+from ltgc_cli import prompts, records
 from ltgc_cli.ports import Answer, Question
-from ltgc_cli.providers.llm import background
-from ltgc_cli.providers.llm import litellm as port
-from ltgc_cli.providers.opened import AskOptions
-from ltgc_cli.records import Class, Description, Group, identify
+from ltgc_cli.records import Class, Description, Group, Image, Record, identify
 from ltgc_cli.stages.extend import extend
 from ltgc_cli.stages.reflect import reflect
+from ltgc_cli.store import Store
 
-LONG, SHORT = 2.0, 0.2
-"""Seconds to an answer."""
-QUESTION = Question(model="m", task="extend", subject="crane", text="Besides these descriptions … " * 20)
-TEXT = "\n".join(f"{n}. A photo of the class crane, wading, at dusk, seen from {n} metres." for n in range(1, 21))
-ANSWER = {
-    "id": "1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "gpt-4o",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}],
-    "usage": {"prompt_tokens": 200, "completion_tokens": 400, "total_tokens": 600},
+MODEL, LINES = "gpt-4o", 20
+COMMANDS = {
+    "describe": ["describe", "--lmm", MODEL],
+    "extend": ["extend", "--llm", MODEL, "-n", str(LINES)],
+    "reflect": ["reflect", "--llm", MODEL, "-k", str(LINES), "--rounds", "1"],
 }
+
+
+def said() -> list[str]:
+    """Returns what real models said of classes, in the labelled answers of reading.py."""
+    text = (Path(__file__).parent / "reading" / "building.toml").read_text(encoding="utf-8")
+    lines = [line for answer in tomllib.loads(text)["answer"] if answer["task"] == "extend" for line in answer["lines"]]
+    return [line["words"] for line in lines if line["say"] == "keep" and len(line["words"]) > 30]
+
+
+def names(count: int) -> list[str]:
+    """Returns names of classes, all different."""
+    first = ["red", "blue", "snowy", "great", "lesser", "golden", "common", "striped", "spotted", "dusky"]
+    last = ["crane", "owl", "heron", "finch", "trogon", "seal", "maple", "beetle", "lathe", "bowl", "kettle", "anvil"]
+    return [f"{first[n % 10]} {last[n // 10 % 12]}{f' {n // 120}' if n >= 120 else ''}" for n in range(count)]
+
+
+def answer(prompt: str, bank: Sequence[str]) -> str:
+    """Returns an answer to a prompt: a list, a sentence, or that no description repeats another."""
+    if "exclude any repetitive" in prompt:
+        return "none"
+    name = re.findall(r"the class ([^,.\n]+)[,.]", prompt)[-1]
+    chosen = random.Random(name).sample(bank, LINES)
+    if "Answer with one sentence" in prompt:
+        return f"A photo of the class {name}, {chosen[0]}."
+    return "\n".join(f"{n}. A photo of the class {name}, {text}." for n, text in enumerate(chosen, start=1))
 
 
 def serve(latency: float, ready: Connection) -> None:
     """Answers everything after `latency` seconds, until it is ended."""
     from aiohttp import web
 
-    body = json.dumps(ANSWER).encode()
+    bank = said()
 
-    async def answer(request: web.Request) -> web.Response:
-        await request.read()
-        await asyncio.sleep(latency)
-        return web.Response(body=body, content_type="application/json")
+    async def respond(request: web.Request) -> web.Response:
+        came = time.monotonic()
+        content = json.loads(await request.read())["messages"][0]["content"]
+        prompt = content if isinstance(content, str) else content[-1]["text"]
+        message = {"role": "assistant", "content": answer(prompt, bank)}
+        body = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": MODEL,
+            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+            "usage": {"prompt_tokens": 200, "completion_tokens": 400, "total_tokens": 600},
+        }
+        await asyncio.sleep(max(0.0, came + latency - time.monotonic()))
+        return web.json_response(body)
 
     async def forever() -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", answer)
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_post("/v1/chat/completions", respond)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
@@ -81,47 +119,81 @@ def serving(latency: float) -> Iterator[str]:
         process.join()
 
 
-class Timed(NamedTuple):
-    """What a run took, for one question."""
+class Cost(NamedTuple):
+    """What a process took, in seconds."""
 
-    rate: float
-    """Questions a second, from the first that goes out to the last that is answered."""
-    steady: float
-    """Between the first and the last `at_once` answers, while all places are taken."""
+    wall: float
     cpu: float
-    """Milliseconds of CPU, of this process."""
 
 
-def ours(address: str, at_once: int, questions: int) -> Timed:
-    """Returns what asking through the port takes, as a stage does it."""
-    ask = port.ask_port("gpt-4o", AskOptions(objects=dict.__getitem__, api_base=address, concurrency=at_once))
-    answered: list[float] = []
-
-    def timed(question: Question) -> str:
-        text = ask(question).text
-        answered.append(time.perf_counter())
-        return text
-
-    list(in_order(timed, [QUESTION] * at_once, at_once))  # connections are made and libraries loaded
-    answered.clear()
-    begun, cpu = time.perf_counter(), time.process_time()
-    texts = list(in_order(timed, [QUESTION] * questions, at_once))
-    took, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    assert texts == [TEXT] * questions
-    middle = sorted(answered)[at_once:-at_once]
-    steady = (len(middle) - 1) / (middle[-1] - middle[0]) if len(middle) > 1 else math.nan
-    return Timed(questions / took, steady, 1000 * cpu / questions)
+def timed(command: Sequence[str], environment: dict[str, str]) -> Cost:
+    """Returns what a command takes."""
+    before, begun = os.times(), time.perf_counter()
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    took, after = time.perf_counter() - begun, os.times()
+    assert done.returncode in (0, 1), done.stderr
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    return Cost(took, cpu)
 
 
-async def bare(litellm: Any, address: str, at_once: int, questions: int) -> float:
-    """Returns questions a second of litellm.acompletion alone."""
+def rows(stage: str, count: int, folder: Path) -> Iterator[Record]:
+    """Returns what a stage reads that asks so many questions, one a class; images go into the store of a folder."""
+    bank, rng = said(), random.Random(0)
+    for label, name in enumerate(names(count)):
+        yield identify(Class(label=label, class_=name, count=1, tail=True), name)
+        if stage == "describe":
+            image = Image(label=label, class_=name, sha256=one_image(folder), origin="original", name=f"{label}.png")
+            yield identify(image, label)
+        for text in rng.sample(bank, LINES) if stage == "reflect" else ():
+            text = f"A photo of the class {name}, {text}."
+            yield identify(Description(label=label, class_=name, text=text, origin="extended"), text)
+
+
+def one_image(folder: Path) -> str:
+    """Returns the sha256 of a small image in the store of a folder."""
+    import io
+
+    from PIL import Image as Picture
+
+    file = io.BytesIO()
+    Picture.new("RGB", (64, 64), "grey").save(file, "PNG")
+    store = Store(folder)
+    try:
+        return store.put_object(file.getvalue())
+    finally:
+        store.close()
+
+
+def ours(stage: str, address: str, at_once: int, questions: int) -> Cost:
+    """Returns what the command takes, with an empty store."""
+    with TemporaryDirectory() as folder:
+        given = Path(folder) / "in.jsonl"
+        given.write_text("".join(records.dump(row) + "\n" for row in rows(stage, questions, Path(folder) / "store")))
+        command = [sys.executable, "-m", "ltgc_cli", *COMMANDS[stage], "-i", str(given), "-o", f"{folder}/out.jsonl"]
+        command += ["--concurrency", str(at_once), "--api-base", address, "-q"]
+        cost = timed(command, {"LTGC_CACHE_DIR": f"{folder}/store", "OPENAI_API_KEY": "none"})
+        written = (Path(folder) / "out.jsonl").read_text()
+        assert written.count('"kind":"description"') >= questions, "each class has descriptions"
+    return cost
+
+
+def bare(address: str, at_once: int, questions: int) -> Cost:
+    """Returns what litellm.acompletion alone takes for prompts of extend, in a process of its own."""
+    return timed([sys.executable, __file__, "--bare", address, str(at_once), str(questions)], {})
+
+
+async def ask_bare(address: str, at_once: int, questions: int) -> None:
+    """Asks litellm.acompletion as often, with so many questions at once."""
+    from ltgc_cli.providers.llm.litellm import imported
+
+    litellm = imported()
     places = asyncio.Semaphore(at_once)
 
-    async def ask() -> None:
+    async def ask(prompt: str) -> None:
         async with places:
             await litellm.acompletion(
-                model="gpt-4o",
-                messages=[{"role": "user", "content": QUESTION.text}],
+                model=f"openai/{MODEL}",
+                messages=[{"role": "user", "content": prompt}],
                 temperature=1.0,
                 max_tokens=2048,
                 timeout=60,
@@ -130,39 +202,29 @@ async def bare(litellm: Any, address: str, at_once: int, questions: int) -> floa
                 api_key="bare",
             )
 
-    await asyncio.gather(*(ask() for _ in range(at_once)))
-    begun = time.perf_counter()
-    await asyncio.gather(*(ask() for _ in range(questions)))
-    return questions / (time.perf_counter() - begun)
+    await asyncio.gather(*(ask(prompts.extend(prompts.PAPER, name, [], LINES)) for name in names(questions)))
 
 
-def against_the_ideal(scale: float) -> str:
-    """Returns a line: 2 s to an answer, 256 at once."""
-    at_once, questions = 256, max(256, round(2560 * scale))
-    with serving(LONG) as address:
-        found = ours(address, at_once, questions)
-    ideal = at_once / LONG
-    return (
-        f"2 s, 256 at once, {questions} questions | ideal {ideal:.0f}/s | whole run {found.rate:.1f}/s, "
-        f"{found.rate / ideal:.1%} | while all are busy {found.steady:.1f}/s, {found.steady / ideal:.1%} | "
-        f"{found.cpu:.1f} ms of CPU each"
-    )
-
-
-def against_bare(scale: float) -> str:
-    """Returns a line: 200 ms to an answer, 64 at once, in turns with bare litellm."""
-    at_once, questions, turns = 64, max(64, round(640 * scale)), 4
-    litellm = port.imported()
-    rates: dict[str, list[float]] = {"ours": [], "bare": []}
-    with serving(SHORT) as address:
+def compare(stage: str, latency: float, at_once: int, questions: int, turns: int) -> str:
+    """Returns a line: the command's rate and CPU beside those of bare litellm, medians of turns that alternate."""
+    found: dict[str, list[Cost]] = {"ours": [], "bare": []}
+    with serving(latency) as address:
+        runs = {"ours": lambda n: ours(stage, address, at_once, n), "bare": lambda n: bare(address, at_once, n)}
+        for run in runs.values():  # compiles what is not compiled
+            run(1)
         for _ in range(turns):
-            # In the same loop: litellm has workers that belong to the first loop that it meets.
-            rates["bare"].append(background.run(bare(litellm, address, at_once, questions)))
-            rates["ours"].append(ours(address, at_once, questions).rate)
-    # questions over seconds, of all turns together
-    mine, theirs = (turns / sum(1 / rate for rate in rates[name]) for name in ("ours", "bare"))
+            for name, run in runs.items():
+                one, all_ = run(1), run(questions)
+                cost = Cost(all_.wall - one.wall + latency, all_.cpu - one.cpu)
+                found[name].append(cost)
+    rate = {name: statistics.median(questions / cost.wall for cost in costs) for name, costs in found.items()}
+    cpu = {name: statistics.median(1000 * cost.cpu / questions for cost in costs) for name, costs in found.items()}
+    ideal = at_once / latency
     return (
-        f"200 ms, 64 at once, {turns} turns of {questions} | {mine:.1f}/s | bare {theirs:.1f}/s | {mine / theirs:.1%}"
+        f"{stage}, {latency:g} s, {at_once} at once, {questions} questions, {turns} turns | "
+        f"{rate['ours']:.1f}/s, {rate['ours'] / rate['bare']:.1%} of bare litellm ({rate['bare']:.1f}/s), "
+        f"{rate['ours'] / ideal:.1%} of the ideal ({ideal:.0f}/s) | CPU a question {cpu['ours']:.2f} ms, "
+        f"bare {cpu['bare']:.2f}, ours beside it {cpu['ours'] - cpu['bare']:.2f}"
     )
 
 
@@ -197,13 +259,22 @@ def prompt_tokens(k: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the questions")
+    parser.add_argument("--stage", choices=COMMANDS, default="extend")
+    parser.add_argument("--latency", type=float, default=0.2, help="seconds to an answer")
+    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--questions", type=int, default=1280)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--tokens", action="store_true", help="prompt tokens alone")
+    parser.add_argument("--bare", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    for k in (50, 100, 200, 400):
-        print(prompt_tokens(k), flush=True)
-    gc.set_threshold(50_000, 20, 20)  # as the command does
-    print(against_bare(args.scale), flush=True)
-    print(against_the_ideal(args.scale), flush=True)
+    if args.bare:
+        address, at_once, questions = args.bare
+        asyncio.run(ask_bare(address, int(at_once), int(questions)))
+    elif args.tokens:
+        for k in (50, 100, 200, 400):
+            print(prompt_tokens(k), flush=True)
+    else:
+        print(compare(args.stage, args.latency, args.at_once, args.questions, args.turns), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How much CPU a command takes to start, as a ratio to `import typer`: help, help beside settings, an answer at hand.
+"""How much CPU a command takes to start, as a ratio to `import typer`: help, help beside settings, answers at hand.
 
 python benchmarks/start.py [TIMES]      medians of TIMES runs of each [5]
 """
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -15,17 +16,26 @@ COMMANDS = {
     "import typer": (sys.executable, "-c", "import typer"),
     "ltgc --help": (*LTGC, "--help"),
     "ltgc extend --help": (*LTGC, "extend", "--help"),
-    "ltgc extend, answered by its artifact": (*LTGC, "extend", "--class", "crane", "-n", "3", "-q"),
+    "ltgc extend --class, answered by its artifact": (*LTGC, "extend", "--class", "crane", "-n", "3", "--json", "-q"),
+    "ltgc describe --data, the same": (*LTGC, "describe", "--data", "digits-lt", "-o", "described.jsonl", "-q"),
+    "ltgc extend -i, the same": (*LTGC, "extend", "-n", "3", "-i", "described.jsonl", "-o", "extended.jsonl", "-q"),
+    "ltgc reflect -i, the same": (*LTGC, "reflect", "-i", "extended.jsonl", "-o", "reflected.jsonl", "-q"),
+    "ltgc render -i, the same": (*LTGC, "render", "--t2i", "blank", "-i", "reflected.jsonl", "-o", "drawn.jsonl", "-q"),
+    "ltgc filter -i, the same": (
+        *(*LTGC, "filter", "--t2i", "blank", "--mode", "exclude", "-i", "drawn.jsonl", "-o", "kept.jsonl", "-q"),
+    ),
 }
+"""Each reads what the ones before have written."""
 
 
 def seconds(command: tuple[str, ...], folder: str) -> float:
     """Returns the CPU seconds that a command takes in a folder, children included."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "LTGC_CACHE_DIR": f"{folder}/store", "LTGC_LLM": "embedded"}
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    after = os.times()
-    return after.children_user - before.children_user + after.children_system - before.children_system
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main(times: int) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-import jsonlines
 import msgspec
 
 from ltgc_cli.errors import InputError
@@ -175,6 +174,7 @@ KINDS: dict[str, type[Record]] = {
     kind.__name__.lower(): kind
     for kind in (Class, Description, Template, Image, Rejected, Failure, Checkpoint, Metric, Verdict)
 }
+_NAMES = {cls: kind for kind, cls in KINDS.items()}
 _KEYS = {kind: frozenset(cls.__struct_encode_fields__) - {"rest", "line"} for kind, cls in KINDS.items()}
 
 R = TypeVar("R", bound=Record)
@@ -182,7 +182,7 @@ R = TypeVar("R", bound=Record)
 
 def kind_of(record: Record) -> str:
     """Returns the `kind` that a record is written with."""
-    return record.kind if isinstance(record, Other) else type(record).__name__.lower()
+    return _NAMES.get(type(record)) or str(getattr(record, "kind", ""))
 
 
 def parse(line: str) -> Record:
@@ -211,17 +211,16 @@ def dump(record: Record) -> str:
     """Returns the record as one line of JSON, without the newline: as it was read where nothing changed."""
     if record.line:
         return record.line
-    data = _plain(record)
-    data.pop("line", None)
-    rest = data.pop("rest", {})
-    # Where a record came from goes last: what it says is what people look for.
-    source = {key: data.pop(key) for key in ("parents", "made") if key in data}
-    ordered = {"kind": kind_of(record), **data, **source, **rest}
-    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+    return _json({"kind": kind_of(record), **_plain(record, _written(type(record))), **record.rest})
+
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each call
+_Fields = list[tuple[str, str, Any]]
+_NESTED = (msgspec.Struct, tuple)
 
 
 @cache
-def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
+def _fields(kind: type[msgspec.Struct]) -> _Fields:
     """Returns each field of a type: its name, the name that it is written under, its default (or NODEFAULT)."""
     return [
         (f.name, f.encode_name, f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory())
@@ -229,17 +228,34 @@ def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
     ]
 
 
-def _plain(value: Any) -> Any:
-    """Returns a value as JSON has it, without the fields that equal their default.
+@cache
+def _written(kind: type[msgspec.Struct]) -> _Fields:
+    """Returns the fields of a record in the order in which they are written.
+
+    Where a record came from goes last: what it says is what people look for.
+    """
+    fields = {name: (name, *more) for name, *more in _fields(kind) if name not in ("line", "rest", "kind")}
+    last = [fields.pop(name) for name in ("parents", "made")]
+    return [*fields.values(), *last]
+
+
+def _plain(value: msgspec.Struct, fields: _Fields) -> dict[str, Any]:
+    """Returns a struct as JSON has it, without the fields that equal their default.
 
     msgspec's own omit_defaults compares some of them by identity, and so depends on where a value came from.
     """
+    found = {}
+    for own, name, default in fields:
+        item = getattr(value, own)
+        if item is not default and item != default:
+            found[name] = _listed(item) if isinstance(item, _NESTED) else item
+    return found
+
+
+def _listed(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        items = ((name, getattr(value, own), default) for own, name, default in _fields(type(value)))
-        return {name: _plain(item) for name, item, default in items if item != default}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+        return _plain(value, _fields(type(value)))
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def evolve(record: R, **changes: Any) -> R:
@@ -250,8 +266,7 @@ def evolve(record: R, **changes: Any) -> R:
 def identify(record: R, *content: object) -> R:
     """Returns the record with an id made of its kind, class, parents and `content`: never of a place or a time."""
     what = [SCHEMA, kind_of(record), record.label, record.class_, list(record.parents), *content]
-    text = json.dumps(what, ensure_ascii=False, separators=(",", ":"))
-    return evolve(record, id=hashlib.sha256(text.encode()).hexdigest()[:16])
+    return evolve(record, id=hashlib.sha256(_json(what).encode()).hexdigest()[:16])
 
 
 def failed(of: Record, stage: str, reason: str, content: Sequence[object] | None = None, **fields: Any) -> Failure:
@@ -275,6 +290,8 @@ def dropped(
 
 def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:
     """Returns the records of a stream of lines, blank lines skipped. Raises InputError with file and line."""
+    import jsonlines
+
     try:
         yield from jsonlines.Reader(stream, loads=parse).iter(skip_empty=True)
     except jsonlines.InvalidLineError as error:

@@ -5,6 +5,7 @@ checkpoint keeps and the hash of an artifact all come from these structs. A new 
 `config.py` reads and checks them.
 """
 
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -772,6 +773,7 @@ class Setting(msgspec.Struct, frozen=True):
         return (self.meta.extra or {})[name]
 
 
+@cache  # msgspec reads the annotations anew at each call, and a start asks for those of all commands
 def settings_of(kind: type[Settings]) -> list[Setting]:
     """Returns the settings of a struct, in order."""
     return [

@@ -22,25 +22,14 @@ from diskcache.core import DBNAME, MODE_RAW
 from ltgc_cli.database import Database
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, put_in_place, shared, temporary
+from ltgc_cli.keys import key as key
+from ltgc_cli.keys import key_of
 from ltgc_cli.ports import NAMES, REQUESTS, Comparison, ImageRequest, Match, Question, request_name
-
-SCHEMA = 1  # part of every key: a change here makes every user pay again; say so in the CHANGELOG
 
 _PAGE = 100  # rows that are read at once
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
-
-
-def key(request: msgspec.Struct) -> str:
-    """Returns the sha256 (hex) of the canonical JSON of a frozen request, its type and the schema version."""
-    return _key(request_name(request), msgspec.to_builtins(request))
-
-
-def _key(name: str, asked: Any) -> str:
-    data = [SCHEMA, name, asked]
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Row(NamedTuple):
@@ -106,11 +95,11 @@ class Store:
     def _rows(self, where: str, *values: Any) -> list[Row]:
         columns = "rowid, key, raw, store_time, mode, value, length(CAST(value AS BLOB))"
         found = []
-        for number, key, raw, stored, mode, value, size in self._sql(
+        for number, k, raw, stored, mode, value, size in self._sql(
             f"SELECT {columns} FROM Cache WHERE {where} LIMIT {_PAGE}", values
         ):
-            ours = raw == 1 and mode == MODE_RAW and isinstance(key, str) and isinstance(value, str)
-            named = key if isinstance(key, str) else ""
+            ours = raw == 1 and mode == MODE_RAW and isinstance(k, str) and isinstance(value, str)
+            named = k if isinstance(k, str) else ""
             found.append(Row(number, named, stored or 0.0, value if ours else None, size or 0))
         return found
 
@@ -247,7 +236,7 @@ def entry(k: str, text: str | bytes) -> Entry:
         except (KeyError, msgspec.ValidationError):
             request = None
         if request is None or key(request) != k:
-            if _key(name, asked) == k:
+            if key_of(name, asked) == k:
                 raise OtherVersion("it is of another version of ltgc")
             raise ValueError("the key is not the one of what was asked")
         answer = msgspec.convert(data["answer"], REQUESTS[name][1])

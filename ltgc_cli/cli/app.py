@@ -70,6 +70,8 @@ class Commands(TyperGroup):
                 found.name = name
                 return found
         command = next(command for command in app.registered_commands if command.name == name)
+        if sign := getattr(command.callback, "sign", None):
+            sign()
         return typer.main.get_command_from_info(command, pretty_exceptions_short=True, rich_markup_mode=None)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

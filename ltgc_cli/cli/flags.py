@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -12,6 +13,7 @@ from typer.core import TyperCommand, TyperOption
 
 from ltgc_cli import console, settings_file
 from ltgc_cli.cli import completion
+from ltgc_cli.cli.app import app as main_app
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.settings import Setting
 
@@ -34,14 +36,23 @@ def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable
             given = {one: value for one, value in typed.items() if _is_typed(ctx, one)}
             config = _configured(settings or named, given)
             console.configure(quiet=bool(config.get("quiet")))
-            return function(config, **({"ctx": ctx} if "ctx" in own else {}), **values)
+            return function(config, **({"ctx": ctx} if "ctx" in own() else {}), **values)
 
-        _, *params = map(_evaluated(function), inspect.signature(function).parameters.values())
-        own = {param.name: param for param in params}
-        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        others = [param.replace(kind=param.KEYWORD_ONLY) for param in params if param.name != "ctx"]
-        run.__signature__ = inspect.Signature([context, *others, *map(flag, listed.values())])  # type: ignore[attr-defined]
+        @cache
+        def own() -> dict[str, inspect.Parameter]:
+            _, *params = map(_evaluated(function), inspect.signature(function).parameters.values())
+            return {param.name: param for param in params}
+
+        def sign() -> None:
+            context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+            others = [param.replace(kind=param.KEYWORD_ONLY) for name, param in own().items() if name != "ctx"]
+            run.__signature__ = inspect.Signature([context, *others, *map(flag, listed.values())])  # type: ignore[attr-defined]
+
         run.__annotations__, run.__doc__, run.__name__ = {}, function.__doc__, function.__name__
+        if app is main_app:
+            run.sign = sign  # type: ignore[attr-defined]  # its flags are made when it is wanted: a module has seven
+        else:
+            sign()
         app.command(named, cls=Command)(run)
         return function
 

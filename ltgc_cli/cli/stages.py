@@ -142,7 +142,6 @@ def eval_(config: Config) -> Ran:
 
 def run(config: Config) -> Ran:
     """Returns what a stage did on the command's streams; a person gets a table."""
-    from ltgc_cli.cli import show
     from ltgc_cli.pipeline import chain
     from ltgc_cli.pipeline.stage import Ran
 
@@ -152,6 +151,8 @@ def run(config: Config) -> Ran:
     ran = chain.run(config, streams)
     # What eval measured is a result, as what `ltgc cost` sums up: it is said where nobody's terminal is, too.
     if ran.artifact and (streams.shown or (config.command == "eval" and not streams.json)):
+        from ltgc_cli.cli import show
+
         show.show(ran.artifact, config.command, streams.table)
     if ran.artifact and streams.shown:
         console.notice(f"{config.command}: all of it is in {streams.output.path if streams.output else ran.artifact}")

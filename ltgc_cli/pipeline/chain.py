@@ -7,30 +7,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from ltgc_cli import console, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
-from ltgc_cli.pipeline import generate
-from ltgc_cli.pipeline.dry_run import DrySession, marked
-from ltgc_cli.pipeline.evaluation import stage as evaluation
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, dry_records, execute, follow
 from ltgc_cli.pipeline.streams import Streams
-from ltgc_cli.pipeline.training import stage as training
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits, Storage
 
+if TYPE_CHECKING:
+    from ltgc_cli.pipeline.dry_run import DrySession
+
+
+def later(name: str) -> Callable[[Session, Config], Stage]:
+    """Returns a function of this package, `module:name`; its module is imported when it is called."""
+    return lambda session, config: resolve_name(f"ltgc_cli.pipeline.{name}")(session, config)
+
+
 STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
-    "describe": generate.describe,
-    "extend": generate.extend,
-    "reflect": generate.reflect,
-    "render": generate.render,
-    "filter": generate.filter,
-    "mix-train": training.mix_train,
-    "eval": evaluation.evaluate,
+    "describe": later("generate:describe"),
+    "extend": later("generate:extend"),
+    "reflect": later("generate:reflect"),
+    "render": later("generate:render"),
+    "filter": later("generate:filter"),
+    "mix-train": later("training.stage:mix_train"),
+    "eval": later("evaluation.stage:evaluate"),
 }
 """Each stage by its command, in the order of the method: from a session and settings to a stage ready to run."""
 
@@ -73,6 +79,8 @@ def run_all(configs: Iterable[Config], given: Path | None = None) -> Ran:
 
 def try_out_all(configs: Iterable[Config], given: Iterable[Record] = ()) -> list[tuple[Config, DrySession]]:
     """Returns the session of each of several stages that were tried, each on what the one before would make."""
+    from ltgc_cli.pipeline.dry_run import marked
+
     done = []
     for config in configs:
         _check_batch(config)
@@ -131,6 +139,8 @@ def _limits(config: Config) -> Limits:
 
 
 def _dry_session(config: Config, *, for_batch: Session | None = None) -> DrySession:
+    from ltgc_cli.pipeline.dry_run import DrySession
+
     half_price = bool(config.get("half_price"))
     return DrySession(config[Storage].folder, _limits(config), half_price=half_price, for_batch=for_batch)
 

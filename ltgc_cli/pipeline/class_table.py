@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import ClassInfo, shot
+from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.records import Class, identify
 
 
@@ -44,3 +45,9 @@ def class_record(info: ClassInfo, below: int) -> Class:
         synonyms=info.synonyms,
     )
     return identify(cls, info.sense, info.count, below, *([list(info.synonyms)] if info.synonyms else []))
+
+
+def named(names: Sequence[str]) -> Iterator[Class]:
+    """Returns classes that have no data, labelled in the order given, under names as people write them."""
+    for info in as_read([ClassInfo(label=label, name=name) for label, name in enumerate(names)]):
+        yield Class(label=info.label, class_=info.name, synonyms=info.synonyms, tail=True)

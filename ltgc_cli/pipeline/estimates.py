@@ -28,8 +28,8 @@ def most(question: Question, price: Price | None) -> float:
     """Returns the most that one answer can cost, in US dollars; 0 where the price is not known."""
     if price is None:
         return 0.0
-    prompt = prices.most_prompt_tokens(question.text) + len(question.images) * _most_image_tokens(question)
-    return prices.dollars(price, prompt, question.max_tokens)
+    images = len(question.images) * _most_image_tokens(question) if question.images else 0
+    return prices.dollars(price, prices.most_prompt_tokens(question.text) + images, question.max_tokens)
 
 
 def image(request: ImageRequest, price: Price | None) -> Usage:

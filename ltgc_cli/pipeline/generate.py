@@ -1,40 +1,29 @@
 """The stages that make images, describe to filter, put together: from settings to stages that are ready to run.
 
-The commands, `ltgc run`, `ltgc demo`, forecasts and the Python API all come through here. A stage's own module is
-imported when it runs: what its artifact answers needs none.
+The commands, `ltgc run`, `ltgc demo`, forecasts and the Python API all come through here. What a stage does with its
+records is in `runs`, which is imported when one runs: what its artifact answers needs none of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ltgc_cli import console, prompts, records, trial
+from ltgc_cli import console, prompts, records
 from ltgc_cli.answers import READER
 from ltgc_cli.config import Config
-from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import checks, datasets
-from ltgc_cli.learn.datasets.names import as_read
-from ltgc_cli.pipeline import originals, shards
-from ltgc_cli.pipeline import senses as senses_file
-from ltgc_cli.pipeline.class_table import class_info
-from ltgc_cli.pipeline.data import check_names
-from ltgc_cli.pipeline.originals import Originals
+from ltgc_cli.pipeline import shards
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
-from ltgc_cli.pipeline.streams import read_again
 from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
-from ltgc_cli.providers.t2i import image_api
-from ltgc_cli.records import Class, Group, Image, Metric, Record
-from ltgc_cli.review import verdict_file
+from ltgc_cli.records import Group, Record
 from ltgc_cli.settings import (
     HIGHEST,
     Asking,
@@ -50,11 +39,10 @@ from ltgc_cli.settings import (
     Style,
     TextToImage,
 )
-from ltgc_cli.stages import verdicts
-from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
-    from ltgc_cli.stages.filter import Round
+    from ltgc_cli.learn.datasets import Source
+    from ltgc_cli.stages.senses import NameInfo
 
 TRIAL = 1  # part of every filter artifact's hash: raise it when what CLIP is tried on changes
 
@@ -65,122 +53,59 @@ TAILS = {"few": 20}
 def describe(session: Session, config: Config) -> Stage:
     """Returns describe over a data set, or over the class and image records of the stream where none is named."""
     settings, asking = config[Describe], config[Asking]
-    data = source_of(config)
-    texts = prompts.load(settings.prompts)
-    model, ask, tries = session.ask(settings.lmm, "lmm", asking, settings.image_size)
-    below = tail_below(settings.tail)
-    known = senses_file.load(settings.senses) if settings.senses else {}
-    shard = shards.shard_of(config)
-
-    def one(item: tuple[Class, Record | datasets.Item], found: Originals | None = None) -> list[Record]:
-        from ltgc_cli.stages.describe import describe
-
-        cls, record = item
-        if found and isinstance(record, datasets.Item):
-            record = originals.read(found, cls, record, session.keep)
-        assert isinstance(record, Record)
-        if isinstance(record, Image) and record.origin == "original" and cls.tail:
-            return describe(record, cls, ask=ask, tries=tries, model=model, prompts=texts)
-        return [record]
-
-    def with_names(groups: list[Group]) -> list[Group]:
-        from ltgc_cli.stages import senses
-
-        if settings.senses:
-            classes = [group.cls for group in groups]
-            groups = senses.with_names(groups, senses_file.senses_by_label(classes, known, settings.senses))
-        if data:
-            check_names([group.cls for group in groups], settings.lmm, given=data.classes is not None)
-        return groups
-
-    def with_senses(groups: list[Group]) -> list[Group]:
-        from ltgc_cli.stages import senses
-
-        groups = senses.with_senses(
-            groups, ask=ask, tries=tries, model=model, prompts=texts, workers=asking.concurrency
-        )
-        _report_senses(session, [group.cls for group in groups])
-        return groups
-
-    def of_data(data: datasets.Source) -> Iterator[Record]:
-        from ltgc_cli.stages import senses
-
-        found = originals.listed(data, below, shard)
-        groups = with_names([Group(cls, [cls]) for cls in found.classes])
-        if settings.disambiguate:
-            unclear = senses.ambiguous([group.cls for group in groups])
-            groups = with_senses(originals.shown(found, groups, unclear, senses.SHOWN, session.keep))
-        for text in checks.check_table([class_info(group.cls) for group in groups]):  # before anything is paid
-            console.notice(f"describe: {text}: mix-train will not train on these")
-        if shard:
-            shards.say_if_empty("describe", shard, len(groups))
-        session.expect(found.total())
-        groups = list(shards.part(groups, shard))
-        return _flat(in_order(partial(one, found=found), originals.rows(found, groups), asking.concurrency))
+    data, shard, below = source_of(config), shards.shard_of(config), tail_below(settings.tail)
+    texts, known = prompts.load(settings.prompts), _senses(settings.senses)
+    asked = session.ask(settings.lmm, "lmm", asking, settings.image_size)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        if data:
-            return of_data(data)
-        groups: Iterable[Group] = records.by_class(given)
-        if shard:
-            groups = shards.without_others_lines(groups, shard)
-        if known or settings.disambiguate:  # both look at all names at once
-            groups = with_names(list(groups))
-            groups = with_senses(groups) if settings.disambiguate else groups
-        if shard:
-            groups = list(groups)
-            shards.say_if_empty("describe", shard, len(groups))
-            groups = shards.part(groups, shard)
-        rows = ((group.cls, row) for group in groups for row in group.rows)
-        return _flat(in_order(one, rows, asking.concurrency))
+        from ltgc_cli.pipeline import runs
 
-    source = datasets.fingerprint(data, "train") if data else ""
-    known_senses = msgspec.to_builtins(known) if settings.senses else None
+        return runs.describe(given, session, config, asked, texts, data=data, below=below, known=known, shard=shard)
+
     hashed = config.hashed(
-        Describe, Asking, Sharding, lmm=model, tail=below, senses=known_senses, prompts=_replaced(texts), reader=READER
+        Describe,
+        Asking,
+        Sharding,
+        lmm=asked.model,
+        tail=below,
+        senses=msgspec.to_builtins(known) if settings.senses else None,
+        prompts=_replaced(texts),
+        reader=READER,
     )
+    source = _fingerprint(data) if data else ""
     return Stage("describe", hashed, run, source, work=_originals, whole=bool(shard))
 
 
 def extend(session: Session, config: Config) -> Stage:
     """Returns extend over the classes of the stream, or over classes that are only named."""
-    settings, asking = config[Extend], config[Asking]
+    settings, asking, shard = config[Extend], config[Asking], shards.shard_of(config)
     if settings.senses and not settings.class_:
         raise InputError("--senses goes with --class here; for classes of a data set give it to ltgc describe")
     texts = prompts.load(settings.prompts)
-    model, ask, tries = session.ask(settings.llm, "llm", asking)
-    classes, shard = list(named(settings.class_)), shards.shard_of(config)
-    known = {}
-    if settings.senses:
-        known = senses_file.senses_by_label(classes, senses_file.load(settings.senses), settings.senses)
+    asked = session.ask(settings.llm, "llm", asking)
+    check_named(settings.class_)
+    known = _senses_of_named(settings)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages import senses
-        from ltgc_cli.stages.extend import extend
+        from ltgc_cli.pipeline import runs
 
-        def one(group: Group, at_once: AtOnce) -> list[Record]:
-            check_names([group.cls], settings.llm, given=True)
-            return extend(group, ask=ask, tries=tries, model=model, want=settings.n, prompts=texts, at_once=at_once)
-
-        groups: Iterable[Group] = records.by_class(given)
-        if classes:
-            groups = senses.with_names([Group(cls, []) for cls in classes], known)
-            check_names([group.cls for group in groups], settings.llm, given=True)
-            if shard:
-                shards.say_if_empty("extend", shard, len(classes))
-            groups = shards.part(groups, shard)
-        return _flat(in_parts(one, groups, asking.concurrency))
+        return runs.extend(given, config, asked, texts, known=known, shard=shard)
 
     def work(group: Group) -> int:
         from ltgc_cli.stages.extend import in_questions
 
         return group.cls.tail * len(in_questions(settings.n))
 
-    source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if classes else ""
-    known_senses = msgspec.to_builtins(known) if settings.senses else None
     hashed = config.hashed(
-        Extend, Asking, Sharding, llm=model, senses=known_senses, prompts=_replaced(texts), reader=READER
+        Extend,
+        Asking,
+        Sharding,
+        llm=asked.model,
+        senses=msgspec.to_builtins(known) if settings.senses else None,
+        prompts=_replaced(texts),
+        reader=READER,
     )
+    source = hashlib.sha256("\0".join(settings.class_).encode()).hexdigest() if settings.class_ else ""
     return Stage("extend", hashed, run, source, work=work, shard=shard)
 
 
@@ -188,31 +113,16 @@ def reflect(session: Session, config: Config) -> Stage:
     """Returns reflect over the classes of the stream."""
     settings, asking = config[Reflect], config[Asking]
     texts = prompts.load(settings.prompts)
-    model, ask, tries = session.ask(settings.llm, "llm", asking)
+    asked = session.ask(settings.llm, "llm", asking)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages import reflect
+        from ltgc_cli.pipeline import runs
 
-        k, rounds, near = settings.k, settings.rounds, settings.near
-        stage = partial(
-            reflect.reflect, ask=ask, tries=tries, model=model, k=k, rounds=rounds, near=near, prompts=texts
-        )
-        counts: list[reflect.DescriptionCount] = []
-
-        def one(group: Group, at_once: AtOnce) -> tuple[list[Record], reflect.DescriptionCount]:
-            rows = stage(group, at_once=at_once)
-            # Placeholders repeat themselves: how many a model's answers would come to, nobody knows in a dry run.
-            return rows, reflect.count(group.cls, group.rows if session.dry else rows)
-
-        for rows, count in in_parts(one, records.by_class(given), asking.concurrency):
-            counts += [count] if count.tail else []
-            yield from rows
-        session.remarks += [] if session.dry else reflect.summary(counts, k)
-        session.remarks += reflect.more_than_wanted({one.class_: one.described for one in counts}, k)
+        return runs.reflect(given, session, config, asked, texts)
 
     return Stage(
         "reflect",
-        config.hashed(Reflect, Asking, Sharding, llm=model, prompts=_replaced(texts), reader=READER),
+        config.hashed(Reflect, Asking, Sharding, llm=asked.model, prompts=_replaced(texts), reader=READER),
         run,
         caveats=("real answers repeat themselves more, or less, than placeholders: the number of rounds is a guess",),
         shard=shards.shard_of(config),
@@ -221,18 +131,17 @@ def reflect(session: Session, config: Config) -> Stage:
 
 def render(session: Session, config: Config) -> Stage:
     """Returns render over the classes of the stream."""
-    model, generate = _opened(session, config)
+    opened = _opened(session, config)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages.render import render
+        from ltgc_cli.pipeline import runs
 
-        groups, batch, plain = records.by_class(given), config[Computing].batch, config[Render].plain
-        return _flat(render(groups, generate=generate, model=model, style=config[Style], batch=batch, plain=plain))
+        return runs.render(given, config, opened)
 
     api = config[TextToImage].t2i.startswith("litellm:")
     return Stage(
         "render",
-        config.hashed(Render, Style, TextToImage, Sharding, t2i=model),
+        config.hashed(Render, Style, TextToImage, Sharding, t2i=opened.model),
         run,
         shard=shards.shard_of(config),
         caveats=("at the price of the finest quality, which the API may choose",) if api else (),
@@ -243,50 +152,25 @@ def filter(session: Session, config: Config) -> Stage:
     """Returns filter over the whole stream: its threshold may be common to all classes."""
     settings, judging, asking, computing = config[Filter], config[Judging], config[Asking], config[Computing]
     check_threshold(judging)
-    texts = prompts.load(settings.prompts)
-    by_hand = verdict_file.load(settings.verdicts) if settings.verdicts else None
-    shard = shards.shard_of(config)
-    t2i, generate = _opened(session, config)
-    llm, ask, tries = session.ask(settings.llm, "llm", asking)
-    clip, score = session.score(settings.clip, batch=computing.batch, device=computing.device)
+    texts, shard = prompts.load(settings.prompts), shards.shard_of(config)
+    by_hand, verdicts = None, None
+    if settings.verdicts:
+        from ltgc_cli.review import verdict_file
+        from ltgc_cli.stages.verdicts import fingerprint
+
+        by_hand = verdict_file.load(settings.verdicts)
+        verdicts = fingerprint(by_hand)
+    t2i = _opened(session, config)
+    asked = session.ask(settings.llm, "llm", asking)
+    clip = session.score(settings.clip, batch=computing.batch, device=computing.device)
     compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        from ltgc_cli.stages.filter import evaluate, useless
+        from ltgc_cli.pipeline import runs
 
-        lost, there = 0, set[verdicts.ImageKey]()
-        with read_again(given, session.store.folder) as lines:
-            for rows in evaluate(
-                lambda: records.by_class(lines()),
-                ask=ask,
-                tries=tries,
-                generate=generate,
-                score=score,
-                compare=compare,
-                keep=session.keep,
-                llm=llm,
-                t2i=t2i,
-                clip=clip,
-                verdicts=by_hand or {},
-                settings=judging,
-                style=config[Style],
-                prompts=texts,
-                workers=asking.concurrency,
-                batch=computing.batch,
-                part=partial(shards.places, "filter", shard),
-                on_trial=lambda tried: report_trial(session, tried),
-                on_round=lambda done: _report_round(session, done),
-            ):
-                lost += useless(rows)
-                there |= verdicts.image_keys(rows, replaced=True) & by_hand.keys() if by_hand else set()
-                yield from rows
-        if lost:
-            answers = counted(lost, "rewriting")
-            console.notice(
-                f"filter: {answers} said nothing new or nothing of use: images were regenerated from old texts"
-            )
-        if by_hand is not None:
-            console.notice(f"filter: {verdicts.summary(by_hand, there)}")
+        return runs.filter(
+            given, session, config, asked, texts, t2i=t2i, clip=clip, compare=compare, by_hand=by_hand, shard=shard
+        )
 
     hashed = config.hashed(
         Filter,
@@ -295,11 +179,11 @@ def filter(session: Session, config: Config) -> Stage:
         TextToImage,
         Asking,
         Sharding,
-        llm=llm,
-        t2i=t2i,
-        clip=clip,
+        llm=asked.model,
+        t2i=t2i.model,
+        clip=clip.model,
         threshold=judging.level,
-        verdicts=None if by_hand is None else verdicts.fingerprint(by_hand),
+        verdicts=verdicts,
         prompts=_replaced(texts),
         reader=READER,
         trial=TRIAL,
@@ -308,7 +192,7 @@ def filter(session: Session, config: Config) -> Stage:
     return Stage("filter", hashed, run, whole=True, caveats=caveats, finish=_repeat_doubt)
 
 
-def source_of(config: Config, data: str | None = None) -> datasets.Source | None:
+def source_of(config: Config, data: str | None = None) -> Source | None:
     """Returns the data set that a command's settings name, None where they name none.
 
     data -- other images of the same kind: validation or test images
@@ -317,13 +201,17 @@ def source_of(config: Config, data: str | None = None) -> datasets.Source | None
     spec = data or named.data
     if not spec:
         return None
-    return datasets.Source(spec, named.root, named.classes, named.image_column, named.label_column)
+    from ltgc_cli.learn.datasets import Source
+
+    return Source(spec, named.root, named.classes, named.image_column, named.label_column)
 
 
 def _opened(session: Session, config: Config) -> Opened[Generate]:
     """Returns the text-to-image model. Raises InputError for settings that an image API does not take."""
     model, computing = config[TextToImage], config[Computing]
     if model.t2i.startswith("litellm:"):  # before filter pays for its questions
+        from ltgc_cli.providers.t2i import image_api
+
         image_api.check(model.t2i.removeprefix("litellm:"), [config[Style], model, computing])
     return session.generate(
         model.t2i,
@@ -362,59 +250,52 @@ def tail_below(tail: str) -> int:
     return int(tail)
 
 
-def named(names: Sequence[str]) -> Iterator[Class]:
-    """Returns classes that have no data, labelled in the order given, under names as people write them."""
+def check_named(names: Sequence[str]) -> None:
+    """Raises InputError for names of classes that cannot be."""
     if len(set(names)) < len(names):
         raise InputError("--class names one class twice")
     for name in names:
         if not name.strip() or not name.isprintable():
             raise InputError(f"--class {name!r}: a name in one line is wanted")
-    for info in as_read([datasets.ClassInfo(label=label, name=name) for label, name in enumerate(names)]):
-        yield Class(label=info.label, class_=info.name, synonyms=info.synonyms, tail=True)
+
+
+def _senses(path: Path | None) -> Mapping[str, NameInfo]:
+    if not path:
+        return {}
+    from ltgc_cli.pipeline import senses
+
+    return senses.load(path)
+
+
+def _senses_of_named(settings: Extend) -> Mapping[int, NameInfo]:
+    if not settings.senses:
+        return {}
+    from ltgc_cli.pipeline import senses
+    from ltgc_cli.pipeline.class_table import named
+
+    return senses.senses_by_label(list(named(settings.class_)), senses.load(settings.senses), settings.senses)
+
+
+def _fingerprint(data: Source) -> str:
+    from ltgc_cli.learn import datasets
+
+    return datasets.fingerprint(data, "train")
 
 
 def _originals(group: Group) -> int:
     return group.cls.tail * len(group.originals)
 
 
-def _report_senses(session: Session, classes: Sequence[Class]) -> None:
-    for cls in classes:
-        if cls.made and cls.made.prompt.startswith("sense") and cls.sense:
-            session.report(f"describe: {cls.class_} (label {cls.label}) is taken as: {cls.sense}")
-
-
 def _replaced(texts: Prompts) -> Any:
     return None if texts == PAPER else msgspec.to_builtins(texts)
 
 
-def report_trial(session: Session, tried: Sequence[Metric]) -> None:
-    """Says how well CLIP tells the originals' classes apart, and what to think of a judge that does not."""
-    session.report(f"filter: {trial.words(tried[-1])}")
-    doubt = trial.doubt(tried[-1])
-    if doubt and not session.dry:
-        (console.warning if trial.trust(tried[-1]) == "poor" else console.notice)(f"filter: {doubt}")
-    elif weak := trial.weak(tried):
-        session.report(f"filter: trust less the thresholds of classes that CLIP mostly takes for others: {weak}")
-
-
 def _repeat_doubt(artifact: Path) -> None:
     """Says again, under the summary, what to think of a judge that cannot tell the classes apart."""
+    from ltgc_cli import trial
+
     with artifact.open("rb") as lines:
         tried = [line for line in lines if f'"{trial.NAME}","group":"all"'.encode() in line]
     metric = trial.of_all(map(records.parse, (line.decode() for line in tried)))
     if metric and trial.trust(metric) == "poor":
         console.warning(f"filter: {trial.doubt(metric)}")
-
-
-def _report_round(session: Session, done: Round) -> None:
-    if not done.scored:
-        return
-    share, images = done.passed / done.scored, counted(done.scored, "generated image")
-    passed = f"{done.passed:,} of {images} {agreeing(done.passed, 'passes', 'pass')}"
-    again = f"; {done.regenerated:,} {agreeing(done.regenerated, 'is', 'are')} rewritten and regenerated"
-    session.report(f"filter: round {done.number}: {passed} ({share:.0%}){again if done.regenerated else ''}")
-
-
-def _flat(lists: Iterable[list[Record]]) -> Iterator[Record]:
-    for rows in lists:
-        yield from rows

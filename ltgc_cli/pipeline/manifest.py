@@ -7,8 +7,8 @@ import json
 
 import msgspec
 
-from ltgc_cli.engine import Meter
 from ltgc_cli.manifest import Answers
+from ltgc_cli.meter import Meter
 from ltgc_cli.prompts import PAPER
 
 

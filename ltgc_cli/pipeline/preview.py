@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ltgc_cli import console, prompts, records
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline import generate
+from ltgc_cli.pipeline import generate, runs
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.streams import Streams, read_again, reading
@@ -51,7 +51,7 @@ def measure(config: Config, streams: Streams) -> Preview:
         classes, photos = [one.cls for one in known], {one.cls.label: one.originals for one in known}
         tried = try_clip(classes, photos, score=score, compare=compare, keep=keep, model=clip)
         if tried:
-            generate.report_trial(session, tried)
+            runs.report_trial(session, tried)
         spreads = preview.preview(
             known,
             lambda: records.by_class(lines()),

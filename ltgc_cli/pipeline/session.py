@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
-from ltgc_cli import console, providers, store
+from ltgc_cli import console, providers
 from ltgc_cli.budget import Budget, guarded, guarded_batch
-from ltgc_cli.engine import Meter, mapped
 from ltgc_cli.errors import BudgetError, InputError, Refused
+from ltgc_cli.keys import key
+from ltgc_cli.meter import Meter
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.ports import (
     Answer,
@@ -33,14 +34,18 @@ from ltgc_cli.ports import (
     Tries,
     own_server,
 )
-from ltgc_cli.providers import Opened, prices, replay
-from ltgc_cli.providers.llm import litellm, no_schema, said
-from ltgc_cli.providers.t2i import image_api
+from ltgc_cli.providers import Opened, prices
+from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits
 
+if TYPE_CHECKING:
+    from ltgc_cli.store import OnAnswer, Store
+
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 SCHEMAS: dict[Task, Schema] = {
     "describe": "description",
@@ -66,6 +71,18 @@ class Asked(NamedTuple):
     tries: Tries
 
 
+def deferred(make: Callable[[], Callable[[In], Out]]) -> Callable[[In], Out]:
+    """Returns a port that is made when it is first asked, once: what an artifact answers opens no store."""
+    made, making = cache(make), threading.Lock()
+
+    def ask(request: In) -> Out:
+        with making:
+            port = made()
+        return port(request)
+
+    return ask
+
+
 class Session:
     """One command's store and counters. The ports that it opens keep every answer before they hand it on."""
 
@@ -78,20 +95,36 @@ class Session:
         limits: Limits = NO_LIMITS,
         record: Path | None = None,
         *,
-        opened: Callable[[Path], store.Store] = store.Store,
+        opened: Callable[[Path], Store] | None = None,
     ) -> None:
-        """Returns a session; `opened` opens the store in the folder."""
-        self.store = opened(folder)
+        """Returns a session; `opened` opens the store in the folder, when it is first wanted."""
+        self.folder = folder
+        self._opened = opened
         self.meter = Meter()
         self.remarks: list[str] = []
         """What a person must know of a stage's result: said behind its summary, and after a dry run."""
         self.limits = limits
         self._budget = Budget(limits.max_cost, limits.max_calls)
-        self._record = replay.recorder(record, objects=self.store.get_object) if record else None
+        self._record = self._recorder(record) if record else None
         self._progress: console.ProgressLine | None = None
         self._expected = 0
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
+
+    @cached_property
+    def store(self) -> Store:
+        """The store. Raises InputError where it cannot be opened."""
+        from ltgc_cli.store import Store
+
+        return (self._opened or Store)(self.folder)
+
+    def _recorder(self, record: Path) -> OnAnswer:
+        from ltgc_cli.providers import replay
+
+        return replay.recorder(record, objects=self._object)
+
+    def _object(self, sha256: str) -> bytes:
+        return self.store.get_object(sha256)
 
     def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking, image_size: int | None = None) -> Asked:
         """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
@@ -102,15 +135,15 @@ class Session:
         price = self._price(spec)
         if price is not estimates.FREE and self.limits.price and "," not in self.limits.price:
             raise InputError(f"--price {self.limits.price}: two prices are wanted for {spec}, IN,OUT")
-        real, learnt = providers.is_real(spec), self.store.folder / no_schema.FILE
+        real, learnt = providers.is_real(spec), self.folder / no_schema.FILE
         tried = real and self._tries_schema(spec, asking)
-        server = litellm.old_identity(spec, asking.api_base) if real else spec  # a schema is the server's to take
+        server = _server(spec, asking.api_base) if real else spec  # a schema is the server's to take
         schema = real and (tried or prices.takes_schema(spec))
         given = self.limits.price or own_server(spec)  # a price that litellm itself does not know
         model, port = providers.open_ask(
             spec,
             kind=kind,
-            objects=self.store.get_object,
+            objects=self._object,
             notice=self.notice_once,
             api_base=asking.api_base,
             model_id=asking.model_id,
@@ -121,7 +154,7 @@ class Session:
             repeat=lambda question: self._budget.repeat(question, estimates.most(question, price)),
             takes_no_schema=(lambda question: no_schema.learn(learnt, server)) if tried else None,
         )
-        kept = self._kept_answers(port, price)
+        kept = deferred(lambda: self._kept_answers(port, price))
         named = partial(self._earlier_names, Question, spec, asking.api_base, asking.model_id)
         earlier = cache(named) if real else tuple
 
@@ -137,10 +170,12 @@ class Session:
             answer = kept(as_asked(question))
             return self._read(answer) if answer.raw else answer
 
-        return Asked(model, ask, lambda question: self._tries(question, lambda one: store.key(as_asked(one))))
+        return Asked(model, ask, lambda question: self._tries(question, lambda one: key(as_asked(one))))
 
     def _read(self, answer: Answer) -> Answer:
         """Returns an answer that had no text when it came. Raises Refused where it still has none: it is kept."""
+        from ltgc_cli.providers.llm import said
+
         try:
             return said.read(answer)
         except Refused:
@@ -153,26 +188,25 @@ class Session:
         What was refused in the batch is asked again by the run, one by one. Raises BudgetError.
         """
         from ltgc_cli.providers.llm import batches
+        from ltgc_cli.store import cached_batch
 
         price = self._price(spec)
         send = partial(
             batches.answer,
             spec=spec,
-            objects=self.store.get_object,
-            folder=self.store.folder / "batches",
+            objects=self._object,
+            folder=self.folder / "batches",
             api_base=api_base,
             price=self.limits.price,
             notice=self.notice_once,
         )
         most = partial(estimates.most, price=price and prices.in_batch(price))
         # A batch that an earlier version sent has the keys that questions had then.
-        old, sent_before = litellm.old_identity(spec, api_base), batches.waited_for(self.store.folder / "batches")
+        old, sent_before = _server(spec, api_base), batches.waited_for(self.folder / "batches")
         before = [msgspec.structs.replace(question, model=old) for question in questions]
-        questions = [
-            then if store.key(then) in sent_before else now for now, then in zip(questions, before, strict=True)
-        ]
-        self._asked_now.update(map(store.key, questions))
-        sent = store.cached_batch(guarded_batch(send, self._budget, most), self.store, Answer, self._tally)
+        questions = [then if key(then) in sent_before else now for now, then in zip(questions, before, strict=True)]
+        self._asked_now.update(map(key, questions))
+        sent = cached_batch(guarded_batch(send, self._budget, most), self.store, Answer, self._tally)
         over = [answer for answer in sent(questions) if isinstance(answer, BudgetError)] if questions else []
         if over:
             raise over[0]
@@ -185,13 +219,13 @@ class Session:
         model, port = providers.open_generate(
             spec,
             keep=self.keep,
-            objects=self.store.get_object,
+            objects=self._object,
             notice=self.notice_once,
             price=self.limits.price,
             batch=batch,
             **options,
         )
-        kept = self._kept_images(port, spec, batch)
+        kept = deferred(lambda: self._kept_images(port, spec, batch))
         api, earlier = spec.startswith("litellm:"), cache(partial(self._earlier_images, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
@@ -211,6 +245,8 @@ class Session:
         """Returns an image that could not be read when it came, as this version reads it, or Refused: it is kept."""
         if isinstance(image, Exception) or image.unread is UNSET:
             return image
+        from ltgc_cli.providers.t2i import image_api
+
         try:
             return image_api.read(image, self.store.get_object, self.keep, fetch=not self.dry)
         except Refused as refused:
@@ -219,15 +255,25 @@ class Session:
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
-        model, port = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        kept = store.cached_batch(self._counting(port), self.store, float, self._tally)
-        return Opened(model, kept)
+        model, port = providers.open_score(spec, objects=self._object, notice=self.notice_once, **options)
+        return Opened(model, self._kept_batch(port, float))
 
     def compare(self, spec: str, **options: Any) -> Opened[Compare]:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
-        model, port = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        kept = store.cached_batch(self._counting(port), self.store, NearestClass, self._tally)
-        return Opened(model, kept)
+        model, port = providers.open_compare(spec, objects=self._object, notice=self.notice_once, **options)
+        return Opened(model, self._kept_batch(port, NearestClass))
+
+    def _kept_batch(
+        self, port: Callable[[Sequence[Req]], Sequence[Ans | Exception]], answer_type: type[Ans]
+    ) -> Callable[[Sequence[Req]], list[Ans | Exception]]:
+        """Returns a port of many requests with every answer kept."""
+
+        def made() -> Callable[[Sequence[Req]], list[Ans | Exception]]:
+            from ltgc_cli.store import cached_batch
+
+            return cached_batch(self._counting(port), self.store, answer_type, self._tally)
+
+        return deferred(made)
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -268,19 +314,21 @@ class Session:
 
     def _kept_answers(self, port: Ask, price: prices.Price | None) -> Ask:
         """Returns a language model's port within the budget, with every answer kept."""
+        from ltgc_cli.store import cached
+
         paid = guarded(port, self._budget, partial(estimates.most, price=price))
-        return store.cached(self._counting_one(paid), self.store, Answer, self._tally)
+        return cached(self._counting_one(paid), self.store, Answer, self._tally)
 
     def _kept_images(self, port: Generate, spec: str, batch: int) -> Generate:
         """Returns a text-to-image model's port with every image kept."""
         if not spec.startswith("litellm:"):
-            return store.cached_batch(self._counting(port), self.store, GeneratedImage, self._tally)
+            return self._kept_batch(port, GeneratedImage)
         most = partial(estimates.most_image, price=self._image_price(spec))
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""
-        tries = [self._tries(request, store.key) for request in requests]
+        tries = [self._tries(request, key) for request in requests]
         answers = list(kept([next(one) for one in tries]))
         while True:
             refused = [place for place, answer in enumerate(answers) if isinstance(answer, Refused)]
@@ -292,6 +340,11 @@ class Session:
 
     def _one_by_one(self, port: Generate, at_once: int) -> Generate:
         """Returns the port with each image stored as it comes: killed, a run has lost none that was paid for."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from ltgc_cli.engine import mapped
+        from ltgc_cli.providers.t2i import image_api
+        from ltgc_cli.store import cached
 
         def alone(request: ImageRequest) -> GeneratedImage:
             (image,) = port([request])
@@ -299,7 +352,7 @@ class Session:
                 raise image
             return image
 
-        ask = store.cached(alone, self.store, GeneratedImage, self._tally)
+        ask = cached(alone, self.store, GeneratedImage, self._tally)
 
         def one(request: ImageRequest) -> GeneratedImage | Exception:
             try:
@@ -313,16 +366,16 @@ class Session:
 
         return generate
 
-    def _tries(self, request: Req, key: Callable[[Req], str]) -> Iterator[Req]:
+    def _tries(self, request: Req, key_of: Callable[[Req], str]) -> Iterator[Req]:
         """Returns a request and then, as long as nobody has enough, its retries in the store; one more with
         --retry-failures. What this run itself asked is not asked again by it.
 
-        key -- returns a request's key in the store
+        key_of -- returns a request's key in the store
         """
         again = self.limits.retry_failures
         for number in count():
             one = msgspec.structs.replace(request, retry=number) if number else request
-            k = key(one) if number or again else ""
+            k = key_of(one) if number or again else ""
             asked_before = bool(k) and k in self.store and k not in self._asked_now
             if number and not (asked_before or again):
                 return
@@ -341,20 +394,20 @@ class Session:
         A newer price list may know that a model can be held to one, or its server have been found to take none, and
         names once had addresses in them: none of it must make anyone pay again.
         """
-        if store.key(question) in self.store:
+        if key(question) in self.store:
             return question
         schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
         other = msgspec.structs.replace(question, schema=schema)
-        if store.key(other) in self.store:
+        if key(other) in self.store:
             return other
         old = (msgspec.structs.replace(one, model=name) for name in earlier() for one in (question, other))
-        return next((one for one in old if store.key(one) in self.store), question)
+        return next((one for one in old if key(one) in self.store), question)
 
     def _image_paid_for(self, request: ImageRequest, earlier: Callable[[], Sequence[str]]) -> ImageRequest:
-        if store.key(request) in self.store:
+        if key(request) in self.store:
             return request
         old = (msgspec.structs.replace(request, model=name) for name in earlier())
-        return next((one for one in old if store.key(one) in self.store), request)
+        return next((one for one in old if key(one) in self.store), request)
 
     def _earlier_names(
         self, kind: type[msgspec.Struct], spec: str, api_base: str | None, model_id: str | None, prefix: str = ""
@@ -363,7 +416,7 @@ class Session:
 
         Another server's answers are not those of a model that has a name of the user's own.
         """
-        here = prefix + litellm.old_identity(spec, api_base)
+        here = prefix + _server(spec, api_base)
         names = self.store.models(kind, f"{prefix}{spec}@")
         return [here] * (here in names) + [name for name in names if name != here and not model_id]
 
@@ -415,6 +468,12 @@ class Session:
             return answers
 
         return ask
+
+
+def _server(spec: str, api_base: str | None) -> str:
+    from ltgc_cli.providers.llm import litellm
+
+    return litellm.old_identity(spec, api_base)
 
 
 def _prepared(question: Question, asking: Asking, image_size: int | None, *, structured: bool) -> Question:

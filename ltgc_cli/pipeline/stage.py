@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -23,15 +23,16 @@ from ltgc_cli import console, manifest, records
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import hashing, put_in_place, sha256_file, temporary, write_atomically
 from ltgc_cli.manifest import Manifest
-from ltgc_cli.pipeline import manifest as making
-from ltgc_cli.pipeline import reasons, shards
-from ltgc_cli.pipeline.dry_run import DrySession, marked, real
+from ltgc_cli.pipeline import shards
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.shards import Shard, lines
 from ltgc_cli.pipeline.streams import Streams, no_folder, nothing_to_read, reading, spooled, writing
 from ltgc_cli.records import Group, Record
 from ltgc_cli.text import counted
-from ltgc_cli.usage import UsageSum
+
+if TYPE_CHECKING:
+    from ltgc_cli.pipeline.dry_run import DrySession
+    from ltgc_cli.usage import UsageSum
 
 SCHEMA = 1
 """Part of every artifact's hash: raise it when a stage's output changes for the same input and settings."""
@@ -89,11 +90,10 @@ def execute(
     ask_first -- asks a provider's batch API what the stage will ask, given the file of its input
     Raises InputError for bad input, before anything is asked where the input is a file.
     """
-    folder = session.store.folder / "artifacts" / stage.name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = session.folder / "artifacts" / stage.name
     with ExitStack() as stack:
         whole = stage.whole or bool(stage.shard) or ask_first is not None
-        path = _input(stage, streams, folder, stack, whole=whole)
+        path = _input(stage, streams, session, folder, stack, whole=whole)
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
@@ -107,6 +107,7 @@ def execute(
                     write(block)
             console.notice(f"{stage.name}: {_counted(done)}; answered by {artifact}")
         else:
+            _open(session, folder)
             works = _works(path, str(streams.input or "stdin"), stage) if path else []
             session.expect(sum(shards.part(works, stage.shard)))
             if ask_first:
@@ -125,7 +126,7 @@ def follow(stage: Stage, streams: Streams, session: Session) -> None:
     """Runs the stage as a process beside the first one does: for its part of the work. It writes and says nothing."""
     path = None if stage.source else streams.input
     digest = stage.source or (sha256_file(path) if path else "")
-    if not manifest.read(session.store.folder / "artifacts" / stage.name / f"{_hash(stage, digest)}.jsonl"):
+    if not manifest.read(session.folder / "artifacts" / stage.name / f"{_hash(stage, digest)}.jsonl"):
         drain(stage, path)
 
 
@@ -141,9 +142,11 @@ def drain(stage: Stage, path: Path | None) -> None:
 
 def dry_records(stage: Stage, streams: Streams, session: DrySession) -> Iterator[Record]:
     """Returns what the stage makes in a dry run, so that the next stage can be tried on it, each such line marked."""
+    from ltgc_cli.pipeline.dry_run import marked
+
     with ExitStack() as stack:
         if stage.shard and not stage.source:  # its part is known when all is read
-            path = _input(stage, streams, Path(tempfile.gettempdir()), stack, whole=True)
+            path = _input(stage, streams, session, Path(tempfile.gettempdir()), stack, whole=True)
             streams = streams._replace(input=path)
             with reading(streams, stage.name) as every:
                 stage = _of_part(stage, sum(1 for _ in records.by_class(every)))
@@ -151,24 +154,40 @@ def dry_records(stage: Stage, streams: Streams, session: DrySession) -> Iterator
         yield from marked(stage.run(session.watched(given)), session)
 
 
-def _input(stage: Stage, streams: Streams, folder: Path, stack: ExitStack, *, whole: bool) -> Path | None:
+def _open(session: Session, folder: Path) -> None:
+    """Opens the session's store, which is not needed for what an artifact answers, and makes the artifacts' folder."""
+    _ = session.store
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _input(
+    stage: Stage, streams: Streams, session: Session, folder: Path, stack: ExitStack, *, whole: bool
+) -> Path | None:
     """Returns the file that the stage reads, None where it reads a pipe as it comes, or nothing."""
     if stage.source:
         return None
     path = streams.input
     no_folder(path)
     if path and not path.is_file() and path.exists():  # a named pipe can be read only once
+        _open(session, folder)
         return stack.enter_context(spooled(stack.enter_context(path.open("rb")), folder))
     if path:
         return path
     if not streams.piped:
         raise nothing_to_read(stage.name)
-    return stack.enter_context(spooled(sys.stdin.buffer, folder)) if whole else None
+    if not whole:
+        return None
+    _open(session, folder)
+    return stack.enter_context(spooled(sys.stdin.buffer, folder))
 
 
 def _run(
     stage: Stage, streams: Streams, session: Session, path: Path | None, digest: str, folder: Path
 ) -> tuple[Path, Manifest]:
+    from ltgc_cli.pipeline import manifest as making
+    from ltgc_cli.pipeline import reasons
+    from ltgc_cli.pipeline.dry_run import real
+
     running, written = hashlib.sha256(), hashlib.sha256()
     started = time.monotonic()
     kinds: Counter[str] = Counter()
@@ -241,6 +260,8 @@ def _of_part(stage: Stage, total: int) -> Stage:
 
 def _works(path: Path, name: str, stage: Stage) -> list[int]:
     """Returns how much each class asks for. Reads the whole file, so that a bad line stops the run before it asks."""
+    from ltgc_cli.pipeline.dry_run import real
+
     with path.open("rb") as file:
         given = _some(real(records.read(file, name)), stage)
         if not stage.by_class:

@@ -91,9 +91,9 @@ def evaluate(
     if tried:
         on_trial(tried)
     places = part(len(known))
-    own = {known[place].cls.label for place in places}
+    done_here = {known[place].cls.label for place in places}
     of_all = t.calibrates(settings) or settings.margin is not None
-    wanted = [one.group for one in mine if of_all or one.cls.label in own]
+    wanted = [one.group for one in mine if of_all or one.cls.label in done_here]
     asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)

@@ -250,6 +250,31 @@ def test_an_artifact_answers_without_loading_a_model_library(ltgc, environment, 
     assert done.stderr.strip() == ""
 
 
+@pytest.mark.parametrize("words", [["extend", "--class", "crane", "-n", "3"], ["reflect", "-k", "3", "-i", "a.jsonl"]])
+def test_an_artifact_answers_without_a_stage_a_reader_or_the_store(ltgc, environment, tmp_path, words):
+    (tmp_path / "a.jsonl").write_text(ltgc("extend", "--class", "crane", "-n", 3).out)
+    ltgc(*words)
+    code = (
+        "import atexit, sys\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, what: opened.append(event) if event.startswith('sqlite3') else None)\n"
+        "wanted = ('diskcache', 'sqlite3', 'jsonlines', 'concurrent.futures', 'ssl', 'ltgc_cli.answers.read',\n"
+        "    'ltgc_cli.stages', 'ltgc_cli.store', 'ltgc_cli.engine', 'ltgc_cli.learn.datasets', 'ltgc_cli.report',\n"
+        "    'ltgc_cli.pipeline.dry_run', 'ltgc_cli.providers.llm.litellm')\n"
+        "atexit.register(lambda: print(*opened, *(one for one in wanted if one in sys.modules), file=sys.stderr))\n"
+        f"sys.argv = ['ltgc', *{words!r}, '-q']\n"
+        "from ltgc_cli.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.count('"kind":"description"') == 3
+    assert done.stderr.strip() == ""
+
+
+def test_a_changed_flag_misses_the_artifact(ltgc):
+    assert ltgc("extend", "--class", "crane", "-n", 3).out.count('"kind":"description"') == 3
+    assert ltgc("extend", "--class", "crane", "-n", 4).out.count('"kind":"description"') == 4
+
+
 def test_a_terminal_gets_a_table_and_a_pipe_gets_lines(environment, tmp_path):
     shown = subprocess.run(
         ["script", "-qec", f"{sys.executable} -m ltgc_cli extend --class crane -n 2", "/dev/null"],

@@ -192,7 +192,7 @@ def look(session: Session, source: Source, split: Split) -> Looked:
     Raises InputError where not one image of a list is there.
     """
     dataset = open_data(source, split)
-    path = session.store.folder / "checked" / datasets.fingerprint(source, split)
+    path = session.folder / "checked" / datasets.fingerprint(source, split)
     size = checks.HASH
     kept = path.read_bytes() if path.is_file() else b""
     if not kept or len(kept) != size * len(dataset.items):
@@ -293,7 +293,7 @@ def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], gener
             named = f"{table[label]!r} (label {label}), which is no tail class"
             problems.append(f"{images} would change {named}; leave them out of the stream")
     lost = [
-        f"the generated image {image.sha256[:12]}… is not in the store {session.store.folder}"
+        f"the generated image {image.sha256[:12]}… is not in the store {session.folder}"
         for image in generated
         if not session.store.object_path(image.sha256).is_file()
     ]

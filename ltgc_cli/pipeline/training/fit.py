@@ -96,7 +96,7 @@ def fit(
 def folder_of(session: Session, checkpoint: Checkpoint) -> Path:
     """Returns a checkpoint's folder. Raises InputError for a name that is no sha256, so that none leads elsewhere."""
     session.store.object_path(checkpoint.sha256)
-    return session.store.folder / "checkpoints" / checkpoint.sha256
+    return session.folder / "checkpoints" / checkpoint.sha256
 
 
 def copy_out(store: Path, artifact: Path, out: Path | None, clip: str, merge: bool) -> None:

@@ -72,7 +72,7 @@ def mix_train(session: Session, config: Config) -> Stage:
     def finish(artifact: Path) -> None:
         from ltgc_cli.pipeline.training.fit import copy_out
 
-        copy_out(session.store.folder, artifact, how.out, how.clip, how.merge)
+        copy_out(session.folder, artifact, how.out, how.clip, how.merge)
 
     def run(lines: Iterator[Record]) -> Iterator[Record]:
         classes = look().train.dataset.classes if any(drop) else open_data(data, "train").classes
@@ -88,7 +88,7 @@ def mix_train(session: Session, config: Config) -> Stage:
             console.notice(f"mix-train: {by_hand.summary(verdicts, there)}")
         _notify(settings, inputs, how.generated)
         sha256 = _identity(flags, inputs)
-        folder = session.store.folder / "checkpoints" / sha256
+        folder = session.folder / "checkpoints" / sha256
         used = resolved(settings, generated=len(inputs.generated), classes=len(inputs.table))
         name = how.name or method(used, len(inputs.generated))
         if (folder / "done.json").exists():

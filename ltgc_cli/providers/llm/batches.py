@@ -22,6 +22,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.files import write_atomically
+from ltgc_cli.keys import key
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import prices, reach
 from ltgc_cli.providers.api_errors import SPECS
@@ -30,7 +31,6 @@ from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.llm.client import target
 from ltgc_cli.providers.retries import T, retry
 from ltgc_cli.providers.secrets import scrubbed
-from ltgc_cli.store import key
 from ltgc_cli.text import counted, one_line
 
 _POLL, _LONGEST_POLL = 30.0, 600.0

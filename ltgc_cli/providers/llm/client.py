@@ -160,7 +160,7 @@ class ModelClient:
         """
         with heard.hearing() as responses:
             try:
-                response = await self._litellm.acompletion(**request)
+                response = await self._litellm.acompletion(**self._as_sent(request))
             except Exception:
                 body = heard.said(responses)
                 if body is not None and said.is_one(body):
@@ -172,6 +172,17 @@ class ModelClient:
                 raise
         body = heard.said(responses)
         return (body if body is not None and "choices" in body else said.of(response)), self._usage(response)
+
+    def _as_sent(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the request with its schema where OpenAI's client hands it on as it is.
+
+        It takes every other parameter apart and checks it against types, which takes a millisecond for a schema.
+        """
+        if "response_format" not in request or not (self._server and self._target["model"].startswith("openai/")):
+            return request
+        schema = {"response_format": request["response_format"]}
+        rest = {name: value for name, value in request.items() if name != "response_format"}
+        return {**rest, "extra_body": {**request.get("extra_body", {}), **schema}}
 
     def _has_room(self, question: Question, most: int) -> None:
         if most < question.max_tokens and self._room is None:

@@ -16,9 +16,9 @@ from typing import TypeVar
 from ltgc_cli.embedded.banks import WRITTEN
 from ltgc_cli.embedded.general_bank import GENERAL
 from ltgc_cli.errors import ProviderError
+from ltgc_cli.keys import key
 from ltgc_cli.ports import Answer, Ask, Question, Usage
 from ltgc_cli.providers.opened import AskOptions, Opened, with_notice
-from ltgc_cli.store import key
 
 MODEL = "embedded/grammar-1"
 NOTICE = (
