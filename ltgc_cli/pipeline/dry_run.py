@@ -152,9 +152,8 @@ class DrySession(Session):
 
         return ask
 
-    def _kept_images(self, port: Generate, spec: str, batch: int) -> Generate:
+    def _kept_images(self, port: Generate, spec: str, batch: int, price: prices.Price | None) -> Generate:
         here = not spec.startswith("litellm:")
-        price = estimates.FREE if here else self._image_price(spec)
 
         def placeholder(request: ImageRequest) -> GeneratedImage:
             there = request.original is msgspec.UNSET or self.store.object_path(request.original).exists()

@@ -135,7 +135,7 @@ def _curve(path: Path) -> list[dict[str, float]]:
     ]
 
 
-class Judge(NamedTuple):
+class ScoredBy(NamedTuple):
     """The CLIP that scored the generated images and the scale, empty where neither runs nor records say."""
 
     clip: str
@@ -151,7 +151,7 @@ def real_scores(rows: Sequence[Record], store: Store, runs: Sequence[Manifest]) 
     return scores_of_originals(rows, store, judge_of(rows, scale, runs))
 
 
-def scores_of_originals(rows: Sequence[Record], store: Store, judge: Judge) -> dict[int, list[float]]:
+def scores_of_originals(rows: Sequence[Record], store: Store, judge: ScoredBy) -> dict[int, list[float]]:
     """Returns the same of whole classes, where the judge is known."""
     clip, scale = judge
     templates = {row.label: row for row in rows if isinstance(row, Template)} if clip and scale else {}
@@ -168,11 +168,11 @@ def scores_of_originals(rows: Sequence[Record], store: Store, judge: Judge) -> d
     return found
 
 
-def judge_of(rows: Iterable[Record], scale: str, runs: Sequence[Manifest]) -> Judge:
+def judge_of(rows: Iterable[Record], scale: str, runs: Sequence[Manifest]) -> ScoredBy:
     """Returns who scored the generated images: what a run of filter says, else the first checkpoint of the records."""
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
     trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
-    return Judge(next(iter([*filters, *trained]), ""), scale)
+    return ScoredBy(next(iter([*filters, *trained]), ""), scale)
 
 
 def _score(row: Image, text: str, clip: str, scale: Scale, store: Store) -> float | None:

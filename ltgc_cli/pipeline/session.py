@@ -225,7 +225,8 @@ class Session:
             batch=batch,
             **options,
         )
-        kept = deferred(lambda: self._kept_images(port, spec, batch))
+        price = self._image_price(spec) if spec.startswith("litellm:") else estimates.FREE  # a limit must hold
+        kept = deferred(lambda: self._kept_images(port, spec, batch, price))
         api, earlier = spec.startswith("litellm:"), cache(partial(self._earlier_images, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
@@ -319,11 +320,11 @@ class Session:
         paid = guarded(port, self._budget, partial(estimates.most, price=price))
         return cached(self._counting_one(paid), self.store, Answer, self._tally)
 
-    def _kept_images(self, port: Generate, spec: str, batch: int) -> Generate:
+    def _kept_images(self, port: Generate, spec: str, batch: int, price: prices.Price | None) -> Generate:
         """Returns a text-to-image model's port with every image kept."""
         if not spec.startswith("litellm:"):
             return self._kept_batch(port, GeneratedImage)
-        most = partial(estimates.most_image, price=self._image_price(spec))
+        most = partial(estimates.most_image, price=price)
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:

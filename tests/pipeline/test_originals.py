@@ -11,7 +11,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline import chain, originals
-from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Answer
 from ltgc_cli.records import Image
 
@@ -54,7 +54,7 @@ def test_the_first_questions_are_asked_before_the_last_images_are_stored_and_eac
         return Answer(text="A photo of the class crane, at dusk.")
 
     with closing(session.store):
-        monkeypatch.setattr(session, "ask", lambda *_: ("m", ask, lambda question: iter([question])))
+        monkeypatch.setattr(session, "ask", lambda *_: Asked("m", ask, lambda question: iter([question])))
         config = configure("describe", {"data": str(photos), "tail": "20", "concurrency": 1})
         made = list(chain.STAGES["describe"](session, config).run(iter(())))
     assert sum(isinstance(record, Image) for record in made) == 30
