@@ -134,7 +134,7 @@ def train(
             kept = batches.kept_features(classifier.frozen, frames, settings, frame, device)
         stream = batches.of_features(sampler, kept, settings, mine, to_do)
     else:
-        stream = batches.of_pixels(sampler, frames, settings, mine, to_do)
+        stream = batches.of_pixels(sampler, frames, settings, mine, to_do, device)
 
     classifier.train()
     losses: list[Tensor] = []
