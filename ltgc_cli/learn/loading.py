@@ -128,10 +128,13 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _pinned(value: Any) -> Any:
-    """Returns a tensor in pinned memory, and a named tuple with each of its own there."""
+    """Returns a tensor in pinned memory, and a tuple, named or not, with each of its own there."""
     if isinstance(value, Tensor):
         return value.pin_memory()
-    return value._make(map(_pinned, value)) if hasattr(value, "_make") else value
+    if not isinstance(value, tuple):
+        return value
+    parts = map(_pinned, value)
+    return value._make(parts) if hasattr(value, "_make") else tuple(parts)
 
 
 def _cores() -> int:

@@ -62,6 +62,16 @@ def test_a_process_that_is_killed_is_an_error_of_one_line() -> None:
     assert "\n" not in str(e.value)
 
 
+def test_for_a_gpu_every_tensor_is_pinned_wherever_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 100)  # without a GPU there is none
+
+    def read(step: int) -> tuple[Pair, list[str]]:
+        return Pair(torch.tensor([step]), None, 7), ["a reason"]
+
+    ((pair, reasons),) = ahead(read, [1], depth=3, by=Readers(0, pinned=True))
+    assert (pair.numbers.tolist(), pair.none, pair.by, reasons) == ([101], None, 7, ["a reason"])
+
+
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(loading, "_cores", lambda: 8)
