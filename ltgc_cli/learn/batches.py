@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import balance_mix, images
+from ltgc_cli.learn import balance_mix, images, loading
 from ltgc_cli.learn.balance_mix import BatchPlan, MixSampler
 from ltgc_cli.settings import Training
 
@@ -38,11 +38,11 @@ class Batch(NamedTuple):
 
 
 def of_pixels(
-    sampler: MixSampler, frames: images.Frames, settings: Training, rows: slice, steps: range
+    sampler: MixSampler, frames: images.Frames, settings: Training, rows: slice, steps: range, device: str = "cpu"
 ) -> Iterator[Batch]:
     """Returns these rows of the steps' batches as frames, with the views that they are seen in.
 
-    Where images are decoded on demand they are read some steps ahead.
+    Where images are decoded on demand, or a GPU copies them, they are read some steps ahead.
     """
     views = _views(settings)
 
@@ -56,7 +56,11 @@ def of_pixels(
         targets = balance_mix.soft_targets(own, sampler)
         return Batch(own, frames.read(own.first), second, first_views, second_views, targets)
 
-    return map(read, steps) if frames.in_memory else images.ahead(read, steps, READ_AHEAD)
+    if frames.in_memory and not device.startswith("cuda"):
+        return map(read, steps)
+    size = 2 * (rows.stop - rows.start) * frames.bytes_each
+    by = loading.readers(device, len(steps), size)
+    return loading.ahead(read, steps, READ_AHEAD, by._replace(processes=0) if frames.in_memory else by)
 
 
 def of_features(sampler: MixSampler, kept: Tensor, settings: Training, rows: slice, steps: range) -> Iterator[Batch]:
@@ -95,14 +99,20 @@ def kept_features(
 
     Float16 where a GPU computes, else float32. Raises InputError where the memory cannot hold it.
     """
+    starts = range(0, frames.images, _KEPT_AT_ONCE)
+    spans = [slice(start, min(start + _KEPT_AT_ONCE, frames.images)) for start in starts]
+    seeds = [[settings.seed, crop, _CROPS] for crop in range(settings.fixed_crops)]
+    crops = [_views(settings)(np.random.default_rng(seed), frames.images) for seed in seeds]
     kept: Tensor | None = None
-    for crop in range(settings.fixed_crops):
-        rng = np.random.default_rng([settings.seed, crop, _CROPS])
-        views = _views(settings)(rng, frames.images)
-        for start in range(0, frames.images, _KEPT_AT_ONCE):
-            rows = slice(start, min(start + _KEPT_AT_ONCE, frames.images))
-            seen = _seen(frames.read(np.arange(rows.start, rows.stop)), _rows(views, rows), device)
-            hidden = frozen(images.normalized(seen, frame))
+
+    def read(rows: slice) -> Tensor:
+        return frames.read(np.arange(rows.start, rows.stop))
+
+    by = loading.readers(device, len(spans), _KEPT_AT_ONCE * frames.bytes_each)
+    by = by._replace(processes=0) if frames.in_memory else by
+    for rows, found in zip(spans, loading.ahead(read, spans, READ_AHEAD, by), strict=True):
+        for crop, views in enumerate(crops):
+            hidden = frozen(images.normalized(_seen(found, _rows(views, rows), device), frame))
             if kept is None:
                 kept = _allocated(settings.fixed_crops, frames.images, hidden, device)
             kept[crop, rows] = hidden.to("cpu", kept.dtype)
@@ -124,7 +134,7 @@ def _allocated(crops: int, count: int, hidden: Tensor, device: str) -> Tensor:
 
 def _seen(frames: Tensor, views: images.Views, device: str) -> Tensor:
     where = device if device.startswith("cuda") else "cpu"  # not every other device can resample
-    return images.seen(frames.to(where), views).to(device)
+    return images.seen(frames.to(where, non_blocking=True), views).to(device)
 
 
 def _views(settings: Training) -> Callable[[np.random.Generator, int], images.Views]:

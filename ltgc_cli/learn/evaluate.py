@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import images
+from ltgc_cli.learn import images, loading
 from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
 from ltgc_cli.learn.images import Frame
 from ltgc_cli.learn.metrics import accuracy_by_class, class_mean
@@ -20,6 +20,7 @@ from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import Loaded
 
 _BATCH = 128
+MOST_BYTES = 3 * 448 * 448  # of a frame: few models see images larger
 _ROWS = 4096  # images whose logits are worked on at once: eight thousand classes are many columns
 _EXPAND = 24 / 224  # how much wider than its input the model sees five crops of: 24 pixels for 224, as LIFT does
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))  # strengths of post-hoc logit adjustment that are tried (ours)
@@ -43,9 +44,10 @@ def predict(
     """
     frame = frame_of(clip, tte=tte)
     size = _BATCH // 5 if tte else _BATCH
-    parts = (samples[start : start + size] for start in range(0, len(samples), size))
+    parts = [samples[start : start + size] for start in range(0, len(samples), size)]
+    by = loading.readers(clip.device, len(parts), _BATCH * MOST_BYTES)
     found = []
-    for frames in images.ahead(lambda part: images.decode_all(part, frame), parts, depth=2):
+    for frames in loading.ahead(lambda part: images.decode_all(part, frame), parts, depth=2, by=by):
         found.append(logits(classifier, clip, frames, frame))
         on_batch(len(frames))
     return np.concatenate(found)
@@ -59,11 +61,14 @@ def frame_of(clip: Loaded, *, tte: bool = False) -> Frame:
     preprocessing does not end in such a cut.
     """
     plain = images.frame(clip.preprocess)
-    return plain._replace(crop=_five_crops(clip.preprocess)) if tte else plain
+    if not tte:
+        return plain
+    crop, larger = _five_crops(clip.preprocess)
+    return plain._replace(crop=crop, least=2 * max(larger))
 
 
-def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
-    """Returns a function from a PIL image to its five crops in 0..1, for any size of input."""
+def _five_crops(preprocess: Any) -> tuple[Callable[[Any], Tensor], list[int]]:
+    """Returns a function from a PIL image to its five crops in 0..1, for any size of input; and what it resizes to."""
     torch_setup.mend_torchvision()
     from torchvision import transforms
 
@@ -75,7 +80,7 @@ def _five_crops(preprocess: Any) -> Callable[[Any], Tensor]:
     expand = transforms.Resize(larger, resize.interpolation, antialias=resize.antialias)
     cut = transforms.FiveCrop(side.tolist())
     after = [step for step in rest if not isinstance(step, transforms.CenterCrop)]
-    return lambda image: torch.stack([images.transformed(crop, after) for crop in cut(expand(image))])
+    return lambda image: torch.stack([images.transformed(crop, after) for crop in cut(expand(image))]), larger
 
 
 def logits(classifier: nn.Module, clip: Loaded, frames: Tensor, frame: Frame) -> Logits:
@@ -86,7 +91,7 @@ def logits(classifier: nn.Module, clip: Loaded, frames: Tensor, frame: Frame) ->
     cuda = clip.device.startswith("cuda")
     classifier.eval()
     with torch.inference_mode(), torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
-        found = classifier(images.normalized(frames.to(clip.device), frame).flatten(0, -4)).float()
+        found = classifier(images.normalized(frames.to(clip.device, non_blocking=True), frame).flatten(0, -4)).float()
     return found.view(len(frames), -1, found.shape[-1]).mean(1).cpu().numpy()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ltgc_cli.engine import submitted
+from ltgc_cli.learn import loading
 from ltgc_cli.learn.datasets import Sample, pixels
 
 IN_MEMORY = 2_000_000_000  # bytes: images that fit are decoded once; more are decoded when they are needed
@@ -32,6 +31,7 @@ class Frame(NamedTuple):
     crop: Callable[[Any], Tensor]  # PIL image to [3, height, width] in 0..1, resized and cropped
     mean: Tensor  # [3, 1, 1]
     std: Tensor  # [3, 1, 1]
+    least: int = 0  # pixels a side that an image needs before its crop; 0: as many as it has
 
 
 def frame(preprocess: Any) -> Frame:
@@ -39,7 +39,18 @@ def frame(preprocess: Any) -> Frame:
     *crop, normalize = preprocess.transforms
     both = normalize.mean, normalize.std
     mean, std = (torch.as_tensor(values, dtype=torch.float32).view(3, 1, 1) for values in both)
-    return Frame(partial(transformed, transforms=crop), mean, std)
+    return Frame(partial(transformed, transforms=crop), mean, std, least(crop))
+
+
+def least(crop: Sequence[Any]) -> int:
+    """Returns how many pixels a side an image needs for these transforms: twice what it is resized to first.
+
+    The decoder of a JPEG then may halve it as often as that leaves: a photo of 12 megapixels takes a quarter of the
+    time, and after the resize its pixels are within a level or two of what they were. 0: nobody knows.
+    """
+    first = crop[0] if crop else None
+    size = getattr(first, "size", None) if type(first).__name__.startswith("Resize") else None
+    return 2 * int(np.max(size)) if size is not None else 0
 
 
 def transformed(image: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
@@ -49,7 +60,7 @@ def transformed(image: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
 
 def decode(sample: Sample, frame: Frame) -> Tensor:
     """Returns a sample's frame, uint8 [3, height, width]. Raises InputError, with its name, for what is no image."""
-    return (frame.crop(pixels(sample.read(), sample.name)) * 255).round().to(torch.uint8)
+    return (frame.crop(pixels(sample.read(), sample.name, frame.least)) * 255).round().to(torch.uint8)
 
 
 def normalized(frames: Tensor, frame: Frame) -> Tensor:
@@ -66,6 +77,11 @@ class Frames(NamedTuple):
     images: int
     size: tuple[int, int]  # height and width of a frame
 
+    @property
+    def bytes_each(self) -> int:
+        """The bytes of a frame."""
+        return 3 * self.size[0] * self.size[1]
+
 
 def reader(samples: Sequence[Sample], frame: Frame, in_memory: int = IN_MEMORY) -> Frames:
     """Returns what reads these samples. Where they fit in so many bytes, all are decoded here, once."""
@@ -79,8 +95,22 @@ def reader(samples: Sequence[Sample], frame: Frame, in_memory: int = IN_MEMORY) 
 
 def decode_all(samples: Sequence[Sample], frame: Frame) -> Tensor:
     """Returns the frames of samples, in order: uint8 [samples, 3, height, width]."""
+    first = decode(samples[0], frame)
+    frames = first.new_empty(len(samples), *first.shape)  # filled as they come: two copies of them may be gigabytes
+
+    def put(number: int) -> None:
+        frames[number] = decode(samples[number], frame) if number else first
+
+    in_threads(put, range(len(samples)))
+    return frames
+
+
+def in_threads(f: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """Returns f of each item, in order: by threads, or by this one where it is a process that reads."""
+    if loading.reads_alone():
+        return [f(item) for item in items]
     with ThreadPoolExecutor(THREADS) as threads:
-        return torch.stack(list(threads.map(lambda sample: decode(sample, frame), samples)))
+        return list(threads.map(f, items))
 
 
 class Views(NamedTuple):
@@ -123,14 +153,3 @@ def _matrices(side: Any, shift: Any, turn: Any, mirror: Any, aspect: float) -> T
         [side * sin * aspect * mirror, side * cos, shift[:, 1]],
     ]
     return torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], 1).astype(np.float32))
-
-
-def ahead(f: Callable[[A], B], inputs: Iterable[A], depth: int) -> Iterator[B]:
-    """Returns f of each input, in order, computed in one thread up to `depth` inputs ahead of who asks."""
-    inputs = iter(inputs)
-    with ThreadPoolExecutor(1) as thread:
-        waiting = [submitted(thread, f, x) for x in islice(inputs, depth)]
-        while waiting:
-            result = waiting.pop(0).result()
-            waiting += [submitted(thread, f, x) for x in islice(inputs, 1)]
-            yield result

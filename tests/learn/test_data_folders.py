@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import (
     ClassInfo,
     Sample,
+    Source,
     align,
     class_indices,
     fingerprint,
     image_bytes,
     open_data,
     pixels,
+    pixels_version,
     samples,
     shot,
 )
@@ -113,6 +116,17 @@ def test_seeds_and_splits_of_digits_have_their_own_fingerprints() -> None:
 
 def test_the_fingerprint_of_digits_stays_what_it_was_for_a_change_trains_every_checkpoint_anew() -> None:
     assert fingerprint("digits-lt", "train") == "3d66c6452c3438fb2c9bb07a08de0729763abb019c5876346eca1241fedfc246"
+
+
+def test_what_is_trained_on_files_is_told_from_what_an_earlier_version_read_otherwise_and_digits_are_not() -> None:
+    assert pixels_version(Source("photos"), None) == pixels_version(Source("digits-lt"), Source("photos")) == 2
+    assert pixels_version(Source("digits-lt:3"), None) is None
+
+
+def test_the_images_of_digits_are_scikit_learns_and_stay_what_they_were() -> None:
+    dataset = open_data("digits-lt", "train")
+    found = hashlib.sha256(b"".join(bytes([item.label]) + image_bytes(dataset, item) for item in dataset.items))
+    assert found.hexdigest() == "9443eba22e8a6f6bcf17a38952705afd509841c49ded92523e1361f00eb3972a"
 
 
 @pytest.mark.parametrize("spec", ["digits-lt:x", "digits-lt:-1", "digits-lt:1.5"])

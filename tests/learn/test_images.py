@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import Sample, open_data, samples
-from ltgc_cli.learn.images import ahead, decode, frame, normalized, reader, seen, views
+from ltgc_cli.learn.images import decode, frame, normalized, reader, seen, views
 from ltgc_cli.providers.clip.open_clip import Loaded
 
 
@@ -45,6 +46,35 @@ def test_images_that_fit_in_memory_and_images_that_do_not_are_read_alike(clip: L
 def test_a_broken_image_is_named(clip: Loaded) -> None:
     with pytest.raises(InputError, match="^birds/7.png: not a whole image"):
         reader([Sample(0, lambda: b"x", "birds/7.png")], frame(clip.preprocess))
+
+
+def jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def test_a_jpeg_far_larger_than_the_models_input_is_decoded_smaller_and_looks_the_same(clip: Loaded) -> None:
+    f = frame(clip.preprocess)
+    assert f.least == 2 * clip.model.visual.image_size[0]
+    large = jpeg(photo(200, 150).resize((1600, 1200), Image.Resampling.BICUBIC))
+    sizes = []
+    smaller = decode(Sample(0, lambda: large), f._replace(crop=lambda image: sizes.append(image.size) or f.crop(image)))
+    assert sizes == [(200, 150)], "an eighth, and still more than twice what it is resized to"
+    off = (smaller.int() - decode(Sample(0, lambda: large), f._replace(least=0)).int()).abs()
+    assert off.max() <= 3 and off.float().mean() < 0.5
+
+
+def test_a_jpeg_that_is_not_far_larger_is_read_as_it_is(clip: Loaded) -> None:
+    f = frame(clip.preprocess)
+    side = 2 * f.least - 1
+    small = Sample(0, lambda: jpeg(photo(200, 150).resize((side + 40, side))))
+    assert torch.equal(decode(small, f), decode(small, f._replace(least=0)))
+
+
+def test_what_cuts_without_a_resize_before_gets_every_pixel(clip: Loaded) -> None:
+    _, *rest = clip.preprocess.transforms
+    assert frame(SimpleNamespace(transforms=rest)).least == 0
 
 
 # ---- augmentation
@@ -112,21 +142,3 @@ def test_a_crop_never_leaves_the_frame() -> None:
     result = augmented(side, crop=0.3)
     inside = result[:, 0, 0, 1:] - result[:, 0, 0, :-1]
     assert (inside[:, 1:-1] > 0).all(), "columns keep rising: nowhere does the edge go on"
-
-
-# ---- reading ahead
-
-
-def test_results_come_in_order_and_only_so_far_ahead() -> None:
-    asked = []
-
-    def double(x: int) -> int:
-        asked.append(x)
-        return 2 * x
-
-    results = ahead(double, range(100), depth=3)
-    assert [next(results) for _ in range(5)] == [0, 2, 4, 6, 8]
-    results.close()
-    assert len(asked) <= 9
-    assert list(ahead(double, range(4), depth=3)) == [0, 2, 4, 6]
-    assert list(ahead(double, [], depth=3)) == []

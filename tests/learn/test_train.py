@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import batches, evaluate, images, losses, metrics, model, processes, state
+from ltgc_cli.learn import batches, evaluate, images, loading, losses, metrics, model, processes, state
 from ltgc_cli.learn.datasets import Dataset, Sample, open_data, samples
 from ltgc_cli.learn.evaluate import predict, predicted_labels, validation_accuracy
 from ltgc_cli.learn.model import Classifier
@@ -79,6 +79,8 @@ def test_images_decoded_on_demand_give_the_same_weights(clip: Loaded, monkeypatc
     original = images.reader
     monkeypatch.setattr(images, "reader", lambda few, frame: original(few, frame, in_memory=0))
     assert same(trained(clip), kept)
+    monkeypatch.setattr(loading, "readers", lambda *_: loading.Readers(processes=2))
+    assert same(trained(clip), kept), "whoever reads them"
 
 
 class Killed(BaseException):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image as Pil
 
@@ -125,6 +127,25 @@ def test_gathering_what_is_trained_on_takes_work_in_proportion_to_the_classes() 
         assert {info.sense for info in inputs.classes} == {"a sense"}
         reads[count] = table.reads
     assert reads[2_000] == 10 * reads[200]
+
+
+def test_of_a_generated_image_training_holds_a_few_hundred_bytes_whatever_its_record_says() -> None:
+    cls = Class(label=0, class_="crane", tail=True)
+    image = Image(id="i", label=0, class_="crane", sha256="0" * 64, origin="generated")
+
+    def group(number: int) -> Group:
+        text = f"A photo of the class crane, seen from afar, in the fog, for the {number}th time."
+        one = msgspec.structs.replace(image, id=f"{number:016x}", sha256=f"{number:064x}", text=text * 10)
+        return Group(cls, [cls, one])
+
+    inputs = TrainingInputs({0: ClassInfo(label=0, name="crane")})
+    tracemalloc.start()
+    for number in range(2_000):
+        inputs.add(group(number), {}, texts=False)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(inputs.generated) == 2_000
+    assert held / 2_000 < 400
 
 
 def test_a_label_that_is_another_class_in_the_data_is_refused() -> None:

@@ -43,6 +43,10 @@ FORMATS: tuple[Format, ...] = (
 """What `--data` takes: the first that takes a spec opens it."""
 
 
+PIXELS = 2
+"""Raise it when files become other pixels in training and eval: 2, for large JPEGs are decoded smaller at once."""
+
+
 def open_data(source: Source | str, split: Split) -> Dataset:
     """Returns one split of a data set, its classes under names as people write them.
 
@@ -106,6 +110,14 @@ def pixels(data: bytes, name: str, least: int = 0) -> PIL.Image.Image:
         return images.read(data, least)
     except Unreadable as error:
         raise InputError(f"{name}: {error}") from None
+
+
+def pixels_version(*sources: Source | None) -> int | None:
+    """Returns how images are read, for the hash of what is trained or measured on them.
+
+    None where all are the digits that come with ltgc: small ones, which every version read alike.
+    """
+    return PIXELS if any(source and _format(source.spec) is not digits.FORMAT for source in sources) else None
 
 
 def shot(count: int) -> Shot:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ltgc_cli.errors import InputError
@@ -72,10 +74,13 @@ def _seed(source: Source) -> int:
 @cache
 def _load_digits() -> tuple[Any, Any]:
     """Returns the levels [1797, 8, 8] in 0..16 and the digits [1797]. No two images are alike, so no split leaks."""
-    from sklearn.datasets import load_digits
+    import numpy as np
 
-    data = load_digits()
-    return data.images, data.target
+    # As sklearn.datasets.load_digits reads it; but to import that, and SciPy with it, takes 1.2 s of CPU.
+    spec = find_spec("sklearn")
+    assert spec and spec.origin, "scikit-learn comes with ltgc"
+    rows = np.loadtxt(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
 
 
 FORMAT = Format(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltgc_cli import console
-from ltgc_cli.engine import mapped
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import read_regular
 from ltgc_cli.image_formats import readable_suffixes
@@ -67,7 +65,7 @@ def predict(files: Sequence[Path], settings: Predict, folders: Sequence[Path] = 
         raise InputError("predict needs --checkpoint")
     import torch
 
-    from ltgc_cli.learn import checkpoints, evaluate, images
+    from ltgc_cli.learn import checkpoints, evaluate, images, loading
 
     spec = settings.clip or clip_of(settings.checkpoint)
     loaded = open_clip.load(spec, torch_setup.device(settings.device), console.notice)
@@ -85,19 +83,24 @@ def predict(files: Sequence[Path], settings: Predict, folders: Sequence[Path] = 
         except OSError as error:
             return f"{path}: {error.strerror}"
 
+    def read(part: Sequence[Path]) -> tuple[torch.Tensor | None, list[str]]:
+        """Returns what the model sees of those that can be read, and of each file why it cannot, or an empty text."""
+        seen = images.in_threads(decoded, part)
+        frames = [one for one in seen if isinstance(one, torch.Tensor)]
+        return torch.stack(frames) if frames else None, [one if isinstance(one, str) else "" for one in seen]
+
     parts = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-    with ThreadPoolExecutor(images.THREADS) as threads, console.progress("predict", len(files)) as progress:
-        ahead = images.ahead(partial(mapped, threads, decoded), parts, depth=2)
-        for part, seen in zip(parts, ahead, strict=True):
-            frames = [one for one in seen if isinstance(one, torch.Tensor)]
-            logits = iter(evaluate.logits(saved.classifier, loaded, torch.stack(frames), frame) if frames else ())
-            for path, one in zip(part, seen, strict=True):
+    by = loading.readers(loaded.device, len(parts), _BATCH * evaluate.MOST_BYTES)
+    with console.progress("predict", len(files)) as progress:
+        for part, (frames, reasons) in zip(parts, loading.ahead(read, parts, depth=2, by=by), strict=True):
+            logits = iter(() if frames is None else evaluate.logits(saved.classifier, loaded, frames, frame))
+            for path, reason in zip(part, reasons, strict=True):
                 progress.advance()
                 row: dict[str, Any] = {"image": str(path).encode(errors="replace").decode()}
                 if path in true:
                     row |= {"label": true[path].label, "class": true[path].name}
-                if isinstance(one, str):
-                    yield {"kind": "failure", **row, "stage": "predict", "reason": one}
+                if reason:
+                    yield {"kind": "failure", **row, "stage": "predict", "reason": reason}
                 else:
                     likeliest = _likeliest(next(logits), saved.classes, settings.top)
                     guesses[path] = likeliest[0]["label"]

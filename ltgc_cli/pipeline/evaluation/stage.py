@@ -39,6 +39,7 @@ def evaluate(session: Session, config: Config) -> Stage:
     with about_validation():
         chosen_on = datasets.fingerprint(val or data, "val") if settings.posthoc else None
     known = {"clip": identity, "device": None, "data": datasets.fingerprint(data, split), "measures": MEASURES}
+    known["pixels"] = datasets.pixels_version(data, val)
     asked: dict[str, Any] = {"direct": None, "image_size": None}
     if opened:
         asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}

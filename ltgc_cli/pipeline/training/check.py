@@ -17,7 +17,7 @@ from ltgc_cli.learn.datasets import ClassInfo, Dataset, Source, Split
 from ltgc_cli.pipeline.class_table import agreed
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.records import Class, Description, Group, Image
+from ltgc_cli.records import Class, Description, Group
 from ltgc_cli.stages.verdicts import Verdicts, accepted
 from ltgc_cli.text import counted
 
@@ -70,12 +70,20 @@ class Images(NamedTuple):
     left_out: tuple[str, ...] = ()
 
 
+class Generated(NamedTuple):
+    """What training knows of a generated image: a seventh of the bytes of its record, and there may be a million."""
+
+    label: int
+    sha256: str
+    id: str
+
+
 @dataclass
 class TrainingInputs:
     """What the lines of a stream say to the training, gathered class by class."""
 
     table: dict[int, ClassInfo]  # the data's class table by label, with the senses that the stream knows
-    generated: list[Image] = field(default_factory=list)
+    generated: list[Generated] = field(default_factory=list)
     texts: dict[int, list[str]] = field(default_factory=dict)  # descriptions, where the head starts from them
     stream: list[Class] = field(default_factory=list)  # the class records of the stream
 
@@ -89,7 +97,7 @@ class TrainingInputs:
         texts -- whether the head starts from descriptions
         """
         cls = group.cls
-        self.generated += accepted(group, verdicts)
+        self.generated += (Generated(one.label, one.sha256, one.id) for one in accepted(group, verdicts))
         if cls.label < 0:
             return
         self.table[cls.label] = agreed(self.table, cls)
@@ -129,7 +137,7 @@ def images(
     return Images(train, measured, tuple(others), tuple(left))
 
 
-def before_training(session: Session, classes: Sequence[Class], generated: Sequence[Image], found: Images) -> None:
+def before_training(session: Session, classes: Sequence[Class], generated: Sequence[Generated], found: Images) -> None:
     """Returns nothing where the data can be trained on. Prints the counts per shot.
 
     classes -- the class records of the stream, which say what a tail class is; generated -- its images
@@ -146,8 +154,9 @@ def before_training(session: Session, classes: Sequence[Class], generated: Seque
     measured = [found.val] if found.val else []
     broken = [text for one in (found.train, *measured) for text in checks.some(one.problems)]
     others = [*measured, *found.others]
-    made = {bytes.fromhex(image.sha256)[: checks.HASH]: f"generated image {image.id}" for image in generated}
-    _stop([*problems, *_leaks(others, made)], broken, _leaks(others, _trained(found.train)), "nothing was trained")
+    made = {bytes.fromhex(image.sha256)[: checks.HASH]: image.id for image in generated}
+    leaks = _leaks(others, _trained(found.train), "training image")
+    _stop([*problems, *_leaks(others, made, "generated image")], broken, leaks, "nothing was trained")
     if twice := checks.two_labels(found.train.hashes, train.items):
         shown = "; ".join(twice[:3])
         times = counted(len(twice), "time")
@@ -167,7 +176,7 @@ def before_a_run(session: Session, source: Source, others: Sequence[Key], drop: 
     broken = [text for one in (train, *needed) for text in checks.some(one.problems)] if not drop.broken else []
     splits = {split for its, split in others if its == source}
     compared = [*needed, *_others(session, source, None, splits)]
-    leaks = _leaks(compared, _trained(train)) if not drop.duplicates else []
+    leaks = _leaks(compared, _trained(train), "training image") if not drop.duplicates else []
     _stop([], broken, leaks, "nothing was asked")
 
 
@@ -252,19 +261,22 @@ def _notice_once(text: str) -> None:
         console.notice(text)
 
 
-def _leaks(others: Sequence[Looked], known: Mapping[bytes, str]) -> list[str]:
-    """Returns the images of other splits that are known by their hash: training images, or generated ones."""
+def _leaks(others: Sequence[Looked], known: Mapping[bytes, str], what: str) -> list[str]:
+    """Returns the images of other splits that are known by their hash.
+
+    known -- the names of training images, or of generated ones, by their hash; what -- these are
+    """
     leaks = []
     for other in others:
         named = zip(other.hashes, other.dataset.items, strict=True)
-        found = [f"{item.name} is the {known[hash]}" for hash, item in named if hash in known]
+        found = [f"{item.name} is the {what} {known[hash]}" for hash, item in named if hash in known]
         leaks += checks.some([f"the {other.dataset.split} image {text}" for text in found])
     return leaks
 
 
 def _trained(train: Looked) -> dict[bytes, str]:
     named = zip(train.hashes, train.dataset.items, strict=True)
-    return {hash: f"training image {item.name}" for hash, item in named if hash}
+    return {hash: item.name for hash, item in named if hash}
 
 
 def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
@@ -279,7 +291,7 @@ def _notify_counts(train: Dataset, generated: Counter[int]) -> None:
         console.notice(f"data: classes without a training image: {len(empty):,} ({names})")
 
 
-def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], generated: Sequence[Image]) -> list[str]:
+def _misplaced(session: Session, train: Dataset, classes: Sequence[Class], generated: Sequence[Generated]) -> list[str]:
     """Returns what is wrong with the generated images: their label, a class that is no tail class, lost bytes."""
     table = {info.label: info.name for info in train.classes}
     heads = {cls.label for cls in classes if not cls.tail}

@@ -38,9 +38,8 @@ def fit(
     classes = inputs.classes
     real = datasets.samples(datasets.align(images.train.dataset, classes))
     validation = datasets.samples(datasets.align(images.val.dataset, classes)) if images.val else []
-    generated = [
-        Sample(image.label, partial(session.store.get_object, image.sha256), image.id) for image in inputs.generated
-    ]
+    stored = session.store.get_object
+    generated = [Sample(image.label, partial(stored, image.sha256), image.id) for image in inputs.generated]
     loaded = open_clip.load(how.clip, processes.device(how.device), session.notice_once)
     with (
         logs.opened(None if processes.rank() else how.log, folder, name, msgspec.to_builtins(settings)) as log,

@@ -62,6 +62,7 @@ def mix_train(session: Session, config: Config) -> Stage:
     flags: dict[str, Any] = {"data": datasets.fingerprint(data, "train"), "clip": identity}
     flags |= {"generated": how.generated, "name": how.name, **_GONE, **msgspec.to_builtins(settings)}
     flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
+    flags |= {"pixels": version} if (version := datasets.pixels_version(data, val)) else {}
     if any(drop) and (left_out := look().left_out):
         flags["left_out"] = left_out
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
