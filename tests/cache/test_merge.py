@@ -116,14 +116,14 @@ def test_stopped_half_way_it_goes_on(store, other):
 
 
 def test_an_answer_of_another_version_of_ltgc_comes_along_word_for_word(store, other):
-    from ltgc_cli.store import _key
+    from ltgc_cli.keys import key_of
 
     asked = {"model": "m", "text": "t", "image": "ab" * 32, "colour": "red"}
     text = json.dumps({"request": {"type": "Match", **asked}, "answer": 0.5}, separators=(",", ":"))
-    plant(other, _key("Match", asked), text)
+    plant(other, key_of("Match", asked), text)
 
     assert merge(store, other).answers == 8
-    assert store.get(_key("Match", asked)) == json.loads(text)
+    assert store.get(key_of("Match", asked)) == json.loads(text)
 
 
 def test_images_take_no_room_twice_on_one_disk(store, other):

@@ -27,7 +27,7 @@ import pytest
         ("render --model x", "render has no flag --model; did you mean --t2i? (ltgc render --help-all)"),
         ("describe --datas x", "describe has no flag --datas; did you mean --data? (ltgc describe --help-all)"),
         ("extend --budget 5", "extend has no flag --budget; did you mean --max-cost? (ltgc extend --help-all)"),
-        ("cache import .", ".: a folder; name the file that `ltgc cache export` wrote"),
+        ("cache import .", ".: a folder without a store; name a store's, or the file that `ltgc cache export` wrote"),
         ("--vrsion", "ltgc has no flag --vrsion; did you mean --version? (ltgc --help)"),
         ("extend --clas x", "extend has no flag --clas; did you mean --class? (ltgc extend --help-all)"),
         ("extend -z", "extend has no flag -z (ltgc extend --help-all)"),
