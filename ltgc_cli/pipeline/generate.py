@@ -30,6 +30,7 @@ from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
 from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i import image_api
+from ltgc_cli.providers.workers import pool
 from ltgc_cli.records import Class, Group, Image, Metric, Record, identify
 from ltgc_cli.review import verdict_file
 from ltgc_cli.settings import (
@@ -45,6 +46,7 @@ from ltgc_cli.settings import (
     Render,
     Style,
     TextToImage,
+    Workers,
 )
 from ltgc_cli.stages import verdicts
 from ltgc_cli.text import agreeing, counted
@@ -182,7 +184,8 @@ def render(session: Session, config: Config) -> Stage:
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.stages.render import render
 
-        groups, batch, plain = records.by_class(given), config[Computing].batch, config[Render].plain
+        groups, plain = records.by_class(given), config[Render].plain
+        batch = session.at_once(config[TextToImage].t2i, config[Computing].batch)
         return _flat(render(groups, generate=generate, model=model, style=config[Style], batch=batch, plain=plain))
 
     api = config[TextToImage].t2i.startswith("litellm:")
@@ -224,7 +227,7 @@ def filter(session: Session, config: Config) -> Stage:
             style=config[Style],
             prompts=texts,
             workers=asking.concurrency,
-            batch=computing.batch,
+            batch=session.at_once(config[TextToImage].t2i, computing.batch),
             on_trial=lambda tried: report_trial(session, tried),
             on_round=lambda done: _report_round(session, done),
         )
@@ -274,6 +277,8 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
     model, computing = config[TextToImage], config[Computing]
     if model.t2i.startswith("litellm:"):  # before filter pays for its questions
         image_api.check(model.t2i.removeprefix("litellm:"), [config[Style], model, computing])
+    if config[Workers].engine == "ray":
+        pool.check()
     return session.generate(
         model.t2i,
         batch=computing.batch,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from ltgc_cli import console, providers, store
 from ltgc_cli.budget import Budget, guarded, guarded_batch
-from ltgc_cli.engine import Meter, mapped
+from ltgc_cli.engine import Meter, in_order, mapped
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.ports import (
@@ -36,11 +36,14 @@ from ltgc_cli.ports import (
 from ltgc_cli.providers import Opened, prices, replay
 from ltgc_cli.providers.llm import litellm, no_schema, said
 from ltgc_cli.providers.t2i import image_api
+from ltgc_cli.providers.workers import pool as workers
+from ltgc_cli.providers.workers.worker import Kind
 from ltgc_cli.records import Record
-from ltgc_cli.settings import Asking, Limits
+from ltgc_cli.settings import Asking, Limits, Workers
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
+Port = TypeVar("Port")
 
 SCHEMAS: dict[Task, Schema] = {
     "describe": "description",
@@ -54,7 +57,7 @@ SCHEMAS: dict[Task, Schema] = {
 """The JSON that an answer is held to, where the model can."""
 
 
-NO_LIMITS = Limits()
+NO_LIMITS, HERE = Limits(), Workers()
 _ONE_TRY = 120.0  # seconds that one request may take at least
 
 
@@ -79,8 +82,9 @@ class Session:
         record: Path | None = None,
         *,
         opened: Callable[[Path], store.Store] = store.Store,
+        engine: Workers = HERE,
     ) -> None:
-        """Returns a session; `opened` opens the store in the folder."""
+        """Returns a session; `opened` opens the store in the folder, `engine` says who generates and scores."""
         self.store = opened(folder)
         self.meter = Meter()
         self.remarks: list[str] = []
@@ -92,6 +96,17 @@ class Session:
         self._expected = 0
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
+        self._engine = engine
+        self._pool = workers.Pool(engine, self.notice_once) if engine.engine == "ray" else None
+
+    def close(self) -> None:
+        """Ends the workers, where there are any; the store stays open."""
+        if self._pool:
+            self._pool.close()
+
+    def at_once(self, spec: str, batch: int) -> int:
+        """Returns how many requests to hand over at once, so that all who answer for a model have a batch."""
+        return batch * workers.calls_at_once(self._engine) if self._spreads(spec) else batch
 
     def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking, image_size: int | None = None) -> Asked:
         """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
@@ -182,7 +197,7 @@ class Session:
 
         batch -- images generated at once; options -- how the model is loaded
         """
-        model, port = providers.open_generate(
+        opened = providers.open_generate(
             spec,
             keep=self.keep,
             objects=self.store.get_object,
@@ -191,7 +206,8 @@ class Session:
             batch=batch,
             **options,
         )
-        kept = self._kept_images(port, spec, batch)
+        model, port = self._spread("generate", spec, opened, batch=batch, keep=self.keep, **options)
+        kept = self._in_batches(self._kept_images(port, spec, batch), spec, batch)
         api, earlier = spec.startswith("litellm:"), cache(partial(self._earlier_images, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
@@ -219,15 +235,17 @@ class Session:
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
-        model, port = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        opened = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        model, port = self._spread("score", spec, opened, **options)
         kept = store.cached_batch(self._counting(port), self.store, float, self._tally)
-        return Opened(model, kept)
+        return Opened(model, self._in_batches(kept, spec, options.get("batch", 0)))
 
     def compare(self, spec: str, **options: Any) -> Opened[Compare]:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
-        model, port = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        opened = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
+        model, port = self._spread("compare", spec, opened, **options)
         kept = store.cached_batch(self._counting(port), self.store, NearestClass, self._tally)
-        return Opened(model, kept)
+        return Opened(model, self._in_batches(kept, spec, options.get("batch", 0)))
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -274,6 +292,32 @@ class Session:
             return store.cached_batch(self._counting(port), self.store, GeneratedImage, self._tally)
         most = partial(estimates.most_image, price=self._image_price(spec))
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
+
+    def _spreads(self, spec: str) -> bool:
+        return self._pool is not None and workers.spreads(spec)
+
+    def _spread(self, kind: Kind, spec: str, opened: Opened[Port], **options: Any) -> Opened[Port]:
+        """Returns the port as it is, or the one by which workers answer in its place."""
+        if self._pool is None or not workers.spreads(spec):
+            return opened
+        return workers.spread(self._pool, kind, spec, opened, objects=self.store.get_object, **options)
+
+    def _in_batches(
+        self, kept: Callable[[Sequence[Req]], Sequence[Ans | Exception]], spec: str, batch: int
+    ) -> Callable[[Sequence[Req]], Sequence[Ans | Exception]]:
+        """Returns a port with its requests cut into batches that are under way at once, each kept as it comes."""
+        if not self._spreads(spec):
+            return kept
+        at_once = workers.calls_at_once(self._engine)
+
+        def ask(requests: Sequence[Req]) -> Sequence[Ans | Exception]:
+            each = list(dict.fromkeys(requests))  # two batches under way would both ask the same
+            batches = [each[start : start + batch] for start in range(0, len(each), batch)]
+            found = chain.from_iterable(in_order(kept, batches, at_once))
+            answers = dict(zip(each, found, strict=True))
+            return [answers[request] for request in requests]
+
+        return ask
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""
