@@ -8,13 +8,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import shutil
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -255,14 +254,15 @@ class Pool:
         self._notice("ray: a worker is lost, and its machine with it; the others go on with what it had")
 
 
-class _Users(NamedTuple):
-    """Who uses the Ray that this process started."""
+class _Ray(NamedTuple):
+    """Ray in this process, for all pools at once: it is the process's."""
 
-    pools: list[object]
-    lock: threading.Lock
+    users: list[object] = []
+    lock: threading.Lock = threading.Lock()
+    left: list[Callable[[], None]] = []
 
 
-_users = _Users([], threading.Lock())
+_here = _Ray()
 
 
 def connect(settings: Workers) -> Callable[[], None]:
@@ -273,70 +273,90 @@ def connect(settings: Workers) -> Callable[[], None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    with _users.lock:
-        if ray.is_initialized() and not _users.pools:
-            return lambda: None  # somebody else's
-        folder = None
-        if not ray.is_initialized():
-            quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-            if settings.ray_address:
-                _join(settings.ray_address, quiet)
-            else:
-                # A folder of its own: /tmp/ray may be another person's, and its logs stay for ever.
-                folder = tempfile.mkdtemp(prefix="ltgc-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
-                more: Any = {"num_cpus": settings.workers, "include_dashboard": False, "_temp_dir": folder}
-                ray.init("local", **quiet, **more)
+    with _here.lock:
+        if not _here.users:
+            if ray.is_initialized():
+                return lambda: None  # somebody else's
+            _here.left.append(_started(settings))
         user = object()
-        _users.pools.append(user)
+        _here.users.append(user)
 
     def leave() -> None:
-        with _users.lock:
-            _users.pools.remove(user)
-            if not _users.pools:
-                ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        with _here.lock:
+            _here.users.remove(user)
+            if not _here.users:
+                _here.left.pop()()
 
     return leave
 
 
-def _join(address: str, quiet: Mapping[str, Any]) -> None:
-    """Joins a cluster. Ray itself tries for two minutes where nobody listens, and writes to stderr."""
+def _started(settings: Workers) -> Callable[[], None]:
+    """Returns what ends Ray, which a thread has started that waits for it: Ray's own processes end with that thread.
+
+    Where nobody listens Ray tries for two minutes, and writes to stderr. Nobody waits here as long.
+    """
+    address = settings.ray_address
+    if address and address != "auto":
+        _reach(address)
+    failed: list[Exception] = []
+    begun, over = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        import ray
+
+        with ExitStack() as stack:
+            try:
+                _init(settings, stack)
+            except Exception as error:  # ConnectionError, ValueError, RuntimeError: another version of Ray
+                failed.append(error)
+            begun.set()
+            over.wait()
+            ray.shutdown()
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    if not begun.wait(_CONNECT if address else _START):
+        raise ProviderError(_no_cluster(address, f"nothing within {_CONNECT:.0f} s"))
+    if failed:
+        over.set()
+        raise ProviderError(_no_cluster(address, one_line(failed[0])))
+
+    def end() -> None:
+        over.set()
+        thread.join(10)
+
+    return end
+
+
+def _init(settings: Workers, stack: ExitStack) -> None:
     import ray
 
-    none = f"no Ray cluster answers at --ray-address {address}"
-    if address != "auto":
-        _reach(address, none)
-    failed: list[Exception] = []
-
-    def join() -> None:
-        try:
-            ray.init(address, **quiet)
-        except Exception as error:  # ConnectionError, ValueError, RuntimeError: another version of Ray
-            failed.append(error)
-
-    thread = threading.Thread(target=join, daemon=True)
-    thread.start()
-    thread.join(_CONNECT)
-    if thread.is_alive():
-        raise ProviderError(f"{none} within {_CONNECT:.0f} s")
-    if failed and address == "auto" and isinstance(failed[0], ConnectionError):
-        raise ProviderError(
-            "no Ray cluster runs on this machine: ray start --head starts one; "
-            "without --ray-address ltgc starts its own"
-        )
-    if failed:
-        raise ProviderError(f"{none}: {one_line(failed[0])}")
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if settings.ray_address:
+        ray.init(settings.ray_address, **quiet)
+        return
+    # A folder of its own: /tmp/ray may be another person's, and what is logged there stays for ever.
+    tmp = "/tmp" if os.path.isdir("/tmp") else None  # the names of Ray's sockets may not be long
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ltgc-ray-", dir=tmp, ignore_cleanup_errors=True))
+    ray.init("local", num_cpus=settings.workers, include_dashboard=False, _temp_dir=folder, **quiet)
 
 
-def _reach(address: str, none: str) -> None:
+def _no_cluster(address: str | None, why: str) -> str:
+    if address is None:
+        return f"Ray cannot be started on this machine: {why}"
+    if address == "auto":
+        return f"no Ray cluster runs on this machine ({why}); without --ray-address ltgc starts Ray by itself"
+    return f"no Ray cluster answers at --ray-address {address}: {why}"
+
+
+def _reach(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise InputError(f"--ray-address {address}: write auto, or HOST:PORT of the head, as in 10.0.0.1:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH).close()
     except OSError as error:
-        raise ProviderError(f"{none}: {one_line(error)}") from None
+        raise ProviderError(_no_cluster(address, one_line(error))) from None
 
 
 def needed(settings: Workers, there: Mapping[str, float], *, cpu: bool = False) -> dict[str, float]:
