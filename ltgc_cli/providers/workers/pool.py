@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
 from ltgc_cli.ports import Comparison, ImageRequest, Match
@@ -82,7 +82,8 @@ def shown(request: ImageRequest | Match | Comparison) -> tuple[str, ...]:
 
 def check() -> None:
     """Raises InputError where Ray is not installed."""
-    if importlib.util.find_spec("ray") is None:
+    found = importlib.util.find_spec("ray")
+    if found is None or found.origin is None:  # a folder of that name is no package
         raise InputError(EXTRA)
 
 
@@ -104,7 +105,7 @@ class Pool:
         self._coming: dict[Any, Any] = {}  # workers that are not there yet, by the answer that they are
         self._there: set[Any] = set()
         self._free: SimpleQueue[Any] = SimpleQueue()  # each worker as often as it takes one more batch
-        self._need: Mapping[str, float] = {}  # what each of them takes
+        self._need = Need("CPU", 1.0)
         self._patience = _START
         self._calls = 0
         self._closed = False
@@ -157,11 +158,14 @@ class Pool:
         import ray
 
         need = self._need = needed(self._settings, ray.cluster_resources(), cpu=cpu)
-        room = places(ray.cluster_resources(), need)
+        room = need.places(ray.cluster_resources())
         count = self._settings.workers or max(room, 1)
-        self._patience = _START if places(ray.available_resources(), need) else _PLACE
+        free = need.places(ray.available_resources())
+        # Where Ray was started here nobody makes room; a cluster grows, and others' work on it ends.
+        self._patience = _START if free else _PLACE if self._settings.ray_address else 0.0
         # A worker with a GPU takes no core: they would keep out each other where there are fewer cores than GPUs.
-        resources = {"num_gpus": need["GPU"], "num_cpus": 0} if "GPU" in need else {"num_cpus": 1, "num_gpus": 0}
+        gpu = need.of == "GPU"
+        resources = {"num_gpus": need.amount if gpu else 0, "num_cpus": 0 if gpu else 1}
         self._kind = ray.remote(Worker).options(
             **resources,
             max_restarts=-1,
@@ -169,7 +173,7 @@ class Pool:
             max_concurrency=_AT_ONCE + 1,  # and one thread to say that it is there
             scheduling_strategy="SPREAD",
         )
-        if room < count:
+        if 0 < room < count:
             self._notice(f"ray: there is room for {room} of {counted(count, 'worker')}; the others wait for theirs")
         for _ in range(count):
             self._hire()
@@ -189,12 +193,7 @@ class Pool:
             if self._closed:
                 raise ProviderError(_ENDED)
             if not self._there and time.monotonic() - began > self._patience:
-                has, free = (_words(there, self._need) for there in self._resources())
-                raise ProviderError(
-                    f"no worker of Ray found a place within {self._patience:.0f} s: each takes "
-                    f"{_words(self._need, self._need)}, the cluster has {has}, and {free} is free; "
-                    "end what holds them, or ask for less (--num-gpus, --device cpu)"
-                )
+                raise ProviderError(_no_place(self._need, *self._resources()))
 
     def _resources(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
         return self._ray.cluster_resources(), self._ray.available_resources()
@@ -270,7 +269,7 @@ def connect(settings: Workers) -> Callable[[], None]:
 
     A program that uses Ray already keeps its own. Raises ProviderError where there is no cluster.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
     import ray
 
     with _here.lock:
@@ -319,7 +318,8 @@ def _started(settings: Workers) -> Callable[[], None]:
         raise ProviderError(_no_cluster(address, f"nothing within {_CONNECT:.0f} s"))
     if failed:
         over.set()
-        raise ProviderError(_no_cluster(address, one_line(failed[0])))
+        unknown = address == "auto" and isinstance(failed[0], ConnectionError)
+        raise ProviderError(_no_cluster(address, "none was found" if unknown else one_line(failed[0])))
 
     def end() -> None:
         over.set()
@@ -359,27 +359,37 @@ def _reach(address: str) -> None:
         raise ProviderError(_no_cluster(address, one_line(error))) from None
 
 
-def needed(settings: Workers, there: Mapping[str, float], *, cpu: bool = False) -> dict[str, float]:
-    """Returns what a worker takes: its share of a GPU where there are any, else a core.
+class Need(NamedTuple):
+    """What a worker takes, as Ray counts it."""
+
+    of: Literal["CPU", "GPU"]
+    amount: float
+
+    def places(self, there: Mapping[str, float]) -> int:
+        """Returns how many workers there is room for.
+
+        >>> Need("GPU", 0.5).places({"GPU": 2.0}), Need("GPU", 1.0).places({"CPU": 4.0})
+        (4, 0)
+        """
+        return int(there.get(self.of, 0.0) / self.amount + 1e-6)
+
+
+def needed(settings: Workers, there: Mapping[str, float], *, cpu: bool = False) -> Need:
+    """Returns what a worker takes: a GPU, or its share, where there are any; else a core.
 
     >>> needed(Workers(), {"CPU": 8.0, "GPU": 2.0}), needed(Workers(), {"CPU": 8.0})
-    ({'GPU': 1.0}, {'CPU': 1.0})
+    (Need(of='GPU', amount=1.0), Need(of='CPU', amount=1.0))
     """
     gpus = settings.num_gpus if settings.num_gpus is not None else float(bool(there.get("GPU")) and not cpu)
-    return {"GPU": gpus} if gpus else {"CPU": 1.0}
+    return Need("GPU", gpus) if gpus else Need("CPU", 1.0)
 
 
-def places(there: Mapping[str, float], need: Mapping[str, float]) -> int:
-    """Returns how many workers there is room for.
-
-    >>> places({"GPU": 2.0}, {"GPU": 0.5}), places({"CPU": 4.0}, {"GPU": 1.0})
-    (4, 0)
-    """
-    return min(int(there.get(name, 0.0) / amount + 1e-6) for name, amount in need.items())
-
-
-def _words(there: Mapping[str, float], need: Mapping[str, float]) -> str:
-    return ", ".join(f"{there.get(name, 0):g} {name}" for name in need)
+def _no_place(need: Need, there: Mapping[str, float], free: Mapping[str, float]) -> str:
+    name = {"CPU": "core", "GPU": "GPU"}[need.of]
+    return (
+        f"there is no room for a worker of Ray: it takes {need.amount:g} {name}, and of {there.get(need.of, 0):g} in all "
+        f"{free.get(need.of, 0):g} are free; end what holds them, or ask for less (--num-gpus, --device cpu)"
+    )
 
 
 def _why(error: Exception) -> str:
