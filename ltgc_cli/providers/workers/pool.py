@@ -12,8 +12,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
@@ -313,9 +313,12 @@ def _started(settings: Workers) -> Callable[[], None]:
             ray.shutdown()
 
     thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    if not begun.wait(_CONNECT if address else _START):
-        raise ProviderError(_no_cluster(address, f"nothing within {_CONNECT:.0f} s"))
+    with _stderr_closed():
+        thread.start()
+        there = begun.wait(_CONNECT if address else _START)
+    if not there:
+        token = "one that wants a token is joined with RAY_AUTH_MODE=token"
+        raise ProviderError(_no_cluster(address, f"nothing within {_CONNECT:.0f} s; {token}"))
     if failed:
         over.set()
         unknown = address == "auto" and isinstance(failed[0], ConnectionError)
@@ -326,6 +329,19 @@ def _started(settings: Workers) -> Callable[[], None]:
         thread.join(10)
 
     return end
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Within it nothing is written to stderr: Ray's C++ part writes there, a line for each second that it tries."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _init(settings: Workers, stack: ExitStack) -> None:
@@ -386,9 +402,10 @@ def needed(settings: Workers, there: Mapping[str, float], *, cpu: bool = False) 
 
 def _no_place(need: Need, there: Mapping[str, float], free: Mapping[str, float]) -> str:
     name = {"CPU": "core", "GPU": "GPU"}[need.of]
+    has, left = (f"{amounts.get(need.of, 0.0):g}" for amounts in (there, free))
     return (
-        f"there is no room for a worker of Ray: it takes {need.amount:g} {name}, and of {there.get(need.of, 0):g} in all "
-        f"{free.get(need.of, 0):g} are free; end what holds them, or ask for less (--num-gpus, --device cpu)"
+        f"there is no room for a worker of Ray: it takes {need.amount:g} {name}, and of {has} in all {left} are free; "
+        "end what holds them, or ask for less (--num-gpus, --device cpu)"
     )
 
 
