@@ -104,6 +104,7 @@ class Pool:
         self._leave: Callable[[], None] = lambda: None
         self._coming: dict[Any, Any] = {}  # workers that are not there yet, by the answer that they are
         self._there: set[Any] = set()
+        self._processes: dict[Any, str] = {}  # where each of them ran when it last answered
         self._free: SimpleQueue[Any] = SimpleQueue()  # each worker as often as it takes one more batch
         self._need = Need("CPU", 1.0)
         self._patience = _START
@@ -127,6 +128,10 @@ class Pool:
                 if answered is not None:
                     for text in answered.notices:
                         self._notice(text)
+                    before = self._processes.setdefault(worker, answered.process)
+                    if before != answered.process:
+                        self._processes[worker] = answered.process
+                        self._notice(f"ray: a worker died ({before}) and was started again; what it had is asked again")
                     return answered
         finally:
             with self._lock:
@@ -347,6 +352,8 @@ def _stderr_closed() -> Iterator[None]:
 def _init(settings: Workers, stack: ExitStack) -> None:
     import ray
 
+    # Ray prints to stdout, where the records go, that a worker died; its own switch (log_to_driver) leaves that on.
+    vars(ray._private.worker)["print_to_stdstream"] = lambda *_, **__: None
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if settings.ray_address:
         ray.init(settings.ray_address, **quiet)

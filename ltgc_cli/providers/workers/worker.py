@@ -6,6 +6,8 @@ A worker is sent the bytes of the images that a request names, and sends back th
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import threading
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -38,6 +40,7 @@ class Answered(NamedTuple):
     answers: Sequence[Any] | LtgcError  # an answer per request, in order; or why there can be none
     images: Sequence[bytes]  # what was made
     notices: Sequence[str]  # what the models had to say to a person
+    process: str  # host and process of the worker: another than before where it died and was started again
 
 
 class Worker:
@@ -71,7 +74,7 @@ class Worker:
                 self._held.drop(name)
         with self._lock:
             said, self._said = self._said, []
-        return Answered(answers, made, said)
+        return Answered(answers, made, said, f"{socket.gethostname()}, process {os.getpid()}")
 
     def _port(self, wanted: Wanted) -> Any:
         with self._lock:
