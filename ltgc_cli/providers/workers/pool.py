@@ -22,7 +22,7 @@ from ltgc_cli.ports import Comparison, ImageRequest, Match
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.providers.opened import Keep, Notice, Objects, Opened, Port
 from ltgc_cli.providers.t2i import pipelines
-from ltgc_cli.providers.workers.worker import Answered, Kind, Wanted, Worker, version
+from ltgc_cli.providers.workers.worker import Answered, Kind, PortWanted, Worker, version
 from ltgc_cli.settings import Workers
 from ltgc_cli.text import counted, one_line
 
@@ -48,7 +48,7 @@ def spread(
     objects, keep -- read and store the bytes of images; options -- how the model is loaded
     """
     given = tuple(sorted((name, _placed(name, value)) for name, value in options.items()))
-    wanted = Wanted(kind, _placed_spec(kind, spec), opened.model, given)
+    wanted = PortWanted(kind, _placed_spec(kind, spec), opened.model, given)
 
     def ask(requests: Sequence[Any]) -> Sequence[Any]:
         names = dict.fromkeys(name for request in requests for name in shown(request))
@@ -111,7 +111,7 @@ class Pool:
         self._calls = 0
         self._closed = False
 
-    def answer(self, wanted: Wanted, requests: Sequence[Any], images: Sequence[bytes]) -> Answered:
+    def answer(self, wanted: PortWanted, requests: Sequence[Any], images: Sequence[bytes]) -> Answered:
         """Returns what a worker answers. Called from many threads.
 
         Raises ProviderError where no worker can be had, or each that was asked died of it.
@@ -223,7 +223,9 @@ class Pool:
                 for _ in range(_AT_ONCE):
                     self._free.put(worker)
 
-    def _asked(self, worker: Any, wanted: Wanted, requests: Sequence[Any], images: Sequence[bytes]) -> Answered | None:
+    def _asked(
+        self, worker: Any, wanted: PortWanted, requests: Sequence[Any], images: Sequence[bytes]
+    ) -> Answered | None:
         """Returns a worker's answer, None where the worker was lost for good: its machine is gone."""
         if worker not in self._there:
             return None

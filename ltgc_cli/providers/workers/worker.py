@@ -25,7 +25,7 @@ _OPEN = {
 }
 
 
-class Wanted(NamedTuple):
+class PortWanted(NamedTuple):
     """A port that a worker is to open."""
 
     kind: Kind
@@ -50,7 +50,7 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._ports: dict[Wanted, Any] = {}
+        self._ports: dict[PortWanted, Any] = {}
         self._lock = threading.Lock()
         self._held = Held()
         self._said: list[str] = []
@@ -59,7 +59,7 @@ class Worker:
         """Returns which ltgc this is; also the sign that the worker has started, and is still there."""
         return version()
 
-    def answer(self, wanted: Wanted, requests: Sequence[Any], images: Sequence[bytes]) -> Answered:
+    def answer(self, wanted: PortWanted, requests: Sequence[Any], images: Sequence[bytes]) -> Answered:
         """Returns what a port answers to requests about some images. Raises nothing that a person can cause."""
         names = [self._held.add(image) for image in images]
         answers: Sequence[Any] | LtgcError
@@ -76,13 +76,13 @@ class Worker:
             said, self._said = self._said, []
         return Answered(answers, made, said, f"{socket.gethostname()}, process {os.getpid()}")
 
-    def _port(self, wanted: Wanted) -> Any:
+    def _port(self, wanted: PortWanted) -> Any:
         with self._lock:
             if wanted not in self._ports:
                 self._ports[wanted] = self._opened(wanted)
             return self._ports[wanted]
 
-    def _opened(self, wanted: Wanted) -> Any:
+    def _opened(self, wanted: PortWanted) -> Any:
         options = {**dict(wanted.options), "objects": self._held.get, "notice": self._said.append}
         if wanted.kind == "generate":
             options["keep"] = self._held.add
