@@ -97,6 +97,7 @@ class Session:
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
         self._engine = engine
+        self._encoders: dict[tuple[Any, ...], Callable[[Sequence[str]], Sequence[Any]]] = {}
         self._pool = workers.Pool(engine, self.notice_once) if engine.engine == "ray" else None
 
     def close(self) -> None:
@@ -235,17 +236,15 @@ class Session:
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
-        opened = providers.open_score(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        model, port = self._spread("score", spec, opened, **options)
+        model, port = providers.open_score(spec, **self._seeing(spec, options))
         kept = store.cached_batch(self._counting(port), self.store, float, self._tally)
-        return Opened(model, self._in_batches(kept, spec, options.get("batch", 0)))
+        return Opened(model, kept)
 
     def compare(self, spec: str, **options: Any) -> Opened[Compare]:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
-        opened = providers.open_compare(spec, objects=self.store.get_object, notice=self.notice_once, **options)
-        model, port = self._spread("compare", spec, opened, **options)
+        model, port = providers.open_compare(spec, **self._seeing(spec, options))
         kept = store.cached_batch(self._counting(port), self.store, NearestClass, self._tally)
-        return Opened(model, self._in_batches(kept, spec, options.get("batch", 0)))
+        return Opened(model, kept)
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -302,18 +301,32 @@ class Session:
             return opened
         return workers.spread(self._pool, kind, spec, opened, objects=self.store.get_object, **options)
 
-    def _in_batches(
-        self, kept: Callable[[Sequence[Req]], Sequence[Ans | Exception]], spec: str, batch: int
-    ) -> Callable[[Sequence[Req]], Sequence[Ans | Exception]]:
-        """Returns a port with its requests cut into batches that are under way at once, each kept as it comes."""
+    def _seeing(self, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the options of a CLIP model; with workers, images are encoded by those, and texts here.
+
+        What a score has just seen is so compared without being encoded again, by whichever worker it was.
+        """
+        known = {"objects": self.store.get_object, "notice": self.notice_once, **options}
         if not self._spreads(spec):
-            return kept
+            return known
+        place = (spec, *sorted(options.items()))
+        if place not in self._encoders:  # one for score and compare: their ports share what it has seen
+            _, port = self._spread("encode", spec, providers.open_encode(spec, **known), **options)
+            self._encoders[place] = self._in_batches(port, spec, options["batch"])
+        return {**known, "encode": self._encoders[place]}
+
+    def _in_batches(
+        self, port: Callable[[Sequence[Any]], Sequence[Any]], spec: str, batch: int
+    ) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """Returns a port with its requests cut into batches that are under way at once, each done when it comes."""
+        if not self._spreads(spec):
+            return port
         at_once = workers.calls_at_once(self._engine)
 
-        def ask(requests: Sequence[Req]) -> Sequence[Ans | Exception]:
+        def ask(requests: Sequence[Any]) -> Sequence[Any]:
             each = list(dict.fromkeys(requests))  # two batches under way would both ask the same
             batches = [each[start : start + batch] for start in range(0, len(each), batch)]
-            found = chain.from_iterable(in_order(kept, batches, at_once))
+            found = chain.from_iterable(in_order(port, batches, at_once))
             answers = dict(zip(each, found, strict=True))
             return [answers[request] for request in requests]
 

@@ -6,6 +6,7 @@ import importlib.util
 import threading
 import time
 
+import msgspec
 import pytest
 
 from ltgc_cli.config import configure
@@ -57,8 +58,7 @@ def test_bytes_that_two_batches_need_are_held_until_both_are_done() -> None:
     [
         (ImageRequest(model="m", text="t", seed=0), ()),
         (ImageRequest(model="m", text="t", seed=0, original="a"), ("a",)),
-        (Match(model="m", image="b", text="t"), ("b",)),
-        (Comparison(model="m", image="b", own="t", among="c"), ("b", "c")),
+        ("b", ("b",)),
     ],
 )
 def test_a_worker_is_sent_the_objects_that_a_request_names(request_, names) -> None:
@@ -70,7 +70,7 @@ def test_paths_name_the_same_files_in_another_folder_and_names_stay(tmp_path, mo
     (tmp_path / "model").mkdir()
     (tmp_path / "embedded").mkdir()
     assert pool._placed_spec("generate", "model") == str(tmp_path / "model")
-    assert pool._placed_spec("score", "local-dir:model") == f"local-dir:{tmp_path / 'model'}"
+    assert pool._placed_spec("encode", "local-dir:model") == f"local-dir:{tmp_path / 'model'}"
     names = ["embedded", "stabilityai/sd-turbo"]
     assert [pool._placed_spec("generate", name) for name in names] == names
 
@@ -165,6 +165,22 @@ def test_image_apis_and_recordings_are_asked_by_this_process(session) -> None:
 def test_a_session_ends_its_workers(session) -> None:
     session.close()
     assert session._pool.closed
+
+
+def test_workers_encode_images_and_each_once_for_its_score_and_its_comparison(session, tmp_path) -> None:
+    here = Session(tmp_path / "other")
+    texts = [f"A photo of the digit {name}." for name in ("three", "seven")]
+    found = []
+    for one in (here, session):
+        images = [one.keep(painted(request)) for request in requests(5)]
+        among = one.keep(msgspec.json.encode(texts))
+        clip, score = one.score("embedded", batch=2, device=None)
+        compare = one.compare("embedded", batch=2, device=None).port
+        scores = list(score([Match(model=clip, image=image, text=texts[0]) for image in images]))
+        some = [Comparison(model=clip, image=image, own=texts[0], among=among) for image in images[1:4]]
+        found.append((clip, scores, list(compare(some))))
+    assert found[0] == found[1]
+    assert sorted(map(len, session._pool.seen)) == [1, 2, 2]
 
 
 # --- settings, and what is said

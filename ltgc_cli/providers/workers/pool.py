@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
-from ltgc_cli.ports import Comparison, ImageRequest, Match
+from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.providers.opened import Keep, Notice, Objects, Opened, Port
 from ltgc_cli.providers.t2i import pipelines
@@ -73,11 +73,11 @@ def spreads(spec: str) -> bool:
     return not spec.startswith(_LOCAL)
 
 
-def shown(request: ImageRequest | Match | Comparison) -> tuple[str, ...]:
-    """Returns the objects, by sha256, that a request names."""
-    if isinstance(request, ImageRequest):
-        return (request.original,) if isinstance(request.original, str) else ()
-    return (request.image, request.among) if isinstance(request, Comparison) else (request.image,)
+def shown(request: ImageRequest | str) -> tuple[str, ...]:
+    """Returns the objects, by sha256, that a request names: the image that it starts from; itself, where it is one."""
+    if isinstance(request, str):
+        return (request,)
+    return (request.original,) if isinstance(request.original, str) else ()
 
 
 def check() -> None:

@@ -16,12 +16,11 @@ from ltgc_cli import providers
 from ltgc_cli.errors import LtgcError, ProviderError
 from ltgc_cli.ports import GeneratedImage
 
-Kind = Literal["generate", "score", "compare"]
+Kind = Literal["generate", "encode"]
 
 _OPEN = {
     "generate": providers.open_generate,
-    "score": providers.open_score,
-    "compare": providers.open_compare,
+    "encode": providers.open_encode,
 }
 
 
