@@ -111,6 +111,8 @@ def test_a_run_that_ends_takes_its_workers_along_and_goes_on_without_them(ltgc, 
     begun = psutil.Process(run.pid).children(recursive=True)
     run.send_signal(how)
     assert run.wait(30) == code
+    for pipe in (run.stdout, run.stderr):
+        pipe.close()
     psutil.wait_procs(begun, 90)
     begun = [one for one in begun if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert not begun, "Ray's agents are the last to see that their server is gone"
