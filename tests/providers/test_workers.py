@@ -14,7 +14,7 @@ from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Comparison, GeneratedImage, ImageRequest, Match
 from ltgc_cli.providers.t2i.blank import painted
-from ltgc_cli.providers.workers import pool
+from ltgc_cli.providers.workers import joining, pool
 from ltgc_cli.providers.workers.worker import Held, PortWanted, Worker
 from ltgc_cli.settings import Workers
 from ltgc_cli.store import Store
@@ -204,7 +204,7 @@ def test_without_ray_it_is_a_sentence_before_anything_is_asked(inside, monkeypat
 
 def test_an_address_that_is_none_says_what_is_wanted() -> None:
     with pytest.raises(InputError, match=r"write auto, or HOST:PORT of the head"):
-        pool._reach("ray://cluster")
+        joining._reach("ray://cluster")
 
 
 def test_no_room_says_what_a_worker_takes_and_what_is_free() -> None:
