@@ -266,6 +266,25 @@ class Computing(Settings, frozen=True, kw_only=True):
     batch: Annotated[int, about("Images generated or scored at once.", hashed=False, ge=1)] = 32
 
 
+class Workers(Settings, frozen=True, kw_only=True):
+    """Who generates and scores: this process, or workers on several GPUs or machines."""
+
+    GROUP: ClassVar[str] = "The workers"
+    engine: Annotated[Literal["local", "ray"], about(
+        "ray: generate and score by workers, on all GPUs of this machine or of a cluster (pip install 'ltgc[ray]').",
+        hashed=False, env="LTGC_ENGINE")] = "local"
+    workers: Annotated[int, more(
+        "Workers of --engine ray [one for each GPU; where there are none, for each core].",
+        hashed=False, ge=1, example=8, offered=True)] | None = None
+    num_gpus: Annotated[float, more(
+        "GPUs that a worker takes; 0.5: two share one [1 where there are any].",
+        hashed=False, ge=0, le=1, metavar="NUMBER")] | None = None
+    ray_address: Annotated[str, more(
+        "The Ray cluster that this machine is part of: auto, or HOST:PORT of its head [Ray is started here, for "
+        "this command].", hashed=False, env="LTGC_RAY_ADDRESS", metavar="ADDRESS", example="auto", offered=True,
+    )] | None = None
+
+
 Scale = Literal["calibrated", "cosine", "paper", "clipscore"]
 Mode = Literal["refine", "exclude", "score"]
 NeverPass = Literal["reject", "best"]
@@ -708,9 +727,10 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "describe": (Data, Describe, Asking, Limits, Input, Sharding, Output, Recording, Storage),
     "extend": (Extend, Asking, Limits, Input, Sharding, Output, Recording, Storage),
     "reflect": (Reflect, Asking, Limits, Input, Sharding, Output, Recording, Storage),
-    "render": (TextToImage, Render, Style, Computing, Limits, Input, Sharding, Output, Recording, Storage),
+    "render": (TextToImage, Render, Style, Computing, Workers, Limits, Input, Sharding, Output, Recording, Storage),
     "filter": (
-        Judging, Filter, Asking, TextToImage, Style, Computing, Limits, Input, Sharding, Output, Recording, Storage,
+        Judging, Filter, Asking, TextToImage, Style, Computing, Workers, Limits, Input, Sharding, Output, Recording,
+        Storage,
     ),
     "mix-train": (Data, Training, TrainingRun, Input, Output, Storage),
     "eval": (Data, Evaluation, Asking, Limits, Input, Output, Recording, Storage),

@@ -139,6 +139,8 @@ def test_every_flag_that_a_page_names_exists():
         for words in [["--help"], *([*words, "--help-all"] for words in COMMANDS)]
     )
     of_others = {"--seeds", "--variants", "--split", "--arch", "--images", "--turns", "--tokens"}  # of the benchmarks
+    of_others |= {"--head", "--port", "--num-cpus", "--address"}  # of ray start
+    of_others |= {"--multi", "--machine", "--main", "--num"}  # of accelerate launch, up to the first _
     # docs/results.md says of these that they are gone, and what they were measured to do.
     taken_out = {"--gate", "--syn-by-score", "--syn-ratio", "--syn-weight", "--real-head-epochs"}
     assert {flag for flag in named - of_others - taken_out if flag not in helps} == set()

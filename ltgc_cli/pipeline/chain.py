@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,7 +18,7 @@ from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, dry_records, execute, follow
 from ltgc_cli.pipeline.streams import Streams
 from ltgc_cli.records import Record
-from ltgc_cli.settings import Asking, Limits, Storage
+from ltgc_cli.settings import Asking, Limits, Storage, Workers
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.dry_run import DrySession
@@ -52,13 +52,15 @@ def run(config: Config, streams: Streams) -> Ran:
 
 def _run(config: Config, streams: Streams) -> Ran:
     _check(config, streams)
-    session = Session(config[Storage].folder, _limits(config), config.get("record"))
-    stage = _built(session, config, streams)
-    if processes.rank():
-        follow(stage, streams, session)
-        return Ran()
-    ask_first = partial(_ask_in_batch, session, config) if config.get("half_price") else None
-    return execute(stage, streams, session, ask_first)
+    engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
+    session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
+    with closing(session):
+        stage = _built(session, config, streams)
+        if processes.rank():
+            follow(stage, streams, session)
+            return Ran()
+        ask_first = partial(_ask_in_batch, session, config) if config.get("half_price") else None
+        return execute(stage, streams, session, ask_first)
 
 
 def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:

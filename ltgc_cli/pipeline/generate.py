@@ -38,6 +38,7 @@ from ltgc_cli.settings import (
     Sharding,
     Style,
     TextToImage,
+    Workers,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def render(session: Session, config: Config) -> Stage:
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.pipeline import runs
 
-        return runs.render(given, config, opened)
+        return runs.render(given, session, config, opened)
 
     api = config[TextToImage].t2i.startswith("litellm:")
     return Stage(
@@ -213,6 +214,10 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
         from ltgc_cli.providers.t2i import image_api
 
         image_api.check(model.t2i.removeprefix("litellm:"), [config[Style], model, computing])
+    if config[Workers].engine == "ray":
+        from ltgc_cli.providers.workers import pool
+
+        pool.check()
     return session.generate(
         model.t2i,
         batch=computing.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from ltgc_cli import console, prompts, records
@@ -12,7 +13,7 @@ from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.streams import Streams, read_again, reading
 from ltgc_cli.records import Metric
-from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits, Storage
+from ltgc_cli.settings import Asking, Computing, Filter, Judging, Limits, Storage, Workers
 from ltgc_cli.stages import preview
 from ltgc_cli.stages.clip_trial import try_clip
 from ltgc_cli.stages.overview import overview
@@ -37,12 +38,13 @@ def measure(config: Config, streams: Streams) -> Preview:
     generate.check_threshold(judging)
     if settings.verdicts:
         console.notice("filter: --preview shows what the scores say; --verdicts is left out")
-    session = Session(config[Storage].folder, config[Limits], config.get("record"))
+    session = Session(config[Storage].folder, config[Limits], config.get("record"), engine=config[Workers])
     seeing = {"batch": computing.batch, "device": computing.device}
     llm, ask, tries = session.ask(settings.llm, "llm", asking)
     clip, score = session.score(settings.clip, **seeing)
     compare, keep = session.compare(settings.clip, **seeing).port, session.store.put_object
     with (
+        closing(session),
         reading(streams, "filter") as given,
         read_again(real(given), session.store.folder) as lines,
         session.watching("filter --preview"),

@@ -25,7 +25,7 @@ from ltgc_cli.ports import Compare, Generate, Score
 from ltgc_cli.prompts import Prompts
 from ltgc_cli.providers import Opened
 from ltgc_cli.records import Class, Group, Image, Metric, Record
-from ltgc_cli.settings import Asking, Computing, Describe, Extend, Judging, Reflect, Render, Style
+from ltgc_cli.settings import Asking, Computing, Describe, Extend, Judging, Reflect, Render, Style, TextToImage
 from ltgc_cli.stages import reflect as reflecting
 from ltgc_cli.stages import senses, verdicts
 from ltgc_cli.stages.describe import describe as described
@@ -142,9 +142,10 @@ def reflect(
     session.remarks += reflecting.more_than_wanted({one.class_: one.described for one in counts}, settings.k)
 
 
-def render(given: Iterator[Record], config: Config, opened: Opened[Generate]) -> Iterator[Record]:
+def render(given: Iterator[Record], session: Session, config: Config, opened: Opened[Generate]) -> Iterator[Record]:
     """Returns render's records."""
-    groups, batch, plain = records.by_class(given), config[Computing].batch, config[Render].plain
+    groups, plain = records.by_class(given), config[Render].plain
+    batch = session.at_once(config[TextToImage].t2i, config[Computing].batch)
     model, generate = opened
     return flat(rendered(groups, generate=generate, model=model, style=config[Style], batch=batch, plain=plain))
 
@@ -173,7 +174,7 @@ def filter(
             style=config[Style],
             prompts=texts,
             workers=config[Asking].concurrency,
-            batch=config[Computing].batch,
+            batch=session.at_once(config[TextToImage].t2i, config[Computing].batch),
             part=partial(shards.places, "filter", shard),
             on_trial=lambda tried: report_trial(session, tried),
             on_round=lambda done: _report_round(session, done),

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -37,15 +37,18 @@ from ltgc_cli.ports import (
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.records import Record
-from ltgc_cli.settings import Asking, Limits
+from ltgc_cli.settings import Asking, Limits, Workers
 
 if TYPE_CHECKING:
+    from ltgc_cli.providers.workers.pool import Pool
+    from ltgc_cli.providers.workers.worker import Kind
     from ltgc_cli.store import OnAnswer, Store
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
 In = TypeVar("In")
 Out = TypeVar("Out")
+Port = TypeVar("Port")
 
 SCHEMAS: dict[Task, Schema] = {
     "describe": "description",
@@ -59,7 +62,7 @@ SCHEMAS: dict[Task, Schema] = {
 """The JSON that an answer is held to, where the model can."""
 
 
-NO_LIMITS = Limits()
+NO_LIMITS, HERE = Limits(), Workers()
 _ONE_TRY = 120.0  # seconds that one request may take at least
 
 
@@ -96,8 +99,12 @@ class Session:
         record: Path | None = None,
         *,
         opened: Callable[[Path], Store] | None = None,
+        engine: Workers = HERE,
     ) -> None:
-        """Returns a session; `opened` opens the store in the folder, when it is first wanted."""
+        """Returns a session.
+
+        opened -- opens the store in the folder, when it is first wanted; engine -- says who generates and scores
+        """
         self.folder = folder
         self._opened = opened
         self.meter = Meter()
@@ -110,6 +117,28 @@ class Session:
         self._expected = 0
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
+        self._engine = engine
+        self._encoders: dict[tuple[Any, ...], Callable[[Sequence[str]], Sequence[Any]]] = {}
+        self._pool = self._workers() if engine.engine == "ray" else None
+
+    def _workers(self) -> Pool:
+        from ltgc_cli.providers.workers.pool import Pool
+
+        return Pool(self._engine, self.notice_once)
+
+    def close(self) -> None:
+        """Ends the workers, where there are any; the store stays open."""
+        if self._pool:
+            self._pool.close()
+
+    def at_once(self, spec: str, batch: int) -> int:
+        """Returns how many requests to hand over at once, so that all who answer for a model have a batch."""
+        return batch * self._calls_at_once() if self._spreads(spec) else batch
+
+    def _calls_at_once(self) -> int:
+        from ltgc_cli.providers.workers.pool import calls_at_once
+
+        return calls_at_once(self._engine)
 
     @cached_property
     def store(self) -> Store:
@@ -216,7 +245,7 @@ class Session:
 
         batch -- images generated at once; options -- how the model is loaded
         """
-        model, port = providers.open_generate(
+        opened = providers.open_generate(
             spec,
             keep=self.keep,
             objects=self._object,
@@ -225,8 +254,9 @@ class Session:
             batch=batch,
             **options,
         )
+        model, port = self._spread("generate", spec, opened, batch=batch, keep=self.keep, **options)
         price = self._image_price(spec) if spec.startswith("litellm:") else estimates.FREE  # a limit must hold
-        kept = deferred(lambda: self._kept_images(port, spec, batch, price))
+        kept = self._in_batches(deferred(lambda: self._kept_images(port, spec, batch, price)), spec, batch)
         api, earlier = spec.startswith("litellm:"), cache(partial(self._earlier_images, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
@@ -256,12 +286,12 @@ class Session:
 
     def score(self, spec: str, **options: Any) -> Opened[Score]:
         """Returns a CLIP model as a judge of images."""
-        model, port = providers.open_score(spec, objects=self._object, notice=self.notice_once, **options)
+        model, port = providers.open_score(spec, **self._seeing(spec, options))
         return Opened(model, self._kept_batch(port, float))
 
     def compare(self, spec: str, **options: Any) -> Opened[Compare]:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
-        model, port = providers.open_compare(spec, objects=self._object, notice=self.notice_once, **options)
+        model, port = providers.open_compare(spec, **self._seeing(spec, options))
         return Opened(model, self._kept_batch(port, NearestClass))
 
     def _kept_batch(
@@ -326,6 +356,54 @@ class Session:
             return self._kept_batch(port, GeneratedImage)
         most = partial(estimates.most_image, price=price)
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
+
+    def _spreads(self, spec: str) -> bool:
+        if self._pool is None:
+            return False
+        from ltgc_cli.providers.workers.pool import spreads
+
+        return spreads(spec)
+
+    def _spread(self, kind: Kind, spec: str, opened: Opened[Port], **options: Any) -> Opened[Port]:
+        """Returns the port as it is, or the one by which workers answer in its place."""
+        if not self._pool or not self._spreads(spec):
+            return opened
+        from ltgc_cli.providers.workers.pool import spread
+
+        return spread(self._pool, kind, spec, opened, objects=self._object, **options)
+
+    def _seeing(self, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the options of a CLIP model; with workers, images are encoded by those, and texts here.
+
+        What a score has just seen is so compared without being encoded again, by whichever worker it was.
+        """
+        known = {"objects": self._object, "notice": self.notice_once, **options}
+        if not self._spreads(spec):
+            return known
+        place = (spec, *sorted(options.items()))
+        if place not in self._encoders:  # one for score and compare: their ports share what it has seen
+            _, port = self._spread("encode", spec, providers.open_encode(spec, **known), **options)
+            self._encoders[place] = self._in_batches(port, spec, options["batch"])
+        return {**known, "encode": self._encoders[place]}
+
+    def _in_batches(
+        self, port: Callable[[Sequence[Any]], Sequence[Any]], spec: str, batch: int
+    ) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """Returns a port with its requests cut into batches that are under way at once, each done when it comes."""
+        if not self._spreads(spec):
+            return port
+        from ltgc_cli.engine import in_order
+
+        at_once = self._calls_at_once()
+
+        def ask(requests: Sequence[Any]) -> Sequence[Any]:
+            each = list(dict.fromkeys(requests))  # two batches under way would both ask the same
+            batches = [each[start : start + batch] for start in range(0, len(each), batch)]
+            found = chain.from_iterable(in_order(port, batches, at_once))
+            answers = dict(zip(each, found, strict=True))
+            return [answers[request] for request in requests]
+
+        return ask
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ltgc_cli.ports import Ask, Compare, Generate, Score
-from ltgc_cli.providers.opened import AskOptions, ClipOptions, GenerateOptions, Opened
+from ltgc_cli.providers.opened import AskOptions, ClipOptions, Encode, GenerateOptions, Opened
 
-__all__ = ["Opened", "is_real", "open_ask", "open_compare", "open_generate", "open_score"]
+__all__ = ["Opened", "is_real", "open_ask", "open_compare", "open_encode", "open_generate", "open_score"]
 
 # By a whole spec, or by a prefix with its colon, the function that opens it and gets the rest of the spec; "" is for
 # all other specs. Modules are imported when a spec names them.
@@ -30,6 +30,7 @@ _T2I = {
     "": "t2i.diffusers:open_port",
 }
 _SCORE = {"replay:": "replay:open_score", "": "clip.judge:open_score"}
+_ENCODE = {"": "clip.judge:open_encode"}
 _COMPARE = {"replay:": "replay:open_compare", "": "clip.judge:open_compare"}
 
 
@@ -72,6 +73,11 @@ def open_compare(spec: str, **options: Any) -> Opened[Compare]:
     It is the one that `open_score` opened for the spec, if the options are the same: loaded once. Raises as that.
     """
     return _open(spec, _COMPARE, ClipOptions(**options))
+
+
+def open_encode(spec: str, **options: Any) -> Opened[Encode]:
+    """Returns a CLIP model as what encodes images, for a judge in another process; options and errors as above."""
+    return _open(spec, _ENCODE, ClipOptions(**options))
 
 
 def _open(spec: str, table: Mapping[str, str], options: object) -> Opened[Any]:

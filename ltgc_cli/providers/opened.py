@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
@@ -19,6 +19,7 @@ Port = TypeVar("Port")
 Objects = Callable[[str], bytes]  # gives an image's bytes by their sha256
 Keep = Callable[[bytes], str]  # stores an image's bytes and returns their sha256; called from several threads
 Notice = Callable[[str], None]
+Encode = Callable[[Sequence[str]], Sequence[Any]]  # gives CLIP's features of images, as arrays, or a Refused for one
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 
@@ -72,6 +73,7 @@ class ClipOptions(msgspec.Struct, frozen=True, kw_only=True):
     notice: Notice = lambda text: None
     batch: int = 64  # images that the model sees at once
     device: str | None = None
+    encode: Encode | None = None  # encodes images elsewhere: the model here then sees texts alone
 
 
 def with_notice(opened: Opened[Port], notice: Notice, text: str) -> Opened[Port]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 
@@ -59,3 +60,29 @@ def test_a_launcher_starts_them(environment, store, tmp_path, launcher):
     assert done.returncode == 0, done.stderr
     assert re.findall('"kind":"[a-z]*"', done.stdout) == ['"kind":"checkpoint"']
     assert len(curve(store)) == 2
+
+
+@pytest.mark.slow
+def test_two_machines_each_with_its_own_launcher_and_store_train_as_one(environment, tmp_path):
+    mended = (
+        "import runpy, sys; from ltgc_cli.providers.torch_setup import mend_torchvision; mend_torchvision(); "
+        "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__')"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    # The flags of examples/cluster/slurm.sh.
+    flags = ["--multi_gpu", "--num_machines", "2", "--num_processes", "2", "--main_process_ip", "127.0.0.1"]
+    flags += ["--main_process_port", port, "--rdzv_backend", "static", "--mixed_precision", "no"]
+    flags += ["--dynamo_backend", "no"]
+    machines = []
+    for rank in ("0", "1"):
+        command = [sys.executable, "-c", mended, "accelerate.commands.accelerate_cli", "launch", *flags]
+        command += ["--machine_rank", rank, "-m", "ltgc_cli", *map(str, TRAIN)]
+        own = environment | {"LTGC_CACHE_DIR": str(tmp_path / rank)}
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        machines.append(subprocess.Popen(command, env=own, cwd=tmp_path, **quiet))
+    (out, err), (nothing, other) = (machine.communicate(timeout=300) for machine in machines)
+    assert [machine.returncode for machine in machines] == [0, 0], err + other
+    assert re.findall('"kind":"[a-z]*"', out) == ['"kind":"checkpoint"'] and nothing == ""
+    assert len(curve(tmp_path / "0")) == 2

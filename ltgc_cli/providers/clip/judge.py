@@ -18,7 +18,7 @@ from ltgc_cli.ports import Compare, Comparison, Match, NearestClass, Score
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.clip.open_clip import BATCH, NOTICE, Loaded, encode_texts, features, identity, load
 from ltgc_cli.providers.images import decode
-from ltgc_cli.providers.opened import ClipOptions, Notice, Objects, Opened, Port, with_notice
+from ltgc_cli.providers.opened import ClipOptions, Encode, Notice, Objects, Opened, Port, with_notice
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +72,18 @@ def open_compare(spec: str, options: ClipOptions) -> Opened[Compare]:
     return _opened(spec, compare, options)
 
 
+def open_encode(spec: str, options: ClipOptions) -> Opened[Encode]:
+    """Returns the port that gives the features (d,) of images, by their sha256, to a judge in another process."""
+    model = _shared(spec, options)
+
+    def encode(images: Sequence[str]) -> list[Any]:
+        with model.lock:
+            seen = model.see(images)
+        return [one if isinstance(one, Refused) else one.cpu().numpy() for one in seen]
+
+    return Opened(identity(spec), encode)
+
+
 def _opened(spec: str, port: Port, options: ClipOptions) -> Opened[Port]:
     opened = Opened(identity(spec), port)
     return with_notice(opened, options.notice, NOTICE) if spec == "embedded" else opened
@@ -118,13 +130,20 @@ class _SharedModel:
     Its functions are for one thread at a time, the one that holds the lock.
     """
 
-    def __init__(self, spec: str, objects: Objects, device: str | None, batch: int, notice: Notice) -> None:
+    def __init__(
+        self, spec: str, objects: Objects, device: str | None, batch: int, encode: Encode | None, notice: Notice
+    ) -> None:
         @cache
         def model() -> Loaded:
             return load(spec, torch_setup.device(device), notice)
 
         def seen(images: Sequence[str]) -> list[torch.Tensor | Refused]:
-            return see(model(), images, objects, batch)
+            if encode is None:
+                return see(model(), images, objects, batch)
+            import torch
+
+            found = encode(images)
+            return [one if isinstance(one, Refused) else torch.from_numpy(one).to(model().device) for one in found]
 
         def read(texts: Sequence[str]) -> list[torch.Tensor]:
             # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
@@ -135,6 +154,7 @@ class _SharedModel:
             return [Listed(texts, encode_texts(model(), texts)) for texts in found]
 
         self.lock = threading.Lock()
+        self.see = seen
         self.images = remembering(seen, _KEEP)
         self.texts = remembering(read, _KEEP)
         self.lists = remembering(read_lists, _LISTS)
@@ -146,7 +166,7 @@ _opening = threading.Lock()
 
 
 def _shared(spec: str, options: ClipOptions) -> _SharedModel:
-    key = (spec, options.objects, options.device, options.batch)
+    key = (spec, options.objects, options.device, options.batch, options.encode)
     with _opening:
         shared = _in_use.get(key)
         if shared is None:
