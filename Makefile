@@ -1,5 +1,6 @@
 # make demo   the main job, from nothing: describe … eval on real handwriting, with a table and a contact sheet
 # make test   the gate: linter, types, import order, tests
+# make bench  the speed of whole commands, as ratios of two things timed in turns; on a machine with nothing else to do
 # Both set up .venv first; a second run starts at once.
 
 VENV := .venv
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Two busy pools of threads on two cores are ten times slower than one thread each.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-all check lint clean
+.PHONY: demo test test-all bench check lint clean
 
 demo: $(VENV)/ready
 	$(BIN)/ltgc demo
@@ -21,6 +22,18 @@ test: check
 # The slow ones too: the whole demonstration, some minutes.
 test-all: lint
 	$(BIN)/pytest -m "not gpu"
+
+# A quarter of an hour. Those of whole sizes are typed one by one: benchmarks/README.md.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/language.py
+	$(BIN)/python benchmarks/language.py --tokens
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/near.py
+	$(BIN)/python benchmarks/drawing.py
+	$(BIN)/python benchmarks/scoring.py --images 128 --turns 3
+	$(BIN)/python benchmarks/train_step.py --turns 3
+	$(BIN)/python benchmarks/loader.py
 
 check: lint
 	$(BIN)/pytest
