@@ -61,7 +61,9 @@ def kill_after(clip: Loaded, settings: Training, folder: Path, rows: int, second
     assert os.WIFSIGNALED(status), "the run ended before it could be killed"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "everything at once" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(
     clip: Loaded, tmp_path: Path, kind: str
 ) -> None:
