@@ -180,13 +180,19 @@ class ProgressLine:
     """What a long run has done so far; `advance` and `status` are all that its owner calls, from any thread."""
 
     def __init__(self, title: str, total: int | None, show: Callable[[ProgressLine], None]) -> None:
-        self.title, self.total, self.done, self.status = title, total, 0, ""
+        self.title, self.total, self.done = title, total, 0
+        self.status: str | Callable[[], str] = ""
         self.rows: deque[Mapping[str, str]] = deque(maxlen=_ROWS)
         self._times = deque([(time.monotonic(), 0)])  # when how much was done, for the last _WINDOW seconds
         self._lock, self._show = threading.Lock(), show
 
-    def advance(self, count: int = 1, status: str | None = None, row: Mapping[str, str] | None = None) -> None:
-        """Counts what is done, and says beside it what it cost; a row is shown in a table above, on a terminal."""
+    def advance(
+        self, count: int = 1, status: str | Callable[[], str] | None = None, row: Mapping[str, str] | None = None
+    ) -> None:
+        """Counts what is done, and says beside it what it cost; a row is shown in a table above, on a terminal.
+
+        status -- a function where the words are made only when they are shown
+        """
         with self._lock:
             self.done += count
             self.status = self.status if status is None else status
@@ -213,8 +219,8 @@ class ProgressLine:
         parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else ""), f"{rate:.1f}/s"]
         if self.total and rate > 0 and self.done < self.total:
             parts.append(f"{duration((self.total - self.done) / rate)} left")
-        if self.status:
-            parts.append(self.status)
+        if status := self.status if isinstance(self.status, str) else self.status():
+            parts.append(status)
         return f"{self.title}: {', '.join(parts)}"
 
 

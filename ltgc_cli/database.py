@@ -38,6 +38,7 @@ _INSERT = (
     f" VALUES (?, 1, ?, ?, 0, {MODE_RAW}, ?)"
 )
 _FIND = "SELECT mode, value FROM Cache WHERE key = ? AND raw = 1"
+_AT_ONCE = 100  # keys of one statement: SQLite's limit, which a build may lower, is 999
 
 
 class TextDisk(diskcache.Disk):
@@ -125,6 +126,16 @@ class Database:
         """Returns the text under a key, or None."""
         found = self.read(_FIND, (key,))
         return _text(*found[0]) if found else None
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str]:
+        """Returns the texts under those of some keys that have one."""
+        found: dict[str, str] = {}
+        for at in range(0, len(keys), _AT_ONCE):
+            some = keys[at : at + _AT_ONCE]
+            places = ",".join("?" * len(some))
+            rows = self.read(f"SELECT key, mode, value FROM Cache WHERE key IN ({places}) AND raw = 1", some)
+            found.update((key, _text(mode, value)) for key, mode, value in rows)
+        return found
 
     def add(self, texts: Mapping[str, str]) -> dict[str, str]:
         """Returns the earlier texts under these keys, which go on to hold. All others are on the disk on return."""

@@ -11,6 +11,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -201,12 +202,21 @@ def image_prompt(text: str, name: str, subject: str) -> str:
     >>> image_prompt("A photo of the class seal, on a rock.", "seal", "seal (marine mammal)")
     'A photo of seal (marine mammal), on a rock.'
     """
-    named = rf"{re.escape(name)}(?!\w)"
-    text, found = re.subn(rf"\b(?:the |a )?class {named}(?! \()", lambda _: subject, text, flags=re.IGNORECASE)
-    text = re.sub(rf"\b(?:the |a )?class (?={named})", "", text, flags=re.IGNORECASE)
+    text, found = _as_class(name).subn(lambda _: subject, text)
+    if "class " in text.casefold():  # most texts say it once: compiled for each class, a pattern less is much
+        text = re.sub(rf"\b(?:the |a )?class (?={_name_alone(name)})", "", text, flags=re.IGNORECASE)
     if found or subject in text:
         return text
-    return re.sub(rf"(?<!\w){named}", lambda _: subject, text, count=1)
+    return re.sub(rf"(?<!\w){_name_alone(name)}", lambda _: subject, text, count=1)
+
+
+@lru_cache(maxsize=100)  # a stream has its classes one after another
+def _as_class(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:the |a )?class {_name_alone(name)}(?! \()", re.IGNORECASE)
+
+
+def _name_alone(name: str) -> str:
+    return rf"{re.escape(name)}(?!\w)"
 
 
 def _template_1(prompts: Prompts, subject: str) -> str:

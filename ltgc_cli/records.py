@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,7 +31,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, forbid_unknown_fields=True):
     """What every record has."""
 
     id: str = ""
@@ -164,7 +165,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     verdict: Literal["keep", "reject", "none"]
 
 
-class Other(Record, frozen=True, kw_only=True):
+class Other(Record, frozen=True, kw_only=True, tag=False):
     """A line of a kind that ltgc does not know; it passes through."""
 
     kind: str
@@ -177,6 +178,9 @@ KINDS: dict[str, type[Record]] = {
 _NAMES = {cls: kind for kind, cls in KINDS.items()}
 _KEYS = {kind: frozenset(cls.__struct_encode_fields__) - {"rest", "line"} for kind, cls in KINDS.items()}
 
+_DECODERS = {kind: msgspec.json.Decoder(cls) for kind, cls in KINDS.items()}
+_BEGINNING = '{"kind":"'
+
 R = TypeVar("R", bound=Record)
 
 
@@ -188,6 +192,8 @@ def kind_of(record: Record) -> str:
 def parse(line: str) -> Record:
     """Returns the record on one line. Raises ValueError for a line that is none."""
     line = line.strip()
+    if record := _as_written(line):
+        return record
     try:
         data = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -207,6 +213,23 @@ def parse(line: str) -> Record:
         raise ValueError(f"not a {kind} record that ltgc can read: {error}") from None
 
 
+def _as_written(line: str) -> Record | None:
+    """Returns the record on a line as ltgc writes them; None for others, which are read with care: what is wrong is
+    said, and keys that ltgc does not know are kept.
+    """
+    if not line.startswith(_BEGINNING) or '"rest"' in line or '"line"' in line:  # fields of ours, keys of others
+        return None
+    decoder = _DECODERS.get(line[len(_BEGINNING) : line.find('"', len(_BEGINNING))])
+    try:
+        record = decoder.decode(line) if decoder else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if not record or not record.id or record.line or record.rest:
+        return None
+    msgspec.structs.force_setattr(record, "line", line)  # nobody else has it yet
+    return record
+
+
 def dump(record: Record) -> str:
     """Returns the record as one line of JSON, without the newline: as it was read where nothing changed."""
     if record.line:
@@ -215,17 +238,25 @@ def dump(record: Record) -> str:
 
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each call
-_Fields = list[tuple[str, str, Any]]
-_NESTED = (msgspec.Struct, tuple)
+_AS_IT_IS = frozenset((str, int, float, bool))
+
+
+class _Fields(NamedTuple):
+    """Fields of a type: a function that returns their values, the names they are written under, their defaults."""
+
+    values: Callable[[msgspec.Struct], tuple[Any, ...]]
+    names: list[str]
+    defaults: list[Any]  # NODEFAULT where there is none
 
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> _Fields:
-    """Returns each field of a type: its name, the name that it is written under, its default (or NODEFAULT)."""
-    return [
-        (f.name, f.encode_name, f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory())
-        for f in msgspec.structs.fields(kind)
-    ]
+    return _fields_of(msgspec.structs.fields(kind))
+
+
+def _fields_of(fields: Sequence[msgspec.structs.FieldInfo]) -> _Fields:
+    defaults = [f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory() for f in fields]
+    return _Fields(attrgetter(*(f.name for f in fields)), [f.encode_name for f in fields], defaults)
 
 
 @cache
@@ -234,9 +265,9 @@ def _written(kind: type[msgspec.Struct]) -> _Fields:
 
     Where a record came from goes last: what it says is what people look for.
     """
-    fields = {name: (name, *more) for name, *more in _fields(kind) if name not in ("line", "rest", "kind")}
+    fields = {f.name: f for f in msgspec.structs.fields(kind) if f.name not in ("line", "rest", "kind")}
     last = [fields.pop(name) for name in ("parents", "made")]
-    return [*fields.values(), *last]
+    return _fields_of([*fields.values(), *last])
 
 
 def _plain(value: msgspec.Struct, fields: _Fields) -> dict[str, Any]:
@@ -244,12 +275,11 @@ def _plain(value: msgspec.Struct, fields: _Fields) -> dict[str, Any]:
 
     msgspec's own omit_defaults compares some of them by identity, and so depends on where a value came from.
     """
-    found = {}
-    for own, name, default in fields:
-        item = getattr(value, own)
-        if item is not default and item != default:
-            found[name] = _listed(item) if isinstance(item, _NESTED) else item
-    return found
+    return {
+        name: item if type(item) in _AS_IT_IS else _listed(item)
+        for name, item, default in zip(fields.names, fields.values(value), fields.defaults, strict=True)
+        if item is not default and item != default
+    }
 
 
 def _listed(value: Any) -> Any:
@@ -320,6 +350,9 @@ class Group(msgspec.Struct, frozen=True):
         return [row for row in self.rows if isinstance(row, Image) and row.origin == "generated"]
 
 
+_OF_NO_CLASS = (Other, Checkpoint, Metric, Verdict)
+
+
 def by_class(records: Iterable[Record]) -> Iterator[Group]:
     """Returns the stream class by class. Lines that belong to no class (a checkpoint, say) stay where they are.
 
@@ -328,7 +361,7 @@ def by_class(records: Iterable[Record]) -> Iterator[Group]:
     names: dict[int, str] = {}
     rows: list[Record] = []
     for record in records:
-        if isinstance(record, Other | Checkpoint | Metric | Verdict):
+        if isinstance(record, _OF_NO_CLASS):
             rows.append(record)
             continue
         if rows and record.label != rows[0].label:

@@ -13,7 +13,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -57,6 +57,10 @@ class Store:
         """Returns the entry under a key, or None. An entry is `{"request": …, "answer": …}`."""
         text = self._answers.get(key)
         return None if text is None else self._entry(text)
+
+    def texts(self, keys: Sequence[str]) -> dict[str, str]:
+        """Returns the entries under keys, as the JSON that they are kept as, of those that are there."""
+        return self._answers.texts(keys)
 
     def _entry(self, text: str) -> dict[str, Any]:
         try:
@@ -190,6 +194,9 @@ class EmptyStore(Store):
     def get(self, key: str) -> dict[str, Any] | None:
         return None
 
+    def texts(self, keys: Sequence[str]) -> dict[str, str]:
+        return {}
+
     def rows(self) -> Iterator[Row]:
         return iter(())
 
@@ -264,15 +271,29 @@ def cached_batch(
     An exception in an answer's place is handed on and never kept.
     """
 
+    under_keys = _under_keys(f, store, answer_type, on_answer)
+
     def ask(requests: Sequence[Req]) -> list[Ans | Exception]:
-        keys = [key(request) for request in requests]
+        return under_keys([key(request) for request in requests], requests)
+
+    return ask
+
+
+def _under_keys(
+    f: Callable[[Sequence[Req]], Sequence[Ans | Exception]], store: Store, answer_type: type[Ans], on_answer: OnAnswer
+) -> Callable[[Sequence[str], Sequence[Req]], list[Ans | Exception]]:
+    """Returns f with its answers kept; whoever asks has made the requests' keys."""
+    read = _reader(answer_type)
+
+    def ask(keys: Sequence[str], requests: Sequence[Req]) -> list[Ans | Exception]:
         answers: dict[str, Ans | Exception] = {}
         new: dict[str, Req] = {}
+        found = store.texts(keys)
         for k, request in dict(zip(keys, requests, strict=True)).items():
-            if (entry := store.get(k)) is None:
+            if k not in found:
                 new[k] = request
             else:
-                answers[k] = _answer(entry, answer_type)
+                answers[k] = read(found[k])
                 on_answer(request, answers[k], hit=True)
         fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
         good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
@@ -296,18 +317,34 @@ def cached(
     def each(requests: Sequence[Req]) -> list[Ans | Exception]:
         return [f(request) for request in requests]
 
-    batch = cached_batch(each, store, answer_type, on_answer)
+    under_keys = _under_keys(each, store, answer_type, on_answer)
 
     def ask(request: Req) -> Ans:
+        k = key(request)
         with guard:
-            lock = asking.setdefault(key(request), threading.Lock())
+            lock = asking.setdefault(k, threading.Lock())
         with lock:
-            (answer,) = batch([request])
+            (answer,) = under_keys([k], [request])
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     return ask
+
+
+def _reader(answer_type: type[Ans]) -> Callable[[str], Ans]:
+    """Returns a function that reads the answer of an entry, and passes over what was asked."""
+    decode: Callable[[str], Any] = msgspec.json.Decoder(msgspec.defstruct("Kept", [("answer", answer_type)])).decode
+
+    def read(text: str) -> Ans:
+        try:
+            return cast(Ans, decode(text).answer)
+        except msgspec.ValidationError as error:
+            raise InputError(f"the store holds an entry that ltgc did not write ({error})") from None
+        except msgspec.DecodeError as error:
+            raise InputError(f"the store holds a row that ltgc did not write ({error})") from None
+
+    return read
 
 
 def _answer(entry: dict[str, Any], answer_type: type[Ans]) -> Ans:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from statistics import NormalDist
 from typing import Any, Literal
 
 import msgspec
@@ -70,6 +69,8 @@ def wilson(right: int, total: int, confidence: float = 0.95) -> tuple[float, flo
     >>> [round(end, 3) for end in wilson(0, 10)]
     [0.0, 0.278]
     """
+    from statistics import NormalDist
+
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, squared = right / total, z * z / total
     middle = (share + squared / 2) / (1 + squared)

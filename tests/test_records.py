@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import (
@@ -150,6 +151,27 @@ def test_keys_are_written_in_one_order_what_it_says_then_where_it_is_from_then_u
 )
 def test_every_kind_reads_what_it_wrote(record):
     assert evolve(parse(dump(record))) == record
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"kind":"image","id":"a","label":3,"class":"crane","sha256":"00","origin":"original","score":1}',
+        '{"kind":"image","id":"a","sha256":"00","origin":"original","made":{"model":"m","later":1}}',
+        '{"kind":"description","id":"a","text":"A \\"line\\" of \\u00e9","origin":"extended","mine":[1]}',
+        '{"kind":"description","id":"a","text":"b","origin":"extended","\\u006cine":"c"}',
+        '{"kind":"description","text":"b","origin":"extended"}',
+        '{"kind":"description","id":"","text":"b","origin":"extended"}',
+        '{"kind":"verdict","id":"a","kind":"template","text":"b","sha256":"00","verdict":"keep"}',
+        '{"kind":"checkpoint","id":"a","sha256":"00","settings":{"kind":"x","rest":1}}',
+        '{ "kind": "template", "id": "a", "text": "b" }',
+    ],
+)
+def test_a_line_is_read_the_same_by_the_short_way_and_by_the_careful_one(line, monkeypatch):
+    short = records.parse(line)
+    monkeypatch.setattr(records, "_as_written", lambda _: None)
+    careful = records.parse(line)
+    assert short == careful and records.evolve(short, label=4) == records.evolve(careful, label=4)
 
 
 def test_changing_a_record_keeps_the_keys_that_ltgc_does_not_know():

@@ -263,6 +263,22 @@ def drawing(text: str) -> ImageRequest:
     return ImageRequest(model="sd", text=text, seed=1)
 
 
+def test_the_answers_of_a_batch_are_found_with_one_statement(store, monkeypatch):
+    keep = cached_batch(lambda questions: [Answer(text=q.text.upper()) for q in questions], store, Answer)
+    keep([question(letter) for letter in "abc"])
+    read, statements = store._answers.read, []
+    monkeypatch.setattr(store._answers, "read", lambda *asked: statements.append(asked) or read(*asked))
+    found = cached_batch(lambda _: 1 / 0, store, Answer)([question(letter) for letter in "caba"])
+    assert [answer.text for answer in found] == ["C", "A", "B", "A"] and len(statements) == 1
+
+
+def test_more_answers_than_one_statement_takes_are_found(store):
+    questions = [question(str(number)) for number in range(250)]
+    cached_batch(lambda asked: [Answer(text=q.text) for q in asked], store, Answer)(questions)
+    found = cached_batch(lambda _: 1 / 0, store, Answer)(questions)
+    assert [answer.text for answer in found] == [str(number) for number in range(250)]
+
+
 def test_a_batch_passes_on_only_what_is_new_and_keeps_the_order(store):
     batches = []
     generate = cached_batch(

@@ -13,7 +13,6 @@ from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Metri
 from ltgc_cli.report.accuracy import GROUPS, MEASURES, MethodResult, results, uncertainty_note
 from ltgc_cli.report.format import percent
 from ltgc_cli.settings import Judging
-from ltgc_cli.stages import preview as spread
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.preview import Preview
@@ -150,6 +149,8 @@ def preview(found: Preview, judging: Judging, *, as_table: bool) -> None:
             sys.stdout.write(records.dump(metric) + "\n")
         sys.stdout.flush()
     narrow = as_table and shutil.get_terminal_size().columns < _WIDE
+    from ltgc_cli.stages import preview as spread  # and with it all stages: loaded when wanted
+
     columns, rows = spread.table(found.spreads, judging, narrow=narrow)
     console.table("", columns, rows, stream=None if as_table else sys.stderr)
     if found.asked:

@@ -76,12 +76,15 @@ class Asked(NamedTuple):
 
 def deferred(make: Callable[[], Callable[[In], Out]]) -> Callable[[In], Out]:
     """Returns a port that is made when it is first asked, once: what an artifact answers opens no store."""
-    made, making = cache(make), threading.Lock()
+    made: list[Callable[[In], Out]] = []
+    making = threading.Lock()
 
     def ask(request: In) -> Out:
-        with making:
-            port = made()
-        return port(request)
+        if not made:  # no lock where it is there: each request comes by here
+            with making:
+                if not made:
+                    made.append(make())
+        return made[0](request)
 
     return ask
 
@@ -524,7 +527,7 @@ class Session:
         if self._record:
             self._record(request, answer, hit=hit)
         if self._progress:
-            self._progress.advance(1, self.meter.summary())
+            self._progress.advance(1, self.meter.summary)
 
     def _counting_one(self, port: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
         def ask(question: Question) -> Answer:

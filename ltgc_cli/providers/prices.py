@@ -98,7 +98,8 @@ def names(what: Literal["text", "image"], *, sees: bool = False) -> list[str]:
     (True, False)
     """
     found: dict[str, None] = {}
-    for listed, entry in _prices().items():
+    for listed in _prices():
+        entry = _said(listed)
         if entry.get("mode") in _MODES[what] and (entry.get("supports_vision") or not sees):
             name = _QUALITY.sub("", _SIZE.sub("", _QUALITY.sub("", listed)))
             found[name] = None
@@ -287,8 +288,8 @@ def _entry(spec: str) -> tuple[str | None, dict[str, Any]]:
         undated = re.sub(r"-\d+$", "", spec)
     for name in (spec, rest, undated, undated.partition("/")[2]):
         found = _lowercase().get(name.lower()) if name else None
-        if found and (not slash or name in (spec, undated) or _same(provider, _prices()[found])):
-            return found, _prices()[found]
+        if found and (not slash or name in (spec, undated) or _same(provider, _said(found))):
+            return found, _said(found)
     return None, {}
 
 
@@ -307,17 +308,28 @@ def _whole(value: Any) -> int | None:
 
 
 @functools.cache
-def _prices() -> dict[str, dict[str, Any]]:
-    """Returns litellm's list as it is, or nothing where litellm is not installed."""
+def _prices() -> dict[str, msgspec.Raw]:
+    """Returns litellm's list as it is, or nothing where litellm is not installed.
+
+    An entry is read when it is wanted: a command wants one of the thousands.
+    """
     found = importlib.util.find_spec("litellm")
     if found is None or found.origin is None:
         return {}
     try:
-        prices = msgspec.json.decode((Path(found.origin).parent / _LIST).read_bytes(), type=dict[str, dict[str, Any]])
+        prices = msgspec.json.decode((Path(found.origin).parent / _LIST).read_bytes(), type=dict[str, msgspec.Raw])
     except (OSError, msgspec.DecodeError):  # a litellm that keeps it elsewhere: no price is known then
         return {}
     prices.pop("sample_spec", None)
     return prices
+
+
+def _said(name: str) -> dict[str, Any]:
+    """Returns what the list says of a model by its own name for it; nothing where that is no object."""
+    try:
+        return msgspec.json.decode(_prices()[name], type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
 
 
 @functools.cache
@@ -329,10 +341,11 @@ def _lowercase() -> dict[str, str]:
 def _images() -> dict[str, dict[str, float]]:
     """Returns by model and size what the list has under names like `high/1024-x-1024/gpt-image-1`."""
     found: dict[str, dict[str, float]] = {}
-    for name, entry in _prices().items():
-        size = _SIZE.search(name)
+    for name in _prices():
+        size = _SIZE.search(name) if "-x-" in name else None
         if size is None:
             continue
+        entry = _said(name)
         pixels = int(size[1]) * int(size[2])
         cost = _paid(entry, "input_cost_per_image") or _paid(entry, "output_cost_per_image")
         cost = cost or pixels * (_paid(entry, "input_cost_per_pixel") or 0.0)

@@ -5,12 +5,14 @@ What a library only logs may change a result (a weight that it did not use). `he
 
 from __future__ import annotations
 
-import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import logging  # where it is wanted: ports are named long before a library says anything
 
 # Both switches below are the process's: two threads that turned them in turn would leave them wrong. So the first
 # that comes in turns them, and the last that goes out turns them back.
@@ -53,6 +55,8 @@ def heard() -> Iterator[list[str]]:
 
 @contextmanager
 def _turned_off() -> Iterator[None]:
+    import logging
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         handler = logging.NullHandler()  # where the root logger has none, `logging.info` gives it one that prints
@@ -68,8 +72,10 @@ def _turned_off() -> Iterator[None]:
 
 
 def _heard(logger: logging.Logger, record: logging.LogRecord) -> None:
+    from logging import WARNING
+
     said = getattr(_listening, "said", None)
-    if said is not None and record.levelno >= logging.WARNING:
+    if said is not None and record.levelno >= WARNING:
         said.append(record.getMessage())
 
 

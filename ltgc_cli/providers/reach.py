@@ -25,13 +25,6 @@ _MODELS = 8  # that are named where another was asked for
 _PATIENCE = 5.0  # seconds for the list of them
 
 
-def server_of(spec: str, api_base: str | None) -> str | None:
-    """Returns the address of a model's own server: as it is given, or as the provider's variables have it, or None."""
-    provider = spec.partition("/")[0].upper() if "/" in spec else "OPENAI"
-    # litellm heeds these variables too.
-    return api_base or os.environ.get(f"{provider}_API_BASE") or os.environ.get(f"{provider}_BASE_URL") or None
-
-
 def without_password(server: str) -> tuple[str, dict[str, str]]:
     """Returns an address without its user and password, and the header that has them: HTTP clients take no others.
 

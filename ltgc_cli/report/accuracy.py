@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 from ltgc_cli.errors import InputError
@@ -139,6 +138,8 @@ def _variance(row: Metric) -> tuple[float, float] | None:
     if row.spread is not None and row.runs > 1:
         return row.spread**2 / row.runs, row.runs - 1
     if row.low is not None and row.high is not None:
+        from statistics import NormalDist  # fractions and decimals come with it, and eval's table needs none
+
         return ((row.high - row.low) / 2 / NormalDist().inv_cdf(0.975)) ** 2, math.inf
     return None
 

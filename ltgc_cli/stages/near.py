@@ -73,8 +73,10 @@ def _highest(own: Words, others: Iterable[Words], near: float) -> float:
     """Returns the similarity to the closest of others; those whose sizes alone keep them from `near` count as 0."""
     size, highest = len(own), 0.0
     for other in others:
-        short, long = (size, len(other)) if size < len(other) else (len(other), size)
-        if short / long >= near:
+        of = len(other)
+        if (size / of if size < of else of / size) >= near:
             both = len(own & other)
-            highest = max(highest, both / (size + len(other) - both))
+            similarity = both / (size + of - both)
+            if similarity > highest:
+                highest = similarity
     return highest

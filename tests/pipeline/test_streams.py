@@ -270,6 +270,18 @@ def test_an_artifact_answers_without_a_stage_a_reader_or_the_store(ltgc, environ
     assert done.stderr.strip() == ""
 
 
+def test_a_model_is_named_and_a_table_ready_without_what_asking_takes():
+    code = (
+        "import sys; from ltgc_cli import providers; from ltgc_cli.cli import show\n"
+        "providers.open_ask('gpt-4o', kind='llm', objects=bytes)\n"
+        "providers.open_score('embedded', objects=bytes)\n"
+        "unwanted = {'ssl', 'email', 'http', 'urllib.request', 'logging', 'concurrent', 'ltgc_cli.stages'}\n"
+        "print(unwanted & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
 def test_a_changed_flag_misses_the_artifact(ltgc):
     assert ltgc("extend", "--class", "crane", "-n", 3).out.count('"kind":"description"') == 3
     assert ltgc("extend", "--class", "crane", "-n", 4).out.count('"kind":"description"') == 4

@@ -81,7 +81,7 @@ def mix_train(session: Session, config: Config) -> Stage:
         there: set[by_hand.ImageKey] = set()
         for group in records.by_class(lines):
             inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
-            there |= by_hand.image_keys(group.rows) if verdicts else set()
+            there |= by_hand.image_keys(group.rows) & verdicts.keys() if verdicts else set()
             yield from group.rows
         if not how.generated:
             inputs.generated.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -21,6 +20,8 @@ from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.opened import ClipOptions, Encode, Notice, Objects, Opened, Port, with_notice
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     import torch
     from PIL.Image import Image
 
@@ -183,6 +184,8 @@ def see(loaded: Loaded, images: Sequence[str], objects: Objects, batch: int = BA
 
     def encode(part: Sequence[Any]) -> torch.Tensor:
         return loaded.model.encode_image(normalised(part))
+
+    from concurrent.futures import ThreadPoolExecutor
 
     def pixels(image: str) -> Any:
         try:

@@ -24,7 +24,7 @@ from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.files import write_atomically
 from ltgc_cli.keys import key
 from ltgc_cli.ports import Answer, Question
-from ltgc_cli.providers import prices, reach
+from ltgc_cli.providers import prices, reach, servers
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.llm import batch_files
 from ltgc_cli.providers.llm import litellm as chat
@@ -137,7 +137,7 @@ class _Service:
     ) -> None:
         chat.identity(spec, api_base)
         self._litellm = chat.imported()
-        self._server = reach.server_of(spec, api_base)
+        self._server = servers.server_of(spec, api_base)
         reach.go_direct(self._server)
         self._target = target(self._litellm, spec, api_base)
         self._spec, self._folder, self._notice, self._price, self._sleep = spec, folder, notice, price, sleep

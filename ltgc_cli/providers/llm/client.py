@@ -12,7 +12,7 @@ import msgspec
 
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
-from ltgc_cli.providers import api_errors, heard, reach
+from ltgc_cli.providers import api_errors, heard, reach, servers
 from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
@@ -54,7 +54,7 @@ class ModelClient:
         self._litellm = litellm
         self._spec = spec
         self._options = options
-        self._server = reach.server_of(spec, options.api_base)
+        self._server = servers.server_of(spec, options.api_base)
         self._target = target(litellm, spec, options.api_base)
         own = self._target["model"].partition("/")[0] in _OPENAI_PROTOCOL
         self._own_protocol = self._server is not None and own

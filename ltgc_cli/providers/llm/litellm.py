@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import threading
 import time
@@ -15,9 +14,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Answer, Ask, Question
-from ltgc_cli.providers import heard, prices, reach, secrets
-from ltgc_cli.providers.api_errors import SPECS
-from ltgc_cli.providers.images import data_url
+from ltgc_cli.providers import heard, prices, secrets, servers
 from ltgc_cli.providers.opened import AskOptions, Opened
 from ltgc_cli.providers.quiet import quiet
 
@@ -74,13 +71,15 @@ def old_identity(spec: str, api_base: str | None = None) -> str:
 def _address(spec: str, api_base: str | None) -> str:
     """Returns a model's own server without what is secret in its address, "" where it has none. Raises InputError."""
     if not spec.strip() or spec != spec.strip():
+        from ltgc_cli.providers.api_errors import SPECS
+
         raise InputError(f"{spec!r} names no language model; write {SPECS}")
     if spec.startswith("vllm/"):
         rest = spec.removeprefix("vllm/")
         raise InputError(
             f"{spec} means vLLM inside this process; for a vLLM server write hosted_vllm/{rest} {_AT_HOME}"
         )
-    there = reach.server_of(spec, api_base)
+    there = servers.server_of(spec, api_base)
     if not there and spec.startswith(_NO_ADDRESS):
         raise InputError(f"{spec}: where its server is, is not known; add {_AT_HOME}")
     try:
@@ -137,6 +136,8 @@ def _imported() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"
     with quiet():
+        import logging
+
         import litellm
 
         litellm.suppress_debug_info = True
@@ -171,6 +172,8 @@ def content(question: Question, objects: Callable[[str], bytes]) -> str | list[d
     if not question.images:
         return question.text
     longest = None if question.image_size is msgspec.UNSET else question.image_size
+    from ltgc_cli.providers.images import data_url
+
     urls = [data_url(objects(image), image, longest) for image in question.images]
     shown = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return [*shown, {"type": "text", "text": question.text}]

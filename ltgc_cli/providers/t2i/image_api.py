@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, Usage
-from ltgc_cli.providers import api_errors, heard, prices, reach, retries
+from ltgc_cli.providers import api_errors, heard, prices, reach, retries, servers
 from ltgc_cli.providers.images import decode, encoded, format_of
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.opened import GenerateOptions, Opened
@@ -76,7 +76,7 @@ def generate_port(
     ProviderError: images paid for are not lost.
     """
     broken: list[ProviderError | InputError] = []
-    server = reach.server_of(spec, options.api_base)
+    server = servers.server_of(spec, options.api_base)
     retry = functools.partial(retries.retry, specs=SPECS, tries=tries, sleep=sleep)
     fetch = functools.partial(_fetch, timeout, tries, sleep)
 
@@ -205,7 +205,7 @@ def _target(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
     litellm = chat.imported()
     target = chat_target(litellm, spec, api_base)
     reach.check_key(api_errors.provider(litellm, target["model"]))
-    reach.go_direct(reach.server_of(spec, api_base))
+    reach.go_direct(servers.server_of(spec, api_base))
     _, provider, key, base = litellm.get_llm_provider(target["model"], api_base=api_base)
     if provider != "openai" and provider not in litellm.openai_compatible_providers:
         return target
