@@ -128,7 +128,12 @@ class Store:
         return self._answers.read(statement, values)
 
     def __contains__(self, key: str) -> bool:
-        return bool(self._sql("SELECT 1 FROM Cache WHERE key = ? AND raw = 1", (key,)))
+        return bool(self.held([key]))
+
+    def held(self, keys: Sequence[str]) -> set[str]:
+        """Returns those of a few keys that have an answer, in one look: threads wait for each other at each."""
+        places = ", ".join("?" * len(keys))
+        return {k for (k,) in self._sql(f"SELECT key FROM Cache WHERE key IN ({places}) AND raw = 1", keys)}
 
     def __len__(self) -> int:
         return int(self._sql("SELECT value FROM Settings WHERE key = 'count'")[0][0])
@@ -196,8 +201,8 @@ class EmptyStore(Store):
     def models(self, kind: type[msgspec.Struct], prefix: str) -> list[str]:
         return []
 
-    def __contains__(self, key: str) -> bool:
-        return False
+    def held(self, keys: Sequence[str]) -> set[str]:
+        return set()
 
     def __len__(self) -> int:
         return 0
@@ -266,21 +271,7 @@ def cached_batch(
 
     def ask(requests: Sequence[Req]) -> list[Ans | Exception]:
         keys = [key(request) for request in requests]
-        answers: dict[str, Ans | Exception] = {}
-        new: dict[str, Req] = {}
-        for k, request in dict(zip(keys, requests, strict=True)).items():
-            if (entry := store.get(k)) is None:
-                new[k] = request
-            else:
-                answers[k] = _answer(entry, answer_type)
-                on_answer(request, answers[k], hit=True)
-        fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
-        good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
-        held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}) if good else {}
-        for k, answer in fresh.items():
-            answers[k] = _answer(held[k], answer_type) if k in held else answer
-            if k in held:
-                on_answer(new[k], answers[k], hit=False)
+        answers = _answers(f, store, answer_type, on_answer, dict(zip(keys, requests, strict=True)))
         return [answers[k] for k in keys]
 
     return ask
@@ -296,18 +287,43 @@ def cached(
     def each(requests: Sequence[Req]) -> list[Ans | Exception]:
         return [f(request) for request in requests]
 
-    batch = cached_batch(each, store, answer_type, on_answer)
-
     def ask(request: Req) -> Ans:
+        k = key(request)
         with guard:
-            lock = asking.setdefault(key(request), threading.Lock())
+            lock = asking.setdefault(k, threading.Lock())
         with lock:
-            (answer,) = batch([request])
+            answer = _answers(each, store, answer_type, on_answer, {k: request})[k]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     return ask
+
+
+def _answers(
+    f: Callable[[Sequence[Req]], Sequence[Ans | Exception]],
+    store: Store,
+    answer_type: type[Ans],
+    on_answer: OnAnswer,
+    requests: Mapping[str, Req],
+) -> dict[str, Ans | Exception]:
+    """Returns the answers to requests, by their keys, those of f kept."""
+    answers: dict[str, Ans | Exception] = {}
+    new: dict[str, Req] = {}
+    for k, request in requests.items():
+        if (entry := store.get(k)) is None:
+            new[k] = request
+        else:
+            answers[k] = _answer(entry, answer_type)
+            on_answer(request, answers[k], hit=True)
+    fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
+    good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
+    held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}) if good else {}
+    for k, answer in fresh.items():
+        answers[k] = _answer(held[k], answer_type) if k in held else answer
+        if k in held:
+            on_answer(new[k], answers[k], hit=False)
+    return answers
 
 
 def _answer(entry: dict[str, Any], answer_type: type[Ans]) -> Ans:
