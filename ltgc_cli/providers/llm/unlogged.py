@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,8 +29,4 @@ def unlogged(litellm: Any) -> Iterator[None]:
 
 
 def _switch() -> contextvars.ContextVar[bool] | None:
-    try:
-        from litellm._internal_context import is_internal_call
-    except ImportError:
-        return None
-    return is_internal_call
+    return getattr(sys.modules.get("litellm._internal_context"), "is_internal_call", None)
