@@ -618,3 +618,9 @@ def test_an_answer_cut_in_the_middle_of_an_emoji_is_kept(store):
     first = cached(lambda _: Answer(text=f"tall {half}"), store, Answer)(QUESTION)
 
     assert first == cached(lambda _: 1 / 0, store, Answer)(QUESTION) == Answer(text="tall ?")
+
+
+def test_several_keys_are_looked_up_at_once(store):
+    store.add("a1", {"request": {}, "answer": 1})
+
+    assert store.held(["a1", "b2"]) == {"a1"}

@@ -476,20 +476,23 @@ class Session:
         A newer price list may know that a model can be held to one, or its server have been found to take none, and
         names once had addresses in them: none of it must make anyone pay again.
         """
-        if key(question) in self.store:
-            return question
         schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
-        other = msgspec.structs.replace(question, schema=schema)
-        if key(other) in self.store:
-            return other
-        old = (msgspec.structs.replace(one, model=name) for name in earlier() for one in (question, other))
-        return next((one for one in old if key(one) in self.store), question)
+        now = [question, msgspec.structs.replace(question, schema=schema)]
+        if stored := self._stored(now):
+            return stored
+        old = [msgspec.structs.replace(one, model=name) for name in earlier() for one in now]
+        return self._stored(old) or question
 
     def _image_paid_for(self, request: ImageRequest, earlier: Callable[[], Sequence[str]]) -> ImageRequest:
-        if key(request) in self.store:
-            return request
-        old = (msgspec.structs.replace(request, model=name) for name in earlier())
-        return next((one for one in old if key(one) in self.store), request)
+        if stored := self._stored([request]):
+            return stored
+        return self._stored([msgspec.structs.replace(request, model=name) for name in earlier()]) or request
+
+    def _stored(self, requests: Sequence[Req]) -> Req | None:
+        """Returns the first of a few requests that the store has an answer to, None where it has none."""
+        by_key = {key(request): request for request in requests}
+        held = self.store.held(list(by_key)) if by_key else ()
+        return next((request for k, request in by_key.items() if k in held), None)
 
     def _earlier_names(
         self, kind: type[msgspec.Struct], spec: str, api_base: str | None, model_id: str | None, prefix: str = ""

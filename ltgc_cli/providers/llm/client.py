@@ -16,6 +16,7 @@ from ltgc_cli.providers import api_errors, heard, reach, servers
 from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
+from ltgc_cli.providers.llm.unlogged import unlogged
 from ltgc_cli.providers.opened import AskOptions
 from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import counted
@@ -158,7 +159,7 @@ class ModelClient:
 
         litellm fails on answers in an odd shape, which are paid for all the same.
         """
-        with heard.hearing() as responses:
+        with heard.hearing() as responses, unlogged(self._litellm):
             try:
                 response = await self._litellm.acompletion(**self._as_sent(request))
             except Exception:
