@@ -33,6 +33,11 @@ _LAYOUT = {**_EVICTION, **_MEMORY, "sqlite_journal_mode": "wal", "sqlite_synchro
 _ALL_IN_DATABASE = 2**30  # a value in a side file is not synced by diskcache; in the database it is
 _PATIENCE = 60.0  # seconds between two tries to begin, while other processes write
 
+_NO_FAULT_OF_ITS_OWN = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
+
 _INSERT = (
     "INSERT OR IGNORE INTO Cache(key, raw, store_time, access_time, size, mode, value)"
     f" VALUES (?, 1, ?, ?, 0, {MODE_RAW}, ?)"
@@ -117,10 +122,17 @@ class Database:
             connection = connection or self._connected()
             return connection.execute(statement, values).fetchall()
         except sqlite3.DatabaseError as error:
-            remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"
-            raise InputError(f"{self._path.parent}: the database is damaged ({error}); {remedy}") from None
+            raise self._unread(error) from None
         finally:
             readers.put(connection)
+
+    def _unread(self, error: sqlite3.DatabaseError) -> InputError:
+        """Returns what is said where the database cannot be read: a healthy one is not to be moved away."""
+        if error.sqlite_errorcode & 0xFF in _NO_FAULT_OF_ITS_OWN:
+            remedy = "is the disk full, are too many files open (ulimit -n), or may this folder not be written to?"
+            return InputError(f"{self._path.parent}: the database cannot be read ({error}); {remedy}")
+        remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"
+        return InputError(f"{self._path.parent}: the database is damaged ({error}); {remedy}")
 
     def get(self, key: str) -> str | None:
         """Returns the text under a key, or None."""

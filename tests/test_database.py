@@ -150,3 +150,15 @@ def test_diskcache_reads_what_is_written(database, tmp_path):
 
     with closing(diskcache.Cache(str(tmp_path), disk=module.TextDisk)) as cache:
         assert (cache.get("a"), len(cache), list(cache)) == ("text", 1, ["a"])
+
+
+def test_a_database_that_cannot_be_opened_now_is_not_called_damaged(database, monkeypatch):
+    def too_many(*_, **__):
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    monkeypatch.setattr(module.sqlite3, "connect", too_many)
+
+    with pytest.raises(InputError, match="cannot be read .unable to open database file.; .*too many files open"):
+        database.get("a")

@@ -7,3 +7,5 @@ and each cut comes back with its reason. `numbers` reads the answer to Prompt 3.
 
 # In the hash of what stages read: raise it when answers are read otherwise, and they are read anew for nothing.
 READER = 2
+
+MOST_AT_ONCE = 40  # descriptions that one question asks for; longer answers get cut off

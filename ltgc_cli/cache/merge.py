@@ -7,7 +7,7 @@ come before the answers that name them, a manifest after its artifact's lines, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -41,49 +41,56 @@ class Merged(NamedTuple):
 def merge(store: Store, folder: Path, notify: Notify = lambda _: None) -> Merged:
     """Returns what was new in another store's folder; all of it is in the store from now on. What is there holds.
 
-    What is unfinished in it (an artifact without its manifest) is left. Raises InputError where no store is there, and
-    at the first thing that is damaged; what came before it is taken.
+    What is unfinished in it (an artifact without its manifest) is left; so is what a run finishes there meanwhile, but
+    for answers, which come with their images. Raises InputError where no store is there, and at the first thing that
+    is damaged; what came before it is taken.
     """
     if folder.resolve() == store.folder.resolve():
         raise InputError(f"{folder} is this store itself; name another, or --cache-dir")
     other = opened(folder)
     try:
+        # What is whole by now names no image that comes later.
+        finished, trained = list(walk(other, "artifacts")), list(walk(other, "checkpoints"))
+        finished = [one for one in finished if manifest.read(one.path)]
         images = _objects(store, other, notify)
-        answers = _answers(store, other, notify)
-        artifacts = sum(_artifact(store, other, one) for one in _noted(walk(other, "artifacts"), notify))
-        checkpoints = sum(_checkpoint(store, other, one) for one in _noted(walk(other, "checkpoints"), notify))
-        return Merged(answers, images, artifacts, checkpoints)
+        answers, later = _answers(store, other, notify)
+        artifacts = sum(_artifact(store, other, one) for one in _noted(finished, notify))
+        checkpoints = sum(_checkpoint(store, other, one) for one in _noted(trained, notify))
+        return Merged(answers, images + later, artifacts, checkpoints)
     finally:
         other.close()
 
 
-def _noted(found: Iterator[Stored], notify: Notify) -> Iterator[Stored]:
+def _noted(found: Iterable[Stored], notify: Notify) -> Iterator[Stored]:
     for one in found:
         notify(1)
         yield one
 
 
 def _objects(store: Store, other: Store, notify: Notify) -> int:
-    def take(one: Stored) -> bool:
-        if store.object_path(one.name).is_file():
-            return False
-        data = b"" if one.path.is_symlink() else one.path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != one.name:
-            raise _damaged(other, f"the image {one.name[:12]} is not what its name says")
-        # No store writes to an object that is there: both may have the one file.
-        store.put_object(data, one.path, fixed=True)
-        return True
-
     new = 0
-    with named_errors(other.folder):
-        for taken in in_order(take, walk(other, "objects"), _COPYING):
-            new += taken
-            notify(1)
+    for taken in in_order(lambda one: _object(store, other, one.name), walk(other, "objects"), _COPYING):
+        new += taken
+        notify(1)
     return new
 
 
-def _answers(store: Store, other: Store, notify: Notify) -> int:
-    new, rows = 0, other.rows()
+def _object(store: Store, other: Store, sha256: str) -> bool:
+    if store.object_path(sha256).is_file():
+        return False
+    path = other.object_path(sha256)
+    with named_errors(other.folder):
+        data = b"" if path.is_symlink() else path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _damaged(other, f"the image {sha256[:12]} is not what its name says")
+        # No store writes to an object that is there: both may have the one file.
+        store.put_object(data, path, fixed=True)
+    return True
+
+
+def _answers(store: Store, other: Store, notify: Notify) -> tuple[int, int]:
+    """Returns how many answers were new, and how many images came with them that a run stored meanwhile."""
+    new, images, rows = 0, 0, other.rows()
     while batch := list(islice(rows, _AT_ONCE)):
         entries = {}
         for row in batch:
@@ -92,13 +99,15 @@ def _answers(store: Store, other: Store, notify: Notify) -> int:
                 raise _damaged(other, f"answer {one.name[:12]}: {one.error}")
             image = one.entry and one.entry.answer
             if isinstance(image, GeneratedImage) and not store.object_path(image.sha256).is_file():
-                raise _damaged(other, f"answer {one.name[:12]}: its image {image.sha256[:12]} is lost")
+                if not other.object_path(image.sha256).is_file():
+                    raise _damaged(other, f"answer {one.name[:12]}: its image {image.sha256[:12]} is lost")
+                images += _object(store, other, image.sha256)
             if row.key not in store:
                 entries[row.key] = msgspec.json.decode(row.text or "")
         store.add_all(entries)
         new += len(entries)
         notify(len(batch))
-    return new
+    return new, images
 
 
 def _artifact(store: Store, other: Store, one: Stored) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -17,7 +18,7 @@ from typer.exceptions import TyperException
 
 from ltgc_cli import console
 from ltgc_cli.cli.interruption import interruptible
-from ltgc_cli.errors import LtgcError
+from ltgc_cli.errors import InputError, LtgcError
 from ltgc_cli.text import nearest
 
 COMMANDS = {
@@ -112,6 +113,14 @@ def _in_one_line() -> Iterator[None]:
         # The reader has had enough (| head). Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        console.error(f"{error.strerror}: what was answered is stored; make room (--cache-dir, TMPDIR), and run again")
+        raise typer.Exit(InputError.exit_code) from None
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # a stream of a million lines is spooled, and kept as an artifact
 
 
 def _usage(error: Any) -> str:

@@ -110,9 +110,13 @@ class DrySession(Session):
         return Opened(super().score(spec, **options).model, score)
 
     def compare(self, spec: str, **options: Any) -> Opened[Compare]:
+        """Returns a finder for which originals are like no other class and generated images like one, as above."""
+
+        def placeholder(one: Comparison) -> NearestClass:
+            return NearestClass(text="", cosine=-1.0 if one.image in self._originals else 1.0)
+
         def compare(comparisons: Sequence[Comparison]) -> list[NearestClass]:
-            nothing_near = NearestClass(text="", cosine=-1.0)
-            return [self._answered(one, "compare", NearestClass, lambda _: nothing_near) for one in comparisons]
+            return [self._answered(one, "compare", NearestClass, placeholder) for one in comparisons]
 
         return Opened(super().compare(spec, **options).model, compare)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ltgc_cli import console, prompts, records
-from ltgc_cli.answers import READER
+from ltgc_cli.answers import MOST_AT_ONCE, READER
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.pipeline import shards
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ltgc_cli.learn.datasets import Source
     from ltgc_cli.stages.senses import NameInfo
 
+PARTS = 1  # part of extend's hash where one question is not enough: an earlier version put one, and got few lines
 TRIAL = 1  # part of every filter artifact's hash: raise it when what CLIP is tried on changes
 
 TAILS = {"few": 20}
@@ -102,6 +103,7 @@ def extend(session: Session, config: Config) -> Stage:
         Asking,
         Sharding,
         llm=asked.model,
+        parts=PARTS if settings.n > MOST_AT_ONCE else None,
         senses=msgspec.to_builtins(known) if settings.senses else None,
         prompts=_replaced(texts),
         reader=READER,

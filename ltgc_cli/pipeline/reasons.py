@@ -25,7 +25,7 @@ _NAMED = 2
 """Classes that are named; of more there is the number."""
 
 _MODELS = {"lmm": "--lmm", "llm": "--llm", "direct": "--lmm", "t2i": "--t2i", "clip": "--clip"}
-_OF_VERSION = {"reader", "measures", "pixels", "trial"}
+_OF_VERSION = {"reader", "measures", "parts", "pixels", "trial"}
 """What a newer version of ltgc changes, and no person."""
 
 Things = dict[str, dict[str, set[str]]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import MOST_AT_ONCE
 from ltgc_cli.answers.read import Parsed
 from ltgc_cli.engine import AtOnce, one_by_one
 from ltgc_cli.errors import Refused, TooLong
@@ -13,7 +14,6 @@ from ltgc_cli.records import Class, Description, Group, Made, Record, dropped, f
 from ltgc_cli.stages.tries import Heard, once, sentences
 
 SHOWN = 20  # descriptions shown with a question: with all of them each further one would cost more than the last
-MOST_AT_ONCE = 40  # descriptions asked for in one question; longer answers get cut off
 
 
 def extend(

@@ -9,13 +9,14 @@ from statistics import median
 from typing import NamedTuple
 
 from ltgc_cli import prompts as p
+from ltgc_cli.answers import MOST_AT_ONCE
 from ltgc_cli.answers.names import Words, words
 from ltgc_cli.answers.numbers import numbers, says_none
 from ltgc_cli.engine import AtOnce, one_by_one
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Tries, Usage
 from ltgc_cli.records import Class, Description, Group, Record, Rejected, dropped, failed, identify
-from ltgc_cli.stages.extend import MOST_AT_ONCE, in_questions, more
+from ltgc_cli.stages.extend import in_questions, more
 from ltgc_cli.stages.near import closest
 from ltgc_cli.stages.tries import first_useful, once
 from ltgc_cli.stages.usage_metric import usage_metric

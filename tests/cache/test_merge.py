@@ -7,9 +7,11 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from filled_store import BYTES, DAMAGES, GENERATE, OURS, PAID, SHA, artifact, damage, fill, keys, plant, put
 
+from ltgc_cli.cache import merge as module
 from ltgc_cli.cache.merge import Merged, merge
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Answer, GeneratedImage
@@ -113,6 +115,23 @@ def test_stopped_half_way_it_goes_on(store, other):
         artifact(theirs, "render", ['{"kind":"class"}'])
 
     assert merge(store, other) == Merged(answers=0, images=0, artifacts=1, checkpoints=0)
+
+
+def test_what_a_run_stores_there_meanwhile_is_not_taken_for_damage(store, other, monkeypatch):
+    copy = module._objects
+
+    def while_it_draws(*given):
+        copied = copy(*given)
+        with closing(Store(other)) as theirs:
+            put(theirs, msgspec.structs.replace(GENERATE, seed=99), GeneratedImage(sha256=theirs.put_object(b"later")))
+            theirs.put_object(b"of no answer")
+            artifact(theirs, "filter", ['{"kind":"class"}'])
+        return copied
+
+    monkeypatch.setattr(module, "_objects", while_it_draws)
+
+    assert merge(store, other) == Merged(answers=8, images=3, artifacts=1, checkpoints=0)
+    assert store.get_object(hashlib.sha256(b"later").hexdigest()) == b"later"
 
 
 def test_an_answer_of_another_version_of_ltgc_comes_along_word_for_word(store, other):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
+
+from ltgc_cli import records
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,16 @@ def test_what_a_mistyped_flag_holds_cannot_move_the_cursor(inside):
 def test_a_command_given_nothing_at_all_shows_its_help(inside):
     ran = inside()
     assert "Usage: ltgc [OPTIONS] COMMAND" in ran.err + ran.out
+
+
+def test_a_full_disk_is_said_in_one_line_and_what_to_do(inside, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(records, "dump", full)
+    ran = inside("extend", "--class", "crane", "-n", "1", "--json")
+
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1] == (
+        "ltgc: No space left on device: what was answered is stored; make room (--cache-dir, TMPDIR), and run again"
+    )

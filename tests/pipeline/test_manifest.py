@@ -4,6 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from ltgc_cli.config import configure
+from ltgc_cli.pipeline.chain import STAGES
+from ltgc_cli.pipeline.session import Session
+
 
 def note(store: Path, stage: str) -> tuple[Path, dict]:
     (found,) = (store / "artifacts" / stage).glob("*.json")
@@ -60,3 +64,11 @@ def test_a_note_names_versions_and_is_read_without_what_older_ones_lack(inside, 
     old = {key: extended[key] for key in ("stage", "flags", "input", "kinds", "shortfalls")}
     artifact.with_suffix(".json").write_text(json.dumps(old))
     assert "answered by" in inside("extend", "--class", "crane", "-n", 4).err
+
+
+def test_where_one_question_is_not_enough_what_an_earlier_version_made_of_one_does_not_answer(tmp_path):
+    def settings(n: int) -> dict:
+        given = {"class_": ["crane"], "n": n}
+        return STAGES["extend"](Session(tmp_path / "store"), configure("extend", given, environment={})).settings
+
+    assert "parts" not in settings(40) and settings(41)["parts"] == 1

@@ -18,9 +18,10 @@ from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.pipeline import estimates
 from ltgc_cli.pipeline.dry_run import DrySession, new_keys, rows
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Question, Usage
+from ltgc_cli.ports import Answer, Comparison, GeneratedImage, ImageRequest, Question, Usage
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import litellm, no_schema
+from ltgc_cli.records import Image
 from ltgc_cli.settings import Asking, Limits
 from ltgc_cli.store import Store, entry_for, key
 
@@ -124,6 +125,15 @@ def test_a_dry_run_counts_each_question_once_from_any_number_of_threads_and_asks
     assert session.questions == [] and asked == []
     assert threading.active_count() < 64
     assert not session.complete
+
+
+def test_a_dry_run_takes_no_generated_image_for_one_that_passes(tmp_path):
+    dry = DrySession(tmp_path)
+    list(dry.watched(iter([Image(sha256="aa" * 32, origin="original")])))
+    _, compare = dry.compare("embedded")
+
+    both = [Comparison(model="clip", image=image, own="crane", among="cc" * 32) for image in ("aa" * 32, "bb" * 32)]
+    assert [nearest.cosine for nearest in compare(both)] == [-1.0, 1.0]
 
 
 def test_a_dry_run_for_a_batch_keeps_the_questions_each_once(asked, tmp_path):

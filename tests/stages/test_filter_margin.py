@@ -155,3 +155,11 @@ def test_a_class_of_the_same_template_as_another_is_the_same_to_clip():
     rows, kept = compared([group("x"), group("y", cls=twin)], {drawn("x"): 0.5, drawn("y"): 0.5}, lambda rivals: 1 / 0)
 
     assert len(accepted(rows)) == 2 and kept == {}
+
+
+def test_what_a_dry_run_imagines_as_the_nearest_class_is_no_class_of_the_stream():
+    imagined = points(lambda comparison: NearestClass(text="", cosine=1.0))
+    rows, _ = compared(herons(group("x")), {drawn("x"): 0.4}, imagined)
+
+    (rejected,) = of(Rejected, rows)
+    assert (rejected.history[0].nearest, rejected.history[0].margin) == ("", -0.6)
