@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ from ltgc_cli.budget import Budget, guarded, guarded_batch
 from ltgc_cli.errors import BudgetError, InputError, Refused
 from ltgc_cli.keys import key
 from ltgc_cli.meter import Meter
-from ltgc_cli.pipeline import estimates
+from ltgc_cli.pipeline import earlier, estimates
 from ltgc_cli.ports import (
     Answer,
     Ask,
@@ -40,8 +40,7 @@ from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits, Workers
 
 if TYPE_CHECKING:
-    from ltgc_cli.providers.workers.pool import Pool
-    from ltgc_cli.providers.workers.worker import Kind
+    from ltgc_cli.pipeline.spreading import Spreading
     from ltgc_cli.store import OnAnswer, Store
 
 Req = TypeVar("Req", bound=msgspec.Struct)
@@ -120,28 +119,30 @@ class Session:
         self._expected = 0
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
-        self._engine = engine
-        self._encoders: dict[tuple[Any, ...], Callable[[Sequence[str]], Sequence[Any]]] = {}
-        self._pool = self._workers() if engine.engine == "ray" else None
+        self._workers = self._spreading(engine) if engine.engine == "ray" else None
 
-    def _workers(self) -> Pool:
-        from ltgc_cli.providers.workers.pool import Pool
+    def _spreading(self, engine: Workers) -> Spreading:
+        from ltgc_cli.pipeline.spreading import Spreading
 
-        return Pool(self._engine, self.notice_once)
+        return Spreading(engine, self._object, self.notice_once)
 
     def close(self) -> None:
         """Ends the workers, where there are any; the store stays open."""
-        if self._pool:
-            self._pool.close()
+        if self._workers:
+            self._workers.close()
 
     def at_once(self, spec: str, batch: int) -> int:
         """Returns how many requests to hand over at once, so that all who answer for a model have a batch."""
-        return batch * self._calls_at_once() if self._spreads(spec) else batch
+        workers = self._workers_for(spec)
+        return batch * workers.calls_at_once if workers else batch
 
-    def _calls_at_once(self) -> int:
-        from ltgc_cli.providers.workers.pool import calls_at_once
+    def _workers_for(self, spec: str) -> Spreading | None:
+        """Returns the workers where they answer for a model, None where this process does."""
+        if not self._workers:
+            return None
+        from ltgc_cli.pipeline.spreading import spreads
 
-        return calls_at_once(self._engine)
+        return self._workers if spreads(spec) else None
 
     @cached_property
     def store(self) -> Store:
@@ -169,7 +170,7 @@ class Session:
             raise InputError(f"--price {self.limits.price}: two prices are wanted for {spec}, IN,OUT")
         real, learnt = providers.is_real(spec), self.folder / no_schema.FILE
         tried = real and self._tries_schema(spec, asking)
-        server = _server(spec, asking.api_base) if real else spec  # a schema is the server's to take
+        server = earlier.server(spec, asking.api_base) if real else spec  # a schema is the server's to take
         schema = real and (tried or prices.takes_schema(spec))
         given = self.limits.price or own_server(spec)  # a price that litellm itself does not know
         model, port = providers.open_ask(
@@ -187,15 +188,17 @@ class Session:
             takes_no_schema=(lambda question: no_schema.learn(learnt, server)) if tried else None,
         )
         kept = deferred(lambda: self._kept_answers(port, price))
-        named = partial(self._earlier_names, Question, spec, asking.api_base, asking.model_id)
-        earlier = cache(named) if real else tuple
+        before = cache(lambda: earlier.names(self.store, Question, spec, asking.api_base, asking.model_id))
 
         def as_asked(question: Question) -> Question:
             # Everything that changes the answer goes into the question before its key is made.
             if real:
                 structured = bool(schema) and server not in no_schema.known(learnt)
                 question = _prepared(question, asking, image_size, structured=structured)
-                question = self._paid_for(question, earlier)
+                other = msgspec.structs.replace(
+                    question, schema=SCHEMAS[question.task] if question.schema is UNSET else UNSET
+                )
+                question = earlier.as_stored(self.store, [question, other], before)
             return question
 
         def ask(question: Question) -> Answer:
@@ -234,7 +237,7 @@ class Session:
         )
         most = partial(estimates.most, price=price and prices.in_batch(price))
         # A batch that an earlier version sent has the keys that questions had then.
-        old, sent_before = _server(spec, api_base), batches.waited_for(self.folder / "batches")
+        old, sent_before = earlier.server(spec, api_base), batches.waited_for(self.folder / "batches")
         before = [msgspec.structs.replace(question, model=old) for question in questions]
         questions = [then if key(then) in sent_before else now for now, then in zip(questions, before, strict=True)]
         self._asked_now.update(map(key, questions))
@@ -257,16 +260,18 @@ class Session:
             batch=batch,
             **options,
         )
-        model, port = self._spread("generate", spec, opened, batch=batch, keep=self.keep, **options)
+        workers = self._workers_for(spec)
+        model, port = workers.generate(spec, opened, self.keep, batch=batch, **options) if workers else opened
         price = self._image_price(spec) if spec.startswith("litellm:") else estimates.FREE  # a limit must hold
-        kept = self._in_batches(deferred(lambda: self._kept_images(port, spec, batch, price)), spec, batch)
-        api, earlier = spec.startswith("litellm:"), cache(partial(self._earlier_images, spec, options))
+        kept: Generate = deferred(lambda: self._kept_images(port, spec, batch, price))
+        kept = workers.in_batches(kept, batch) if workers else kept
+        api, before = spec.startswith("litellm:"), cache(lambda: earlier.names_of_images(self.store, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
             return [self._image_read(answer) for answer in kept(requests)]
 
         def generate(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
-            requests = [self._image_paid_for(one, earlier) for one in requests] if api else requests
+            requests = [earlier.as_stored(self.store, [one], before) for one in requests] if api else requests
             answers = self._images(requests, read)
             over = next((answer for answer in answers if isinstance(answer, BudgetError)), None)
             if over:  # what was generated before is in the store by now
@@ -296,6 +301,12 @@ class Session:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
         model, port = providers.open_compare(spec, **self._seeing(spec, options))
         return Opened(model, self._kept_batch(port, NearestClass))
+
+    def _seeing(self, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the options of a CLIP model; with workers, images are encoded by those."""
+        known = {"objects": self._object, "notice": self.notice_once, **options}
+        workers = self._workers_for(spec)
+        return {**known, "encode": workers.encoder(spec, options)} if workers else known
 
     def _kept_batch(
         self, port: Callable[[Sequence[Req]], Sequence[Ans | Exception]], answer_type: type[Ans]
@@ -360,54 +371,6 @@ class Session:
         most = partial(estimates.most_image, price=price)
         return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
 
-    def _spreads(self, spec: str) -> bool:
-        if self._pool is None:
-            return False
-        from ltgc_cli.providers.workers.pool import spreads
-
-        return spreads(spec)
-
-    def _spread(self, kind: Kind, spec: str, opened: Opened[Port], **options: Any) -> Opened[Port]:
-        """Returns the port as it is, or the one by which workers answer in its place."""
-        if not self._pool or not self._spreads(spec):
-            return opened
-        from ltgc_cli.providers.workers.pool import spread
-
-        return spread(self._pool, kind, spec, opened, objects=self._object, **options)
-
-    def _seeing(self, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the options of a CLIP model; with workers, images are encoded by those, and texts here.
-
-        What a score has just seen is so compared without being encoded again, by whichever worker it was.
-        """
-        known = {"objects": self._object, "notice": self.notice_once, **options}
-        if not self._spreads(spec):
-            return known
-        place = (spec, *sorted(options.items()))
-        if place not in self._encoders:  # one for score and compare: their ports share what it has seen
-            _, port = self._spread("encode", spec, providers.open_encode(spec, **known), **options)
-            self._encoders[place] = self._in_batches(port, spec, options["batch"])
-        return {**known, "encode": self._encoders[place]}
-
-    def _in_batches(
-        self, port: Callable[[Sequence[Any]], Sequence[Any]], spec: str, batch: int
-    ) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        """Returns a port with its requests cut into batches that are under way at once, each done when it comes."""
-        if not self._spreads(spec):
-            return port
-        from ltgc_cli.engine import in_order
-
-        at_once = self._calls_at_once()
-
-        def ask(requests: Sequence[Any]) -> Sequence[Any]:
-            each = list(dict.fromkeys(requests))  # two batches under way would both ask the same
-            batches = [each[start : start + batch] for start in range(0, len(each), batch)]
-            found = chain.from_iterable(in_order(port, batches, at_once))
-            answers = dict(zip(each, found, strict=True))
-            return [answers[request] for request in requests]
-
-        return ask
-
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""
         tries = [self._tries(request, key) for request in requests]
@@ -470,45 +433,6 @@ class Session:
         """Returns whether a JSON schema is tried though nobody says that the model's server takes one."""
         return prices.takes_schema(spec) is None or asking.api_base is not None
 
-    def _paid_for(self, question: Question, earlier: Callable[[], Sequence[str]]) -> Question:
-        """Returns the question as it was answered before: with a schema or without, its model with an address or not.
-
-        A newer price list may know that a model can be held to one, or its server have been found to take none, and
-        names once had addresses in them: none of it must make anyone pay again.
-        """
-        schema = SCHEMAS[question.task] if question.schema is UNSET else UNSET
-        now = [question, msgspec.structs.replace(question, schema=schema)]
-        if stored := self._stored(now):
-            return stored
-        old = [msgspec.structs.replace(one, model=name) for name in earlier() for one in now]
-        return self._stored(old) or question
-
-    def _image_paid_for(self, request: ImageRequest, earlier: Callable[[], Sequence[str]]) -> ImageRequest:
-        if stored := self._stored([request]):
-            return stored
-        return self._stored([msgspec.structs.replace(request, model=name) for name in earlier()]) or request
-
-    def _stored(self, requests: Sequence[Req]) -> Req | None:
-        """Returns the first of a few requests that the store has an answer to, None where it has none."""
-        by_key = {key(request): request for request in requests}
-        held = self.store.held(list(by_key)) if by_key else ()
-        return next((request for k, request in by_key.items() if k in held), None)
-
-    def _earlier_names(
-        self, kind: type[msgspec.Struct], spec: str, api_base: str | None, model_id: str | None, prefix: str = ""
-    ) -> Sequence[str]:
-        """Returns the names that the store has of a model with its server's address, that of the server in use first.
-
-        Another server's answers are not those of a model that has a name of the user's own.
-        """
-        here = prefix + _server(spec, api_base)
-        names = self.store.models(kind, f"{prefix}{spec}@")
-        return [here] * (here in names) + [name for name in names if name != here and not model_id]
-
-    def _earlier_images(self, spec: str, options: Mapping[str, Any]) -> Sequence[str]:
-        model, base, model_id = spec.removeprefix("litellm:"), options.get("api_base"), options.get("model_id")
-        return self._earlier_names(ImageRequest, model, base, model_id, "litellm:")
-
     def _image_price(self, spec: str) -> prices.Price | None:
         return self._price(spec.removeprefix("litellm:"), "US dollars per image: --price 0.04")
 
@@ -553,12 +477,6 @@ class Session:
             return answers
 
         return ask
-
-
-def _server(spec: str, api_base: str | None) -> str:
-    from ltgc_cli.providers.llm import litellm
-
-    return litellm.old_identity(spec, api_base)
 
 
 def _prepared(question: Question, asking: Asking, image_size: int | None, *, structured: bool) -> Question:
