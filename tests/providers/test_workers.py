@@ -151,7 +151,8 @@ def test_each_batch_is_kept_as_it_comes(session) -> None:
 
 def test_an_image_that_a_worker_was_refused_is_refused_here_and_the_others_stay(session, monkeypatch) -> None:
     def answer(wanted, asked, images):
-        return session._workers._pool.worker.answer(wanted, asked, images)._replace(answers=[Refused("held back")] * len(asked))
+        answered = session._workers._pool.worker.answer(wanted, asked, images)
+        return answered._replace(answers=[Refused("held back")] * len(asked))
 
     monkeypatch.setattr(session._workers._pool, "answer", answer)
     (refused,) = session.generate("blank", batch=1).port(requests(1))
