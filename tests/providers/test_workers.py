@@ -146,7 +146,8 @@ def test_each_batch_is_kept_as_it_comes(session) -> None:
     assert len(asked_before) >= 4
     session._workers._pool.seen.clear()
     generate(asked_before)
-    assert session._workers._pool.seen == []
+    asked_again = [one for batch in session._workers._pool.seen for one in batch if one in asked_before]
+    assert asked_again == []  # a batch that was under way may still be asked behind the error
 
 
 def test_an_image_that_a_worker_was_refused_is_refused_here_and_the_others_stay(session, monkeypatch) -> None:
