@@ -128,7 +128,7 @@ class Database:
 
     def _unread(self, error: sqlite3.DatabaseError) -> InputError:
         """Returns what is said where the database cannot be read: a healthy one is not to be moved away."""
-        if error.sqlite_errorcode & 0xFF in _NO_FAULT_OF_ITS_OWN:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_FAULT_OF_ITS_OWN:
             remedy = "is the disk full, are too many files open (ulimit -n), or may this folder not be written to?"
             return InputError(f"{self._path.parent}: the database cannot be read ({error}); {remedy}")
         remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"

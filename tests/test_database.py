@@ -162,3 +162,11 @@ def test_a_database_that_cannot_be_opened_now_is_not_called_damaged(database, mo
 
     with pytest.raises(InputError, match="cannot be read .unable to open database file.; .*too many files open"):
         database.get("a")
+
+
+def test_a_text_that_is_none_is_damage(database):
+    database.add({"a": "text"})
+    database.write(lambda connection: connection.execute("UPDATE Cache SET value = CAST(x'ff' AS TEXT)"))
+
+    with pytest.raises(InputError, match="the database is damaged .Could not decode to UTF-8"):
+        database.get("a")

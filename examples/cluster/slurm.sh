@@ -42,8 +42,9 @@ srun ray symmetric-run --address "$LTGC_RAY_ADDRESS" --min-nodes "$SLURM_JOB_NUM
   --num-gpus "$SLURM_GPUS_ON_NODE" --num-cpus "$SLURM_CPUS_PER_TASK" --disable-usage-stats \
   -- bash "$HERE/road.sh" &
 road=$!
-trap 'kill -INT $road; wait $road; save; exit 130' USR1 # ten minutes before the job's time is over
-wait $road
+# Ten minutes before the job's time is over, and where the road ends early: what was made is in the store by then.
+trap 'save; kill -TERM $road; exit 130' USR1
+wait $road || { code=$?; save; exit "$code"; }
 save
 take_in # every node reads the generated images
 

@@ -21,4 +21,6 @@ part=$(printf '%04d' "$SLURM_ARRAY_TASK_ID")
 export LTGC_CACHE_DIR="$WORK/store.$part" OMP_NUM_THREADS=1
 export LTGC_T2I=${LTGC_T2I:-stabilityai/sdxl-turbo}
 
-ltgc render -i "$WORK/reflected.jsonl" --shard "$SLURM_ARRAY_TASK_ID/$PARTS" -o "$WORK/rendered.$part.jsonl"
+# Exit status 1 means done, but an image was refused: the summary says which.
+ltgc render -i "$WORK/reflected.jsonl" --shard "$SLURM_ARRAY_TASK_ID/$PARTS" -o "$WORK/rendered.$part.jsonl" ||
+  { code=$?; [ "$code" -eq 1 ] || exit "$code"; }

@@ -144,7 +144,9 @@ def files(folder: Path, part: Part) -> Iterator[Stored]:
             path = Path(place, name)
             with suppress(FileNotFoundError):
                 status = path.lstat()
-                yield Stored(part, name, path, status.st_size, status.st_mtime)
+                # A second name for a file that lies elsewhere is not as old as that file: this tells when it was given.
+                since = max(status.st_mtime, status.st_ctime) if status.st_nlink > 1 else status.st_mtime
+                yield Stored(part, name, path, status.st_size, since)
 
 
 def named_in(path: Path) -> set[str]:

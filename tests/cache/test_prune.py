@@ -43,6 +43,18 @@ from ltgc_cli.settings import CachePrune, Choice
 from ltgc_cli.store import Store, key
 
 
+def test_an_image_that_has_the_file_of_an_old_data_set_is_as_new_as_its_name_here(store, tmp_path):
+    sha256 = hashlib.sha256(b"a crane").hexdigest()
+    blob = tmp_path / "hub" / "blobs" / sha256
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(b"a crane")
+    old(blob)
+
+    with closing(Store(store)) as mine:
+        mine.put_object(b"a crane", blob)  # a run has just stored it, and asks about it next
+        assert to_delete(mine, CachePrune(unused=True), Choice()) == []
+
+
 def test_what_is_damaged_is_listed_by_kind_with_its_price(filled, inside):
     """A generated image that was bought lost its bytes, and an answer that was bought its question."""
     seal = hashlib.sha256(b"a seal").hexdigest()

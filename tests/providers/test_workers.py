@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -195,6 +197,20 @@ def test_who_answers_is_in_no_artifacts_hash() -> None:
         "render", {"engine": "ray", "workers": 4, "num_gpus": 0.5, "ray_address": "auto"}, environment={}
     )
     assert config.hashed(Workers) == {}
+
+
+def test_ray_is_left_also_where_no_worker_could_be_had_of_it(monkeypatch) -> None:
+    left = []
+    monkeypatch.setattr(pool, "check", lambda: None)
+    monkeypatch.setattr(pool, "connect", lambda _: lambda: left.append("left"))
+    monkeypatch.setattr(pool, "needed", lambda *_, **__: 1 / 0)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(cluster_resources=dict))
+    workers = pool.Pool(Workers(engine="ray"), print)
+
+    with pytest.raises(ZeroDivisionError):
+        workers.answer(BLANK, requests(1), [])
+    workers.close()
+    assert left == ["left"]
 
 
 def test_without_ray_it_is_a_sentence_before_anything_is_asked(inside, monkeypatch, tmp_path) -> None:

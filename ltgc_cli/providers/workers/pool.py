@@ -139,6 +139,7 @@ class Pool:
             self._closed = True
             workers, self._there, self._coming = [*self._there, *self._coming.values()], set(), {}
         if self._ray is None:
+            self._leave()  # Ray may be there, and what it was asked next have failed, or been interrupted
             return
         for worker in workers:
             with suppress(Exception):
