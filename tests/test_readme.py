@@ -138,7 +138,17 @@ def test_every_flag_that_a_page_names_exists():
         subprocess.run([sys.executable, "-m", "ltgc_cli", *words], capture_output=True, text=True).stdout
         for words in [["--help"], *([*words, "--help-all"] for words in COMMANDS)]
     )
-    of_others = {"--seeds", "--variants", "--split", "--arch", "--images", "--turns", "--tokens"}  # of the benchmarks
+    of_others = {
+        "--seeds",
+        "--variants",
+        "--split",
+        "--arch",
+        "--images",
+        "--turns",
+        "--tokens",
+        "--gpus",
+        "--rates",
+    }  # of the benchmarks
     of_others |= {"--head", "--port", "--num-cpus", "--address"}  # of ray start
     of_others |= {"--multi", "--machine", "--main", "--num"}  # of accelerate launch, up to the first _
     # docs/results.md says of these that they are gone, and what they were measured to do.
