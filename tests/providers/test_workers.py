@@ -141,10 +141,10 @@ def test_each_batch_is_kept_as_it_comes(session) -> None:
     generate = session.generate("blank", batch=2).port
     with pytest.raises(ProviderError, match="no worker is left"):
         generate(requests(40))
-    asked_before = [one for batch in session._pool.seen[:2] for one in batch]
-    session._pool.seen.clear()
-    generate(asked_before)
-    assert session._pool.seen == []
+    kept = len(session.store)
+    session._pool.seen, session._pool.fails_at = [], -1
+    generate(requests(40))
+    assert kept >= 4 and sum(map(len, session._pool.seen)) == 40 - kept
 
 
 def test_an_image_that_a_worker_was_refused_is_refused_here_and_the_others_stay(session, monkeypatch) -> None:
@@ -200,6 +200,26 @@ def test_without_ray_it_is_a_sentence_before_anything_is_asked(inside, monkeypat
     for command in ("render", "filter"):
         ran = inside(command, "-i", "in.jsonl", "--engine", "ray")
         assert (ran.code, ran.err) == (2, "ltgc: --engine ray needs one more package: pip install 'ltgc[ray]'\n")
+
+
+def test_more_workers_than_this_machine_can_start_are_refused_before_anything_is_asked(monkeypatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with pytest.raises(InputError, match=r"--workers 200: this machine has 2 cores, and starts 16 workers at the most"):
+        pool.check(Workers(workers=200))
+    pool.check(Workers(workers=16))
+    pool.check(Workers(workers=200, ray_address="auto"))
+
+
+def test_nobody_who_gives_up_waits_for_ray_to_start(monkeypatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(joining, "_init", lambda *_: never.wait())
+    workers = pool.Pool(Workers(), notice=print)
+    asking = threading.Thread(target=lambda: pytest.raises(ProviderError, workers.answer, BLANK, requests(1), []))
+    asking.start()
+    workers.close()
+    asking.join(5)
+    assert not asking.is_alive()
+    never.set()
 
 
 def test_an_address_that_is_none_says_what_is_wanted() -> None:
