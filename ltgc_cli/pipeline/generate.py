@@ -219,7 +219,7 @@ def _opened(session: Session, config: Config) -> Opened[Generate]:
     if config[Workers].engine == "ray":
         from ltgc_cli.providers.workers import pool
 
-        pool.check()
+        pool.check(config[Workers])
     return session.generate(
         model.t2i,
         batch=computing.batch,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Dataset, Item, Source
 from ltgc_cli.pipeline.class_table import class_record
@@ -49,8 +50,15 @@ def listed(data: Source, below: int, shard: Shard | None = None) -> Originals:
 
 
 def read(found: Originals, cls: Class, item: Item, keep: Keep) -> Image:
-    """Returns the record of an original image, whose bytes are in the store from now on."""
-    sha256 = keep(datasets.image_bytes(found.dataset, item), datasets.file_of(found.dataset, item))
+    """Returns the record of an original image, whose bytes are in the store from now on.
+
+    Raises InputError where it can no longer be read. `listed` has opened it, so it went in between.
+    """
+    try:
+        data = datasets.image_bytes(found.dataset, item)
+    except InputError as error:
+        raise InputError(f"{error}; it was there when the run began. Run again: what was answered is kept") from None
+    sha256 = keep(data, datasets.file_of(found.dataset, item))
     image = Image(label=cls.label, class_=cls.class_, sha256=sha256, origin="original", name=item.name)
     return identify(image, item.name, sha256)
 

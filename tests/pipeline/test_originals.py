@@ -41,6 +41,14 @@ def test_an_image_that_cannot_be_read_stops_it_before_anything_is_asked(photos, 
         originals.listed(Source(str(tmp_path / "list.csv"), root=photos), 20)
 
 
+def test_an_image_that_goes_while_it_runs_is_named_and_it_is_said_that_the_answers_are_kept(photos):
+    found = originals.listed(Source(str(photos)), 20)
+    (photos / "crane" / "00.jpg").unlink()
+
+    with pytest.raises(InputError, match=r"00.jpg: No such file.*; it was there when .* what was answered is kept"):
+        originals.read(found, found.classes[0], found.items[0][0], keep=lambda data, file: "0" * 64)
+
+
 def test_the_first_questions_are_asked_before_the_last_images_are_stored_and_each_after_its_own(
     photos, tmp_path, monkeypatch
 ):

@@ -222,6 +222,26 @@ def test_without_ray_it_is_a_sentence_before_anything_is_asked(inside, monkeypat
         assert (ran.code, ran.err) == (2, "ltgc: --engine ray needs one more package: pip install 'ltgc[ray]'\n")
 
 
+def test_more_workers_than_this_machine_can_start_are_refused_before_anything_is_asked(monkeypatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with pytest.raises(InputError, match=r"--workers 200: this machine has 2 cores, and starts 16 workers at the most"):
+        pool.check(Workers(workers=200))
+    pool.check(Workers(workers=16))
+    pool.check(Workers(workers=200, ray_address="auto"))
+
+
+def test_nobody_who_gives_up_waits_for_ray_to_start(monkeypatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(joining, "_init", lambda *_: never.wait())
+    workers = pool.Pool(Workers(), notice=print)
+    asking = threading.Thread(target=lambda: pytest.raises(ProviderError, workers.answer, BLANK, requests(1), []))
+    asking.start()
+    workers.close()
+    asking.join(5)
+    assert not asking.is_alive()
+    never.set()
+
+
 def test_an_address_that_is_none_says_what_is_wanted() -> None:
     with pytest.raises(InputError, match=r"write auto, or HOST:PORT of the head"):
         joining._reach("ray://cluster")

@@ -144,7 +144,8 @@ class _SharedModel:
             import torch
 
             found = encode(images)
-            return [one if isinstance(one, Refused) else torch.from_numpy(one).to(model().device) for one in found]
+            # Copied: an array out of Ray's memory is not to be written to, and torch warns of such.
+            return [one if isinstance(one, Refused) else torch.tensor(one, device=model().device) for one in found]
 
         def read(texts: Sequence[str]) -> list[torch.Tensor]:
             # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.

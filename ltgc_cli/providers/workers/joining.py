@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -31,10 +32,11 @@ class _Ray(NamedTuple):
 _here = _Ray()
 
 
-def connect(settings: Workers) -> Callable[[], None]:
+def connect(settings: Workers, given_up: threading.Event) -> Callable[[], None]:
     """Returns what leaves Ray again, once it is started here or its cluster is joined.
 
-    A program that uses Ray already keeps its own. Raises ProviderError where there is no cluster.
+    A program that uses Ray already keeps its own. Raises ProviderError where there is no cluster, and where it is given
+    up before there is one.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
     import ray
@@ -43,7 +45,7 @@ def connect(settings: Workers) -> Callable[[], None]:
         if not _here.users:
             if ray.is_initialized():
                 return lambda: None  # somebody else's
-            _here.left.append(_started(settings))
+            _here.left.append(_started(settings, given_up))
         user = object()
         _here.users.append(user)
 
@@ -56,7 +58,7 @@ def connect(settings: Workers) -> Callable[[], None]:
     return leave
 
 
-def _started(settings: Workers) -> Callable[[], None]:
+def _started(settings: Workers, given_up: threading.Event) -> Callable[[], None]:
     """Returns what ends Ray, which a thread has started that waits for it: Ray's own processes end with that thread.
 
     Where nobody listens Ray tries for two minutes, and writes to stderr. Nobody waits here as long.
@@ -82,7 +84,12 @@ def _started(settings: Workers) -> Callable[[], None]:
     thread = threading.Thread(target=keep, daemon=True)
     with _stderr_closed():
         thread.start()
-        there = begun.wait(_CONNECT if address else _START)
+        until = time.monotonic() + (_CONNECT if address else _START)
+        while not (there := begun.wait(0.1)) and not given_up.is_set() and time.monotonic() < until:
+            pass  # nothing that is said meanwhile is heard, so Ctrl-C does not wait for Ray
+    if given_up.is_set():
+        over.set()
+        raise ProviderError("Ray was given up before it had started")
     if not there:
         token = "one that wants a token is joined with RAY_AUTH_MODE=token"
         raise ProviderError(_no_cluster(address, f"nothing within {_CONNECT:.0f} s; {token}"))

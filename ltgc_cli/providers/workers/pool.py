@@ -28,6 +28,7 @@ EXTRA = "--engine ray needs one more package: pip install 'ltgc[ray]'"
 _ENDED = "the workers were ended"
 _LOCAL = ("litellm:", "replay:")  # specs that this process asks itself: for one rate and one budget, or from a file
 _USUAL = 8  # workers that are kept busy where nobody said how many there are
+_A_CORE = 8  # workers for each core of this machine: beyond that they do nothing but load their models for minutes
 _AT_ONCE = 2  # batches that a worker has at once: it computes one while the images of the other are written and sent
 _RETRIES = 2  # times that a batch is asked again whose worker died
 _PLACE = 20.0  # seconds that a worker is waited for where everything is taken
@@ -76,11 +77,17 @@ def shown(request: ImageRequest | str) -> tuple[str, ...]:
     return (request.original,) if isinstance(request.original, str) else ()
 
 
-def check() -> None:
-    """Raises InputError where Ray is not installed."""
+def check(settings: Workers) -> None:
+    """Raises InputError where Ray is not installed, or this machine is to start more workers than it can."""
     found = importlib.util.find_spec("ray")
     if found is None or found.origin is None:  # a folder of that name is no package
         raise InputError(EXTRA)
+    cores = os.cpu_count() or 1
+    if not settings.ray_address and (settings.workers or 0) > _A_CORE * cores:
+        raise InputError(
+            f"--workers {settings.workers}: this machine has {counted(cores, 'core')}, and starts {_A_CORE * cores} "
+            "workers at the most; a cluster is joined with --ray-address"
+        )
 
 
 def calls_at_once(settings: Workers) -> int:
@@ -92,7 +99,7 @@ class Pool:
     """The workers of one command. Ray is started, or its cluster joined, when the first question comes."""
 
     def __init__(self, settings: Workers, notice: Notice) -> None:
-        check()
+        check(settings)
         self._settings, self._notice = settings, notice
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._ray: Any = None
@@ -105,7 +112,7 @@ class Pool:
         self._need = Need("CPU", 1.0)
         self._patience = _START
         self._calls = 0
-        self._closed = False
+        self._closed = threading.Event()
 
     def answer(self, wanted: PortWanted, requests: Sequence[Any], images: Sequence[bytes]) -> Answered:
         """Returns what a worker answers. Called from many threads.
@@ -135,8 +142,10 @@ class Pool:
 
     def close(self) -> None:
         """Ends the workers, and Ray where it was started here."""
+        self._closed.set()
+        if self._opening.acquire(timeout=1):  # who waits for Ray to start waits no more
+            self._opening.release()
         with self._lock:
-            self._closed = True
             workers, self._there, self._coming = [*self._there, *self._coming.values()], set(), {}
         if self._ray is None:
             self._leave()  # Ray may be there, and what it was asked next have failed, or been interrupted
@@ -150,12 +159,12 @@ class Pool:
         self._leave()
 
     def _open(self, *, cpu: bool) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise ProviderError(_ENDED)
         try:
-            self._leave = connect(self._settings)
+            self._leave = connect(self._settings, self._closed)
         except LtgcError:
-            self._closed = True  # the other threads need not try it too
+            self._closed.set()  # the other threads need not try it too
             raise
         import ray
 
@@ -192,7 +201,7 @@ class Pool:
             self._welcome()
             with suppress(Empty):
                 return self._free.get(timeout=0.2)
-            if self._closed:
+            if self._closed.is_set():
                 raise ProviderError(_ENDED)
             if not self._there and time.monotonic() - began > self._patience:
                 raise ProviderError(_no_place(self._need, *self._resources()))
@@ -236,7 +245,7 @@ class Pool:
         except self._ray.exceptions.RayTaskError:
             raise  # a fault of ours
         except self._ray.exceptions.RayError as error:
-            if worker not in self._there and not self._closed:
+            if worker not in self._there and not self._closed.is_set():
                 return None
             raise ProviderError(
                 f"a worker died {_RETRIES + 1} times of the same {counted(len(requests), 'request')} ({_why(error)}); "
@@ -248,7 +257,7 @@ class Pool:
     def _replace(self, worker: Any) -> None:
         """Gives up a worker that cannot be started again where it was, and asks Ray for another one."""
         with self._lock:
-            if worker not in self._there or self._closed:
+            if worker not in self._there or self._closed.is_set():
                 return
             self._there.remove(worker)
             with suppress(Exception):
