@@ -95,6 +95,7 @@ def _started(settings: Workers, given_up: threading.Event) -> Callable[[], None]
         raise ProviderError(_no_cluster(address, f"nothing within {_CONNECT:.0f} s; {token}"))
     if failed:
         over.set()
+        thread.join(10)  # its folder is deleted with it
         unknown = address == "auto" and isinstance(failed[0], ConnectionError)
         raise ProviderError(_no_cluster(address, "none was found" if unknown else one_line(failed[0])))
 

@@ -115,7 +115,7 @@ for (const wide of document.querySelectorAll(".wide")) {
       found += !section.hidden;
     }
     const all = sections.length.toLocaleString("en");
-    $("found").textContent = found === sections.length ? `${all} classes` : `${found.toLocaleString("en")} of ${all} classes`;
+    $("found").textContent = found === sections.length ? `${all} ${found === 1 ? "class" : "classes"}` : `${found.toLocaleString("en")} of ${all} classes`;
   };
   const fold = () => {
     const open = sections.some((section) => !section.hidden && isOpen(section));
