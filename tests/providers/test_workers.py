@@ -202,7 +202,7 @@ def test_who_answers_is_in_no_artifacts_hash() -> None:
 def test_ray_is_left_also_where_no_worker_could_be_had_of_it(monkeypatch) -> None:
     left = []
     monkeypatch.setattr(pool, "check", lambda _: None)
-    monkeypatch.setattr(pool, "connect", lambda _: lambda: left.append("left"))
+    monkeypatch.setattr(pool, "connect", lambda *_: lambda: left.append("left"))
     monkeypatch.setattr(pool, "needed", lambda *_, **__: 1 / 0)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(cluster_resources=dict))
     workers = pool.Pool(Workers(engine="ray"), print)
