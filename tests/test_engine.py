@@ -75,7 +75,8 @@ def test_as_many_calls_run_at_once_as_there_are_workers():
     assert list(in_order(wait_for_the_others, range(16), workers=8)) == list(range(16))
 
 
-def test_never_more_calls_run_at_once_than_there_are_workers():
+def counting():
+    """A function to be called at once from many threads, and in a list how many calls of it were."""
     running, most, guard = [0], [0], threading.Lock()
 
     def count(_):
@@ -86,6 +87,11 @@ def test_never_more_calls_run_at_once_than_there_are_workers():
         with guard:
             running[0] -= 1
 
+    return count, most
+
+
+def test_never_more_calls_run_at_once_than_there_are_workers():
+    count, most = counting()
     list(in_order(count, range(50), workers=3))
     assert most[0] <= 3
 
@@ -139,16 +145,7 @@ def test_parts_of_one_item_are_worked_on_by_as_many_as_are_free():
 
 
 def test_items_and_parts_together_are_never_more_at_once_than_there_are_workers():
-    running, most, guard = [0], [0], threading.Lock()
-
-    def count(_):
-        with guard:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-        time.sleep(0.001)
-        with guard:
-            running[0] -= 1
-
+    count, most = counting()
     list(in_parts(lambda _, at_once: at_once(count, range(9)), range(9), workers=3))
     assert most[0] == 3
 
