@@ -15,10 +15,8 @@ a shot they are spread so that they fall smoothly and sum up to it. Images are f
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -27,11 +25,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from loopback import serving
 
 SHOTS = ((842, 258_340, 101, 1000), (4_076, 133_061, 21, 100), (3_224, 46_112, 2, 20))
 """Classes, their images, and the fewest and most images of a class: many, medium and few shots."""
@@ -130,56 +128,6 @@ def answer(question: str) -> str:
     return sentence()
 
 
-def serve(latency: float, ready: Connection) -> None:
-    """Answers every question after `latency` seconds, until it is ended."""
-    from aiohttp import web
-
-    async def complete(request: web.Request) -> web.Response:
-        body = await request.json()
-        parts = [message["content"] for message in body["messages"]]
-        texts = [part if isinstance(part, str) else json.dumps(part) for part in parts]
-        asked = "\n".join(
-            "\n".join(piece.get("text", "") + piece.get("image_url", {}).get("url", "")[-40:] for piece in part)
-            if isinstance(part, list)
-            else text
-            for part, text in zip(parts, texts, strict=True)
-        )
-        said = answer(asked)
-        await asyncio.sleep(latency)
-        usage = {"prompt_tokens": len(asked) // 4, "completion_tokens": len(said) // 4}
-        usage["total_tokens"] = sum(usage.values())
-        message = {"role": "assistant", "content": said}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        return web.json_response(
-            {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-        )
-
-    async def forever() -> None:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", complete)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        ready.send("http://{}:{}/v1".format(*runner.addresses[0][:2]))
-        await asyncio.Event().wait()
-
-    asyncio.run(forever())
-
-
-@contextmanager
-def serving(latency: float) -> Iterator[str]:
-    """The address of a server in a process of its own."""
-    spawning = multiprocessing.get_context("spawn")
-    here, there = spawning.Pipe()
-    process = spawning.Process(target=serve, args=(latency, there), daemon=True)
-    process.start()
-    try:
-        yield here.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
 def command(stage: str, folder: Path, address: str, k: int, at_once: int) -> list[str]:
     """Returns the command of a stage, from the file of the one before."""
     before = dict(zip(STAGES[1:], STAGES, strict=False))
@@ -242,7 +190,7 @@ def main() -> None:
     if not (folder / "train2018.json").exists():
         shutil.rmtree(folder / "images", ignore_errors=True)
         make(folder, args.classes / 8142)
-    with serving(args.latency) as address:
+    with serving(args.latency, answer) as address:
         for stage in args.stages or [stage for stage in STAGES if stage not in {row["stage"] for row in rows}]:
             row = measured(stage, command(stage, folder, address, args.k, args.at_once), folder)
             rows = [*(one for one in rows if one["stage"] != stage), row]

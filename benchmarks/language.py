@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import multiprocessing
 import os
 import random
 import re
@@ -25,11 +23,12 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+from loopback import serving
 
 from ltgc_cli import prompts, records
 from ltgc_cli.ports import Answer, Question
@@ -71,54 +70,6 @@ def answer(prompt: str, bank: Sequence[str]) -> str:
     return "\n".join(f"{n}. A photo of the class {name}, {text}." for n, text in enumerate(chosen, start=1))
 
 
-def serve(latency: float, ready: Connection) -> None:
-    """Answers everything after `latency` seconds, until it is ended."""
-    from aiohttp import web
-
-    bank = said()
-
-    async def respond(request: web.Request) -> web.Response:
-        came = time.monotonic()
-        content = json.loads(await request.read())["messages"][0]["content"]
-        prompt = content if isinstance(content, str) else content[-1]["text"]
-        message = {"role": "assistant", "content": answer(prompt, bank)}
-        body = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": MODEL,
-            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {"prompt_tokens": 200, "completion_tokens": 400, "total_tokens": 600},
-        }
-        await asyncio.sleep(max(0.0, came + latency - time.monotonic()))
-        return web.json_response(body)
-
-    async def forever() -> None:
-        app = web.Application(client_max_size=1 << 26)
-        app.router.add_post("/v1/chat/completions", respond)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        ready.send("http://{}:{}/v1".format(*runner.addresses[0][:2]))
-        await asyncio.Event().wait()
-
-    asyncio.run(forever())
-
-
-@contextmanager
-def serving(latency: float) -> Iterator[str]:
-    """Returns the address of a server in a process of its own while it runs."""
-    spawning = multiprocessing.get_context("spawn")
-    here, there = spawning.Pipe()
-    process = spawning.Process(target=serve, args=(latency, there), daemon=True)
-    process.start()
-    try:
-        yield here.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
 class Cost(NamedTuple):
     """What a process took, in seconds."""
 
@@ -126,12 +77,12 @@ class Cost(NamedTuple):
     cpu: float
 
 
-def timed(command: Sequence[str], environment: dict[str, str]) -> Cost:
-    """Returns what a command takes."""
+def timed(command: Sequence[str], environment: dict[str, str], ends: Sequence[int] = (0,)) -> Cost:
+    """Returns what a command takes that ends with one of some exit statuses."""
     before, begun = os.times(), time.perf_counter()
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     took, after = time.perf_counter() - begun, os.times()
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode in ends, done.stderr
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
     return Cost(took, cpu)
 
@@ -171,7 +122,7 @@ def ours(stage: str, address: str, at_once: int, questions: int) -> Cost:
         given.write_text("".join(records.dump(row) + "\n" for row in rows(stage, questions, Path(folder) / "store")))
         command = [sys.executable, "-m", "ltgc_cli", *COMMANDS[stage], "-i", str(given), "-o", f"{folder}/out.jsonl"]
         command += ["--concurrency", str(at_once), "--api-base", address, "-q"]
-        cost = timed(command, {"LTGC_CACHE_DIR": f"{folder}/store", "OPENAI_API_KEY": "none"})
+        cost = timed(command, {"LTGC_CACHE_DIR": f"{folder}/store", "OPENAI_API_KEY": "none"}, (0, 1))
         written = (Path(folder) / "out.jsonl").read_text()
         assert written.count('"kind":"description"') >= questions, "each class has descriptions"
     return cost
@@ -208,7 +159,7 @@ async def ask_bare(address: str, at_once: int, questions: int) -> None:
 def compare(stage: str, latency: float, at_once: int, questions: int, turns: int) -> str:
     """Returns a line: the command's rate and CPU beside those of bare litellm, medians of turns that alternate."""
     found: dict[str, list[Cost]] = {"ours": [], "bare": []}
-    with serving(latency) as address:
+    with serving(latency, partial(answer, bank=said())) as address:
         runs = {"ours": lambda n: ours(stage, address, at_once, n), "bare": lambda n: bare(address, at_once, n)}
         for run in runs.values():  # compiles what is not compiled
             run(1)
