@@ -130,7 +130,7 @@ class Data(Settings, frozen=True, kw_only=True):
     data: Annotated[str, about(
         "Images: a folder with one folder per class; a list (.txt: `path label` on each line; .csv, .jsonl:"
         " path, label, and class, split if wanted); iNaturalist's .json; Hugging Face's folders "
-        "(save_to_disk, a snapshot of the hub, metadata.csv) and .parquet; digits-lt[:SEED].",
+        "(save_to_disk, a snapshot of the hub, metadata.csv) and .parquet; digits-lt[:SEED[:IMBALANCE]].",
         "--data", "-d", metavar="DATA", example="birds/")] | None = None
     root: Annotated[Path, about(
         "Where the paths of a list start [its folder].",
@@ -256,6 +256,31 @@ class TextToImage(Settings, frozen=True, kw_only=True):
         "Use less GPU memory, and more time, for each image.", hashed=False)] = False
     t2i_api_base: T2iApiBase = None
     t2i_model_id: ModelId = None
+
+
+class Adapt(Settings, frozen=True, kw_only=True):
+    """What the adapter of the text-to-image model is, what it learns from, and how long."""
+
+    GROUP: ClassVar[str] = "The adapter"
+    from_classes: Annotated[int, about(
+        "Learn from the classes with at least so many training images: they teach the look, and the few images of a "
+        "rare class are not learnt by heart (ours).", ge=1, metavar="IMAGES")] = 8
+    steps: Annotated[int, about("Training steps (ours).", ge=1)] = 300
+    rank: Annotated[int, about("Rank of the LoRA (ours).", ge=1)] = 8
+    layers: Annotated[Literal["all", "attention"], more(
+        "Which layers of the UNet or the transformer it is on: every linear and convolution, or attention (ours).",
+    )] = "all"
+    lr: Annotated[float, more("Learning rate [1e-3 for the embedded model, 1e-4 for others].", gt=0)] | None = None
+    batch: Annotated[int, more("Images a step [32 for the embedded model, 4 for others].", ge=1)] | None = None
+    bare: Annotated[float, more(
+        "Share of the captions that are the class's name alone, not the image's description (ours).",
+        ge=0, le=1)] = 0.4
+    seed: Annotated[int, about("Seed of the batches, the noise and the new weights.", ge=0)] = 0
+    gradient_checkpointing: Annotated[bool, more(
+        "Compute activations again rather than keep them: less GPU memory, more time.", hashed=False)] = False
+    adam_8bit: Annotated[bool, more(
+        "Keep the optimiser's state in 8 bits: less GPU memory (pip install 'ltgc[adam8bit]').",
+        "--adam-8bit")] = False
 
 
 class Computing(Settings, frozen=True, kw_only=True):
