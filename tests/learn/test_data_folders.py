@@ -129,27 +129,27 @@ def test_the_images_of_digits_are_scikit_learns_and_stay_what_they_were() -> Non
     assert found.hexdigest() == "9443eba22e8a6f6bcf17a38952705afd509841c49ded92523e1361f00eb3972a"
 
 
-def test_digits_are_cut_to_an_imbalance_as_the_field_defines_it_the_largest_class_over_the_smallest():
+def test_digits_are_cut_to_an_imbalance_as_the_field_defines_it_the_largest_class_over_the_smallest() -> None:
     counts = [info.count for info in open_data("digits-lt:0:100", "train").classes]
     assert sorted(counts) == [1, 2, 3, 5, 9, 14, 24, 40, 66, 110]
     assert sorted(info.count for info in open_data("digits-lt:3:10", "train").classes)[0] == 11
     assert {info.count for info in open_data("digits-lt:0:1", "train").classes} == {110}
 
 
-def test_the_cut_of_the_first_version_stays_what_a_bare_spec_means_and_has_a_factor_of_its_own():
+def test_the_cut_of_the_first_version_stays_what_a_bare_spec_means_and_has_a_factor_of_its_own() -> None:
     assert fingerprint("digits-lt:0:27.5", "train") == fingerprint("digits-lt", "train")
     assert fingerprint("digits-lt:0:100", "train") == fingerprint("digits-lt::100", "train")
     assert fingerprint("digits-lt:0:100", "train") != fingerprint("digits-lt", "train")
 
 
-def test_every_cut_of_a_seed_has_the_same_test_images():
+def test_every_cut_of_a_seed_has_the_same_test_images() -> None:
     assert open_data("digits-lt:4:100", "test").items == open_data("digits-lt:4", "test").items
 
 
 @pytest.mark.parametrize(
     "spec", ["digits-lt:0:x", "digits-lt:0:0.5", "digits-lt:0:-1", "digits-lt:0:111", "digits-lt:0:100:1"]
 )
-def test_an_imbalance_that_cannot_be_is_told(spec):
+def test_an_imbalance_that_cannot_be_is_told(spec: str) -> None:
     with pytest.raises(InputError, match=f"{spec}: the imbalance of digits-lt is"):
         open_data(spec, "train")
 

@@ -26,7 +26,7 @@ _VERSION = "1"
 
 
 def digit_counts(seed: int, factor: float = _FACTOR) -> tuple[int, ...]:
-    """Returns the number of training images of each digit: 110 down to 110 / factor geometrically, shuffled by the seed.
+    """Returns the training images of each digit: 110 down to 110 / factor geometrically, shuffled by the seed.
 
     >>> sorted(digit_counts(0, 100))
     [1, 2, 3, 5, 9, 14, 24, 40, 66, 110]
