@@ -753,7 +753,8 @@ class CachePrune(Settings, frozen=True, kw_only=True):
 
     answers: Annotated[bool, about("Delete answers: what is meant where nothing else of this kind is named.")] = False
     artifacts: Annotated[bool, about("Delete the outputs of stages.")] = False
-    checkpoints: Annotated[bool, about("Delete trained models, and mix-train's outputs that name them.")] = False
+    checkpoints: Annotated[bool, about(
+        "Delete trained models, and the outputs of mix-train and adapt that name them.")] = False
     unused: Annotated[bool, about("Delete images, older than a day, that no answer and no artifact names.")] = False
     damaged: Annotated[bool, about("Delete what `ltgc cache verify` finds damaged.")] = False
     dry_run: Annotated[bool, about("Say what would be deleted, and delete nothing.")] = False

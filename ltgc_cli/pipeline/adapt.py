@@ -6,7 +6,10 @@ Loads no torch until something is trained.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +17,7 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError, ProviderError
+from ltgc_cli.errors import InputError, ProviderError, Unreadable
 from ltgc_cli.files import copy_folder, sha256_file, write_atomically
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Item, Source
@@ -27,22 +30,27 @@ from ltgc_cli.pipeline.originals import Originals
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.pipeline.streams import read_again
-from ltgc_cli.providers.t2i import adapting, diffusers
-from ltgc_cli.providers.t2i.adapting import LORA, Example
+from ltgc_cli.providers.t2i import diffusers
+from ltgc_cli.providers.t2i.examples import LORA, Example
 from ltgc_cli.records import Checkpoint, Group, Image, Record, identify
 from ltgc_cli.settings import Adapt, AdaptedModel, AdaptRun
 from ltgc_cli.stages.adapt import examples
 from ltgc_cli.text import counted
 
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+_SETTINGS = "settings.json"
 VERSION = 1  # part of what an adapter is told apart by: raise it when the same settings train to other weights
 
 
 class Learnt(NamedTuple):
-    """What is learnt from: examples of so many classes; where a dry run reads images that are not in the store."""
+    """What is learnt from."""
 
     examples: list[Example]
     classes: int
+    names: Mapping[str, str]
+    """Of each image by its sha256, what its file is called."""
     read: Mapping[str, Callable[[], bytes]]
+    """Gives the bytes of images that a dry run does not store."""
 
 
 def adapt(session: Session, config: Config) -> Stage:
@@ -79,18 +87,21 @@ def learn_from(groups: Iterable[Group], session: Session, least: int, data: Sour
     """
     of_data = _Photos(data, session) if data else None
     found: list[Example] = []
+    names: dict[str, str] = {}
     classes = most = 0
     for group in of_data.all(groups) if of_data else groups:
         number = of_data.count(group) if of_data else len(group.originals)
         most = max(most, number)
         if group.cls.label >= 0 and number >= least:
             classes += 1
-            found += examples(group.cls, of_data.images(group) if of_data else group.originals, group.rows)
+            images = of_data.images(group) if of_data else group.originals
+            found += examples(group.cls, images, group.rows)
+            names |= {image.sha256: image.name for image in images}
     if not found:
         more = "" if data else "; with --data DATA all training images count, not those of the stream alone"
         has = f"the largest has {most:,}: --from-classes {most}" if most else "none has any"
         raise InputError(f"no class has {counted(least, 'image')} to learn from, and {has}{more}")
-    return Learnt(found, classes, of_data.read if of_data else {})
+    return Learnt(found, classes, names, of_data.read if of_data else {})
 
 
 class _Photos:
@@ -125,7 +136,7 @@ class _Photos:
         for item in self._items[group.cls.label]:
             image = originals.read(self._found, group.cls, item, self._session.keep)
             if self._session.dry:
-                self.read[image.sha256] = lambda item=item: datasets.image_bytes(self._found.dataset, item)
+                self.read[image.sha256] = partial(datasets.image_bytes, self._found.dataset, item)
             found.append(image)
         return found
 
@@ -136,70 +147,89 @@ def _checkpoint(session: Session, config: Config, flags: Mapping[str, Any], lear
     sha256 = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
     folder = session.folder / "checkpoints" / sha256
     about = {**flags, "images": len(learnt.examples), "classes": learnt.classes}
-    record = identify(Checkpoint(sha256=sha256, method="adapt", settings=about, of="t2i"), sha256)
-    if not adapter.damage(folder):
-        return record
-    if session.dry:
+    trained = not adapter.damage(folder)
+    if session.dry and not trained:
         session.remarks.append(_forecast(session, config, learnt))
-        return records.evolve(record, rest={PLACEHOLDER: True})
-    _train(session, config, learnt, folder, about)
-    return record
+    elif not trained:
+        _train(session, config, learnt, folder, about)
+    if not session.dry or trained:  # as it was when it was trained: with what was left open as it was used
+        about = msgspec.json.decode((folder / _SETTINGS).read_bytes())
+    record = identify(Checkpoint(sha256=sha256, method="adapt", settings=about, of="t2i"), sha256)
+    return record if trained or not session.dry else records.evolve(record, rest={PLACEHOLDER: True})
 
 
 def _train(session: Session, config: Config, learnt: Learnt, folder: Path, about: Mapping[str, Any]) -> None:
     """Trains an adapter into a folder; one that was begun there is gone on with. What marks it as whole comes last."""
-    model = config[AdaptedModel]
+    from ltgc_cli.providers.t2i import adapting
+
+    model, settings = config[AdaptedModel], config[Adapt]
     (folder / "done.json").unlink(missing_ok=True)  # where it is damaged
 
     def on_resume(step: int, steps: int) -> None:
         console.notice(f"adapt: went on at step {step:,} of {steps:,}")
 
-    with console.progress(f"adapting to {counted(len(learnt.examples), 'image')}", config[Adapt].steps) as progress:
+    with console.progress(f"adapting to {counted(len(learnt.examples), 'image')}", settings.steps) as progress:
 
         def on_report(step: int, steps: int, loss: float) -> None:
             if not progress.done:
                 progress.go_on_from(step)
             progress.advance(step - progress.done, f"loss {loss:.4f}")
 
-        adapting.adapt(
-            model.t2i,
-            learnt.examples,
-            config[Adapt],
-            folder,
-            objects=session.store.get_object,
-            device=model.device,
-            dtype=model.dtype,
-            config=model.t2i_config,
-            notice=session.notice_once,
-            on_report=on_report,
-            on_resume=on_resume,
-        )
-    write_atomically(folder / "settings.json", _json(about))
-    hashes = {name: sha256_file(folder / name) for name in (LORA, "settings.json")}
+        with _named(learnt):
+            adapting.adapt(
+                model.t2i,
+                learnt.examples,
+                settings,
+                folder,
+                objects=session.store.get_object,
+                device=model.device,
+                dtype=model.dtype,
+                config=model.t2i_config,
+                notice=session.notice_once,
+                on_report=on_report,
+                on_resume=on_resume,
+            )
+    used = msgspec.to_builtins(adapting.resolved(model.t2i, settings))
+    write_atomically(folder / _SETTINGS, _json({**about, "lr": used["lr"], "batch": used["batch"]}))
+    hashes = {name: sha256_file(folder / name) for name in (LORA, _SETTINGS)}
     write_atomically(folder / "done.json", _json({"t2i": about["t2i"], "files": hashes}))
-    console.notice(f"adapt: {_said(learnt, config[Adapt])}; the adapter is in {folder}")
+    console.notice(f"adapt: {_said(learnt, settings)}; the adapter is in {folder}")
 
 
 def _forecast(session: Session, config: Config, learnt: Learnt) -> str:
     """Returns on what an adapter would be trained, and how long that takes here."""
+    from ltgc_cli.providers.t2i import adapting
+
     model, settings = config[AdaptedModel], config[Adapt]
 
     def bytes_of(sha256: str) -> bytes:
         return learnt.read[sha256]() if sha256 in learnt.read else session.store.get_object(sha256)
 
     try:
-        seconds = adapting.seconds_a_step(
-            model.t2i,
-            learnt.examples,
-            settings,
-            objects=bytes_of,
-            device=model.device,
-            dtype=model.dtype,
-            config=model.t2i_config,
-        )
+        with _named(learnt):
+            seconds = adapting.seconds_a_step(
+                model.t2i,
+                learnt.examples,
+                settings,
+                objects=bytes_of,
+                device=model.device,
+                dtype=model.dtype,
+                config=model.t2i_config,
+            )
     except ProviderError as error:
         return f"would learn from {_said(learnt, settings)}; how long that takes cannot be measured: {error}"
-    return f"would learn from {_said(learnt, settings)}; it takes about {console.duration(seconds * settings.steps)} here"
+    return (
+        f"would learn from {_said(learnt, settings)}; it takes about {console.duration(seconds * settings.steps)} here"
+    )
+
+
+@contextmanager
+def _named(learnt: Learnt) -> Iterator[None]:
+    """Calls an image that is none by its file's name."""
+    try:
+        yield
+    except Unreadable as error:
+        raise InputError(_HASH.sub(lambda found: learnt.names.get(found[0]) or found[0], str(error))) from None
 
 
 def _said(learnt: Learnt, settings: Adapt) -> str:

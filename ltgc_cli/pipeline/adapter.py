@@ -15,7 +15,7 @@ from ltgc_cli.pipeline.dry_run import PLACEHOLDER
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Generate
 from ltgc_cli.providers import Opened
-from ltgc_cli.providers.t2i.adapting import LORA
+from ltgc_cli.providers.t2i.examples import LORA
 from ltgc_cli.records import Checkpoint, Record
 from ltgc_cli.settings import Computing, Style, TextToImage, Workers
 

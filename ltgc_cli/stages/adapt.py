@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ltgc_cli import prompts as p
-from ltgc_cli.providers.t2i.adapting import Example
+from ltgc_cli.providers.t2i.examples import Example
 from ltgc_cli.records import Class, Description, Image, Record
 
 

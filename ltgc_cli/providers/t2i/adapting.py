@@ -32,13 +32,11 @@ from ltgc_cli.providers.opened import Dtype, Notice, Objects
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import adapting_state, model_settings
 from ltgc_cli.providers.t2i.diffusers import identity, load, out_of_memory
+from ltgc_cli.providers.t2i.examples import LORA, Example
 from ltgc_cli.providers.t2i.families import Family, Frame, Read, family
 from ltgc_cli.providers.t2i.objectives import Objective, objective
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.settings import Adapt
-
-LORA = "pytorch_lora_weights.safetensors"
-"""What the LoRA's file is called: diffusers' own name for it."""
 
 REPORT_EVERY, SAVE_EVERY = 10, 50  # steps
 _VERSION = 1
@@ -47,14 +45,6 @@ _UNTOLD = 0.1  # of the texts are left out, which is what guidance leads away fr
 _CLIP_NORM, _WEIGHT_DECAY = 1.0, 0.01  # as in diffusers' own training scripts
 _ROOM = 4 << 30  # bytes of latents, and as many of texts, that are kept and not computed again
 _ATTENTION = re.compile(r"\.(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)$")
-
-
-class Example(NamedTuple):
-    """An image that the adapter learns from, and the texts that it stands for."""
-
-    image: str  # sha256 of the original in the store's objects
-    captions: tuple[str, ...]  # its descriptions; where there are several one is drawn a step; (): the bare one alone
-    bare: str  # the text that names the class alone
 
 
 class Plan(NamedTuple):
@@ -172,9 +162,7 @@ def plan(examples: Sequence[Example], settings: Adapt, step: int) -> Plan:
 
 def targets(network: nn.Module, layers: str) -> list[str]:
     """Returns the names of the layers that get a LoRA: every linear one and convolution, or those of attention."""
-    fit = (
-        name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d) and name
-    )
+    fit = (name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d) and name)
     return [name for name in fit if layers == "all" or _ATTENTION.search(name)]
 
 
