@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ltgc_cli.errors import BudgetError, InputError, LtgcError, ProviderError
     from ltgc_cli.library import (
         Records,
+        adapt,
         checkpoint,
         contact_sheet,
         cost,
@@ -45,6 +46,7 @@ __all__ = [
     "LtgcError",
     "ProviderError",
     "Records",
+    "adapt",
     "checkpoint",
     "contact_sheet",
     "cost",

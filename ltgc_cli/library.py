@@ -160,6 +160,7 @@ def _stage(command: str, doc: str) -> StageFunction:
 describe = _stage("describe", "Returns descriptions of the original images of the tail classes (Prompt 1).")
 extend = _stage("extend", "Returns more descriptions: what the images of a class do not show (Prompt 2).")
 reflect = _stage("reflect", "Returns K_y descriptions per tail class, none of which repeats another (Prompt 3).")
+adapt = _stage("adapt", "Returns the records with an adapter of the text-to-image model, which render then takes.")
 render = _stage("render", "Returns one generated image per description.")
 filter = _stage("filter", "Returns the generated images that look like their class, with scores (Prompts 4, 5).")
 mix_train = _stage("mix-train", "Returns a checkpoint: CLIP, fine-tuned on mixes of original and generated images.")
@@ -210,7 +211,7 @@ def export(given: Given, /, **settings: Any) -> Path:
     return config[Export].out  # type: ignore[return-value]
 
 
-Kind = Literal["original", "generated", "plain", "rejected"]
+Kind = Literal["original", "generated", "plain", "unadapted", "rejected"]
 
 
 def images(
@@ -261,7 +262,8 @@ def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) ->
 
     Raises InputError where there is none.
     """
-    found = [row for row in rows_of(given) if isinstance(row, Checkpoint) and method in ("", row.method)]
+    every = [row for row in rows_of(given) if isinstance(row, Checkpoint) and row.classifies]
+    found = [row for row in every if method in ("", row.method)]
     if not found:
         raise InputError(f"no checkpoint{f' of {method}' if method else ''} among the records; mix_train makes one")
     return store_of(given, cache_dir).folder / "checkpoints" / found[-1].sha256

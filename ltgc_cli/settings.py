@@ -88,6 +88,11 @@ ModelId = Annotated[str, more(
 T2iApiBase = Annotated[str, more(
     "Address of the server that an image API (litellm:MODEL) is reached at [the provider's own].",
     hashed=False, env="LTGC_T2I_API_BASE", metavar="URL", example="http://localhost:8001/v1", offered=True)] | None
+T2iConfig = Annotated[str, more(
+    "Folder (or hub id) of a diffusers model with the configs of a --t2i FILE.safetensors [the hub's, by its "
+    "weights].", hashed=False, metavar="FOLDER")] | None
+Dtype = Annotated[Literal["float32", "float16", "bfloat16"], more(
+    "Precision of the text-to-image model [bfloat16 on a GPU, float32 elsewhere].")] | None
 Force = Annotated[bool, about(
     "Write over FILE though ltgc did not write it, or it was changed since.", hashed=False, offered=False)]
 Json = Annotated[bool, about("Write JSON lines, not a table.", hashed=False, offered=False)]
@@ -219,6 +224,9 @@ class Render(Settings, frozen=True, kw_only=True):
     plain: Annotated[int, about(
         'Generate besides N images of each tail class from the bare "A photo of the class [y]", to look at '
         "beside the others; nothing else uses them.", ge=0, metavar="N")] = 0
+    unadapted: Annotated[int, more(
+        "Generate besides N images of each tail class, from its first descriptions, without the LoRA, to look at "
+        "beside the others; nothing else uses them.", ge=1, metavar="N")] | None = None
 
 
 class Style(Settings, frozen=True, kw_only=True):
@@ -245,12 +253,12 @@ class TextToImage(Settings, frozen=True, kw_only=True):
 
     GROUP: ClassVar[str] = "The model"
     t2i: T2i = EMBEDDED
-    t2i_config: Annotated[str, more(
-        "Folder (or hub id) of a diffusers model with the configs of a --t2i FILE.safetensors [the hub's, by its "
-        "weights].", hashed=False, metavar="FOLDER")] | None = None
-    lora: Annotated[str, more("LoRA of the text-to-image model: a file, a folder or an id of the hub.")] | None = None
-    dtype: Annotated[Literal["float32", "float16", "bfloat16"], more(
-        "Precision of the text-to-image model [bfloat16 on a GPU, float32 elsewhere].")] | None = None
+    t2i_config: T2iConfig = None
+    lora: Annotated[str, more(
+        "LoRA of the text-to-image model: a file, a folder or an id of the hub [what ltgc adapt left in the stream]."
+    )] | None = None
+    lora_scale: Annotated[float, more("Strength of the LoRA [1].", ge=0, metavar="NUMBER")] | None = None
+    dtype: Dtype = None
     compile: Annotated[bool, more("Compile the model: slow to begin, faster over many images.", hashed=False)] = False
     attention_slicing: Annotated[bool, more(
         "Use less GPU memory, and more time, for each image.", hashed=False)] = False
@@ -281,6 +289,28 @@ class Adapt(Settings, frozen=True, kw_only=True):
     adam_8bit: Annotated[bool, more(
         "Keep the optimiser's state in 8 bits: less GPU memory (pip install 'ltgc[adam8bit]').",
         "--adam-8bit")] = False
+
+
+class AdaptedModel(Settings, frozen=True, kw_only=True):
+    """Which text-to-image model is adapted, and how it is loaded."""
+
+    GROUP: ClassVar[str] = "The model"
+    t2i: T2i = EMBEDDED
+    t2i_config: T2iConfig = None
+    dtype: Dtype = None
+    device: Device = None
+
+
+class AdaptRun(Settings, frozen=True, kw_only=True):
+    """Where the adapter goes."""
+
+    GROUP: ClassVar[str] = "The run"
+    out: Annotated[Path, about(
+        "Copy the adapter, a LoRA that diffusers reads, to DIR.",
+        hashed=False, metavar="DIR", example="adapter/")] | None = None
+    dry_run: Annotated[bool, about(
+        "Train nothing and keep nothing; say on how many images it would be, and how long it would take.",
+        hashed=False, offered=False)] = False
 
 
 class Computing(Settings, frozen=True, kw_only=True):
@@ -567,7 +597,7 @@ class Output(Settings, frozen=True, kw_only=True):
     json: Json = False
 
 
-RunStage = Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval", "report"]
+RunStage = Literal["describe", "extend", "reflect", "adapt", "render", "filter", "mix-train", "eval", "report"]
 
 
 class Run(Settings, frozen=True, kw_only=True):
@@ -703,7 +733,7 @@ class Choice(Settings, frozen=True, kw_only=True):
     """Which of the store's answers and artifacts are meant."""
 
     GROUP: ClassVar[str] = "Which ones"
-    stage: Annotated[Literal["describe", "extend", "reflect", "render", "filter", "mix-train", "eval"], about(
+    stage: Annotated[Literal["describe", "extend", "reflect", "adapt", "render", "filter", "mix-train", "eval"], about(
         "Only what this stage asked for, or made.")] | None = None
     model: Annotated[str, about(
         "Only the answers of this model, whatever follows an @ or # in its name.", metavar="MODEL")] | None = None
@@ -723,7 +753,8 @@ class CachePrune(Settings, frozen=True, kw_only=True):
 
     answers: Annotated[bool, about("Delete answers: what is meant where nothing else of this kind is named.")] = False
     artifacts: Annotated[bool, about("Delete the outputs of stages.")] = False
-    checkpoints: Annotated[bool, about("Delete trained models, and mix-train's outputs that name them.")] = False
+    checkpoints: Annotated[bool, about(
+        "Delete trained models, and the outputs of mix-train and adapt that name them.")] = False
     unused: Annotated[bool, about("Delete images, older than a day, that no answer and no artifact names.")] = False
     damaged: Annotated[bool, about("Delete what `ltgc cache verify` finds damaged.")] = False
     dry_run: Annotated[bool, about("Say what would be deleted, and delete nothing.")] = False
@@ -752,6 +783,7 @@ COMMANDS: dict[str, tuple[type[Settings], ...]] = {
     "describe": (Data, Describe, Asking, Limits, Input, Sharding, Output, Recording, Storage),
     "extend": (Extend, Asking, Limits, Input, Sharding, Output, Recording, Storage),
     "reflect": (Reflect, Asking, Limits, Input, Sharding, Output, Recording, Storage),
+    "adapt": (Data, Adapt, AdaptedModel, AdaptRun, Input, Output, Storage),
     "render": (TextToImage, Render, Style, Computing, Workers, Limits, Input, Sharding, Output, Recording, Storage),
     "filter": (
         Judging, Filter, Asking, TextToImage, Style, Computing, Workers, Limits, Input, Sharding, Output, Recording,

@@ -11,7 +11,7 @@ from typing import Any
 
 from ltgc_cli.config import command_settings, setting_names
 from ltgc_cli.errors import InputError
-from ltgc_cli.settings import COMMANDS, Setting, Training, settings_of
+from ltgc_cli.settings import COMMANDS, Adapt, Setting, Training, settings_of
 from ltgc_cli.text import nearest
 
 PATH = Path("ltgc.toml")
@@ -26,8 +26,11 @@ GONE = {
 """Settings of the first version, and why they are gone."""
 
 _TABLES = [name for name in COMMANDS if " " not in name]
-_OWN = {one.name for one in settings_of(Training)}
-"""What stands in mix-train's table alone: its steps and batch are others than render's."""
+_OWN = {
+    "mix-train": {one.name for one in settings_of(Training)},
+    "adapt": {one.name for one in settings_of(Adapt)},
+}
+"""What stands in a command's table alone: steps and batch of a training are others than render's."""
 
 
 def load(path: Path = PATH) -> dict[str, dict[str, Any]] | None:
@@ -64,13 +67,17 @@ def load(path: Path = PATH) -> dict[str, dict[str, Any]] | None:
     return found
 
 
+def tables(path: Path = PATH) -> set[str]:
+    """Returns the commands that a settings file, which `load` has read, has a table for."""
+    return {name for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items() if isinstance(value, dict)}
+
+
 def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
 def _shared(command: str) -> set[str]:
-    own = _OWN if command == "mix-train" else set()
-    return {key for key, name in setting_names(command).items() if key == name} - own
+    return {key for key, name in setting_names(command).items() if key == name} - _OWN.get(command, set())
 
 
 def _check_top(path: Path, top: Mapping[str, Any]) -> None:
@@ -78,8 +85,9 @@ def _check_top(path: Path, top: Mapping[str, Any]) -> None:
     for key in top:
         if key in known:
             continue
-        if key in _OWN:
-            raise InputError(f"{path}: {key} is how mix-train trains; put it under [mix-train]")
+        for command, own in _OWN.items():
+            if key in own:
+                raise InputError(f"{path}: {key} is how {command} trains; put it under [{command}]")
         raise _unknown(path, "no command has a flag", key, known)
 
 
@@ -93,7 +101,12 @@ def _unknown(path: Path, where: str, key: str, known: Any) -> InputError:
 # ---- its text
 
 _WIDTH = 100
-_STAGES = ("describe", "extend", "reflect", "render", "filter", "mix-train", "eval")
+_STAGES = ("describe", "extend", "reflect", "adapt", "render", "filter", "mix-train", "eval")
+_TURNED_ON = {
+    "adapt": "Generate in the look of your own images: the next line turns a stage on, which trains a LoRA of the "
+    "text-to-image model on them before anything is generated."
+}
+"""Stages that a run has where the file has their table, and what they do: their heading is a comment."""
 
 
 def text(chosen: Mapping[tuple[str, str], Any], about: Sequence[str]) -> str:
@@ -114,7 +127,9 @@ def text(chosen: Mapping[tuple[str, str], Any], about: Sequence[str]) -> str:
     common = {(one.name, one.type) for one in _common().values()}
     for command in ("run", *_STAGES):
         own = [one for one in _offered(command) if (one.name, one.type) not in common]
-        lines += ["", f"[{command}]", *_part([(one, chosen.get((command, one.name))) for one in own])]
+        hint = [f"# {line}" for line in textwrap.wrap(_TURNED_ON.get(command, ""), _WIDTH)]
+        heading = f"#[{command}]" if hint else f"[{command}]"
+        lines += ["", *hint, heading, *_part([(one, chosen.get((command, one.name))) for one in own])]
     return "\n".join(lines) + "\n"
 
 

@@ -125,7 +125,7 @@ def to_delete(store: Store, wanted: CachePrune, choice: Choice, keys: Sequence[s
     # With its artifact a checkpoint that is gone would not be trained again.
     weights = {path.name for path in found["checkpoints"].paths}
     for one in walk(store, "artifacts") if weights else ():
-        if one.stage == "mix-train" and weights & named_in(one.path):
+        if one.stage in ("adapt", "mix-train") and weights & named_in(one.path):
             add("artifacts", one)
     if "unused" in named:
         images = _images(store, going)

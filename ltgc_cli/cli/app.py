@@ -31,6 +31,7 @@ COMMANDS = {
         "describe": ("stages", "Describe the original images of the tail classes (Prompt 1)."),
         "extend": ("stages", "List what the images of a class do not show (Prompt 2)."),
         "reflect": ("stages", "Drop repeats, and ask until there are enough (Prompt 3)."),
+        "adapt": ("stages", "Train a LoRA, to generate in the look of your images."),
         "render": ("stages", "Generate one image per description."),
         "filter": ("stages", "Reject images unlike their class, regenerate them (Prompts 4, 5)."),
         "mix-train": ("stages", "Fine-tune CLIP on mixes of original and generated images."),

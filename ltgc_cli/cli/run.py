@@ -68,7 +68,8 @@ def run(
         return " ".join([typed(program, words, without={*more[:1], *without}), *more])
 
     kept = {"cache_dir": config.get("cache_dir"), "quiet": config.get("quiet") or None}
-    job = running.Job(settings, config[Run], kept, again)
+    adapts = "adapt" in settings_file.tables(path or settings_file.PATH)
+    job = running.Job(settings, config[Run], kept, again, adapts)
     ran = running.run(job)
     if config[Run].dry_run:
         if ran.would_ask:

@@ -31,8 +31,13 @@ def show(artifact: Path, stage: str, stream: IO[str] | None = None) -> None:
         descriptions(rows)
     elif stage in ("render", "filter"):
         generated_images(rows)
+    elif stage == "adapt":
+        found = [row for row in rows if isinstance(row, Checkpoint) and not row.classifies]
+        said = ("t2i", "images", "classes", "steps", "rank")
+        cells = [(row.sha256[:12], *(str(row.settings.get(name, "")) for name in said)) for row in found]
+        console.table("", ("adapter", "of", "images", "classes", "steps", "rank"), cells)
     elif stage == "mix-train":
-        found = [row for row in rows if isinstance(row, Checkpoint)]
+        found = [row for row in rows if isinstance(row, Checkpoint) and row.classifies]
         cells = [(row.method, str(row.settings.get("images", "")), row.sha256[:12]) for row in found]
         console.table("", ("method", "generated images", "checkpoint"), cells)
     else:

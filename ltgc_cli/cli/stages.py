@@ -1,4 +1,4 @@
-"""The stages as commands: describe, extend, reflect, render, filter, mix-train, eval."""
+"""The stages as commands: describe, extend, reflect, adapt, render, filter, mix-train, eval."""
 
 from __future__ import annotations
 
@@ -63,13 +63,32 @@ def reflect(config: Config) -> Ran:
 
 
 @command(app)
+def adapt(config: Config) -> Ran:
+    """Train a LoRA of the text-to-image model on original images, so that it generates in their look.
+
+    Reads class, image and description records, and with --data all training images. Writes the adapter's checkpoint
+    record before them, which render and filter take from there. Asks nobody. A run that was stopped goes on where it
+    was.
+
+    The classes that have enough images teach the look (--from-classes); what a rare class is stays the model's.
+
+    \b
+    ltgc adapt --data birds/ -i reflected.jsonl -o adapted.jsonl --t2i stabilityai/stable-diffusion-xl-base-1.0
+    ltgc adapt --data birds/ -i reflected.jsonl --dry-run         # on how many images, and how long it takes
+    ltgc adapt --data birds/ --out birds-lora/                    # without a stream: for other programs, too
+    """
+    return run(config)
+
+
+@command(app)
 def render(config: Config) -> Ran:
     """Generate one image per description, with a text-to-image model.
 
     Reads description records. Writes an image record for each; the images themselves lie in the store. Models that
     diffusers loads run on this machine and cost time; an image API (litellm:MODEL) costs money by the image.
 
-    What the stream has an image of already, accepted or rejected, is not generated again.
+    What the stream has an image of already, accepted or rejected, is not generated again. The adapter that ltgc adapt
+    left in the stream is used as if it were given by --lora.
 
     \b
     ltgc render -i reflected.jsonl -o rendered.jsonl --t2i stabilityai/sdxl-turbo

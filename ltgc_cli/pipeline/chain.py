@@ -33,6 +33,7 @@ STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
     "describe": later("generate:describe"),
     "extend": later("generate:extend"),
     "reflect": later("generate:reflect"),
+    "adapt": later("adapt:adapt"),
     "render": later("generate:render"),
     "filter": later("generate:filter"),
     "mix-train": later("training.stage:mix_train"),

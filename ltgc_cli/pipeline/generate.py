@@ -17,12 +17,11 @@ from ltgc_cli import console, prompts, records
 from ltgc_cli.answers import MOST_AT_ONCE, READER
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline import shards
+from ltgc_cli.pipeline import adapter, shards
+from ltgc_cli.pipeline.adapter import Adapters
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
-from ltgc_cli.ports import Generate
 from ltgc_cli.prompts import PAPER, Prompts
-from ltgc_cli.providers import Opened
 from ltgc_cli.records import Group, Record
 from ltgc_cli.settings import (
     HIGHEST,
@@ -38,7 +37,6 @@ from ltgc_cli.settings import (
     Sharding,
     Style,
     TextToImage,
-    Workers,
 )
 
 if TYPE_CHECKING:
@@ -134,12 +132,13 @@ def reflect(session: Session, config: Config) -> Stage:
 
 def render(session: Session, config: Config) -> Stage:
     """Returns render over the classes of the stream."""
-    opened = _opened(session, config)
+    opened = adapter.opened(session, config, config[TextToImage].lora)
+    adapters = Adapters()
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
         from ltgc_cli.pipeline import runs
 
-        return runs.render(given, session, config, opened)
+        return runs.render(given, session, config, opened, adapters)
 
     api = config[TextToImage].t2i.startswith("litellm:")
     return Stage(
@@ -147,6 +146,7 @@ def render(session: Session, config: Config) -> Stage:
         config.hashed(Render, Style, TextToImage, Sharding, t2i=opened.model),
         run,
         shard=shards.shard_of(config),
+        watch=adapters.watch,
         caveats=("at the price of the finest quality, which the API may choose",) if api else (),
     )
 
@@ -163,7 +163,7 @@ def filter(session: Session, config: Config) -> Stage:
 
         by_hand = verdict_file.load(settings.verdicts)
         verdicts = fingerprint(by_hand)
-    t2i = _opened(session, config)
+    t2i = adapter.opened(session, config, config[TextToImage].lora)
     asked = session.ask(settings.llm, "llm", asking)
     clip = session.score(settings.clip, batch=computing.batch, device=computing.device)
     compare = session.compare(settings.clip, batch=computing.batch, device=computing.device).port
@@ -207,31 +207,6 @@ def source_of(config: Config, data: str | None = None) -> Source | None:
     from ltgc_cli.learn.datasets import Source
 
     return Source(spec, named.root, named.classes, named.image_column, named.label_column)
-
-
-def _opened(session: Session, config: Config) -> Opened[Generate]:
-    """Returns the text-to-image model. Raises InputError for settings that an image API does not take."""
-    model, computing = config[TextToImage], config[Computing]
-    if model.t2i.startswith("litellm:"):  # before filter pays for its questions
-        from ltgc_cli.providers.t2i import image_api
-
-        image_api.check(model.t2i.removeprefix("litellm:"), [config[Style], model, computing])
-    if config[Workers].engine == "ray":
-        from ltgc_cli.providers.workers import pool
-
-        pool.check(config[Workers])
-    return session.generate(
-        model.t2i,
-        batch=computing.batch,
-        t2i_config=model.t2i_config,
-        lora=model.lora,
-        device=computing.device,
-        dtype=model.dtype,
-        compile=model.compile,
-        attention_slicing=model.attention_slicing,
-        api_base=model.t2i_api_base,
-        model_id=model.t2i_model_id,
-    )
 
 
 def check_threshold(judging: Judging) -> None:

@@ -115,7 +115,7 @@ def setting_text(value: Any) -> str:
 def curves(rows: Sequence[Record], folder: Path) -> dict[str, list[dict[str, float]]]:
     """Returns the training curve of each checkpoint of a stream, by its method; those without one are left out."""
     found = {}
-    checkpoints = list({row.id: row for row in rows if isinstance(row, Checkpoint)}.values())
+    checkpoints = list({row.id: row for row in rows if isinstance(row, Checkpoint) and row.classifies}.values())
     for one in distinct_names(checkpoints):
         if len(one.checkpoint.sha256) == 64 and one.checkpoint.sha256.isalnum():
             curve = _curve(folder / "checkpoints" / one.checkpoint.sha256 / "metrics.jsonl")
@@ -171,7 +171,7 @@ def scores_of_originals(rows: Sequence[Record], store: Store, judge: ScoredBy) -
 def judge_of(rows: Iterable[Record], scale: str, runs: Sequence[Manifest]) -> ScoredBy:
     """Returns who scored the generated images: what a run of filter says, else the first checkpoint of the records."""
     filters = [str(run.flags.get("clip", "")) for run in runs if run.stage == "filter"]
-    trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint)]
+    trained = [str(row.settings.get("clip", "")) for row in rows if isinstance(row, Checkpoint) and row.classifies]
     return ScoredBy(next(iter([*filters, *trained]), ""), scale)
 
 

@@ -46,11 +46,13 @@ class Job(NamedTuple):
     """Settings of every step that were typed for the run: cache_dir, quiet."""
     again: Callable[..., str]
     """Returns what a person types to go on: the same command, with more flags, and `without` some."""
+    adapts: bool = False
+    """Whether the image model is adapted first: the settings have a table for it."""
 
 
 def run(job: Job) -> Ran:
     """Returns what all steps did together. Killed at any point, the same run goes on."""
-    before, todo = chosen(steps(job.run.baselines), job.run.first, job.run.until)
+    before, todo = chosen(steps(job.run.baselines, job.adapts), job.run.first, job.run.until)
     given = job.run.out / before.file if before else None
     if before and given and not given.is_file():
         raise InputError(f"{given} is not there; {job.again('--until', before.command, without=['--from'])} makes it")
@@ -70,20 +72,23 @@ def run(job: Job) -> Ran:
     return _run(job, configs, given, out)
 
 
-def steps(baselines: bool) -> list[RunStep]:
+def steps(baselines: bool, adapts: bool = False) -> list[RunStep]:
     """Returns the steps of a run, in order.
+
+    adapts -- whether the image model is adapted to the images before it generates
 
     >>> [step.file for step in steps(True)][5:]
     ['fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'mix-train.jsonl', 'eval.jsonl', 'report.html']
     """
     # mix-train's copy of the checkpoint is made at the end: it would stop a run that goes on.
     apart: dict[str, Any] = {"out": None, "merge": False}
-    found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in _ORDER[:-1]]
+    names = [name for name in _ORDER[:-1] if name != "adapt" or adapts]
+    found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in names]
     found.append(RunStep("report", "report.html"))
     if baselines:  # all three checkpoints ride the one stream to eval
         plain = apart | {"generated": False, "mix": "none"}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
-        index = _ORDER.index("mix-train")
+        index = names.index("mix-train")
         found[index:index] = [
             RunStep("mix-train", "fine-tuning.jsonl", plain | {"name": "fine-tuning"}),
             RunStep("mix-train", "fine-tuning-la.jsonl", adjusted),
@@ -96,6 +101,8 @@ def chosen(every: Sequence[RunStep], first: str | None, until: str | None) -> tu
     start, end = _ORDER.index(first or _ORDER[0]), _ORDER.index(until or _ORDER[-1])
     if start > end:
         raise InputError(f"--from {first} comes after --until {until}")
+    if "adapt" in (first, until) and not any(step.command == "adapt" for step in every):
+        raise InputError("adapt is no stage of this run: an [adapt] table in the settings, empty or not, turns it on")
     todo = [step for step in every if start <= _ORDER.index(step.command) <= end]
     index = every.index(todo[0])
     return (every[index - 1] if index else None), todo
@@ -275,6 +282,6 @@ def outcome(job: Job, paid: float) -> str:
 
 def last_file(job: Job) -> Path:
     """Returns the file of the last step that left records."""
-    _, todo = chosen(steps(job.run.baselines), job.run.first, job.run.until)
+    _, todo = chosen(steps(job.run.baselines, job.adapts), job.run.first, job.run.until)
     files = [step.file for step in todo if step.command != "report"] or ["eval.jsonl"]
     return job.run.out / files[-1]

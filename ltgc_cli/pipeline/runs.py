@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from ltgc_cli import console, records, trial
 from ltgc_cli.config import Config
 from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.learn import checks
 from ltgc_cli.learn.datasets import Item, Source
-from ltgc_cli.pipeline import originals, shards
+from ltgc_cli.pipeline import adapter, originals, shards
 from ltgc_cli.pipeline import senses as senses_file
+from ltgc_cli.pipeline.adapter import Adapters
 from ltgc_cli.pipeline.class_table import class_info, named
 from ltgc_cli.pipeline.data import check_names
 from ltgc_cli.pipeline.originals import Originals
@@ -31,6 +33,7 @@ from ltgc_cli.stages import senses, verdicts
 from ltgc_cli.stages.describe import describe as described
 from ltgc_cli.stages.extend import extend as extended
 from ltgc_cli.stages.filter import Round, evaluate, useless
+from ltgc_cli.stages.render import Without
 from ltgc_cli.stages.render import render as rendered
 from ltgc_cli.stages.senses import NameInfo
 from ltgc_cli.text import agreeing, counted
@@ -142,12 +145,30 @@ def reflect(
     session.remarks += reflecting.more_than_wanted({one.class_: one.described for one in counts}, settings.k)
 
 
-def render(given: Iterator[Record], session: Session, config: Config, opened: Opened[Generate]) -> Iterator[Record]:
-    """Returns render's records."""
-    groups, plain = records.by_class(given), config[Render].plain
+def render(
+    given: Iterator[Record], session: Session, config: Config, opened: Opened[Generate], adapters: Adapters
+) -> Iterator[Record]:
+    """Returns render's records, the images by the adapter of the stream where it has one."""
+    settings, given = config[Render], adapter.peeked(adapters.watch(given))
+    if (first := next(given, None)) is None:  # a part without a class knows of no adapter
+        return iter(())
     batch = session.at_once(config[TextToImage].t2i, config[Computing].batch)
-    model, generate = opened
-    return flat(rendered(groups, generate=generate, model=model, style=config[Style], batch=batch, plain=plain))
+    model, generate = adapter.adapted(session, config, opened, adapters.found)
+    without = None
+    if settings.unadapted:
+        without = Without(settings.unadapted, adapter.unadapted(session, config, opened, adapters.found))
+    groups = records.by_class(chain([first], given))
+    return flat(
+        rendered(
+            groups,
+            generate=generate,
+            model=model,
+            style=config[Style],
+            batch=batch,
+            plain=settings.plain,
+            without=without,
+        )
+    )
 
 
 def filter(
@@ -155,8 +176,11 @@ def filter(
     clip: Opened[Score], compare: Compare, by_hand: verdicts.Verdicts | None, shard: Shard | None,
 ) -> Iterator[Record]:  # fmt: skip
     """Returns filter's records; the stream is read more than once."""
-    judging = config[Judging]
+    judging, adapters = config[Judging], Adapters()
     lost, there = 0, set[verdicts.ImageKey]()
+    given = adapter.peeked(adapters.watch(given))
+    if judging.mode == "refine":  # else nothing is generated, and nothing need be there
+        t2i = adapter.adapted(session, config, t2i, adapters.found)
     with read_again(given, session.store.folder) as lines:
         for rows in evaluate(
             lambda: records.by_class(lines()),

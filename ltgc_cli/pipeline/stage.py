@@ -64,6 +64,10 @@ class Stage(NamedTuple):
     """Whether the lines of a class must stay together; eval reads several streams behind one another."""
     shard: Shard | None = None
     """Which part of the classes of its input it does, None for all."""
+    watch: Callable[[Iterator[Record]], Iterator[Record]] = lambda given: given
+    """What looks at the whole input before it is cut to the stage's part."""
+    lasts: Callable[[Path], bool] = lambda artifact: True
+    """Whether what an artifact stands for is still there besides its lines: a folder of weights."""
     finish: Callable[[Path], None] | None = None
     """What is done with the artifact at the end."""
 
@@ -97,6 +101,8 @@ def execute(
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         done = manifest.read(artifact) if digest else None
+        if done and not stage.lasts(artifact):
+            done = None
         # An answer of no use that cost no line of the result, a rewriting say, is among the rejected.
         if done and session.limits.retry_failures and done.kinds.keys() & {"failure", "rejected"}:
             done = None
@@ -253,9 +259,9 @@ def _of_part(stage: Stage, total: int) -> Stage:
     """Returns the stage as it does its part of so many classes; one without input has taken its part itself."""
     if not stage.shard or stage.source:
         return stage
-    places, run = stage.shard.places(total), stage.run
+    places, run, watch = stage.shard.places(total), stage.run, stage.watch
     shards.say_if_empty(stage.name, stage.shard, total)
-    return stage._replace(run=lambda given: run(lines(given, places)))
+    return stage._replace(run=lambda given: run(lines(watch(given), places)))
 
 
 def _works(path: Path, name: str, stage: Stage) -> list[int]:

@@ -62,6 +62,7 @@ class GenerateOptions(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Dtype | None = None
     t2i_config: str | None = None  # of a model in a single file: a folder or an id with its parts' configs
     lora: str | None = None
+    lora_scale: float | None = None  # its strength, 1 where none is set
     compile: bool = False
     attention_slicing: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -14,6 +14,7 @@ from ltgc_cli import prompts as p
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Generate, GeneratedImage, ImageRequest
+from ltgc_cli.providers import Opened
 from ltgc_cli.records import Class, Description, Group, Image, Made, Record, Rejected, failed, identify
 from ltgc_cli.settings import Style
 
@@ -25,11 +26,23 @@ class Wanted(NamedTuple):
     text: str
     id: str  # what its seed comes from, with `attempt`
     attempt: int = 0
+    origin: Origin = "generated"
+
+
+class Without(NamedTuple):
+    """Images that are generated besides, to look at, of a class's first descriptions by a model without its LoRA."""
+
+    number: int
+    opened: Opened[Generate]
+
+
+Origin = Literal["generated", "plain", "unadapted"]
 
 
 def render(
-    groups: Iterable[Group], *, generate: Generate, model: str, style: Style, batch: int, plain: int = 0
-) -> Iterator[list[Record]]:
+    groups: Iterable[Group], *, generate: Generate, model: str, style: Style, batch: int, plain: int = 0,
+    without: Without | None = None,
+) -> Iterator[list[Record]]:  # fmt: skip
     """Returns, class by class, the lines and after them an image for every description of a tail class.
 
     What the lines have an image of already, or a rejected one, is not generated again. Batches are filled across
@@ -37,6 +50,7 @@ def render(
     request alone.
 
     plain -- images per tail class that are generated besides, from its bare name: to look at, and for nothing else
+    without -- what is generated besides without the model's LoRA: of the same texts and seeds, for nothing else
     """
     waiting: _Waiting = deque()
     made: dict[int, Record] = {}
@@ -44,11 +58,14 @@ def render(
     def generated(pairs: list[tuple[Wanted, ImageRequest]]) -> list[tuple[int, Record]]:
         anew = style.from_original is None
         able = [(one, request) for one, request in pairs if anew or request.original or isinstance(one.row, Class)]
-        results = generate([request for _, request in able]) if able else ()
-        images = {id(one): image for (one, _), image in zip(able, results, strict=True)}
-        return [(id(one), _result(one, request, images.get(id(one), _NO_ORIGINAL), model)) for one, request in pairs]
+        images: dict[int, GeneratedImage | Exception] = {}
+        for port, its in ((generate, False), (without.opened.port if without else generate, True)):
+            own = [(one, request) for one, request in able if (one.origin == "unadapted") is its]
+            results = port([request for _, request in own]) if own else ()
+            images |= {id(one): image for (one, _), image in zip(own, results, strict=True)}
+        return [(id(one), _result(one, request, images.get(id(one), _NO_ORIGINAL))) for one, request in pairs]
 
-    for found in in_order(generated, _requests(groups, waiting, model, style, batch, plain), workers=2):
+    for found in in_order(generated, _requests(groups, waiting, model, style, batch, plain, without), workers=2):
         made.update(found)
         while waiting and all(id(one) in made for one in waiting[0][1]):
             group, wants = waiting.popleft()
@@ -63,16 +80,23 @@ _Waiting = deque[tuple[Group, list[Wanted]]]
 
 
 def _requests(
-    groups: Iterable[Group], waiting: _Waiting, model: str, style: Style, batch: int, plain: int
+    groups: Iterable[Group],
+    waiting: _Waiting,
+    model: str,
+    style: Style,
+    batch: int,
+    plain: int,
+    without: Without | None,
 ) -> Iterator[list[tuple[Wanted, ImageRequest]]]:
     """Returns what is generated in lists of `batch`, and puts each class in line as it is read."""
     pairs: list[tuple[Wanted, ImageRequest]] = []
     for group in groups:
-        wants = wanted(group, plain)
+        wants = wanted(group, plain, without.number if without else 0)
         waiting.append((group, wants))
         for one in wants:
             original = _original_for(one.row, group, style) if isinstance(one.row, Description) else None
-            pairs.append((one, image_request(one.text, one.id, one.attempt, group.cls, model, style, original)))
+            by = without.opened.model if without and one.origin == "unadapted" else model
+            pairs.append((one, image_request(one.text, one.id, one.attempt, group.cls, by, style, original)))
             if len(pairs) == batch:
                 yield pairs
                 pairs = []
@@ -129,8 +153,9 @@ def seed(id: str, attempt: int, base: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{id}:{attempt}:{base}".encode()).digest()[:4], "big") >> 1
 
 
-def wanted(group: Group, plain: int = 0) -> list[Wanted]:
-    """Returns what is generated of a tail class: its descriptions, then its bare name `plain` times; else nothing.
+def wanted(group: Group, plain: int = 0, unadapted: int = 0) -> list[Wanted]:
+    """Returns what is generated of a tail class: its descriptions, then its bare name `plain` times, then its first
+    `unadapted` descriptions without the model's LoRA; of another class nothing.
 
     What the lines have an image of already, or a rejected one, is left out.
     """
@@ -143,7 +168,10 @@ def wanted(group: Group, plain: int = 0) -> list[Wanted]:
     bare = p.fill(p.BARE, group.cls.class_)
     # The seeds of a class's plain images come from its label and name, not from its count or sense.
     id = identify(Class(label=group.cls.label, class_=group.cls.class_, tail=True), "plain").id
-    more = [Wanted(group.cls, bare, id, number) for number in range(plain) if number not in there]
+    more = [Wanted(group.cls, bare, id, number, "plain") for number in range(plain) if number not in there]
+    first = [row for row in group.rows if isinstance(row, Description)][:unadapted]
+    seen = {image.parents for image in group.rows if isinstance(image, Image) and image.origin == "unadapted"}
+    more += [Wanted(row, row.text, row.id, origin="unadapted") for row in first if (row.id,) not in seen]
     return [*(Wanted(row, row.text, row.id) for row in texts), *more]
 
 
@@ -176,16 +204,17 @@ def _image_id(row: Description, sha256: str) -> str:
     return identify(image, sha256).id
 
 
-def _result(one: Wanted, request: ImageRequest, result: GeneratedImage | Exception, model: str) -> Record:
+def _result(one: Wanted, request: ImageRequest, result: GeneratedImage | Exception) -> Record:
     row = one.row
     plain = isinstance(row, Class)
     parents = (row.id,) if row.id or not plain else ()
-    number = (one.attempt,) if plain else ()  # tells apart what fails, or comes out, alike
+    # What tells apart images that fail, or come out, alike.
+    number: dict[Origin, tuple[object, ...]] = {"generated": (), "plain": (one.attempt,), "unadapted": ("unadapted",)}
     if isinstance(result, Exception):
-        return failed(row, "render", str(result), (str(result), *number), text=one.text, parents=parents)
+        return failed(row, "render", str(result), (str(result), *number[one.origin]), text=one.text, parents=parents)
     image = Image(
-        label=row.label, class_=row.class_, sha256=result.sha256, origin="plain" if plain else "generated",
+        label=row.label, class_=row.class_, sha256=result.sha256, origin=one.origin,
         format=result.format, text=one.text, original=request.original or "", strength=request.strength or None,
-        parents=parents, made=Made(model=model, seed=request.seed, attempt=request.attempt, usage=result.usage),
+        parents=parents, made=Made(model=request.model, seed=request.seed, attempt=request.attempt, usage=result.usage),
     )  # fmt: skip
-    return identify(image, result.sha256, *number)
+    return identify(image, result.sha256, *number[one.origin])

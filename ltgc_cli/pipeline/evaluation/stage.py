@@ -55,7 +55,7 @@ def evaluate(session: Session, config: Config) -> Stage:
         classes: dict[int, Class] = {}
         checkpoints: dict[str, Checkpoint] = {}
         for record in given:
-            if isinstance(record, Checkpoint):
+            if isinstance(record, Checkpoint) and record.classifies:
                 checkpoints[record.id] = record
             elif isinstance(record, Class):
                 _add(classes, record)

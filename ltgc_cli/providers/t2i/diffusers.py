@@ -55,21 +55,28 @@ _WRITERS = 4
 
 def open_port(spec: str, options: GenerateOptions) -> Opened[Generate]:
     """Returns the model of a spec. Raises InputError for a spec or a LoRA that is none."""
-    opened = Opened(identity(spec, options.lora, options.dtype, options.t2i_config), generate_port(spec, options))
+    name = identity(spec, options.lora, options.dtype, options.t2i_config, options.lora_scale)
+    opened = Opened(name, generate_port(spec, options))
     return with_notice(opened, options.notice, NOTICE) if spec == "embedded" else opened
 
 
-def identity(spec: str, lora: str | None = None, dtype: Dtype | None = None, config: str | None = None) -> str:
+def identity(
+    spec: str,
+    lora: str | None = None,
+    dtype: Dtype | None = None,
+    config: str | None = None,
+    lora_scale: float | None = None,
+) -> str:
     """Returns what the model is called in keys and records, with the LoRA and the precision that it was asked for.
 
-    config -- of a single file: where its parts' configs are
+    config -- of a single file: where its parts' configs are; lora_scale -- the LoRA's strength, None for its own
     Raises InputError for a spec or a LoRA that is none.
     """
     name = _model(spec)
     if config:
         name += f" + {_config(spec, config)}"
     if lora:
-        name += f" + {loras.identity(lora)}"
+        name += f" + {loras.identity(lora)}" + (f" at {lora_scale:g}" if lora_scale is not None else "")
     return f"{name} ({dtype})" if dtype else name
 
 
@@ -136,7 +143,7 @@ def generate_port(spec: str, options: GenerateOptions) -> Generate:
 
     @functools.cache
     def opened() -> LoadedPipeline:
-        names = ("device", "dtype", "lora", "compile", "attention_slicing")
+        names = ("device", "dtype", "lora", "lora_scale", "compile", "attention_slicing")
         return load(
             spec, config=options.t2i_config, notice=options.notice, **{name: getattr(options, name) for name in names}
         )

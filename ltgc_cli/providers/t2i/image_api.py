@@ -38,7 +38,7 @@ _MOST_BYTES = 64 * 2**20
 _SIZE_REFUSED = re.compile(r"'param': '(?:size|width|height)'|- 'size'")
 _NOT_TAKEN = (
     "steps", "guidance", "negative", "scheduler", "original", "from_original",
-    "device", "dtype", "t2i_config", "lora", "compile", "attention_slicing",
+    "device", "dtype", "t2i_config", "lora", "lora_scale", "compile", "attention_slicing",
 )  # fmt: skip
 """What diffusers models are set by, in settings or a request, and image APIs do not take."""
 

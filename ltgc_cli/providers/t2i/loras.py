@@ -60,9 +60,10 @@ def identity(lora: str) -> str:
     return name + file_identity("", config) if file == _PEFTS_FILE and config.is_file() and _is_pefts(path) else name
 
 
-def add(pipeline: Any, spec: str, lora: str, notice: Notice) -> None:
+def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None = None) -> None:
     """Adds a LoRA to a pipeline, whose weights stay as they are: added to bfloat16 ones, small changes round away.
 
+    scale -- what its changes are multiplied with, None for 1
     Says how many of its weights fit no layer, and whether parts of it are such as diffusers cannot use.
     Raises InputError where none fits, ProviderError where it cannot be had.
     """
@@ -78,6 +79,9 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice) -> None:
         used, there = _used(pipeline), sum("lora" in name and not name.endswith("alpha") for name in weights)
         if not pipeline.get_list_adapters() or not used:  # diffusers only logs it
             raise InputError("it holds nothing for this model")
+        if scale is not None:
+            names = list(dict.fromkeys(name for part in pipeline.get_list_adapters().values() for name in part))
+            pipeline.set_adapters(names, [scale] * len(names))
     except LtgcError as error:
         raise InputError(f"--lora {lora} does not fit {spec}: {error}") from None
     except Exception as error:  # the hub, peft and torch raise all kinds

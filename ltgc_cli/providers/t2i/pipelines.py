@@ -43,6 +43,7 @@ def load(
     device: str | None = None,
     dtype: Dtype | None = None,
     lora: str | None = None,
+    lora_scale: float | None = None,
     compile: bool = False,
     attention_slicing: bool = False,
     notice: Notice = lambda text: None,
@@ -53,7 +54,7 @@ def load(
     config  -- for such a file, see files.single_file
     device  -- "cuda", "cuda:1", "mps", "cpu"; None for the best one here
     dtype   -- None for bfloat16 on CUDA, else float32
-    lora    -- see loras.lora_file
+    lora    -- see loras.lora_file; lora_scale: its strength, None for 1
     compile -- torch.compile for the UNet or the transformer: the first image takes minutes, the others less
     attention_slicing -- attention in slices and one image at a time through the VAE: slower, in less memory
     notice  -- told of what is left out: weights that fit nothing, parts that are missing
@@ -75,7 +76,7 @@ def load(
         pipeline, folder = _opened(spec, folder, config, kept, where, notice)
         _check(pipeline, spec)
         if lora:
-            loras.add(pipeline, spec, lora, notice)
+            loras.add(pipeline, spec, lora, notice, lora_scale)
         if attention_slicing:
             _slice(pipeline)
         if compile:

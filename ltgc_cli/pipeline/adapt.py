@@ -1,0 +1,270 @@
+"""adapt: a LoRA of the text-to-image model, trained on original images, so that it generates in their look.
+
+Loads no torch until something is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ltgc_cli import console, records
+from ltgc_cli.config import Config
+from ltgc_cli.errors import InputError, ProviderError, Unreadable
+from ltgc_cli.files import copy_folder, sha256_file, write_atomically
+from ltgc_cli.learn import datasets
+from ltgc_cli.learn.datasets import Item, Source
+from ltgc_cli.pipeline import adapter, originals
+from ltgc_cli.pipeline.class_table import agreed, class_record
+from ltgc_cli.pipeline.data import open_data
+from ltgc_cli.pipeline.dry_run import PLACEHOLDER
+from ltgc_cli.pipeline.generate import source_of
+from ltgc_cli.pipeline.originals import Originals
+from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.stage import Stage
+from ltgc_cli.pipeline.streams import read_again
+from ltgc_cli.providers.t2i import diffusers
+from ltgc_cli.providers.t2i.examples import LORA, Example
+from ltgc_cli.records import Checkpoint, Group, Image, Record, identify
+from ltgc_cli.settings import Adapt, AdaptedModel, AdaptRun
+from ltgc_cli.stages.adapt import examples
+from ltgc_cli.text import counted
+
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+_SETTINGS = "settings.json"
+VERSION = 1  # part of what an adapter is told apart by: raise it when the same settings train to other weights
+
+
+class Learnt(NamedTuple):
+    """What is learnt from."""
+
+    examples: list[Example]
+    classes: int
+    names: Mapping[str, str]
+    """Of each image by its sha256, what its file is called."""
+    read: Mapping[str, Callable[[], bytes]]
+    """Gives the bytes of images that a dry run does not store."""
+
+
+def adapt(session: Session, config: Config) -> Stage:
+    """Returns adapt: one record, the adapter's checkpoint, before the lines of the stream; an earlier one is left out.
+
+    Raises InputError for a model that cannot be adapted.
+    """
+    how, model = config[AdaptRun], config[AdaptedModel]
+    data = source_of(config)
+    _check(model, how)
+    name = diffusers.identity(model.t2i, config=model.t2i_config)
+    flags = config.hashed(Adapt, AdaptedModel, t2i=name, data=_fingerprint(data), pixels=datasets.pixels_version(data))
+
+    def run(given: Iterator[Record]) -> Iterator[Record]:
+        with read_again(given, session.store.folder) as lines:
+            learnt = learn_from(records.by_class(lines()), session, config[Adapt].from_classes, data)
+            yield _checkpoint(session, config, flags, learnt)
+            yield from (row for row in lines() if not isinstance(row, Checkpoint) or row.classifies)
+
+    def lasts(artifact: Path) -> bool:
+        return not adapter.damage(_folder(session, artifact))
+
+    def finish(artifact: Path) -> None:
+        if how.out:
+            _copy_out(_folder(session, artifact), how.out)
+
+    return Stage("adapt", flags, run, whole=True, optional=bool(data), finish=finish, lasts=lasts)
+
+
+def learn_from(groups: Iterable[Group], session: Session, least: int, data: Source | None) -> Learnt:
+    """Returns what is learnt from: the images of classes with at least so many, of the data where some is named.
+
+    Raises InputError where no class has so many, and where a label is another class in the data.
+    """
+    of_data = _Photos(data, session) if data else None
+    found: list[Example] = []
+    names: dict[str, str] = {}
+    classes = most = 0
+    for group in of_data.all(groups) if of_data else groups:
+        number = of_data.count(group) if of_data else len(group.originals)
+        most = max(most, number)
+        if group.cls.label >= 0 and number >= least:
+            classes += 1
+            images = of_data.images(group) if of_data else group.originals
+            found += examples(group.cls, images, group.rows)
+            names |= {image.sha256: image.name for image in images}
+    if not found:
+        more = "" if data else "; with --data DATA all training images count, not those of the stream alone"
+        has = f"the largest has {most:,}: --from-classes {most}" if most else "none has any"
+        raise InputError(f"no class has {counted(least, 'image')} to learn from, and {has}{more}")
+    return Learnt(found, classes, names, of_data.read if of_data else {})
+
+
+class _Photos:
+    """The training images of a data set, class by class; a dry run reads them where they lie, and keeps none."""
+
+    def __init__(self, data: Source, session: Session) -> None:
+        self.read: dict[str, Callable[[], bytes]] = {}
+        self._session = session
+        dataset = open_data(data, "train")
+        self._table = {info.label: info for info in dataset.classes}
+        self._items: dict[int, list[Item]] = {}
+        for item in dataset.items:
+            self._items.setdefault(item.label, []).append(item)
+        self._found = Originals(dataset, [], self._items)
+
+    def all(self, groups: Iterable[Group]) -> Iterator[Group]:
+        """Returns the classes of a stream, and then those of the data that it lacks."""
+        there = set()
+        for group in groups:
+            if group.cls.label >= 0:
+                there.add(agreed(self._table, group.cls).label)
+            yield group
+        for label in sorted(self._table.keys() - there):
+            yield Group(class_record(self._table[label], 0), [])
+
+    def count(self, group: Group) -> int:
+        return len(self._items.get(group.cls.label, ()))
+
+    def images(self, group: Group) -> list[Image]:
+        """Returns the images of a class, whose bytes are in the store from now on."""
+        found = []
+        for item in self._items[group.cls.label]:
+            image = originals.read(self._found, group.cls, item, self._session.keep)
+            if self._session.dry:
+                self.read[image.sha256] = partial(datasets.image_bytes, self._found.dataset, item)
+            found.append(image)
+        return found
+
+
+def _checkpoint(session: Session, config: Config, flags: Mapping[str, Any], learnt: Learnt) -> Checkpoint:
+    """Returns the record of the adapter, which is trained where it is not there; a dry run says how long that takes."""
+    content = [VERSION, flags, learnt.examples]
+    sha256 = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    folder = session.folder / "checkpoints" / sha256
+    about = {**flags, "images": len(learnt.examples), "classes": learnt.classes}
+    trained = not adapter.damage(folder)
+    if session.dry and not trained:
+        session.remarks.append(_forecast(session, config, learnt))
+    elif not trained:
+        _train(session, config, learnt, folder, about)
+    if not session.dry or trained:  # as it was when it was trained: with what was left open as it was used
+        about = msgspec.json.decode((folder / _SETTINGS).read_bytes())
+    record = identify(Checkpoint(sha256=sha256, method="adapt", settings=about, of="t2i"), sha256)
+    return record if trained or not session.dry else records.evolve(record, rest={PLACEHOLDER: True})
+
+
+def _train(session: Session, config: Config, learnt: Learnt, folder: Path, about: Mapping[str, Any]) -> None:
+    """Trains an adapter into a folder; one that was begun there is gone on with. What marks it as whole comes last."""
+    from ltgc_cli.providers.t2i import adapting
+
+    model, settings = config[AdaptedModel], config[Adapt]
+    (folder / "done.json").unlink(missing_ok=True)  # where it is damaged
+
+    def on_resume(step: int, steps: int) -> None:
+        console.notice(f"adapt: went on at step {step:,} of {steps:,}")
+
+    with console.progress(f"adapting to {counted(len(learnt.examples), 'image')}", settings.steps) as progress:
+
+        def on_report(step: int, steps: int, loss: float) -> None:
+            if not progress.done:
+                progress.go_on_from(step)
+            progress.advance(step - progress.done, f"loss {loss:.4f}")
+
+        with _named(learnt):
+            adapting.adapt(
+                model.t2i,
+                learnt.examples,
+                settings,
+                folder,
+                objects=session.store.get_object,
+                device=model.device,
+                dtype=model.dtype,
+                config=model.t2i_config,
+                notice=session.notice_once,
+                on_report=on_report,
+                on_resume=on_resume,
+            )
+    used = msgspec.to_builtins(adapting.resolved(model.t2i, settings))
+    write_atomically(folder / _SETTINGS, _json({**about, "lr": used["lr"], "batch": used["batch"]}))
+    hashes = {name: sha256_file(folder / name) for name in (LORA, _SETTINGS)}
+    write_atomically(folder / "done.json", _json({"t2i": about["t2i"], "files": hashes}))
+    console.notice(f"adapt: {_said(learnt, settings)}; the adapter is in {folder}")
+
+
+def _forecast(session: Session, config: Config, learnt: Learnt) -> str:
+    """Returns on what an adapter would be trained, and how long that takes here."""
+    from ltgc_cli.providers.t2i import adapting
+
+    model, settings = config[AdaptedModel], config[Adapt]
+
+    def bytes_of(sha256: str) -> bytes:
+        return learnt.read[sha256]() if sha256 in learnt.read else session.store.get_object(sha256)
+
+    try:
+        with _named(learnt):
+            seconds = adapting.seconds_a_step(
+                model.t2i,
+                learnt.examples,
+                settings,
+                objects=bytes_of,
+                device=model.device,
+                dtype=model.dtype,
+                config=model.t2i_config,
+            )
+    except ProviderError as error:
+        return f"would learn from {_said(learnt, settings)}; how long that takes cannot be measured: {error}"
+    return (
+        f"would learn from {_said(learnt, settings)}; it takes about {console.duration(seconds * settings.steps)} here"
+    )
+
+
+@contextmanager
+def _named(learnt: Learnt) -> Iterator[None]:
+    """Calls an image that is none by its file's name."""
+    try:
+        yield
+    except Unreadable as error:
+        raise InputError(_HASH.sub(lambda found: learnt.names.get(found[0]) or found[0], str(error))) from None
+
+
+def _said(learnt: Learnt, settings: Adapt) -> str:
+    images, classes = counted(len(learnt.examples), "image"), counted(learnt.classes, "class")
+    return f"{images} of {classes}, {counted(settings.steps, 'step')}"
+
+
+def _check(model: AdaptedModel, how: AdaptRun) -> None:
+    """Raises InputError for what is no model that diffusers loads, and for a folder that is there already."""
+    if model.t2i == "blank" or model.t2i.startswith(("litellm:", "replay:")):
+        raise InputError(f"--t2i {model.t2i} cannot be adapted: name a model that diffusers loads, or embedded")
+    if how.out and how.out.exists() and not (how.out / "done.json").is_file():
+        raise InputError(f"{how.out} is there already, and no adapter; name a new folder for --out")
+
+
+def _fingerprint(data: Source | None) -> str | None:
+    return datasets.fingerprint(data, "train") if data else None
+
+
+def _folder(session: Session, artifact: Path) -> Path:
+    """Returns the folder of the adapter that an artifact begins with."""
+    with artifact.open(encoding="utf-8") as lines:
+        record = next(records.read(lines, str(artifact)))
+    assert isinstance(record, Checkpoint)
+    return session.folder / "checkpoints" / record.sha256
+
+
+def _copy_out(source: Path, out: Path) -> None:
+    """Copies an adapter to a folder, where its copy may be already. Raises InputError for another folder."""
+    if not out.exists():
+        copy_folder(source, out)
+    elif not (out / "done.json").is_file() or (out / "done.json").read_bytes() != (source / "done.json").read_bytes():
+        raise InputError(f"{out} is there already, and no copy of this adapter; name a new folder for --out")
+    console.notice(f"adapt: the adapter is in {out}; diffusers' load_lora_weights reads it")
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=1)

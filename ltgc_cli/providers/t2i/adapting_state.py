@@ -1,0 +1,92 @@
+"""The state of an adapter's training: one file, renamed into place, with a checksum and what run it is of.
+
+What a step sees is a function of the seed and the step, so the adapter, its optimiser and a number are all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ltgc_cli.errors import InputError
+from ltgc_cli.files import put_in_place, temporary
+from ltgc_cli.providers.opened import Notice
+
+STATE = "state.safetensors"
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What is no tensor of a state."""
+
+    run: str
+    step: int  # steps done
+    loss: float  # the sum since the last report
+    moments: dict[str, Any]  # what an optimiser remembers besides, by the place of the weight and the name
+
+
+def save(
+    path: Path, run: str, step: int, loss: float, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """Writes the state; it is there, whole and on the disk, when this returns."""
+    tensors = {f"weight:{name}": weight for name, weight in weights.items()}
+    moments = {}
+    for place, remembered in optimizer.state_dict()["state"].items():
+        for name, value in remembered.items():
+            (tensors if isinstance(value, Tensor) else moments)[f"{place}:{name}"] = value
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = msgspec.json.encode(_Facts(run, step, loss, moments))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary(path.parent) as unfinished:
+        metadata = {"facts": facts.decode(), "sha256": _checksum(facts, flat)}
+        safetensors.torch.save_file(flat, unfinished, metadata)
+        put_in_place(unfinished, path)
+
+
+def load(
+    path: Path, run: str, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, notice: Notice
+) -> tuple[int, float]:
+    """Returns the steps done and the sum of the losses since the last report: (0, 0.0) where there is no state.
+
+    Weights and optimiser take over what is there; a damaged file is left out, which is said.
+    Raises InputError for another run's.
+    """
+    if not path.exists():
+        return 0, 0.0
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        facts = msgspec.json.decode(metadata["facts"], type=_Facts)
+        if metadata["sha256"] != _checksum(metadata["facts"].encode(), flat):
+            raise ValueError("its checksum is another")
+    except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
+        notice(f"{path}: the state of training is damaged ({str(error) or 'empty'}); training begins anew")
+        return 0, 0.0
+    if facts.run != run:
+        raise InputError(f"{path} is the state of a run with other images or settings; use another folder or delete it")
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(flat[f"weight:{name}"])
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in (flat | facts.moments).items():
+        place, _, name = key.partition(":")
+        if place != "weight":
+            state.setdefault(int(place), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return facts.step, facts.loss
+
+
+def _checksum(facts: bytes, flat: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(facts)
+    for name in sorted(flat):
+        digest.update(name.encode())
+        digest.update(flat[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
