@@ -35,7 +35,5 @@ def examples(cls: Class, images: Sequence[Image], rows: Iterable[Record]) -> lis
 
 def _describes(row: Rejected, image: str) -> bool:
     """Returns whether what was dropped described an image, behind which it stands: its id was made of the image's."""
-    described = Description(
-        label=row.label, class_=row.class_, text=row.text, origin="described", parents=(image,)
-    )
+    described = Description(label=row.label, class_=row.class_, text=row.text, origin="described", parents=(image,))
     return bool(image) and row.of == "description" and identify(described, row.text).id in row.parents
