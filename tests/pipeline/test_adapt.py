@@ -441,6 +441,72 @@ def test_after_the_adapter_is_there_a_dry_run_imagines_nothing(inside, adapted, 
     assert dry.out == adapted.read_text() and "would learn" not in dry.err
 
 
+# --- ltgc run
+
+SETTINGS = """
+data = "birds"
+tail = 9
+steps = 3
+[adapt]
+from-classes = 2
+steps = 7
+out = "lora"
+[extend]
+n = 1
+[reflect]
+k = 2
+[filter]
+mode = "score"
+"""
+
+
+@pytest.fixture
+def settings(birds: Path, tmp_path: Path) -> Path:
+    (tmp_path / "ltgc.toml").write_text(SETTINGS)
+    return tmp_path / "ltgc.toml"
+
+
+def test_a_table_in_the_settings_turns_the_stage_on_in_a_run(inside, settings, trained, painted, tmp_path):
+    done = inside("run", "--until", "render")
+    assert done.code in (0, 1), done.err
+    assert "run: 4/5 adapt (embedded)" in done.err and "run: 5/5 render (embedded)" in done.err
+    assert (trained[0]["settings"].steps, trained[0]["settings"].from_classes) == (7, 2)
+    assert rows(tmp_path / "ltgc-run" / "render.jsonl")[0]["of"] == "t2i"
+    assert painted and all(" + lora@" in model for model in painted)
+    again = inside("run", "--until", "render")
+    assert again.code == done.code and len(trained) == 1 and (tmp_path / "lora" / LORA).is_file()
+    assert inside("run", "--from", "adapt", "--until", "render").code == 0 and len(trained) == 1
+
+
+def test_without_the_table_a_run_has_no_such_stage(inside, settings, trained, painted, tmp_path):
+    settings.write_text(SETTINGS.replace("[adapt]", "[mix-train]").replace("from-classes = 2\n", ""))
+    done = inside("run", "--until", "render")
+    assert done.code in (0, 1) and "run: 4/4 render (embedded)" in done.err and not trained
+    for flag in ("--from", "--until"):
+        stopped = inside("run", flag, "adapt")
+        assert stopped.code == 2 and "an [adapt] table in the settings, empty or not, turns it on" in stopped.err
+
+
+def test_an_empty_table_is_enough(inside, settings, trained, painted):
+    settings.write_text('data = "birds"\ntail = 9\n[adapt]\n')
+    assert inside("run", "--until", "adapt").code in (0, 1)
+    assert len(trained) == 1
+
+
+def test_a_dry_run_of_a_run_says_how_long_adapting_takes(inside, settings, trained, painted):
+    done = inside("run", "--dry-run", "--until", "filter")
+    assert done.code == 0, done.err
+    assert "adapt: would learn from 19 images of 3 classes, 7 steps; it takes about" in one_line(done.err)
+    assert "an adapter to come" in done.out and not trained
+
+
+def test_an_image_api_stops_a_run_that_is_to_adapt_it_before_anything_is_asked(inside, settings, trained, store):
+    settings.write_text('t2i = "litellm:gpt-image-1"\n' + SETTINGS)
+    done = inside("run", "--until", "render")
+    assert done.code == 2 and "--t2i litellm:gpt-image-1 cannot be adapted" in done.err
+    assert not (store / "artifacts").exists()
+
+
 # --- with the embedded model
 
 
