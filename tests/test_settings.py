@@ -171,6 +171,8 @@ def test_eval_measures_on_the_test_images_that_a_run_names(file):
         ("[extend]\nk = 3", "ltgc extend has no flag --k"),
         ("lml = 'x'", r"no command has a flag --lml; did you mean l[lm]m\?"),
         ("lr = 0.1", r"lr is how mix-train trains; put it under \[mix-train\]"),
+        ("rank = 4", r"rank is how mix-train trains; put it under \[mix-train\]"),
+        ("from_classes = 4", r"from_classes is how adapt trains; put it under \[adapt\]"),
         ("[mix-train]\ngate = true", "--gate is gone: its probe of the head did not foresee .*; take the line out"),
         ("[mix-train]\nsyn-ratio = 2", "--syn-ratio is gone: it made no difference"),
         ("n = ", "no settings file that can be read"),
@@ -196,6 +198,14 @@ def test_the_file_that_init_writes_has_every_setting_it_offers_as_a_comment_with
     assert found["mix-train"]["lr"] == Training().lr and found["filter"]["scale"] == "calibrated"
     assert Filter().preview is False and "preview" not in found["filter"], "typed for one run"
     assert Reflect().k == 100
+
+
+def test_adapt_s_table_is_a_comment_for_it_turns_the_stage_on(tmp_path, file):
+    text = settings_file.text({}, [])
+    assert "\n#[adapt]\n" in text and "adapt" not in tomllib.loads(text)
+    file("steps = 20\n[adapt]\n")
+    assert settings_file.tables(tmp_path / "ltgc.toml") == {"adapt"}
+    assert "steps" not in file("steps = 20\n[adapt]\n")["adapt"], "render's, as a key at the top"
 
 
 def test_a_whole_number_for_a_number_is_the_number_so_that_one_value_has_one_hash():

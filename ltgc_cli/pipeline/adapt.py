@@ -37,7 +37,7 @@ from ltgc_cli.settings import Adapt, AdaptedModel, AdaptRun
 from ltgc_cli.stages.adapt import examples
 from ltgc_cli.text import counted
 
-_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+_HASH = re.compile(r"(?:image )?\b([0-9a-f]{12})\b")  # as much of it as errors show
 _SETTINGS = "settings.json"
 VERSION = 1  # part of what an adapter is told apart by: raise it when the same settings train to other weights
 
@@ -48,7 +48,7 @@ class Learnt(NamedTuple):
     examples: list[Example]
     classes: int
     names: Mapping[str, str]
-    """Of each image by its sha256, what its file is called."""
+    """What the file of each image is called, by the first 12 digits of its sha256, which errors show."""
     read: Mapping[str, Callable[[], bytes]]
     """Gives the bytes of images that a dry run does not store."""
 
@@ -96,7 +96,7 @@ def learn_from(groups: Iterable[Group], session: Session, least: int, data: Sour
             classes += 1
             images = of_data.images(group) if of_data else group.originals
             found += examples(group.cls, images, group.rows)
-            names |= {image.sha256: image.name for image in images}
+            names |= {image.sha256[:12]: image.name for image in images}
     if not found:
         more = "" if data else "; with --data DATA all training images count, not those of the stream alone"
         has = f"the largest has {most:,}: --from-classes {most}" if most else "none has any"
@@ -229,7 +229,8 @@ def _named(learnt: Learnt) -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        raise InputError(_HASH.sub(lambda found: learnt.names.get(found[0]) or found[0], str(error))) from None
+        named = _HASH.sub(lambda found: learnt.names.get(found[1]) or found[0], str(error))
+        raise InputError(f"{named}; take it out of the data") from None
 
 
 def _said(learnt: Learnt, settings: Adapt) -> str:

@@ -11,7 +11,6 @@ import msgspec
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import sha256_file
-from ltgc_cli.pipeline.dry_run import PLACEHOLDER
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Generate
 from ltgc_cli.providers import Opened
@@ -97,6 +96,8 @@ def adapted(session: Session, config: Config, given: Opened[Generate], adapter: 
     all of its images count as new.
     Raises InputError for a LoRA besides, for another model's adapter, and for one that is not whole in the store.
     """
+    from ltgc_cli.pipeline.dry_run import PLACEHOLDER  # what an artifact answers needs no dry run
+
     model = config[TextToImage]
     if adapter is None:
         if model.lora_scale is not None and not model.lora:

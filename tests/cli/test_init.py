@@ -40,7 +40,7 @@ def flat(text: str) -> str:
 
 def uncommented(text: str) -> str:
     """The settings file with every default and example as a setting."""
-    return re.sub(r"^#(?=[a-z])", "", text, flags=re.MULTILINE)
+    return re.sub(r"^#(?=[a-z[])", "", text, flags=re.MULTILINE)
 
 
 def test_it_says_what_is_rare_what_is_unclear_and_what_it_will_cost_and_writes_the_settings(inside, birds):

@@ -37,8 +37,8 @@ def heard():
 def with_lora(t2i_folder, keep, kept, heard):
     """A function that returns the pixels of an image with a LoRA."""
 
-    def with_lora(lora: Path | str) -> Any:
-        options = GenerateOptions(keep=keep, notice=heard.append, lora=str(lora), device="cpu")
+    def with_lora(lora: Path | str, scale: float | None = None) -> Any:
+        options = GenerateOptions(keep=keep, notice=heard.append, lora=str(lora), lora_scale=scale, device="cpu")
         (image,) = t2i.generate_port(str(t2i_folder), options)(ONE)
         return np.asarray(Image.open(io.BytesIO(kept[image.sha256])), dtype=int)
 
@@ -204,3 +204,19 @@ def test_a_lora_of_the_text_encoder_under_pefts_names_is_found_its_place(tmp_pat
     ):
         assert (with_lora(saved(tmp_path / "b.safetensors", text, name)) == expected).all()
     assert not said(heard)
+
+
+def test_a_strength_multiplies_what_the_lora_changes(with_lora, tmp_path, weights):
+    whole = saved(tmp_path / "whole.safetensors", weights)
+    half = saved(tmp_path / "half.safetensors", {layer: (a, b / 2) for layer, (a, b) in weights.items()})
+    none = saved(tmp_path / "none.safetensors", {layer: (a, 0 * b) for layer, (a, b) in weights.items()})
+
+    assert (with_lora(whole, 1.0) == with_lora(whole)).all()
+    assert abs(with_lora(whole, 0.5) - with_lora(half)).max() <= 1 < abs(with_lora(whole) - with_lora(half)).max()
+    assert abs(with_lora(whole, 0.0) - with_lora(none)).max() <= 1
+
+
+def test_a_strength_is_part_of_the_name_where_one_is_set(tmp_path, weights):
+    lora = str(saved(tmp_path / "whole.safetensors", weights))
+    assert t2i.identity("a/b", lora, "float16", lora_scale=0.5) == f"a/b + {loras.identity(lora)} at 0.5 (float16)"
+    assert t2i.identity("a/b", lora) == f"a/b + {loras.identity(lora)}"
