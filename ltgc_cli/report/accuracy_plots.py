@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ltgc_cli.records import Class, Metric, Record
-from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
+from ltgc_cli.records import GROUPS, Class, Metric, Record
+from ltgc_cli.report.accuracy import MethodComparison, MethodResult, comparison, results, uncertainty_note
 from ltgc_cli.report.format import signed
 from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, counts_axis, plot_text, styled
 from ltgc_cli.text import counted
