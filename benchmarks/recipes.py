@@ -13,9 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from ltgc_cli import records
 from ltgc_cli.config import Config
-from ltgc_cli.learn.metrics import GROUPS
 from ltgc_cli.pipeline import chain
-from ltgc_cli.records import Metric
+from ltgc_cli.records import GROUPS, Metric
 
 Settings = Mapping[str, Any]
 """Settings of one command by their names in Python, as in `{"loss": "la", "mix_prob": 0.5}`."""

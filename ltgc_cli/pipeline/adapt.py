@@ -24,7 +24,6 @@ from ltgc_cli.learn.datasets import Item, Source
 from ltgc_cli.pipeline import adapter, originals
 from ltgc_cli.pipeline.class_table import agreed, class_record
 from ltgc_cli.pipeline.data import open_data
-from ltgc_cli.pipeline.dry_run import PLACEHOLDER
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.originals import Originals
 from ltgc_cli.pipeline.session import Session
@@ -39,7 +38,9 @@ from ltgc_cli.text import counted
 
 _HASH = re.compile(r"(?:image )?\b([0-9a-f]{12})\b")  # as much of it as errors show
 _SETTINGS = "settings.json"
-VERSION = 1  # part of what an adapter is told apart by: raise it when the same settings train to other weights
+# Part of every artifact's hash, and of what an adapter is told apart by: raise it when the same settings train to other
+# weights.
+VERSION = 1
 
 
 class Learnt(NamedTuple):
@@ -62,10 +63,11 @@ def adapt(session: Session, config: Config) -> Stage:
     data = source_of(config)
     _check(model, how)
     name = diffusers.identity(model.t2i, config=model.t2i_config)
-    flags = config.hashed(Adapt, AdaptedModel, t2i=name, data=_fingerprint(data), pixels=datasets.pixels_version(data))
+    known = {"t2i": name, "data": _fingerprint(data), "pixels": datasets.pixels_version(data), "version": VERSION}
+    flags = config.hashed(Adapt, AdaptedModel, **known)
 
     def run(given: Iterator[Record]) -> Iterator[Record]:
-        with read_again(given, session.store.folder) as lines:
+        with read_again(given, session.folder) as lines:
             learnt = learn_from(records.by_class(lines()), session, config[Adapt].from_classes, data)
             yield _checkpoint(session, config, flags, learnt)
             yield from (row for row in lines() if not isinstance(row, Checkpoint) or row.classifies)
@@ -143,7 +145,9 @@ class _Photos:
 
 def _checkpoint(session: Session, config: Config, flags: Mapping[str, Any], learnt: Learnt) -> Checkpoint:
     """Returns the record of the adapter, which is trained where it is not there; a dry run says how long that takes."""
-    content = [VERSION, flags, learnt.examples]
+    from ltgc_cli.pipeline.dry_run import PLACEHOLDER
+
+    content = [flags, learnt.examples]
     sha256 = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
     folder = session.folder / "checkpoints" / sha256
     about = {**flags, "images": len(learnt.examples), "classes": learnt.classes}

@@ -137,3 +137,16 @@ def test_the_strength_of_from_original_is_shown_once_by_the_flags_name() -> None
     flags = {"t2i": "sd-turbo", "strength": 0.6, "from-original": 0.6}
     settings = provenance.page_run(Manifest(stage="render", flags=flags, input="a", kinds={})).settings
     assert settings == {"t2i": "sd-turbo", "from-original": "0.6"}
+
+
+def test_the_adapter_of_the_image_model_scored_nothing_and_has_no_curve(tmp_path: Path) -> None:
+    rows: list[Record] = [
+        Checkpoint(id="a", sha256="a" * 64, method="adapt", of="t2i", settings={"t2i": "sd"}),
+        Checkpoint(id="b", sha256="b" * 64, method="LTGC", settings={"clip": "ViT"}),
+    ]
+    for one in rows:
+        folder = tmp_path / "checkpoints" / one.sha256
+        folder.mkdir(parents=True)
+        (folder / "metrics.jsonl").write_text('{"step":1,"loss":2.5}\n')
+    assert provenance.judge_of(rows, "cosine", []).clip == "ViT"
+    assert provenance.curves(rows, tmp_path) == {"LTGC": [{"step": 1.0, "loss": 2.5}]}
