@@ -602,9 +602,15 @@ class Output(Settings, frozen=True, kw_only=True):
 RunStage = Literal["describe", "extend", "reflect", "adapt", "render", "filter", "mix-train", "eval", "report"]
 
 
+RecipeName = Literal["best", "ltgc"]
+
+
 class Run(Settings, frozen=True, kw_only=True):
     """What `ltgc run` does as a whole."""
 
+    recipe: Annotated[RecipeName, about(
+        "ltgc: as the paper does; best: what did best on validation images, which also adapts the image model, and "
+        "trains with logit adjustment, CutMix, and a share of generated images that falls to none (ours).")] = "best"
     first: Annotated[RunStage, about(
         "Begin here, with what the stage before has left in --out.",
         "--from", hashed=False, offered=False)] | None = None
@@ -613,7 +619,8 @@ class Run(Settings, frozen=True, kw_only=True):
         "Where each stage's records go, as STAGE.jsonl, and the report.", metavar="DIR")] = Path("ltgc-run")
     test: TestData = None
     baselines: Annotated[bool, about(
-        "Train twice more on the real images alone, by cross-entropy and with logit adjustment.")] = True
+        "Train three times more on the real images alone: by cross-entropy, with logit adjustment, and with CutMix "
+        "besides.")] = True
     drop_broken: DropBroken = False
     drop_duplicates: DropDuplicates = False
     max_cost: Annotated[float, about(

@@ -13,12 +13,13 @@ from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
 from ltgc_cli.files import named_errors
 from ltgc_cli.pipeline import chain, sheet
+from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST, Recipe, adaptable, training
 from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.pipeline.training.check import Dropped
-from ltgc_cli.settings import Report, Run, RunStage, Storage
+from ltgc_cli.settings import Report, Run, RunStage, Storage, TextToImage
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
 
@@ -34,6 +35,8 @@ class RunStep(NamedTuple):
     command: str
     file: str
     own: Mapping[str, Any] = {}
+    usual: Mapping[str, Any] = {}
+    """Settings of the run's recipe: those of the settings file go before them."""
 
 
 class Job(NamedTuple):
@@ -47,12 +50,12 @@ class Job(NamedTuple):
     again: Callable[..., str]
     """Returns what a person types to go on: the same command, with more flags, and `without` some."""
     adapts: bool = False
-    """Whether the image model is adapted first: the settings have a table for it."""
+    """Whether the settings have a table for adapt, which turns it on in every recipe."""
 
 
 def run(job: Job) -> Ran:
     """Returns what all steps did together. Killed at any point, the same run goes on."""
-    before, todo = chosen(steps(job.run.baselines, job.adapts), job.run.first, job.run.until)
+    before, todo = chosen(steps_of(job), job.run.first, job.run.until)
     given = job.run.out / before.file if before else None
     if before and given and not given.is_file():
         raise InputError(f"{given} is not there; {job.again('--until', before.command, without=['--from'])} makes it")
@@ -72,28 +75,40 @@ def run(job: Job) -> Ran:
     return _run(job, configs, given, out)
 
 
-def steps(baselines: bool, adapts: bool = False) -> list[RunStep]:
+def steps_of(job: Job) -> list[RunStep]:
+    """Returns the steps of a job: those of its recipe, as far as its settings leave room for it."""
+    recipe = RECIPES[job.run.recipe]
+    own = {name: value for name, value in job.settings.get("mix-train", {}).items() if value is not None}
+    t2i = _config(job, RunStep("render", "render.jsonl"))[TextToImage].t2i
+    adapts = job.adapts or (recipe.adapts and adaptable(t2i))
+    return steps(job.run.baselines, Recipe(adapts, training(recipe, own)))
+
+
+def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
     """Returns the steps of a run, in order.
 
-    adapts -- whether the image model is adapted to the images before it generates
-
-    >>> [step.file for step in steps(True)][5:]
-    ['fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'mix-train.jsonl', 'eval.jsonl', 'report.html']
+    >>> [step.file for step in steps(True)][5:8]
+    ['fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'fine-tuning-cutmix.jsonl']
     """
     # mix-train's copy of the checkpoint is made at the end: it would stop a run that goes on.
     apart: dict[str, Any] = {"out": None, "merge": False}
-    names = [name for name in _ORDER[:-1] if name != "adapt" or adapts]
-    found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in names]
-    found.append(RunStep("report", "report.html"))
-    if baselines:  # all three checkpoints ride the one stream to eval
-        plain = apart | {"generated": False, "mix": "none"}
+    real = apart | {"generated": False}
+    trainings = [RunStep("mix-train", "mix-train.jsonl", apart, recipe.training)]
+    if baselines:  # all checkpoints ride the one stream to eval
+        plain = real | {"mix": "none"}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
-        index = names.index("mix-train")
-        found[index:index] = [
+        trainings[:0] = [
             RunStep("mix-train", "fine-tuning.jsonl", plain | {"name": "fine-tuning"}),
             RunStep("mix-train", "fine-tuning-la.jsonl", adjusted),
+            RunStep("mix-train", "fine-tuning-cutmix.jsonl", real | dict(STRONGEST) | {"name": REAL_ALONE}),
         ]
-    return found
+    found = []
+    for name in _ORDER[:-1]:
+        if name == "mix-train":
+            found += trainings
+        elif name != "adapt" or recipe.adapts:
+            found.append(RunStep(name, f"{name}.jsonl"))
+    return [*found, RunStep("report", "report.html")]
 
 
 def chosen(every: Sequence[RunStep], first: str | None, until: str | None) -> tuple[RunStep | None, list[RunStep]]:
@@ -111,9 +126,10 @@ def chosen(every: Sequence[RunStep], first: str | None, until: str | None) -> tu
 def _config(job: Job, step: RunStep) -> Config:
     """Returns the settings of a step. Raises InputError where no data is named."""
     known = command_settings(step.command)
-    values = {
+    written = {
         name: value for name, value in job.settings.get(step.command, {}).items() if name not in ("output", "input")
     }
+    values = {**step.usual, **written}
     if step.command in ("eval", "mix-train") and job.run.test:
         values["data" if step.command == "eval" else "test"] = job.run.test
     values |= {name: True for name in ("drop_broken", "drop_duplicates") if name in known and getattr(job.run, name)}
@@ -282,6 +298,6 @@ def outcome(job: Job, paid: float) -> str:
 
 def last_file(job: Job) -> Path:
     """Returns the file of the last step that left records."""
-    _, todo = chosen(steps(job.run.baselines, job.adapts), job.run.first, job.run.until)
+    _, todo = chosen(steps_of(job), job.run.first, job.run.until)
     files = [step.file for step in todo if step.command != "report"] or ["eval.jsonl"]
     return job.run.out / files[-1]
