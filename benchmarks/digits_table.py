@@ -1,162 +1,105 @@
-"""Measure the demonstration over several seeds: means and spread, on the test set or the validation set.
+"""Measure ways to train on digits-lt over several seeds: means, spread, and gains within a seed with their intervals.
 
     python benchmarks/digits_table.py                                       # five seeds, the test set
+    python benchmarks/digits_table.py --jobs 2                              # two seeds at once, one thread each
     python benchmarks/digits_table.py --split val --seeds 10 11 12 13       # what settings are chosen on
-    python benchmarks/digits_table.py --split val --seeds 10 11 12 13 --variants     # LTGC with other settings
+    python benchmarks/digits_table.py --table paper                         # the paper's Tables 4 and 5
+    python benchmarks/digits_table.py --table grid                          # losses, samplers and mixes
+    python benchmarks/digits_table.py --table variants --split val --seeds 10 11 12 13     # LTGC, one setting changed
 
-The grid: real images alone or with generated ones, by cross-entropy or logit adjustment, sampled by instance or
-balanced, mixed or not; then what each way of training gains by the generated images, seed by seed.
-
-A seed decides which digit gets how many training images, which images those are, and the training's own draws.
-Everything goes through the commands' own stages and store, so a run that was stopped goes on where it was.
+The ways to train are those of recipes.py. Everything goes through the commands' own stages and store, so a run that
+was stopped goes on where it was. --imbalance 27.5 is the cut of the first version.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import multiprocessing
+import os
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ltgc_cli import console, records
-from ltgc_cli.config import Config
-from ltgc_cli.learn.datasets import Split
-from ltgc_cli.learn.metrics import GROUPS
-from ltgc_cli.pipeline import chain
-from ltgc_cli.records import Metric
+import recipes
+from recipes import BASELINE, RECIPES, ZERO_SHOT, Accuracies, Recipe, Setup
+
+from ltgc_cli import console
+from ltgc_cli.errors import LtgcError
+from ltgc_cli.records import GROUPS
 from ltgc_cli.settings import LossName, Mix, Sampler
 
-ZERO_SHOT = "zero-shot CLIP"
-LOSSES: dict[LossName, str] = {"ce": "cross-entropy", "la": "logit adjustment"}
-SAMPLERS: tuple[Sampler, ...] = ("instance", "balanced")
-MIXES: dict[Mix, str] = {"none": "no mixing", "balancemix": "BalanceMix", "cutmix": "CutMix, half of the images"}
+_LOSSES: dict[LossName, str] = {"ce": "cross-entropy", "la": "logit adjustment"}
+_SAMPLERS: tuple[Sampler, ...] = ("instance", "balanced")
+_MIXES: dict[Mix, str] = {"none": "no mixing", "balancemix": "BalanceMix", "cutmix": "CutMix, half of the images"}
 
 
-class Way(NamedTuple):
-    """A way to train: with generated images or without."""
-
-    generated: bool
-    loss: LossName
-    sampler: Sampler
-    mix: Mix
-
-    @property
-    def name(self) -> str:
-        images = "real + generated" if self.generated else "real"
-        return f"{images}, {LOSSES[self.loss]}, {self.sampler}, {MIXES[self.mix]}"
-
-    def settings(self, seed: int) -> dict[str, Any]:
-        """Returns its settings. CutMix's were chosen on validation sets: half of the images, 15% of them generated."""
-        plain = {"seed": seed, "loss": self.loss, "sampler": self.sampler, "mix": self.mix, "generated": self.generated}
-        if self.mix != "cutmix":
-            return plain
-        return plain | {"mix_prob": 0.5, "syn_prob": 0.15 if self.generated else None}
+def _way(loss: LossName, sampler: Sampler, mix: Mix, *, generated: bool) -> Recipe:
+    settings = {"loss": loss, "sampler": sampler, "mix": mix}
+    if mix == "cutmix":  # chosen on validation sets: half of the images, 15% of them generated
+        settings |= {"mix_prob": 0.5, "syn_prob": 0.15 if generated else None}
+    return Recipe(settings, "plain" if generated else "")
 
 
-GRID = [
-    Way(generated, loss, sampler, mix)
-    for loss in LOSSES
-    for sampler in SAMPLERS
-    for mix in MIXES
+_WITH = "real + generated, "
+GRID = {
+    f"{_WITH if generated else ''}{_LOSSES[loss]}, {sampler}, {_MIXES[mix]}": _way(
+        loss, sampler, mix, generated=generated
+    )
+    for loss in _LOSSES
+    for sampler in _SAMPLERS
+    for mix in _MIXES
     for generated in (False, True)
-]
-FINE_TUNE = Way(False, "ce", "instance", "none")
-LTGC = Way(True, "ce", "balanced", "balancemix")
-CUTMIX = Way(True, "la", "instance", "cutmix")
-MIXUP = "real + generated, mixup"
-WITHOUT, EXCLUDED = "LTGC without iterative evaluation", "LTGC with detection and exclusion"
-TABLES: dict[str, list[str]] = {
-    "The main rows": [
-        ZERO_SHOT,
-        FINE_TUNE.name,
-        FINE_TUNE._replace(loss="la").name,
-        CUTMIX._replace(generated=False).name,
-        LTGC.name,
-        CUTMIX.name,
-    ],
-    "Iterative evaluation (the paper's Table 4)": [WITHOUT, EXCLUDED, LTGC.name],
-    "Mixing (the paper's Table 5)": [
-        Way(True, "ce", "instance", "none").name,
-        Way(True, "ce", "balanced", "none").name,
-        MIXUP,
-        LTGC.name,
-    ],
 }
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    "LTGC": {},
-    "--head-init descriptions": {"head_init": "descriptions"},
-    "--head-init means": {"head_init": "means"},
-    "--mix-prob 0.5": {"mix_prob": 0.5},
-    "--ema 0.99": {"ema": 0.99},
+TABLE_4 = {
+    "without iterative evaluation": Recipe({}, "not judged"),
+    "detection and exclusion": Recipe({}, "excluded"),
+    "LTGC": RECIPES["LTGC"],
 }
-"""LTGC with one setting changed each."""
+TABLE_5 = {
+    "without BalanceMix": Recipe({"mix": "none"}, "plain"),
+    "balanced sampling": Recipe({"mix": "none", "sampler": "balanced"}, "plain"),
+    "mixup": Recipe({"mix": "mixup"}, "plain"),
+    "LTGC": RECIPES["LTGC"],
+}
+VARIANTS = {
+    "LTGC": RECIPES["LTGC"],
+    "--head-init descriptions": Recipe({"head_init": "descriptions"}, "plain"),
+    "--head-init means": Recipe({"head_init": "means"}, "plain"),
+    "--mix-prob 0.5": Recipe({"mix_prob": 0.5}, "plain"),
+    "--ema 0.99": Recipe({"ema": 0.99}, "plain"),
+}
+TABLES = {"main": RECIPES, "paper": TABLE_4 | TABLE_5, "grid": GRID, "variants": VARIANTS}
 
-Accuracies = dict[str, dict[str, float]]
-"""Percent, by method and group."""
-
-
-class Setup(NamedTuple):
-    """The data of one seed, and where everything is kept."""
-
-    seed: int
-    k: int
-    split: Split
-    folder: Path
-
-    def stages(self, *commands: str, **values: Any) -> list[Config]:
-        """Returns the settings of stages on this data, whatever variables say."""
-        known = {"data": f"digits-lt:{self.seed}", "k": self.k, "cache_dir": self.folder, **values}
-        return chain.configured(commands, known, environment={})
-
-    def generating(self, **values: Any) -> list[Config]:
-        return self.stages(*chain.GENERATING, **values)
-
-    def training(self, name: str, **settings: Any) -> list[Config]:
-        return self.stages("mix-train", name=name, **{"seed": self.seed, **settings})
-
-    def evaluating(self) -> list[Config]:
-        return self.stages("eval", split=self.split, zero_shot=True)
+Measured = Sequence[Mapping[str, Accuracies]]
+"""Percent by method and group of classes, a mapping for each seed."""
 
 
-def one_seed(setup: Setup) -> Accuracies:
-    """Returns the accuracies of every method for one seed."""
-    *until_render, filtering = setup.generating()
-    rendered = artifact(until_render)
-    filtered = artifact([filtering], rendered)
-    trained = [one for way in GRID for one in setup.training(way.name, **way.settings(setup.seed))]
-    mixup = setup.training(MIXUP, mix="mixup")
-    found = accuracies(artifact([*trained, *mixup, *setup.evaluating()], filtered))
-    for mode, name in (("score", WITHOUT), ("exclude", EXCLUDED)):
-        filtering = setup.generating(mode=mode)[-1]
-        steps = [filtering, *setup.training(name, **LTGC.settings(setup.seed)), *setup.evaluating()]
-        found |= accuracies(artifact(steps, rendered))
+def one_seed(setup: Setup, ways: Mapping[str, Recipe]) -> dict[str, Accuracies]:
+    """Returns the accuracies of recipes, and of CLIP untrained, on the data of one seed."""
+    console.configure(quiet=True)
+    found = {ZERO_SHOT: recipes.zero_shot(setup)} if ways is RECIPES else {}
+    for name in ways:
+        found[name] = recipes.measure(name, setup, ways)
+        few, whole = found[name]["few"], found[name]["all"]
+        print(f"seed {setup.seed}, {name}: few {few:.1f}, all {whole:.1f}", file=sys.stderr, flush=True)
     return found
 
 
-def variants(setup: Setup) -> Accuracies:
-    """Returns the accuracies of LTGC with one setting changed each, for one seed."""
-    trained = [one for name, settings in VARIANTS.items() for one in setup.training(name, **settings)]
-    return accuracies(artifact([*setup.generating(), *trained, *setup.evaluating()]))
+def _one_seed_of(setup: Setup, table: str) -> dict[str, Accuracies]:
+    return one_seed(setup, TABLES[table])
 
 
-def artifact(steps: Sequence[Config], given: Path | None = None) -> Path:
-    """Returns the artifact of the last of several stages."""
-    found = chain.run_all(steps, given).artifact
-    assert found
-    return found
-
-
-def accuracies(artifact: Path) -> Accuracies:
-    """Returns what eval wrote, by method and group."""
-    found: Accuracies = {}
-    with artifact.open(encoding="utf-8") as lines:
-        for row in records.read(lines, str(artifact)):
-            if isinstance(row, Metric) and row.name == "accuracy" and row.group in GROUPS and row.value is not None:
-                found.setdefault(row.method, {})[row.group] = row.value
-    return found
+def every_seed(setups: Sequence[Setup], table: str, jobs: int) -> list[dict[str, Accuracies]]:
+    """Returns the accuracies of a table's recipes for each seed; several jobs are processes of one thread each."""
+    if jobs == 1:
+        return [_one_seed_of(setup, table) for setup in setups]
+    os.environ["OMP_NUM_THREADS"] = "1"  # busy pools of threads slow each other down
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(_one_seed_of, setups, [table] * len(setups)))
 
 
 def summary(values: Sequence[float]) -> str:
@@ -165,62 +108,141 @@ def summary(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.1f} ± {spread:.1f}"
 
 
-def markdown(title: str, methods: Sequence[str], seeds: Sequence[Accuracies]) -> str:
+class PairedGain(NamedTuple):
+    """What one method gains over another on the same data, in points."""
+
+    mean: float
+    within: float  # half the 95% interval of the mean; infinite for one seed
+    positive: int  # of how many seeds it is above 0
+    seeds: int
+
+    def __str__(self) -> str:
+        low, high = self.mean - self.within, self.mean + self.within
+        interval = f" [{low:+.1f}, {high:+.1f}]" if math.isfinite(self.within) else ""
+        return f"{self.mean:+.1f}{interval}, {self.positive} of {self.seeds}"
+
+
+def paired_gain(ours: Sequence[float], theirs: Sequence[float]) -> PairedGain:
+    """Returns the gain within a seed, [seeds] each, with Student's t interval of its mean over seeds.
+
+    >>> print(paired_gain([90.0, 84.0, 91.0], [88.0, 80.0, 91.0]))
+    +2.0 [-3.0, +7.0], 2 of 3
+    """
+    from scipy.special import stdtrit
+
+    gains = [one - other for one, other in zip(ours, theirs, strict=True)]
+    seeds = len(gains)
+    error = statistics.stdev(gains) / math.sqrt(seeds) if seeds > 1 else math.inf
+    within = error * float(stdtrit(seeds - 1, 0.975)) if seeds > 1 else math.inf
+    return PairedGain(statistics.mean(gains), within, sum(gain > 0 for gain in gains), seeds)
+
+
+def columns(seeds: Measured) -> list[str]:
+    """Returns the groups of classes that every method has on the data of every seed."""
+    return [group for group in GROUPS if all(group in found for seed in seeds for found in seed.values())]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown(title: str, methods: Iterable[str], seeds: Measured) -> str:
     """Returns a table as Markdown: a line a method, mean ± standard deviation over the seeds."""
-    lines = [f"| {title} | {' | '.join(GROUPS)} |", "| --- |" + " --- |" * len(GROUPS)]
+    shown = columns(seeds)
+    lines = [_row([title, *shown]), _row(["---"] * (1 + len(shown)))]
     for method in methods:
-        cells = [summary([found[method][group] for found in seeds]) for group in GROUPS]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append(_row([method, *(summary([found[method][group] for found in seeds]) for group in shown)]))
     return "\n".join(lines)
 
 
-def grid(seeds: Sequence[Accuracies]) -> str:
-    """Returns the grid as Markdown: a line a way, without generated images, with them, and what they gain a seed."""
-    columns = [f"{group}, {what}" for group in ("few", "all") for what in ("real", "real + generated", "gained")]
-    lines = [f"| loss, sampler, mix | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
-    for way in GRID:
-        if way.generated:
+def strongest(methods: Iterable[str], group: str, seeds: Measured) -> str:
+    """Returns the method with the highest mean over the seeds in a group of classes; the first of several."""
+    return max(methods, key=lambda method: statistics.mean(found[method][group] for found in seeds))
+
+
+def gains(over: Mapping[str, str], methods: Iterable[str], seeds: Measured) -> str:
+    """Returns the paired gains of methods as Markdown.
+
+    over -- what they are compared with, by group of classes
+    """
+    names = list(dict.fromkeys(over.values()))
+    heads = [group if len(names) == 1 else f"{group}, over {over[group]}" for group in over]
+    title = f"gain over {names[0]}" if len(names) == 1 else "gain over the strongest on real images alone"
+    lines = [_row([title, *heads]), _row(["---"] * (1 + len(over)))]
+    for method in methods:
+        if method in names:
             continue
-        real, both = way.name, way._replace(generated=True).name
         cells = [
-            summary(values)
-            for group in ("few", "all")
-            for values in (
-                [found[real][group] for found in seeds],
-                [found[both][group] for found in seeds],
-                [found[both][group] - found[real][group] for found in seeds],
-            )
+            str(paired_gain([found[method][group] for found in seeds], [found[other][group] for found in seeds]))
+            for group, other in over.items()
         ]
-        lines.append(f"| {way.name.removeprefix('real, ')} | {' | '.join(cells)} |")
+        lines.append(_row([method, *cells]))
     return "\n".join(lines)
+
+
+def main_tables(seeds: Measured) -> str:
+    """Returns the main rows, and what each gains within a seed."""
+    shown = [group for group in columns(seeds) if group in ("few", "at most 5", "all")]
+    real = [name for name in RECIPES if recipes.is_real(name)]
+    generated = [name for name in RECIPES if name not in real]
+    best = {group: strongest(real, group, seeds) for group in shown}
+    return "\n\n".join(
+        [
+            markdown("accuracy, %", [ZERO_SHOT, *RECIPES], seeds),
+            "Gain in points within a seed: its mean [95% interval], and in how many seeds it is above 0:",
+            gains(dict.fromkeys(shown, BASELINE), RECIPES, seeds),
+            gains(best, generated, seeds),
+        ]
+    )
+
+
+def grid(seeds: Measured) -> str:
+    """Returns the grid as Markdown: a line a way, without generated images, with them, and what they gain a seed."""
+    heads = [f"{group}, {what}" for group in ("few", "all") for what in ("real", "real + generated", "gained")]
+    lines = [_row(["loss, sampler, mix", *heads]), _row(["---"] * (1 + len(heads)))]
+    for real in GRID:
+        if real.startswith(_WITH):
+            continue
+        cells = []
+        for group in ("few", "all"):
+            without = [found[real][group] for found in seeds]
+            both = [found[_WITH + real][group] for found in seeds]
+            cells += [summary(without), summary(both), str(paired_gain(both, without))]
+        lines.append(_row([real, *cells]))
+    return "\n".join(lines)
+
+
+def shown(table: str, seeds: Measured) -> str:
+    """Returns the tables of one kind as Markdown."""
+    if table == "main":
+        return main_tables(seeds)
+    if table == "grid":
+        return grid(seeds)
+    if table == "variants":
+        return markdown("LTGC with one setting changed", VARIANTS, seeds)
+    titled = {"Iterative evaluation (the paper's Table 4)": TABLE_4, "Mixing (the paper's Table 5)": TABLE_5}
+    return "\n\n".join(markdown(title, methods, seeds) for title, methods in titled.items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", choices=list(TABLES), default="main")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--split", choices=["test", "val"], default="test")
-    parser.add_argument("--variants", action="store_true", help="LTGC with other settings, not the grid")
-    parser.add_argument("-k", type=int, default=60)
+    parser.add_argument("--imbalance", type=float, default=100.0, help="largest class over smallest [100]")
+    parser.add_argument("-k", type=int, default=60, help="generated images a tail class [60]")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at once, in processes of one thread each [1]")
     parser.add_argument("--cache-dir", type=Path, default=Path(".ltgc-benchmark"))
     args = parser.parse_args()
-    console.configure(quiet=True)
-    seeds = []
-    for seed in args.seeds:
-        setup = Setup(seed, args.k, args.split, args.cache_dir)
-        seeds.append(variants(setup) if args.variants else one_seed(setup))
-        print(
-            f"seed {seed}: " + ", ".join(f"{m} {v['few']:.1f}/{v['all']:.1f}" for m, v in seeds[-1].items()),
-            file=sys.stderr,
-        )
-    print(f"accuracy in %, {args.split} set, seeds {', '.join(map(str, args.seeds))}, K_y = {args.k}\n")
-    if args.variants:
-        print(markdown("LTGC with one setting changed", list(VARIANTS), seeds))
-        return
-    for title, methods in TABLES.items():
-        print(markdown(title, methods, seeds), end="\n\n")
-    print(grid(seeds))
-    gained = [[found[LTGC.name][group] - found[FINE_TUNE.name][group] for found in seeds] for group in ("few", "all")]
-    print(f"\nLTGC over fine-tuning, seed by seed: few {summary(gained[0])}, all {summary(gained[1])}")
+    setups = [Setup(seed, args.cache_dir, args.split, args.imbalance, args.k) for seed in args.seeds]
+    try:
+        seeds = every_seed(setups, args.table, args.jobs)
+    except LtgcError as error:
+        sys.exit(f"error: {error}")
+    how = "" if args.split == "test" else ", means over classes"
+    numbers = ", ".join(map(str, args.seeds))
+    print(f"digits-lt, imbalance {args.imbalance:g}, {args.split} set{how}, seeds {numbers}, K_y = {args.k}\n")
+    print(shown(args.table, seeds))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ The stages are functions with the names of the commands, and every flag is a key
 
     import ltgc_cli as ltgc
 
-    described = ltgc.describe(data="digits-lt")
+    described = ltgc.describe(data="digits-lt:0:100")
     filtered = ltgc.filter(ltgc.render(ltgc.reflect(ltgc.extend(described), k=20)))
-    ltgc.eval(ltgc.mix_train(filtered, data="digits-lt"), data="digits-lt")
+    ltgc.eval(ltgc.mix_train(filtered, data="digits-lt:0:100"), data="digits-lt:0:100")
 
 What is behind a name is imported when the name is first used.
 """

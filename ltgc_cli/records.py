@@ -18,6 +18,13 @@ import msgspec
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Usage
 
+ShotGroup = Literal["many", "medium", "few", "at most 5", "all"]
+GROUPS: tuple[ShotGroup, ...] = ("many", "medium", "few", "at most 5", "all")
+"""Groups of classes that accuracies are of, by the number of their training images, as tables have them.
+
+Many, medium and few are the field's (Liu et al., CVPR 2019: over 100, 20 to 100, under 20). Classes with at most five
+are few-shot classes too; they are a group of their own where there are several, and others not as rare.
+"""
 SCHEMA = 1  # part of every record's id: a change here makes every artifact anew (answers in the store are kept)
 
 
@@ -149,7 +156,7 @@ class Checkpoint(Record, frozen=True, kw_only=True):
 
 
 class Metric(Record, frozen=True, kw_only=True):
-    """One measured value. `group` is many, medium, few, all, class or pair; `value` in percent for an accuracy."""
+    """One measured value. `group` is one of GROUPS, class or pair; `value` in percent for an accuracy."""
 
     name: str
     group: str

@@ -643,6 +643,9 @@ class Init(Settings, frozen=True, kw_only=True):
 class Demo(Settings, frozen=True, kw_only=True):
     """What the demonstration runs on."""
 
+    imbalance: Annotated[float, about(
+        "Training images of the largest class for one of the smallest, which has 110 divided by it (27.5 was the first "
+        "version's).", ge=1, le=110, metavar="FACTOR")] = 100.0
     seed: Annotated[int, about("Which class gets how many images, and the seed of the training.", ge=0)] = 0
     k: Annotated[int, about("Descriptions per tail class.", "-k", ge=1)] = 60
     out: Annotated[Path, about(

@@ -140,7 +140,9 @@ def test_every_flag_that_a_page_names_exists():
     )
     of_others = {
         "--seeds",
-        "--variants",
+        "--table",
+        "--jobs",
+        "--method",
         "--split",
         "--arch",
         "--images",

@@ -24,10 +24,12 @@ def demo(config: Config) -> None:
     \b
     ltgc demo
     ltgc demo --seed 1 --out demo-1    # other classes are rare, and the training is seeded anew
+    ltgc demo --imbalance 10           # the rarest class has 11 images, not 1
     """
     from ltgc_cli import records, written
     from ltgc_cli.cli import show
     from ltgc_cli.files import named_errors
+    from ltgc_cli.learn.datasets.digits import digit_counts
     from ltgc_cli.pipeline import chain
     from ltgc_cli.pipeline.report import write_report
     from ltgc_cli.pipeline.sheet import write_sheet
@@ -42,9 +44,10 @@ def demo(config: Config) -> None:
         settings.out.mkdir(parents=True, exist_ok=True)
     for target in (sheet, lines, report):
         written.check(target)
-    data = f"digits-lt:{settings.seed}"
+    data = f"digits-lt:{settings.seed}:{settings.imbalance:g}"
+    counts = digit_counts(settings.seed, settings.imbalance)
     console.notice(
-        f"Ten classes of real handwriting, from 110 training images down to 4 ({data}). "
+        f"Ten classes of real handwriting, from {max(counts)} training images down to {min(counts)} ({data}). "
         "All models are embedded: no key, no network."
     )
     artifact = chain.run_all(stages(data, settings.k, settings.seed, cache_dir=folder)).artifact

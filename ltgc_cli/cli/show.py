@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from ltgc_cli import console, records
 from ltgc_cli.records import Checkpoint, Class, Description, Group, Image, Metric, Record, Rejected, Template
-from ltgc_cli.report.accuracy import GROUPS, MEASURES, MethodResult, results, uncertainty_note
+from ltgc_cli.report.accuracy import MEASURES, MethodResult, groups, results, uncertainty_note
 from ltgc_cli.report.format import percent
 from ltgc_cli.settings import Judging
 
@@ -84,16 +84,18 @@ def _regenerated(judged: Iterable[Image | Rejected]) -> int:
 
 
 def accuracy(rows: Iterable[Record], stream: IO[str] | None = None) -> None:
-    """Prints accuracy in percent, a method a line, over many / medium / few / all.
+    """Prints accuracy in percent, a method a line, over many / medium / few / all, and at most 5 where it was measured.
 
     What was published stands under a rule, behind what was measured here.
     """
     found = results(rows)
-    here, published = [_cells(one) for one in found if not one.source], [_cells(one) for one in found if one.source]
-    rule = [("–––––",) * (len(GROUPS) + 1)] if published else []
+    columns = groups(found)
+    here = [_cells(one, columns) for one in found if not one.source]
+    published = [_cells(one, columns) for one in found if one.source]
+    rule = [("–––––",) * (len(columns) + 1)] if published else []
     notes = uncertainty_note(found, "± half a 95% interval", "runs: ± standard deviation")
     title = "accuracy, %" + (f" ({'; '.join(notes)})" if notes else "")
-    console.table(title, ("method", *GROUPS), [*here, *rule, *published], stream)
+    console.table(title, ("method", *columns.values()), [*here, *rule, *published], stream)
     if published:
         console.notice(f"published: {'; '.join(sorted({one.source for one in found if one.source}))}")
 
@@ -104,10 +106,13 @@ def measures(rows: Sequence[Record], stream: IO[str] | None = None) -> None:
     if not found:
         return
     # Whether the accuracy over the images of every group is the mean over its classes.
-    balanced = all(one.value(group) == one.value(group, "class_mean") for one in found for group in GROUPS)
+    columns = groups(found)
+    balanced = all(one.value(group) == one.value(group, "class_mean") for one in found for group in columns)
     if not balanced:
-        means = [_cells(one, "class_mean") for one in found]
-        console.table("mean over classes, % (the test set is not balanced)", ("method", *GROUPS), means, stream)
+        means = [_cells(one, columns, "class_mean") for one in found]
+        console.table(
+            "mean over classes, % (the test set is not balanced)", ("method", *columns.values()), means, stream
+        )
     console.table(
         "over all classes, %" + (" (balanced: accuracies are class means too)" if balanced else ""),
         ("method", *("ECE" if name == "calibration_error" else title for name, title in MEASURES.items())),
@@ -127,8 +132,8 @@ def measures(rows: Sequence[Record], stream: IO[str] | None = None) -> None:
         console.table("worst confusions", ("method", "class", "taken for", "images", "% of its"), cells, stream)
 
 
-def _cells(one: MethodResult, name: str = "accuracy") -> tuple[str, ...]:
-    return (one.title, *(one.cell(group, name) for group in GROUPS))
+def _cells(one: MethodResult, columns: Iterable[str], name: str = "accuracy") -> tuple[str, ...]:
+    return (one.title, *(one.cell(group, name) for group in columns))
 
 
 def totals(rows: Sequence[Record]) -> None:

@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgc_cli.learn.datasets import shot
+from ltgc_cli.records import GROUPS, ShotGroup
 from ltgc_cli.trial import wilson
 
-ShotGroup = Literal["many", "medium", "few", "all"]
-GROUPS: tuple[ShotGroup, ...] = ("many", "medium", "few", "all")
 Measure = Literal["accuracy", "class_mean", "harmonic_mean", "geometric_mean", "worst_class", "macro_f1"]
 Key = tuple[Measure, ShotGroup]
 
 NO_CLASS = -1  # the predicted label of an image that was given no class at all; it is always wrong
 NO_INTERVAL: frozenset[Measure] = frozenset(["worst_class"])
 """The lowest of many classes is lower still in most resamples: their percentiles would not be an interval around it."""
+_RAREST = 5  # images at most of the classes that are a group of their own
 _LEAST = 1e-5  # what a class without one right image counts as in the harmonic mean, as LIFT has it: 0.001%
 _AT_ONCE = 2_000_000  # images drawn at once, over all resamples of a block
 
@@ -56,16 +56,23 @@ def measures(found: ClassCounts, counts: Mapping[int, int] | None) -> dict[Key, 
     """Returns every measure in percent; None for a group of which no class has test images.
 
     counts -- real *training* images of each label, which say what group a class is in; None where they are not known:
-        then many, medium and few have no value
+        then many, medium and few have no value. "At most 5" has none, not even None, where `members` lacks it
     """
     shares = _measures(found, members(found.labels, counts))
     return {key: None if value is None else float(value) * 100 for key, value in shares.items()}
 
 
 def members(labels: Ints, counts: Mapping[int, int] | None) -> dict[ShotGroup, NDArray[np.bool_]]:
-    """Returns which of the labels each group has, by the number of their training images."""
+    """Returns which of the labels each group has, by the number of their training images.
+
+    "At most 5" is there only where it is more than one class, whose accuracy is known anyway, and less than few.
+    """
     shots = np.array(["" if counts is None else shot(counts[int(label)]) for label in labels], dtype="U6")
-    return {group: shots == group if group != "all" else np.ones(len(labels), dtype=bool) for group in GROUPS}
+    few = shots == "few"
+    rarest = np.array([counts is not None and counts[int(label)] <= _RAREST for label in labels], dtype=bool)
+    found = {"many": shots == "many", "medium": shots == "medium", "few": few}
+    found |= {"at most 5": rarest, "all": np.ones(len(labels), dtype=bool)}
+    return {group: found[group] for group in GROUPS if group != "at most 5" or 1 < rarest.sum() < few.sum()}
 
 
 def _measures(found: ClassCounts, groups: Mapping[ShotGroup, NDArray[np.bool_]]) -> dict[Key, Any]:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.records import Checkpoint, Metric, Record
+from ltgc_cli.records import GROUPS, Checkpoint, Metric, Record
 from ltgc_cli.text import nearest
 
-GROUPS = ("many", "medium", "few", "all")
+_TITLES = {"at most 5": "≤5 images"}  # of groups, where a table calls them otherwise
 # What else is measured over all classes, and what a table calls it.
 MEASURES = {"class_mean": "class mean", "harmonic_mean": "harmonic mean", "worst_class": "worst class"}
 MEASURES |= {"macro_f1": "macro-F1", "calibration_error": "calibration error"}
@@ -157,11 +157,17 @@ def results(rows: Iterable[Record]) -> list[MethodResult]:
     return [result for result in made if any(result.value(group) is not None for group in GROUPS)]
 
 
+def groups(found: Iterable[MethodResult]) -> dict[str, str]:
+    """Returns the groups of classes that a table of these results has, each with what heads its column."""
+    there = {group for result in found for name, group in result.values if name == "accuracy"}
+    return {group: _TITLES.get(group, group) for group in GROUPS if group not in _TITLES or group in there}
+
+
 def _result(rows: Sequence[Metric], on_generated: Mapping[str, bool]) -> MethodResult:
     first = rows[0]
     known = [on_generated[parent] for parent in first.parents if parent in on_generated]
     named = not first.source and first.method.startswith(_OURS)
-    values = {(row.name, row.group): row for row in rows if row.group in GROUPS}
+    values: dict[tuple[str, str], Metric] = {(row.name, row.group): row for row in rows if row.group in GROUPS}
     by_class = {
         row.label: row.value
         for row in rows

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ltgc_cli.records import Class, Metric, Record
-from ltgc_cli.report.accuracy import GROUPS, MethodComparison, MethodResult, comparison, results, uncertainty_note
+from ltgc_cli.report.accuracy import MethodComparison, MethodResult, comparison, groups, results, uncertainty_note
 from ltgc_cli.report.format import signed
 from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, SHOTS, Plot, binned, counts_axis, plot_text, styled
 from ltgc_cli.text import counted
@@ -26,26 +26,26 @@ _VALUE: Any = {"fontsize": 7.5, "alpha": 0.85}  # how a value beside its mark is
 
 @styled()
 def accuracy(rows: Iterable[Record]) -> Plot | None:
-    """Returns the accuracy of each method over many, medium, few and all, each value with its interval.
+    """Returns the accuracy of each method over each group of classes, each value with its interval.
 
     Methods trained on generated images are filled red, others blue; published ones are hollow, below a rule.
     """
     found = sorted(results(rows), key=lambda result: bool(result.source))
-    groups = [group for group in GROUPS if any(result.value(group) is not None for result in found)]
-    if not groups:
+    shown = {key: title for key, title in groups(found).items() if any(one.value(key) is not None for one in found)}
+    if not shown:
         return None
-    rows_of_panels = math.ceil(len(groups) / 2)
+    rows_of_panels = math.ceil(len(shown) / 2)
     height = 0.5 + rows_of_panels * (0.55 + 0.36 * len(found))
-    plot = Plot("Accuracy by group of classes", _results_in_words(found, groups), height)
-    panels = plot.subplots(rows_of_panels, min(2, len(groups)), sharey=True, sharex=True, squeeze=False).ravel()
-    for spare in panels[len(groups) :]:
+    plot = Plot("Accuracy by group of classes", _results_in_words(found, list(shown)), height)
+    panels = plot.subplots(rows_of_panels, min(2, len(shown)), sharey=True, sharex=True, squeeze=False).ravel()
+    for spare in panels[len(shown) :]:
         spare.remove()
-        panels[len(groups) - 2].tick_params(labelbottom=True)  # the one above it is the lowest of its column now
-    panels = panels[: len(groups)]
+        panels[len(shown) - 2].tick_params(labelbottom=True)  # the one above it is the lowest of its column now
+    panels = panels[: len(shown)]
     own = sum(not result.source for result in found)
-    for axes, group in zip(panels, groups, strict=True):
+    for axes, (group, title) in zip(panels, shown.items(), strict=True):
         axes.grid(axis="x")
-        axes.set_title(group)
+        axes.set_title(title)
         for y, result in enumerate(found):
             _dot(axes, result, group, y + 0.18)
         if 0 < own < len(found):
@@ -53,8 +53,8 @@ def accuracy(rows: Iterable[Record]) -> Plot | None:
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
         if (place := panels.tolist().index(axes)) % 2 == 0:
-            _names(axes, found, 60 if place + 1 < len(groups) else 34)
-    panels[0].set(xlim=_reach(found, groups), ylim=(len(found) - 0.4, -0.55))
+            _names(axes, found, 60 if place + 1 < len(shown) else 34)
+    panels[0].set(xlim=_reach(found, list(shown)), ylim=(len(found) - 0.4, -0.55))
     notes = uncertainty_note(found, "lines: 95% intervals", "of several runs: ± standard deviation")
     plot.supxlabel("accuracy, %" + (f" ({'; '.join(notes)})" if notes else ""), alpha=0.85)
     return plot

@@ -7,7 +7,7 @@ from html import escape
 
 from ltgc_cli import records
 from ltgc_cli.records import Record
-from ltgc_cli.report.accuracy import GROUPS, results
+from ltgc_cli.report.accuracy import groups, results
 from ltgc_cli.report.format import shortened
 from ltgc_cli.text import counted
 
@@ -18,8 +18,10 @@ _LONG = 120
 def table(rows: Iterable[Record]) -> str:
     """Returns HTML: accuracy by method where there is any, and the first records of every kind."""
     whole = list(rows)
-    measured = [(result.title, *map(result.cell, GROUPS)) for result in results(whole)]
-    accuracy = _html(("accuracy, %", *GROUPS), measured) if measured else ""
+    found = results(whole)
+    columns = groups(found)
+    measured = [(result.title, *map(result.cell, columns)) for result in found]
+    accuracy = _html(("accuracy, %", *columns.values()), measured) if measured else ""
     by_kind: dict[str, list[Record]] = {}
     for row in whole:
         by_kind.setdefault(records.kind_of(row), []).append(row)

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from ltgc_cli import text
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.report import format, summary
-from ltgc_cli.report.accuracy import GROUPS, MEASURES
+from ltgc_cli.report.accuracy import MEASURES, groups
 from ltgc_cli.report.content import Content
 from ltgc_cli.report.neighbours import NONE, Neighbours
 
@@ -120,7 +120,7 @@ def _template() -> Any:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"summary": summary, "groups": GROUPS, "measures": MEASURES}
+    environment.globals |= {"summary": summary, "groups": groups, "measures": MEASURES}
     environment.filters |= {
         "signed": format.signed,
         "percent": format.percent,

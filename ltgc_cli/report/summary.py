@@ -39,6 +39,7 @@ def summary(content: Content) -> str:
 _WHERE = {
     ("accuracy", "few"): "on classes with few images",
     ("accuracy", "all"): "over all classes",
+    ("accuracy", "at most 5"): "on classes with at most five images",
     ("accuracy", "medium"): "on medium-shot classes",
     ("accuracy", "many"): "on classes with many images",
     ("class_mean", "all"): "in the mean over classes",

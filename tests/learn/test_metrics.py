@@ -18,8 +18,12 @@ GROUPS = ("many", "medium", "few", "all")
 def naive(labels: list[int], predictions: list[int], counts: dict[int, int]) -> dict[tuple[str, str], float | None]:
     found: dict[tuple[str, str], float | None] = {}
     pairs = list(zip(labels, predictions, strict=True))
-    for group in GROUPS:
-        inside = [pair for pair in pairs if group == "all" or shot(counts[pair[0]]) == group]
+    seen = sorted({counts[label] for label in labels if counts[label] < 20})
+    rare = ["at most 5"] if sum(counts[label] <= 5 for label in set(labels)) > 1 and seen[-1] > 5 else []
+    for group in (*rare, *GROUPS):
+        inside = [pair for pair in pairs if group in ("all", shot(counts[pair[0]]))]
+        if group == "at most 5":
+            inside = [pair for pair in pairs if counts[pair[0]] <= 5]
         right = sum(label == prediction for label, prediction in inside)
         found["accuracy", group] = 100 * right / len(inside) if inside else None
         classes = sorted({label for label, _ in inside})
@@ -67,6 +71,24 @@ def test_accuracy_is_over_images_and_the_class_mean_over_classes():
     assert found["accuracy", "few"] == pytest.approx(200 / 3)
     assert found["class_mean", "few"] == 75.0
     assert found["accuracy", "all"] == 62.5
+
+
+@pytest.mark.parametrize(
+    ("counts", "rarest"),
+    [
+        ({0: 110, 1: 24, 2: 6, 3: 5, 4: 1}, [3, 4]),
+        ({0: 110, 1: 24, 2: 9, 3: 6, 4: 6}, None),  # none is as rare
+        ({0: 110, 1: 24, 2: 9, 3: 6, 4: 4}, None),  # one alone is measured as a class
+        ({0: 110, 1: 24, 2: 5, 3: 3, 4: 1}, None),  # few-shot classes all are: it would be few once more
+        (None, None),
+    ],
+)
+def test_classes_of_at_most_five_images_are_a_group_of_their_own_where_others_have_more(counts, rarest):
+    groups = metrics.members(np.arange(5), counts)
+    assert ("at most 5" in groups) == (rarest is not None)
+    assert rarest is None or np.flatnonzero(groups["at most 5"]).tolist() == rarest
+    measured = metrics.measures(metrics.tally([0, 1, 2, 3, 4], [0, 1, 2, 3, 0]), counts)
+    assert measured.get(("accuracy", "at most 5")) == (50.0 if rarest else None)
 
 
 def test_a_group_without_images_has_no_value_and_neither_has_one_of_unknown_counts():

@@ -3,7 +3,14 @@ from small_run import measured
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.records import Checkpoint, Metric, Record
-from ltgc_cli.report.accuracy import MethodComparison, comparison, confusions, results, uncertainty_of_difference
+from ltgc_cli.report.accuracy import (
+    MethodComparison,
+    comparison,
+    confusions,
+    groups,
+    results,
+    uncertainty_of_difference,
+)
 
 
 def accuracy(method: str, value: float, *, runs: int = 1, parent: str = "", group: str = "all") -> Metric:
@@ -28,6 +35,14 @@ def test_a_result_has_values_by_group_and_their_uncertainty() -> None:
     assert ltgc.value("all", "macro_f1") == 70.5
     assert (ltgc.value("many"), ltgc.uncertainty("many")) == (None, None)
     assert (published.source, published.value("all")) == ("LTGC, CVPR 2024", 82.5)
+
+
+def test_a_table_has_a_column_for_the_rarest_classes_only_where_they_were_measured() -> None:
+    known = [accuracy("LTGC", 70), accuracy("LTGC", 60, group="few")]
+    assert list(groups(results(known))) == ["many", "medium", "few", "all"]
+    found = results([*known, accuracy("LTGC", 50, group="at most 5")])
+    assert list(groups(found).values()) == ["many", "medium", "few", "≤5 images", "all"]
+    assert found[0].cell("at most 5") == "50.0"
 
 
 def test_a_method_is_trained_on_generated_images_where_its_checkpoint_says_so() -> None:

@@ -130,7 +130,7 @@ def published(data: str, *, asked_directly: bool = False) -> list[Metric]:
     made = [
         Metric(name="accuracy", group=group, value=value, method=f"{name} (published)", source=source)
         for name, values in tables.items()
-        for group in metrics.GROUPS
+        for group in records.GROUPS
         if (value := values.get(group)) is not None
     ]
     return [identify(metric, "accuracy", metric.group, metric.method, source) for metric in made]

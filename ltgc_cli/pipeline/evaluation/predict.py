@@ -145,14 +145,15 @@ def _plain(name: str) -> str:
 
 def _accuracy(true: Mapping[Path, ClassInfo], guesses: Mapping[Path, int], classes: Sequence[ClassInfo]) -> str:
     """Returns in words how many of the files whose class is known were given it: over images, classes and groups."""
-    from ltgc_cli.learn.metrics import GROUPS, measures, tally
+    from ltgc_cli.learn.metrics import measures, tally
 
     judged = [path for path in true if path in guesses]
     if not judged:
         return "none of the images in folders of classes could be read"
     counts = {info.label: info.count for info in classes} if any(info.count for info in classes) else None
     found = measures(tally([true[path].label for path in judged], [guesses[path] for path in judged]), counts)
-    means = {"class mean": found["class_mean", "all"]} | {group: found["accuracy", group] for group in GROUPS[:-1]}
+    means = {"class mean": found["class_mean", "all"]}
+    means |= {group: value for (name, group), value in found.items() if name == "accuracy" and group != "all"}
     over = [f"{name} {value:.1f}%" for name, value in means.items() if value is not None]
     text = f"{found['accuracy', 'all']:.1f}% of {counted(len(judged), 'image')} right ({', '.join(over)})"
     other = len(guesses) - len(judged)
