@@ -92,12 +92,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Image(Record, frozen=True, kw_only=True):
     """An image; its bytes are in the store under `sha256`.
 
-    `origin`: original, generated (from a description), or plain: generated from the bare name of the class, to look at
-    beside the others and for nothing else.
+    `origin`: original, generated (from a description), or, to look at beside the others and for nothing else, plain:
+    generated from the bare name of the class, or unadapted: from a description, by the model without its adapter.
     """
 
     sha256: str
-    origin: Literal["original", "generated", "plain"]
+    origin: Literal["original", "generated", "plain", "unadapted"]
     format: str = "png"
     text: str = ""  # the description that it was generated from
     original: str = ""  # sha256 of the original image that it started from, where it did (image to image)
@@ -132,11 +132,20 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class Checkpoint(Record, frozen=True, kw_only=True):
-    """A trained model: a folder in the store's checkpoints, named by `sha256` of what it was trained from."""
+    """A trained model: a folder in the store's checkpoints, named by `sha256` of what it was trained from.
+
+    `of`: t2i for an adapter of the text-to-image model, which ltgc adapt made; empty for a classifier.
+    """
 
     sha256: str
     method: str = ""
     settings: dict[str, Any] = {}
+    of: Literal["", "t2i"] = ""
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is a classifier, which eval measures."""
+        return not self.of
 
 
 class Metric(Record, frozen=True, kw_only=True):
