@@ -480,6 +480,8 @@ class Training(Settings, frozen=True, kw_only=True):
         "Smallest share of an image that a crop keeps; 1: no crop (ours).", gt=0, le=1, offered=True)] = 0.7
     rotate: Annotated[float, more("Largest turn of an image, in degrees (ours).", ge=0, le=180)] = 0.0
     flip: Annotated[bool, more("Mirror half of the images; never for writing.", offered=True)] = False
+    harmonise: Annotated[bool, about(
+        "Bring generated images to the amplitude spectrum and the colours of the real ones (ours).")] = False
     fixed_crops: Annotated[int, more(
         "Crops of an image whose features are kept: fast where few blocks are tuned; 0: new crops.", ge=0)] = 0
     seed: Annotated[int, more("Seed of batches, λ, crops, dropout and new weights.", ge=0, offered=True)] = 0

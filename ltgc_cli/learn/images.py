@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ltgc_cli.learn import loading
+from ltgc_cli.learn import harmonise, loading
 from ltgc_cli.learn.datasets import Sample, pixels
 
 IN_MEMORY = 2_000_000_000  # bytes: images that fit are decoded once; more are decoded when they are needed
@@ -60,7 +60,8 @@ def transformed(image: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
 
 def decode(sample: Sample, frame: Frame) -> Tensor:
     """Returns a sample's frame, uint8 [3, height, width]. Raises InputError, with its name, for what is no image."""
-    return (frame.crop(pixels(sample.read(), sample.name, frame.least)) * 255).round().to(torch.uint8)
+    found = (frame.crop(pixels(sample.read(), sample.name, frame.least)) * 255).round().to(torch.uint8)
+    return sample.change(found) if sample.change else found
 
 
 def normalized(frames: Tensor, frame: Frame) -> Tensor:
@@ -91,6 +92,27 @@ def reader(samples: Sequence[Sample], frame: Frame, in_memory: int = IN_MEMORY) 
         return Frames(lambda numbers: decode_all([samples[n] for n in numbers], frame), False, len(samples), size)
     frames = decode_all(samples, frame)
     return Frames(lambda numbers: frames[torch.from_numpy(numbers)], True, len(samples), size)
+
+
+def harmonised(real: Sequence[Sample], generated: Sequence[Sample], frame: Frame) -> list[Sample]:
+    """Returns the generated samples, whose frames then look as the real ones do: see `harmonise`.
+
+    What that takes is measured here, on frames; it depends on the samples alone, so each process finds the same.
+    """
+    reads: tuple[dict[int, list[harmonise.Read]], ...] = ({}, {})
+    for part, samples in zip(reads, (real, generated), strict=True):
+        for sample in samples:
+            part.setdefault(sample.label, []).append(partial(_pixels_of_frame, sample, frame))
+    changes = harmonise.changes(*reads)
+    return [sample._replace(change=partial(_changed, change=changes[sample.label])) for sample in generated]
+
+
+def _pixels_of_frame(sample: Sample, frame: Frame) -> harmonise.Pixels:
+    return decode(sample, frame).numpy()
+
+
+def _changed(frame: Tensor, change: harmonise.Change) -> Tensor:
+    return torch.from_numpy(harmonise.changed(frame.numpy(), change))
 
 
 def decode_all(samples: Sequence[Sample], frame: Frame) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 
 from ltgc_cli.config import check
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Training
+
+_LATER = ("harmonise",)  # settings that came when checkpoints were there; where they are not used, those stay known
 
 
 def checked(settings: Training) -> Training:
@@ -45,7 +48,8 @@ def resolved(settings: Training, *, generated: int, classes: int, blocks: int = 
     sampler = settings.sampler or ("balanced" if mix == "balancemix" else "instance")
     # LIFT (Shi et al., ICML 2024): the adapters of all blocks together have half as many rows as there are classes.
     rank = settings.rank or 2 ** max(0, int(math.log2(max(1, classes / (2 * blocks)))))
-    return msgspec.structs.replace(settings, mix=mix, sampler=sampler, rank=rank)
+    harmonise = settings.harmonise and generated > 0
+    return msgspec.structs.replace(settings, mix=mix, sampler=sampler, rank=rank, harmonise=harmonise)
 
 
 def total_steps(settings: Training, images: int) -> int:
@@ -59,6 +63,17 @@ def total_steps(settings: Training, images: int) -> int:
     if settings.steps:
         return settings.steps
     return max(settings.min_steps, math.ceil(settings.epochs * images / settings.batch))
+
+
+def as_kept(settings: Training) -> dict[str, Any]:
+    """Returns the settings as checkpoints and hashes have them: without those of _LATER that are not used.
+
+    >>> "harmonise" in as_kept(Training()), as_kept(Training(harmonise=True))["harmonise"]
+    (False, True)
+    """
+    default = Training()
+    every = msgspec.to_builtins(settings)
+    return {key: value for key, value in every.items() if key not in _LATER or value != getattr(default, key)}
 
 
 def without_effect(settings: Training) -> list[str]:

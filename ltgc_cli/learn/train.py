@@ -101,6 +101,7 @@ def train(
 
     # The data: what each step sees.
     frame = images.frame(clip.preprocess)
+    generated = images.harmonised(real, generated, frame) if settings.harmonise else generated
     frames = images.reader([*real, *generated], frame)
     indices = class_indices(real, classes), class_indices(generated, classes)
     sampler = balance_mix.mix_sampler(*indices, len(classes), settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -82,6 +82,7 @@ class Sample(NamedTuple):
     label: int
     read: Callable[[], bytes]
     name: str = ""
+    change: Callable[[Any], Any] | None = None  # what is done to its frame, uint8 [3, height, width], once it is cut
 
 
 class Format(NamedTuple):
