@@ -19,7 +19,7 @@ from ltgc_cli.learn import tuning
 from ltgc_cli.learn.attention import fuse
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.learn.model import HEADS, Classifier
-from ltgc_cli.learn.settings import can_merge
+from ltgc_cli.learn.settings import as_kept, can_merge
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Training
 
@@ -56,7 +56,7 @@ def save(folder: Path, saved: Saved, clip: Loaded) -> None:
     visual, head = saved.classifier.visual, saved.classifier.head.state_dict()
     files = {
         HEAD: _tensors(head if saved.prior is None else {**head, "prior": saved.prior}),
-        "settings.json": _json(saved.settings),
+        "settings.json": _json(as_kept(saved.settings)),
         "classes.json": _json(saved.classes),
         "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in saved.curve),
     }

@@ -22,6 +22,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.model import Texts
+from ltgc_cli.learn.settings import as_kept
 from ltgc_cli.settings import Training
 
 STATE = "state.safetensors"
@@ -101,7 +102,7 @@ def run_id(
     """
     named = [[[sample.label, sample.name] for sample in part] for part in samples]
     by_label = [[label, list(texts[label])] for label in sorted(texts)]
-    content = [clip, msgspec.to_builtins(classes), named, by_label, msgspec.to_builtins(settings)]
+    content = [clip, msgspec.to_builtins(classes), named, by_label, as_kept(settings)]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 

@@ -16,7 +16,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets, processes
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.learn.datasets.names import codes
-from ltgc_cli.learn.settings import can_merge, checked, resolved, without_effect
+from ltgc_cli.learn.settings import as_kept, can_merge, checked, resolved, without_effect
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
@@ -60,14 +60,14 @@ def mix_train(session: Session, config: Config) -> Stage:
     drop = check.Dropped(how.drop_broken, how.drop_duplicates)
     look = cache(lambda: check.images(session, data, val, test, drop))
     flags: dict[str, Any] = {"data": datasets.fingerprint(data, "train"), "clip": identity}
-    flags |= {"generated": how.generated, "name": how.name, **_GONE, **msgspec.to_builtins(settings)}
+    flags |= {"generated": how.generated, "name": how.name, **_GONE, **as_kept(settings)}
     flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
     flags |= {"pixels": version} if (version := datasets.pixels_version(data, val)) else {}
     if any(drop) and (left_out := look().left_out):
         flags["left_out"] = left_out
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
     flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
-    for idle in without_effect(settings):
+    for idle in without_effect(settings, generated=how.generated):
         console.notice(f"mix-train: {idle}")
 
     def finish(artifact: Path) -> None:
@@ -99,7 +99,7 @@ def mix_train(session: Session, config: Config) -> Stage:
 
             check.before_training(session, inputs.stream, inputs.generated, look())
             trained = fit(session, look(), inputs, settings, folder, how=how, name=name)
-            kept = msgspec.to_builtins(trained)
+            kept = as_kept(trained)
         about = {"clip": identity, "data": flags["data"][:12], "images": len(inputs.generated), **kept}
         yield identify(Checkpoint(sha256=sha256, method=name, settings=about), sha256, how.name)
 
