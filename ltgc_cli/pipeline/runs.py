@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from ltgc_cli import console, records, trial
+from ltgc_cli import console, copies, records, trial
 from ltgc_cli.config import Config
 from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.learn import checks
@@ -156,7 +156,7 @@ def filter(
 ) -> Iterator[Record]:  # fmt: skip
     """Returns filter's records; the stream is read more than once."""
     judging = config[Judging]
-    lost, there = 0, set[verdicts.ImageKey]()
+    lost, there, copied = 0, set[verdicts.ImageKey](), list[Record]()
     with read_again(given, session.store.folder) as lines:
         for rows in evaluate(
             lambda: records.by_class(lines()),
@@ -181,10 +181,13 @@ def filter(
         ):
             lost += useless(rows)
             there |= verdicts.image_keys(rows, replaced=True) & by_hand.keys() if by_hand else set()
+            copied += [row for row in rows if isinstance(row, Metric) and row.name == copies.NAME]
             yield from rows
     if lost:
         answers = counted(lost, "rewriting")
         console.notice(f"filter: {answers} said nothing new or nothing of use: images were regenerated from old texts")
+    if judging.novelty is not None and (found := copies.words(copied)):
+        session.report(f"filter: {found}")
     if by_hand is not None:
         console.notice(f"filter: {verdicts.summary(by_hand, there)}")
 
