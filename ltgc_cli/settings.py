@@ -369,6 +369,9 @@ class Judging(Settings, frozen=True, kw_only=True):
     margin: Annotated[float, more(
         "Class margin: reject also what is not this much (raw cosine) closer to its own class than to the "
         "nearest other class (ours).", example=0.02, offered=True)] | None = None
+    novelty: Annotated[float, more(
+        "Reject copies: what is nearer to a real image of its class than this percentage of the real ones are to "
+        "their nearest other (ours).", metavar="PERCENT", ge=0, le=100, example=1.0, offered=True)] | None = None
 
     @property
     def level(self) -> float:
