@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_origin
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.settings import COMMANDS, Setting, Settings, settings_of
+from ltgc_cli.settings import COMMANDS, Chance, Setting, Settings, settings_of
 from ltgc_cli.text import nearest
 
 S = TypeVar("S", bound=Settings)
@@ -114,6 +114,18 @@ def setting_names(command: str) -> dict[str, str]:
     return {name: name for name in settings if name not in flags} | flags
 
 
+def chances(value: float | str) -> tuple[float, float]:
+    """Returns the first and the last chance of a schedule; of a single number it is both. Raises ValueError.
+
+    >>> chances("0.5:0"), chances(0.15)
+    ((0.5, 0.0), (0.15, 0.15))
+    """
+    first, *last = (float(part) for part in str(value).split(":"))
+    if len(last) > 1:
+        raise ValueError(value)
+    return first, last[0] if last else first
+
+
 def _key(one: Setting) -> str:
     return one.flag.lstrip("-")
 
@@ -165,6 +177,10 @@ def _converted(one: Setting, value: Any) -> Any:
         return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
     if base is str and isinstance(value, os.PathLike | int | float) and not isinstance(value, bool):
         return str(value)
+    if base == Chance:
+        first, last = chances(value)
+        steady = first == last or ":" not in str(value)
+        return first if steady else f"{first:.15g}:{last:.15g}"  # one text for one schedule, and so one hash
     if base is Path:
         return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
     if get_origin(base) is tuple:
@@ -177,6 +193,8 @@ def _converted(one: Setting, value: Any) -> Any:
 def _wanted(one: Setting) -> str:
     if one.choices:
         return f"one of {', '.join(one.choices)} is wanted"
+    if one.base == Chance:
+        return "a number, or FIRST:LAST such as 0.5:0, is wanted"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     return f"{words.get(one.base, 'a list of texts' if get_origin(one.base) is tuple else 'something else')} is wanted"
 
@@ -196,6 +214,8 @@ def _wrong(one: Setting, value: Any, called: str = "") -> str:
         )
     if isinstance(value, float) and not math.isfinite(value):
         return f"{called} {value}: a finite number is wanted"
+    if one.base == Chance:
+        return _wrong_chance(value, called)
     if one.known("must_exist") and not os.path.exists(value):
         return f"{called} {value}: no such file or folder"
     meta = one.meta
@@ -208,6 +228,14 @@ def _wrong(one: Setting, value: Any, called: str = "") -> str:
     ):
         return ""
     return f"{called} {value}: {_range(low, above, high, below)} is wanted"
+
+
+def _wrong_chance(value: float | str, called: str) -> str:
+    try:
+        within = all(0 <= chance <= 1 for chance in chances(value))
+    except ValueError:
+        return f"{called} {value}: a number, or FIRST:LAST such as 0.5:0, is wanted"
+    return "" if within else f"{called} {value}: {_range(0, None, 1, None)} is wanted"
 
 
 def _range(low: float | None, above: float | None, high: float | None, below: float | None) -> str:

@@ -250,10 +250,12 @@ def contact_sheet(given: Given, class_: str | Sequence[str] = (), cache_dir: Pat
     """
     from PIL import Image as PIL
 
-    from ltgc_cli.report import contact_sheet as sheets
+    from ltgc_cli.pipeline import sheet
 
     names = (class_,) if isinstance(class_, str) else tuple(class_)
-    made = sheets.contact_sheet(rows_of(given), store_of(given, cache_dir).get_object, names)
+    rows = rows_of(given)
+    classes = {group.cls.label: sheet.reduced(group) for group in records.by_class(rows)}
+    made = sheet.drawn_sheet(classes, rows, store_of(given, cache_dir).get_object, names)
     return PIL.open(io.BytesIO(made.png))
 
 

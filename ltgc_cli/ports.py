@@ -128,16 +128,18 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Which text of many an image (by its sha256) is most alike, its own left out, according to a CLIP model.
 
     `among` is the sha256 of the texts, a JSON list in the store's objects: thousands of texts would be in every key.
+    Where `of` says so, the list is of images by their sha256, and `own` is the image's.
     """
 
     model: str
     image: str
     own: str  # the text that does not count: the image's own class
     among: str
+    of: Literal["images"] | msgspec.UnsetType = msgspec.UNSET  # what is in the list; UNSET: texts
 
 
 class NearestClass(msgspec.Struct, frozen=True, kw_only=True):
-    """The text that an image is most alike, its own left out, and its raw cosine in [-1, 1]."""
+    """The text, or the sha256 of the image, that an image is most alike, its own left out, and the raw cosine."""
 
     text: str
     cosine: float
@@ -169,4 +171,4 @@ Tries = Callable[[Question], Iterable[Question]]
 # Each of these returns an answer per request, in order, or a Refused in the place of one that failed.
 Generate = Callable[[Sequence[ImageRequest]], Sequence[GeneratedImage | Exception]]
 Score = Callable[[Sequence[Match]], Sequence[float | Exception]]  # the raw cosine in [-1, 1] of each match
-Compare = Callable[[Sequence[Comparison]], Sequence[NearestClass | Exception]]  # the nearest other text of each
+Compare = Callable[[Sequence[Comparison]], Sequence[NearestClass | Exception]]  # the nearest other one of each

@@ -94,6 +94,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     nearest: str = msgspec.field(default="", name="rival")  # the closest other class, where that was asked (`--margin`)
     margin: float | None = None  # by how much its raw cosine with its own class is above that with the other
     verdict: Literal["", "keep", "reject"] = ""  # a person's (`--verdicts`); it decided, whatever the score
+    alike: float | None = None  # its cosine with the nearest original of its class, where asked (`--novelty`)
+    copy_of: str = ""  # sha256 of that original where it is nearer than originals are to each other
 
 
 class Image(Record, frozen=True, kw_only=True):

@@ -369,6 +369,9 @@ class Judging(Settings, frozen=True, kw_only=True):
     margin: Annotated[float, more(
         "Class margin: reject also what is not this much (raw cosine) closer to its own class than to the "
         "nearest other class (ours).", example=0.02, offered=True)] | None = None
+    novelty: Annotated[float, more(
+        "Reject copies: what is nearer to a real image of its class than this percentage of the real ones are to "
+        "their nearest other (ours).", metavar="PERCENT", ge=0, le=100, example=1.0, offered=True)] | None = None
 
     @property
     def level(self) -> float:
@@ -413,6 +416,8 @@ Tune = Literal["lora", "adaptformer", "bias", "full", "head"]
 Where = Literal["both", "attention", "mlp"]
 Optimizer = Literal["adamw", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Chance = float | str
+"""A number from 0 to 1, or FIRST:LAST: what it is at the first step and at the last, and linear in between."""
 LogName = Literal["tensorboard", "wandb"]
 
 
@@ -429,9 +434,14 @@ class Training(Settings, frozen=True, kw_only=True):
         "balancemix].", example="balanced", offered=True)] | None = None
     mix_alpha: Annotated[float, more("λ ~ Beta(alpha, alpha), one per pair (ours).", gt=0)] = 1.0
     mix_prob: Annotated[float, more("Chance that an image is mixed with another at all (ours).", ge=0, le=1)] = 1.0
-    syn_prob: Annotated[float, more(
-        "Chance that an image is a generated one, but under balancemix [by their numbers] (ours).",
-        ge=0, le=1)] | None = None
+    syn_prob: Annotated[Chance, more(
+        "Chance that an image is a generated one, but under balancemix [by their numbers]; 0.5:0 falls linearly from "
+        "the first step to the last (ours).", metavar="CHANCE|FIRST:LAST")] | None = None
+    syn_prior: Annotated[bool, more(
+        "Adjust real and generated images each by the prior of their own part of the stream; not under balancemix "
+        "(ours).")] = False
+    syn_head: Annotated[bool, more(
+        "Train a second head for generated images, which is dropped at the end; not under balancemix (ours).")] = False
     # ---- the loss, on soft labels
     loss: Annotated[LossName, about(
         "Cross-entropy, logit adjustment, balanced softmax, LDAM, focal or LADE, on soft labels (ours).")] = "ce"

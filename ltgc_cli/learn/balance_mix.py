@@ -12,7 +12,11 @@ Without generated images BalanceMix mixes originals: x_i as the sampler draws, x
 
 `mix_prob` is the chance that x_i has a partner x_j; otherwise it stands alone. With `syn_prob` each image of a union is
 drawn from D_g with that chance and from D_o otherwise, as the sampler draws within the one or the other; it means
-nothing where no image is generated.
+nothing where no image is generated. As a schedule it moves linearly from the first step to the last.
+
+With `syn_prior` or `syn_head` each row of a batch is of one part, wholly original or wholly generated: x_j is drawn
+from the part that x_i is from. A row of both would have no prior and no head of its own. Which part a row is of is
+drawn as it is without them, so the labels of the stream are the same on average.
 """
 
 from __future__ import annotations
@@ -25,13 +29,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ltgc_cli.config import chances
 from ltgc_cli.errors import InputError
+from ltgc_cli.learn.settings import total_steps
 from ltgc_cli.settings import Sampler, Training
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Ints]
 """Returns so many images by their numbers, drawn with replacement."""
+First = Callable[[np.random.Generator, int, int], Ints]
+"""Returns the x_i of a step: (rng, step, batch)."""
+Second = Callable[[np.random.Generator, int, Ints], Ints]
+"""Returns the x_j of a step, for its x_i: (rng, step, x_i)."""
+Priors = Callable[[int], tuple[Floats, Floats]]
+"""Returns two label marginals of a step [classes]: of rows of originals, of rows of generated images."""
 
 
 class MixSampler(NamedTuple):
@@ -39,12 +51,20 @@ class MixSampler(NamedTuple):
 
     class_indices: Ints  # of each image; the originals come first
     num_classes: int  # of the class table, those without an image included
-    first: Draw  # draws x_i
-    second: Draw  # draws x_j, where there is one
-    prior: Floats
-    """The label marginal: the mean of the stream's soft targets [classes], summing to 1. Logits are adjusted by it.
+    originals: int  # how many there are; the numbers from here on are of generated images
+    first: First
+    second: Second  # where there is one
+    priors: Priors
+    """The label marginal at a step: the mean of its soft targets [classes], summing to 1. Logits are adjusted by it.
 
+    That of rows of originals, and that of rows of generated images; both are the whole stream's but with `syn_prior`.
     Exact: E[λ] is 1/2 for every Beta(α, α), and where cutmix's clipped boxes make it more, x_i and x_j are drawn alike.
+    """
+    prior: Floats
+    """The label marginal that a trained classifier is known by: of the whole stream, over all steps.
+
+    With `syn_prior` or `syn_head` it is the originals': what is measured are real images, and they were adjusted by
+    that, or seen by the head that is kept, alone.
     """
 
 
@@ -68,25 +88,28 @@ def mix_sampler(originals: Sequence[int], generated: Sequence[int], num_classes:
     class_indices = np.array([*originals, *generated], dtype=np.int64)
     images = np.arange(len(class_indices))
     real, fake = images[: len(originals)], images[len(originals) :]
-    kind, chance = settings.sampler, settings.syn_prob
+    kind, steps = settings.sampler, total_steps(settings, len(images))
 
-    def share(part: Ints, kind: Sampler | None) -> Floats:
-        return _share(np.bincount(class_indices[part], minlength=num_classes), kind)
+    def part(images: Ints, kind: Sampler | None) -> _Part:
+        counts = np.bincount(class_indices[images], minlength=num_classes)
+        return _Part(_draw_from(images, class_indices, kind), _share(counts, kind))
 
     if settings.mix == "balancemix":  # where syn_prob has no say: every partner is generated
-        partners = fake if len(fake) else real
-        first = _draw_from(real, class_indices, kind)
-        second = _draw_from(partners, class_indices, "instance")
-        partner = settings.mix_prob / 2  # its part of the stream, for E[λ] is 1/2
-        prior = (1 - partner) * share(real, kind) + partner * share(partners, "instance")
-    elif chance is None or not len(fake):
-        first = second = _draw_from(images, class_indices, kind)
-        prior = share(images, kind)
+        partners = part(fake if len(fake) else real, "instance")
+        drawn = _always(part(real, kind), partners, settings.mix_prob / 2)  # for E[λ] is 1/2
+    elif len(fake) and settings.syn_prob is not None:
+        ends = chances(settings.syn_prob)
+        drawn = _by_chance(part(real, kind), part(fake, kind), len(real), ends, steps, settings)
+    elif len(fake) and (settings.syn_prior or settings.syn_head):
+        counts = np.bincount(class_indices, minlength=num_classes)
+        weights = (_share(counts, kind) / np.maximum(counts, 1))[class_indices]  # the chance of each image
+        chance = float(weights[fake].sum())
+        own, theirs = (_weighted_part(each, weights[each], class_indices[each], num_classes) for each in (real, fake))
+        drawn = _by_chance(own, theirs, len(real), (chance, chance), steps, settings)
     else:
-        either = _draw_from(real, class_indices, kind), _draw_from(fake, class_indices, kind)
-        first = second = _from_either(*either, chance)
-        prior = (1 - chance) * share(real, kind) + chance * share(fake, kind)
-    return MixSampler(class_indices, num_classes, first, second, prior / prior.sum())
+        union = part(images, kind)
+        drawn = _always(union, union, 0.0)
+    return MixSampler(class_indices, num_classes, len(real), *drawn)
 
 
 def plan_batch(step: int, sampler: MixSampler, settings: Training, *, frame: tuple[int, int]) -> BatchPlan:
@@ -96,10 +119,10 @@ def plan_batch(step: int, sampler: MixSampler, settings: Training, *, frame: tup
     """
     mix, batch = settings.mix, settings.batch
     rng = np.random.default_rng([settings.seed, step])
-    first = sampler.first(rng, batch)
+    first = sampler.first(rng, step, batch)
     if mix == "none":
         return BatchPlan(first, None, np.ones(batch, dtype=np.float32))
-    second = sampler.second(rng, batch)
+    second = sampler.second(rng, step, first)
     lam = rng.beta(settings.mix_alpha, settings.mix_alpha, batch).astype(np.float32)
     if settings.mix_prob < 1:
         alone = rng.random(batch) >= settings.mix_prob
@@ -139,6 +162,63 @@ def mixed(plan: BatchPlan, first: Tensor, second: Tensor | None) -> Tensor:
 # ---- draws
 
 
+class _Part(NamedTuple):
+    """Images that are drawn from together."""
+
+    draw: Draw
+    marginal: Floats  # how often each class is drawn [classes], summing to 1
+
+
+_Drawn = tuple[First, Second, Priors, Floats]
+"""The last four fields of a MixSampler."""
+
+
+def _always(own: _Part, partners: _Part, share: float) -> _Drawn:
+    """Returns what draws alike at each step: x_i from the one, x_j, which are a share of the stream, from the other."""
+    marginal = (1 - share) * own.marginal + share * partners.marginal
+    prior = marginal / marginal.sum()
+    return (
+        lambda rng, step, batch: own.draw(rng, batch),
+        lambda rng, step, images: partners.draw(rng, len(images)),
+        lambda step: (prior, prior),
+        prior,
+    )
+
+
+def _by_chance(
+    real: _Part, fake: _Part, originals: int, ends: tuple[float, float], steps: int, settings: Training
+) -> _Drawn:
+    """Returns what draws each image from the generated ones by chance, and from the originals otherwise.
+
+    ends -- the chance at the first step and at the last
+    """
+    begin, end = ends
+    apart = settings.syn_prior or settings.syn_head
+
+    def chance(step: int) -> float:
+        return begin + (end - begin) * step / max(1, steps - 1)
+
+    def marginal(chance: float) -> Floats:
+        both = (1 - chance) * real.marginal + chance * fake.marginal
+        return both / both.sum()
+
+    def first(rng: np.random.Generator, step: int, batch: int) -> Ints:
+        return np.where(rng.random(batch) < chance(step), fake.draw(rng, batch), real.draw(rng, batch))
+
+    def second(rng: np.random.Generator, step: int, images: Ints) -> Ints:
+        if not apart:
+            return first(rng, step, len(images))
+        return np.where(images >= originals, fake.draw(rng, len(images)), real.draw(rng, len(images)))
+
+    def priors(step: int) -> tuple[Floats, Floats]:
+        if settings.syn_prior:
+            return real.marginal, fake.marginal
+        both = marginal(chance(step))
+        return both, both
+
+    return first, second, priors, real.marginal if apart else marginal((chance(0) + chance(steps - 1)) / 2)
+
+
 def _share(counts: Ints, kind: Sampler | None) -> Floats:
     """Returns how often a sampler draws each class [classes], summing to 1."""
     weights = counts > 0 if kind == "balanced" else np.sqrt(counts) if kind == "sqrt" else counts
@@ -158,13 +238,19 @@ def _draw_from(images: Ints, class_indices: Ints, kind: Sampler | None) -> Draw:
 
     if kind == "balanced":
         return balanced
-    cumulative = np.cumsum(np.repeat(_share(counts, kind) / counts, counts))
-    return lambda rng, batch: order[np.searchsorted(cumulative, rng.random(batch) * cumulative[-1], side="right")]
+    return _weighted(order, np.repeat(_share(counts, kind) / counts, counts))
 
 
-def _from_either(real: Draw, fake: Draw, chance: float) -> Draw:
-    """Returns what draws each image from the generated ones with this chance, and from the originals otherwise."""
-    return lambda rng, batch: np.where(rng.random(batch) < chance, fake(rng, batch), real(rng, batch))
+def _weighted_part(images: Ints, weights: Floats, class_indices: Ints, num_classes: int) -> _Part:
+    """Returns images that are drawn each in proportion to its weight; class_indices are theirs."""
+    mass = np.bincount(class_indices, weights, num_classes)
+    return _Part(_weighted(images, weights), mass / mass.sum())
+
+
+def _weighted(images: Ints, weights: Floats) -> Draw:
+    """Returns what draws each of these images in proportion to its weight."""
+    cumulative = np.cumsum(weights)
+    return lambda rng, batch: images[np.searchsorted(cumulative, rng.random(batch) * cumulative[-1], side="right")]
 
 
 def _boxes(rng: np.random.Generator, lam: NDArray[np.float32], frame: tuple[int, int]) -> Ints:

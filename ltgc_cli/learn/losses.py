@@ -1,7 +1,9 @@
 """The losses of mix-train, all on soft targets; a new one is one function and one entry in LOSSES.
 
 `prior` is the label marginal of the stream that is really trained on, generated images and sampling included
-(balance_mix.MixSampler): what is adjusted is the imbalance that the model sees.
+(balance_mix.MixSampler): what is adjusted is the imbalance that the model sees. With `syn_prior` originals and
+generated images have a prior each (`by_part`): a stream that generated images make near even is even as a whole alone,
+while its originals are as imbalanced as ever.
 
 Below, z are the logits and t the targets of a row, p its softmax, π the prior.
 """
@@ -9,19 +11,36 @@ Below, z are the logits and t the targets of a row, p its softmax, π the prior.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltgc_cli.settings import Training
+from ltgc_cli.settings import LossName, Training
 
 _LEAST_PRIOR = 1e-12
 _REMINE = 0.1  # what LADE's square weighs beside its bound: the authors' default, and LIFT's
 
 Loss = Callable[[Tensor, Tensor, Tensor, Training], Tensor]
 """Returns the mean loss of a batch's rows, a scalar, of logits and targets [batch, classes] and the prior [classes]."""
+
+
+def by_part(
+    name: LossName, logits: Tensor, targets: Tensor, generated: Tensor, priors: Sequence[Tensor], settings: Training
+) -> Tensor:
+    """Returns the mean loss of a batch's rows, those of originals and those of generated images each by a prior.
+
+    generated -- whether a row is of generated images, bool [batch]; on the CPU, so that no GPU is waited for
+    priors -- of the originals' rows, of the generated images' rows [classes]
+    """
+    total = logits.new_zeros(())
+    for prior, chosen in zip(priors, (~generated, generated), strict=True):
+        rows = chosen.nonzero()[:, 0]
+        if len(rows):
+            own = rows.to(logits.device)
+            total = total + LOSSES[name](logits[own], targets[own], prior, settings) * (len(rows) / len(generated))
+    return total
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, prior: Tensor, settings: Training) -> Tensor:

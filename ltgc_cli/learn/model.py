@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -142,6 +143,30 @@ class LinearHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             return F.linear(self.scale * F.normalize(features.float(), dim=-1), self.weight, self.bias)
+
+
+class TwoHeads(nn.Module):
+    """A head, and while it is trained another one beside it for generated images, which starts as its copy.
+
+    In training it gives the logits of both, [2, batch, classes], which `own` chooses from; otherwise the head's alone.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.real = head
+        self.generated = copy.deepcopy(head)
+
+    def forward(self, features: Tensor) -> Tensor:
+        real = self.real(features)
+        return torch.stack([real, self.generated(features)]) if self.training else real
+
+    @staticmethod
+    def own(logits: Tensor, generated: Tensor) -> Tensor:
+        """Returns the logits of each row by its own head [batch, classes]; no gradient of a row reaches the other one.
+
+        generated -- whether a row is of generated images, bool [batch]
+        """
+        return torch.where(generated[:, None], logits[1], logits[0])
 
 
 HEADS: dict[str, type[CosineHead] | type[LinearHead]] = {"cosine": CosineHead, "linear": LinearHead}

@@ -11,7 +11,9 @@ from ltgc_cli.config import check
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Training
 
-_LATER = ("harmonise",)  # settings that came when checkpoints were there; where they are not used, those stay known
+# Settings that came when checkpoints were there; unused, they change no hash.
+_LATER = ("harmonise", "syn_prior", "syn_head")
+_WITH_PRIOR = ("la", "balanced-softmax", "ldam", "lade")  # losses that a prior is part of
 
 
 def checked(settings: Training) -> Training:
@@ -28,6 +30,10 @@ def checked(settings: Training) -> Training:
     if settings.syn_prob is not None and settings.mix == "balancemix":
         nothing = "--syn-prob does nothing under balancemix, whose partners are all generated"
         wrong.append(f"{nothing}; --mix-prob says how many are")
+    apart = [f"--{name.replace('_', '-')}" for name in ("syn_prior", "syn_head") if getattr(settings, name)]
+    if apart and not settings.fixed_crops and settings.mix in (None, "balancemix"):
+        halves = "balancemix mixes real with generated images, and this is for images of one kind"
+        wrong.append(f"{' and '.join(apart)}: {halves}; add --mix cutmix, mixup or none")
     if wrong:
         raise InputError("; ".join(wrong))
     return settings
@@ -49,7 +55,11 @@ def resolved(settings: Training, *, generated: int, classes: int, blocks: int = 
     # LIFT (Shi et al., ICML 2024): the adapters of all blocks together have half as many rows as there are classes.
     rank = settings.rank or 2 ** max(0, int(math.log2(max(1, classes / (2 * blocks)))))
     harmonise = settings.harmonise and generated > 0
-    return msgspec.structs.replace(settings, mix=mix, sampler=sampler, rank=rank, harmonise=harmonise)
+    syn_prior = settings.syn_prior and generated > 0 and settings.loss in _WITH_PRIOR
+    syn_head = settings.syn_head and generated > 0
+    return msgspec.structs.replace(
+        settings, mix=mix, sampler=sampler, rank=rank, harmonise=harmonise, syn_prior=syn_prior, syn_head=syn_head
+    )
 
 
 def total_steps(settings: Training, images: int) -> int:
@@ -68,7 +78,7 @@ def total_steps(settings: Training, images: int) -> int:
 def as_kept(settings: Training) -> dict[str, Any]:
     """Returns the settings as checkpoints and hashes have them: without those of _LATER that are not used.
 
-    >>> "harmonise" in as_kept(Training()), as_kept(Training(harmonise=True))["harmonise"]
+    >>> "syn_head" in as_kept(Training()), as_kept(Training(syn_head=True))["syn_head"]
     (False, True)
     """
     default = Training()
@@ -76,8 +86,10 @@ def as_kept(settings: Training) -> dict[str, Any]:
     return {key: value for key, value in every.items() if key not in _LATER or value != getattr(default, key)}
 
 
-def without_effect(settings: Training) -> list[str]:
+def without_effect(settings: Training, *, generated: bool = True) -> list[str]:
     """Returns what to say of settings that were changed from their defaults and change nothing.
+
+    generated -- whether generated images are trained on
 
     >>> without_effect(Training(tune="head", rank=4, loss="la", tau=2.0))
     ['--rank has no effect with --tune head']
@@ -96,14 +108,19 @@ def without_effect(settings: Training) -> list[str]:
         "momentum": (("sgd",), "optimizer"),
         "mix_alpha": ((None, "balancemix", "mixup", "cutmix"), "mix"),
         "mix_prob": ((None, "balancemix", "mixup", "cutmix"), "mix"),
+        "syn_prior": (_WITH_PRIOR, "loss"),
     }
     idle = [(name, of) for name, (where, of) in only.items() if getattr(s, of) not in where]
     idle += [(name, "steps") for name in ("epochs", "min_steps") if s.steps]
-    return [
+    said = [
         f"--{name.replace('_', '-')} has no effect with --{of} {getattr(s, of)}"
         for name, of in idle
         if getattr(s, name) != getattr(default, name)
     ]
+    if not s.mix and not s.fixed_crops and s.syn_prob is not None:
+        said.append("--syn-prob has no effect under balancemix, which is what --mix is unless it is given")
+    alone = [name for name in ("syn_prior", "syn_head") if getattr(s, name)] if not generated else []
+    return said + [f"--{name.replace('_', '-')} has no effect without generated images" for name in alone]
 
 
 def can_merge(settings: Training) -> str | None:

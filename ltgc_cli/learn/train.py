@@ -22,7 +22,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import balance_mix, batches, evaluate, images, model, processes
 from ltgc_cli.learn.attention import blocks
 from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
-from ltgc_cli.learn.losses import LOSSES
+from ltgc_cli.learn.losses import LOSSES, by_part
 from ltgc_cli.learn.settings import checked, resolved, total_steps
 from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, run_id, swap_weights
 from ltgc_cli.providers.clip.open_clip import Loaded
@@ -110,6 +110,9 @@ def train(
 
     # The model, its optimiser, and where a run that was killed goes on.
     classifier = model.start(clip, classes, settings, texts=texts, real=real).to(device)
+    head = classifier.head
+    if settings.syn_head:
+        classifier.head = model.TwoHeads(head)
     weights = {name: weight for name, weight in classifier.named_parameters() if weight.requires_grad}
     optimizer = _optimizer(classifier, settings)
     state = TrainingState(weights, optimizer, ema=copied(weights) if settings.ema else {})
@@ -144,12 +147,20 @@ def train(
         lr = learning_rate(state.step, steps, settings)
         for group in optimizer.param_groups:
             group["lr"] = lr
+        priors = [torch.from_numpy(each).float().to(device) for each in sampler.priors(state.step)]
         # The parts of a batch come one after the other, so that it fits the memory; their gradients add up.
         for number, part in enumerate(batches.parts(batch, settings.accumulate)):
             with _seeded([settings.seed, state.step, here.rank, number], device), _autocast(device, precision):
                 logits = forward(batches.inputs(part, frame, device))
             targets = torch.from_numpy(part.targets).to(device)
-            loss = LOSSES[settings.loss](logits.float(), targets, prior, settings) / settings.accumulate
+            generated_rows = torch.from_numpy(part.plan.first >= sampler.originals)
+            if settings.syn_head:
+                logits = model.TwoHeads.own(logits, generated_rows.to(device))
+            if settings.syn_prior:
+                loss = by_part(settings.loss, logits.float(), targets, generated_rows, priors, settings)
+            else:
+                loss = LOSSES[settings.loss](logits.float(), targets, priors[0], settings)
+            loss = loss / settings.accumulate
             torch.autograd.backward(loss)
             losses.append(loss.detach())
         # All processes take the same step: by the mean of their gradients.
@@ -190,6 +201,7 @@ def train(
 
     # The best on the validation set, else the moving average, else the last weights are kept.
     put(weights, state.best or state.ema)
+    classifier.head = head  # that of generated images goes: what is measured are real ones
     return Trained(classifier.eval().requires_grad_(False), tuple(state.curve), prior, settings)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
-from ltgc_cli import console, records, trial
+from ltgc_cli import console, copies, records, trial
 from ltgc_cli.config import Config
 from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.learn import checks
@@ -177,7 +177,7 @@ def filter(
 ) -> Iterator[Record]:  # fmt: skip
     """Returns filter's records; the stream is read more than once."""
     judging, adapters = config[Judging], Adapters()
-    lost, there = 0, set[verdicts.ImageKey]()
+    lost, there, copied = 0, set[verdicts.ImageKey](), list[Record]()
     given = adapter.peeked(adapters.watch(given))
     if judging.mode == "refine":  # else nothing is generated, and nothing need be there
         t2i = adapter.adapted(session, config, t2i, adapters.found)
@@ -205,10 +205,13 @@ def filter(
         ):
             lost += useless(rows)
             there |= verdicts.image_keys(rows, replaced=True) & by_hand.keys() if by_hand else set()
+            copied += [row for row in rows if isinstance(row, Metric) and row.name == copies.NAME]
             yield from rows
     if lost:
         answers = counted(lost, "rewriting")
         console.notice(f"filter: {answers} said nothing new or nothing of use: images were regenerated from old texts")
+    if judging.novelty is not None and (found := copies.words(copied)):
+        session.report(f"filter: {found}")
     if by_hand is not None:
         console.notice(f"filter: {verdicts.summary(by_hand, there)}")
 

@@ -1,4 +1,8 @@
-"""A contact sheet: for each tail class the real images, the accepted generated images and the rejected ones."""
+"""A contact sheet: for each tail class the real images, the accepted generated images and the rejected ones.
+
+Where a stream has more looks than these, they stand beside them: generated as the image model does without its adapter,
+and the accepted ones harmonised.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from PIL import ImageDraw, ImageOps
 from ltgc_cli import records
 from ltgc_cli.errors import InputError, Unreadable
 from ltgc_cli.providers.images import read as decoded
-from ltgc_cli.records import Record, Rejected
+from ltgc_cli.records import Image, Record, Rejected
 from ltgc_cli.report.fonts import fitted, fonts_for, write
 from ltgc_cli.text import nearest
 
@@ -20,10 +24,13 @@ Colour = tuple[int, int, int]
 
 _TILE, _GAP, _LABEL, _TITLE = 56, 4, 150, 30
 _MOST = (6, 12, 5)  # real, accepted and rejected images of a class that are shown
-_CLASSES = 300  # on one sheet: it is 19,000 pixels high then
-_TITLES = ("real", "generated, accepted", "generated, rejected")
+_UNADAPTED = 6
+MOST_CLASSES = 300  # on one sheet: it is 19,000 pixels high then
 _INK, _PAPER, _FAINT = (30, 30, 30), (250, 250, 248), (120, 120, 120)
 _ACCEPTED, _REJECTED = (60, 140, 80), (190, 60, 50)
+
+Harmonised = Callable[[int, str], bytes]
+"""Returns a generated image as training saw it, by its label and sha256."""
 
 
 class SheetRow(NamedTuple):
@@ -36,6 +43,19 @@ class SheetRow(NamedTuple):
     real: Sequence[str]
     accepted: Sequence[str]
     rejected: Sequence[str]
+    unadapted: Sequence[str] = ()  # generated without the adapter
+    label: int = -1
+
+
+class _Column(NamedTuple):
+    """One kind of images on the sheet."""
+
+    title: str
+    colour: Colour
+    most: int  # images of a class
+    images: Callable[[SheetRow], Sequence[str]]
+    edge: Colour | None = None
+    harmonised: bool = False
 
 
 class ContactSheet(NamedTuple):
@@ -51,10 +71,11 @@ def sheet_rows(rows: Iterable[Record], classes: Sequence[str] = ()) -> list[Shee
 
     Raises InputError for a name that no class has.
     """
-    return _chosen(map(sheet_row, records.by_class(rows)), classes)
+    return chosen(map(sheet_row, records.by_class(rows)), classes)
 
 
-def _chosen(every: Iterable[SheetRow], classes: Sequence[str]) -> list[SheetRow]:
+def chosen(every: Iterable[SheetRow], classes: Sequence[str]) -> list[SheetRow]:
+    """Returns the tail classes, or those of these names, the rarest first. Raises InputError for an unknown name."""
     rows = sorted(every, key=lambda row: row.real_images)
     known = {row.name for row in rows}
     if unknown := next((name for name in classes if name not in known), ""):
@@ -68,44 +89,75 @@ def sheet_row(group: records.Group) -> SheetRow:
     rejected = [row.sha256 for row in group.rows if isinstance(row, Rejected) and row.of == "image"]
     # Images that a refinement replaced were rejected too.
     replaced = [step.sha256 for row in group.generated for step in row.history[:-1]]
+    unadapted = [row.sha256 for row in group.rows if isinstance(row, Image) and row.origin == "unadapted"]
     caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
     originals = [row.sha256 for row in group.originals]
     turned_down = [sha256 for sha256 in (*rejected, *replaced) if sha256]
     shown = [kind[:most] for kind, most in zip((originals, accepted, turned_down), _MOST, strict=True)]
-    return SheetRow(group.cls.class_, group.cls.count or 0, group.cls.tail, caption, *shown)
+    return SheetRow(
+        group.cls.class_, group.cls.count or 0, group.cls.tail, caption, *shown, unadapted[:_UNADAPTED], group.cls.label
+    )
 
 
-def contact_sheet(rows: Iterable[Record], read: Callable[[str], bytes], classes: Sequence[str] = ()) -> ContactSheet:
+def contact_sheet(
+    rows: Iterable[Record],
+    read: Callable[[str], bytes],
+    classes: Sequence[str] = (),
+) -> ContactSheet:
     """Returns a sheet: a row per tail class, its real, accepted and rejected images side by side.
 
     read -- an image's bytes by its sha256; one that cannot be opened leaves its place empty
     classes -- the names of those that are shown, instead of the tail classes
     Raises InputError for a name that no class has.
     """
-    return drawn(map(sheet_row, records.by_class(rows)), read, classes)
+    return drawn(sheet_rows(rows, classes), read)
 
 
-def drawn(rows: Iterable[SheetRow], read: Callable[[str], bytes], classes: Sequence[str] = ()) -> ContactSheet:
-    """Returns the same sheet of classes that were read one by one."""
-    every = _chosen(rows, classes)
-    lines = every[:_CLASSES]
-    widths = [count * (_TILE + _GAP) for count in _MOST]
-    starts = [_LABEL, _LABEL + widths[0] + 2 * _GAP, _LABEL + widths[0] + widths[1] + 4 * _GAP]
-    sheet = PIL.new("RGB", (starts[2] + widths[2] + _GAP, _TITLE + len(lines) * (_TILE + 2 * _GAP)), _PAPER)
+def drawn(
+    every: Sequence[SheetRow],
+    read: Callable[[str], bytes],
+    *,
+    adapted: bool = False,
+    harmonised: Harmonised | None = None,
+) -> ContactSheet:
+    """Returns a sheet of the classes that were chosen for it.
+
+    adapted -- whether generated images are by an adapted model; harmonised -- shows them as training saw them, too
+    """
+    lines = every[:MOST_CLASSES]
+    columns = _columns(adapted, any(row.unadapted for row in lines), harmonised is not None)
+    starts = [_LABEL]
+    for column in columns:
+        starts.append(starts[-1] + column.most * (_TILE + _GAP) + 2 * _GAP)
+    sheet = PIL.new("RGB", (starts[-1] - _GAP, _TITLE + len(lines) * (_TILE + 2 * _GAP)), _PAPER)
     pen = ImageDraw.Draw(sheet)
     fonts, lacking = fonts_for(row.name for row in lines)
-    for start, title, colour in zip(starts, _TITLES, (_INK, _ACCEPTED, _REJECTED), strict=True):
-        write(pen, start, 21, title, 14, fonts, colour)
+    for start, column in zip(starts, columns, strict=False):
+        write(pen, start, 21, column.title, 14, fonts, column.colour)
     for number, row in enumerate(lines):
         top = _TITLE + number * (_TILE + 2 * _GAP)
         room = _LABEL - 4 * _GAP
         write(pen, 2 * _GAP, top + 25, fitted(row.name, room, 14, fonts), 14, fonts, _INK)
         write(pen, 2 * _GAP, top + 42, fitted(row.caption, room, 10, fonts), 10, fonts, _FAINT)
-        kinds = ((row.real, None), (row.accepted, _ACCEPTED), (row.rejected, _REJECTED))
-        for start, (images, edge) in zip(starts, kinds, strict=True):
-            for column, sha256 in enumerate(images):
-                _paste(sheet, read(sha256), (start + column * (_TILE + _GAP), top), edge)
+        for start, column in zip(starts, columns, strict=False):
+            for place, sha256 in enumerate(column.images(row)):
+                data = harmonised(row.label, sha256) if harmonised and column.harmonised else read(sha256)
+                _paste(sheet, data, (start + place * (_TILE + _GAP), top), column.edge)
     return ContactSheet(_png(sheet), len(every) - len(lines), lacking)
+
+
+def _columns(adapted: bool, unadapted: bool, harmonised: bool) -> list[_Column]:
+    """Returns the kinds of images that the sheet shows, from left to right."""
+    real, accepted, rejected = _MOST
+    found = [_Column("real", _INK, real, lambda row: row.real)]
+    if unadapted:
+        found.append(_Column("as it comes", _INK, _UNADAPTED, lambda row: row.unadapted))
+    title = f"{'adapted' if adapted else 'generated'}, accepted"
+    found.append(_Column(title, _ACCEPTED, accepted, lambda row: row.accepted, _ACCEPTED))
+    if harmonised:
+        found.append(_Column("harmonised", _ACCEPTED, accepted, lambda row: row.accepted, _ACCEPTED, harmonised=True))
+    title = f"{'adapted' if adapted else 'generated'}, rejected"
+    return [*found, _Column(title, _REJECTED, rejected, lambda row: row.rejected, _REJECTED)]
 
 
 def _png(sheet: PIL.Image) -> bytes:

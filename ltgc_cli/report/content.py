@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, groupby
 from typing import NamedTuple
 
-from ltgc_cli import records, trial
+from ltgc_cli import copies, records, trial
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import unpriced
 from ltgc_cli.records import Failure, Image, Metric, Record, Rejected, Step, Template, Verdict
@@ -97,6 +97,7 @@ class Content(NamedTuple):
     dollars: float = 0.0
     unpriced: int = 0  # records of which the price is not known
     judged: bool = False  # whether filter has judged the generated images
+    copies: str = ""  # how many generated images filter found to be copies, in words
     trial: Metric | None = None  # how well CLIP told the real images' classes apart, where filter tried it
 
     @property
@@ -165,6 +166,7 @@ def whole_content(
         made=_made(made.made),
         dollars=made.dollars,
         unpriced=made.unpriced,
+        copies=copies.words(others),
         trial=trial.of_all(others),
         judged=any(cls.judged for cls in found),
     )

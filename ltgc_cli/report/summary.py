@@ -139,7 +139,8 @@ def _images(content: Content) -> str:
     below = f" ({under:,} of them below the class’s threshold)" if under else ""
     verb = "was" if content.accepted == 1 else "were"
     of = f"Images were generated from {counted(total, 'description')}"
-    return f"{tail} {of}; {content.accepted:,} {verb} accepted{below}{more}."
+    copied = f" {content.copies}." if content.copies else ""
+    return f"{tail} {of}; {content.accepted:,} {verb} accepted{below}{more}.{copied}"
 
 
 def _cost(content: Content) -> str:

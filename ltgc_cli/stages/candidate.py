@@ -47,7 +47,8 @@ def outcome(c: Candidate, settings: Judging) -> list[Record]:
     """Returns the image as accepted, or its rejection with its whole history, and a failure if there was one."""
     tried = list(zip(c.steps, c.images, strict=True))
     open = [one for one in tried if one[0].verdict != "reject"] or tried
-    best, (format, made) = max(open, key=lambda one: one[0].score, default=(None, (c.format, c.made)))
+    new = [one for one in open if not one[0].copy_of] or open
+    best, (format, made) = max(new, key=lambda one: one[0].score, default=(None, (c.format, c.made)))
     if c.passed:
         best, (format, made) = tried[-1]
     paid = summed(c.paid)
@@ -66,7 +67,8 @@ def outcome(c: Candidate, settings: Judging) -> list[Record]:
     of_image = (c.image.id,)
     failures: list[Record] = [failed(c.cls, "filter", c.trouble, text=c.text, parents=of_image)] if c.trouble else []
     failures += dropped(c.cls, c.useless, ("refine",), parents=of_image)
-    if best and (c.passed or (settings.never_pass == "best" and best.verdict != "reject")):
+    kept = settings.never_pass == "best" and best is not None and best.verdict != "reject" and not best.copy_of
+    if best and (c.passed or kept):
         return [evolve(c.image, **judged), *failures]
     rejected = Rejected(
         label=c.cls.label,
@@ -96,7 +98,14 @@ def _reason(c: Candidate, best: Step | None, least: float | None) -> str:
 
 def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) -> str:
     """Returns how a description's images fell short: by the margin where the best of them reached the threshold."""
-    count = len(steps)
+    count, copied = len(steps), sum(bool(step.copy_of) for step in steps)
+    if best and best.copy_of:  # then each of them is one
+        near = (
+            f"a copy: nearer to an original image of its class (cosine {best.alike:.6g}) than originals to each other"
+        )
+        return near if count == 1 else f"{near}; none of its {count} drawings passed"
+    if copied and best and best.margin is None:
+        return f"was a copy or scored below the class's bar in each of its {count} drawings"
     if best is None or best.margin is None or least is None:
         times = "its one drawing" if count == 1 else f"each of its {count} drawings"
         return f"scored below the class's bar in {times}"

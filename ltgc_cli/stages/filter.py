@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ltgc_cli import copies, trial
 from ltgc_cli import prompts as p
-from ltgc_cli import trial
 from ltgc_cli.answers.read import Parsed, read
 from ltgc_cli.engine import in_rounds
 from ltgc_cli.errors import Refused
@@ -25,6 +25,7 @@ from ltgc_cli.stages.candidate import Candidate, candidate, outcome
 from ltgc_cli.stages.class_template import Found, class_templates
 from ltgc_cli.stages.clip_trial import try_clip
 from ltgc_cli.stages.first_round import FirstRound, note, nothing, recall
+from ltgc_cli.stages.novelty import Novelty, novelty
 from ltgc_cli.stages.overview import overview
 from ltgc_cli.stages.render import image_request, style_of
 from ltgc_cli.stages.tries import first_useful, once
@@ -47,11 +48,13 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Judge(msgspec.Struct, frozen=True):
-    """What a generated image is judged by: CLIP's scores, the other classes with `--margin`, and a person."""
+    """What a generated image is judged by: CLIP's scores, the other classes with `--margin`, the class's originals
+    with `--novelty`, and a person."""
 
     scored: t.Scored
     settings: Judging
     others: t.OtherClasses | None
+    novelty: Novelty | None
     verdicts: Verdicts
 
 
@@ -71,12 +74,12 @@ def evaluate(
     CLIP itself is tried on the originals before anything is asked, and the metrics of that are in the lines too.
     The first round is over before anything is rewritten, so that its pass rate is known before money is spent;
     from then on some texts are rewritten while others are regenerated and scored.
-    Raises InputError where the calibrated scale has no original image to go by.
+    Raises InputError where the calibrated scale, or the novelty, has no original images to go by.
 
     groups -- returns the classes from the first one on, each time that it is called: of a class little is held at a
         time, of all of them what `overview` keeps, and the scores of the first round
-    compare, keep -- needed for the trial, and for a margin in the settings: they find the nearest other class, and
-        store the list of the classes' texts
+    compare, keep -- needed for the trial, and for a margin or a novelty in the settings: they find the nearest other
+        class, or original, and store the list of the classes' texts, or of a class's originals
     held -- images that are on their way through the later rounds at most
     part -- returns the places of the classes that are judged and returned, of so many; thresholds, trial and margin go
         by all classes whatever it says
@@ -90,6 +93,7 @@ def evaluate(
         tried = try_clip([one.cls for one in known], photos, score=score, compare=compare, keep=keep, model=clip)
     if tried:
         on_trial(tried)
+    new = novelty(mine, settings.novelty, compare=compare, keep=keep, model=clip)
     places = part(len(known))
     done_here = {known[place].cls.label for place in places}
     of_all = t.calibrates(settings) or settings.margin is not None
@@ -101,7 +105,7 @@ def evaluate(
     margin = None if settings.mode == "score" else settings.margin
     everything, last = [one.group for one in known], places.stop == len(known)
     others = t.other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
-    judge = Judge(scored, settings, others, verdicts)
+    judge = Judge(scored, settings, others, new, verdicts)
     del known, mine, wanted, everything  # what was needed to ask for C_y
 
     def judged() -> Iterator[Any]:
@@ -125,6 +129,7 @@ def evaluate(
         cls = group.cls
         rows = _rows(group, own, asked.get(cls.label), thresholds.get(cls.label), settings)
         rows += _usage_rows(cls, own, p.name(prompts, "refine"), llm)
+        rows = [*copies.without(rows), *_copy_rows(cls, own, new)] if new else rows
         yield [*trial.without(rows), *of_class.get(cls.label, [])] if tried else rows
     if tried and last:
         yield [tried[-1]]  # in the place of an earlier trial's, that of all images last
@@ -223,6 +228,8 @@ def _detect(candidates: Sequence[Candidate], judge: Judge) -> None:
         reached += [(c, value)] if c.passed and not verdict else []
     if judge.others and judge.settings.margin is not None:
         _compare(reached, judge.others, judge.settings.margin)
+    if judge.novelty:
+        _find_copies([c for c in candidates if not c.trouble], judge.novelty, reject=judge.settings.mode != "score")
 
 
 def _compare(reached: Sequence[tuple[Candidate, float]], others: t.OtherClasses, least: float) -> None:
@@ -235,6 +242,18 @@ def _compare(reached: Sequence[tuple[Candidate, float]], others: t.OtherClasses,
         name = others.names.get(other.text, "")  # of what a dry run imagines
         c.steps[-1] = msgspec.structs.replace(c.steps[-1], nearest=name, margin=margin)
         c.passed = margin >= least
+
+
+def _find_copies(candidates: Sequence[Candidate], novelty: Novelty, *, reject: bool) -> None:
+    """Says of the latest image of each how near it is to an original; a copy does not pass, unless a person kept it."""
+    found = novelty.nearest([(c.cls.label, c.sha256) for c in candidates])
+    for c, nearest in zip(candidates, found, strict=True):
+        if isinstance(nearest, Exception):
+            c.passed, c.trouble = False, f"could not be compared with original images: {nearest}"
+        elif nearest:
+            copied = novelty.copied(nearest)
+            c.steps[-1] = msgspec.structs.replace(c.steps[-1], alike=nearest.cosine, copy_of=copied)
+            c.passed = c.passed and not (copied and reject and not c.steps[-1].verdict)
 
 
 def _refine(c: Candidate, number: int, ask: Ask, model: str, prompts: p.Prompts, tries: Tries) -> None:
@@ -281,6 +300,14 @@ def _usage_rows(cls: Class, candidates: Sequence[Candidate], prompt: str, model:
     """Returns a record of what a class's refinements used: no image is made of most of them."""
     metric = usage_metric(cls, "filter", prompt, model, [usage for c in candidates for usage in c.asked])
     return [metric] if metric else []
+
+
+def _copy_rows(cls: Class, candidates: Sequence[Candidate], novelty: Novelty) -> list[Record]:
+    """Returns how many of a class's images were copies when they were first drawn."""
+    first = [c.steps[0] for c in candidates if c.steps and c.steps[0].alike is not None]
+    many, limit = sum(bool(step.copy_of) for step in first), novelty.limit
+    about = {"percent": novelty.percent, "cosine": limit, "model": novelty.model}
+    return [copies.metric(cls, len(first), many, **about)] if first else []
 
 
 def _rows(

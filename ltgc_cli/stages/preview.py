@@ -18,6 +18,7 @@ from ltgc_cli.records import Failure, Group, Metric, Template, identify
 from ltgc_cli.settings import Judging
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
+from ltgc_cli.stages.novelty import novelty
 from ltgc_cli.stages.overview import ClassOverview
 from ltgc_cli.stages.tries import once
 
@@ -55,14 +56,15 @@ def preview(
 ) -> list[Spread]:  # fmt: skip
     """Returns how the originals and the generated images of each tail class score, and last of all of them together.
 
-    Generated images that cannot be scored are left out. Raises InputError where the calibrated scale has no original
-    image to go by.
+    Generated images that cannot be scored are left out. Raises InputError where the calibrated scale, or the novelty,
+    has no original images to go by.
 
     known -- what `overview` keeps of the classes; groups -- returns the classes from the first one on
-    compare, keep -- needed for a margin in the settings, as in `filter.evaluate`
+    compare, keep -- needed for a margin or a novelty in the settings, as in `filter.evaluate`
     """
     calibrated = settings.scale == "calibrated"
     mine = t.to_judge(known, calibrated=calibrated)
+    new = novelty(mine, settings.novelty, compare=compare, keep=keep, model=clip)
     wanted = [one.group for one in mine]
     asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
@@ -76,10 +78,13 @@ def preview(
         pairs = [(sha256, text) for _, sha256, text in part]
         # Part by part: the port still knows what it has just seen.
         nearest = others.closest(pairs) if others else [None] * len(part)
-        for (label, *_), cosine, other in zip(part, scored(pairs), nearest, strict=True):
+        fresh = (
+            [not new.copied(found) for found in new.nearest([one[:2] for one in part])] if new else [True] * len(part)
+        )
+        for (label, *_), cosine, other, is_new in zip(part, scored(pairs), nearest, fresh, strict=True):
             if not isinstance(cosine, Exception):
                 judged[label].scores.append(round(t.scaled(cosine, settings.scale), 6))
-                judged[label].own.append(_own(cosine, other, settings.margin))
+                judged[label].own.append(is_new and _own(cosine, other, settings.margin))
     scores = [value for own in real.values() for value in own]
     scores += [value for own in judged.values() for value in own.scores]
     grid = thresholds(settings, scores)
@@ -181,7 +186,7 @@ class _Judged(NamedTuple):
     """The generated images of a class, in order."""
 
     scores: array[float]  # on the scale
-    own: bytearray  # whether each is its own class's, as far as a margin asks for that
+    own: bytearray  # whether each is its own class's, as far as a margin asks for that, and no copy
 
 
 def _generated(groups: Iterable[Group], templates: Mapping[int, Template]) -> Iterator[tuple[int, str, str]]:

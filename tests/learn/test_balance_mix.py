@@ -248,6 +248,91 @@ def test_there_must_be_an_original() -> None:
         mix_sampler([], [1, 2], 3, settings())
 
 
+# ---- a share of generated images that moves, and parts of their own
+
+LONG = {"batch": 100_000, "steps": 5}
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 0.5), (1, 0.375), (2, 0.25), (4, 0.0)])
+@pytest.mark.parametrize("mix", ["cutmix", "none"])
+def test_a_schedule_moves_linearly_from_the_first_step_to_the_last(mix: str, step: int, share: float) -> None:
+    p = planned(step, mix=mix, syn_prob="0.5:0", **LONG)
+    for images in (p.first,) if p.second is None else (p.first, p.second):
+        assert (images >= REAL).mean() == pytest.approx(share, abs=0.006)
+
+
+@pytest.mark.parametrize("sampler", ["instance", "balanced", "sqrt"])
+def test_with_a_schedule_the_prior_is_that_of_the_step_and_the_classifier_is_known_by_their_mean(sampler: str) -> None:
+    s = settings(mix="mixup", sampler=sampler, syn_prob="0.6:0.2", **LONG)
+    found = sampler_of(s)
+    each = [naive_marginal(settings(mix="mixup", sampler=sampler, syn_prob=p)) for p in (0.6, 0.5, 0.4, 0.3, 0.2)]
+    for step, wanted in enumerate(each):
+        for prior in found.priors(step):
+            assert prior == pytest.approx(wanted, rel=1e-12)
+        targets = soft_targets(plan_batch(step, found, s, frame=FRAME), found)
+        assert targets.mean(axis=0, dtype=np.float64) == pytest.approx(wanted, abs=0.008)
+    assert found.prior == pytest.approx(np.mean(each, axis=0), rel=1e-12)
+
+
+def test_a_schedule_that_stays_is_the_number() -> None:
+    one, other = settings(mix="cutmix", syn_prob=0.15), settings(mix="cutmix", syn_prob="0.15:0.15")
+    a, b = (plan_batch(3, sampler_of(s), s, frame=FRAME) for s in (one, other))
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert np.array_equal(sampler_of(one).prior, sampler_of(other).prior)
+
+
+OWN: list[dict[str, Any]] = [
+    {"mix": mix, "sampler": sampler, "syn_prob": share, part: True}
+    for mix, part in (("cutmix", "syn_prior"), ("mixup", "syn_head"), ("none", "syn_prior"))
+    for sampler in ("instance", "balanced", "sqrt")
+    for share in (None, 0.3, "0.2:0.6")
+]
+
+
+@pytest.mark.parametrize("stream", OWN)
+def test_a_row_is_wholly_original_or_wholly_generated_where_parts_have_a_prior_or_a_head(stream: dict) -> None:
+    s = settings(**stream, **LONG)
+    p = plan_batch(4, sampler_of(s), s, frame=FRAME)
+    assert 0 < (p.first >= REAL).mean() < 1
+    if p.second is not None:
+        assert ((p.first >= REAL) == (p.second >= REAL)).all()
+        assert (p.first != p.second).any()
+
+
+@pytest.mark.parametrize("stream", OWN)
+def test_parts_change_nothing_of_how_often_a_class_or_a_generated_image_is_seen(stream: dict[str, Any]) -> None:
+    plain = settings(**{**stream, "syn_prior": False, "syn_head": False}, **LONG)
+    a, b = (plan_batch(4, sampler_of(s), s, frame=FRAME) for s in (settings(**stream, **LONG), plain))
+    for one, other in ((a.first, b.first), (a.second, b.second)):
+        if one is not None:
+            assert np.bincount(one, minlength=22) / len(one) == about(list(np.bincount(other, minlength=22) / len(one)))
+
+
+@pytest.mark.parametrize("stream", [one for one in OWN if "syn_prior" in one])
+def test_the_prior_of_a_part_is_what_its_rows_hold(stream: dict[str, Any]) -> None:
+    s = settings(**stream, **LONG)
+    found = sampler_of(s)
+    for step in (0, 4):
+        p = plan_batch(step, found, s, frame=FRAME)
+        targets = soft_targets(p, found).astype(np.float64)
+        for prior, rows in zip(found.priors(step), (p.first < REAL, p.first >= REAL), strict=True):
+            counted = np.zeros(NUM_CLASSES)
+            for row in targets[rows]:
+                counted += row
+            assert counted / rows.sum() == pytest.approx(prior, abs=0.012)
+            assert prior.sum() == pytest.approx(1)
+
+
+def test_the_prior_of_a_part_is_exact_and_the_originals_is_what_the_classifier_is_known_by() -> None:
+    found = sampler_of(settings(mix="cutmix", sampler="instance", syn_prob="0.5:0", syn_prior=True))
+    real, fake = found.priors(17)
+    assert real == pytest.approx([9 / 14, 4 / 14, 0, 1 / 14, 0]) and fake == pytest.approx([0, 2 / 8, 2 / 8, 4 / 8, 0])
+    assert np.array_equal(found.prior, real)
+    head = sampler_of(settings(mix="cutmix", sampler="instance", syn_prob=0.25, syn_head=True))
+    assert np.array_equal(head.prior, real), "the head that is kept has seen these alone"
+    assert head.priors(0)[1] == pytest.approx(0.75 * real + 0.25 * fake), "yet one prior adjusts all rows"
+
+
 # ---- pixels
 
 

@@ -6,7 +6,7 @@ import torch
 from classifiers import CLASSES
 from torch.nn.functional import normalize
 
-from ltgc_cli.learn.model import HEADS, CosineHead, LinearHead, at_random, class_text, from_means, from_texts
+from ltgc_cli.learn.model import HEADS, CosineHead, LinearHead, TwoHeads, at_random, class_text, from_means, from_texts
 from ltgc_cli.providers.clip.open_clip import Loaded, encode_texts
 
 NAMES = ["A photo of seal (marine mammal).", "A photo of crane."]
@@ -76,3 +76,18 @@ def test_random_rows_have_length_one_and_come_from_the_seed() -> None:
     rows = at_random(4, 6, seed=1)
     assert torch.allclose(rows.norm(dim=1), torch.ones(4))
     assert torch.equal(rows, at_random(4, 6, seed=1)) and not torch.equal(rows, at_random(4, 6, seed=2))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_second_head_starts_alike_and_no_gradient_of_a_generated_row_reaches_the_first(kind: str) -> None:
+    first = HEADS[kind](ROWS, 25.0)
+    heads = TwoHeads(first).train()
+    generated = torch.tensor([False, True, True, False, True])
+    features = FEATURES.clone().requires_grad_()
+    logits = TwoHeads.own(heads(features), generated)
+    assert torch.equal(logits, first(features))
+    (logits[generated] ** 2).sum().backward()
+    assert all(torch.equal(weight.grad, torch.zeros_like(weight)) for weight in heads.real.parameters())
+    assert all(weight.grad.abs().max() > 0 for weight in heads.generated.parameters())
+    assert features.grad[generated].abs().min(dim=1).values.max() > 0, "they reach the tower"
+    assert torch.equal(heads.eval()(FEATURES), first(FEATURES)), "where nothing is trained, the first head alone"

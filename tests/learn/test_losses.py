@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ltgc_cli.learn import balance_mix
-from ltgc_cli.learn.losses import LOSSES, margins
+from ltgc_cli.learn.losses import LOSSES, by_part, margins
 from ltgc_cli.settings import Training
 
 RNG = np.random.default_rng(0)
@@ -221,3 +221,17 @@ def test_lade_is_least_at_logits_that_hold_no_prior() -> None:
     for weight in (0.0, 1.0):
         found = slope("lade", logits, targets=posterior, prior=prior, lade_weight=weight)
         assert found.numpy() == pytest.approx(np.zeros((8, 3)), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["la", "balanced-softmax", "ldam"])
+@pytest.mark.parametrize("chosen", [[1, 4], [], [0, 1, 2, 3, 4, 5]])
+def test_originals_and_generated_images_are_adjusted_each_by_their_own_prior(name: Any, chosen: list[int]) -> None:
+    s, other = Training(tau=1.5), [0.1, 0.1, 0.4, 0.4, 0.0]
+    expected = 0.0
+    for number, (row, target) in enumerate(zip(LOGITS.tolist(), TARGETS.tolist(), strict=True)):
+        prior = other if number in chosen else PRIOR
+        expected += NAIVE[name]([row], [target], prior, s) / len(LOGITS)
+    generated = torch.tensor([number in chosen for number in range(len(LOGITS))])
+    priors = [torch.tensor(prior, dtype=torch.float64) for prior in (PRIOR, other)]
+    found = by_part(name, torch.from_numpy(LOGITS), torch.from_numpy(TARGETS), generated, priors, s)
+    assert float(found) == pytest.approx(expected, rel=1e-9)

@@ -22,6 +22,7 @@ DATA: Dataset = open_data("digits-lt", "train")
 REAL = samples(DATA)[::5]
 GENERATED = samples(open_data("digits-lt", "val"))[::20]
 """Any images will do."""
+LORA_B = "visual.transformer.resblocks.1.mlp.c_proj.lora_B.weight"
 SHORT = Training(steps=30, batch=8, rank=2, dropout=0.1, crop=0.7, rotate=5)
 
 
@@ -327,3 +328,53 @@ def test_each_report_is_written_down_as_it_comes(clip: Loaded, tmp_path: Path) -
 def test_a_batch_that_cannot_be_cut_is_refused(clip: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--accumulate 3 must divide --batch 8"):
         run(clip, accumulate=3)
+
+
+# ---- generated images with a prior and a head of their own
+
+OWN = {"mix": "cutmix", "loss": "la", "syn_prob": "0.6:0.1", "syn_prior": True, "syn_head": True}
+
+
+def test_generated_images_train_the_tower_and_leave_the_head_that_is_kept_as_it_was(clip: Loaded) -> None:
+    start = model.start(clip, DATA.classes, Training(rank=2))
+    found = run(clip, mix="cutmix", syn_prob=1.0, syn_head=True).classifier
+    assert torch.equal(found.head.weight, start.head.weight)
+    assert not torch.equal(*(dict(one.named_parameters())[LORA_B] for one in (found, start)))
+    assert found.state_dict().keys() == start.state_dict().keys(), "the other head is gone"
+
+
+def test_without_generated_images_in_the_stream_a_head_for_them_changes_nothing(clip: Loaded) -> None:
+    one, other = (run(clip, mix="cutmix", syn_prob=0.0, syn_head=head, clip_norm=0) for head in (True, False))
+    assert same(one.classifier, other.classifier)
+
+
+@pytest.mark.parametrize("settings", [OWN, {**OWN, "syn_head": False}, {**OWN, "mix": "none", "val_every": 3}])
+def test_parts_in_a_batch_in_parts_train_as_they_do_in_one(clip: Loaded, settings: dict) -> None:
+    whole, parts = (run(clip, **settings, val=GENERATED, accumulate=count) for count in (1, 4))
+    assert close(whole.classifier, parts.classifier)
+    assert parts.curve[-1]["loss"] == pytest.approx(whole.curve[-1]["loss"], abs=1e-5)
+
+
+def test_kept_features_train_as_the_images_do_with_a_head_and_prior_of_their_own(clip: Loaded) -> None:
+    settings = {**OWN, "tune_blocks": 1, "mix": "none", "crop": 1}
+    assert close(run(clip, **settings).classifier, run(clip, **settings, fixed_crops=1).classifier)
+
+
+def test_each_of_the_ways_trains_to_something_else(clip: Loaded) -> None:
+    plain = {**OWN, "syn_prior": False, "syn_head": False}
+    steady = {**plain, "syn_prob": 0.35}
+    ways = [OWN, {**OWN, "syn_head": False}, {**OWN, "syn_prior": False}, plain, steady]
+    heads = [run(clip, **way).classifier.head.weight.sum().item() for way in ways]
+    assert len(set(heads)) == len(ways)
+
+
+def test_a_killed_run_with_two_heads_goes_on_to_the_same_weights(clip: Loaded, tmp_path: Path) -> None:
+    settings = Training(**OWN, steps=30, batch=8, rank=2, ema=0.9)
+
+    def kill(row: Row, steps: int) -> None:
+        if row["step"] == 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(clip, settings, resume=tmp_path, save_every=10, on_report=kill)
+    assert same(trained(clip, settings, resume=tmp_path), trained(clip, settings))

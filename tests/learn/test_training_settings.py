@@ -5,10 +5,11 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn.settings import checked, resolved, total_steps, without_effect
+from ltgc_cli.learn.settings import as_kept, checked, resolved, total_steps, without_effect
 from ltgc_cli.settings import Training
 
 
@@ -39,6 +40,11 @@ def test_a_word_is_among_those_that_there_are() -> None:
     ("setting", "message"),
     [
         ({"syn_prob": 1.5}, "--syn-prob 1.5: from 0 to 1 is wanted"),
+        ({"syn_prob": "1.2:0"}, "--syn-prob 1.2:0: from 0 to 1 is wanted"),
+        ({"syn_prob": "0.5:nan"}, "--syn-prob 0.5:nan: from 0 to 1 is wanted"),
+        ({"syn_prob": "0.5:"}, "--syn-prob 0.5:: a number, or FIRST:LAST such as 0.5:0, is wanted"),
+        ({"syn_prob": "a:b"}, "--syn-prob a:b: a number, or FIRST:LAST such as 0.5:0, is wanted"),
+        ({"syn_prob": "1:0:1"}, "--syn-prob 1:0:1: a number, or FIRST:LAST such as 0.5:0, is wanted"),
         ({"epochs": math.inf}, "--epochs inf: a finite number is wanted"),
         ({"tau": math.nan}, "--tau nan: a finite number is wanted"),
         ({"mix_alpha": 0}, "--mix-alpha 0: above 0 is wanted"),
@@ -108,7 +114,39 @@ def test_defaults_are_read_without_torch() -> None:
         ({"momentum": 0.5}, ["--momentum has no effect with --optimizer adamw"]),
         ({"mix": "none", "mix_prob": 0.5}, ["--mix-prob has no effect with --mix none"]),
         ({"steps": 10, "epochs": 3.0}, ["--epochs has no effect with --steps 10"]),
+        ({"mix": "cutmix", "syn_prior": True, "syn_head": True}, ["--syn-prior has no effect with --loss ce"]),
+        ({"mix": "cutmix", "syn_prior": True, "loss": "lade", "syn_prob": 0.5}, []),
+        (
+            {"syn_prob": "0.5:0"},
+            ["--syn-prob has no effect under balancemix, which is what --mix is unless it is given"],
+        ),
     ],
 )
 def test_a_setting_that_changes_nothing_is_said(given: dict[str, Any], said: list[str]) -> None:
     assert without_effect(Training(**given)) == said
+
+
+def test_without_generated_images_their_prior_and_head_change_nothing_and_that_is_said() -> None:
+    both = Training(mix="cutmix", loss="la", syn_prior=True, syn_head=True)
+    said = ["--syn-prior has no effect without generated images", "--syn-head has no effect without generated images"]
+    assert without_effect(both) == [] and without_effect(both, generated=False) == said
+    alone, mixed = (resolved(both, generated=count, classes=10) for count in (0, 9))
+    assert (alone.syn_prior, alone.syn_head, mixed.syn_prior, mixed.syn_head) == (False, False, True, True)
+    assert not resolved(Training(mix="cutmix", syn_prior=True), generated=9, classes=10).syn_prior, "ce has no prior"
+
+
+@pytest.mark.parametrize("mix", [None, "balancemix"])
+def test_a_prior_or_head_for_generated_images_is_not_for_rows_that_are_half_real(mix: Any) -> None:
+    with pytest.raises(InputError) as error:
+        checked(Training(mix=mix, syn_prior=True, syn_head=True))
+    assert str(error.value) == (
+        "--syn-prior and --syn-head: balancemix mixes real with generated images, and this is for images of one kind; "
+        "add --mix cutmix, mixup or none"
+    )
+    assert checked(Training(fixed_crops=2, syn_head=True)).syn_head, "fixed crops are never mixed"
+
+
+def test_settings_that_came_later_are_kept_where_they_are_used() -> None:
+    assert not {"syn_prior", "syn_head"} & as_kept(Training(syn_prob=0.5)).keys()
+    used = Training(mix="cutmix", syn_prior=True, syn_head=True, syn_prob="0.5:0")
+    assert msgspec.convert(as_kept(used), Training) == used

@@ -64,6 +64,7 @@ def test_one_whose_other_ended_says_so_in_a_line() -> None:
         {"accumulate": 2, "val_every": 8, "ema": 0.5},
         {"optimizer": "sgd", "mix": "cutmix", "loss": "la"},
         {"fixed_crops": 2, "tune_blocks": 1},
+        {"mix": "cutmix", "loss": "la", "syn_prob": "0.6:0.1", "syn_prior": True, "syn_head": True},
     ],
 )
 def test_two_train_as_one_does(clip: Loaded, settings: dict) -> None:

@@ -60,6 +60,10 @@ def test_a_checkpoint_is_told_apart_by_the_hash_it_always_had(
         (Training(mix="balancemix", sampler="balanced", steps=5, batch=8, lr=1.0, rank=2, seed=3), "LTGC"),
         (Training(mix="cutmix", sampler="sqrt", loss="la"), "real + generated, cutmix, sqrt + la"),
         (
+            Training(mix="cutmix", sampler="instance", loss="la", syn_prob="0.5:0", syn_prior=True, syn_head=True),
+            "real + generated, cutmix, syn-prob 0.5:0, syn-prior, syn-head + la",
+        ),
+        (
             Training(
                 mix="balancemix",
                 sampler="balanced",

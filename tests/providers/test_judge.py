@@ -297,3 +297,55 @@ def test_where_there_is_no_other_text_or_no_image_it_is_refused_in_its_place(cli
 def test_a_list_that_is_none_is_an_input_error(clip_folder, images, data):
     with pytest.raises(InputError, match="no list of texts"):
         compare_port(clip_folder, {**images, "9" * 64: data})([rival(NAMES[0], "mine", "9" * 64)])
+
+
+# --- the nearest of many images
+
+
+def likeness(image: str, among: str) -> Comparison:
+    return Comparison(model="clip", image=image, own=image, among=among, of="images")
+
+
+def test_the_nearest_other_image_is_that_of_a_loop_over_all_in_float64(clip_folder, images):
+    loaded = clip.load(f"local-dir:{clip_folder}")
+    kept = dict(images)
+    among = listed(kept, NAMES[:5])
+    seen = clip.encode_images(loaded, [decode(images[name]) for name in NAMES]).numpy().astype(numpy.float64)
+
+    answers = compare_port(clip_folder, kept)([likeness(name, among) for name in NAMES])
+
+    for image, mine, answer in zip(seen, NAMES, answers, strict=True):
+        cosines = {name: float(image @ other) for name, other in zip(NAMES[:5], seen, strict=False) if name != mine}
+        assert answer.cosine == pytest.approx(max(cosines.values()), abs=2e-6)
+        assert cosines[answer.text] == pytest.approx(max(cosines.values()), abs=2e-6)
+
+
+def test_the_same_pixels_in_another_file_are_found(clip_folder, images):
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.open(io.BytesIO(images[NAMES[1]])).save(file, "BMP")
+    kept = dict(images) | {"a" * 64: file.getvalue()}
+    (answer,) = compare_port(clip_folder, kept)([likeness("a" * 64, listed(kept, NAMES))])
+
+    assert answer.text == NAMES[1] and answer.cosine > 0.9999
+
+
+def test_an_image_of_a_list_that_cannot_be_read_is_left_out(clip_folder, images):
+    kept = dict(images) | {NAMES[0]: b"no image"}
+    compare = compare_port(clip_folder, kept)
+    (some,) = compare([likeness(NAMES[1], listed(kept, NAMES[:3], "f" * 64))])
+    (none,) = compare([likeness(NAMES[1], listed(kept, NAMES[:1], "e" * 64))])
+
+    assert some.text == NAMES[2] and isinstance(none, Refused)
+
+
+def test_a_list_of_images_is_not_taken_for_the_same_list_of_texts(clip_folder, images):
+    kept = dict(images)
+    among = listed(kept, NAMES[:3])
+    compare = compare_port(clip_folder, kept)
+    by_text, by_image = compare([rival(NAMES[5], "", among), likeness(NAMES[5], among)])
+
+    assert by_text.cosine != by_image.cosine

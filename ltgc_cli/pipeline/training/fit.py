@@ -11,6 +11,7 @@ from ltgc_cli import console, records
 from ltgc_cli.files import copy_folder
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.datasets import Sample
+from ltgc_cli.learn.settings import as_kept
 from ltgc_cli.learn.state import STATE
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.check import Images, TrainingInputs
@@ -42,7 +43,7 @@ def fit(
     generated = [Sample(image.label, partial(stored, image.sha256), image.id) for image in inputs.generated]
     loaded = open_clip.load(how.clip, processes.device(how.device), session.notice_once)
     with (
-        logs.opened(None if processes.rank() else how.log, folder, name, msgspec.to_builtins(settings)) as log,
+        logs.opened(None if processes.rank() else how.log, folder, name, as_kept(settings)) as log,
         console.progress(
             f"training on {len(real):,} real and {counted(len(generated), 'generated image')}"
         ) as progress,

@@ -67,7 +67,7 @@ def mix_train(session: Session, config: Config) -> Stage:
         flags["left_out"] = left_out
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
     flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
-    for idle in without_effect(settings):
+    for idle in without_effect(settings, generated=how.generated):
         console.notice(f"mix-train: {idle}")
 
     def finish(artifact: Path) -> None:

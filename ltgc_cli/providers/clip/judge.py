@@ -1,4 +1,5 @@
-"""CLIP as a judge: the ports that score an image against a text, and find the text of many that it is nearest to."""
+"""CLIP as a judge: the ports that score an image against a text, and find the text or image of many that it is nearest
+to."""
 
 from __future__ import annotations
 
@@ -52,18 +53,19 @@ def open_score(spec: str, options: ClipOptions) -> Opened[Score]:
 
 
 def open_compare(spec: str, options: ClipOptions) -> Opened[Compare]:
-    """Returns the port that finds an image's nearest other text, with the model that `open_score` has for the spec.
+    """Returns the port that finds an image's nearest other text, or image, with the model that `open_score` has.
 
-    What a score port has just seen is not computed again. The port raises InputError for a list that holds no texts.
+    What a score port has just seen is not computed again. The port raises InputError for a list that holds nothing;
+    an image of a list that cannot be read is left out.
     """
     model = _shared(spec, options)
 
     def compare(comparisons: Sequence[Comparison]) -> list[NearestClass | Exception]:
         with model.lock:
             images = model.images([one.image for one in comparisons])
-            lists = model.lists(list(dict.fromkeys(one.among for one in comparisons)))
+            lists = model.lists(list(dict.fromkeys((one.among, one.of == "images") for one in comparisons)))
         answers: list[NearestClass | Exception] = []
-        for among, group in groupby(comparisons, key=lambda one: one.among):
+        for among, group in groupby(comparisons, key=lambda one: (one.among, one.of == "images")):
             together = list(group)
             for start in range(0, len(together), BATCH):
                 part = together[start : start + BATCH]
@@ -91,7 +93,7 @@ def _opened(spec: str, port: Port, options: ClipOptions) -> Opened[Port]:
 
 
 class Listed(NamedTuple):
-    """A list of texts and their features (n, d)."""
+    """A list of texts, or of images by their sha256, and their features (n, d)."""
 
     texts: list[str]
     features: torch.Tensor
@@ -100,16 +102,16 @@ class Listed(NamedTuple):
 def nearest(
     listed: Listed, images: Sequence[torch.Tensor | Refused], own: Sequence[str]
 ) -> list[NearestClass | Exception]:
-    """Returns for each image the text of the list with the largest cosine, its own left out; of equal ones the first.
+    """Returns for each image the one of the list with the largest cosine, its own left out; of equal ones the first.
 
     An image that was refused stays so; one whose own text is the only one of the list is refused.
     """
     import torch
 
-    alone = Refused("there is no other text to compare with")
+    alone = Refused("there is no other text or image to compare with")
     good = [index for index, image in enumerate(images) if not isinstance(image, Refused)]
     answers: list[Any] = [image if isinstance(image, Refused) else alone for image in images]
-    if not good:
+    if not good or not listed.texts:
         return answers
     # Six decimals, as a score has: the rest of a float32 depends on the batch that it was computed in.
     cosines = (torch.stack([images[index] for index in good]) @ listed.features.T).round(decimals=6)  # type: ignore[misc]
@@ -151,15 +153,20 @@ class _SharedModel:
             # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
             return [encode_texts(model(), [text])[0] for text in texts]
 
-        def read_lists(lists: Sequence[str]) -> list[Listed]:
-            found = [_texts(objects(among), among) for among in lists]
-            return [Listed(texts, encode_texts(model(), texts)) for texts in found]
+        def read_list(among: str, of_images: bool) -> Listed:
+            named = _named(objects(among), among)
+            if not of_images:
+                return Listed(named, encode_texts(model(), named))
+            import torch
+
+            there = {name: one for name, one in self.images(named).items() if not isinstance(one, Refused)}
+            return Listed(list(there), torch.stack(list(there.values())) if there else torch.empty(0))
 
         self.lock = threading.Lock()
         self.see = seen
         self.images = remembering(seen, _KEEP)
         self.texts = remembering(read, _KEEP)
-        self.lists = remembering(read_lists, _LISTS)
+        self.lists = remembering(lambda lists: [read_list(*one) for one in lists], _LISTS)
 
 
 _in_use: WeakValueDictionary[tuple[object, ...], _SharedModel] = WeakValueDictionary()
@@ -255,11 +262,11 @@ def _ahead(pool: ThreadPoolExecutor, f: Callable[[K], V], items: Sequence[K], ba
     yield [future.result() for future in before]
 
 
-def _texts(data: bytes, among: str) -> list[str]:
+def _named(data: bytes, among: str) -> list[str]:
     try:
-        texts = msgspec.json.decode(data, type=list[str])
+        named = msgspec.json.decode(data, type=list[str])
     except msgspec.DecodeError:
-        texts = []
-    if not texts:
-        raise InputError(f"{among[:12]}… in the store is no list of texts to compare with; run again")
-    return texts
+        named = []
+    if not named:
+        raise InputError(f"{among[:12]}… in the store is no list of texts or images to compare with; run again")
+    return named
