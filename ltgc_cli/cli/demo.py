@@ -1,4 +1,4 @@
-"""The demonstration: the seven stages on real handwriting, the baselines beside them, a table and a contact sheet."""
+"""The demonstration: the eight stages on real handwriting, the baselines beside them, a table and a contact sheet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from ltgc_cli.settings import Demo, Report, Storage
 _TITLE = "Handwritten digits, cut to a long tail"
 _PLAIN = 4
 """Images from each bare class name that the report shows beside the others."""
+_UNADAPTED = 8
+"""Images of each class by the image model as it comes, shown beside those of the adapted one."""
+BEST = "best recipe"
+"""What the table calls the recipe that did best on validation images."""
 
 
 @command(app)
 def demo(config: Config) -> None:
-    """Run all seven stages on scikit-learn's handwritten digits cut to a long tail, offline, in a few minutes.
+    """Run all eight stages on scikit-learn's handwritten digits cut to a long tail, offline, in a few minutes.
 
     Asks nobody and costs nothing: all models are embedded. Writes a report, a contact sheet and every record to --out.
 
@@ -64,18 +68,22 @@ def demo(config: Config) -> None:
 
 
 def stages(data: str, k: int, seed: int, **values: Any) -> list[Config]:
-    """Returns the settings of the seven stages, and of the two baselines, whatever variables and files say."""
+    """Returns the settings of the stages, and of the baselines, whatever variables and files say."""
     from ltgc_cli.pipeline import chain
+    from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST
 
     given = {"data": data, **values}
-    # The baselines train on the real images alone; all three checkpoints ride the one stream to eval.
+    # The baselines train on the real images alone; all checkpoints ride the one stream to eval.
     trainings: list[dict[str, Any]] = [
         {"generated": False, "name": "fine-tuning"},
         {"generated": False, "loss": "la", "name": "fine-tuning + logit adjustment"},
+        {"generated": False, **STRONGEST, "name": REAL_ALONE},
         {"name": "LTGC"},
+        {**RECIPES["best"].training, "name": BEST},
     ]
+    looks = {"plain": _PLAIN, "unadapted": _UNADAPTED}
     return [
-        *chain.configured(chain.GENERATING, {**given, "k": k, "plain": _PLAIN}, environment={}),
+        *chain.configured(chain.ADAPTING, {**given, "k": k, **looks}, environment={}),
         *(configure("mix-train", {**given, "seed": seed, **one}, environment={}) for one in trainings),
         configure("eval", {**given, "zero_shot": True}, environment={}),
     ]

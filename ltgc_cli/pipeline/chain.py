@@ -43,6 +43,8 @@ STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
 
 GENERATING = ("describe", "extend", "reflect", "render", "filter")
 """The stages that make the generated images."""
+ADAPTING = ("describe", "extend", "reflect", "adapt", "render", "filter")
+"""The same, by an image model that has learnt the look of the images first."""
 
 
 def run(config: Config, streams: Streams) -> Ran:

@@ -37,6 +37,8 @@ mode = "score"
 steps = 2
 batch = 4
 min-steps = 1
+[run]
+recipe = "ltgc"
 [eval]
 zero-shot = true
 """
@@ -78,27 +80,30 @@ def flat(text: str) -> str:
 def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
     ran = inside("run", "--until", "eval")
     assert ran.code == 0, ran.err
-    assert re.findall(r"^run: (\d+/\d+ .*)$", ran.err, re.MULTILINE)[:10] == [
-        "1/9 describe (embedded)",
-        "2/9 extend (embedded)",
-        "3/9 reflect (embedded)",
-        "4/9 render (blank)",
-        "5/9 filter (embedded, blank)",
-        "6/9 mix-train of fine-tuning (embedded)",
-        "7/9 mix-train of fine-tuning + logit adjustment (embedded)",
-        "8/9 mix-train (embedded)",
-        "9/9 eval",
+    assert re.findall(r"^run: (\d+/\d+ .*)$", ran.err, re.MULTILINE)[:11] == [
+        "1/10 describe (embedded)",
+        "2/10 extend (embedded)",
+        "3/10 reflect (embedded)",
+        "4/10 render (blank)",
+        "5/10 filter (embedded, blank)",
+        "6/10 mix-train of fine-tuning (embedded)",
+        "7/10 mix-train of fine-tuning + logit adjustment (embedded)",
+        "8/10 mix-train of logit adjustment + CutMix (embedded)",
+        "9/10 mix-train (embedded)",
+        "10/10 eval",
     ]
-    methods = ["zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "LTGC"]
+    methods = ["zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "logit adjustment + CutMix", "LTGC"]
     assert [line.split("  ")[0] for line in ran.out.splitlines()[2:]] == methods
     assert "run: it cost nothing; every record is in ltgc-run/eval.jsonl" in ran.err
 
     # The settings file holds for the commands alone, too; nothing is asked, for all of it is there.
     plain = ["--no-generated", "--mix", "none"]
+    cutmix = ["--loss", "la", "--mix", "cutmix", "--mix-prob", "0.5", "--sampler", "instance"]
     chain = [
         ["describe"], ["extend"], ["reflect"], ["render"], ["filter"],
         ["mix-train", *plain, "--name", "fine-tuning"],
         ["mix-train", *plain, "--loss", "la", "--name", "fine-tuning + logit adjustment"],
+        ["mix-train", "--no-generated", *cutmix, "--name", "logit adjustment + CutMix"],
         ["mix-train"], ["eval"],
     ]  # fmt: skip
     for number, command in enumerate(chain):
@@ -106,7 +111,7 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
         done = inside(*command, *read, "-o", f"{number + 1}.jsonl")
         assert done.code == 0 and "answered by" in done.err, done.err
     written = list(outputs(folder / "ltgc-run"))
-    names = ["describe", "extend", "reflect", "render", "filter", "fine-tuning", "fine-tuning-la", "mix-train", "eval"]
+    names = ["describe", "extend", "reflect", "render", "filter", "fine-tuning", "fine-tuning-la", "fine-tuning-cutmix", "mix-train", "eval"]
     assert sorted(f"{name}.jsonl" for name in names) == written
     for number, name in enumerate(names, start=1):
         assert (folder / f"{number}.jsonl").read_bytes() == (folder / "ltgc-run" / f"{name}.jsonl").read_bytes()
@@ -396,7 +401,7 @@ def test_a_broken_image_that_training_would_stop_on_stops_the_run_before_anythin
 def test_other_test_images_are_measured_on_by_the_run_and_by_eval_alone(inside, folder):
     (folder / "digits" / "test").rename(folder / "digits-test")
     (folder / "ltgc.toml").write_text(
-        SETTINGS + '[run]\ntest = "digits-test"\nbaselines = false\nuntil = "mix-train"\n'
+        SETTINGS.replace("[run]", '[run]\ntest = "digits-test"\nbaselines = false\nuntil = "mix-train"')
     )
     assert inside("run").code == 0
     alone = inside("eval", "-i", "ltgc-run/mix-train.jsonl")

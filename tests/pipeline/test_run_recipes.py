@@ -1,0 +1,86 @@
+"""The recipes of `ltgc run`: `best` adapts the image model and trains otherwise, `ltgc` is the paper's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trained import digits
+
+from ltgc_cli.config import configure
+from ltgc_cli.learn.settings import checked
+from ltgc_cli.pipeline.recipes import RECIPES, STRONGEST, adaptable, training
+from ltgc_cli.pipeline.run import Job, steps_of
+from ltgc_cli.settings import Run, Training
+
+
+def files(recipe: str = "best", baselines: bool = False, **settings: dict[str, object]) -> list[str]:
+    """Returns the files of a run's steps, by the settings of its stages."""
+    by_command = {name.replace("_", "-"): values for name, values in settings.items()} | {"run": {}}
+    job = Job(by_command, Run(recipe=recipe, baselines=baselines), {}, lambda *more, **_: "ltgc run")  # type: ignore[arg-type]
+    return [step.file for step in steps_of(job)]
+
+
+def test_the_best_recipe_adapts_the_image_model_and_the_papers_does_not() -> None:
+    assert files("best")[2:5] == ["reflect.jsonl", "adapt.jsonl", "render.jsonl"]
+    assert "adapt.jsonl" not in files("ltgc")
+
+
+@pytest.mark.parametrize("t2i", ["litellm:dall-e-3", "blank", "replay:answers.jsonl"])
+def test_what_has_no_weights_here_is_not_adapted(t2i: str) -> None:
+    assert "adapt.jsonl" not in files("best", render={"t2i": t2i})
+    assert not adaptable(t2i)
+
+
+def test_the_strongest_training_on_real_images_alone_stands_beside_every_recipe() -> None:
+    for recipe in ("best", "ltgc"):
+        trained = [name for name in files(recipe, baselines=True) if name.startswith(("fine", "mix"))]
+        assert trained == ["fine-tuning.jsonl", "fine-tuning-la.jsonl", "fine-tuning-cutmix.jsonl", "mix-train.jsonl"]
+
+
+def test_a_recipe_trains_with_all_of_its_settings_or_with_none() -> None:
+    best = RECIPES["best"]
+    assert training(best, {"steps": 9, "batch": 4}) == best.training
+    assert training(best, {"mix": "balancemix"}) == {}
+
+
+def test_the_settings_of_the_recipes_are_such_as_can_be() -> None:
+    for recipe in RECIPES.values():
+        checked(configure("mix-train", dict(recipe.training), environment={})[Training])
+    checked(configure("mix-train", dict(STRONGEST), environment={})[Training])
+
+
+SETTINGS = """
+data = "digits"
+tail = 3
+[extend]
+n = 4
+[reflect]
+k = 4
+[adapt]
+steps = 2
+batch = 4
+from-classes = 1
+[render]
+steps = 2
+[filter]
+mode = "score"
+[mix-train]
+steps = 2
+batch = 4
+"""
+
+
+@pytest.mark.slow
+def test_a_run_by_the_best_recipe_is_a_chain_of_the_commands(inside, tmp_path: Path) -> None:
+    digits(tmp_path / "digits", test=2)
+    (tmp_path / "ltgc.toml").write_text(SETTINGS)
+    ran = inside("run", "--until", "eval", "--no-baselines")
+    assert ran.code == 0, ran.err
+    assert "mix-train" in ran.err and "adapt" in ran.err
+    # mix-train alone knows no recipe: its flags say it.
+    flags = ["--loss", "la", "--mix", "cutmix", "--mix-prob", "0.5", "--sampler", "instance"]
+    flags += ["--syn-prob", "0.5:0", "--syn-prior", "--syn-head"]
+    done = inside("mix-train", *flags, "-i", "ltgc-run/filter.jsonl", "-o", "mix-train.jsonl")
+    assert done.code == 0 and "answered by" in done.err, done.err
+    assert (tmp_path / "mix-train.jsonl").read_bytes() == (tmp_path / "ltgc-run" / "mix-train.jsonl").read_bytes()
