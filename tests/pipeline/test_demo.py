@@ -19,7 +19,10 @@ def test_it_says_what_it_runs_on_and_takes_another_imbalance(inside, monkeypatch
 def test_the_demonstration_ends_with_the_table_and_the_contact_sheet_and_again_for_nothing(ltgc, tmp_path):
     first = ltgc("demo")
     assert first.code == 0, first.err
-    methods = ("zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "LTGC")
+    methods = (
+        "zero-shot CLIP", "fine-tuning", "fine-tuning + logit adjustment", "logit adjustment + CutMix", "LTGC",
+        "best recipe",
+    )  # fmt: skip
     lines = [line for line in first.out.splitlines() if line.startswith(methods)]
     assert [line.split("  ")[0] for line in lines] == list(methods)
     assert (tmp_path / "ltgc-demo" / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")
