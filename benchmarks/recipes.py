@@ -64,7 +64,7 @@ _CUTMIX = {"loss": "la", "mix": "cutmix", "mix_prob": 0.5}  # half of the images
 REAL: dict[str, Recipe] = {
     "fine-tuning": Recipe(),
     "logit adjustment": Recipe({"loss": "la"}),
-    # The same loss as logit adjustment where the stream is the real images as they are: the rows are equal, and a check.
+    # The same loss as logit adjustment where the stream is the real images as they are: a row that checks the other.
     "balanced softmax": Recipe({"loss": "balanced-softmax"}),
     # LIFT (Shi et al., ICML 2024) by our training: its loss, head, adapter and rule of the adapter's width. The head is
     # a cosine one from the texts of class names by default.
