@@ -4,7 +4,6 @@ outside of training, at their own size.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,8 +66,8 @@ def harmonised_to_see(
     kinds: tuple[dict[int, list[Bytes]], ...] = ({}, {})
     for label in sorted(measured & classes.keys()):
         for kind, hashes in zip(kinds, classes[label], strict=False):
-            if reads := [partial(get, sha256) for sha256 in hashes if _readable(sha256, get)]:
-                kind[label] = reads
+            reads: list[Bytes] = [partial(get, sha256) for sha256 in hashes if _readable(sha256, get)]
+            kind |= {label: reads} if reads else {}
     found = changes(*kinds) if all(kinds) else {}
 
     def one(label: int, sha256: str) -> bytes:

@@ -15,22 +15,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ltgc_cli import console, usage, written
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, LtgcError
 from ltgc_cli.files import temporary
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
+from ltgc_cli.pipeline.looks import ClassImages, class_images, harmonised_to_see, looks_of
+from ltgc_cli.providers.images import read as decoded
 from ltgc_cli.records import Class, Group, Image, Record, evolve
 from ltgc_cli.report import by_class, content, figures, judge_plots, neighbours, page, room, score_plots
 from ltgc_cli.report.by_class import ClassLines
 from ltgc_cli.report.content import ClassContent, Content, Origins
 from ltgc_cli.report.room import Fit
-from ltgc_cli.report.thumbnails import SHARP, is_tile, mean_length, thumbnails
+from ltgc_cli.report.thumbnails import SEEN, SHARP, is_tile, mean_length, thumbnails
 from ltgc_cli.settings import Report
 from ltgc_cli.store import Store
 from ltgc_cli.text import agreeing, counted
 from ltgc_cli.usage import UsageSum
 
+_LOOKED_AT, _EACH = 8, 4  # classes whose looks stand side by side, and the images of each look
 _TRIES = 6  # at a page that is no larger than it may be
 
 
@@ -45,6 +48,7 @@ class _ClassNumbers(NamedTuple):
     costs: Mapping[tuple[str, ...], UsageSum]
     origins: Origins
     scale: str  # that its images were judged on
+    images: ClassImages  # some, to look at beside each other
 
 
 def write_report(given: Iterable[Record], target: written.Target, settings: Report) -> None:
@@ -73,6 +77,7 @@ def _numbers(group: Group) -> _ClassNumbers:
         costs=usage.sums(group.rows, ("stage", "model")),
         origins=content.origins(group.rows),
         scale=next((row.scale for row in group.rows if isinstance(row, Image) and row.scale), ""),
+        images=class_images(group),
     )
 
 
@@ -97,6 +102,7 @@ def _write(
         costs=usage.rows(costs) if costs else (),
         gap=gap,
         title=settings.title or page.TITLE,
+        looks=_looks(lines, numbers, whole, store),
     )
     most = settings.size * 1e6
     if settings.class_:
@@ -168,6 +174,7 @@ def _page(
     costs: Sequence[Sequence[str]],
     gap: str,
     title: str,
+    looks: Sequence[page.ClassLooks],
 ) -> bytes:
     near = neighbours.neighbours(shown, images)
     alike = neighbours.figure(near)
@@ -176,6 +183,7 @@ def _page(
         images=images.__getitem__,
         figures=plots | ({"alike": figures.svg(alike)} if alike else {}),
         near=near,
+        looks=looks,
         runs=runs,
         costs=costs,
         gap=gap,
@@ -226,6 +234,46 @@ def _scores(
                 real_ones = lineage.scores_of_originals(rows, store, judge).get(label)
                 found[label] = replace(found[label], real=array("d", real_ones)) if real_ones else found[label]
     return found
+
+
+def _looks(
+    lines: ClassLines, numbers: Mapping[int, _ClassNumbers], whole: Content, store: Store
+) -> list[page.ClassLooks]:
+    """Returns the looks of the rarest classes that have generated images, where the stream has more than those."""
+    there = looks_of(lines.others)
+    images = {label: own.images for label, own in numbers.items()}
+    unadapted = any(one.unadapted for one in images.values())
+    if not (there.adapted or there.harmonised or unadapted):
+        return []
+    having = [cls for cls in whole.shown if images[cls.label].generated]
+    chosen = sorted(having, key=lambda cls: (cls.real or 0, cls.label))[:_LOOKED_AT]
+    harmonised = (
+        harmonised_to_see(images, [cls.label for cls in chosen], store.get_object) if there.harmonised else None
+    )
+    found = []
+    for cls in chosen:
+        own, read = images[cls.label], store.get_object
+        kinds = [("real", own.originals, read), ("as it comes", own.unadapted, read)][: 1 + unadapted]
+        kinds.append(
+            ("adapted" if there.adapted else "as it comes" if not unadapted else "generated", own.generated, read)
+        )
+        if harmonised:
+            kinds.append(("harmonised", own.generated, partial(harmonised, cls.label)))
+        looks = tuple(_look(name, hashes[:_EACH], get) for name, hashes, get in kinds)
+        found.append(page.ClassLooks(cls.label, cls.name, looks))
+    return found
+
+
+def _look(name: str, hashes: Sequence[str], read: Callable[[str], bytes]) -> page.Look:
+    """Returns some images in one look: each as a small one, or as the reason why it cannot be shown."""
+    return page.Look(name, tuple(thumbnails(hashes, read, SEEN).values()), any(_is_small(one, read) for one in hashes))
+
+
+def _is_small(sha256: str, read: Callable[[str], bytes]) -> bool:
+    try:
+        return max(decoded(read(sha256)).size) <= SEEN // 2
+    except (LtgcError, OSError):
+        return False
 
 
 def _origins(several: Sequence[Origins]) -> Origins:

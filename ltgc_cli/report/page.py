@@ -40,6 +40,22 @@ class PageRun(NamedTuple):
     made: str = ""  # what it wrote: "10 classes, 237 descriptions"
 
 
+class Look(NamedTuple):
+    """Some images of a class in one look: real, as it comes, adapted, harmonised."""
+
+    name: str
+    images: tuple[str, ...]  # their addresses
+    pixels: bool = False  # whether they are so small that they are shown pixel by pixel
+
+
+class ClassLooks(NamedTuple):
+    """The looks of a class, the real one first; each class has the same ones."""
+
+    label: int
+    name: str
+    looks: tuple[Look, ...]
+
+
 def html(content: Content, *, images: Callable[[str], str], **given: Any) -> str:
     """Returns the whole page. What is given is what `pieces` is given."""
     return "".join(pieces(content, images=images, **given))
@@ -52,6 +68,7 @@ def pieces(
     figures: Mapping[str, str] = {},
     runs: Sequence[PageRun] = (),
     near: Neighbours = NONE,
+    looks: Sequence[ClassLooks] = (),
     costs: Sequence[Sequence[str]] = (),
     gap: str = "",
     token: str = "",
@@ -63,6 +80,7 @@ def pieces(
     figures -- SVG texts by name: accuracy, by_count, gains, distribution, confusion, margins, scores, rounds, alike,
         curves
     near -- the nearest real image of each generated one
+    looks -- what images of some classes look like, where there is more than the real look and the generated one
     costs -- what was paid: stage, model, records, tokens in and out, US dollars; the total last
     gap -- where the way back through the runs is broken, in words
     token -- of a page that is served to decide in (`ltgc review`): what its server wants with each request
@@ -70,7 +88,7 @@ def pieces(
     names = ("page", "review") if token else ("page",)
     scripts, styles = [_text(f"{name}.js") for name in names], [_text(f"{name}.css") for name in names]
     given = {"content": content, "images": images, "runs": runs, "costs": costs, "gap": gap, "token": token}
-    given |= {"near": near}
+    given |= {"near": near, "looks": looks}
     return _generated(
         given,
         figures={name: Markup(svg) for name, svg in figures.items()},

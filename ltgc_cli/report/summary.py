@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from ltgc_cli import trial
@@ -197,12 +197,16 @@ def judge(content: Content) -> str:
     return f"{found}. {doubt[:1].upper()}{doubt[1:]}." if doubt else f"{found}."
 
 
-def sections(content: Content, figures: Container[str]) -> list[tuple[str, str]]:
-    """Returns the sections of the page, their ids and names."""
+def sections(content: Content, figures: Container[str], looks: bool = False) -> list[tuple[str, str]]:
+    """Returns the sections of the page, their ids and names.
+
+    looks -- whether there are looks to compare
+    """
     there = {
         "accuracy": ("Accuracy", bool(content.results)),
         "gains": ("Gains", bool(gains(content).rows)),
         "distribution": ("Before and after", "distribution" in figures),
+        "looks": ("Looks", looks),
         "judge": ("The judge", content.trial is not None),
         "scores": ("Scores", "scores" in figures or "rounds" in figures),
         "alike": ("Copies and diversity", "alike" in figures),
@@ -211,6 +215,19 @@ def sections(content: Content, figures: Container[str]) -> list[tuple[str, str]]
         "provenance": ("Cost and provenance", True),
     }
     return [(id, name) for id, (name, is_there) in there.items() if is_there]
+
+
+_LOOKS = {
+    "as it comes": "As it comes: as the image model generates without an adapter.",
+    "adapted": "Adapted: generated after the model learnt the look of the real images (ltgc adapt).",
+    "harmonised": "Harmonised: the same brought to the amplitude spectrum and the colours of the real ones, as "
+    "mix-train --harmonise sees them; here at their own size, and measured on images of this stream alone.",
+}
+
+
+def looks(names: Iterable[str]) -> str:
+    """Returns what the looks of these names are."""
+    return " ".join(_LOOKS[name] for name in names if name in _LOOKS)
 
 
 def pictured(content: Content) -> str:
