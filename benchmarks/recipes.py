@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 from ltgc_cli import records
 from ltgc_cli.config import Config
 from ltgc_cli.pipeline import chain
+from ltgc_cli.pipeline.recipes import REAL_ALONE, STRONGEST
+from ltgc_cli.pipeline.recipes import RECIPES as OF_RUNS
 from ltgc_cli.records import GROUPS, Metric
 
 Settings = Mapping[str, Any]
@@ -54,12 +56,13 @@ class Setup(NamedTuple):
 
 STREAMS: dict[str, dict[str, Settings]] = {
     "plain": {command: {} for command in chain.GENERATING},
+    "adapted": {command: {} for command in chain.ADAPTING},
     "not judged": {command: {} for command in chain.GENERATING} | {"filter": {"mode": "score"}},
     "excluded": {command: {} for command in chain.GENERATING} | {"filter": {"mode": "exclude"}},
 }
 """Streams of generated images by name: the stages in their order, each with what it is told besides its defaults."""
 
-_CUTMIX = {"loss": "la", "mix": "cutmix", "mix_prob": 0.5}  # half of the images, chosen on validation sets
+_CUTMIX = dict(STRONGEST)
 
 REAL: dict[str, Recipe] = {
     "fine-tuning": Recipe(),
@@ -69,19 +72,19 @@ REAL: dict[str, Recipe] = {
     # LIFT (Shi et al., ICML 2024) by our training: its loss, head, adapter and rule of the adapter's width. The head is
     # a cosine one from the texts of class names by default.
     "LIFT's way": Recipe({"loss": "la", "tune": "adaptformer", "rank": 0}),
-    "logit adjustment + CutMix": Recipe(_CUTMIX),
+    REAL_ALONE: Recipe(_CUTMIX),
 }
 """Real images alone: what generated images are to be better than."""
 
 GENERATED: dict[str, Recipe] = {
     "LTGC": Recipe({}, "plain"),
+    "LTGC, adapted": Recipe({}, "adapted"),
     "logit adjustment + CutMix, 15% generated": Recipe({**_CUTMIX, "syn_prob": 0.15}, "plain"),
 }
 """With generated images."""
 
-BEST: dict[str, Recipe] = {}
-"""The best with generated images, as chosen on validation sets, and for each average of two models its control: the
-same average of two models on real images alone."""
+BEST: dict[str, Recipe] = {"best recipe": Recipe(OF_RUNS["best"].training, "adapted")}
+"""The best with generated images, as chosen on validation sets (search.py): what `ltgc run` does."""
 
 RECIPES: dict[str, Recipe] = REAL | GENERATED | BEST
 BASELINE = "fine-tuning"
