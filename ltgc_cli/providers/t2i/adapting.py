@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,13 +32,11 @@ from ltgc_cli.providers.opened import Dtype, Notice, Objects
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import adapting_state, model_settings
 from ltgc_cli.providers.t2i.diffusers import identity, load, out_of_memory
+from ltgc_cli.providers.t2i.examples import LORA, Example
 from ltgc_cli.providers.t2i.families import Family, Frame, Read, family
 from ltgc_cli.providers.t2i.objectives import Objective, objective
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.settings import Adapt
-
-LORA = "pytorch_lora_weights.safetensors"
-"""What the LoRA's file is called: diffusers' own name for it."""
 
 REPORT_EVERY, SAVE_EVERY = 10, 50  # steps
 _VERSION = 1
@@ -47,14 +45,6 @@ _UNTOLD = 0.1  # of the texts are left out, which is what guidance leads away fr
 _CLIP_NORM, _WEIGHT_DECAY = 1.0, 0.01  # as in diffusers' own training scripts
 _ROOM = 4 << 30  # bytes of latents, and as many of texts, that are kept and not computed again
 _ATTENTION = re.compile(r"\.(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)$")
-
-
-class Example(NamedTuple):
-    """An image that the adapter learns from, and the texts that it stands for."""
-
-    image: str  # sha256 of the original in the store's objects
-    captions: tuple[str, ...]  # its descriptions; where there are several one is drawn a step; (): the bare one alone
-    bare: str  # the text that names the class alone
 
 
 class Plan(NamedTuple):
@@ -83,7 +73,8 @@ def adapt(
 
     A run that was killed goes on from the state it left in the folder, and comes to the same bytes on a CPU.
 
-    spec -- embedded, a diffusers model id, a folder, or a .safetensors file; device, dtype, config -- see pipelines.load
+    spec -- embedded, a diffusers model id, a folder, or a .safetensors file
+    device, dtype, config -- see pipelines.load
     examples -- each image is as likely as any other at each step
     objects -- gives an image's bytes by its sha256
     on_report -- called each REPORT_EVERY steps, and after the last, with the steps done, all steps, and the mean loss
@@ -172,9 +163,7 @@ def plan(examples: Sequence[Example], settings: Adapt, step: int) -> Plan:
 
 def targets(network: nn.Module, layers: str) -> list[str]:
     """Returns the names of the layers that get a LoRA: every linear one and convolution, or those of attention."""
-    fit = (
-        name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d) and name
-    )
+    fit = (name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d) and name)
     return [name for name in fit if layers == "all" or _ATTENTION.search(name)]
 
 
@@ -208,6 +197,12 @@ class _Kept(Generic[Key, Value]):
             self.kept[key] = value
             self.room -= sum(one.nbytes for one in _tensors(value))
         return value
+
+    def fill(self, keys: Iterable[Key]) -> None:
+        """Computes and keeps as many of these as there is room for."""
+        for key in dict.fromkeys(keys):
+            if self.room > 0:
+                self(key)
 
 
 @dataclass
@@ -244,10 +239,8 @@ class _Training:
         plans = [plan(self.examples, self.settings, step) for step in steps]
         images = (self.examples[index].image for one in plans for index in one.examples)
         texts = (text for one in plans for text in one.texts)
-        for kept, keys in ((self.latents, images), (self.texts, texts)):
-            for key in dict.fromkeys(keys):
-                if kept.room > 0:
-                    kept(key)
+        self.latents.fill(images)
+        self.texts.fill(texts)
         if self.device.type != "cpu" and min(self.latents.room, self.texts.room) > 0:
             network = model_settings.denoiser(self.loaded.pipeline)
             for part in self.loaded.pipeline.components.values():
@@ -260,7 +253,7 @@ class _Training:
         planned = plan(self.examples, self.settings, step)
         generator = torch.Generator().manual_seed(planned.noise)  # on the CPU: the same on every device
         latents = [self.latents(self.examples[index].image) for index in planned.examples]
-        mean, std = (torch.cat([one[k] for one in latents]) for k in (0, 1))
+        mean, std = torch.cat([one.mean for one in latents]), torch.cat([one.std for one in latents])
         sample = mean + std * torch.randn(mean.shape, generator=generator)
         noise = torch.randn(mean.shape, generator=generator)
         places = self.objective.draw(len(mean), generator)
@@ -349,9 +342,11 @@ def _optimizer(weights: dict[str, nn.Parameter], settings: Adapt) -> torch.optim
         with quiet():
             optim = import_module("bitsandbytes").optim
     except ImportError:
-        raise InputError("--adam-8bit needs one more package: pip install 'ltgc[adam8bit]'; or leave it out") from None
-    made = optim.AdamW8bit(weights.values(), lr=settings.lr, weight_decay=_WEIGHT_DECAY)
-    return made  # type: ignore[no-any-return]
+        raise InputError(
+            "--adam-8bit needs a package that is not here: in the checkout: pip install '.[adam8bit]'"
+        ) from None
+    adam: torch.optim.Optimizer = optim.AdamW8bit(weights.values(), lr=settings.lr, weight_decay=_WEIGHT_DECAY)
+    return adam
 
 
 def _fitted(loaded: LoadedPipeline, data: bytes, name: str) -> tuple[Tensor, Frame]:
