@@ -1,4 +1,4 @@
-"""diffusers' pipelines of three families, as small as they can be, with random weights (after diffusers' own tests).
+"""diffusers' pipelines of four families, as small as they can be, with random weights (after diffusers' own tests).
 
 Import nothing of this before `mend_torchvision()`.
 """
@@ -58,15 +58,14 @@ def sdxl() -> Any:
     )  # fmt: skip
 
 
-def flux() -> Any:
+def flux(guidance_embeds: bool = False) -> Any:
     """Returns a FLUX.1-schnell, a transformer that reads CLIP and T5; its own size is 256x256."""
     torch.manual_seed(2)
-    pieces = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz.,0123456789"]
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(
             patch_size=1, in_channels=4, num_layers=1, num_single_layers=1, attention_head_dim=16,
             num_attention_heads=2, joint_attention_dim=16, pooled_projection_dim=16, axes_dims_rope=(4, 4, 8),
-            guidance_embeds=False,
+            guidance_embeds=guidance_embeds,
         ),
         vae=diffusers.AutoencoderKL(
             block_out_channels=(4, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=2,
@@ -75,14 +74,51 @@ def flux() -> Any:
         ),
         text_encoder=CLIPTextModel(_clip_config()),
         tokenizer=_clip_tokenizer(),
-        text_encoder_2=T5EncoderModel(
-            T5Config(vocab_size=256, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0)
-        ),
-        tokenizer_2=T5Tokenizer(
-            vocab=[(piece, -float(place)) for place, piece in enumerate(pieces)], extra_ids=0, model_max_length=512
-        ),
+        text_encoder_2=_t5(16),
+        tokenizer_2=_t5_tokenizer(),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
     )  # fmt: skip
+
+
+def flux_dev() -> Any:
+    """Returns a FLUX.1-dev: the guidance is one of its inputs."""
+    return flux(guidance_embeds=True)
+
+
+def sd3() -> Any:
+    """Returns a Stable Diffusion 3, with its three text encoders, that draws 32x32."""
+    torch.manual_seed(3)
+    return diffusers.StableDiffusion3Pipeline(
+        transformer=diffusers.SD3Transformer2DModel(
+            sample_size=16, patch_size=2, in_channels=4, num_layers=2, attention_head_dim=8, num_attention_heads=2,
+            caption_projection_dim=16, joint_attention_dim=32, pooled_projection_dim=32, out_channels=4,
+        ),
+        vae=diffusers.AutoencoderKL(
+            block_out_channels=(4, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=2,
+            up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, sample_size=32,
+            use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5,
+        ),
+        text_encoder=CLIPTextModelWithProjection(_clip_config()),
+        tokenizer=_clip_tokenizer(),
+        text_encoder_2=CLIPTextModelWithProjection(_clip_config()),
+        tokenizer_2=_clip_tokenizer(),
+        text_encoder_3=_t5(32),
+        tokenizer_3=_t5_tokenizer(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )  # fmt: skip
+
+
+def _t5(width: int) -> Any:
+    return T5EncoderModel(
+        T5Config(vocab_size=256, d_model=width, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0)
+    )
+
+
+def _t5_tokenizer() -> Any:
+    pieces = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz.,0123456789"]
+    return T5Tokenizer(
+        vocab=[(piece, -float(place)) for place, piece in enumerate(pieces)], extra_ids=0, model_max_length=512
+    )
 
 
 def _vae() -> Any:

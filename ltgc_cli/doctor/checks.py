@@ -23,7 +23,9 @@ from ltgc_cli.text import counted, one_line
 State = Literal["ok", "note", "problem"]
 
 _MODEL_LIBRARIES = ("ltgc", "torch", "open_clip_torch", "peft", "diffusers", "transformers", "litellm")
-_EXTRAS = {"heic": "pillow-heif", "hf": "pyarrow", "tensorboard": "tensorboard", "wandb": "wandb"}
+_EXTRAS = {
+    "heic": "pillow-heif", "hf": "pyarrow", "tensorboard": "tensorboard", "wandb": "wandb", "adam8bit": "bitsandbytes",
+}  # fmt: skip
 _REINSTALL = "pip install --force-reinstall torch torchvision"
 _LITTLE, _SCANT = 2 * 10**9, 20 * 10**9  # free bytes below which a run will hardly end, and that are worth a word
 # Kinds of filesystem that SQLite's log, shared between processes of one machine, is not safe on.

@@ -281,8 +281,8 @@ def test_libraries_for_a_single_flag_that_are_missing_are_a_note(monkeypatch):
     found = here.extras()
     assert (found.state, found.found) == (
         "note",
-        "hf (pyarrow 1.0); not installed: heic,tensorboard,wandb (in the checkout: pip install "
-        "'.[heic,tensorboard,wandb]')",
+        "hf (pyarrow 1.0); not installed: heic,tensorboard,wandb,adam8bit (in the checkout: pip install "
+        "'.[heic,tensorboard,wandb,adam8bit]')",
     )  # fmt: skip
 
 

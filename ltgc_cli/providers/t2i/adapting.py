@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +73,8 @@ def adapt(
 
     A run that was killed goes on from the state it left in the folder, and comes to the same bytes on a CPU.
 
-    spec -- embedded, a diffusers model id, a folder, or a .safetensors file; device, dtype, config -- see pipelines.load
+    spec -- embedded, a diffusers model id, a folder, or a .safetensors file
+    device, dtype, config -- see pipelines.load
     examples -- each image is as likely as any other at each step
     objects -- gives an image's bytes by its sha256
     on_report -- called each REPORT_EVERY steps, and after the last, with the steps done, all steps, and the mean loss
@@ -197,6 +198,12 @@ class _Kept(Generic[Key, Value]):
             self.room -= sum(one.nbytes for one in _tensors(value))
         return value
 
+    def fill(self, keys: Iterable[Key]) -> None:
+        """Computes and keeps as many of these as there is room for."""
+        for key in dict.fromkeys(keys):
+            if self.room > 0:
+                self(key)
+
 
 @dataclass
 class _Training:
@@ -232,10 +239,8 @@ class _Training:
         plans = [plan(self.examples, self.settings, step) for step in steps]
         images = (self.examples[index].image for one in plans for index in one.examples)
         texts = (text for one in plans for text in one.texts)
-        for kept, keys in ((self.latents, images), (self.texts, texts)):
-            for key in dict.fromkeys(keys):
-                if kept.room > 0:
-                    kept(key)
+        self.latents.fill(images)
+        self.texts.fill(texts)
         if self.device.type != "cpu" and min(self.latents.room, self.texts.room) > 0:
             network = model_settings.denoiser(self.loaded.pipeline)
             for part in self.loaded.pipeline.components.values():
@@ -248,7 +253,7 @@ class _Training:
         planned = plan(self.examples, self.settings, step)
         generator = torch.Generator().manual_seed(planned.noise)  # on the CPU: the same on every device
         latents = [self.latents(self.examples[index].image) for index in planned.examples]
-        mean, std = (torch.cat([one[k] for one in latents]) for k in (0, 1))
+        mean, std = torch.cat([one.mean for one in latents]), torch.cat([one.std for one in latents])
         sample = mean + std * torch.randn(mean.shape, generator=generator)
         noise = torch.randn(mean.shape, generator=generator)
         places = self.objective.draw(len(mean), generator)
@@ -337,9 +342,11 @@ def _optimizer(weights: dict[str, nn.Parameter], settings: Adapt) -> torch.optim
         with quiet():
             optim = import_module("bitsandbytes").optim
     except ImportError:
-        raise InputError("--adam-8bit needs one more package: pip install 'ltgc[adam8bit]'; or leave it out") from None
-    made = optim.AdamW8bit(weights.values(), lr=settings.lr, weight_decay=_WEIGHT_DECAY)
-    return made  # type: ignore[no-any-return]
+        raise InputError(
+            "--adam-8bit needs a package that is not here: in the checkout: pip install '.[adam8bit]'"
+        ) from None
+    adam: torch.optim.Optimizer = optim.AdamW8bit(weights.values(), lr=settings.lr, weight_decay=_WEIGHT_DECAY)
+    return adam
 
 
 def _fitted(loaded: LoadedPipeline, data: bytes, name: str) -> tuple[Tensor, Frame]:

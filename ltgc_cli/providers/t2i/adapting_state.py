@@ -37,7 +37,7 @@ def save(
 ) -> None:
     """Writes the state; it is there, whole and on the disk, when this returns."""
     tensors = {f"weight:{name}": weight for name, weight in weights.items()}
-    moments = {}
+    moments: dict[str, Any] = {}
     for place, remembered in optimizer.state_dict()["state"].items():
         for name, value in remembered.items():
             (tensors if isinstance(value, Tensor) else moments)[f"{place}:{name}"] = value
@@ -88,5 +88,5 @@ def _checksum(facts: bytes, flat: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(facts)
     for name in sorted(flat):
         digest.update(name.encode())
-        digest.update(flat[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(flat[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -56,20 +56,18 @@ def _read(pipeline: Any, text: str | None, names: Sequence[str], **more: Any) ->
 
 
 def _stable_diffusion(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
-    return pipeline.unet(noised.sample, noised.timesteps, read["text"]).sample  # type: ignore[no-any-return]
+    return pipeline.unet(noised.sample, noised.timesteps, read["text"]).sample
 
 
 def _sdxl(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
     width = read["pooled"].shape[-1]
     ids = [pipeline._get_add_time_ids(*frame, torch.float32, width) for frame in frames]
     added = {"text_embeds": read["pooled"], "time_ids": torch.cat(ids).to(noised.sample)}
-    return pipeline.unet(  # type: ignore[no-any-return]
-        noised.sample, noised.timesteps, read["text"], added_cond_kwargs=added
-    ).sample
+    return pipeline.unet(noised.sample, noised.timesteps, read["text"], added_cond_kwargs=added).sample
 
 
 def _sd3(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
-    return pipeline.transformer(  # type: ignore[no-any-return]
+    return pipeline.transformer(
         hidden_states=noised.sample,
         timestep=noised.timesteps,
         encoder_hidden_states=read["text"],
@@ -98,7 +96,7 @@ def _flux(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) ->
         img_ids=pipeline._prepare_latent_image_ids(images, height // 2, width // 2, sample.device, sample.dtype),
     ).sample
     scale = pipeline.vae_scale_factor
-    return pipeline._unpack_latents(answer, height * scale, width * scale, scale)  # type: ignore[no-any-return]
+    return pipeline._unpack_latents(answer, height * scale, width * scale, scale)
 
 
 FAMILIES = {
