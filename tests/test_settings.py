@@ -214,6 +214,27 @@ def test_a_whole_number_for_a_number_is_the_number_so_that_one_value_has_one_has
 
 
 @pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (0.15, 0.15), ("0.15", 0.15), (np.float32(0.5), 0.5), (0, 0.0), ("0.15:.15", 0.15),
+        ("0.5:0", "0.5:0"), (" 0.50 : 0.0", "0.5:0"), ("0.1234567:1", "0.1234567:1"),
+    ],
+)  # fmt: skip
+def test_one_schedule_is_one_text_and_one_that_stays_is_a_number_so_that_it_has_one_hash(given, kept):
+    for config in (
+        configure("mix-train", {"syn_prob": given}, environment=NOWHERE),
+        configure("mix-train", {}, {"syn_prob": given}, NOWHERE),
+    ):
+        assert repr(config[Training].syn_prob) == repr(kept)
+
+
+@pytest.mark.parametrize("given", ["0.5:", ":0", "a:b", "1.2:0", "0:-0.1", "nan", "0.5:nan", "1:0:1", True, [0.5, 0]])
+def test_what_is_no_schedule_of_a_chance_is_refused_in_one_line(given):
+    with pytest.raises(InputError, match=r"^--syn-prob [^;\n]+ is wanted$"):
+        configure("mix-train", {"syn_prob": given}, environment=NOWHERE)
+
+
+@pytest.mark.parametrize(
     ("given", "file", "environment", "said"),
     [
         ({"k": "many"}, {}, {}, "-k many: a whole number is wanted"),

@@ -344,13 +344,14 @@ def test_generated_images_train_the_tower_and_leave_the_head_that_is_kept_as_it_
 
 
 def test_without_generated_images_in_the_stream_a_head_for_them_changes_nothing(clip: Loaded) -> None:
-    one, other = (run(clip, mix="cutmix", syn_prob=0.0, syn_head=head, clip_norm=0) for head in (True, False))
+    one, other = (run(clip, mix="none", syn_prob=0.0, syn_head=head) for head in (True, False))
     assert same(one.classifier, other.classifier)
 
 
 @pytest.mark.parametrize("settings", [OWN, {**OWN, "syn_head": False}, {**OWN, "mix": "none", "val_every": 3}])
 def test_parts_in_a_batch_in_parts_train_as_they_do_in_one(clip: Loaded, settings: dict) -> None:
-    whole, parts = (run(clip, **settings, val=GENERATED, accumulate=count) for count in (1, 4))
+    # By SGD: AdamW makes a step of the rounding where a class has no other gradient.
+    whole, parts = (run(clip, **settings, val=GENERATED, optimizer="sgd", accumulate=count) for count in (1, 4))
     assert close(whole.classifier, parts.classifier)
     assert parts.curve[-1]["loss"] == pytest.approx(whole.curve[-1]["loss"], abs=1e-5)
 
