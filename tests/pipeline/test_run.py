@@ -111,7 +111,18 @@ def test_a_run_is_what_a_chain_of_the_commands_with_files_is(inside, folder):
         done = inside(*command, *read, "-o", f"{number + 1}.jsonl")
         assert done.code == 0 and "answered by" in done.err, done.err
     written = list(outputs(folder / "ltgc-run"))
-    names = ["describe", "extend", "reflect", "render", "filter", "fine-tuning", "fine-tuning-la", "fine-tuning-cutmix", "mix-train", "eval"]
+    names = [
+        "describe",
+        "extend",
+        "reflect",
+        "render",
+        "filter",
+        "fine-tuning",
+        "fine-tuning-la",
+        "fine-tuning-cutmix",
+        "mix-train",
+        "eval",
+    ]
     assert sorted(f"{name}.jsonl" for name in names) == written
     for number, name in enumerate(names, start=1):
         assert (folder / f"{number}.jsonl").read_bytes() == (folder / "ltgc-run" / f"{name}.jsonl").read_bytes()
