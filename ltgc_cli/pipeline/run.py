@@ -81,7 +81,7 @@ def steps(baselines: bool) -> list[RunStep]:
     found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in _ORDER[:-1]]
     found.append(RunStep("report", "report.html"))
     if baselines:  # all three checkpoints ride the one stream to eval
-        plain = apart | {"generated": False, "mix": "none"}
+        plain = apart | {"generated": False, "mix": "none", "average": ()}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
         index = _ORDER.index("mix-train")
         found[index:index] = [
