@@ -512,6 +512,9 @@ class TrainingRun(Settings, frozen=True, kw_only=True):
     generated: Annotated[bool, about(
         "Train on the generated images of the stream; without them it is a plain fine-tune.")] = True
     verdicts: Verdicts = None
+    average: Annotated[tuple[str, ...], more(
+        "Average the trained weights with those of this checkpoint: a folder, or the name of one in the stream; "
+        "repeatable (ours).", metavar="DIR|NAME")] = ()
     name: Annotated[str, about("What tables call this run [named after its settings].")] = ""
     out: Annotated[Path, about(
         "Copy the checkpoint to DIR.", hashed=False, metavar="DIR", example="checkpoint/")] | None = None

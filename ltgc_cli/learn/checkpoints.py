@@ -1,10 +1,16 @@
-"""A trained classifier in a folder: what was changed of the tower, the head, and everything that it was made with."""
+"""A trained classifier in a folder: what was changed of the tower, the head, and everything that it was made with.
+
+Several trained on one CLIP model can be averaged: the mean of their weights is one more (Wortsman et al., "Model
+soups", ICML 2022). LoRA is merged into the weights before, for the mean of products is no product of means, and the
+result is kept as whole tensors of the tower.
+"""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sha256_file, write_atomically
-from ltgc_cli.learn import tuning
+from ltgc_cli.files import write_atomically
+from ltgc_cli.learn import checkpoint_files, tuning
 from ltgc_cli.learn.attention import fuse
+from ltgc_cli.learn.checkpoint_files import DONE, MERGED, Manifest
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.learn.model import HEADS, Classifier
 from ltgc_cli.learn.settings import as_kept, can_merge
@@ -27,7 +34,6 @@ ADAPTER = "adapter"  # a folder in peft's format: LoRA
 TOWER = "tower.safetensors"  # its tensors that were changed or added, and those alone, under open_clip's names
 HEAD = "head.safetensors"
 IMAGES = "images.safetensors"
-MERGED = "open_clip_merged.safetensors"
 _PEFTS = "base_model.model."  # what peft puts before a module's own names
 
 
@@ -41,14 +47,9 @@ class Saved(NamedTuple):
     prior: Tensor | None = None  # the label marginal of the stream that it was trained on [classes]
     images: frozenset[bytes] = frozenset()  # the first 16 bytes of the sha256 of each real training image
     val_images: frozenset[bytes] = frozenset()  # the same of the validation images that chose the weights
-
-
-class _Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What marks a checkpoint as whole: which CLIP model it belongs to, and the sha256 of each of its files."""
-
-    clip: str
-    files: dict[str, str]
-    lies_at: str = ""  # the spec of a CLIP model that lay in a folder or a file, on the machine that trained
+    averaged: tuple[
+        str, ...
+    ] = ()  # the checkpoints with which its weights were averaged; its tower is then a plain one
 
 
 def save(folder: Path, saved: Saved, clip: Loaded) -> None:
@@ -60,19 +61,19 @@ def save(folder: Path, saved: Saved, clip: Loaded) -> None:
         "classes.json": _json(saved.classes),
         "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in saved.curve),
     }
-    if saved.settings.tune == "lora":
+    if saved.settings.tune == "lora" and not saved.averaged:
         files |= _adapter(visual, saved.settings)
-    elif saved.settings.tune != "head":
+    elif saved.settings.tune != "head" or saved.averaged:
         files[TOWER] = _tensors(_changes(visual, clip))
     if saved.images:
         chose = {"looked_at": _as_rows(saved.val_images)} if saved.val_images else {}
         files[IMAGES] = _tensors({"hashes": _as_rows(saved.images)} | chose)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "done.json").unlink(missing_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
     for name, data in files.items():
         write_atomically(folder / name, data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    _mark_whole(folder, _Manifest(clip.identity, hashes, "" if clip.spec == "embedded" else clip.spec))
+    _mark_whole(folder, Manifest(clip.identity, hashes, "" if clip.spec == "embedded" else clip.spec, saved.averaged))
 
 
 def add_merged(folder: Path, clip: Loaded) -> None:
@@ -88,14 +89,14 @@ def add_merged(folder: Path, clip: Loaded) -> None:
     state |= {f"visual.{name}": value for name, value in tuning.merged(saved.classifier.visual).state_dict().items()}
     data = _tensors(state)
     write_atomically(folder / MERGED, data)
-    done = _read(folder / "done.json", _Manifest)
+    done = checkpoint_files.manifest(folder)
     hashes = {**done.files, MERGED: hashlib.sha256(data).hexdigest()}
     _mark_whole(folder, msgspec.structs.replace(done, files=hashes))
 
 
 def load(folder: Path, clip: Loaded) -> Saved:
     """Returns a checkpoint. Raises InputError where it is not whole or belongs to another CLIP model."""
-    done = _read(folder / "done.json", _Manifest)
+    done = checkpoint_files.manifest(folder)
     if done.clip != clip.identity and clip.spec and done.lies_at == clip.spec:
         raise InputError(
             f"{folder}: its CLIP model at {clip.spec} was changed since (it is {clip.identity} now, not {done.clip}); "
@@ -103,21 +104,50 @@ def load(folder: Path, clip: Loaded) -> Saved:
         )
     if done.clip != clip.identity:
         raise InputError(f"{folder}: trained on the CLIP model {done.clip}, not {clip.identity}; pass that as --clip")
-    for name, sha256 in done.files.items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != sha256:
-            raise InputError(f"{folder}: {name} is missing or was changed since training; train again")
-    settings = _read(folder / "settings.json", Training)
-    classes = _read(folder / "classes.json", tuple[ClassInfo, ...])
+    checkpoint_files.check(folder, done)
+    settings, classes = checkpoint_files.settings(folder), checkpoint_files.classes(folder)
     kept = safetensors.torch.load_file(folder / HEAD)
     prior = kept.pop("prior", None)
     head = HEADS[settings.head](kept["weight"], settings.scale)
     head.load_state_dict(kept)
-    visual = _tower(folder, clip, settings)
+    visual = _tower(folder, clip, settings, averaged=bool(done.averaged))
     classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings)).to(clip.device).eval()
     curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
     hashes = safetensors.torch.load_file(folder / IMAGES) if IMAGES in done.files else {}
     images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at"))
-    return Saved(classifier.requires_grad_(False), classes, settings, curve, prior, images, looked_at)
+    return Saved(classifier.requires_grad_(False), classes, settings, curve, prior, images, looked_at, done.averaged)
+
+
+def average(own: Path, others: Sequence[tuple[str, Path]], clip: Loaded) -> Saved:
+    """Returns a checkpoint whose weights are the mean of those of several, each counting the same.
+
+    All else is its own, but for the images that any of them was trained or chosen on, and the mean of the priors.
+    own, others -- folders; of the others with the names that are kept with the result
+    Raises InputError where one is not whole, or belongs to another CLIP model.
+    """
+    every = [load(folder, clip) for folder in (own, *(folder for _, folder in others))]
+    first = every[0]
+    visual, head = tuning.merged(first.classifier.visual), first.classifier.head
+    visual.load_state_dict(_mean([tuning.merged(one.classifier.visual).state_dict() for one in every]))
+    head.load_state_dict(_mean([one.classifier.head.state_dict() for one in every]))
+    priors = [{"prior": one.prior} for one in every if one.prior is not None]
+    return first._replace(
+        classifier=Classifier(visual, head).eval().requires_grad_(False),
+        prior=_mean(priors)["prior"] if len(priors) == len(every) else first.prior,
+        images=frozenset().union(*(one.images for one in every)),
+        val_images=frozenset().union(*(one.val_images for one in every)),
+        averaged=tuple(name for name, _ in others),
+    )
+
+
+def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns the mean of each tensor over several states, computed in float64; what is no float is the first's."""
+    return {
+        name: torch.stack([state[name].cpu().double() for state in states]).mean(dim=0).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
 
 
 # ---- the tower
@@ -151,8 +181,12 @@ def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
     }
 
 
-def _tower(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
+def _tower(folder: Path, clip: Loaded, settings: Training, *, averaged: bool) -> nn.Module:
     """Returns the trained vision tower of a checkpoint."""
+    if averaged:
+        tower = copy.deepcopy(clip.model.visual).float()
+        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
+        return tuning.apart(tower)
     tower = tuning.adapt(clip.model.visual, settings)
     if settings.tune == "lora":
         lora = safetensors.torch.load_file(folder / ADAPTER / "adapter_model.safetensors")
@@ -176,19 +210,10 @@ def _as_rows(hashes: frozenset[bytes]) -> Tensor:
     return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8)
 
 
-def _mark_whole(folder: Path, done: _Manifest) -> None:
+def _mark_whole(folder: Path, done: Manifest) -> None:
     done = msgspec.structs.replace(done, files=dict(sorted(done.files.items())))
-    write_atomically(folder / "done.json", _json(done))
+    write_atomically(folder / DONE, _json(done))
 
 
 def _json(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1)
-
-
-def _read(path: Path, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except OSError:
-        raise InputError(f"{path.parent}: no whole checkpoint ({path.name} is missing); train it again") from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise InputError(f"{path}: {error}") from None

@@ -124,7 +124,7 @@ def without_effect(settings: Training, *, generated: bool = True) -> list[str]:
 
 
 def can_merge(settings: Training) -> str | None:
-    """Returns why a classifier trained so cannot be written as one file for plain open_clip; None where it can.
+    """Returns why a classifier trained so cannot be merged into plain open_clip weights; None where it can.
 
     >>> can_merge(Training(tune="adaptformer"))
     'AdaptFormer is a branch that open_clip has no place for: it cannot be merged into one file; use lora, bias or full'

@@ -92,7 +92,7 @@ def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
     """
     # mix-train's copy of the checkpoint is made at the end: it would stop a run that goes on.
     apart: dict[str, Any] = {"out": None, "merge": False}
-    real = apart | {"generated": False}
+    real = apart | {"generated": False, "average": ()}
     trainings = [RunStep("mix-train", "mix-train.jsonl", apart, recipe.training)]
     if baselines:  # all checkpoints ride the one stream to eval
         plain = real | {"mix": "none"}

@@ -14,7 +14,7 @@ from torch import nn
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import checkpoints
 from ltgc_cli.learn.attention import unfuse
-from ltgc_cli.learn.checkpoints import MERGED, Saved, add_merged, load
+from ltgc_cli.learn.checkpoints import MERGED, Saved, add_merged, average, load
 from ltgc_cli.learn.model import Classifier, start
 from ltgc_cli.learn.tuning import TUNE
 from ltgc_cli.providers.clip.open_clip import Loaded
@@ -239,3 +239,65 @@ def test_no_pickle_is_in_a_checkpoint(tmp_path: Path, tune: Any, clip: Loaded) -
     add_merged(tmp_path, clip)
     files = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {".json", ".jsonl", ".safetensors"}
+
+
+# ---- the mean of several
+
+
+def trained_so(clip: Loaded, settings: Training, by: float = 1.0) -> Classifier:
+    """A classifier that is moved so many times as far as `of` moves it."""
+    start_, end = start(clip, CLASSES, settings), of(clip, settings)
+    with torch.no_grad():
+        for name, weight in start_.named_parameters():
+            weight.lerp_(end.get_parameter(name), by)
+    return start_.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("head", ["cosine", "linear"])
+def test_an_average_has_the_mean_of_the_merged_weights(tmp_path: Path, clip: Loaded, head: Any) -> None:
+    lora, full = msgspec.structs.replace(LORA, head=head), Training(tune="full", tune_blocks=1, head=head)
+    made = [trained_so(clip, lora), trained_so(clip, lora, -0.7), trained_so(clip, full, 0.4)]
+    for name, classifier, settings in zip("abc", made, (lora, lora, full), strict=True):
+        save(tmp_path / name, classifier, settings, clip)
+    found = average(tmp_path / "a", [("b@1", tmp_path / "b"), ("c@2", tmp_path / "c")], clip)
+
+    towers = [explicit(clip, made[0].visual), explicit(clip, made[1].visual), checkpoints.fuse(made[2].visual)]
+    states = [tower.state_dict() for tower in towers]
+    for name, value in found.classifier.visual.state_dict().items():
+        expected = sum(state[name].double() for state in states) / 3
+        assert torch.allclose(value.double(), expected, atol=1e-6), name
+    for name, value in found.classifier.head.state_dict().items():
+        assert torch.allclose(value.double(), sum(one.head.state_dict()[name].double() for one in made) / 3, atol=1e-6)
+    assert found.averaged == ("b@1", "c@2") and found.settings == lora
+
+
+def test_an_average_is_read_as_it_was_saved_and_merged_as_any_other(
+    tmp_path: Path, clip: Loaded, plain_open_clip: Any
+) -> None:
+    save(tmp_path / "a", trained_so(clip, LORA), LORA, clip, *CURVE, prior=PRIOR, images=HASHES)
+    one, other = frozenset([b"sixteen bytes 03"]), torch.tensor([0.25, 0.75])
+    save(tmp_path / "b", trained_so(clip, LORA, 0.5), LORA, clip, prior=other, images=one, val_images=one)
+    made = average(tmp_path / "a", [("b@1", tmp_path / "b")], clip)
+    checkpoints.save(tmp_path / "c", made, clip)
+    read = load(tmp_path / "c", clip)
+    assert torch.allclose(read.classifier(images()), made.classifier(images()), atol=1e-5)
+    assert not any(weight.requires_grad for weight in read.classifier.parameters())
+    assert (read.images, read.val_images, read.curve, read.averaged) == (HASHES | one, one, CURVE, ("b@1",))
+    assert read.prior is not None and read.prior.tolist() == [0.5, 0.5]
+    names = {path.name for path in (tmp_path / "c").iterdir()}
+    assert "tower.safetensors" in names and "adapter" not in names
+
+    add_merged(tmp_path / "c", clip)
+    plain = plain_open_clip(tmp_path / "c" / MERGED)
+    assert torch.allclose(plain.encode_image(images()), made.classifier.visual(images()), atol=1e-5)
+    again = average(tmp_path / "c", [("c@3", tmp_path / "c")], clip)
+    assert torch.allclose(again.classifier(images()), read.classifier(images()), atol=1e-5), "an average of averages"
+
+
+@pytest.mark.parametrize("tune", ["lora", "bias", "full", "head"])
+def test_an_average_of_a_model_with_itself_is_that_model(tmp_path: Path, tune: Any, clip: Loaded) -> None:
+    settings = Training(tune=tune, rank=3, tune_blocks=1)
+    classifier = of(clip, settings)
+    save(tmp_path / "a", classifier, settings, clip)
+    checkpoints.save(tmp_path / "b", average(tmp_path / "a", [("a@1", tmp_path / "a")], clip), clip)
+    assert torch.allclose(load(tmp_path / "b", clip).classifier(images()), classifier(images()), atol=2e-5)

@@ -251,3 +251,98 @@ def test_what_trains_worse_than_a_person_expects_is_said(inside, tmp_path):
     assert "the data has no class names" in done.err
     assert "--lr 0.003 is for few weights" in done.err
     assert "it is in" in done.err
+
+
+# ---- averaged with others
+
+PLAIN = ("mix-train", "--data", "digits-lt", "--no-generated", *FEW)
+
+
+@pytest.fixture
+def baseline(inside, tmp_path):
+    """A file with a checkpoint called "real only", whose folder is `real`."""
+    ran = inside(*PLAIN, "--loss", "la", "--name", "real only", "--out", "real", "-o", "real.jsonl")
+    assert ran.code == 0, ran.err
+    return json.loads((tmp_path / "real.jsonl").read_text().splitlines()[-1])
+
+
+def test_an_average_is_a_checkpoint_as_any_other(inside, store, tmp_path, baseline):
+    flags = (*PLAIN, "--seed", 1, "-i", "real.jsonl", "--average", "real only")
+    ran = inside(*flags, "--out", "both", "--merge")
+    record = checkpoint(ran)
+    assert record["method"] == "fine-tune, averaged with real only"
+    assert record["settings"]["averaged"] == ["real only"] and record["parents"] == [baseline["id"]]
+    assert json.loads((folder(store, record) / "done.json").read_text())["averaged"][0].startswith("real only@")
+    assert (tmp_path / "both" / "open_clip_merged.safetensors").is_file()
+    assert "its weights, averaged with those of real only, are in" in ran.err
+
+    measured = inside("eval", "--data", "digits-lt", "--posthoc", "-i", "real.jsonl", input="")
+    assert measured.code == 0, measured.err
+    measured = inside("eval", "--data", "digits-lt", "--posthoc", input=json.dumps(record))
+    assert measured.code == 0, measured.err
+    (tmp_path / "one.png").write_bytes(_image())
+    assert inside("predict", "--checkpoint", "both", "one.png").code == 0
+
+
+def test_an_average_goes_on_from_its_own_training_which_a_run_without_it_shares(inside, store, baseline, monkeypatch):
+    from ltgc_cli.pipeline.training import fit
+
+    flags = (*PLAIN, "--seed", 1)
+    average = fit.average
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "average", killed)
+    assert inside(*flags, "--average", "real").code == 130
+    monkeypatch.setattr(fit, "average", average)
+    monkeypatch.setattr(fit, "fit", lambda *_, **__: pytest.fail("trained again"))
+    alone, both = checkpoint(inside(*flags)), checkpoint(inside(*flags, "--average", "real"))
+    assert alone["sha256"] != both["sha256"] and alone["settings"].items() <= both["settings"].items()
+    monkeypatch.setattr(fit, "average", lambda *_: pytest.fail("averaged again"))
+    again = checkpoint(inside(*flags, "--average", store / "checkpoints" / baseline["sha256"], "--name", "other"))
+    assert again["sha256"] == both["sha256"], "the same content, wherever it lies and whatever it is called"
+
+
+def test_what_cannot_be_averaged_is_said_before_anything_is_trained(inside, store, tmp_path, baseline):
+    def said(*flags):
+        ran = inside(*PLAIN, "--seed", 1, *flags)
+        assert ran.code == 2 and len(list((store / "checkpoints").iterdir())) == 1, ran.err
+        return ran.err.splitlines()[-1].removeprefix("ltgc: ")
+
+    assert said("--average", "real", "--head", "linear") == (
+        "--average real: its head is cosine with scale 25, and this one is linear with scale 25"
+    )
+    assert said("--average", "real", "--scale", 20).endswith("and this one is cosine with scale 20")
+    assert said("--average", "real", "--tune", "adaptformer").startswith("--average: AdaptFormer is a branch that")
+    assert said("--average", "LTGC", "-i", "real.jsonl") == (
+        "--average LTGC: no folder with a checkpoint, and none of the stream is called so (it has 'real only')"
+    )
+    assert said("--average", "LTGC").endswith("(it has none)")
+    two = {**baseline, "sha256": "0" * 64, "id": "another"}
+    (tmp_path / "two.jsonl").write_text(f"{json.dumps(baseline)}\n{json.dumps(two)}\n")
+    assert said("--average", "real only", "-i", "two.jsonl") == (
+        "--average real only: 2 checkpoints of the stream are called so; give each a --name, or name its folder"
+    )
+    (tmp_path / "lost.jsonl").write_text(json.dumps(two))
+    assert said("--average", "real only", "-i", "lost.jsonl").startswith("--average real only: its weights are not in")
+
+    for name, changed, reason in (
+        ("classes.json", ("zero", "nought"), "its class table is another one"),
+        ("done.json", ("embedded/clip", "ViT-B-32/openai"), "it was trained on the CLIP model ViT-B-32/openai@"),
+        ("settings.json", ('"lora"', '"adaptformer"'), "AdaptFormer is a branch that open_clip has no place for"),
+    ):
+        path = tmp_path / "real" / name
+        before = path.read_text()
+        path.write_text(before.replace(*changed))
+        assert said("--average", "real").startswith(f"--average real: {reason}"), name
+        path.write_text(before)
+    (tmp_path / "real" / "head.safetensors").write_bytes(b"")
+    assert "head.safetensors is missing or was changed since training" in said("--average", "real")
+
+
+def _image():
+    from ltgc_cli.learn.datasets import image_bytes, open_data
+
+    data = open_data("digits-lt", "test")
+    return image_bytes(data, data.items[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.settings import as_kept
 from ltgc_cli.learn.state import STATE
 from ltgc_cli.pipeline.session import Session
+from ltgc_cli.pipeline.training.averaging import Other
 from ltgc_cli.pipeline.training.check import Images, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint
@@ -91,6 +93,17 @@ def fit(
             f"mix-train: loss {last['loss']:.3f} after {counted(last['step'], 'step')}{kept}; it is in {folder}"
         )
     return trained.settings
+
+
+def average(session: Session, own: Path, others: Sequence[Other], folder: Path, how: TrainingRun) -> None:
+    """Makes a checkpoint of the mean of the weights of one and of others. Of several processes the first one does."""
+    if processes.rank():
+        return
+    loaded = open_clip.load(how.clip, processes.device(how.device), session.notice_once)
+    named = [(f"{one.name}@{one.content[:12]}", one.folder) for one in others]
+    checkpoints.save(folder, checkpoints.average(own, named, loaded), loaded)
+    names = " and ".join(one.name for one in others)
+    console.notice(f"mix-train: its weights, averaged with those of {names}, are in {folder}")
 
 
 def folder_of(session: Session, checkpoint: Checkpoint) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -21,7 +21,7 @@ from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
-from ltgc_cli.pipeline.training import check
+from ltgc_cli.pipeline.training import averaging, check
 from ltgc_cli.pipeline.training.check import TrainingInputs
 from ltgc_cli.records import Checkpoint, Record, identify
 from ltgc_cli.review import verdict_file
@@ -67,6 +67,7 @@ def mix_train(session: Session, config: Config) -> Stage:
         flags["left_out"] = left_out
     flags |= {"precision": how.precision} if how.precision != "auto" else {}
     flags |= {"verdicts": by_hand.fingerprint(verdicts)} if verdicts is not None else {}
+    flags |= {"average": averaging.flags(how.average)} if how.average else {}
     for idle in without_effect(settings, generated=how.generated):
         console.notice(f"mix-train: {idle}")
 
@@ -79,9 +80,11 @@ def mix_train(session: Session, config: Config) -> Stage:
         classes = look().train.dataset.classes if any(drop) else open_data(data, "train").classes
         inputs = TrainingInputs({info.label: info for info in classes})
         there: set[by_hand.ImageKey] = set()
+        trained_before: list[Checkpoint] = []
         for group in records.by_class(lines):
             inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
             there |= by_hand.image_keys(group.rows) & verdicts.keys() if verdicts else set()
+            trained_before += (row for row in group.rows if isinstance(row, Checkpoint)) if how.average else ()
             yield from group.rows
         if not how.generated:
             inputs.generated.clear()
@@ -89,28 +92,48 @@ def mix_train(session: Session, config: Config) -> Stage:
             console.notice(f"mix-train: {by_hand.summary(verdicts, there)}")
         _notify(settings, inputs, how.generated)
         sha256 = _identity(flags, inputs)
-        folder = session.folder / "checkpoints" / sha256
         used = resolved(settings, generated=len(inputs.generated), classes=len(inputs.table))
-        name = how.name or method(used, len(inputs.generated))
-        if (folder / "done.json").exists():
-            kept = msgspec.json.decode((folder / "settings.json").read_bytes())
-        else:
+        name, count = how.name or method(used, len(inputs.generated)), len(inputs.generated)
+        others = averaging.found(session, how.average, trained_before)
+        averaging.check(others, used, inputs.classes, identity)
+        # An average is made of a checkpoint of its own, which a run without --average shares.
+        own = session.folder / "checkpoints" / sha256
+        kept = _settings_in(own)
+        if kept is None:
             from ltgc_cli.pipeline.training.fit import fit
 
             check.before_training(session, inputs.stream, inputs.generated, look())
-            trained = fit(session, look(), inputs, settings, folder, how=how, name=name)
-            kept = as_kept(trained)
-        about = {"clip": identity, "data": flags["data"][:12], "images": len(inputs.generated), **kept}
-        yield identify(Checkpoint(sha256=sha256, method=name, settings=about), sha256, how.name)
+            kept = as_kept(fit(session, look(), inputs, settings, own, how=how, name=name))
+        about = {"clip": identity, "data": flags["data"][:12], "images": count, **kept}
+        if others:
+            sha256, name = averaging.identity(sha256, others), how.name or averaging.name(name, others)
+            folder = session.folder / "checkpoints" / sha256
+            if _settings_in(folder) is None:
+                from ltgc_cli.pipeline.training.fit import average
+
+                average(session, own, others, folder, how)
+            about["images"] = max([count, *(one.images for one in others)])
+            about["averaged"] = [one.name for one in others]
+        parents = tuple(one.record.id for one in others if one.record)
+        made = Checkpoint(sha256=sha256, method=name, settings=about, parents=parents)
+        yield identify(made, sha256, how.name)
 
     ends = finish if how.out or how.merge else None
     return Stage("mix-train", flags, run, whole=True, optional=not how.generated, finish=ends)
 
 
+def _settings_in(folder: Path) -> dict[str, Any] | None:
+    """Returns the settings of a checkpoint that is whole, None where there is none."""
+    if not (folder / "done.json").exists():
+        return None
+    return cast(dict[str, Any], msgspec.json.decode((folder / "settings.json").read_bytes()))
+
+
 def _check_run(settings: Training, how: TrainingRun, input: Path | None) -> None:
     """Raises InputError for what would stop the run at its end, and for what several processes cannot share."""
-    if how.merge and (reason := can_merge(settings)):
-        raise InputError(f"--merge: {reason}")
+    for flag in ("merge", "average"):
+        if getattr(how, flag) and (reason := can_merge(settings)):
+            raise InputError(f"--{flag}: {reason}")
     if how.out and how.out.exists() and not processes.rank():  # to the others it may be there because the first is done
         raise InputError(f"{how.out} is there already; name a new folder for --out")
     if processes.count() == 1:
@@ -175,7 +198,7 @@ def _identity(flags: dict[str, Any], inputs: TrainingInputs) -> str:
 
     Neither are verdicts themselves: what is trained on for their sake is.
     """
-    made_from = {key: value for key, value in flags.items() if key not in ("name", "generated", "verdicts")}
+    made_from = {key: value for key, value in flags.items() if key not in ("name", "generated", "verdicts", "average")}
     images = [[image.label, image.sha256] for image in inputs.generated]
     texts = [[label, inputs.texts[label]] for label in sorted(inputs.texts)]
     content = [VERSION, made_from, images, msgspec.to_builtins(inputs.classes), texts]
