@@ -251,3 +251,13 @@ def test_what_trains_worse_than_a_person_expects_is_said(inside, tmp_path):
     assert "the data has no class names" in done.err
     assert "--lr 0.003 is for few weights" in done.err
     assert "it is in" in done.err
+
+
+def test_harmonise_trains_another_checkpoint_that_says_so_and_does_nothing_without_generated_images(inside, rendered):
+    flags = ("mix-train", "--data", "digits-lt", *FEW)
+    plain, other = checkpoint(inside(*flags, "-i", rendered)), checkpoint(inside(*flags, "-i", rendered, "--harmonise"))
+    assert other["settings"]["harmonise"] is True and "harmonise" not in plain["settings"]
+    assert (plain["method"], other["method"]) == ("LTGC", "LTGC, harmonise")
+    assert plain["sha256"] != other["sha256"]
+    alone = checkpoint(inside(*flags, "--no-generated", "--harmonise"))
+    assert alone["method"] == "fine-tune" and "harmonise" not in alone["settings"]
