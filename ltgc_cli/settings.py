@@ -731,6 +731,9 @@ class Export(Settings, frozen=True, kw_only=True):
         "Face's metadata.jsonl.")] = "imagefolder"
     with_originals: Annotated[bool, about(
         "The original images too: all training images of --data, or else those that the stream has.")] = False
+    harmonise: Annotated[bool, about(
+        "Bring generated images to the amplitude spectrum and the colours of the original ones: all training images of "
+        "--data, or else those that the stream has.")] = False
 
 
 class Cost(Settings, frozen=True, kw_only=True):

@@ -1,17 +1,19 @@
 """Generated images brought to the look of the real ones: their amplitude spectrum, then their colours.
 
-Both are measured over many images and give one change for all generated images of a class, so that these stay as
-different from each other as they were. Phases, that is what is where, stay; so do original images.
+What is where, the phases of an image, stays. Generated images of a class stay as different from each other as they
+were, or become as different as real ones are where those are more alike. Original images are never touched.
 
   spectrum  the amplitude at each number of cycles across the image, of all directions together, in the brightness: its
-            mean log over a class's real images over that of its generated ones. Of a class with fewer than ENOUGH of
-            either, over all images. Only its shape: contrast belongs to the colours.
-  colours   mean and standard deviation of red, green and blue, of a class's own images alone. Where it has n < ENOUGH
-            real ones, n / ENOUGH of the way is gone; without any its colours stay as they are generated.
-  grey      where all real images are grey, generated ones become so, and the histogram of all takes the colours' place.
+            mean log over all real images over that of all generated ones, of a class's own where it has SPECTRA of
+            each: fewer tell what it shows, not how it looks. Only its shape: contrast belongs to the colours.
+  colours   mean and deviation of red, green and blue in an image go to where those of the class's real images lie,
+            never another class's. Where it has n < ENOUGH real ones n / ENOUGH of the way; without any, colours stay.
+  grey      where all real images are grey, generated ones become so, and the histogram goes to where those of all real
+            images lie: greys have no class's colours to lose, and few images tell little of a histogram.
 
-Amplitude exchanged and phase kept is Fourier domain adaptation (Yang and Soatto, CVPR 2020), of means here and not of
-single images; moments of colours as in Reinhard et al. (2001).
+An amplitude exchanged under the phase that was there is Fourier domain adaptation (Yang and Soatto, CVPR 2020), here of
+means and not of single images; moments of colours are as in Reinhard et al. (2001); histograms are matched by their
+quantiles, whose mean is that of optimal transport.
 """
 
 from __future__ import annotations
@@ -24,13 +26,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-ENOUGH = 8  # images of a class that tell its look
+ENOUGH = 8  # real images of a class that tell its colours
+SPECTRA = 32  # images of a class that tell its spectrum
 MEASURED = 2_000, 16  # images that are measured: so many of all classes together, but at least so many of each
 _RADII = 112  # cycles across the short side up to which spectra are compared: what a frame of 224 pixels can have
 _GAIN = 1 / 8, 4.0  # of an amplitude: to weaken adds nothing, to strengthen adds noise
-_CONTRAST = 1 / 2, 2.0  # of a colour's standard deviation
+_CONTRAST = 1 / 2, 2.0  # of a colour's deviation in an image
 _GREY = 2.0  # levels that the channels of a grey image differ by on average, after JPEG
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_SHARES = (np.arange(256) + 0.5) / 256  # of an image's pixels, darkest first, that quantiles are taken at
 _THREADS = 8
 
 Pixels = NDArray[np.uint8]  # [3, height, width]
@@ -39,20 +43,23 @@ Read = Callable[[], Pixels]
 
 
 class Look(NamedTuple):
-    """What is measured of images: the mean over them, each weighing alike."""
+    """What is measured of images: means over them, each weighing alike."""
 
     images: int
     spectrum: Floats  # log amplitude at 1, 2, … _RADII cycles across the short side; NaN where no image is so large
-    levels: Floats  # the share of pixels that have each level [3, 256]
-    grey: bool  # whether all of them are
+    greys: Floats  # quantiles of the brightness: their mean over images, and the mean of their squares [2, 256]
+    colours: Floats  # mean and log deviation of each channel in an image: the same [2, 6]
+    grey: bool  # whether all images are
 
 
 class Change(NamedTuple):
     """What is done to each generated image of a class."""
 
     gain: Floats  # of the amplitude at 0, 1, … _RADII cycles across the short side
-    levels: Pixels | None  # the level in each level's place [3, 256], after that; None: they stay
-    grey: bool = False  # whether colours are taken away
+    grey: bool  # whether histograms of grey are changed, or colours
+    real: Floats  # the class's greys or colours: as a Look has them
+    generated: Floats  # the same of its generated images, once their amplitudes are changed
+    trust: float  # how much of the way is gone from one to the other, 0 to 1
 
 
 def changes(real: Mapping[int, Sequence[Read]], generated: Mapping[int, Sequence[Read]]) -> dict[int, Change]:
@@ -60,37 +67,59 @@ def changes(real: Mapping[int, Sequence[Read]], generated: Mapping[int, Sequence
 
     real, generated -- by label, what returns each image's pixels, of any size; the same images give the same changes
     """
-    real_looks = _looks(real)
-    before = _looks(generated)
-    all_real, all_before = together(real_looks.values()), together(before.values())
-    gains = {}
-    for label, own in before.items():
-        pair = real_looks.get(label), own
-        enough = pair[0] is not None and min(pair[0].images, own.images) >= ENOUGH
-        gains[label] = gain(*(pair if enough else (all_real, all_before)))  # type: ignore[arg-type]
+    theirs, before = _looks(real), _looks(generated)
+    all_real, all_before = together(theirs.values()), together(before.values())
     grey = all_real.grey
-    spectrum_only = {label: Change(gain, None, grey) for label, gain in gains.items()}
-    filtered = _looks(
-        {label: [_after(read, spectrum_only[label]) for read in reads] for label, reads in generated.items()}
-    )
-    if grey:
-        levels = matched(all_real.levels[0], together(filtered.values()).levels[0])
-        table = np.stack([levels] * 3)
-        return {label: change._replace(levels=table) for label, change in spectrum_only.items()}
-    return {
-        label: change._replace(levels=recoloured(real_looks[label], filtered[label]) if label in real_looks else None)
-        for label, change in spectrum_only.items()
+    gains = {
+        label: gain(theirs[label], own)
+        if label in theirs and min(theirs[label].images, own.images) >= SPECTRA
+        else gain(all_real, all_before)
+        for label, own in before.items()
     }
+    after = _looks({label: [_after(read, gains[label], grey) for read in reads] for label, reads in generated.items()})
+    if grey:
+        levels = all_real.greys, together(after.values()).greys
+        return {label: Change(gain, grey, *levels, 1.0) for label, gain in gains.items()}
+    found = {}
+    for label, own in after.items():
+        seen = theirs.get(label, own)  # without a real image its colours stay
+        found[label] = Change(gains[label], grey, seen.colours, own.colours, min(1.0, seen.images / ENOUGH))
+    return found
 
 
 def changed(pixels: Pixels, change: Change) -> Pixels:
     """Returns a generated image as the real ones look, uint8 [3, height, width] like itself."""
-    channels = _grey(pixels)[None] if change.grey else pixels.astype(np.float64)
-    found = np.rint(np.clip(filtered(channels, change.gain), 0, 255)).astype(np.uint8)
-    found = np.broadcast_to(found, pixels.shape)
-    if change.levels is None:
-        return np.ascontiguousarray(found)
-    return np.stack([table[channel] for table, channel in zip(change.levels, found, strict=True)])
+    found = refiltered(pixels, change.gain, change.grey)
+    if change.grey:
+        quantiles = pulled(_greys(found), change)
+        table = _matched(found[0], np.maximum.accumulate(quantiles))
+        return np.ascontiguousarray(np.broadcast_to(table[found[0]], pixels.shape))
+    at, by = _colours(found).reshape(2, 3)
+    mean, deviation = pulled(_colours(found), change).reshape(2, 3)
+    contrast = np.clip(np.exp(deviation - by), *_CONTRAST)
+    moved = (found - at[:, None, None]) * contrast[:, None, None] + mean[:, None, None]
+    return _as_levels(moved)
+
+
+def refiltered(pixels: Pixels, gain: Floats, grey: bool) -> Pixels:
+    """Returns an image with its amplitudes changed, in grey where that is wanted."""
+    channels = np.tensordot(_LUMA, pixels, 1)[None] if grey else pixels.astype(np.float64)
+    return np.broadcast_to(_as_levels(filtered(channels, gain)), pixels.shape)
+
+
+def pulled(tone: Floats, change: Change) -> Floats:
+    """Returns an image's greys or colours moved to where those of real images lie.
+
+    What it differs by from the mean of generated images is kept, but where real ones are more alike made as small.
+    """
+    (mean, deviation), (at, by) = map(_moments, (change.real, change.generated))
+    alike = np.minimum(deviation / np.maximum(by, 1e-9), 1)
+    return tone + change.trust * (mean + (tone - at) * alike - tone)
+
+
+def _moments(means: Floats) -> tuple[Floats, Floats]:
+    """Returns mean and standard deviation, of the means of values and of their squares."""
+    return means[0], np.sqrt(np.maximum(means[1] - means[0] ** 2, 0))
 
 
 # ---- the spectrum
@@ -150,47 +179,34 @@ def _radii(height: int, width: int, short: int) -> Floats:
     return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * short
 
 
-# ---- levels
+# ---- greys and colours
 
 
-def levels(pixels: Pixels) -> Floats:
-    """Returns the share of an image's pixels that have each level [3, 256]."""
-    counts = [np.bincount(channel.ravel(), minlength=256) for channel in pixels]
-    return np.stack(counts) / pixels[0].size
+def _greys(pixels: Pixels) -> Floats:
+    """Returns the quantiles of an image's brightness at _SHARES [256]."""
+    return np.quantile(np.tensordot(_LUMA, pixels, 1), _SHARES)
 
 
-def matched(real: Floats, generated: Floats) -> Pixels:
-    """Returns the level in each level's place that turns one histogram [256] into another, in order.
+def _colours(pixels: Pixels) -> Floats:
+    """Returns the mean and the log standard deviation of each channel of an image [6]."""
+    counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in pixels])
+    mean = counts @ np.arange(256) / pixels[0].size
+    square = counts @ np.arange(256) ** 2 / pixels[0].size
+    deviation = np.sqrt(np.maximum(square - mean**2, 1))  # below a level it says nothing
+    return np.concatenate([mean, np.log(deviation)])
 
-    Each level goes to where as many pixels of the real images are darker: the middle of those that have it.
+
+def _matched(channel: Pixels, quantiles: Floats) -> Pixels:
+    """Returns the level in each level's place [256] that gives a channel these quantiles, at _SHARES.
+
+    Pixels of one level stay of one level: that of the middle of them.
     """
-    middle = np.cumsum(generated) - generated / 2
-    ends = np.concatenate([[0.0], np.cumsum(real)])
-    return np.clip(np.interp(middle, ends, np.arange(257) - 0.5).round(), 0, 255).astype(np.uint8)
+    shares = np.bincount(channel.ravel(), minlength=256) / channel.size
+    return _as_levels(np.interp(np.cumsum(shares) - shares / 2, _SHARES, quantiles))
 
 
-def recoloured(real: Look, generated: Look) -> Pixels:
-    """Returns the level in each level's place [3, 256] that takes each channel to the mean and deviation of the real.
-
-    Of fewer than ENOUGH real images only so far as they can tell.
-    """
-    trust = min(1.0, real.images / ENOUGH)
-    (mean, deviation), (at, by) = _moments(real.levels), _moments(generated.levels)
-    contrast = np.clip((deviation / np.maximum(by, 1e-9)) ** trust, *_CONTRAST)
-    target = at + trust * (mean - at)
-    found = (np.arange(256) - at[:, None]) * contrast[:, None] + target[:, None]
-    return np.clip(found.round(), 0, 255).astype(np.uint8)
-
-
-def _moments(levels: Floats) -> tuple[Floats, Floats]:
-    """Returns mean and standard deviation of each channel, of its shares of levels [channels, 256]."""
-    values = np.arange(256)
-    mean = levels @ values
-    return mean, np.sqrt(np.maximum(levels @ values**2 - mean**2, 0))
-
-
-def _grey(pixels: Pixels) -> Floats:
-    return np.tensordot(_LUMA, pixels, 1)
+def _as_levels(values: Floats) -> Pixels:
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
 def _is_grey(pixels: Pixels) -> bool:
@@ -202,19 +218,24 @@ def _is_grey(pixels: Pixels) -> bool:
 
 def look(pixels: Pixels) -> Look:
     """Returns what is measured of one image."""
-    return Look(1, spectrum(pixels), levels(pixels), _is_grey(pixels))
+    greys, colours = _greys(pixels), _colours(pixels)
+    squares = np.stack([greys, greys**2]), np.stack([colours, colours**2])
+    return Look(1, spectrum(pixels), *squares, _is_grey(pixels))
 
 
 def together(looks: Iterable[Look]) -> Look:
-    """Returns what was measured of all: the mean over their images."""
+    """Returns what was measured of all: the means over their images."""
     looks = list(looks)
-    counts = np.array([one.images for one in looks], dtype=np.float64)
-    spectra = np.stack([one.spectrum for one in looks])
-    weights = counts[:, None] * np.isfinite(spectra)
-    sums = (weights * np.nan_to_num(spectra)).sum(0)
-    mean = np.where(weights.any(0), sums / np.maximum(weights.sum(0), 1), np.nan)
-    shares = np.tensordot(counts / counts.sum(), np.stack([one.levels for one in looks]), 1)
-    return Look(int(counts.sum()), mean, shares, all(one.grey for one in looks))
+    images = np.array([one.images for one in looks], dtype=np.float64)
+
+    def mean(values: Floats) -> Floats:
+        """The mean over images of values [looks, …], where they are any."""
+        weights = np.isfinite(values) * images.reshape(-1, *[1] * (values.ndim - 1))
+        sums = (weights * np.nan_to_num(values)).sum(0)
+        return np.where(weights.any(0), sums / np.maximum(weights.sum(0), 1), np.nan)
+
+    spectra, greys, colours = (mean(np.stack(values)) for values in zip(*(one[1:4] for one in looks), strict=True))
+    return Look(int(images.sum()), spectra, greys, colours, all(one.grey for one in looks))
 
 
 def _looks(images: Mapping[int, Sequence[Read]]) -> dict[int, Look]:
@@ -234,5 +255,5 @@ def _spread(reads: Sequence[Read], most: int) -> list[Read]:
     return [reads[len(reads) * place // most] for place in range(most)] if len(reads) > most else list(reads)
 
 
-def _after(read: Read, change: Change) -> Read:
-    return lambda: changed(read(), change)
+def _after(read: Read, gain: Floats, grey: bool) -> Read:
+    return lambda: refiltered(read(), gain, grey)

@@ -12,8 +12,9 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import msgspec
 
@@ -23,12 +24,16 @@ from ltgc_cli.files import new_folder
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Dataset, Source
 from ltgc_cli.learn.datasets.class_table import COLUMNS
+from ltgc_cli.pipeline import looks
 from ltgc_cli.pipeline.class_table import agreed, class_record
 from ltgc_cli.ports import ImageFormat
 from ltgc_cli.providers.images import shown
 from ltgc_cli.records import Class, Image, Record, identify
 from ltgc_cli.settings import Export
 from ltgc_cli.store import Store
+
+if TYPE_CHECKING:
+    from ltgc_cli.learn.harmonise import Change
 
 WIDTH = 4  # digits that a folder's name begins with, so that exports of one data set agree; more where a label needs it
 _LONGEST = 100  # bytes of a folder's name: encrypted file systems take 143, and the whole path has an end too
@@ -51,17 +56,22 @@ def export(given: Iterable[Record], store: Store, settings: Export, data: Source
     """Writes the images of a stream to a new folder, which appears when it is complete.
 
     data -- the data set whose training images are the originals, where they are wanted; else those of the stream are
-    Raises InputError where the folder is there already or cannot be made, a class has no label, no image is there, or
-    stream and data set do not mean the same class by a label.
+    Raises InputError where the folder is there already or cannot be made, a class has no label, no image is there,
+    stream and data set do not mean the same class by a label, or there is no original to harmonise with.
     """
     out = settings.out
     if out is None:
         raise InputError("export needs --out")
     with new_folder(out) as folder:
-        dataset = datasets.open_data(data, "train") if data and settings.with_originals else None
-        classes, images = _read(given, originals=settings.with_originals and not dataset)
-        if dataset:
-            classes = _with_those_of(dataset, classes)
+        wanted = settings.with_originals or settings.harmonise
+        originals = datasets.open_data(data, "train") if data and wanted else None
+        classes, images = _read(given, originals=wanted and not originals)
+        all_classes = _with_those_of(originals, classes) if originals else classes
+        changes = _changes(images, store, originals) if settings.harmonise else {}
+        if settings.with_originals:
+            dataset, classes = originals, all_classes
+        else:
+            dataset, images = None, [image for image in images if image.origin == "generated"]
         if not images and not dataset:
             raise InputError("export found no generated image in its input; pipe filter (or render) into it")
         places = _places(folder, classes, settings.format)
@@ -76,6 +86,7 @@ def export(given: Iterable[Record], store: Store, settings: Export, data: Source
                     continue
                 seen.add((image.label, image.sha256))
                 try:
+                    image, bytes_ = _harmonised(image, bytes_, changes)
                     image, bytes_ = _as_seen(image, bytes_)
                 except Unreadable as error:
                     unreadable.append(f"{image.name or image.sha256[:12]}: {error}")
@@ -141,6 +152,34 @@ def _with_bytes(images: Iterable[Image], store: Store, dataset: Dataset | None) 
         sha256 = hashlib.sha256(data).hexdigest()
         image = Image(label=item.label, class_=names[item.label], sha256=sha256, origin="original", name=item.name)
         yield identify(image, item.name, sha256), data
+
+
+def _changes(images: Iterable[Image], store: Store, originals: Dataset | None) -> dict[int, Change]:
+    """Returns what harmonises the generated images of each class, by its label.
+
+    originals -- the data set of the originals; None: those among the images are
+    Raises InputError where there is none.
+    """
+    kinds: dict[str, dict[int, list[looks.Bytes]]] = {"generated": {}, "original": {}}
+    for image in images:
+        kinds[image.origin].setdefault(image.label, []).append(partial(store.get_object, image.sha256))
+    for item in originals.items if originals else ():
+        read = partial(datasets.image_bytes, originals, item)  # type: ignore[arg-type]
+        kinds["original"].setdefault(item.label, []).append(read)
+    if not kinds["original"]:
+        raise InputError("export --harmonise needs original images, and the stream has none: add --data DATA")
+    try:
+        return looks.changes(kinds["original"], kinds["generated"]) if kinds["generated"] else {}
+    except Unreadable as error:
+        raise InputError(f"export --harmonise measures all images, and one is broken: {error}") from None
+
+
+def _harmonised(image: Image, data: bytes, changes: Mapping[int, Change]) -> tuple[Image, bytes]:
+    """Returns a generated image as the real ones look, under the hash of what is written; others as they are."""
+    if image.origin != "generated" or image.label not in changes:
+        return image, data
+    data = looks.harmonised(data, changes[image.label], image.format)  # type: ignore[arg-type]
+    return msgspec.structs.replace(image, sha256=hashlib.sha256(data).hexdigest()), data
 
 
 def _as_seen(image: Image, data: bytes) -> tuple[Image, bytes]:

@@ -264,3 +264,42 @@ def test_a_folder_that_is_there_is_left_alone(forked, drawn, tmp_path):
 
 def test_export_has_help_with_an_example(forked):
     assert "ltgc export -i filtered.jsonl --out new/" in forked("export", "--help").out
+
+
+# ---- harmonised
+
+
+@pytest.fixture
+def cranes(tmp_path) -> Path:
+    """Real images: nine cranes in green, none of the other classes; they are called as in the stream."""
+    (tmp_path / "real/crane (bird)").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for number in range(9):
+        green = np.array([60, 150, 60]) + noise.integers(-20, 21, (40, 30, 1)) + number
+        PIL.fromarray(green.astype(np.uint8)).save(tmp_path / f"real/crane (bird)/{number}.png")
+    (tmp_path / "names.csv").write_text("label,name\n0,cat\n3,crane (bird)\n11,../x\n12,eel\n")
+    return tmp_path / "real"
+
+
+def test_harmonised_images_have_the_colours_of_the_real_ones_and_the_hash_of_what_is_written(forked, drawn, cranes):
+    data = ("--data", cranes, "--classes", cranes.parent / "names.csv")
+    done = forked("export", "-i", drawn, "--out", "out", "--harmonise", *data, "--format", "metadata")
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (cranes.parent / "out/metadata.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows] == [3, 3, 11] and {row["origin"] for row in rows} == {"generated"}
+    for row in rows:
+        path = cranes.parent / "out" / row["file_name"]
+        assert path.stem == sha256_file(path)
+        if row["label"] == 3:
+            mean = np.asarray(PIL.open(path)).mean((0, 1))
+            assert mean == pytest.approx([64, 154, 64], abs=12)
+    plain = forked("export", "-i", drawn, "--out", "plain", "--format", "metadata")
+    before = [json.loads(line) for line in (cranes.parent / "plain/metadata.jsonl").read_text().splitlines()]
+    assert plain.code == 0 and [row["id"] for row in before] == [row["id"] for row in rows]
+    assert not {row["file_name"] for row in before} & {row["file_name"] for row in rows[:2]}
+
+
+def test_there_is_nothing_to_harmonise_with_where_no_original_is(forked, drawn, tmp_path):
+    done = forked("export", "-i", drawn, "--out", "out", "--harmonise")
+    assert done.code == 2 and not (tmp_path / "out").exists()
+    assert "export --harmonise needs original images, and the stream has none: add --data DATA" in done.err

@@ -346,3 +346,13 @@ def _image():
 
     data = open_data("digits-lt", "test")
     return image_bytes(data, data.items[0])
+
+
+def test_harmonise_trains_another_checkpoint_that_says_so_and_does_nothing_without_generated_images(inside, rendered):
+    flags = ("mix-train", "--data", "digits-lt", *FEW)
+    plain, other = checkpoint(inside(*flags, "-i", rendered)), checkpoint(inside(*flags, "-i", rendered, "--harmonise"))
+    assert other["settings"]["harmonise"] is True and "harmonise" not in plain["settings"]
+    assert (plain["method"], other["method"]) == ("LTGC", "LTGC, harmonise")
+    assert plain["sha256"] != other["sha256"]
+    alone = checkpoint(inside(*flags, "--no-generated", "--harmonise"))
+    assert alone["method"] == "fine-tune" and "harmonise" not in alone["settings"]
