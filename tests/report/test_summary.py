@@ -194,3 +194,12 @@ def test_means_over_runs_are_called_so() -> None:
             "LTGC (the mean of 3 runs) is ahead over all classes (90.0 %, where fine-tune (the mean of 3 runs) has 6"
         )
     )
+
+
+def test_the_summary_says_how_many_copies_were_found() -> None:
+    rows = [*head(), Image(id="g", label=2, class_="pigeon", sha256="a", origin="generated", score=0.3, threshold=0.2)]
+    copies = Metric(label=2, class_="pigeon", name="copies", group="class", value=25.0, images=8, rest={"novelty": 5.0})
+    assert summary.summary(content_of([*rows, copies])).endswith(
+        "1 was accepted. 2 of 8 generated images (25.0%) were, when first drawn, nearer to a real image of the class "
+        "than 5% of the real ones are to each other."
+    )

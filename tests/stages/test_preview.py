@@ -113,6 +113,17 @@ def test_with_a_margin_what_is_closer_to_another_class_passes_no_threshold():
     assert [passing.passed for passing in everything.passing] == [3, 2, 1, 0, 0, 0, 0]
 
 
+def test_with_a_novelty_a_copy_passes_no_threshold():
+    copy = {sha(drawn("c0")): 0.95}
+    nearest = points(lambda one: NearestClass(text="ab" * 32, cosine=copy.get(one.image, 0.8)))
+    settings = Judging(scale="cosine", threshold=0.3, novelty=0.0)
+    *_, everything = seen(settings, compare=nearest, keep=keeps())
+    *_, without = seen(COSINE)
+
+    assert [one.passed for one in without.passing][:3] == [5, 4, 3]
+    assert [one.passed for one in everything.passing][:3] == [4, 3, 2]
+
+
 def test_what_cannot_be_scored_or_compared_is_left_out_or_does_not_pass():
     broken = COSINES | {"crane 0": Refused("broken"), drawn("c0"): Refused("broken")}
     crane, *_ = seen(COSINE, cosines=broken)
