@@ -32,7 +32,7 @@ RECIPES: Mapping[RecipeName, Recipe] = {
     "ltgc": Recipe(),
     "best": Recipe(
         adapts=True,
-        training={**STRONGEST, "syn_prob": "0.5:0", "syn_prior": True, "syn_head": True},
+        training={**STRONGEST, "syn_prob": "0.8:0", "syn_prior": True, "syn_head": True},
     ),
 }
 
