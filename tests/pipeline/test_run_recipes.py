@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_the_settings_of_the_recipes_are_such_as_can_be() -> None:
     checked(configure("mix-train", dict(STRONGEST), environment={})[Training])
 
 
+def test_the_page_shows_the_settings_of_the_best_recipe() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    written = tomllib.loads(page.partition("### The recipe")[2].partition("```toml\n")[2].partition("```")[0])
+    shown = {name.replace("-", "_"): value for name, value in written["mix-train"].items()}
+    assert shown == RECIPES["best"].training
+
+
 SETTINGS = """
 data = "digits"
 tail = 3
@@ -80,7 +88,7 @@ def test_a_run_by_the_best_recipe_is_a_chain_of_the_commands(inside, tmp_path: P
     assert "mix-train" in ran.err and "adapt" in ran.err
     # mix-train alone knows no recipe: its flags say it.
     flags = ["--loss", "la", "--mix", "cutmix", "--mix-prob", "0.5", "--sampler", "instance"]
-    flags += ["--syn-prob", "0.5:0", "--syn-prior", "--syn-head"]
+    flags += ["--syn-prob", "0.8:0", "--syn-prior", "--syn-head"]
     done = inside("mix-train", *flags, "-i", "ltgc-run/filter.jsonl", "-o", "mix-train.jsonl")
     assert done.code == 0 and "answered by" in done.err, done.err
     assert (tmp_path / "mix-train.jsonl").read_bytes() == (tmp_path / "ltgc-run" / "mix-train.jsonl").read_bytes()
