@@ -92,10 +92,11 @@ def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
     """
     # mix-train's copy of the checkpoint is made at the end: it would stop a run that goes on.
     apart: dict[str, Any] = {"out": None, "merge": False}
-    real = apart | {"generated": False, "average": ()}
+    # What the settings file says of the training is for the classifier of the run, not for what it is compared with.
+    real = apart | {"generated": False, "average": (), "syn_prior": False, "syn_head": False, "harmonise": False}
     trainings = [RunStep("mix-train", "mix-train.jsonl", apart, recipe.training)]
     if baselines:  # all checkpoints ride the one stream to eval
-        plain = real | {"mix": "none"}
+        plain = real | {"mix": "none", "loss": "ce"}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
         trainings[:0] = [
             RunStep("mix-train", "fine-tuning.jsonl", plain | {"name": "fine-tuning"}),
