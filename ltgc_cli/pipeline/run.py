@@ -81,7 +81,8 @@ def steps(baselines: bool) -> list[RunStep]:
     found = [RunStep(name, f"{name}.jsonl", apart if name == "mix-train" else {}) for name in _ORDER[:-1]]
     found.append(RunStep("report", "report.html"))
     if baselines:  # all three checkpoints ride the one stream to eval
-        plain = apart | {"generated": False, "mix": "none", "average": ()}
+        real_alone = {"generated": False, "average": (), "syn_prior": False, "syn_head": False}
+        plain = apart | real_alone | {"mix": "none", "loss": "ce"}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}
         index = _ORDER.index("mix-train")
         found[index:index] = [
