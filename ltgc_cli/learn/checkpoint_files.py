@@ -16,7 +16,7 @@ DONE = "done.json"
 MERGED = "open_clip_merged.safetensors"  # a copy of what other files hold, where it was asked for
 
 
-class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+class Whole(msgspec.Struct, frozen=True, omit_defaults=True):
     """What marks a checkpoint as whole: which CLIP model it belongs to, and the sha256 of each of its files."""
 
     clip: str
@@ -25,9 +25,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     averaged: tuple[str, ...] = ()  # the checkpoints with which its weights were averaged, as NAME@HASH
 
 
-def manifest(folder: Path) -> Manifest:
+def whole(folder: Path) -> Whole:
     """Returns what marks a checkpoint as whole. Raises InputError where it is not."""
-    return read(folder / DONE, Manifest)
+    return read(folder / DONE, Whole)
 
 
 def settings(folder: Path) -> Training:
@@ -40,7 +40,7 @@ def classes(folder: Path) -> tuple[ClassInfo, ...]:
     return read(folder / "classes.json", tuple[ClassInfo, ...])
 
 
-def check(folder: Path, done: Manifest) -> None:
+def check(folder: Path, done: Whole) -> None:
     """Raises InputError for a file that is not what it was."""
     for name, sha256 in done.files.items():
         if not (folder / name).is_file() or sha256_file(folder / name) != sha256:

@@ -23,7 +23,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
 from ltgc_cli.learn import checkpoint_files, tuning
 from ltgc_cli.learn.attention import fuse
-from ltgc_cli.learn.checkpoint_files import DONE, MERGED, Manifest
+from ltgc_cli.learn.checkpoint_files import DONE, MERGED, Whole
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.learn.model import HEADS, Classifier
 from ltgc_cli.learn.settings import as_kept, can_merge
@@ -73,7 +73,7 @@ def save(folder: Path, saved: Saved, clip: Loaded) -> None:
     for name, data in files.items():
         write_atomically(folder / name, data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    _mark_whole(folder, Manifest(clip.identity, hashes, "" if clip.spec == "embedded" else clip.spec, saved.averaged))
+    _mark_whole(folder, Whole(clip.identity, hashes, "" if clip.spec == "embedded" else clip.spec, saved.averaged))
 
 
 def add_merged(folder: Path, clip: Loaded) -> None:
@@ -89,14 +89,14 @@ def add_merged(folder: Path, clip: Loaded) -> None:
     state |= {f"visual.{name}": value for name, value in tuning.merged(saved.classifier.visual).state_dict().items()}
     data = _tensors(state)
     write_atomically(folder / MERGED, data)
-    done = checkpoint_files.manifest(folder)
+    done = checkpoint_files.whole(folder)
     hashes = {**done.files, MERGED: hashlib.sha256(data).hexdigest()}
     _mark_whole(folder, msgspec.structs.replace(done, files=hashes))
 
 
 def load(folder: Path, clip: Loaded) -> Saved:
     """Returns a checkpoint. Raises InputError where it is not whole or belongs to another CLIP model."""
-    done = checkpoint_files.manifest(folder)
+    done = checkpoint_files.whole(folder)
     if done.clip != clip.identity and clip.spec and done.lies_at == clip.spec:
         raise InputError(
             f"{folder}: its CLIP model at {clip.spec} was changed since (it is {clip.identity} now, not {done.clip}); "
@@ -210,7 +210,7 @@ def _as_rows(hashes: frozenset[bytes]) -> Tensor:
     return torch.tensor([list(each) for each in sorted(hashes)], dtype=torch.uint8)
 
 
-def _mark_whole(folder: Path, done: Manifest) -> None:
+def _mark_whole(folder: Path, done: Whole) -> None:
     done = msgspec.structs.replace(done, files=dict(sorted(done.files.items())))
     write_atomically(folder / DONE, _json(done))
 

@@ -422,6 +422,23 @@ def test_other_test_images_are_measured_on_by_the_run_and_by_eval_alone(inside, 
 
 
 @pytest.mark.slow
+def test_the_baselines_are_plain_whatever_mix_train_is_set_to_and_it_can_be_averaged_with_one_of_them(
+    inside, folder, language
+):
+    own = 'steps = 2\nmix = "cutmix"\nloss = "la"\nsyn-prob = "0.5:0"\nsyn-prior = true\nsyn-head = true\n'
+    own += 'average = "fine-tuning + logit adjustment"\n'
+    (folder / "ltgc.toml").write_text(SETTINGS.replace("steps = 2\nbatch = 4", f"{own}batch = 4"))
+    ran = inside("run", "--until", "mix-train")
+    assert ran.code == 0, ran.err
+    lines = map(json.loads, (folder / "ltgc-run" / "mix-train.jsonl").read_text().splitlines())
+    plain, adjusted, best = (line for line in lines if line["kind"] == "checkpoint")
+    assert [one["settings"]["loss"] for one in (plain, adjusted, best)] == ["ce", "la", "la"]
+    assert not any({"averaged", "syn_prior", "syn_head"} & one["settings"].keys() for one in (plain, adjusted))
+    assert "has no effect" not in ran.err
+    assert best["settings"]["averaged"] == ["fine-tuning + logit adjustment"] and best["parents"] == [adjusted["id"]]
+    assert best["settings"]["syn_head"] is True and best["settings"]["syn_prob"] == "0.5:0"
+
+
 def test_a_checkpoint_of_ones_own_is_copied_once_and_a_run_that_goes_on_leaves_it(inside, folder):
     (folder / "ltgc.toml").write_text(SETTINGS.replace("steps = 2", 'steps = 2\nout = "mine"'))
     ran = inside("run", "--no-baselines", "--until", "mix-train")

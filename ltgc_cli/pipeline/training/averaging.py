@@ -19,7 +19,7 @@ from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training
 
 
-class Other(NamedTuple):
+class Averaged(NamedTuple):
     """A checkpoint that a training is averaged with."""
 
     name: str  # its method where it comes from the stream, or what its folder is called
@@ -41,7 +41,7 @@ def flags(wanted: Sequence[str]) -> list[list[str]]:
     return [[folder.name, _content(folder)] if (folder := _folder(text)) else [text] for text in wanted]
 
 
-def found(session: Session, wanted: Sequence[str], stream: Sequence[Checkpoint]) -> list[Other]:
+def found(session: Session, wanted: Sequence[str], stream: Sequence[Checkpoint]) -> list[Averaged]:
     """Returns the checkpoints that are named, by their folder or, among those of the stream, by their method.
 
     Raises InputError where there is none, or there are several, and where one is not whole.
@@ -49,7 +49,7 @@ def found(session: Session, wanted: Sequence[str], stream: Sequence[Checkpoint])
     others = []
     for text in wanted:
         if folder := _folder(text):
-            others.append(Other(folder.name, folder, _content(folder)))
+            others.append(Averaged(folder.name, folder, _content(folder)))
             continue
         named = {one.sha256: one for one in stream if one.method == text}
         if len(named) != 1:
@@ -59,18 +59,18 @@ def found(session: Session, wanted: Sequence[str], stream: Sequence[Checkpoint])
         folder = session.folder / "checkpoints" / record.sha256
         if not (folder / DONE).is_file():
             raise InputError(f"--average {text}: its weights are not in the store {session.folder}; train it again")
-        others.append(Other(text, folder, _content(folder), record))
+        others.append(Averaged(text, folder, _content(folder), record))
     return others
 
 
-def check(others: Sequence[Other], settings: Training, classes: Sequence[ClassInfo], clip: str) -> None:
+def check(others: Sequence[Averaged], settings: Training, classes: Sequence[ClassInfo], clip: str) -> None:
     """Returns nothing where weights trained so can be averaged with those of the others.
 
     settings -- resolved; clip -- the identity of the CLIP model
     Raises InputError for another CLIP model, class table or head, for AdaptFormer, and for files that were changed.
     """
     for one in others:
-        done, theirs = checkpoint_files.manifest(one.folder), checkpoint_files.settings(one.folder)
+        done, theirs = checkpoint_files.whole(one.folder), checkpoint_files.settings(one.folder)
         table = [(info.label, info.name) for info in checkpoint_files.classes(one.folder)]
         wrong = ""
         if done.clip != clip:
@@ -86,15 +86,15 @@ def check(others: Sequence[Other], settings: Training, classes: Sequence[ClassIn
         checkpoint_files.check(one.folder, done)
 
 
-def identity(own: str, others: Sequence[Other]) -> str:
+def identity(own: str, others: Sequence[Averaged]) -> str:
     """Returns the sha256 (hex) of what an average is made from: its own training, and the others' content."""
     return hashlib.sha256(msgspec.json.encode(["average", own, [one.content for one in others]])).hexdigest()
 
 
-def name(own: str, others: Sequence[Other]) -> str:
+def name(own: str, others: Sequence[Averaged]) -> str:
     """Returns what a table calls an average.
 
-    >>> name("LTGC", [Other("fine-tune + la", Path("a"), "b"), Other("mine", Path("c"), "d")])
+    >>> name("LTGC", [Averaged("fine-tune + la", Path("a"), "b"), Averaged("mine", Path("c"), "d")])
     'LTGC, averaged with fine-tune + la and mine'
     """
     return f"{own}, averaged with {' and '.join(one.name for one in others)}" if others else own
@@ -107,7 +107,7 @@ def _folder(text: str) -> Path | None:
 
 
 def _content(folder: Path) -> str:
-    done = checkpoint_files.manifest(folder)
+    done = checkpoint_files.whole(folder)
     files = sorted((name, sha256) for name, sha256 in done.files.items() if name != MERGED)
     return hashlib.sha256(msgspec.json.encode([done.clip, files])).hexdigest()
 

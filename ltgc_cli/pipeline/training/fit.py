@@ -11,11 +11,12 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.files import copy_folder
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
+from ltgc_cli.learn.checkpoint_files import MERGED
 from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.settings import as_kept
 from ltgc_cli.learn.state import STATE
 from ltgc_cli.pipeline.session import Session
-from ltgc_cli.pipeline.training.averaging import Other
+from ltgc_cli.pipeline.training.averaging import Averaged
 from ltgc_cli.pipeline.training.check import Images, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint
@@ -95,7 +96,7 @@ def fit(
     return trained.settings
 
 
-def average(session: Session, own: Path, others: Sequence[Other], folder: Path, how: TrainingRun) -> None:
+def average(session: Session, own: Path, others: Sequence[Averaged], folder: Path, how: TrainingRun) -> None:
     """Makes a checkpoint of the mean of the weights of one and of others. Of several processes the first one does."""
     if processes.rank():
         return
@@ -123,9 +124,9 @@ def copy_out(store: Path, artifact: Path, out: Path | None, clip: str, merge: bo
     where = out or source
     if out and not _is_copy(out, source):
         copy_folder(source, out)
-    if merge and not (where / checkpoints.MERGED).exists():
+    if merge and not (where / MERGED).exists():
         checkpoints.add_merged(where, open_clip.load(clip))
-    merged = f" ({checkpoints.MERGED} is one file for open_clip)" if merge else ""
+    merged = f" ({MERGED} is one file for open_clip)" if merge else ""
     console.notice(f"mix-train: checkpoint in {where}{merged}")
 
 
@@ -135,4 +136,4 @@ def _is_copy(out: Path, source: Path) -> bool:
         theirs, ours = (msgspec.json.decode((folder / "done.json").read_bytes())["files"] for folder in (out, source))
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
-    return {**theirs, checkpoints.MERGED: ""} == {**ours, checkpoints.MERGED: ""}
+    return {**theirs, MERGED: ""} == {**ours, MERGED: ""}
