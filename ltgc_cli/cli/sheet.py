@@ -13,7 +13,9 @@ from ltgc_cli.settings import Input, Sheet, Storage
 def sheet(config: Config) -> None:
     """Show real, accepted and rejected images of each tail class side by side, as one PNG: a contact sheet.
 
-    Reads class, image and rejected records, and the images in the store. The rarest class stands first.
+    Reads class, image and rejected records, and the images in the store. The rarest class stands first. Beside them
+    stand images of the model without its adapter (render --unadapted), and harmonised ones (mix-train --harmonise),
+    where the stream has a checkpoint of those.
 
     \b
     ltgc sheet -i filtered.jsonl

@@ -264,9 +264,11 @@ def _looks(
     return found
 
 
-def _look(name: str, hashes: Sequence[str], read: Callable[[str], bytes]) -> page.Look:
+def _look(name: str, hashes: Sequence[str], read: Callable[[str], bytes]) -> page.PageLook:
     """Returns some images in one look: each as a small one, or as the reason why it cannot be shown."""
-    return page.Look(name, tuple(thumbnails(hashes, read, SEEN).values()), any(_is_small(one, read) for one in hashes))
+    return page.PageLook(
+        name, tuple(thumbnails(hashes, read, SEEN).values()), any(_is_small(one, read) for one in hashes)
+    )
 
 
 def _is_small(sha256: str, read: Callable[[str], bytes]) -> bool:

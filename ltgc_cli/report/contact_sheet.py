@@ -93,10 +93,9 @@ def sheet_row(group: records.Group) -> SheetRow:
     caption = f"{f'{group.cls.count} real, ' if group.cls.count else ''}{len(accepted)} generated"
     originals = [row.sha256 for row in group.originals]
     turned_down = [sha256 for sha256 in (*rejected, *replaced) if sha256]
-    shown = [kind[:most] for kind, most in zip((originals, accepted, turned_down), _MOST, strict=True)]
-    return SheetRow(
-        group.cls.class_, group.cls.count or 0, group.cls.tail, caption, *shown, unadapted[:_UNADAPTED], group.cls.label
-    )
+    real, good, bad = (kind[:most] for kind, most in zip((originals, accepted, turned_down), _MOST, strict=True))
+    cls = group.cls
+    return SheetRow(cls.class_, cls.count or 0, cls.tail, caption, real, good, bad, unadapted[:_UNADAPTED], cls.label)
 
 
 def contact_sheet(

@@ -40,7 +40,7 @@ class PageRun(NamedTuple):
     made: str = ""  # what it wrote: "10 classes, 237 descriptions"
 
 
-class Look(NamedTuple):
+class PageLook(NamedTuple):
     """Some images of a class in one look: real, as it comes, adapted, harmonised."""
 
     name: str
@@ -53,7 +53,7 @@ class ClassLooks(NamedTuple):
 
     label: int
     name: str
-    looks: tuple[Look, ...]
+    looks: tuple[PageLook, ...]
 
 
 def html(content: Content, *, images: Callable[[str], str], **given: Any) -> str:

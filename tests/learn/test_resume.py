@@ -27,7 +27,7 @@ REAL, GENERATED = samples(DATA)[::5], samples(open_data("digits-lt", "val"))[::2
 VAL = samples(open_data("digits-lt", "val"))[1::20]
 FEW = {"steps": 40, "batch": 8, "rank": 2, "lr": 1e-2}
 KINDS = {
-    "everything at once": {"dropout": 0.3, "ema": 0.9, "val_every": 7, "accumulate": 2},
+    "everything at once": {"dropout": 0.3, "ema": 0.9, "val_every": 7, "accumulate": 2, "harmonise": True},
     "sgd, the best kept": {"optimizer": "sgd", "val_every": 3, "mix": "cutmix"},
     "adaptformer, a moving average": {"tune": "adaptformer", "dropout": 0.1, "ema": 0.99},
     "kept features": {"tune_blocks": 1, "fixed_crops": 2, "flip": True},
