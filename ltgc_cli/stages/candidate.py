@@ -100,7 +100,9 @@ def _shortfall(steps: Sequence[Step], best: Step | None, least: float | None) ->
     """Returns how a description's images fell short: by the margin where the best of them reached the threshold."""
     count, copied = len(steps), sum(bool(step.copy_of) for step in steps)
     if best and best.copy_of:  # then each of them is one
-        near = f"a copy: nearer to an original image of its class (cosine {best.alike:.6g}) than originals to each other"
+        near = (
+            f"a copy: nearer to an original image of its class (cosine {best.alike:.6g}) than originals to each other"
+        )
         return near if count == 1 else f"{near}; none of its {count} drawings passed"
     if copied and best and best.margin is None:
         return f"was a copy or scored below the class's bar in each of its {count} drawings"

@@ -78,7 +78,9 @@ def preview(
         pairs = [(sha256, text) for _, sha256, text in part]
         # Part by part: the port still knows what it has just seen.
         nearest = others.closest(pairs) if others else [None] * len(part)
-        fresh = [not new.copied(found) for found in new.nearest([one[:2] for one in part])] if new else [True] * len(part)
+        fresh = (
+            [not new.copied(found) for found in new.nearest([one[:2] for one in part])] if new else [True] * len(part)
+        )
         for (label, *_), cosine, other, is_new in zip(part, scored(pairs), nearest, fresh, strict=True):
             if not isinstance(cosine, Exception):
                 judged[label].scores.append(round(t.scaled(cosine, settings.scale), 6))
