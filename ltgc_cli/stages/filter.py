@@ -305,9 +305,11 @@ def _usage_rows(cls: Class, candidates: Sequence[Candidate], prompt: str, model:
 def _copy_rows(cls: Class, candidates: Sequence[Candidate], novelty: Novelty) -> list[Record]:
     """Returns how many of a class's images were copies when they were first drawn."""
     first = [c.steps[0] for c in candidates if c.steps and c.steps[0].alike is not None]
-    many, limit = sum(bool(step.copy_of) for step in first), novelty.limit
-    about = {"percent": novelty.percent, "cosine": limit, "model": novelty.model}
-    return [copies.metric(cls, len(first), many, **about)] if first else []
+    if not first:
+        return []
+    many = sum(bool(step.copy_of) for step in first)
+    limit, percent, model = novelty.limit, novelty.percent, novelty.model
+    return [copies.metric(cls, len(first), many, percent=percent, cosine=limit, model=model)]
 
 
 def _rows(

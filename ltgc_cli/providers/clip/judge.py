@@ -162,11 +162,14 @@ class _SharedModel:
             there = {name: one for name, one in self.images(named).items() if not isinstance(one, Refused)}
             return Listed(list(there), torch.stack(list(there.values())) if there else torch.empty(0))
 
+        def read_lists(lists: Sequence[tuple[str, bool]]) -> list[Listed]:
+            return [read_list(among, of_images) for among, of_images in lists]
+
         self.lock = threading.Lock()
         self.see = seen
         self.images = remembering(seen, _KEEP)
         self.texts = remembering(read, _KEEP)
-        self.lists = remembering(lambda lists: [read_list(*one) for one in lists], _LISTS)
+        self.lists = remembering(read_lists, _LISTS)
 
 
 _in_use: WeakValueDictionary[tuple[object, ...], _SharedModel] = WeakValueDictionary()
