@@ -15,8 +15,6 @@ _PLAIN = 4
 """Images from each bare class name that the report shows beside the others."""
 _UNADAPTED = 8
 """Images of each class by the image model as it comes, shown beside those of the adapted one."""
-BEST = "best recipe"
-"""What the table calls the recipe that did best on validation images."""
 
 
 @command(app)
@@ -72,14 +70,14 @@ def stages(data: str, k: int, seed: int, **values: Any) -> list[Config]:
     from ltgc_cli.pipeline import chain
     from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST
 
-    given = {"data": data, **values}
+    given, best = {"data": data, **values}, RECIPES["best"]
     # The baselines train on the real images alone; all checkpoints ride the one stream to eval.
     trainings: list[dict[str, Any]] = [
         {"generated": False, "name": "fine-tuning"},
         {"generated": False, "loss": "la", "name": "fine-tuning + logit adjustment"},
         {"generated": False, **STRONGEST, "name": REAL_ALONE},
         {"name": "LTGC"},
-        {**RECIPES["best"].training, "name": BEST},
+        {**best.training, "name": best.name},
     ]
     looks = {"plain": _PLAIN, "unadapted": _UNADAPTED}
     return [

@@ -21,6 +21,8 @@ class Recipe(NamedTuple):
     """Whether the image model is adapted to the images before it generates."""
     training: Settings = MappingProxyType({})
     """mix-train's settings, where the settings file has none of them."""
+    name: str = ""
+    """What tables call the classifier, where the settings file does not say it [named after its settings]."""
 
 
 REAL_ALONE = "logit adjustment + CutMix"
@@ -33,6 +35,7 @@ RECIPES: Mapping[RecipeName, Recipe] = {
     "best": Recipe(
         adapts=True,
         training={**STRONGEST, "syn_prob": "0.8:0", "syn_prior": True, "syn_head": True},
+        name="best recipe",
     ),
 }
 

@@ -81,7 +81,8 @@ def steps_of(job: Job) -> list[RunStep]:
     own = {name: value for name, value in job.settings.get("mix-train", {}).items() if value is not None}
     t2i = _config(job, RunStep("render", "render.jsonl"))[TextToImage].t2i
     adapts = job.adapts or (recipe.adapts and adaptable(t2i))
-    return steps(job.run.baselines, Recipe(adapts, training(recipe, own)))
+    trained = training(recipe, own)
+    return steps(job.run.baselines, Recipe(adapts, trained, recipe.name if trained else ""))
 
 
 def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
@@ -94,7 +95,7 @@ def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
     apart: dict[str, Any] = {"out": None, "merge": False}
     # What the settings file says of the training is for the classifier of the run, not for what it is compared with.
     real = apart | {"generated": False, "average": (), "syn_prior": False, "syn_head": False, "harmonise": False}
-    trainings = [RunStep("mix-train", "mix-train.jsonl", apart, recipe.training)]
+    trainings = [RunStep("mix-train", "mix-train.jsonl", apart, {**recipe.training, "name": recipe.name})]
     if baselines:  # all checkpoints ride the one stream to eval
         plain = real | {"mix": "none", "loss": "ce"}
         adjusted = plain | {"loss": "la", "name": "fine-tuning + logit adjustment"}

@@ -88,7 +88,7 @@ def test_a_run_by_the_best_recipe_is_a_chain_of_the_commands(inside, tmp_path: P
     assert "mix-train" in ran.err and "adapt" in ran.err
     # mix-train alone knows no recipe: its flags say it.
     flags = ["--loss", "la", "--mix", "cutmix", "--mix-prob", "0.5", "--sampler", "instance"]
-    flags += ["--syn-prob", "0.8:0", "--syn-prior", "--syn-head"]
+    flags += ["--syn-prob", "0.8:0", "--syn-prior", "--syn-head", "--name", "best recipe"]
     done = inside("mix-train", *flags, "-i", "ltgc-run/filter.jsonl", "-o", "mix-train.jsonl")
     assert done.code == 0 and "answered by" in done.err, done.err
     assert (tmp_path / "mix-train.jsonl").read_bytes() == (tmp_path / "ltgc-run" / "mix-train.jsonl").read_bytes()
