@@ -47,7 +47,6 @@ STREAMS |= {
     "adapted, guidance 1": _adapted(render={"guidance": 1.0}, filter={"guidance": 1.0}),
     "adapted, not judged": _adapted(filter={"mode": "score"}),
     "adapted, threshold 30": _adapted(filter={"threshold": 30.0}),
-    "adapted, margin 0": _adapted(filter={"margin": 0.0}),
 }
 
 _FALLING = {**STRONGEST, "syn_prob": "0.5:0"}
@@ -59,16 +58,16 @@ _WAYS: dict[str, dict[str, Any]] = {
     "share falling": _FALLING,
     "prior of their own": _PRIOR,
     "prior and head of their own": _OWN,
+    "prior and head of their own, share 0.8 to 0": {**_OWN, "syn_prob": "0.8:0"},
 }
 """Ways to train, each tried on several streams."""
-_FEW_WAYS = {name: _WAYS[name] for name in ("LTGC", "prior of their own", "prior and head of their own")}
+_FEW_WAYS = {name: way for name, way in _WAYS.items() if name == "LTGC" or name.startswith("prior")}
 _TRIED = {name: _FEW_WAYS for name in STREAMS if name.startswith(("adapted, ", "adapted on"))}
 _TRIED |= {"plain": _WAYS, "adapted": _WAYS}
 _MORE: dict[str, Mapping[str, Any]] = {
     "LTGC, harmonised": {"harmonise": True},
     "15% generated, harmonised": {**STRONGEST, "syn_prob": 0.15, "harmonise": True},
     "prior and head of their own, harmonised": {**_OWN, "harmonise": True},
-    "prior and head of their own, share 0.8 to 0": {**_OWN, "syn_prob": "0.8:0"},
     "prior and head of their own, share 0.5 to 0.2": {**_OWN, "syn_prob": "0.5:0.2"},
     "prior and head of their own, share 0.5": {**_OWN, "syn_prob": 0.5},
     "prior and head of their own, moving average": {**_OWN, "ema": 0.98},
