@@ -21,6 +21,7 @@ from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.providers.opened import Notice
 
 STATE = "state.safetensors"
+_WEIGHT = "weight"  # begins the names of the adapter's own tensors; of others what the optimiser calls them
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -29,20 +30,21 @@ class _Facts(msgspec.Struct, frozen=True):
     run: str
     step: int  # steps done
     loss: float  # the sum since the last report
-    moments: dict[str, Any]  # what an optimiser remembers besides, by the place of the weight and the name
+    numbers: dict[str, Any]  # what an optimiser remembers besides its tensors, by its name and the weight's
 
 
 def save(
     path: Path, run: str, step: int, loss: float, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> None:
     """Writes the state; it is there, whole and on the disk, when this returns."""
-    tensors = {f"weight:{name}": weight for name, weight in weights.items()}
-    moments: dict[str, Any] = {}
-    for place, remembered in optimizer.state_dict()["state"].items():
-        for name, value in remembered.items():
-            (tensors if isinstance(value, Tensor) else moments)[f"{place}:{name}"] = value
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = msgspec.json.encode(_Facts(run, step, loss, moments))
+    tensors = {f"{_WEIGHT}:{name}": weight for name, weight in weights.items()}
+    numbers: dict[str, Any] = {}
+    for name, weight in weights.items():
+        for kind, value in optimizer.state[weight].items():
+            (tensors if isinstance(value, Tensor) else numbers)[f"{kind}:{name}"] = value
+    # Cloned: bitsandbytes has one table of its numbers for all weights, and a file has no tensor twice.
+    flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    facts = msgspec.json.encode(_Facts(run, step, loss, numbers))
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary(path.parent) as unfinished:
         metadata = {"facts": facts.decode(), "sha256": _checksum(facts, flat)}
@@ -72,15 +74,15 @@ def load(
         return 0, 0.0
     if facts.run != run:
         raise InputError(f"{path} is the state of a run with other images or settings; use another folder or delete it")
-    with torch.no_grad():
-        for name, weight in weights.items():
-            weight.copy_(flat[f"weight:{name}"])
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in (flat | facts.moments).items():
-        place, _, name = key.partition(":")
-        if place != "weight":
-            state.setdefault(int(place), {})[name] = value
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    # Not by load_state_dict, which would make floats of what bitsandbytes keeps in 8 bits.
+    for key, value in (flat | facts.numbers).items():
+        kind, _, name = key.partition(":")
+        weight = weights[name]
+        if kind == _WEIGHT:
+            weight.data.copy_(value)
+        else:  # torch's AdamW counts its steps on the CPU
+            on_device = isinstance(value, Tensor) and kind != "step"
+            optimizer.state[weight][kind] = value.to(weight.device) if on_device else value
     return facts.step, facts.loss
 
 
