@@ -282,7 +282,9 @@ class _Training:
         pipeline = self.loaded.pipeline
         pixels, frame = _fitted(self.loaded, self.objects(image), image)
         vae, own = pipeline.vae, pipeline.vae.config
-        found = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+        found = getattr(vae.encode(pixels.to(vae.device, vae.dtype)), "latent_dist", None)
+        if found is None:  # TAESD and its like
+            raise InputError(f"the model's {type(vae).__name__} is for looking alone; adapt wants the model's own VAE")
         mean = (found.mean - (own.get("shift_factor") or 0.0)) * own.scaling_factor
         return _Latents(mean.cpu(), (found.std * own.scaling_factor).cpu(), frame)
 
