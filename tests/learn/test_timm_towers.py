@@ -183,6 +183,22 @@ def test_adaptformer_is_a_branch_beside_the_mlp_of_each_block(visual: Any, tmp_p
     assert torch.equal(checkpoints.load(tmp_path, own).classifier(images()), classifier(images()))
 
 
+def test_an_average_has_the_mean_of_the_weights_in_timms_own_tower(visual: Any, tmp_path: Path, clip: Loaded) -> None:
+    own = clip._replace(model=copy.deepcopy(clip.model))
+    own.model.visual = visual
+    made = {"still": start(own, CLASSES, LORA).eval(), "updated": moved(start(own, CLASSES, LORA)).eval()}
+    for name, classifier in made.items():
+        checkpoints.save(tmp_path / name, Saved(classifier.requires_grad_(False), CLASSES, LORA), own)
+    mean = checkpoints.average(tmp_path / "still", [("updated@1", tmp_path / "updated")], own)
+    checkpoints.save(tmp_path / "mean", mean, own)
+    found = checkpoints.load(tmp_path / "mean", own).classifier
+    reference, plain = with_updates(visual, made["updated"].visual), visual.state_dict()
+    for name, value in reference.state_dict().items():
+        reference.state_dict()[name].copy_((value + plain[name].double()) / 2)
+    assert same(found.visual(images()), reference(images().double()))
+    assert same(found(images()), mean.classifier(images()).double())
+
+
 def test_a_tower_of_timm_is_one_part_and_what_is_frozen_of_it_evaluates(clip: Loaded) -> None:
     visual = tower("SigLIP, pooled by attention")
     assert len(parts(visual)) == 1
