@@ -11,6 +11,7 @@ from ltgc_cli.config import check
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Training
 
+HARMONISED = 2  # part of a checkpoint's hash where it is used: raise it when `harmonise` changes a pixel
 _LATER = ("harmonise",)  # settings that came when checkpoints were there; where they are not used, those stay known
 
 
