@@ -11,6 +11,7 @@ from ltgc_cli.config import check
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Training
 
+HARMONISED = 2  # part of a checkpoint's hash where it is used: raise it when `harmonise` changes a pixel
 # Settings that came when checkpoints were there; unused, they change no hash.
 _LATER = ("harmonise", "syn_prior", "syn_head")
 _WITH_PRIOR = ("la", "balanced-softmax", "ldam", "lade")  # losses that a prior is part of

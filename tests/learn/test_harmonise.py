@@ -108,8 +108,8 @@ def test_a_gain_strengthens_fourfold_at_most_and_weakens_to_an_eighth():
 def test_colours_go_to_where_those_of_the_real_images_lie_as_it_is_written_in_one_line():
     real = [smooth(seed, mean=(60 + seed, 120, 150), contrast=20) for seed in range(9)]
     generated = [smooth(seed, mean=(140 + 4 * seed, 100, 90), contrast=30) for seed in range(9)]
-    flat = np.ones(113)
-    change = Change(flat, False, together(map(look, real)).colours, together(map(look, generated)).colours, 1.0)
+    colours = together(map(look, real)).colours, together(map(look, generated)).colours
+    change = Change(np.ones(113), None, *colours)
     theirs, ours = (np.array([one[0].mean() for one in pictures]) for pictures in (real, generated))
     deviations = [np.log([one[0].astype(float).std() for one in pictures]) for pictures in (real, generated)]
     at, by = generated[5][0].mean(), math.log(generated[5][0].std())
@@ -122,8 +122,7 @@ def test_colours_go_to_where_those_of_the_real_images_lie_as_it_is_written_in_on
 def test_greys_go_to_the_quantiles_of_the_real_images_as_sorting_pixels_does():
     real = [np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 16, 16) // 2, 3, 0)] * 9
     generated = np.stack([np.random.default_rng(3).permutation(256).astype(np.uint8).reshape(16, 16)] * 3)
-    change = Change(np.ones(113), True, together(map(look, real)).greys, look(generated).greys, 1.0)
-    found = changed(generated, change)
+    found = changed(generated, Change(np.ones(113), together(map(look, real)).greys))
     order = np.argsort(generated[0].ravel())
     wanted = np.empty(256)
     wanted[order] = np.sort(real[0][0].ravel())
@@ -172,8 +171,8 @@ def test_grey_data_makes_generated_images_grey_and_coloured_data_leaves_a_grey_o
     grey = [np.repeat(noise(seed=seed)[:1] // 2, 3, 0) for seed in range(9)]
     coloured = [noise(seed=seed) for seed in range(9)]
     found = changes({0: reads(grey)}, {1: reads(coloured)})[1]
-    assert found.grey and np.ptp(changed(coloured[0], found), axis=0).max() == 0
-    assert not changes({0: reads(coloured), 1: reads(grey)}, {1: reads(coloured)})[1].grey
+    assert found.greys is not None and np.ptp(changed(coloured[0], found), axis=0).max() == 0
+    assert changes({0: reads(coloured), 1: reads(grey)}, {1: reads(coloured)})[1].greys is None
 
 
 def test_images_of_any_size_take_the_change_that_was_measured_at_another():

@@ -16,7 +16,7 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.learn import datasets, processes
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.learn.datasets.names import codes
-from ltgc_cli.learn.settings import as_kept, can_merge, checked, resolved, without_effect
+from ltgc_cli.learn.settings import HARMONISED, as_kept, can_merge, checked, resolved, without_effect
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
@@ -61,6 +61,7 @@ def mix_train(session: Session, config: Config) -> Stage:
     look = cache(lambda: check.images(session, data, val, test, drop))
     flags: dict[str, Any] = {"data": datasets.fingerprint(data, "train"), "clip": identity}
     flags |= {"generated": how.generated, "name": how.name, **_GONE, **as_kept(settings)}
+    flags |= {"harmonise": HARMONISED} if settings.harmonise else {}
     flags |= {"val": datasets.fingerprint(val, "val")} if val else {}
     flags |= {"pixels": version} if (version := datasets.pixels_version(data, val)) else {}
     if any(drop) and (left_out := look().left_out):
