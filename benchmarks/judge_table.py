@@ -93,9 +93,9 @@ def summary(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
 
 
-def stages(seed: int, k: int, folder: Path, *commands: str, **values: Any) -> list[Config]:
-    """Returns the settings of stages on a seed's data, whatever variables say."""
-    known = {"data": f"digits-lt:{seed}:100", "k": k, "cache_dir": folder, **values}
+def stages(of: int, k: int, folder: Path, *commands: str, **values: Any) -> list[Config]:
+    """Returns the settings of stages on the data of a seed, whatever variables say."""
+    known = {"data": f"digits-lt:{of}:100", "k": k, "cache_dir": folder, **values}
     return chain.configured(commands, known, environment={})
 
 

@@ -183,7 +183,7 @@ def read_all(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:
     lines = encode_texts(loaded, [line for part in parts for line in part])
     if len(lines) == len(texts):
         return lines
-    own = torch.split(lines, [len(part) for part in parts])  # type: ignore[no-untyped-call]
+    own = torch.split(lines, [len(part) for part in parts])
     means = [one.mean(dim=0) if len(one) > 1 else one[0] for one in own]
     return torch.nn.functional.normalize(torch.stack(means), dim=-1)
 
