@@ -32,8 +32,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "no evaluation": {"mode": "score"},
     "exclusion": {"mode": "exclude"},
     "full": {},
-    "exclusion, --margin 0": {"mode": "exclude", "margin": 0.0},
-    "full, --margin 0": {"margin": 0.0},
+    "exclusion, --scale margin": {"mode": "exclude", "scale": "margin"},
+    "full, --scale margin": {"scale": "margin"},
 }
 """The rows of the table, by what is set of filter."""
 
@@ -93,16 +93,16 @@ def summary(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
 
 
-def stages(seed: int, k: int, folder: Path, *commands: str, **values: Any) -> list[Config]:
-    """Returns the settings of stages on a seed's data, whatever variables say."""
-    known = {"data": f"digits-lt:{seed}:100", "k": k, "cache_dir": folder, **values}
+def stages(of: int, k: int, folder: Path, *commands: str, **values: Any) -> list[Config]:
+    """Returns the settings of stages on the data of a seed, whatever variables say."""
+    known = {"data": f"digits-lt:{of}:100", "k": k, "cache_dir": folder, **values}
     return chain.configured(commands, known, environment={})
 
 
 def one_seed(seed: int, args: argparse.Namespace, split: Split, reader: Reader) -> Mapping[tuple[str, str], Any]:
     """Returns by model and way what became of the images, and the accuracies by method where it is trained."""
     found = {}
-    for model in MODELS:
+    for model in args.models:
         *until_render, _ = stages(seed, args.k, args.cache_dir, *chain.GENERATING, t2i=model)
         rendered = artifact(until_render)
         for way, values in WAYS.items():
@@ -131,13 +131,15 @@ def markdown(model: str, seeds: Sequence[Mapping[tuple[str, str], Any]]) -> str:
 
 
 def gains(model: str, seeds: Sequence[Mapping[tuple[str, str], Any]]) -> str:
-    """Returns what the full evaluation gains over the others, paired within the seed."""
+    """Returns what each way gains over none, and the full ones over exclusion alone, paired within the seed."""
     said = []
-    for way in ("exclusion", "no evaluation"):
-        pairs = [(found[model, "full"][1], found[model, way][1]) for found in seeds]
-        values = (summary([mine[group] - other[group] for mine, other in pairs]) for group in ("few", "all"))
-        said.append(f"over {way} {' few, '.join(values)} all")
-    return f"Full evaluation, paired: {'; '.join(said)}"
+    pairs = [(way, "no evaluation") for way in WAYS if way != "no evaluation"]
+    pairs += [(way, way.replace("full", "exclusion")) for way in WAYS if way.startswith("full")]
+    for way, other in pairs:
+        both = [(found[model, way][1], found[model, other][1]) for found in seeds]
+        values = (summary([mine[group] - theirs[group] for mine, theirs in both]) for group in ("few", "all"))
+        said.append(f"{way} over {other}: {' few, '.join(values)} all")
+    return "\n".join(said)
 
 
 def main() -> None:
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--split", choices=["test", "val"], default="test")
     parser.add_argument("--training", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--models", choices=list(MODELS), nargs="+", default=list(MODELS))
     parser.add_argument("-k", type=int, default=60)
     parser.add_argument("--cache-dir", type=Path, default=Path(".ltgc-benchmark"))
     args = parser.parse_args()
@@ -153,7 +156,7 @@ def main() -> None:
     reader = Reader(Store(args.cache_dir).get_object)
     seeds = [one_seed(seed, args, args.split, reader) for seed in args.seeds]
     print(f"{args.split} set, seeds {', '.join(map(str, args.seeds))}, K_y = {args.k}\n")
-    for model in MODELS:
+    for model in args.models:
         print(markdown(model, seeds), end="\n\n")
         if args.training:
             print(gains(model, seeds), end="\n\n")

@@ -340,15 +340,16 @@ class Workers(Settings, frozen=True, kw_only=True):
     )] | None = None
 
 
-Scale = Literal["calibrated", "cosine", "paper", "clipscore"]
+Scale = Literal["calibrated", "cosine", "paper", "clipscore", "margin"]
 Mode = Literal["refine", "exclude", "score"]
 NeverPass = Literal["reject", "best"]
 
-THRESHOLDS: dict[Scale, float] = {"calibrated": 10.0, "cosine": 0.3, "paper": 0.8, "clipscore": 0.75}
+THRESHOLDS: dict[Scale, float] = {"calibrated": 10.0, "cosine": 0.3, "paper": 0.8, "clipscore": 0.75, "margin": 0.0}
 """The default --threshold of each scale. The paper's is 0.8 (0.6 for iNaturalist); the others are ours: 0.3 is
-the same on the raw cosine, 0.75 on CLIPScore, 10 a percentile of the scores of the original images."""
+the same on the raw cosine, 0.75 on CLIPScore, 10 a percentile of the scores of the original images, and at a margin of
+0 no other class is nearer."""
 
-HIGHEST: dict[Scale, float] = {"cosine": 1.0, "paper": 1.5, "clipscore": 2.5, "calibrated": 100.0}
+HIGHEST: dict[Scale, float] = {"cosine": 1.0, "paper": 1.5, "clipscore": 2.5, "calibrated": 100.0, "margin": 2.0}
 """The highest threshold that a scale can have."""
 
 
@@ -358,9 +359,10 @@ class Judging(Settings, frozen=True, kw_only=True):
     GROUP: ClassVar[str] = "The threshold"
     scale: Annotated[Scale, about(
         "Scale of the score (ours: calibrated, the threshold is what the class's original images reach; "
-        "paper: cosine + 0.5; clipscore: 2.5 max(cosine, 0)).")] = "calibrated"
+        "paper: cosine + 0.5; clipscore: 2.5 max(cosine, 0); margin, ours: the cosine less that with the nearest other "
+        "class).")] = "calibrated"
     threshold: Annotated[float, about(
-        "Threshold μ on the scale; for calibrated the percentile of the originals [10; 0.3; 0.8; 0.75].",
+        "Threshold μ on the scale; for calibrated the percentile of the originals [10; 0.3; 0.8; 0.75; 0].",
         example=10.0)] | None = None
     mode: Annotated[Mode, about(
         "refine: rewrite and regenerate what fails; exclude: drop it; score: keep all (Table 4).")] = "refine"

@@ -90,7 +90,7 @@ def test_a_name_that_a_command_does_not_have_is_a_type_error_with_the_nearest():
         ("reflect", {"near": 1.5}, "--near 1.5: from 0 to 1 is wanted"),
         ("mix-train", {"dropout": 1.0}, "--dropout 1.0: 0 or more and below 1 is wanted"),
         ("mix-train", {"lr": 0}, "--lr 0.0: above 0 is wanted"),
-        ("filter", {"scale": "cosin"}, "--scale cosin: one of calibrated, cosine, paper, clipscore is wanted; "
+        ("filter", {"scale": "cosin"}, "--scale cosin: one of calibrated, cosine, paper, clipscore, margin is wanted; "
          "did you mean cosine?"),
         ("cost", {"by": ["stage", "modl"]}, "--by modl: one of stage, model, class is wanted; did you mean model?"),
         ("describe", {"root": "/none/such"}, "--root /none/such: no such file or folder"),

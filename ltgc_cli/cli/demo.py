@@ -76,7 +76,7 @@ def stages(data: str, k: int, seed: int, **values: Any) -> list[Config]:
         {"generated": False, "name": "fine-tuning"},
         {"generated": False, "loss": "la", "name": "fine-tuning + logit adjustment"},
         {"generated": False, **STRONGEST, "name": REAL_ALONE},
-        {"name": "LTGC"},
+        {"name": "LTGC, adapted"},
         {**best.training, "name": best.name},
     ]
     looks = {"plain": _PLAIN, "unadapted": _UNADAPTED}

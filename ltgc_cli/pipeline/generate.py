@@ -212,6 +212,8 @@ def source_of(config: Config, data: str | None = None) -> Source | None:
 def check_threshold(judging: Judging) -> None:
     """Raises InputError for a threshold that the scale does not have, and warns of one that is probably not meant."""
     level, scale = judging.level, judging.scale
+    if scale == "margin" and judging.margin is not None:
+        raise InputError("--margin: on the margin scale --threshold is the margin")
     if scale == "calibrated" and not 0 <= level <= 100:
         raise InputError(f"--threshold {level}: on the calibrated scale it is a percentile, from 0 to 100")
     if scale != "calibrated" and level > HIGHEST[scale]:

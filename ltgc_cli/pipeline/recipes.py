@@ -54,4 +54,4 @@ def training(recipe: Recipe, own: Settings) -> Settings:
 
     A person's loss with the recipe's mixing would be a third recipe, which nobody measured.
     """
-    return {} if own.keys() & recipe.training.keys() else recipe.training
+    return {} if own.keys() & {*recipe.training, "fixed_crops"} or own.get("generated") is False else recipe.training

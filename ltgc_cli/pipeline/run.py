@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ltgc_cli import console, records, written
@@ -13,13 +14,15 @@ from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
 from ltgc_cli.files import named_errors
 from ltgc_cli.pipeline import chain, sheet
+from ltgc_cli.pipeline.data import open_data
+from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST, Recipe, adaptable, training
 from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.pipeline.training.check import Dropped
-from ltgc_cli.settings import Report, Run, RunStage, Storage, TextToImage
+from ltgc_cli.settings import Adapt, Report, Run, RunStage, Storage, TextToImage, Training, settings_of
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
 
@@ -79,14 +82,44 @@ def steps_of(job: Job) -> list[RunStep]:
     """Returns the steps of a job: those of its recipe, as far as its settings leave room for it."""
     recipe = RECIPES[job.run.recipe]
     own = {name: value for name, value in job.settings.get("mix-train", {}).items() if value is not None}
-    t2i = _config(job, RunStep("render", "render.jsonl"))[TextToImage].t2i
-    adapts = job.adapts or (recipe.adapts and adaptable(t2i))
     trained = training(recipe, own)
-    return steps(job.run.baselines, Recipe(adapts, trained, recipe.name if trained else ""))
+    adapts = job.adapts or (recipe.adapts and _can_adapt(job))
+    # The name is that of what was measured: with training settings of a person's own it is another recipe.
+    named = recipe.name if trained and not own.keys() & _OF_TRAINING else ""
+    return steps(job.run.baselines, Recipe(adapts, trained, named), _model(job))
 
 
-def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
+_OF_TRAINING = {one.name for one in settings_of(Training)} | {"generated", "average"}
+
+
+def _model(job: Job) -> dict[str, Any]:
+    """Returns which text-to-image model render has, for adapt to teach the same one."""
+    model = _config(job, RunStep("render", "render.jsonl"))[TextToImage]
+    return {"t2i": model.t2i, "t2i_config": model.t2i_config, "dtype": model.dtype}
+
+
+def _can_adapt(job: Job) -> bool:
+    """Returns whether a recipe's own adapt has something to learn from and to teach; where not, it says why."""
+    model = _config(job, RunStep("render", "render.jsonl"))[TextToImage]
+    if not adaptable(model.t2i) or model.lora:
+        return False
+    config = _config(job, RunStep("adapt", "adapt.jsonl"))
+    source, least = source_of(config), config[Adapt].from_classes
+    largest = max((info.count or 0 for info in open_data(source, "train").classes), default=0) if source else least
+    if largest < least and console.first(f"{largest} images"):
+        console.notice(
+            f"run: the image model is not adapted: no class has {least} images to learn from, the largest {largest}; "
+            "[adapt] from-classes says how many are enough"
+        )
+    return largest >= least
+
+
+def steps(
+    baselines: bool, recipe: Recipe = RECIPES["ltgc"], model: Mapping[str, Any] = MappingProxyType({})
+) -> list[RunStep]:
     """Returns the steps of a run, in order.
+
+    model -- settings of the text-to-image model that adapt teaches, where the settings file has none for it
 
     >>> [step.file for step in steps(True)][5:8]
     ['fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'fine-tuning-cutmix.jsonl']
@@ -95,6 +128,7 @@ def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
     apart: dict[str, Any] = {"out": None, "merge": False}
     # What the settings file says of the training is for the classifier of the run, not for what it is compared with.
     real = apart | {"generated": False, "average": (), "syn_prior": False, "syn_head": False, "harmonise": False}
+    real |= {"fixed_crops": 0}  # which keeps features of whole images, and the third mixes them
     trainings = [RunStep("mix-train", "mix-train.jsonl", apart, {**recipe.training, "name": recipe.name})]
     if baselines:  # all checkpoints ride the one stream to eval
         plain = real | {"mix": "none", "loss": "ce"}
@@ -109,7 +143,7 @@ def steps(baselines: bool, recipe: Recipe = RECIPES["ltgc"]) -> list[RunStep]:
         if name == "mix-train":
             found += trainings
         elif name != "adapt" or recipe.adapts:
-            found.append(RunStep(name, f"{name}.jsonl"))
+            found.append(RunStep(name, f"{name}.jsonl", usual=model if name == "adapt" else {}))
     return [*found, RunStep("report", "report.html")]
 
 

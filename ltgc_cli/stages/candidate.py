@@ -74,7 +74,7 @@ def outcome(c: Candidate, settings: Judging) -> list[Record]:
         label=c.cls.label,
         class_=c.cls.class_,
         of="image",
-        reason=_reason(c, best, settings.margin),
+        reason=_reason(c, best, settings.level if settings.scale == "margin" else settings.margin),
         # An image that was judged before may have another text by now: only the ids lead back to its description.
         parents=(c.image.id, *(c.image.parents if c.image.history else ())),
         rest=c.image.rest,

@@ -93,18 +93,19 @@ def evaluate(
         tried = try_clip([one.cls for one in known], photos, score=score, compare=compare, keep=keep, model=clip)
     if tried:
         on_trial(tried)
+    t.check_margin(known, settings)
     new = novelty(mine, settings.novelty, compare=compare, keep=keep, model=clip)
     places = part(len(known))
     done_here = {known[place].cls.label for place in places}
-    of_all = t.calibrates(settings) or settings.margin is not None
+    of_all = t.calibrates(settings) or settings.margin is not None or settings.scale == "margin"
     wanted = [one.group for one in mine if of_all or one.cls.label in done_here]
     asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
     thresholds = t.class_thresholds(mine, templates, scored, settings)
-    margin = None if settings.mode == "score" else settings.margin
     everything, last = [one.group for one in known], places.stop == len(known)
-    others = t.other_classes(everything, templates, margin, compare=compare, keep=keep, model=clip)
+    asked_for = msgspec.structs.replace(settings, margin=None) if settings.mode == "score" else settings
+    others = t.other_classes(everything, templates, asked_for, compare=compare, keep=keep, model=clip)
     judge = Judge(scored, settings, others, new, verdicts)
     del known, mine, wanted, everything  # what was needed to ask for C_y
 
@@ -214,15 +215,25 @@ def _detect(candidates: Sequence[Candidate], judge: Judge) -> None:
 
     Where a person has decided on the image, that holds.
     """
-    values = judge.scored([(c.sha256, t.clip_text(c.template, c.cls)) for c in candidates])
+    pairs = [(c.sha256, t.judged_text(c.template, c.cls, judge.settings.scale)) for c in candidates]
+    by_margin = judge.others if judge.settings.scale == "margin" else None
+    others = by_margin.closest(pairs) if by_margin else [None] * len(pairs)
     reached: list[tuple[Candidate, float]] = []
-    for c, value in zip(candidates, values, strict=True):
+    for c, value, other in zip(candidates, judge.scored(pairs), others, strict=True):
         if isinstance(value, Exception):
             c.trouble = f"could not be scored: {value}"
             continue
+        if isinstance(other, Exception):
+            c.trouble = f"could not be compared with other classes: {other}"
+            continue
         score = round(t.scaled(value, judge.settings.scale), 6)
         verdict = judge.verdicts.get((c.cls.label, c.sha256))
-        c.steps = [*c.steps, Step(text=c.text, sha256=c.sha256, score=score, verdict=verdict or "")]
+        step = Step(text=c.text, sha256=c.sha256, score=score, verdict=verdict or "")
+        if other and by_margin:
+            score = round(value - other.cosine, 6)
+            name = by_margin.names.get(other.text, "")  # of what a dry run imagines
+            step = msgspec.structs.replace(step, score=score, nearest=name, margin=score)
+        c.steps = [*c.steps, step]
         c.images = [*c.images, (c.format, c.made)]
         c.passed = verdict == "keep" if verdict else c.threshold is None or score >= c.threshold
         reached += [(c, value)] if c.passed and not verdict else []

@@ -15,7 +15,7 @@ import msgspec
 from ltgc_cli import prompts as p
 from ltgc_cli.ports import Ask, Compare, NearestClass, Score, Tries
 from ltgc_cli.records import Failure, Group, Metric, Template, identify
-from ltgc_cli.settings import Judging
+from ltgc_cli.settings import Judging, Scale
 from ltgc_cli.stages import thresholds as t
 from ltgc_cli.stages.class_template import class_templates
 from ltgc_cli.stages.novelty import novelty
@@ -64,17 +64,20 @@ def preview(
     """
     calibrated = settings.scale == "calibrated"
     mine = t.to_judge(known, calibrated=calibrated)
+    t.check_margin(known, settings)
     new = novelty(mine, settings.novelty, compare=compare, keep=keep, model=clip)
     wanted = [one.group for one in mine]
     asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
-    cosines = t.original_scores(mine, templates, scored)
-    real = {label: tuple(round(t.scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
     everything = [one.group for one in known]
-    others = t.other_classes(everything, templates, settings.margin, compare=compare, keep=keep, model=clip)
+    others = t.other_classes(everything, templates, settings, compare=compare, keep=keep, model=clip)
+    if others and settings.scale == "margin":
+        scored, others = t.margins(scored, others), None
+    cosines = t.original_scores(mine, templates, scored, settings.scale)
+    real = {label: tuple(round(t.scaled(value, settings.scale), 6) for value in own) for label, own in cosines.items()}
     judged: dict[int, _Judged] = {one.cls.label: _Judged(array("d"), bytearray()) for one in mine}
-    for part in t.parted(_generated(groups(), templates)):
+    for part in t.parted(_generated(groups(), templates, settings.scale)):
         pairs = [(sha256, text) for _, sha256, text in part]
         # Part by part: the port still knows what it has just seen.
         nearest = others.closest(pairs) if others else [None] * len(part)
@@ -189,11 +192,13 @@ class _Judged(NamedTuple):
     own: bytearray  # whether each is its own class's, as far as a margin asks for that, and no copy
 
 
-def _generated(groups: Iterable[Group], templates: Mapping[int, Template]) -> Iterator[tuple[int, str, str]]:
+def _generated(
+    groups: Iterable[Group], templates: Mapping[int, Template], scale: Scale
+) -> Iterator[tuple[int, str, str]]:
     """Returns the label, the sha256 and C_y as CLIP reads it of each generated image that is judged."""
     for group in groups:
         if group.cls.tail and (template := templates.get(group.cls.label)):
-            text = t.clip_text(template, group.cls)
+            text = t.judged_text(template, group.cls, scale)
             yield from ((group.cls.label, image.sha256, text) for image in group.generated)
 
 

@@ -29,6 +29,7 @@ _NO_ORIGINALS = (
     "filter has no original image to calibrate its threshold by; start the stream with "
     "'ltgc describe --data …', or choose a fixed threshold: --scale cosine --threshold 0.25"
 )
+_NO_OTHERS = "--scale margin compares an image with other classes, and the stream has one only; choose another scale"
 # Below this many original images a class's own percentile says little: the tail classes' common one is taken.
 _FEW_ORIGINALS = 5
 
@@ -50,6 +51,12 @@ def percentile(values: Sequence[float], q: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
+def check_margin(classes: Sequence[ClassOverview], settings: Judging) -> None:
+    """Raises InputError where the scale is the margin over the other classes, and there is none."""
+    if settings.scale == "margin" and sum(one.cls.label >= 0 for one in classes) < 2:
+        raise InputError(_NO_OTHERS)
+
+
 def to_judge(classes: Sequence[ClassOverview], *, calibrated: bool) -> list[ClassOverview]:
     """Returns the classes that filter is for: those of the tail that have generated images.
 
@@ -64,6 +71,16 @@ def to_judge(classes: Sequence[ClassOverview], *, calibrated: bool) -> list[Clas
 def clip_text(template: Template, cls: Class) -> str:
     """Returns C_y as CLIP reads it: without the words "the class"."""
     return p.image_prompt(template.text, cls.class_, cls.subject)
+
+
+def judged_text(template: Template | None, cls: Class, scale: Scale) -> str:
+    """Returns what a class's images are scored against: C_y, on the margin scale the name and C_y as two lines, which
+    CLIP reads as their mean; the name alone of a class without C_y.
+    """
+    if template is None:
+        return name_text(cls)
+    own = clip_text(template, cls)
+    return f"{name_text(cls)}\n{own}" if scale == "margin" else own
 
 
 def scoring(score: Score, model: str) -> Scored:
@@ -85,10 +102,10 @@ def parted(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def original_scores(
-    classes: Sequence[ClassOverview], templates: Mapping[int, Template], scored: Scored
+    classes: Sequence[ClassOverview], templates: Mapping[int, Template], scored: Scored, scale: Scale = "cosine"
 ) -> dict[int, list[float]]:
     """Returns the raw cosines of each class's original images with C_y, by label; what cannot be scored is left out."""
-    texts = (clip_text(templates[one.cls.label], one.cls) for one in classes)
+    texts = (judged_text(templates[one.cls.label], one.cls, scale) for one in classes)
     pairs = ((sha256, text) for text, one in zip(texts, classes, strict=True) for sha256 in one.originals)
     values = (value for part in parted(pairs) for value in scored(part))  # parts of several classes
     found = ((one.cls.label, islice(values, len(one.originals))) for one in classes)
@@ -138,18 +155,36 @@ class OtherClasses(NamedTuple):
 
 
 def other_classes(
-    groups: Sequence[Group], templates: Mapping[int, Template], margin: float | None, *, compare: Compare | None,
+    groups: Sequence[Group], templates: Mapping[int, Template], settings: Judging, *, compare: Compare | None,
     keep: Callable[[bytes], str] | None, model: str,
 ) -> OtherClasses | None:  # fmt: skip
     """Returns what generated images are compared with; None without a margin, and where there is one class only.
 
+    Raises InputError where there is one class only, and the scale is the margin.
+
     keep -- stores the list of the classes' texts, which all the comparisons share, and returns its sha256
     """
-    if margin is None:
+    if settings.margin is None and settings.scale != "margin":
         return None
     if compare is None or keep is None:
         raise ValueError("a margin needs the ports `compare` and `keep`")
-    return among(_class_texts(groups, templates), compare=compare, keep=keep, model=model)
+    found = among(_class_texts(groups, templates, settings.scale), compare=compare, keep=keep, model=model)
+    if found is None and settings.scale == "margin":
+        raise InputError(_NO_OTHERS)
+    return found
+
+
+def margins(scored: Scored, others: OtherClasses) -> Scored:
+    """Returns what gives the cosine of each pair less that with the nearest other class."""
+
+    def less_the_nearest(pairs: Pairs) -> list[float | Exception]:
+        own, nearest = scored(pairs), others.closest(pairs)
+        return [
+            a if isinstance(a, Exception) else b if isinstance(b, Exception) else round(a - b.cosine, 6)
+            for a, b in zip(own, nearest, strict=True)
+        ]
+
+    return less_the_nearest
 
 
 def among(
@@ -172,7 +207,7 @@ def name_text(cls: Class) -> str:
     return p.image_prompt(f"A photo of the class {cls.class_}.", cls.class_, cls.subject)
 
 
-def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> dict[str, str]:
+def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template], scale: Scale) -> dict[str, str]:
     """Returns the name of each class under the text that CLIP knows it by.
 
     That is C_y where there is one, and "A photo of NAME." for the others: the head classes, as a rule.
@@ -180,5 +215,5 @@ def _class_texts(groups: Sequence[Group], templates: Mapping[int, Template]) -> 
     texts: dict[str, str] = {}
     for cls, group in ((group.cls, group) for group in groups if group.cls.label >= 0):
         template = templates.get(cls.label) or given_template(group)
-        texts.setdefault(clip_text(template, cls) if template else name_text(cls), cls.class_)
+        texts.setdefault(judged_text(template, cls, scale), cls.class_)
     return texts

@@ -33,7 +33,7 @@ from safetensors.torch import load_file  # noqa: E402
 from ltgc_cli.providers.t2i import adapting, adapting_state, families, objectives  # noqa: E402
 from ltgc_cli.providers.t2i import diffusers as t2i  # noqa: E402
 from ltgc_cli.providers.t2i.examples import LORA, Example  # noqa: E402
-from ltgc_cli.providers.t2i.families import Frame  # noqa: E402
+from ltgc_cli.providers.t2i.families import Fitted  # noqa: E402
 from ltgc_cli.providers.t2i.model_settings import denoiser  # noqa: E402
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline  # noqa: E402
 
@@ -185,7 +185,7 @@ def test_a_network_is_asked_in_training_as_its_pipeline_asks_it(folder):
 
     with torch.no_grad():
         noised, read = objectives.Noised(sample, timestep.expand(1), sample), own.read(pipeline, "a red crane.")
-        predicted = own.predict(pipeline, noised, read, [Frame((32, 32), (0, 0), (32, 32))])
+        predicted = own.predict(pipeline, noised, read, [Fitted((32, 32), (0, 0), (32, 32))])
 
     assert torch.allclose(predicted, answer, atol=1e-5)
 
@@ -224,7 +224,7 @@ def test_sdxl_is_told_how_each_image_came_to_its_size(adapt, folders, keep, kept
     adapting.adapt(str(folders["sdxl"]), wide, settings, tmp_path / "out", objects=kept.__getitem__, device="cpu")
 
     # 128x48 becomes 85x32, of which 32 in the middle are taken: 27 lie left of them. Heights come first.
-    assert frames == [Frame(original=(48, 128), crop=(0, 27), target=(32, 32))]
+    assert frames == [Fitted(original=(48, 128), crop=(0, 27), target=(32, 32))]
 
 
 def test_sdxls_missing_text_is_what_it_guides_away_from_and_not_an_empty_one(folders):

@@ -349,3 +349,21 @@ def test_a_list_of_images_is_not_taken_for_the_same_list_of_texts(clip_folder, i
     by_text, by_image = compare([rival(NAMES[5], "", among), likeness(NAMES[5], among)])
 
     assert by_text.cosine != by_image.cosine
+
+
+# --- a text of several lines
+
+
+def test_a_text_of_several_lines_is_the_mean_of_them_in_float64(clip_folder, images):
+    loaded = clip.load(f"local-dir:{clip_folder}")
+    lines = ["A photo of a crane.", "A photo of a crane with a red cap."]
+    mean = clip.encode_texts(loaded, lines).numpy().astype(numpy.float64).mean(axis=0)
+    (seen,) = clip.encode_images(loaded, [decode(images[NAMES[2]])]).numpy().astype(numpy.float64)
+    cosine = float(seen @ mean / numpy.linalg.norm(mean))
+    kept = dict(images)
+    both = "\n".join(lines)
+
+    assert score_port(clip_folder, kept)([match(NAMES[2], both)]) == [pytest.approx(cosine, abs=2e-6)]
+    among = listed(kept, ["own", both])
+    (answer,) = compare_port(clip_folder, kept)([rival(NAMES[2], "own", among)])
+    assert answer == NearestClass(text=both, cosine=pytest.approx(cosine, abs=2e-6))

@@ -102,8 +102,11 @@ def name(own: str, others: Sequence[Averaged]) -> str:
 
 def _folder(text: str) -> Path | None:
     """Returns the folder of a checkpoint, None where the text names none."""
-    folder = Path(text).expanduser()
-    return folder.resolve() if (folder / DONE).is_file() else None
+    try:
+        folder = Path(text).expanduser()
+        return folder.resolve() if (folder / DONE).is_file() else None
+    except (OSError, RuntimeError, ValueError):  # no such user, a name that is too long: the name of a record, perhaps
+        return None
 
 
 def _content(folder: Path) -> str:

@@ -85,7 +85,9 @@ def mix_train(session: Session, config: Config) -> Stage:
         for group in records.by_class(lines):
             inputs.add(group, verdicts or {}, texts=settings.head_init == "descriptions")
             there |= by_hand.image_keys(group.rows) & verdicts.keys() if verdicts else set()
-            trained_before += (row for row in group.rows if isinstance(row, Checkpoint)) if how.average else ()
+            trained_before += (
+                (row for row in group.rows if isinstance(row, Checkpoint) and row.classifies) if how.average else ()
+            )
             yield from group.rows
         if not how.generated:
             inputs.generated.clear()

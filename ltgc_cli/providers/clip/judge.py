@@ -151,12 +151,12 @@ class _SharedModel:
 
         def read(texts: Sequence[str]) -> list[torch.Tensor]:
             # One by one: a text's features, and so a score, do not depend on the texts that are asked with it.
-            return [encode_texts(model(), [text])[0] for text in texts]
+            return [read_all(model(), [text])[0] for text in texts]
 
         def read_list(among: str, of_images: bool) -> Listed:
             named = _named(objects(among), among)
             if not of_images:
-                return Listed(named, encode_texts(model(), named))
+                return Listed(named, read_all(model(), named))
             import torch
 
             there = {name: one for name, one in self.images(named).items() if not isinstance(one, Refused)}
@@ -170,6 +170,22 @@ class _SharedModel:
         self.images = remembering(seen, _KEEP)
         self.texts = remembering(read, _KEEP)
         self.lists = remembering(read_lists, _LISTS)
+
+
+def read_all(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:
+    """Returns the features (n, d) of texts, of length 1: of a text of several lines the mean of theirs.
+
+    So an ensemble of prompts is read (Radford et al., ICML 2021, section 3.1.4).
+    """
+    import torch
+
+    parts = [text.split("\n") for text in texts]
+    lines = encode_texts(loaded, [line for part in parts for line in part])
+    if len(lines) == len(texts):
+        return lines
+    own = torch.split(lines, [len(part) for part in parts])
+    means = [one.mean(dim=0) if len(one) > 1 else one[0] for one in own]
+    return torch.nn.functional.normalize(torch.stack(means), dim=-1)
 
 
 _in_use: WeakValueDictionary[tuple[object, ...], _SharedModel] = WeakValueDictionary()

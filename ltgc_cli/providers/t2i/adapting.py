@@ -33,7 +33,7 @@ from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import adapting_state, model_settings
 from ltgc_cli.providers.t2i.diffusers import identity, load, out_of_memory
 from ltgc_cli.providers.t2i.examples import LORA, Example
-from ltgc_cli.providers.t2i.families import Family, Frame, Read, family
+from ltgc_cli.providers.t2i.families import Family, Fitted, Read, family
 from ltgc_cli.providers.t2i.objectives import Objective, objective
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline
 from ltgc_cli.settings import Adapt
@@ -175,7 +175,7 @@ class _Latents(NamedTuple):
 
     mean: Tensor  # [1, channels, height, width], scaled as the network sees latents; on the CPU, as all that is kept
     std: Tensor
-    frame: Frame
+    frame: Fitted
 
 
 Key = TypeVar("Key")
@@ -351,7 +351,7 @@ def _optimizer(weights: dict[str, nn.Parameter], settings: Adapt) -> torch.optim
     return adam
 
 
-def _fitted(loaded: LoadedPipeline, data: bytes, name: str) -> tuple[Tensor, Frame]:
+def _fitted(loaded: LoadedPipeline, data: bytes, name: str) -> tuple[Tensor, Fitted]:
     """Returns an image in the model's own size, its middle: [1, 3, height, width] in -1..1; and how it came to it."""
     from PIL import ImageOps
 
@@ -364,7 +364,7 @@ def _fitted(loaded: LoadedPipeline, data: bytes, name: str) -> tuple[Tensor, Fra
     scale = max(width / own_width, height / own_height)
     crop = round((own_height * scale - height) / 2), round((own_width * scale - width) / 2)
     pixels = torch.from_numpy(np.array(ImageOps.fit(image, size))).permute(2, 0, 1)[None]
-    return pixels / 127.5 - 1, Frame((own_height, own_width), crop, (height, width))
+    return pixels / 127.5 - 1, Fitted((own_height, own_width), crop, (height, width))
 
 
 def _write(training: _Training, folder: Path) -> Path:

@@ -19,7 +19,7 @@ Read = dict[str, Tensor]
 """What a model's text encoders make of texts, by names of the family's own; the first dimension counts the texts."""
 
 
-class Frame(NamedTuple):
+class Fitted(NamedTuple):
     """How an image came to its size: SDXL is told. Pixels; heights and tops come first."""
 
     original: tuple[int, int]
@@ -33,7 +33,7 @@ class Family(NamedTuple):
     words: str  # for people
     part: str  # the pipeline's name for the network that generates
     read: Callable[[Any, str | None], Read]  # a text by a pipeline; of None what guidance leads away from
-    predict: Callable[[Any, Noised, Read, Sequence[Frame]], Tensor]
+    predict: Callable[[Any, Noised, Read, Sequence[Fitted]], Tensor]
     logit_normal: bool = False  # see objectives.objective
 
 
@@ -55,18 +55,18 @@ def _read(pipeline: Any, text: str | None, names: Sequence[str], **more: Any) ->
     return {name: found[2 * place + (text is None)] for place, name in enumerate(names)}
 
 
-def _stable_diffusion(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
+def _stable_diffusion(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Fitted]) -> Tensor:
     return pipeline.unet(noised.sample, noised.timesteps, read["text"]).sample
 
 
-def _sdxl(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
+def _sdxl(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Fitted]) -> Tensor:
     width = read["pooled"].shape[-1]
     ids = [pipeline._get_add_time_ids(*frame, torch.float32, width) for frame in frames]
     added = {"text_embeds": read["pooled"], "time_ids": torch.cat(ids).to(noised.sample)}
     return pipeline.unet(noised.sample, noised.timesteps, read["text"], added_cond_kwargs=added).sample
 
 
-def _sd3(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
+def _sd3(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Fitted]) -> Tensor:
     return pipeline.transformer(
         hidden_states=noised.sample,
         timestep=noised.timesteps,
@@ -81,7 +81,7 @@ def _read_flux(pipeline: Any, text: str | None) -> Read:
     return {"text": text_read, "pooled": pooled}
 
 
-def _flux(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Frame]) -> Tensor:
+def _flux(pipeline: Any, noised: Noised, read: Read, frames: Sequence[Fitted]) -> Tensor:
     sample, network = noised.sample, pipeline.transformer
     images, channels, height, width = sample.shape
     # dev's guidance is an input; it is trained at the one that it generates with.
