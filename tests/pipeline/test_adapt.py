@@ -479,7 +479,8 @@ def test_a_table_in_the_settings_turns_the_stage_on_in_a_run(inside, settings, t
 
 
 def test_without_the_table_a_run_has_no_such_stage(inside, settings, trained, painted, tmp_path):
-    settings.write_text(SETTINGS.replace("[adapt]", "[mix-train]").replace("from-classes = 2\n", ""))
+    plain = SETTINGS.replace("[adapt]", "[mix-train]").replace("from-classes = 2\n", "")
+    settings.write_text(plain + '[run]\nrecipe = "ltgc"\n')
     done = inside("run", "--until", "render")
     assert done.code in (0, 1) and "run: 4/4 render (embedded)" in done.err and not trained
     for flag in ("--from", "--until"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trained import digits
@@ -15,9 +16,9 @@ from ltgc_cli.pipeline.run import Job, steps_of
 from ltgc_cli.settings import Run, Training
 
 
-def files(recipe: str = "best", baselines: bool = False, **settings: dict[str, object]) -> list[str]:
+def files(recipe: str = "best", baselines: bool = False, data: str = "digits-lt:0:100", **settings: Any) -> list[str]:
     """Returns the files of a run's steps, by the settings of its stages."""
-    by_command = {name.replace("_", "-"): values for name, values in settings.items()} | {"run": {}}
+    by_command = {"run": {}, "adapt": {"data": data}} | {name.replace("_", "-"): own for name, own in settings.items()}
     job = Job(by_command, Run(recipe=recipe, baselines=baselines), {}, lambda *more, **_: "ltgc run")  # type: ignore[arg-type]
     return [step.file for step in steps_of(job)]
 
@@ -31,6 +32,34 @@ def test_the_best_recipe_adapts_the_image_model_and_the_papers_does_not() -> Non
 def test_what_has_no_weights_here_is_not_adapted(t2i: str) -> None:
     assert "adapt.jsonl" not in files("best", render={"t2i": t2i})
     assert not adaptable(t2i)
+
+
+def test_where_no_class_is_large_enough_to_learn_from_the_recipe_does_not_adapt_and_says_so(inside, tmp_path) -> None:
+    digits(tmp_path / "digits", test=2)
+    for folder in {path.parent for path in (tmp_path / "digits").rglob("*.png")}:
+        for image in sorted(folder.glob("*.png"))[7:]:
+            image.unlink()
+    (tmp_path / "ltgc.toml").write_text('data = "digits"\ntail = 3\nt2i = "embedded"\n')
+    ran = inside("run", "--dry-run", "--until", "render")
+    assert ran.code == 0 and "the image model is not adapted: no class has 8 images to learn from" in ran.err
+
+
+def test_a_lora_of_a_persons_own_is_not_adapted_over() -> None:
+    assert "adapt.jsonl" not in files("best", render={"lora": "mine.safetensors"})
+
+
+def test_adapt_teaches_the_model_that_render_has() -> None:
+    job = Job({"run": {}, "adapt": {"data": "digits-lt:0:100"}, "render": {"t2i": "my/model"}}, Run(), {}, str)
+    assert next(step.usual for step in steps_of(job) if step.command == "adapt")["t2i"] == "my/model"
+
+
+def test_a_classifier_is_called_the_best_recipe_only_where_it_is_that() -> None:
+    def name(**own: Any) -> str:
+        job = Job({"run": {}, "adapt": {"data": "digits-lt:0:100"}, "mix-train": own}, Run(), {}, str)
+        return next(step.usual["name"] for step in steps_of(job) if step.file == "mix-train.jsonl")
+
+    assert name(out="here") == "best recipe"
+    assert name(generated=False) == name(tune="full") == name(steps=50) == name(loss="ldam") == ""
 
 
 def test_the_strongest_training_on_real_images_alone_stands_beside_every_recipe() -> None:
@@ -88,7 +117,7 @@ def test_a_run_by_the_best_recipe_is_a_chain_of_the_commands(inside, tmp_path: P
     assert "mix-train" in ran.err and "adapt" in ran.err
     # mix-train alone knows no recipe: its flags say it.
     flags = ["--loss", "la", "--mix", "cutmix", "--mix-prob", "0.5", "--sampler", "instance"]
-    flags += ["--syn-prob", "0.8:0", "--syn-prior", "--syn-head", "--name", "best recipe"]
+    flags += ["--syn-prob", "0.8:0", "--syn-prior", "--syn-head"]
     done = inside("mix-train", *flags, "-i", "ltgc-run/filter.jsonl", "-o", "mix-train.jsonl")
     assert done.code == 0 and "answered by" in done.err, done.err
     assert (tmp_path / "mix-train.jsonl").read_bytes() == (tmp_path / "ltgc-run" / "mix-train.jsonl").read_bytes()
