@@ -96,23 +96,28 @@ Kept = dict[tuple[str, int], dict[str, Any]]
 
 
 def kept() -> Kept:
-    """Returns the trials that were made; of one made twice the later."""
+    """Returns the trials that were made as they are defined now; of one made twice the later."""
     if not KEPT.exists():
         return {}
     rows = map(json.loads, KEPT.read_text(encoding="utf-8").splitlines())
-    return {(row["trial"], row["seed"]): row for row in rows}
+    return {(row["trial"], row["seed"]): row for row in rows if row["trial"] in TRIALS and _made_of(row) == row}
 
 
 def keep(name: str, seed: int, accuracy: Mapping[str, float]) -> None:
     """Adds a trial, with all that it was made from."""
-    recipe = TRIALS[name]
-    row = {"trial": name, "seed": seed, "training": dict(recipe.training), "run": recipe.run}
-    row |= {"stream": STREAMS.get(recipe.stream, {}), "average": recipe.average}
+    row = _made_of({"trial": name, "seed": seed})
     row |= {"accuracy": {group: round(value, 2) for group, value in accuracy.items()}}
     KEPT.parent.mkdir(exist_ok=True)
     with KEPT.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(row) + "\n")
+
+
+def _made_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a row with what its trial is made of today."""
+    recipe = TRIALS[row["trial"]]
+    made = {"training": dict(recipe.training), "run": recipe.run, "average": recipe.average}
+    return {**row, **made, "stream": STREAMS.get(recipe.stream, {})}
 
 
 def one_seed(seed: int, names: Sequence[str], folder: Path) -> None:
