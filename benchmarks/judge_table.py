@@ -12,19 +12,19 @@ rejects, and how many of the images that are trained on are right, by an indepen
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from confused import DIGITS, SPEC, Reader, install
+from digits_table import paired_gain, summary
+from recipes import Accuracies, Setup, measured
 
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
-from ltgc_cli.learn.datasets import Split
 from ltgc_cli.pipeline import chain
-from ltgc_cli.records import Image, Metric, Rejected
+from ltgc_cli.records import Image, Rejected
 from ltgc_cli.store import Store
 
 MODELS = {"embedded": "right 96 times in 100", SPEC: "another digit for 40% of the seeds"}
@@ -81,38 +81,20 @@ def artifact(steps: Sequence[Config], given: Path | None = None) -> Path:
     return found
 
 
-def accuracies(path: Path, method: str) -> dict[str, float]:
-    """Returns what eval wrote of a method, in percent by group."""
-    with path.open(encoding="utf-8") as lines:
-        rows = [row for row in records.read(lines, str(path)) if isinstance(row, Metric) and row.method == method]
-    return {row.group: row.value for row in rows if row.name == "accuracy" and row.value is not None}
-
-
-def summary(values: Sequence[float]) -> str:
-    """Returns mean ± sample standard deviation."""
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.1f}"
-
-
-def stages(of: int, k: int, folder: Path, *commands: str, **values: Any) -> list[Config]:
-    """Returns the settings of stages on the data of a seed, whatever variables say."""
-    known = {"data": f"digits-lt:{of}:100", "k": k, "cache_dir": folder, **values}
-    return chain.configured(commands, known, environment={})
-
-
-def one_seed(seed: int, args: argparse.Namespace, split: Split, reader: Reader) -> Mapping[tuple[str, str], Any]:
-    """Returns by model and way what became of the images, and the accuracies by method where it is trained."""
+def one_seed(setup: Setup, args: argparse.Namespace, reader: Reader) -> Mapping[tuple[str, str], Any]:
+    """Returns by model and way what became of the images, and the accuracies of LTGC where it is trained."""
     found = {}
-    for model in args.models:
-        *until_render, _ = stages(seed, args.k, args.cache_dir, *chain.GENERATING, t2i=model)
-        rendered = artifact(until_render)
+    for t2i in args.models:
+        model = {"t2i": t2i}
+        rendered = artifact([setup.stage(command, model) for command in chain.GENERATING[:-1]])
         for way, values in WAYS.items():
-            filtered = artifact(stages(seed, args.k, args.cache_dir, "filter", t2i=model, **values), rendered)
-            measured: dict[str, float] = {}
+            filtered = artifact([setup.stage("filter", model | values)], rendered)
+            accuracies: Accuracies = {}
             if args.training:
-                steps = stages(seed, args.k, args.cache_dir, "mix-train", "eval", name=way, seed=seed, split=split)
-                measured = accuracies(artifact(steps, filtered), way)
-            found[model, way] = judged(filtered, reader), measured
-            print(f"seed {seed}, {model}, {way}: {found[model, way]}", file=sys.stderr, flush=True)
+                trained = setup.stage("mix-train", {"name": way, "seed": setup.seed})
+                accuracies = measured([trained, setup.stage("eval", {"split": setup.split})], way, filtered)
+            found[t2i, way] = judged(filtered, reader), accuracies
+            print(f"seed {setup.seed}, {t2i}, {way}: {found[t2i, way]}", file=sys.stderr, flush=True)
     return found
 
 
@@ -137,8 +119,10 @@ def gains(model: str, seeds: Sequence[Mapping[tuple[str, str], Any]]) -> str:
     pairs += [(way, way.replace("full", "exclusion")) for way in WAYS if way.startswith("full")]
     for way, other in pairs:
         both = [(found[model, way][1], found[model, other][1]) for found in seeds]
-        values = (summary([mine[group] - theirs[group] for mine, theirs in both]) for group in ("few", "all"))
-        said.append(f"{way} over {other}: {' few, '.join(values)} all")
+        few, whole = (
+            paired_gain(*zip(*((a[group], b[group]) for a, b in both), strict=True)) for group in ("few", "all")
+        )
+        said.append(f"- {way} over {other}: few {few}; all {whole}")
     return "\n".join(said)
 
 
@@ -154,7 +138,8 @@ def main() -> None:
     console.configure(quiet=True)
     install()
     reader = Reader(Store(args.cache_dir).get_object)
-    seeds = [one_seed(seed, args, args.split, reader) for seed in args.seeds]
+    setups = [Setup(seed, args.cache_dir, args.split, k=args.k) for seed in args.seeds]
+    seeds = [one_seed(setup, args, reader) for setup in setups]
     print(f"{args.split} set, seeds {', '.join(map(str, args.seeds))}, K_y = {args.k}\n")
     for model in args.models:
         print(markdown(model, seeds), end="\n\n")

@@ -7,7 +7,7 @@ store, so what was measured once, or was being measured, is not done again, what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -123,16 +123,17 @@ def _trainings(name: str, setup: Setup, recipes: Mapping[str, Recipe]) -> list[C
 
 def measure(name: str, setup: Setup, recipes: Mapping[str, Recipe] = RECIPES) -> Accuracies:
     """Returns the accuracies of a recipe on the data of one seed."""
-    return _measured(stages(name, setup, recipes), name)
+    return measured(stages(name, setup, recipes), name)
 
 
 def zero_shot(setup: Setup) -> Accuracies:
     """Returns the accuracies of CLIP itself, untrained."""
-    return _measured([setup.stage("eval", {"split": setup.split, "zero_shot": True})], ZERO_SHOT)
+    return measured([setup.stage("eval", {"split": setup.split, "zero_shot": True})], ZERO_SHOT)
 
 
-def _measured(steps: list[Config], method: str) -> Accuracies:
-    artifact = chain.run_all(steps).artifact
+def measured(steps: Sequence[Config], method: str, given: Path | None = None) -> Accuracies:
+    """Returns the accuracies of a method in what the last of several stages, eval, writes."""
+    artifact = chain.run_all(steps, given).artifact
     assert artifact
     with artifact.open(encoding="utf-8") as lines:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Metric) and row.method == method]

@@ -103,10 +103,10 @@ def _unknown(path: Path, where: str, key: str, known: Any) -> InputError:
 _WIDTH = 100
 _STAGES = ("describe", "extend", "reflect", "adapt", "render", "filter", "mix-train", "eval")
 _TURNED_ON = {
-    "adapt": "Generate in the look of your own images: the next line turns a stage on, which trains a LoRA of the "
-    "text-to-image model on them before anything is generated."
+    "adapt": "Generate in the look of your own images: a LoRA of the text-to-image model is trained on them before "
+    'anything is generated. recipe = "best" does it by itself; the next line turns it on with "ltgc", too.'
 }
-"""Stages that a run has where the file has their table, and what they do: their heading is a comment."""
+"""Stages that a run always has where the file has their table, and what they do: their heading is a comment."""
 
 
 def text(chosen: Mapping[tuple[str, str], Any], about: Sequence[str]) -> str:

@@ -86,5 +86,5 @@ def test_a_recipe_is_measured_by_the_means_over_classes_that_eval_wrote(monkeypa
     line = '{{"kind":"metric","name":"{}","group":"{}","value":{},"method":"{}"}}\n'
     rows = [("class_mean", "few", 71.5, "mine"), ("accuracy", "few", 70.0, "mine"), ("class_mean", "few", 1, "other")]
     (tmp_path / "eval.jsonl").write_text("".join(line.format(*row) for row in rows))
-    monkeypatch.setattr(recipes.chain, "run_all", lambda steps: recipes.chain.Ran(tmp_path / "eval.jsonl"))
+    monkeypatch.setattr(recipes.chain, "run_all", lambda steps, given: recipes.chain.Ran(tmp_path / "eval.jsonl"))
     assert recipes.measure("mine", recipes.Setup(3, tmp_path), {"mine": recipes.Recipe()}) == {"few": 71.5}

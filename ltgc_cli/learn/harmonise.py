@@ -3,8 +3,8 @@
 What is where, the phases of an image, stays. Original images are never touched.
 
   spectrum  the amplitude at each number of cycles across the image, of all directions together, in the brightness: its
-            mean log over all real images over that of all generated ones, of a class's own where it has SPECTRA of
-            each: fewer tell what it shows, not how it looks. Only its shape: contrast belongs to the colours.
+            mean log over all real images over that of all generated ones, of a class's own where SPECTRA of each
+            are measured: fewer tell what it shows, not how it looks. Only its shape: contrast belongs to the colours.
   colours   mean and deviation of red, green and blue in an image go to where those of the class's real images lie,
             never another class's. Where it has n < ENOUGH real ones n / ENOUGH of the way; without any, colours stay.
             Images stay as different from each other as they were, or become as different as the real ones are.
@@ -107,10 +107,11 @@ def changed(pixels: Pixels, change: Change) -> Pixels:
 def pulled(tone: Floats, real: Floats, generated: Floats, trust: float) -> Floats:
     """Returns an image's colours [6] moved to where those of real images lie.
 
-    What it differs by from the mean of generated images is kept, but where real ones are more alike made as small.
+    What it differs by from the mean of generated images is kept, but where real ones are more alike made as small; one
+    real image does not tell how alike they are.
     """
     (mean, deviation), (at, by) = map(_moments, (real, generated))
-    alike = np.minimum(deviation / np.maximum(by, 1e-9), 1)
+    alike = np.where(deviation > 0, np.minimum(deviation / np.maximum(by, 1e-9), 1), 1)
     return tone + trust * (mean + (tone - at) * alike - tone)
 
 

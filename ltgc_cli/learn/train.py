@@ -153,14 +153,8 @@ def train(
             with _seeded([settings.seed, state.step, here.rank, number], device), _autocast(device, precision):
                 logits = forward(batches.inputs(part, frame, device))
             targets = torch.from_numpy(part.targets).to(device)
-            generated_rows = torch.from_numpy(part.plan.first >= sampler.originals)
-            if settings.syn_head:
-                logits = model.TwoHeads.own(logits, generated_rows.to(device))
-            if settings.syn_prior:
-                loss = by_part(settings.loss, logits.float(), targets, generated_rows, priors, settings)
-            else:
-                loss = LOSSES[settings.loss](logits.float(), targets, priors[0], settings)
-            loss = loss / settings.accumulate
+            of_generated = torch.from_numpy(part.plan.first >= sampler.originals)
+            loss = _loss(logits, targets, of_generated, priors, settings) / settings.accumulate
             torch.autograd.backward(loss)
             losses.append(loss.detach())
         # All processes take the same step: by the mean of their gradients.
@@ -203,6 +197,18 @@ def train(
     put(weights, state.best or state.ema)
     classifier.head = head  # that of generated images goes: what is measured are real ones
     return Trained(classifier.eval().requires_grad_(False), tuple(state.curve), prior, settings)
+
+
+def _loss(logits: Tensor, targets: Tensor, generated: Tensor, priors: Sequence[Tensor], settings: Training) -> Tensor:
+    """Returns the mean loss of a batch's rows, each by its own head and prior where there are two.
+
+    logits -- [batch, classes], of two heads [2, batch, classes]; generated -- whether a row is of generated images
+    """
+    if settings.syn_head:
+        logits = model.TwoHeads.own(logits, generated.to(logits.device))
+    if settings.syn_prior:
+        return by_part(settings.loss, logits.float(), targets, generated, priors, settings)
+    return LOSSES[settings.loss](logits.float(), targets, priors[0], settings)
 
 
 def learning_rate(step: int, steps: int, settings: Training) -> float:

@@ -6,9 +6,7 @@ Loads no torch until something is trained.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +15,11 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError, ProviderError, Unreadable
+from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.files import copy_folder, sha256_file, write_atomically
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Item, Source
-from ltgc_cli.pipeline import adapter, originals
+from ltgc_cli.pipeline import adapter, looks, originals
 from ltgc_cli.pipeline.class_table import agreed, class_record
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
@@ -30,14 +28,14 @@ from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.pipeline.streams import read_again
 from ltgc_cli.providers.t2i import diffusers
-from ltgc_cli.providers.t2i.examples import LORA, Example
+from ltgc_cli.providers.t2i.examples import LORA, PIPELINES, Example
 from ltgc_cli.records import Checkpoint, Group, Image, Record, identify
 from ltgc_cli.settings import Adapt, AdaptedModel, AdaptRun
 from ltgc_cli.stages.adapt import examples
 from ltgc_cli.text import counted
 
-_HASH = re.compile(r"(?:image )?\b([0-9a-f]{12})\b")  # as much of it as errors show
 _SETTINGS = "settings.json"
+_SHOWN = 3  # files that are no image, by their names
 # Part of every artifact's hash, and of what an adapter is told apart by: raise it when the same settings train to other
 # weights.
 VERSION = 1
@@ -48,10 +46,8 @@ class Learnt(NamedTuple):
 
     examples: list[Example]
     classes: int
-    names: Mapping[str, str]
-    """What the file of each image is called, by the first 12 digits of its sha256, which errors show."""
-    read: Mapping[str, Callable[[], bytes]]
-    """Gives the bytes of images that a dry run does not store."""
+    get: Callable[[str], bytes]
+    """Gives an image's bytes by its sha256, those that a dry run does not store too."""
 
 
 def adapt(session: Session, config: Config) -> Stage:
@@ -85,32 +81,37 @@ def adapt(session: Session, config: Config) -> Stage:
 def learn_from(groups: Iterable[Group], session: Session, least: int, data: Source | None) -> Learnt:
     """Returns what is learnt from: the images of classes with at least so many, of the data where some is named.
 
+    What is no image is left out, which is said: it is no reason to stop behind stages that were paid for.
     Raises InputError where no class has so many, and where a label is another class in the data.
     """
     of_data = _Photos(data, session) if data else None
+    get = of_data.get if of_data else session.store.get_object
     found: list[Example] = []
-    names: dict[str, str] = {}
+    broken: list[str] = []
     classes = most = 0
     for group in of_data.all(groups) if of_data else groups:
         number = of_data.count(group) if of_data else len(group.originals)
         most = max(most, number)
         if group.cls.label >= 0 and number >= least:
             classes += 1
-            images = of_data.images(group) if of_data else group.originals
-            found += examples(group.cls, images, group.rows)
-            names |= {image.sha256[:12]: image.name for image in images}
+            images, missing = of_data.images(group) if of_data else (group.originals, [])
+            whole = [image for image in images if looks.readable(partial(get, image.sha256))]
+            broken += missing + [image.name or image.sha256[:12] for image in images if image not in whole]
+            found += examples(group.cls, whole, group.rows)
+    if broken:
+        session.remarks.append(f"{counted(len(broken), 'file')} left out, no image: {', '.join(broken[:_SHOWN])}")
     if not found:
         more = "" if data else "; with --data DATA all training images count, not those of the stream alone"
         has = f"the largest has {most:,}: --from-classes {most}" if most else "none has any"
         raise InputError(f"no class has {counted(least, 'image')} to learn from, and {has}{more}")
-    return Learnt(found, classes, names, of_data.read if of_data else {})
+    return Learnt(found, classes, get)
 
 
 class _Photos:
     """The training images of a data set, class by class; a dry run reads them where they lie, and keeps none."""
 
     def __init__(self, data: Source, session: Session) -> None:
-        self.read: dict[str, Callable[[], bytes]] = {}
+        self._unstored: dict[str, Callable[[], bytes]] = {}
         self._session = session
         dataset = open_data(data, "train")
         self._table = {info.label: info for info in dataset.classes}
@@ -132,15 +133,24 @@ class _Photos:
     def count(self, group: Group) -> int:
         return len(self._items.get(group.cls.label, ()))
 
-    def images(self, group: Group) -> list[Image]:
-        """Returns the images of a class, whose bytes are in the store from now on."""
-        found = []
+    def images(self, group: Group) -> tuple[list[Image], list[str]]:
+        """Returns the images of a class, whose bytes are in the store from now on, and what cannot be read."""
+        found, missing = [], []
         for item in self._items[group.cls.label]:
+            try:
+                datasets.image_bytes(self._found.dataset, item)
+            except InputError:  # not so where the store cannot keep it: that stops the run
+                missing.append(item.name)
+                continue
             image = originals.read(self._found, group.cls, item, self._session.keep)
             if self._session.dry:
-                self.read[image.sha256] = partial(datasets.image_bytes, self._found.dataset, item)
+                self._unstored[image.sha256] = partial(datasets.image_bytes, self._found.dataset, item)
             found.append(image)
-        return found
+        return found, missing
+
+    def get(self, sha256: str) -> bytes:
+        """Returns an image's bytes, from where it lies in a dry run."""
+        return self._unstored[sha256]() if sha256 in self._unstored else self._session.store.get_object(sha256)
 
 
 def _checkpoint(session: Session, config: Config, flags: Mapping[str, Any], learnt: Learnt) -> Checkpoint:
@@ -179,20 +189,19 @@ def _train(session: Session, config: Config, learnt: Learnt, folder: Path, about
                 progress.go_on_from(step)
             progress.advance(step - progress.done, f"loss {loss:.4f}")
 
-        with _named(learnt):
-            adapting.adapt(
-                model.t2i,
-                learnt.examples,
-                settings,
-                folder,
-                objects=session.store.get_object,
-                device=model.device,
-                dtype=model.dtype,
-                config=model.t2i_config,
-                notice=session.notice_once,
-                on_report=on_report,
-                on_resume=on_resume,
-            )
+        adapting.adapt(
+            model.t2i,
+            learnt.examples,
+            settings,
+            folder,
+            objects=learnt.get,
+            device=model.device,
+            dtype=model.dtype,
+            config=model.t2i_config,
+            notice=session.notice_once,
+            on_report=on_report,
+            on_resume=on_resume,
+        )
     used = msgspec.to_builtins(adapting.resolved(model.t2i, settings))
     write_atomically(folder / _SETTINGS, _json({**about, "lr": used["lr"], "batch": used["batch"]}))
     hashes = {name: sha256_file(folder / name) for name in (LORA, _SETTINGS)}
@@ -206,20 +215,16 @@ def _forecast(session: Session, config: Config, learnt: Learnt) -> str:
 
     model, settings = config[AdaptedModel], config[Adapt]
 
-    def bytes_of(sha256: str) -> bytes:
-        return learnt.read[sha256]() if sha256 in learnt.read else session.store.get_object(sha256)
-
     try:
-        with _named(learnt):
-            seconds = adapting.seconds_a_step(
-                model.t2i,
-                learnt.examples,
-                settings,
-                objects=bytes_of,
-                device=model.device,
-                dtype=model.dtype,
-                config=model.t2i_config,
-            )
+        seconds = adapting.seconds_a_step(
+            model.t2i,
+            learnt.examples,
+            settings,
+            objects=learnt.get,
+            device=model.device,
+            dtype=model.dtype,
+            config=model.t2i_config,
+        )
     except ProviderError as error:
         return f"would learn from {_said(learnt, settings)}; how long that takes cannot be measured: {error}"
     return (
@@ -227,26 +232,39 @@ def _forecast(session: Session, config: Config, learnt: Learnt) -> str:
     )
 
 
-@contextmanager
-def _named(learnt: Learnt) -> Iterator[None]:
-    """Calls an image that is none by its file's name."""
-    try:
-        yield
-    except Unreadable as error:
-        named = _HASH.sub(lambda found: learnt.names.get(found[1]) or found[0], str(error))
-        raise InputError(f"{named}; take it out of the data") from None
-
-
 def _said(learnt: Learnt, settings: Adapt) -> str:
     images, classes = counted(len(learnt.examples), "image"), counted(learnt.classes, "class")
     return f"{images} of {classes}, {counted(settings.steps, 'step')}"
 
 
+def cannot(t2i: str) -> str:
+    """Returns why a text-to-image model cannot be adapted, "" where it can, as far as its spec and a folder say.
+
+    >>> cannot("embedded"), cannot("stabilityai/sd-turbo")
+    ('', '')
+    >>> cannot("litellm:dall-e-3")
+    '--t2i litellm:dall-e-3 cannot be adapted: name a model that diffusers loads, or embedded'
+    """
+    if t2i == "blank" or t2i.startswith(("litellm:", "replay:")):
+        return f"--t2i {t2i} cannot be adapted: name a model that diffusers loads, or embedded"
+    try:
+        family = msgspec.json.decode((Path(t2i) / "model_index.json").read_bytes(), type=_Index).family
+    except (OSError, ValueError):  # of the hub, or one file; or no model at all, which others say
+        return ""
+    return f"--t2i {t2i} is a {family}, which cannot be adapted" if family not in PIPELINES else ""
+
+
+class _Index(msgspec.Struct):
+    """As much of a diffusers model's index as is looked at."""
+
+    family: str = msgspec.field(name="_class_name")
+
+
 def _check(model: AdaptedModel, how: AdaptRun) -> None:
-    """Raises InputError for what is no model that diffusers loads, and for a folder that is there already."""
-    if model.t2i == "blank" or model.t2i.startswith(("litellm:", "replay:")):
-        raise InputError(f"--t2i {model.t2i} cannot be adapted: name a model that diffusers loads, or embedded")
-    if how.out and how.out.exists() and not (how.out / "done.json").is_file():
+    """Raises InputError for what is no model that can be adapted, and for a folder that is there already."""
+    if reason := cannot(model.t2i):
+        raise InputError(reason)
+    if how.out and how.out.exists() and not ((how.out / "done.json").is_file() and (how.out / LORA).is_file()):
         raise InputError(f"{how.out} is there already, and no adapter; name a new folder for --out")
 
 

@@ -171,7 +171,17 @@ def _changes(images: Iterable[Image], store: Store, originals: Dataset | None) -
     try:
         return looks.changes(kinds["original"], kinds["generated"]) if kinds["generated"] else {}
     except Unreadable as error:
-        raise InputError(f"export --harmonise measures all images, and one is broken: {error}") from None
+        broken = (
+            (
+                item.name
+                for item in originals.items
+                if not looks.readable(partial(datasets.image_bytes, originals, item))
+            )
+            if originals
+            else iter(())
+        )
+        named = next(broken, str(error))
+        raise InputError(f"export --harmonise measures all images, and one is broken: {named}; take it out") from None
 
 
 def _harmonised(image: Image, data: bytes, changes: Mapping[int, Change]) -> tuple[Image, bytes]:

@@ -66,7 +66,7 @@ def harmonised_to_see(
     kinds: tuple[dict[int, list[Bytes]], ...] = ({}, {})
     for label in sorted(measured & classes.keys()):
         for kind, hashes in zip(kinds, classes[label], strict=False):
-            reads: list[Bytes] = [partial(get, sha256) for sha256 in hashes if _readable(sha256, get)]
+            reads: list[Bytes] = [partial(get, sha256) for sha256 in hashes if readable(partial(get, sha256))]
             kind |= {label: reads} if reads else {}
     found = changes(*kinds) if all(kinds) else {}
 
@@ -112,9 +112,10 @@ def _small(one: Bytes) -> Pixels:
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def _readable(sha256: str, get: Callable[[str], bytes]) -> bool:
+def readable(one: Bytes) -> bool:
+    """Returns whether bytes are those of a whole image."""
     try:
-        read(get(sha256), least=2 * _SIDE)
+        read(one(), least=2 * _SIDE)
     except (LtgcError, OSError):
         return False
     return True

@@ -40,15 +40,6 @@ RECIPES: Mapping[RecipeName, Recipe] = {
 }
 
 
-def adaptable(t2i: str) -> bool:
-    """Returns whether a text-to-image model, by its spec, has weights here that can be adapted.
-
-    >>> adaptable("embedded"), adaptable("stabilityai/sd-turbo"), adaptable("litellm:dall-e-3"), adaptable("blank")
-    (True, True, False, False)
-    """
-    return t2i != "blank" and not t2i.startswith(("litellm:", "replay:"))
-
-
 def training(recipe: Recipe, own: Settings) -> Settings:
     """Returns what a recipe adds to the settings that a person has of mix-train: all of its own or nothing.
 

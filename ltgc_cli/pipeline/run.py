@@ -9,20 +9,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ltgc_cli import console, records, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
 from ltgc_cli.files import named_errors
-from ltgc_cli.pipeline import chain, sheet
+from ltgc_cli.pipeline import adapt, chain, sheet
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
-from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST, Recipe, adaptable, training
+from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST, Recipe, training
 from ltgc_cli.pipeline.report import write_report
 from ltgc_cli.pipeline.run_checks import check
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.pipeline.training.check import Dropped
-from ltgc_cli.settings import Adapt, Report, Run, RunStage, Storage, TextToImage, Training, settings_of
+from ltgc_cli.settings import Adapt, Render, Report, Run, RunStage, Storage, TextToImage, Training, settings_of
 from ltgc_cli.text import cents
 from ltgc_cli.usage import UsageSum
 
@@ -30,6 +32,7 @@ _ORDER: tuple[str, ...] = RunStage.__args__  # type: ignore[attr-defined]
 SHEET = "contact-sheet.png"  # beside report.html
 _AWAY = "move it away"
 _MODELS = ("lmm", "direct", "llm", "t2i", "clip")
+_OF_TRAINING = {one.name for one in settings_of(Training)} | {"generated", "average"}
 
 
 class RunStep(NamedTuple):
@@ -83,35 +86,29 @@ def steps_of(job: Job) -> list[RunStep]:
     recipe = RECIPES[job.run.recipe]
     own = {name: value for name, value in job.settings.get("mix-train", {}).items() if value is not None}
     trained = training(recipe, own)
-    adapts = job.adapts or (recipe.adapts and _can_adapt(job))
+    render = _config(job, RunStep("render", "render.jsonl"))
+    model = render[TextToImage]
+    adapts = job.adapts or (recipe.adapts and _can_adapt(job, model))
+    if render[Render].unadapted and not (adapts or model.lora):
+        raise InputError("[render] unadapted: no LoRA is in use, so its images would be the same again; take it out")
     # The name is that of what was measured: with training settings of a person's own it is another recipe.
     named = recipe.name if trained and not own.keys() & _OF_TRAINING else ""
-    return steps(job.run.baselines, Recipe(adapts, trained, named), _model(job))
+    return steps(job.run.baselines, Recipe(adapts, trained, named), msgspec.structs.asdict(model))
 
 
-_OF_TRAINING = {one.name for one in settings_of(Training)} | {"generated", "average"}
-
-
-def _model(job: Job) -> dict[str, Any]:
-    """Returns which text-to-image model render has, for adapt to teach the same one."""
-    model = _config(job, RunStep("render", "render.jsonl"))[TextToImage]
-    return {"t2i": model.t2i, "t2i_config": model.t2i_config, "dtype": model.dtype}
-
-
-def _can_adapt(job: Job) -> bool:
-    """Returns whether a recipe's own adapt has something to learn from and to teach; where not, it says why."""
-    model = _config(job, RunStep("render", "render.jsonl"))[TextToImage]
-    if not adaptable(model.t2i) or model.lora:
-        return False
+def _can_adapt(job: Job, model: TextToImage) -> bool:
+    """Returns whether a recipe's own adapt has something to teach, and to learn from; where not, it says why."""
     config = _config(job, RunStep("adapt", "adapt.jsonl"))
     source, least = source_of(config), config[Adapt].from_classes
-    largest = max((info.count or 0 for info in open_data(source, "train").classes), default=0) if source else least
-    if largest < least and console.first(f"{largest} images"):
-        console.notice(
-            f"run: the image model is not adapted: no class has {least} images to learn from, the largest {largest}; "
-            "[adapt] from-classes says how many are enough"
-        )
-    return largest >= least
+    assert source, "_config wants data"
+    largest = max((info.count or 0 for info in open_data(source, "train").classes), default=0)
+    reason = adapt.cannot(model.t2i) or ("--lora is one of its own" if model.lora else "")
+    if not reason and largest < least:
+        more = "[adapt] from-classes says how many are enough"
+        reason = f"no class has {least} images to learn from, the largest {largest}; {more}"
+    if reason and console.first(reason):
+        console.notice(f"run: the image model is not adapted: {reason}")
+    return not reason
 
 
 def steps(
@@ -119,7 +116,8 @@ def steps(
 ) -> list[RunStep]:
     """Returns the steps of a run, in order.
 
-    model -- settings of the text-to-image model that adapt teaches, where the settings file has none for it
+    model -- settings of the text-to-image model that adapt teaches and filter has, where the settings file has none
+        for them: render's
 
     >>> [step.file for step in steps(True)][5:8]
     ['fine-tuning.jsonl', 'fine-tuning-la.jsonl', 'fine-tuning-cutmix.jsonl']
@@ -143,7 +141,7 @@ def steps(
         if name == "mix-train":
             found += trainings
         elif name != "adapt" or recipe.adapts:
-            found.append(RunStep(name, f"{name}.jsonl", usual=model if name == "adapt" else {}))
+            found.append(RunStep(name, f"{name}.jsonl", usual=model if name in ("adapt", "filter") else {}))
     return [*found, RunStep("report", "report.html")]
 
 
@@ -153,7 +151,10 @@ def chosen(every: Sequence[RunStep], first: str | None, until: str | None) -> tu
     if start > end:
         raise InputError(f"--from {first} comes after --until {until}")
     if "adapt" in (first, until) and not any(step.command == "adapt" for step in every):
-        raise InputError("adapt is no stage of this run: an [adapt] table in the settings, empty or not, turns it on")
+        raise InputError(
+            'adapt is no stage of this run: recipe = "best", or an [adapt] table in the settings, empty or not, '
+            "turns it on"
+        )
     todo = [step for step in every if start <= _ORDER.index(step.command) <= end]
     index = every.index(todo[0])
     return (every[index - 1] if index else None), todo
@@ -165,7 +166,7 @@ def _config(job: Job, step: RunStep) -> Config:
     written = {
         name: value for name, value in job.settings.get(step.command, {}).items() if name not in ("output", "input")
     }
-    values = {**step.usual, **written}
+    values = {name: value for name, value in step.usual.items() if name in known and value is not None} | written
     if step.command in ("eval", "mix-train") and job.run.test:
         values["data" if step.command == "eval" else "test"] = job.run.test
     values |= {name: True for name in ("drop_broken", "drop_duplicates") if name in known and getattr(job.run, name)}

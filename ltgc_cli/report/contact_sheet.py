@@ -16,7 +16,7 @@ from PIL import ImageDraw, ImageOps
 from ltgc_cli import records
 from ltgc_cli.errors import InputError, Unreadable
 from ltgc_cli.providers.images import read as decoded
-from ltgc_cli.records import Image, Record, Rejected
+from ltgc_cli.records import Image, Rejected
 from ltgc_cli.report.fonts import fitted, fonts_for, write
 from ltgc_cli.text import nearest
 
@@ -66,14 +66,6 @@ class ContactSheet(NamedTuple):
     lacking: str  # letters that no font here has
 
 
-def sheet_rows(rows: Iterable[Record], classes: Sequence[str] = ()) -> list[SheetRow]:
-    """Returns the tail classes of a stream, or those of these names, as rows of a sheet, the rarest class first.
-
-    Raises InputError for a name that no class has.
-    """
-    return chosen(map(sheet_row, records.by_class(rows)), classes)
-
-
 def chosen(every: Iterable[SheetRow], classes: Sequence[str]) -> list[SheetRow]:
     """Returns the tail classes, or those of these names, the rarest first. Raises InputError for an unknown name."""
     rows = sorted(every, key=lambda row: row.real_images)
@@ -96,20 +88,6 @@ def sheet_row(group: records.Group) -> SheetRow:
     real, good, bad = (kind[:most] for kind, most in zip((originals, accepted, turned_down), _MOST, strict=True))
     cls = group.cls
     return SheetRow(cls.class_, cls.count or 0, cls.tail, caption, real, good, bad, unadapted[:_UNADAPTED], cls.label)
-
-
-def contact_sheet(
-    rows: Iterable[Record],
-    read: Callable[[str], bytes],
-    classes: Sequence[str] = (),
-) -> ContactSheet:
-    """Returns a sheet: a row per tail class, its real, accepted and rejected images side by side.
-
-    read -- an image's bytes by its sha256; one that cannot be opened leaves its place empty
-    classes -- the names of those that are shown, instead of the tail classes
-    Raises InputError for a name that no class has.
-    """
-    return drawn(sheet_rows(rows, classes), read)
 
 
 def drawn(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ltgc_cli.learn import harmonise, images, loading
 from ltgc_cli.learn.datasets import Sample, open_data, samples
-from ltgc_cli.learn.harmonise import Change, Pixels, changed, changes, look, together
+from ltgc_cli.learn.harmonise import Change, Pixels, changed, changes, look, pulled, together
 from ltgc_cli.providers.clip.open_clip import Loaded
 
 
@@ -241,3 +241,11 @@ def test_original_images_are_never_touched_and_generated_ones_come_nearer(parts)
     assert torch.equal(every[:count], before[:count])
     distance = [abs(frames[count:].mean() - before[:count].mean()) for frames in (before, every)]
     assert distance[1] < 0.1 * distance[0]
+
+
+def test_one_real_image_does_not_tell_how_alike_images_are_so_they_stay_as_different() -> None:
+    real = np.stack([np.full(6, 2.0), np.full(6, 4.0)])  # the mean of one image, and its square
+    generated = np.stack([np.full(6, 1.0), np.full(6, 5.0)])  # mean 1, deviation 2
+    tones = [np.full(6, value) for value in (-1.0, 3.0)]
+    first, second = (pulled(tone, real, generated, trust=1.0) for tone in tones)
+    assert (first == 0).all() and (second == 4).all()

@@ -184,21 +184,28 @@ def test_an_adapter_of_before_is_replaced(inside, adapted, trained):
     assert not any(row["kind"] == "checkpoint" for row in others)
 
 
-def test_a_broken_image_is_called_by_its_file(inside, birds, monkeypatch):
-    from ltgc_cli.providers.images import decode
-
-    def adapt(spec: str, examples: Any, settings: Any, folder: Path, *, objects: Any, **_: Any) -> None:
-        for one in examples:
-            decode(objects(one.image), one.image)
-
-    monkeypatch.setattr(adapting, "adapt", adapt)
+def test_what_is_no_image_is_left_out_and_named_and_the_rest_is_learnt_from(inside, birds, trained):
     (birds / "seal" / "3.png").write_bytes(b"no image")
     done = inside("adapt", "--data", birds)
-    assert (
-        done.code == 2
-        and "ltgc: seal/3.png cannot be read" in done.err
-        and "take it out of the data" in one_line(done.err)
-    )
+    assert done.code == 0 and "adapt: 1 file left out, no image: seal/3.png" in done.err
+    (call,) = trained
+    assert len(call["examples"]) == COUNTS["crane"] + COUNTS["seal"] - 1
+    again = inside("adapt", "--data", birds)
+    assert "answered by" in again.err and "seal/3.png" in again.err
+
+
+def test_a_model_that_cannot_be_adapted_is_refused_before_it_is_loaded(inside, birds, trained, tmp_path):
+    (tmp_path / "pixart").mkdir()
+    (tmp_path / "pixart" / "model_index.json").write_text('{"_class_name": "PixArtAlphaPipeline"}')
+    done = inside("adapt", "--data", birds, "--t2i", tmp_path / "pixart")
+    assert done.code == 2 and "is a PixArtAlphaPipeline, which cannot be adapted" in one_line(done.err) and not trained
+
+
+def test_the_folder_of_a_classifier_is_no_place_for_an_adapter(inside, birds, trained, tmp_path):
+    (tmp_path / "classifier").mkdir()
+    (tmp_path / "classifier" / "done.json").write_text("{}")
+    done = inside("adapt", "--data", birds, "--out", tmp_path / "classifier")
+    assert done.code == 2 and "is there already, and no adapter" in one_line(done.err) and not trained
 
 
 # --- the artifact and the files
@@ -485,7 +492,7 @@ def test_without_the_table_a_run_has_no_such_stage(inside, settings, trained, pa
     assert done.code in (0, 1) and "run: 4/4 render (embedded)" in done.err and not trained
     for flag in ("--from", "--until"):
         stopped = inside("run", flag, "adapt")
-        assert stopped.code == 2 and "an [adapt] table in the settings, empty or not, turns it on" in stopped.err
+        assert stopped.code == 2 and "or an [adapt] table in the settings, empty or not, turns it on" in stopped.err
 
 
 def test_an_empty_table_is_enough(inside, settings, trained, painted):

@@ -214,6 +214,12 @@ def eels(forked, photos, tmp_path) -> Path:
     return tmp_path / "rendered.jsonl"
 
 
+def test_harmonising_calls_an_original_that_is_no_image_by_its_file(forked, photos, eels, tmp_path):
+    done = forked("export", "-i", eels, "--data", photos, "--harmonise", "--out", "out")
+    assert done.code == 2 and "one is broken: cat/broken.jpg; take it out" in " ".join(done.err.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_all_originals_of_the_data_are_written_as_everyone_here_sees_them(forked, photos, eels, tmp_path):
     done = forked("export", "-i", eels, "--data", photos, "--with-originals", "--out", "out")
     assert done.code == 1, done.err

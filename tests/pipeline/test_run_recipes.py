@@ -10,8 +10,10 @@ import pytest
 from trained import digits
 
 from ltgc_cli.config import configure
+from ltgc_cli.errors import InputError
 from ltgc_cli.learn.settings import checked
-from ltgc_cli.pipeline.recipes import RECIPES, STRONGEST, adaptable, training
+from ltgc_cli.pipeline.adapt import cannot
+from ltgc_cli.pipeline.recipes import RECIPES, STRONGEST, training
 from ltgc_cli.pipeline.run import Job, steps_of
 from ltgc_cli.settings import Run, Training
 
@@ -31,7 +33,7 @@ def test_the_best_recipe_adapts_the_image_model_and_the_papers_does_not() -> Non
 @pytest.mark.parametrize("t2i", ["litellm:dall-e-3", "blank", "replay:answers.jsonl"])
 def test_what_has_no_weights_here_is_not_adapted(t2i: str) -> None:
     assert "adapt.jsonl" not in files("best", render={"t2i": t2i})
-    assert not adaptable(t2i)
+    assert cannot(t2i)
 
 
 def test_where_no_class_is_large_enough_to_learn_from_the_recipe_does_not_adapt_and_says_so(inside, tmp_path) -> None:
@@ -48,9 +50,21 @@ def test_a_lora_of_a_persons_own_is_not_adapted_over() -> None:
     assert "adapt.jsonl" not in files("best", render={"lora": "mine.safetensors"})
 
 
-def test_adapt_teaches_the_model_that_render_has() -> None:
+@pytest.mark.parametrize("command", ["adapt", "filter"])
+def test_adapt_teaches_and_filter_generates_with_the_model_that_render_has(command: str) -> None:
     job = Job({"run": {}, "adapt": {"data": "digits-lt:0:100"}, "render": {"t2i": "my/model"}}, Run(), {}, str)
-    assert next(step.usual for step in steps_of(job) if step.command == "adapt")["t2i"] == "my/model"
+    assert next(step.usual for step in steps_of(job) if step.command == command)["t2i"] == "my/model"
+
+
+def test_a_model_of_a_family_that_cannot_be_adapted_is_generated_with_as_it_comes(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "PixArtAlphaPipeline"}')
+    assert "adapt.jsonl" not in files("best", render={"t2i": str(tmp_path)})
+
+
+def test_images_without_an_adapter_are_refused_before_anything_is_asked_where_there_is_none() -> None:
+    with pytest.raises(InputError, match=r"\[render\] unadapted: no LoRA is in use"):
+        files("ltgc", render={"unadapted": 4})
+    assert "adapt.jsonl" in files("best", render={"unadapted": 4})
 
 
 def test_a_classifier_is_called_the_best_recipe_only_where_it_is_that() -> None:

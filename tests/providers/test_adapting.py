@@ -32,7 +32,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from ltgc_cli.providers.t2i import adapting, adapting_state, families, objectives  # noqa: E402
 from ltgc_cli.providers.t2i import diffusers as t2i  # noqa: E402
-from ltgc_cli.providers.t2i.examples import LORA, Example  # noqa: E402
+from ltgc_cli.providers.t2i.examples import LORA, PIPELINES, Example  # noqa: E402
 from ltgc_cli.providers.t2i.families import Fitted  # noqa: E402
 from ltgc_cli.providers.t2i.model_settings import denoiser  # noqa: E402
 from ltgc_cli.providers.t2i.pipelines import LoadedPipeline  # noqa: E402
@@ -453,3 +453,7 @@ def test_the_embedded_model_learns_a_look_by_its_own_objective(adapt, tmp_path):
     assert objectives.objective(t2i.load("embedded", device="cpu").scheduler).noised(
         torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8), torch.tensor([0])
     ).target.mean() == pytest.approx(1, abs=0.01)  # the velocity: the noise itself where there is next to none
+
+
+def test_the_pipelines_that_can_be_adapted_are_known_without_torch() -> None:
+    assert families.FAMILIES.keys() == PIPELINES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image, ImageDraw
 
+from ltgc_cli import records
 from ltgc_cli.errors import InputError
 from ltgc_cli.records import Class, Record, Rejected
 from ltgc_cli.records import Image as ImageRecord
+from ltgc_cli.report import contact_sheet as sheets
 from ltgc_cli.report import fonts
-from ltgc_cli.report.contact_sheet import contact_sheet, sheet_rows
+from ltgc_cli.report.contact_sheet import SheetRow, chosen, sheet_row
 
 
 def tail(label: int, name: str, count: int = 3) -> Class:
@@ -84,6 +87,11 @@ def test_a_long_name_ends_before_the_pictures_begin():
     assert fonts.fitted("iiiiiiiiiiiiiiiiii", 100, 14, files) == "iiiiiiiiiiiiiiiiii"
 
 
+def sheet_rows(rows: Iterable[Record], classes: Sequence[str] = ()) -> list[SheetRow]:
+    """Returns the rows of the sheet of a stream, as `ltgc sheet` chooses them."""
+    return chosen(map(sheet_row, records.by_class(rows)), classes)
+
+
 def test_the_rarest_tail_class_comes_first_and_others_when_they_are_named():
     rows: list[Record] = [
         tail(0, "crane", 9),
@@ -103,12 +111,12 @@ def test_images_are_read_where_there_are_any():
         ImageRecord(label=0, class_="eel", sha256="broken", origin="generated"),
         Rejected(label=0, class_="eel", of="image", reason="refused"),
     ]
-    made = contact_sheet(rows, {"broken": b"no image"}.__getitem__)
+    made = sheets.drawn(sheet_rows(rows), {"broken": b"no image"}.__getitem__)
     assert Image.open(io.BytesIO(made.png)).height == 30 + 64
 
 
 def test_a_sheet_of_very_many_classes_ends_somewhere():
-    made = contact_sheet([tail(label, f"c{label}", label + 1) for label in range(310)], lambda sha256: b"")
+    made = sheets.drawn(sheet_rows(tail(label, f"c{label}", label + 1) for label in range(310)), lambda sha256: b"")
     assert made.left_out == 10 and Image.open(io.BytesIO(made.png)).height == 30 + 300 * 64
 
 

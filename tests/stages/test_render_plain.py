@@ -7,12 +7,13 @@ import pytest
 from fakes import a_class, a_description, an_image, draws, of, sha
 from judging import CAPPED, COSINE, paint_as_told, rates, says
 
+from ltgc_cli import records
 from ltgc_cli import usage as bill
 from ltgc_cli.cli import show as view
 from ltgc_cli.errors import Refused
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Description, Failure, Group, Image, Rejected, dump, evolve, identify, parse
-from ltgc_cli.report.contact_sheet import sheet_rows
+from ltgc_cli.report.contact_sheet import sheet_row
 from ltgc_cli.settings import Judging, Style
 from ltgc_cli.stages import filter, preview
 from ltgc_cli.stages.overview import overview
@@ -215,7 +216,9 @@ def test_the_preview_does_not_count_them():
 
 def test_the_contact_sheet_and_the_tables_leave_them_out(capsys):
     rows = with_plain()
-    assert [(len(row.real), len(row.accepted), len(row.rejected)) for row in sheet_rows(rows)] == [(1, 1, 0)]
+    assert [
+        (len(row.real), len(row.accepted), len(row.rejected)) for row in map(sheet_row, records.by_class(rows))
+    ] == [(1, 1, 0)]
     view.generated_images(rows)
     (_, line) = capsys.readouterr().out.splitlines()
     assert line.split() == ["crane", "1", "1", "0", "0"]  # descriptions, images, regenerated, rejected

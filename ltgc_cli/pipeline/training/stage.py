@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.pipeline.training import averaging, check
+from ltgc_cli.pipeline.training.averaging import Averaged
 from ltgc_cli.pipeline.training.check import TrainingInputs
 from ltgc_cli.records import Checkpoint, Record, identify
 from ltgc_cli.review import verdict_file
@@ -108,21 +109,26 @@ def mix_train(session: Session, config: Config) -> Stage:
             check.before_training(session, inputs.stream, inputs.generated, look())
             kept = as_kept(fit(session, look(), inputs, settings, own, how=how, name=name))
         about = {"clip": identity, "data": flags["data"][:12], "images": count, **kept}
-        if others:
-            sha256, name = averaging.identity(sha256, others), how.name or averaging.name(name, others)
-            folder = session.folder / "checkpoints" / sha256
-            if _settings_in(folder) is None:
-                from ltgc_cli.pipeline.training.fit import average
-
-                average(session, own, others, folder, how)
-            about["images"] = max([count, *(one.images for one in others)])
-            about["averaged"] = [one.name for one in others]
-        parents = tuple(one.record.id for one in others if one.record)
-        made = Checkpoint(sha256=sha256, method=name, settings=about, parents=parents)
-        yield identify(made, sha256, how.name)
+        made = Checkpoint(sha256=sha256, method=name, settings=about)
+        made = _averaged(session, made, others, how) if others else made
+        yield identify(made, made.sha256, how.name)
 
     ends = finish if how.out or how.merge else None
     return Stage("mix-train", flags, run, whole=True, optional=not how.generated, finish=ends)
+
+
+def _averaged(session: Session, own: Checkpoint, others: Sequence[Averaged], how: TrainingRun) -> Checkpoint:
+    """Returns the checkpoint that is the average of one with others, which is made where it is not there."""
+    checkpoints, sha256 = session.folder / "checkpoints", averaging.identity(own.sha256, others)
+    if _settings_in(checkpoints / sha256) is None:
+        from ltgc_cli.pipeline.training.fit import average
+
+        average(session, checkpoints / own.sha256, others, checkpoints / sha256, how)
+    images = max([own.settings["images"], *(one.images for one in others)])
+    about = {**own.settings, "images": images, "averaged": [one.name for one in others]}
+    parents = tuple(one.record.id for one in others if one.record)
+    method = how.name or averaging.name(own.method, others)
+    return Checkpoint(sha256=sha256, method=method, settings=about, parents=parents)
 
 
 def _settings_in(folder: Path) -> dict[str, Any] | None:

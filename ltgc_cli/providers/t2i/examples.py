@@ -1,4 +1,4 @@
-"""What an adapter learns from, and what its file is called. Loads no torch, as `adapting` does."""
+"""What an adapter learns from, of which pipelines, and what its file is called. Loads no torch, as `adapting` does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from typing import NamedTuple
 
 LORA = "pytorch_lora_weights.safetensors"
 """What the LoRA's file is called: diffusers' own name for it."""
+
+
+PIPELINES = frozenset(
+    ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline")
+)
+"""diffusers' pipelines that can be adapted: those of `families.FAMILIES`."""
 
 
 class Example(NamedTuple):
