@@ -36,7 +36,7 @@ def _typed(program: list[str], environment: dict[str, str], folder: Path) -> Ltg
             capture_output=True,
             env=environment | variables,
             cwd=folder,
-            timeout=120,
+            timeout=600,  # the demonstration takes minutes; what hangs is found all the same
         )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
