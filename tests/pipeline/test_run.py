@@ -433,7 +433,9 @@ def test_the_baselines_are_plain_whatever_mix_train_is_set_to_and_it_can_be_aver
     lines = map(json.loads, (folder / "ltgc-run" / "mix-train.jsonl").read_text().splitlines())
     plain, adjusted, strongest, best = (line for line in lines if line["kind"] == "checkpoint")
     assert [one["settings"]["loss"] for one in (plain, adjusted, strongest, best)] == ["ce", "la", "la", "la"]
-    assert not any({"averaged", "syn_prior", "syn_head"} & one["settings"].keys() for one in (plain, adjusted, strongest))
+    assert not any(
+        {"averaged", "syn_prior", "syn_head"} & one["settings"].keys() for one in (plain, adjusted, strongest)
+    )
     assert not re.search(r"--(syn-\S+|mix\S*) has no effect", ran.err)
     assert best["settings"]["averaged"] == ["fine-tuning + logit adjustment"] and best["parents"] == [adjusted["id"]]
     assert best["settings"]["syn_head"] is True and best["settings"]["syn_prob"] == "0.5:0"
