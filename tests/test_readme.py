@@ -140,6 +140,7 @@ def test_every_flag_that_a_page_names_exists():
     )
     of_others = {
         "--seeds",
+        "--models",
         "--table",
         "--jobs",
         "--method",
