@@ -26,7 +26,7 @@ from ltgc_cli.learn import images as training
 from ltgc_cli.learn.datasets import Sample, pixels
 from ltgc_cli.providers import images as providers
 from ltgc_cli.providers.clip import judge, open_clip
-from ltgc_cli.records import Class
+from ltgc_cli.records import Class, Group, Record
 from ltgc_cli.records import Image as ImageRecord
 from ltgc_cli.report import contact_sheet, thumbnails
 from ltgc_cli.review.serving import media_type
@@ -62,11 +62,10 @@ def in_the_report(data: bytes) -> np.ndarray:
 
 
 def on_the_contact_sheet(data: bytes) -> np.ndarray:
-    rows = [
-        Class(label=0, class_="eel", tail=True),
-        ImageRecord(label=0, class_="eel", sha256="a", origin="original"),
-    ]
-    sheet = opened(contact_sheet.contact_sheet(rows, {"a": data}.__getitem__).png)
+    eel = Class(label=0, class_="eel", tail=True)
+    rows: list[Record] = [eel, ImageRecord(label=0, class_="eel", sha256="a", origin="original")]
+    drawn = contact_sheet.drawn([contact_sheet.sheet_row(Group(eel, rows))], {"a": data}.__getitem__)
+    sheet = opened(drawn.png)
     left, top = contact_sheet._LABEL, contact_sheet._TITLE
     return sheet[top : top + SIDE, left : left + SIDE]
 
