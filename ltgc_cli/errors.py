@@ -3,6 +3,7 @@
 LtgcError
 ├── InputError       2   bad usage or input; nothing was asked
 ├── ProviderError    3   a provider cannot be used (key, network, weights), after retries
+├── OutputError      3   a place cannot be written to or read from (full, read-only, gone): what was answered is kept
 ├── BudgetError      4   the budget was reached; run again to go on
 └── Refused          -   one request was refused; becomes a `failure` record, the run goes on
     ├── TooLong      -   the question is longer than the model reads; it can be asked in parts
@@ -31,6 +32,12 @@ class InputError(LtgcError):
 
 class ProviderError(LtgcError):
     """A provider cannot be used at all: a missing key, no network, no weights, no recorded answer."""
+
+    exit_code = 3
+
+
+class OutputError(LtgcError):
+    """A place that a run needs cannot be used: the disk is full, read-only or gone. Run again once it can."""
 
     exit_code = 3
 
