@@ -44,13 +44,17 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Versions are fixed by constraints.txt; torch comes first so that nothing chooses another for us.
-$(VENV)/ready: pyproject.toml constraints.txt
+# Versions and files are fixed by supply/hashed.txt, which is constraints.txt with hashes; torch comes first so that
+# nothing chooses another for us. For a torch of your own: make PINS=constraints.txt demo.
+PINS := supply/hashed.txt
+$(VENV)/ready: pyproject.toml constraints.txt supply/hashed.txt
 	@test -n "$(PYTHON)" || { echo "ltgc needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --quiet --upgrade pip
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --quiet --constraint $(PINS) --upgrade pip
+	$(BIN)/pip install --quiet --quiet --constraint $(PINS) torch
+	$(BIN)/python supply/wanted.py > $(VENV)/wanted.txt
+	$(BIN)/pip install --quiet --quiet --constraint $(PINS) --requirement $(VENV)/wanted.txt
+	$(BIN)/pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:
