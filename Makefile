@@ -45,12 +45,14 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 # Versions and files are fixed by supply/hashed.txt, which is constraints.txt with hashes; torch comes first so that
-# nothing chooses another for us. For a torch of your own: make PINS=constraints.txt demo.
+# nothing chooses another for us. For a torch of your own: make PINS=constraints.txt demo. pip itself is the first, as
+# an older one does not look for hashes among constraints.
 PINS := supply/hashed.txt
 $(VENV)/ready: pyproject.toml constraints.txt supply/hashed.txt
 	@test -n "$(PYTHON)" || { echo "ltgc needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --quiet --constraint $(PINS) --upgrade pip
+	sed -n '/^pip==/,/[^\\]$$/p' $(PINS) > $(VENV)/pip.txt
+	$(BIN)/pip install --quiet --quiet --requirement $(VENV)/pip.txt
 	$(BIN)/pip install --quiet --quiet --constraint $(PINS) torch
 	$(BIN)/python supply/wanted.py > $(VENV)/wanted.txt
 	$(BIN)/pip install --quiet --quiet --constraint $(PINS) --requirement $(VENV)/wanted.txt
