@@ -44,16 +44,18 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Versions and files are fixed by supply/hashed.txt, which is constraints.txt with hashes; torch comes first so that
-# nothing chooses another for us. For a torch of your own: make PINS=constraints.txt demo. pip itself is the first, as
-# an older one does not look for hashes among constraints.
+# Versions and files are fixed by supply/hashed.txt, which is constraints.txt with hashes; for a torch of your own, or
+# another platform: make PINS=constraints.txt demo. pip is the first, as an older one looks for no hashes among
+# constraints; then torch, so that nothing chooses another: its build for CPUs where one is at hand, which pip would put
+# behind an index's own because it learns that file's hash only by reading it.
 PINS := supply/hashed.txt
 $(VENV)/ready: pyproject.toml constraints.txt supply/hashed.txt
 	@test -n "$(PYTHON)" || { echo "ltgc needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	sed -n '/^pip==/,/[^\\]$$/p' $(PINS) > $(VENV)/pip.txt
 	$(BIN)/pip install --quiet --quiet --requirement $(VENV)/pip.txt
-	$(BIN)/pip install --quiet --quiet --constraint $(PINS) torch
+	$(BIN)/pip install --quiet --quiet --constraint $(PINS) "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1+cpu/p' $(PINS))" 2>/dev/null \
+		|| $(BIN)/pip install --quiet --quiet --constraint $(PINS) torch
 	$(BIN)/python supply/wanted.py > $(VENV)/wanted.txt
 	$(BIN)/pip install --quiet --quiet --constraint $(PINS) --requirement $(VENV)/wanted.txt
 	$(BIN)/pip install --quiet --quiet --no-deps --no-build-isolation --editable .
