@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Two busy pools of threads on two cores are ten times slower than one thread each.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-all bench check lint clean
+.PHONY: demo test test-all bench check lint clean audit sbom
 
 demo: $(VENV)/ready
 	$(BIN)/ltgc demo
@@ -37,6 +37,14 @@ bench: $(VENV)/ready
 
 check: lint
 	$(BIN)/pytest
+
+# Known holes in what is installed, by the snapshot in supply/; and what the wheel says that it was tested with.
+audit: $(VENV)/ready
+	$(BIN)/python supply/audit.py
+
+sbom: $(VENV)/ready
+	@mkdir -p dist
+	$(BIN)/python supply/sbom.py > dist/ltgc.cdx.json
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

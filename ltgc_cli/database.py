@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar, cast
 import diskcache
 from diskcache.core import DBNAME, MODE_PICKLE, MODE_RAW
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
 
 T = TypeVar("T")
@@ -94,6 +95,7 @@ class Database:
     def __init__(self, folder: Path) -> None:
         """Opens the database, or makes it. Raises InputError for one that is none, or that would lose answers."""
         self._path = folder / DBNAME
+        _refuse_newer(self._path)
         try:
             self.cache = diskcache.Cache(str(folder), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT)
         except (OSError, TypeError, sqlite3.Error, diskcache.Timeout) as error:  # TypeError: another Disk's settings
@@ -230,6 +232,19 @@ class Database:
             if not self._queue and self._writer:
                 self._writer.close()
                 self._writer = None
+
+
+def _refuse_newer(path: Path) -> None:
+    """Raises InputError for the database of a newer ltgc, before anything is changed in it."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            ((schema,),) = connection.execute("PRAGMA user_version")
+        finally:
+            connection.close()
+    except sqlite3.Error:  # not there, or no database: who opens it says so
+        return
+    schemas.check(path.parent.parent, schema)
 
 
 def _in_transaction(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import DONE, FELL_SHORT
 
 
@@ -42,9 +43,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(artifact: Path) -> Manifest | None:
-    """Returns the manifest of a whole artifact, None where it cannot be read or the artifact is not there."""
+    """Returns the manifest of a whole artifact, None where it cannot be read or the artifact is not there.
+
+    Raises InputError for one that a newer ltgc wrote.
+    """
+    path = artifact.with_suffix(".json")
     try:
-        manifest = msgspec.json.decode(artifact.with_suffix(".json").read_bytes(), type=Manifest)
+        data = path.read_bytes()
+        schemas.check_json(path, data)
+        manifest = msgspec.json.decode(data, type=Manifest)
     except (OSError, ValueError, RecursionError):  # not there, cut, not UTF-8, not a manifest
         return None
     return manifest if artifact.exists() else None

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import Usage
 
@@ -221,6 +222,8 @@ def parse(line: str) -> Record:
         raise ValueError('not a record (a JSON object with a "kind"); pass on what an ltgc command wrote')
     if kind not in KINDS:
         return Other(kind=kind, line=line)
+    if said := schemas.newer(data.get("schema")):
+        raise ValueError(f"the line {said}")
     fields = {key: value for key, value in data.items() if key in _KEYS[kind]}
     rest = {key: value for key, value in data.items() if key not in _KEYS[kind] and key != "kind"}
     # A line that a person wrote may have no id; seeds and provenance want one.

@@ -2,8 +2,8 @@
 
     pip install uv && python supply/hashes.py
 
-uv resolves for every platform at once: the parts of CUDA that torch asks for on Linux, and small things of macOS, are in
-the list too. pip takes a constraint only where something asks for that package.
+uv resolves for every platform at once: the parts of CUDA that torch asks for on Linux, and small things of macOS, are
+in the list too. pip takes a constraint only where something asks for that package.
 """
 
 import re

@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from ltgc_cli import records
+from ltgc_cli import records, schemas
 from ltgc_cli.cache.walk import SHA256, answer, fits, named_in
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, replacing
@@ -203,6 +203,7 @@ def _answers(tar: tarfile.TarFile) -> Iterator[tuple[str, Entry]]:
         try:
             if not line.endswith(b"\n"):
                 raise ValueError("the line is cut, or longer than any answer")
+            schemas.check_json(os.fsdecode(tar.name or "the file"), line)
             key = msgspec.json.decode(line, type=_Keyed).key
             yield key, entry(key, line)
         except (RecursionError, ValueError) as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import sha256_file
 from ltgc_cli.learn.datasets import ClassInfo
@@ -50,7 +51,9 @@ def check(folder: Path, done: Whole) -> None:
 def read(path: Path, kind: Any) -> Any:
     """Returns what a JSON file holds. Raises InputError where it is missing or is something else."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        data = path.read_bytes()
+        schemas.check_json(path, data)
+        return msgspec.json.decode(data, type=kind)
     except OSError:
         raise InputError(f"{path.parent}: no whole checkpoint ({path.name} is missing); train it again") from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:

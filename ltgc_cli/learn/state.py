@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
@@ -67,6 +68,7 @@ class TrainingState:
                 metadata = file.metadata() or {}
                 if "about" in metadata:  # as versions before this one wrote it; its training starts anew
                     return
+                schemas.check_json(path, metadata.get("facts", ""))
                 if metadata.get("run") != run:
                     raise InputError(
                         f"{path} is the state of a run with other data or settings; use another folder or delete it"

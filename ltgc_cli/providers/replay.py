@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.files import named_errors
 from ltgc_cli.ports import REQUESTS, Ask, Compare, Generate, GeneratedImage, ImageRequest, Score, request_name
@@ -98,6 +99,7 @@ def read(path: Path) -> dict[str, Exchange]:
         raise InputError(f"{path}: not UTF-8 text, so no recording; name a file that --record wrote") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
+            schemas.check_json(f"{path}:{number}: the line", line)
             try:
                 exchanges.setdefault(*_parsed(line))
             except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
