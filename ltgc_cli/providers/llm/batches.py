@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.files import write_atomically
 from ltgc_cli.keys import key
@@ -333,7 +334,9 @@ def _batches(folder: Path) -> list[SentBatch]:
     found = []
     for path in sorted(path for path in folder.glob("*.json") if not path.name.startswith(".")):
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=SentBatch))
+            data = path.read_bytes()
+            schemas.check_json(path, data)
+            found.append(msgspec.json.decode(data, type=SentBatch))
         except msgspec.DecodeError as error:
             raise InputError(f"{path} is no file of a batch ({error}); move it away") from None
     return found
