@@ -121,11 +121,17 @@ def test_the_source_distribution_has_all_that_tests_docs_examples_and_benchmarks
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
     folders = set().union(
-        *(files_under(built.tree / part) for part in ("ltgc_cli", "tests", "docs", "examples", "benchmarks"))
+        *(files_under(built.tree / part) for part in ("ltgc_cli", "tests", "docs", "examples", "benchmarks", "supply"))
     )
     alone = {"README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile", "constraints.txt", "pyproject.toml"}
     assert (folders | alone) - names == set()
     assert [name for name in names if "__pycache__" in name or name.endswith(".pyc")] == []
+
+
+def test_the_wheel_has_the_bill_of_materials_that_make_sbom_prints(built):
+    made = subprocess.run([sys.executable, "supply/sbom.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    with zipfile.ZipFile(built.wheel) as archive:
+        assert archive.read(f"{NAME}.dist-info/sboms/ltgc.cdx.json").decode() == made.stdout
 
 
 def test_what_the_wheel_says_of_itself(built):
