@@ -1,7 +1,7 @@
 """Looks up what `make` installs among known holes, without a network: pip-audit, asking a snapshot instead of osv.dev.
 
     make audit                              exit 1 where a pinned version has a hole that accepted.toml does not name
-    python supply/audit.py --refresh        the snapshot anew, where osv.dev can be reached
+    python supply/audit.py refresh          the snapshot anew, where osv.dev can be reached
 
 supply/advisories.json has entries in OSV's format (https://ossf.github.io/osv-schema/) and says when and from what it
 was made; supply/accepted.toml has, for each hole that stays, why it does.
@@ -85,7 +85,7 @@ def audit(pinned: Path, snapshot: Path, accepted: Path, today: datetime.date) ->
     known = json.loads(snapshot.read_text(encoding="utf-8"))
     made = datetime.date.fromisoformat(known["made"])
     if today - made > OLD:
-        print(f"{snapshot.name} is of {made}: python supply/audit.py --refresh, where osv.dev can be reached")
+        print(f"{snapshot.name} is of {made}: python supply/audit.py refresh, where osv.dev can be reached")
     stay = tomllib.loads(accepted.read_text(encoding="utf-8"))
     here = pins(pinned.read_text(encoding="utf-8"))
     hit = {one["id"] for one in known["vulns"] if any(affects(one, *pin) for pin in here.items())}
@@ -135,9 +135,9 @@ def refresh(pinned: Path, snapshot: Path, today: datetime.date, osv: str = OSV) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--refresh", action="store_true", help="make the snapshot anew from osv.dev")
+    parser.add_argument("what", nargs="?", choices=["audit", "refresh"], default="audit")
     files = SUPPLY / "hashed.txt", SUPPLY / "advisories.json"
-    if not parser.parse_args().refresh:
+    if parser.parse_args().what == "audit":
         return audit(*files, SUPPLY / "accepted.toml", datetime.date.today())
     try:
         refresh(*files, datetime.date.today())
