@@ -128,12 +128,6 @@ class _Facts(msgspec.Struct, frozen=True):
     best_accuracy: float | None
 
 
-def finite(weights: Mapping[str, Tensor]) -> bool:
-    """Returns whether all weights are numbers."""
-    found = [weight.detach().isfinite().all() for weight in weights.values()]
-    return not found or bool(torch.stack(found).all())
-
-
 def run_id(
     clip: str, classes: Sequence[ClassInfo], samples: Sequence[Sequence[Sample]], texts: Texts, settings: Training
 ) -> str:

@@ -25,8 +25,9 @@ from ltgc_cli.learn.checkpoint_files import METRICS
 from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
 from ltgc_cli.learn.losses import LOSSES, by_part
 from ltgc_cli.learn.settings import checked, resolved, total_steps
-from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, finite, put, run_id, swap_weights
+from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, run_id, swap_weights
 from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.providers.t2i.adapting_state import finite
 from ltgc_cli.settings import Precision, Training
 
 REPORT_EVERY = 10  # steps

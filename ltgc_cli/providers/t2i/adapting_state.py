@@ -89,6 +89,12 @@ def load(
     return facts.step, facts.loss
 
 
+def finite(weights: Mapping[str, Tensor]) -> bool:
+    """Returns whether all weights are numbers."""
+    found = [weight.detach().isfinite().all() for weight in weights.values()]
+    return not found or bool(torch.stack(found).all())
+
+
 def _check_fit(flat: Mapping[str, Tensor], numbers: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Raises ValueError for what is no state of these weights."""
     kinds: dict[str, set[str]] = {name: set() for name in weights}
