@@ -16,9 +16,13 @@ import msgspec
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import COMMANDS, Chance, Setting, Settings, settings_of
-from ltgc_cli.text import nearest
+from ltgc_cli.text import nearest, one_line
 
 S = TypeVar("S", bound=Settings)
+
+FILE = Path("ltgc.toml")
+_SHOWN = 80  # characters of a wrong value
+_WHOLE = range(-(2**63), 2**63)  # what TOML, JSON readers and torch's seeds have
 
 
 class Config:
@@ -76,11 +80,13 @@ def configure(
     given: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
+    file: Path = FILE,
 ) -> Config:
     """Returns a command's settings.
 
     given -- values by a setting's name or by its flag's; None is not given
     defaults -- what the settings file says for this command, by name
+    file -- that settings file, as errors name it
     Raises InputError that names every value that cannot be, TypeError for a name that the command does not have.
     """
     settings = command_settings(command)
@@ -97,7 +103,7 @@ def configure(
     variables = {
         name: environment[one.known("env")] for name, one in settings.items() if environment.get(one.known("env"))
     }
-    written = {name: f"{_key(one)} in the settings file," for name, one in settings.items() if name in (defaults or {})}
+    written = {name: in_file(one.flag.lstrip("-"), file) for name, one in settings.items() if name in (defaults or {})}
     origins = written | {name: f"{settings[name].known('env')}," for name in variables}
     origins = {name: origin for name, origin in origins.items() if name not in named}
     return _checked(command, {**(defaults or {}), **variables, **named}, named, origins)
@@ -126,8 +132,13 @@ def chances(value: float | str) -> tuple[float, float]:
     return first, last[0] if last else first
 
 
-def _key(one: Setting) -> str:
-    return one.flag.lstrip("-")
+def in_file(key: str, file: Path, table: str = "") -> str:
+    """Returns how errors call a value of a settings file.
+
+    >>> in_file("image_size", FILE, "describe")
+    'ltgc.toml: [describe] image-size ='
+    """
+    return f"{file}: {f'[{table}] ' if table else ''}{key.replace('_', '-')} ="
 
 
 def command_settings(command: str) -> dict[str, Setting]:
@@ -158,45 +169,84 @@ def _checked(
                 continue
             called = origins.get(one.name, one.flag)
             try:
-                fields[one.name] = _converted(one, values[one.name])
-            except (ValueError, TypeError):
-                wrong.append(f"{called} {values[one.name]!s}: {_wanted(one)}")
+                fields[one.name] = value_of(one, values[one.name], called)
+            except InputError as error:
+                wrong.append(str(error))
                 continue
-            wrong += [text] if (text := _wrong(one, fields[one.name], called)) else []
+            path = fields[one.name] if one.known("must_exist") else None
+            if path is not None and not os.path.exists(path):
+                wrong.append(f"{called} {_shown(path)}: no such file or folder")
         structs.append(kind(**fields))
     if wrong:
         raise InputError("; ".join(wrong))
     return Config(command, structs, given)
 
 
-def _converted(one: Setting, value: Any) -> Any:
+def value_of(one: Setting, value: Any, called: str, *, typed: bool = False) -> Any:
+    """Returns a value as the setting's type has it, within its bounds.
+
+    called -- how errors name it
+    typed -- whether it has a type already, as in TOML, where "3" is no number; flags and variables are text
+    Raises InputError in one line.
+    """
+    try:
+        found = _converted(one, value, typed)
+    except (ValueError, TypeError, ArithmeticError, RuntimeError):  # the last for the home of nobody: ~nobody/x
+        shown = repr(value) if typed and isinstance(value, str) else value  # "3", where 3 is wanted
+        raise InputError(f"{called} {_shown(shown)}: {_wanted(one)} is wanted") from None
+    if wrong := _wrong(one, found, called):
+        raise InputError(wrong)
+    return found
+
+
+def _shown(value: Any) -> str:
+    try:
+        return one_line(value, _SHOWN) if not isinstance(value, str) or value.strip() else repr(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes
+        return f"(a {type(value).__name__})"
+
+
+def _converted(one: Setting, value: Any, typed: bool = False) -> Any:
     """Returns a value as the setting's type has it. Raises ValueError (msgspec's ValidationError is one)."""
     base = one.base
     value = value.item() if hasattr(value, "item") else value  # numpy's numbers
+    texts = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(text, str | os.PathLike) and "\0" in str(text) for text in texts):
+        raise ValueError("no file, no name and no model has a NUL in it")
     if value is None or (one.choices and isinstance(value, str)):
         return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
-    if base is str and isinstance(value, os.PathLike | int | float) and not isinstance(value, bool):
+    if base is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if base is str and one.known("number") and type(value) in (int, float) and math.isfinite(value):
         return str(value)
     if base == Chance:
         first, last = chances(value)
         steady = first == last or ":" not in str(value)
         return first if steady else f"{first:.15g}:{last:.15g}"  # one text for one schedule, and so one hash
     if base is Path:
+        if value == "":  # it would be the current folder
+            raise ValueError(value)
         return Path(os.fspath(value)).expanduser() if isinstance(value, str) else Path(os.fspath(value))
     if get_origin(base) is tuple:
         if isinstance(value, str | os.PathLike):
             return (os.fspath(value),)
+        if isinstance(value, Mapping):
+            raise TypeError(value)
         return msgspec.convert(list(value), tuple[str, ...])  # what is no choice is said with what is near
-    return msgspec.convert(value, base, strict=isinstance(value, float) and base is int)
+    found = msgspec.convert(value, base, strict=typed or (isinstance(value, float) and base is int))
+    return found + 0.0 if isinstance(found, float) else found  # -0.0 is 0.0: one value has one hash
 
 
 def _wanted(one: Setting) -> str:
     if one.choices:
-        return f"one of {', '.join(one.choices)} is wanted"
+        return f"one of {', '.join(one.choices)}"
     if one.base == Chance:
-        return "a number, or FIRST:LAST such as 0.5:0, is wanted"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    return f"{words.get(one.base, 'a list of texts' if get_origin(one.base) is tuple else 'something else')} is wanted"
+        return _CHANCE
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+    return words.get(one.base, "a list of texts")
+
+
+_CHANCE = "a number, or FIRST:LAST such as 0.5:0,"
 
 
 def _wrong(one: Setting, value: Any, called: str = "") -> str:
@@ -208,16 +258,16 @@ def _wrong(one: Setting, value: Any, called: str = "") -> str:
         chosen = value if isinstance(value, tuple) else (value,)
         bad = [word for word in chosen if word not in one.choices]
         return (
-            f"{called} {bad[0]}: one of {', '.join(one.choices)} is wanted{nearest(str(bad[0]), one.choices)}"
+            f"{called} {_shown(bad[0])}: one of {', '.join(one.choices)} is wanted{nearest(str(bad[0]), one.choices)}"
             if bad
             else ""
         )
     if isinstance(value, float) and not math.isfinite(value):
         return f"{called} {value}: a finite number is wanted"
+    if one.base is int and value not in _WHOLE:
+        return f"{called} {_shown(value)}: a number of at most 63 bits is wanted"
     if one.base == Chance:
         return _wrong_chance(value, called)
-    if one.known("must_exist") and not os.path.exists(value):
-        return f"{called} {value}: no such file or folder"
     meta = one.meta
     low, above, high, below = meta.ge, meta.gt, meta.le, meta.lt
     if not isinstance(value, int | float) or (
@@ -234,7 +284,7 @@ def _wrong_chance(value: float | str, called: str) -> str:
     try:
         within = all(0 <= chance <= 1 for chance in chances(value))
     except ValueError:
-        return f"{called} {value}: a number, or FIRST:LAST such as 0.5:0, is wanted"
+        return f"{called} {_shown(value)}: {_CHANCE} is wanted"
     return "" if within else f"{called} {value}: {_range(0, None, 1, None)} is wanted"
 
 

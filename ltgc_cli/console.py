@@ -22,6 +22,7 @@ _quiet_here: ContextVar[bool] = ContextVar("quiet", default=False)
 _PLAIN_EVERY = 15.0  # seconds between progress lines where there is no terminal to redraw
 _WINDOW, _TICK = 30.0, 0.25  # seconds that a rate is taken over, and between the times that it is taken from
 _ROWS = 12  # of a table beside the progress line
+_LONGEST = 2000  # characters of an error: a name in it may be a whole file
 _said_once: set[Hashable] = set()  # what a command need not hear again, whichever of its stages would say it
 _lives: list[Any] = []  # the displays that are redrawn, the innermost last
 
@@ -64,8 +65,9 @@ def first(what: Hashable) -> bool:
 
 
 def error(text: str) -> None:
-    """Says what went wrong on stderr, with -q too."""
-    _say(f"ltgc: {' '.join(text.split())}")
+    """Says what went wrong on stderr, with -q too; of a very long text its beginning and end."""
+    line = " ".join(text.split())
+    _say(f"ltgc: {line if len(line) <= _LONGEST else f'{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}'}")
 
 
 def warning(text: str) -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
+from ltgc_cli import toml_file
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors
 
 
 class Prompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +54,14 @@ def load(path: Path | None) -> Prompts:
     if path is None:
         return PAPER
     try:
-        with named_errors(path):
-            texts = tomllib.loads(path.read_text(encoding="utf-8"))
+        texts = toml_file.read(path)
         if unknown := sorted(set(texts) - set(Prompts.__struct_fields__)):
             names = ", ".join(Prompts.__struct_fields__)
             raise InputError(f"{path}: no prompt is named {unknown[0]!r}; there are {names}")
         prompts = msgspec.convert(texts, Prompts)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}") from None
     for name in Prompts.__struct_fields__:
         if "[y]" not in getattr(prompts, name):

@@ -255,10 +255,15 @@ def dump(record: Record) -> str:
     """Returns the record as one line of JSON, without the newline: as it was read where nothing changed."""
     if record.line:
         return record.line
-    return _json({"kind": kind_of(record), **_plain(record, _written(type(record))), **record.rest})
+    content = {"kind": kind_of(record), **_plain(record, _written(type(record))), **record.rest}
+    try:
+        return _json(content)
+    except ValueError:  # NaN and inf are no JSON, and no reader takes them
+        return _json(msgspec.json.decode(msgspec.json.encode(content)))
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one for each call
+# json.dumps would make one for each call
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _AS_IT_IS = frozenset((str, int, float, bool))
 
 

@@ -31,6 +31,7 @@ def about(
     example: Any = None,
     must_exist: bool = False,
     offered: bool | None = None,
+    number: bool = False,
     **bounds: Any,
 ) -> msgspec.Meta:
     """Returns what is known of a setting.
@@ -42,10 +43,11 @@ def about(
     example -- what one might write in ltgc.toml where the default is none
     must_exist -- whether the file or folder that it names must be there
     offered -- whether `ltgc init` writes it into ltgc.toml [where it is not advanced]
+    number -- whether the text that it is may be a number: tail = 20
     bounds -- ge, gt, le, lt
     """
     extra = {"names": names, "advanced": advanced, "hashed": hashed, "env": env, "metavar": metavar}
-    extra |= {"example": example, "must_exist": must_exist}
+    extra |= {"example": example, "must_exist": must_exist, "number": number}
     extra["offered"] = not advanced if offered is None else offered
     return msgspec.Meta(description=help, extra=extra, **bounds)
 
@@ -61,7 +63,8 @@ EMBEDDED = "embedded"
 
 # ---- settings that several commands have
 
-Tail = Annotated[str, about("Classes with fewer training images are tail classes (our default); few means 20.")]
+Tail = Annotated[str, about("Classes with fewer training images are tail classes (our default); few means 20.",
+    number=True)]
 Lmm = Annotated[str, about(
     "Vision-language model: any litellm model, replay:FILE, or embedded.", "--lmm", env="LTGC_LMM", metavar="MODEL")]
 Llm = Annotated[str, about(
@@ -108,7 +111,7 @@ Verdicts = Annotated[Path, about(
     metavar="FILE", example="verdicts.jsonl")] | None
 Price = Annotated[str, more(
     "Price of a model that litellm does not know: US dollars per million tokens, in and out (or per "
-    "image).", hashed=False, metavar="IN,OUT", example="2.5,10", offered=True)] | None
+    "image).", hashed=False, metavar="IN,OUT", example="2.5,10", offered=True, number=True)] | None
 MaxCost = Annotated[float, about(
     "Stop (exit 4) before this run has cost more.",
     ge=0, hashed=False, env="LTGC_MAX_COST", metavar="DOLLARS", offered=False)] | None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import textwrap
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltgc_cli.config import command_settings, setting_names
+from ltgc_cli import toml_file
+from ltgc_cli.config import FILE, command_settings, in_file, setting_names, value_of
 from ltgc_cli.errors import InputError
 from ltgc_cli.settings import COMMANDS, Adapt, Setting, Training, settings_of
-from ltgc_cli.text import nearest
+from ltgc_cli.text import nearest, one_line
 
-PATH = Path("ltgc.toml")
+PATH = FILE
 
 GONE = {
     "gate": "its probe of the head did not foresee the fine-tuned model, and it did harm",
@@ -37,39 +37,74 @@ def load(path: Path = PATH) -> dict[str, dict[str, Any]] | None:
     """Returns the values that a settings file gives each command, by the settings' names; None where there is no file.
 
     A key at the top holds for every command that has such a setting; a table holds for the command of its name.
-    Raises InputError for a name that no command has.
+    Raises InputError for a name that no command has, and for what cannot be a setting's value, all at once.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = toml_file.read(path, "`ltgc init` writes one")
     except FileNotFoundError:
         return None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no settings file that can be read: {error}; `ltgc init` writes one") from None
     tables = {name: value for name, value in given.items() if isinstance(value, dict)}
-    top = {_key(name): value for name, value in given.items() if name not in tables}
     for name in tables:
         if name not in _TABLES:
-            raise InputError(f"{path}: [{name}] is no command{nearest(name, _TABLES)}")
+            raise InputError(f"{path}: [{one_line(name)}] is no command{nearest(name, _TABLES)}")
+    top = _by_key(path, {name: value for name, value in given.items() if name not in tables})
     _check_top(path, top)
-    found = {}
+    found, wrong = _typed_top(path, top)
     for command in _TABLES:
         names = setting_names(command)
-        own = {_key(key): value for key, value in tables.get(command, {}).items()}
+        own = _by_key(path, tables.get(command, {}), f"[{command}] ")
         for key in own:
             if key not in names:
                 raise _unknown(path, f"ltgc {command} has no flag", key, names)
-        # At the top a key means the same for all: not describe's --llm, which is its vision model, nor its --batch.
-        shared = {key: value for key, value in top.items() if key in _shared(command)}
-        found[command] = shared | {names[key]: value for key, value in own.items()}
+        if len({names[key] for key in own}) < len(own):
+            raise InputError(f"{path}: [{command}] has one setting by two names ({', '.join(own)}); take one out")
+        for key, value in own.items():
+            one = command_settings(command)[names[key]]
+            try:
+                found[command][one.name] = value_of(one, value, in_file(key, path, command), typed=True)
+            except InputError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise InputError("; ".join(wrong))
     # eval alone, too, measures on the test images that a run names, and not on what was trained on.
     if "data" not in {_key(key) for key in tables.get("eval", {})} and (test := found["run"].get("test")):
         found["eval"]["data"] = test
     return found
 
 
+def _typed_top(path: Path, top: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Returns what the keys at the top give each command, and what is wrong with those that no command can take.
+
+    What one command takes and another does not (a `format`) stays as it is for the latter, which will say so.
+    """
+    found: dict[str, dict[str, Any]] = {command: {} for command in _TABLES}
+    wrong = []
+    for key, value in top.items():
+        # At the top a key means the same for all: not describe's --llm, which is its vision model, nor its --batch.
+        commands = [command for command in _TABLES if key in _shared(command)]
+        errors = []
+        for command in commands:
+            found[command][key] = value
+            try:
+                found[command][key] = value_of(command_settings(command)[key], value, in_file(key, path), typed=True)
+            except InputError as error:
+                errors.append(str(error))
+        wrong += errors[:1] if len(errors) == len(commands) else []
+    return found, wrong
+
+
 def tables(path: Path = PATH) -> set[str]:
     """Returns the commands that a settings file, which `load` has read, has a table for."""
-    return {name for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items() if isinstance(value, dict)}
+    return {name for name, value in toml_file.read(path).items() if isinstance(value, dict)}
+
+
+def _by_key(path: Path, written: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+    """Returns values by their keys as settings are called. Raises InputError for one that is written in two ways."""
+    found = {_key(name): value for name, value in written.items()}
+    if len(found) < len(written):
+        twice = next(name for name in written if _key(name) != name and _key(name) in written)
+        raise InputError(f"{path}: {table}{one_line(twice)} is there with - and with _; take one out")
+    return found
 
 
 def _key(name: str) -> str:
@@ -92,10 +127,12 @@ def _check_top(path: Path, top: Mapping[str, Any]) -> None:
 
 
 def _unknown(path: Path, where: str, key: str, known: Any) -> InputError:
-    flag = key.replace("_", "-")
+    flag = one_line(key).replace("_", "-")
     if flag in GONE:
         return InputError(f"{path}: --{flag} is gone: {GONE[flag]}; take the line out")
-    return InputError(f"{path}: {where} --{flag}{nearest(flag, (name.replace('_', '-') for name in known))}")
+    homes = [command for command in _TABLES if key in setting_names(command)]
+    meant = nearest(flag, (name.replace("_", "-") for name in known))
+    return InputError(f"{path}: {where} --{flag}{meant or (f'; [{homes[0]}] has one' if homes else '')}")
 
 
 # ---- its text

@@ -370,3 +370,9 @@ def test_a_price_that_is_not_known_stays_unknown_in_every_part():
 
 def test_one_part_is_the_whole():
     assert share(Usage(prompt_tokens=5, dollars=0.1), 1) == [Usage(prompt_tokens=5, dollars=0.1)]
+
+
+def test_what_is_no_number_is_null_in_json():
+    line = records.dump(records.Metric(name="a", group="all", value=float("nan"), low=float("inf")))
+    assert '"value":null' in line and "NaN" not in line and "Infinity" not in line
+    assert records.dump(records.parse(line)) == line

@@ -175,7 +175,7 @@ def test_eval_measures_on_the_test_images_that_a_run_names(file):
         ("from_classes = 4", r"from_classes is how adapt trains; put it under \[adapt\]"),
         ("[mix-train]\ngate = true", "--gate is gone: its probe of the head did not foresee .*; take the line out"),
         ("[mix-train]\nsyn-ratio = 2", "--syn-ratio is gone: it made no difference"),
-        ("n = ", "no settings file that can be read"),
+        ("n = ", "ltgc.toml: no TOML that can be read: .*; `ltgc init` writes one"),
     ],
 )
 def test_a_key_that_nothing_has_is_said_with_the_nearest_and_one_that_is_gone_with_the_reason(file, text, message):
@@ -238,9 +238,9 @@ def test_what_is_no_schedule_of_a_chance_is_refused_in_one_line(given):
     ("given", "file", "environment", "said"),
     [
         ({"k": "many"}, {}, {}, "-k many: a whole number is wanted"),
-        ({}, {"k": "many"}, {}, "k in the settings file, many: a whole number is wanted"),
+        ({}, {"k": "many"}, {}, "ltgc.toml: k = many: a whole number is wanted"),
         ({}, {}, {"LTGC_CONCURRENCY": "abc"}, "LTGC_CONCURRENCY, abc: a whole number is wanted"),
-        ({}, {"near": 7.0}, {}, "near in the settings file, 7.0: from 0 to 1 is wanted"),
+        ({}, {"near": 7.0}, {}, "ltgc.toml: near = 7.0: from 0 to 1 is wanted"),
     ],
 )
 def test_a_wrong_value_is_said_by_where_it_came_from(given, file, environment, said):

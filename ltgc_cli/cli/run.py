@@ -54,12 +54,13 @@ def run(
     from ltgc_cli.pipeline import dry_run
     from ltgc_cli.pipeline import run as running
 
-    settings = settings_file.load(path or settings_file.PATH)
+    file = path or settings_file.PATH
+    settings = settings_file.load(file)
     if settings is None:
         raise _no_settings(path)
     if processes.count() > 1:
         raise InputError("ltgc run is one process; to train with several: ltgc run --until filter, then mix-train")
-    config = configure("run", config.given, settings["run"])
+    config = configure("run", config.given, settings["run"], file=file)
     console.configure(quiet=bool(config.get("quiet")))
     words = [word for word in ctx.meta[TYPED] if word != "--dry-run"]
     program = ctx.find_root().command_path
@@ -68,8 +69,8 @@ def run(
         return " ".join([typed(program, words, without={*more[:1], *without}), *more])
 
     kept = {"cache_dir": config.get("cache_dir"), "quiet": config.get("quiet") or None}
-    adapts = "adapt" in settings_file.tables(path or settings_file.PATH)
-    job = running.Job(settings, config[Run], kept, again, adapts)
+    adapts = "adapt" in settings_file.tables(file)
+    job = running.Job(settings, config[Run], kept, again, adapts, file)
     ran = running.run(job)
     if config[Run].dry_run:
         if ran.would_ask:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -23,15 +24,17 @@ from ltgc_cli.errors import InputError
 from ltgc_cli.files import write_atomically
 from ltgc_cli.learn import checkpoint_files, tuning
 from ltgc_cli.learn.attention import fuse
-from ltgc_cli.learn.checkpoint_files import DONE, MERGED, Whole
+from ltgc_cli.learn.checkpoint_files import AGAIN, DONE, MERGED, METRICS, Whole
 from ltgc_cli.learn.datasets import ClassInfo
 from ltgc_cli.learn.model import HEADS, Classifier
 from ltgc_cli.learn.settings import as_kept, can_merge
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Training
+from ltgc_cli.text import one_line
 
 ADAPTER = "adapter"  # a folder in peft's format: LoRA
 TOWER = "tower.safetensors"  # its tensors that were changed or added, and those alone, under open_clip's names
+LORA = f"{ADAPTER}/adapter_model.safetensors"
 HEAD = "head.safetensors"
 IMAGES = "images.safetensors"
 _PEFTS = "base_model.model."  # what peft puts before a module's own names
@@ -59,7 +62,7 @@ def save(folder: Path, saved: Saved, clip: Loaded) -> None:
         HEAD: _tensors(head if saved.prior is None else {**head, "prior": saved.prior}),
         "settings.json": _json(as_kept(saved.settings)),
         "classes.json": _json(saved.classes),
-        "metrics.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in saved.curve),
+        METRICS: b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in saved.curve),
     }
     if saved.settings.tune == "lora" and not saved.averaged:
         files |= _adapter(visual, saved.settings)
@@ -95,7 +98,11 @@ def add_merged(folder: Path, clip: Loaded) -> None:
 
 
 def load(folder: Path, clip: Loaded) -> Saved:
-    """Returns a checkpoint. Raises InputError where it is not whole or belongs to another CLIP model."""
+    """Returns a checkpoint.
+
+    Raises InputError where it is not whole, belongs to another CLIP model, or holds what cannot be of a checkpoint,
+    though its hashes fit: nothing of it is left out, and nothing that it lacks is made up.
+    """
     done = checkpoint_files.whole(folder)
     if done.clip != clip.identity and clip.spec and done.lies_at == clip.spec:
         raise InputError(
@@ -106,14 +113,17 @@ def load(folder: Path, clip: Loaded) -> Saved:
         raise InputError(f"{folder}: trained on the CLIP model {done.clip}, not {clip.identity}; pass that as --clip")
     checkpoint_files.check(folder, done)
     settings, classes = checkpoint_files.settings(folder), checkpoint_files.classes(folder)
-    kept = safetensors.torch.load_file(folder / HEAD)
+    kept = _tensors_in(folder, HEAD, done)
+    _check_fit(folder / HEAD, kept, _head_like(clip, len(classes), settings), optional=("prior",))
     prior = kept.pop("prior", None)
     head = HEADS[settings.head](kept["weight"], settings.scale)
     head.load_state_dict(kept)
-    visual = _tower(folder, clip, settings, averaged=bool(done.averaged))
+    visual = _tower(folder, clip, settings, done)
     classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings)).to(clip.device).eval()
-    curve = tuple(json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
-    hashes = safetensors.torch.load_file(folder / IMAGES) if IMAGES in done.files else {}
+    curve = checkpoint_files.curve(folder)
+    hashes = _tensors_in(folder, IMAGES, done) if IMAGES in done.files else {}
+    like = {name: torch.empty(len(hashes.get(name, ())), 16, dtype=torch.uint8) for name in ("hashes", "looked_at")}
+    _check_fit(folder / IMAGES, hashes, like, optional=like)
     images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at"))
     return Saved(classifier.requires_grad_(False), classes, settings, curve, prior, images, looked_at, done.averaged)
 
@@ -168,7 +178,7 @@ def _adapter(visual: nn.Module, settings: Training) -> dict[str, bytes]:
         "task_type": None,
     }
     lora = {f"{_PEFTS}{name}": value for name, value in visual.state_dict().items() if ".lora_" in name}
-    return {f"{ADAPTER}/adapter_config.json": _json(config), f"{ADAPTER}/adapter_model.safetensors": _tensors(lora)}
+    return {f"{ADAPTER}/adapter_config.json": _json(config), LORA: _tensors(lora)}
 
 
 def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
@@ -181,24 +191,91 @@ def _changes(visual: nn.Module, clip: Loaded) -> dict[str, Tensor]:
     }
 
 
-def _tower(folder: Path, clip: Loaded, settings: Training, *, averaged: bool) -> nn.Module:
+def _tower(folder: Path, clip: Loaded, settings: Training, done: Whole) -> nn.Module:
     """Returns the trained vision tower of a checkpoint."""
-    if averaged:
+    if done.averaged:
         tower = copy.deepcopy(clip.model.visual).float()
-        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
+        _put(folder / TOWER, _tensors_in(folder, TOWER, done), tower, tower.state_dict())
         return tuning.apart(tower)
-    tower = tuning.adapt(clip.model.visual, settings)
+    if settings.tune == "head":
+        return _adapted(folder, clip, settings)
+    name = LORA if settings.tune == "lora" else TOWER
+    path, kept = folder / name, _tensors_in(folder, name, done)
+    # Looked at before so many rows are made.
+    if settings.tune in ("lora", "adaptformer") and settings.rank not in {
+        len(one) for one in kept.values() if one.ndim
+    }:
+        raise InputError(f"{path}: its rank is not {settings.rank}, as settings.json says; {AGAIN}")
+    tower = _adapted(folder, clip, settings)
     if settings.tune == "lora":
-        lora = safetensors.torch.load_file(folder / ADAPTER / "adapter_model.safetensors")
-        tower.load_state_dict({name.removeprefix(_PEFTS): value for name, value in lora.items()}, strict=False)
-    elif settings.tune != "head":
-        tower = fuse(tower)
-        tower.load_state_dict(safetensors.torch.load_file(folder / TOWER), strict=False)
-        tower = tuning.apart(tower)
-    return tower
+        if other := next((name for name in kept if not name.startswith(_PEFTS)), ""):
+            raise InputError(f"{path}: {other} is no weight of a LoRA; {AGAIN}")
+        own = {name: value for name, value in tower.state_dict().items() if ".lora_" in name}
+        _put(path, {name.removeprefix(_PEFTS): value for name, value in kept.items()}, tower, own, needed=own)
+        return tower
+    tower = fuse(tower)
+    # What training left as it was is not in the file.
+    _put(
+        path, kept, tower, tower.state_dict(), needed=tower.state_dict().keys() - clip.model.visual.state_dict().keys()
+    )
+    return tuning.apart(tower)
+
+
+def _adapted(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
+    try:
+        return tuning.adapt(clip.model.visual, settings)
+    except InputError as error:
+        raise InputError(f"{folder / 'settings.json'}: {error}") from None
+
+
+def _head_like(clip: Loaded, classes: int, settings: Training) -> dict[str, Tensor]:
+    """Returns tensors as those of a head file are, without their values; the prior may be missing."""
+    model: Any = clip.model
+    # Towers of timm do not say it, but the text tower beside them does.
+    width = getattr(model.visual, "output_dim", None) or model.text.output_dim
+    like = {"weight": torch.empty(classes, width, device="meta"), "prior": torch.empty(classes, device="meta")}
+    return like | ({"bias": like["prior"]} if settings.head == "linear" else {})
+
+
+def _put(
+    path: Path, kept: Mapping[str, Tensor], tower: nn.Module, like: Mapping[str, Tensor], needed: Collection[str] = ()
+) -> None:
+    """Gives a tower the tensors of a file. Raises InputError for what does not fit it."""
+    _check_fit(path, kept, like, optional=like.keys() - set(needed))
+    tower.load_state_dict(kept, strict=False)  # the rest of the tower is CLIP's own
 
 
 # ---- files
+
+
+def _tensors_in(folder: Path, name: str, done: Whole) -> dict[str, Tensor]:
+    """Returns the tensors of a checkpoint's file, whose hash was looked at. Raises InputError for what is none."""
+    path = folder / name
+    if name not in done.files:
+        raise InputError(f"{path} is not among the files that {DONE} names; {AGAIN}")
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: no tensors that can be read ({one_line(error)}); {AGAIN}") from None
+
+
+def _check_fit(
+    path: Path, kept: Mapping[str, Tensor], like: Mapping[str, Tensor], optional: Collection[str] = ()
+) -> None:
+    """Raises InputError for a tensor of a file that is none of a model's, has another shape or type, or is missing.
+
+    like -- tensors of these names, shapes and types
+    """
+    for name, value in kept.items():
+        if name not in like:
+            raise InputError(f"{path}: {one_line(name)} is no weight of this model; {AGAIN}")
+        if (value.shape, value.dtype) != (like[name].shape, like[name].dtype):
+            is_not = f"{value.dtype} {list(value.shape)}, not {like[name].dtype} {list(like[name].shape)}"
+            raise InputError(f"{path}: {name} is {is_not}; {AGAIN}")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise InputError(f"{path}: {name} has values that are no numbers (NaN, inf); {AGAIN}")
+    if missing := sorted(like.keys() - kept.keys() - set(optional)):
+        raise InputError(f"{path}: {missing[0]} is missing; {AGAIN}")
 
 
 def _tensors(state: Mapping[str, Tensor]) -> bytes:

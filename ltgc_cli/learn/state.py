@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import safetensors
@@ -18,18 +18,24 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ltgc_cli import schemas
+from ltgc_cli import console, schemas
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.model import Texts
 from ltgc_cli.learn.settings import as_kept
+from ltgc_cli.providers.t2i.adapting_state import checksum
 from ltgc_cli.settings import Training
+from ltgc_cli.text import one_line
 
 STATE = "state.safetensors"
 
 Tensors = dict[str, Tensor]
 _MOMENT = "moment."  # begins the kinds of tensors that an optimiser remembers: moment.exp_avg
+_REMEMBERED: dict[type[torch.optim.Optimizer], set[str]] = {
+    torch.optim.AdamW: {f"{_MOMENT}exp_avg", f"{_MOMENT}exp_avg_sq", f"{_MOMENT}step"},
+    torch.optim.SGD: {f"{_MOMENT}momentum_buffer"},
+}
 
 
 @dataclass
@@ -53,32 +59,38 @@ class TrainingState:
             flat |= {f"{_MOMENT}{kind}:{name}": value for kind, value in remembered if isinstance(value, Tensor)}
         flat = {key: tensor.detach().cpu().contiguous() for key, tensor in flat.items()}
         facts = msgspec.json.encode(_Facts(self.step, self.curve, self.best_accuracy)).decode()
+        metadata = {"run": run, "facts": facts, "sha256": checksum((run + facts).encode(), flat)}
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary(path.parent) as unfinished:
-            safetensors.torch.save_file(flat, unfinished, {"run": run, "facts": facts})
+            safetensors.torch.save_file(flat, unfinished, metadata)
             put_in_place(unfinished, path)
 
     def load(self, path: Path, run: str) -> None:
-        """Takes over the state of a run that was killed, where there is one. Raises InputError for another run's."""
+        """Takes over the state of a run that was killed, where there is one; a damaged one is left out, which is said.
+
+        Raises InputError for another run's.
+        """
         if not path.exists():
             return
-        kinds: dict[str, Tensors] = {}
         try:
             with safetensors.safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                if "about" in metadata:  # as versions before this one wrote it; its training starts anew
-                    return
-                schemas.check_json(path, metadata.get("facts", ""))
-                if metadata.get("run") != run:
-                    raise InputError(
-                        f"{path} is the state of a run with other data or settings; use another folder or delete it"
-                    )
-                facts = msgspec.json.decode(metadata["facts"], type=_Facts)
-                for key in file.keys():  # noqa: SIM118 (it is no dict)
-                    kind, _, name = key.partition(":")
-                    kinds.setdefault(kind, {})[name] = file.get_tensor(key).to(self.weights[name].device)
-        except (safetensors.SafetensorError, msgspec.DecodeError, KeyError) as error:
-            raise InputError(f"{path}: the state of training cannot be read ({error}); delete the file") from None
+                flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+            if "about" in metadata:  # as versions before this one wrote it; its training starts anew
+                return
+            schemas.check_json(path, metadata.get("facts", ""))
+            if metadata.get("sha256", "") not in ("", checksum((metadata["run"] + metadata["facts"]).encode(), flat)):
+                raise ValueError("its checksum is another")
+            facts = msgspec.json.decode(metadata["facts"], type=_Facts)
+            kinds = self._fitting(flat) if metadata["run"] == run else {}
+        except (safetensors.SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
+            why = one_line(error) or "empty"
+            console.notice(f"{path}: the state of training is damaged ({why}); training begins anew")
+            return
+        if not kinds:
+            raise InputError(
+                f"{path} is the state of a run with other data or settings; use another folder or delete it"
+            )
         self.step, self.curve, self.best_accuracy = facts.step, facts.curve, facts.best_accuracy
         put(self.weights, kinds["weight"])
         self.ema, self.best = kinds.get("ema", {}), kinds.get("best", {})
@@ -86,11 +98,33 @@ class TrainingState:
             for name, value in named.items() if kind.startswith(_MOMENT) else ():
                 self.optimizer.state[self.weights[name]][kind.removeprefix(_MOMENT)] = value
 
+    def _fitting(self, flat: Tensors) -> dict[str, Tensors]:
+        """Returns tensors by kind and name. Raises ValueError for what is none of a state of these weights."""
+        kinds: dict[str, Tensors] = {}
+        for key, value in flat.items():
+            kind, _, name = key.partition(":")
+            weight = self.weights.get(name)
+            if weight is None or not (kind in ("weight", "ema", "best") or kind.startswith(_MOMENT)):
+                raise ValueError(f"{key} belongs to no weight")
+            counts = kind == f"{_MOMENT}step"
+            if value.shape != (torch.Size([]) if counts else weight.shape) or not value.isfinite().all():
+                raise ValueError(f"{key} does not fit")
+            kinds.setdefault(kind, {})[name] = value.to(weight.device)
+        moments = {kind: named.keys() for kind, named in kinds.items() if kind.startswith(_MOMENT)}
+        if any(kinds.get(kind, self.weights).keys() != self.weights.keys() for kind in ("weight", "ema", "best")):
+            raise ValueError("some of its weights are missing")
+        if "weight" not in kinds or bool(self.ema) != ("ema" in kinds):
+            raise ValueError("its weights are missing")
+        whole = moments.keys() == _REMEMBERED[type(self.optimizer)] and len(set(map(frozenset, moments.values()))) == 1
+        if moments and not whole:  # a weight without a gradient has none
+            raise ValueError("what its optimiser remembers is not whole")
+        return kinds
+
 
 class _Facts(msgspec.Struct, frozen=True):
     """What is no tensor of a state."""
 
-    step: int
+    step: Annotated[int, msgspec.Meta(ge=0)]
     curve: list[dict[str, Any]]
     best_accuracy: float | None
 

@@ -21,15 +21,16 @@ from torch import Tensor
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import balance_mix, batches, evaluate, images, model, processes
 from ltgc_cli.learn.attention import blocks
+from ltgc_cli.learn.checkpoint_files import METRICS
 from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
 from ltgc_cli.learn.losses import LOSSES, by_part
 from ltgc_cli.learn.settings import checked, resolved, total_steps
 from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, run_id, swap_weights
 from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.providers.t2i.adapting_state import finite
 from ltgc_cli.settings import Precision, Training
 
 REPORT_EVERY = 10  # steps
-METRICS = "metrics.jsonl"
 
 Row = dict[str, Any]
 """A report: the step, the mean `loss` since the last one, `lr`, `images_per_second`, and `val` where it was measured:
@@ -171,9 +172,8 @@ def train(
         if not (validate or last or state.step % REPORT_EVERY == 0):
             continue
         mean = float(here.total(torch.stack(losses).sum())) * settings.batch / counted / here.size
-        if not math.isfinite(mean):
-            help = f"a lower --lr than {settings.lr:g} may train"
-            raise InputError(f"the loss is {mean} after step {state.step}; {help}")
+        if wrong := f"the loss is {mean}" if not math.isfinite(mean) else "" if finite(weights) else "a weight is nan":
+            raise InputError(f"{wrong} after step {state.step}; a lower --lr than {settings.lr:g} may train")
         rate = round(counted / (time.perf_counter() - clock), 1)
         row: Row = {"step": state.step, "loss": mean, "lr": lr, "images_per_second": rate}
         if validate:
@@ -251,4 +251,4 @@ def _autocast(device: str, precision: Precision) -> AbstractContextManager[Any]:
 
 def _write_rows(path: Path, rows: Sequence[Row], mode: Literal["a", "w"] = "a") -> None:
     with path.open(mode, encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+        file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)

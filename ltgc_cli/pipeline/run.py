@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli import console, records, written
-from ltgc_cli.config import Config, command_settings, configure
+from ltgc_cli.config import FILE, Config, command_settings, configure
 from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
 from ltgc_cli.files import named_errors
 from ltgc_cli.pipeline import adapt, chain, sheet
@@ -57,6 +57,8 @@ class Job(NamedTuple):
     """Returns what a person types to go on: the same command, with more flags, and `without` some."""
     adapts: bool = False
     """Whether the settings have a table for adapt, which turns it on in every recipe."""
+    file: Path = FILE
+    """The settings file, as errors name it."""
 
 
 def run(job: Job) -> Ran:
@@ -176,7 +178,7 @@ def _config(job: Job, step: RunStep) -> Config:
     if job.run.retry_failures and "retry_failures" in known:
         values["retry_failures"] = True
     typed = {name: value for name, value in job.typed.items() if name in known}
-    config = configure(step.command, typed, values, chain.without_limit())
+    config = configure(step.command, typed, values, chain.without_limit(), job.file)
     if (config.get("dry_run") or config.get("preview")) and not job.run.dry_run:
         raise InputError(
             f"{job.run.out / step.file} would not be made: dry-run or preview, in the settings, is for the command "

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ltgc_cli import toml_file
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors
 from ltgc_cli.records import Class
 from ltgc_cli.stages.senses import NameInfo
 from ltgc_cli.text import nearest
@@ -22,10 +21,9 @@ def load(path: Path) -> dict[str, NameInfo]:
     Raises InputError for a file that says anything else.
     """
     try:
-        with named_errors(path):
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
+        given = toml_file.read(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
     return {name: _named(path, name, value) for name, value in given.items()}
 
 

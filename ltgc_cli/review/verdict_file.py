@@ -88,6 +88,8 @@ def _is_torn(line: bytes) -> bool:
         msgspec.json.decode(line.strip())
     except msgspec.DecodeError as error:
         return bool(line.strip()) and "truncated" in str(error)
+    except (ValueError, RecursionError):  # bytes that are no UTF-8, too many brackets: no line of ours
+        return False
     return False
 
 

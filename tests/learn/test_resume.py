@@ -20,6 +20,7 @@ from ltgc_cli.learn.datasets import open_data, samples
 from ltgc_cli.learn.state import STATE, TrainingState
 from ltgc_cli.learn.train import METRICS, Trained, train
 from ltgc_cli.providers.clip.open_clip import Loaded
+from ltgc_cli.providers.t2i.adapting_state import checksum
 from ltgc_cli.settings import Training
 
 DATA = open_data("digits-lt", "train")
@@ -117,9 +118,90 @@ def test_a_state_that_was_half_written_is_never_read(tmp_path: Path) -> None:
     found.load(tmp_path / STATE, "run")
     assert (found.step, found.curve, found.best_accuracy) == (10, [{"step": 10}], 50.0)
     assert found.weights["a"].tolist() == [3, 3] and found.best["a"].tolist() == [1, 1]
-    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:40])
-    with pytest.raises(InputError, match="cannot be read"):
-        found.load(tmp_path / STATE, "run")
+
+
+def save_state(folder: Path) -> Path:
+    written = training_state(step=10, curve=[{"step": 10}])
+    written.weights["a"].grad = torch.ones(2)
+    written.optimizer.step()
+    written.save(folder / STATE, "run")
+    return folder / STATE
+
+
+def rewritten(path: Path, tensors: dict[str, Any], **metadata: Any) -> None:
+    """Writes a state with other content, and a checksum that fits it, where none is given."""
+    with safetensors.safe_open(path, "pt") as file:
+        found = {key: file.get_tensor(key) for key in file.keys()} | tensors  # noqa: SIM118
+        about = file.metadata() | metadata
+    found = {key: value for key, value in found.items() if value is not None}
+    if "sha256" not in metadata:
+        about["sha256"] = checksum((about["run"] + about["facts"]).encode(), found)
+    safetensors.torch.save_file(found, path, {key: value for key, value in about.items() if value is not None})
+
+
+def anew(path: Path, capsys: Any) -> bool:
+    """Whether training begins anew, with one line that names the file."""
+    found = training_state()
+    found.load(path, "run")
+    assert found.weights["a"].tolist() == [0, 0] and found.step == 0 and not found.optimizer.state
+    said = capsys.readouterr().err
+    return said.startswith(f"{path}: the state") and said.count("\n") == 1
+
+
+def test_a_damaged_state_is_let_go_with_one_line_and_training_begins_anew(tmp_path: Path, capsys: Any) -> None:
+    data = save_state(tmp_path).read_bytes()
+    for wrong in (
+        b"",
+        data[:40],
+        data[:-1],
+        data[:-1] + bytes([data[-1] ^ 1]),
+        data.replace(b'"run":"run', b'"run":"rum'),
+    ):
+        (tmp_path / STATE).write_bytes(wrong)
+        assert anew(tmp_path / STATE, capsys)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"weight:a": torch.tensor([1.0, float("nan")])}, {"weight:a": torch.ones(3)}, {"weight:a": None},
+        {"weight:b": torch.ones(2)}, {"other:a": torch.ones(2)}, {"ema:a": torch.ones(2)},
+        {"moment.step:a": None}, {"moment.exp_avg:a": torch.ones(3)}, {"moment.other:a": torch.ones(2)},
+    ],
+)  # fmt: skip
+def test_a_state_whose_checksum_fits_and_whose_content_does_not_is_let_go(
+    tmp_path: Path, capsys: Any, tensors: dict[str, Any]
+) -> None:
+    rewritten(save_state(tmp_path), tensors)
+    assert anew(tmp_path / STATE, capsys)
+
+
+@pytest.mark.parametrize("facts", ["7", "[" * 100_000, '{"step":-1,"curve":[],"best_accuracy":null}'])
+def test_a_state_that_says_odd_things_is_let_go(tmp_path: Path, capsys: Any, facts: str) -> None:
+    rewritten(save_state(tmp_path), {}, facts=facts)
+    assert anew(tmp_path / STATE, capsys)
+
+
+def test_a_state_from_before_there_were_checksums_is_gone_on_from(tmp_path: Path) -> None:
+    rewritten(save_state(tmp_path), {}, sha256=None)
+    found = training_state()
+    found.load(tmp_path / STATE, "run")
+    assert found.step == 10 and found.weights["a"].tolist() != [0, 0]
+
+
+def test_weights_that_are_no_numbers_stop_the_training_and_no_state_is_written(
+    clip: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.AdamW.step
+
+    def broken(self: Any, *args: Any) -> None:
+        step(self, *args)
+        self.param_groups[-1]["params"][0].data[0] = float("nan")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", broken)
+    with pytest.raises(InputError, match=r"^a weight is nan after step 1; a lower --lr than 0.003 may train$"):
+        run(clip, Training(steps=1, batch=8, rank=2), tmp_path)
+    assert not (tmp_path / STATE).exists()
 
 
 def test_the_state_of_an_older_version_is_let_go_and_the_training_starts_anew(clip: Loaded, tmp_path: Path) -> None:

@@ -380,7 +380,7 @@ def test_another_file_takes_the_place_of_ltgc_toml_with_runs_own_flags_too(insid
         ('data = "digits"', ["--from", "filter"], "ltgc-run/render.jsonl is not there; ltgc run --until render makes"),
         ('data = "digits"\n[mix-train]\nout = "digits"', [], "digits is there already, and no checkpoint; name a new"),
         ('data = "digits"\n[run]\nbaseline = true', [], "ltgc run has no flag --baseline; did you mean baselines?"),
-        ('data = "digits"\n[reflect]\nk = "many"', [], "k in the settings file, many: a whole number is wanted"),
+        ('data = "digits"\n[reflect]\nk = "many"', [], "ltgc.toml: [reflect] k = 'many': a whole number is wanted"),
         ('data = "digits"\n[run]\ntest = "nosuch"', [], "nosuch: not a folder"),
         ('data = "digits"\nclip = "ViT-B-33/openai"', [], "ViT-B-33"),
         ('data = "digits"\n[mix-train]\naccumulate = 7', [], "accumulate"),

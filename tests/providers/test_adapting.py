@@ -370,6 +370,25 @@ def test_a_state_keeps_what_an_optimiser_in_8_bits_remembers(tmp_path):
     assert again.state[other]["state1"].dtype == torch.uint8
 
 
+@pytest.mark.parametrize("wrong", [{"weight:one": torch.ones(3)}, {"weight:one": torch.full((2,), float("nan"))},
+                                   {"weight:two": torch.ones(2)}, {"weight:one": None}])  # fmt: skip
+def test_a_state_whose_checksum_fits_and_whose_content_does_not_is_left_out(tmp_path, wrong):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    weights, said = {"one": torch.nn.Parameter(torch.zeros(2))}, []
+    optimizer = torch.optim.SGD(weights.values(), 0.1)
+    adapting_state.save(tmp_path / "state", "run", 3, 0.5, weights, optimizer)
+    with safe_open(tmp_path / "state", "pt") as file:
+        facts = file.metadata()["facts"]
+    flat = {name: value for name, value in ({"weight:one": torch.ones(2)} | wrong).items() if value is not None}
+    about = {"facts": facts, "sha256": adapting_state.checksum(facts.encode(), flat)}
+    save_file(flat, tmp_path / "state", about)
+
+    assert adapting_state.load(tmp_path / "state", "run", weights, optimizer, said.append) == (0, 0.0)
+    assert weights["one"].tolist() == [0, 0] and len(said) == 1 and "state of training is damaged" in said[0]
+
+
 # ---- what can go wrong
 
 

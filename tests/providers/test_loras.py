@@ -220,3 +220,25 @@ def test_a_strength_is_part_of_the_name_where_one_is_set(tmp_path, weights):
     lora = str(saved(tmp_path / "whole.safetensors", weights))
     assert t2i.identity("a/b", lora, "float16", lora_scale=0.5) == f"a/b + {loras.identity(lora)} at 0.5 (float16)"
     assert t2i.identity("a/b", lora) == f"a/b + {loras.identity(lora)}"
+
+
+def test_a_lora_that_is_damaged_is_refused_in_one_line(tmp_path, weights, with_lora):
+    def refused(name, **more):
+        with pytest.raises(InputError, match=rf"^--lora {tmp_path}/{name} does not fit .*; name another one, or adapt"):
+            with_lora(saved(tmp_path / name, weights, **more))
+
+    a = f"unet.{LAYERS[0]}.lora_A.weight"
+    refused("nan.safetensors", **{a: torch.full_like(weights[LAYERS[0]][0], float("nan"))})
+    refused("shape.safetensors", **{a: torch.ones(2, 3)})
+    refused("half.safetensors", **{"unet.conv_in.lora_A.weight": torch.ones(2, 2, 1, 1)})
+    (tmp_path / "junk.safetensors").write_bytes(b"junk" * 9)
+    with pytest.raises(InputError, match="^--lora .*junk.safetensors does not fit .*; name another one"):
+        with_lora(tmp_path / "junk.safetensors")
+
+
+def test_what_adapt_wrote_for_this_very_model_fits_it_whole_or_is_refused(tmp_path, weights, with_lora):
+    other = {f"unet.nowhere.lora_{side}.weight": torch.ones(2, 2) for side in "AB"}
+    file = saved(tmp_path / "a.safetensors", weights, **other)
+    (tmp_path / "done.json").write_text("{}")
+    with pytest.raises(InputError, match="2 of its 6 weights fit no layer; adapt again"):
+        with_lora(file)

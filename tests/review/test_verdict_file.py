@@ -118,3 +118,10 @@ def test_two_programs_and_many_threads_that_write_at_once_lose_nothing(path):
 
     assert other.wait() == 0
     assert len(verdict_file.load(path)) == 200
+
+
+@pytest.mark.parametrize("line", [b'{"kind":"\xff"}\n', b"[" * 100_000 + b"\n"])
+def test_bytes_that_are_no_verdict_are_named_with_file_and_line(tmp_path, line):
+    (tmp_path / "verdicts.jsonl").write_bytes(b"\n" + line)
+    with pytest.raises(InputError, match=r"verdicts.jsonl:2: "):
+        verdict_file.load(tmp_path / "verdicts.jsonl")

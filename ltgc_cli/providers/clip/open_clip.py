@@ -141,12 +141,18 @@ def encode_texts(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:
 def features(
     loaded: Loaded, encode: Callable[[Sequence[V]], torch.Tensor], items: Sequence[V], batch: int = BATCH
 ) -> torch.Tensor:
-    """Returns what a tower makes of the items: float32 (n, d), normalised, on the CPU."""
+    """Returns what a tower makes of the items: float32 (n, d), normalised, on the CPU.
+
+    Raises ProviderError where that is no number: a score of NaN would reject, or keep, without a word.
+    """
     import torch
 
     with torch.no_grad(), _exactly(loaded.device):
         parts = [encode(items[start : start + batch]) for start in range(0, len(items), batch)]
-        return torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).cpu()
+        found = torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).cpu()
+    if not found.isfinite().all():
+        raise ProviderError(f"{loaded.spec or loaded.identity}: its features are no numbers (NaN, inf); get it again")
+    return found
 
 
 def _exactly(device: str) -> AbstractContextManager[None]:

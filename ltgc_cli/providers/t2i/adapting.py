@@ -92,16 +92,17 @@ def adapt(
         training.prepare(range(done, settings.steps))
         for step in range(done, settings.steps):
             loss += training.step(step)
-            if not math.isfinite(loss):
+            last, keeps = step + 1 == settings.steps, (step + 1) % SAVE_EVERY == 0
+            # The loss is that of the weights before the step, which may have made them NaN.
+            if not math.isfinite(loss) or ((last or keeps) and not adapting_state.finite(training.weights)):
                 raise InputError(
                     f"the loss is no number at step {step + 1} of {settings.steps}; "
                     f"set --lr lower than {settings.lr:g}, or --dtype float32"
                 )
-            last = step + 1 == settings.steps
             if (step + 1) % REPORT_EVERY == 0 or last:
                 on_report(step + 1, settings.steps, loss / (step % REPORT_EVERY + 1))
                 loss = 0.0
-            if (step + 1) % SAVE_EVERY == 0 and not last:
+            if keeps and not last:
                 adapting_state.save(path, run, step + 1, loss, training.weights, training.optimizer)
     lora = _write(training, folder)
     path.unlink(missing_ok=True)

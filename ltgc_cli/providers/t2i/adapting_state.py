@@ -19,6 +19,7 @@ from torch import Tensor
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.providers.opened import Notice
+from ltgc_cli.text import one_line
 
 STATE = "state.safetensors"
 _WEIGHT = "weight"  # begins the names of the adapter's own tensors; of others what the optimiser calls them
@@ -47,7 +48,7 @@ def save(
     facts = msgspec.json.encode(_Facts(run, step, loss, numbers))
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary(path.parent) as unfinished:
-        metadata = {"facts": facts.decode(), "sha256": _checksum(facts, flat)}
+        metadata = {"facts": facts.decode(), "sha256": checksum(facts, flat)}
         safetensors.torch.save_file(flat, unfinished, metadata)
         put_in_place(unfinished, path)
 
@@ -67,9 +68,11 @@ def load(
             metadata = file.metadata() or {}
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
         facts = msgspec.json.decode(metadata["facts"], type=_Facts)
-        if metadata["sha256"] != _checksum(metadata["facts"].encode(), flat):
+        if metadata["sha256"] != checksum(metadata["facts"].encode(), flat):
             raise ValueError("its checksum is another")
-    except (safetensors.SafetensorError, ValueError, KeyError, OSError) as error:
+        if facts.run == run:
+            _check_fit(flat, facts.numbers, weights)
+    except (safetensors.SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
         notice(f"{path}: the state of training is damaged ({str(error) or 'empty'}); training begins anew")
         return 0, 0.0
     if facts.run != run:
@@ -86,7 +89,31 @@ def load(
     return facts.step, facts.loss
 
 
-def _checksum(facts: bytes, flat: Mapping[str, Tensor]) -> str:
+def finite(weights: Mapping[str, Tensor]) -> bool:
+    """Returns whether all weights are numbers."""
+    found = [weight.detach().isfinite().all() for weight in weights.values()]
+    return not found or bool(torch.stack(found).all())
+
+
+def _check_fit(flat: Mapping[str, Tensor], numbers: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Raises ValueError for what is no state of these weights."""
+    kinds: dict[str, set[str]] = {name: set() for name in weights}
+    for key in (*flat, *numbers):
+        kind, _, name = key.partition(":")
+        if name not in kinds:
+            raise ValueError(f"{one_line(key)} belongs to no weight")
+        kinds[name].add(kind)
+        value = flat.get(key)
+        if value is not None and kind in (_WEIGHT, "exp_avg", "exp_avg_sq") and value.shape != weights[name].shape:
+            raise ValueError(f"{key} has another shape")
+        if value is not None and value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{key} has values that are no numbers")
+    if len(set(map(frozenset, kinds.values()))) > 1 or not all(_WEIGHT in one for one in kinds.values()):
+        raise ValueError("some of it is missing")
+
+
+def checksum(facts: bytes, flat: Mapping[str, Tensor]) -> str:
+    """Returns the sha256 (hex) of what a state says, and of its tensors' names and bytes, which lie on the CPU."""
     digest = hashlib.sha256(facts)
     for name in sorted(flat):
         digest.update(name.encode())

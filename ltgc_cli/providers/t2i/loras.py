@@ -19,6 +19,8 @@ from ltgc_cli.text import counted, one_line
 _WORD = r"[\w-][\w.-]*"
 _PEFTS = "base_model.model."  # what peft puts before a layer's own name
 _PEFTS_FILE, _PEFTS_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_DONE = "done.json"  # beside an adapter that ltgc adapt wrote
+_OTHER = "name another one, or adapt again"
 _NO_LAYERS = "a part of its weights has names of no layer; check that it was made for this model"
 _WEIGHT = re.compile(r"\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(?:\.default)?(\.weight)?$")
 
@@ -71,6 +73,7 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None
     try:
         with heard() as said:
             weights, config = _read(pipeline, where, file)
+            _check(weights)
             if not any(name.partition(".")[0] in pipeline.components for name in weights):
                 weights = _as_diffusers(pipeline, weights, config or _peft_config(where, file, weights))
                 pipeline.load_lora_weights(weights)
@@ -79,6 +82,8 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None
         used, there = _used(pipeline), sum("lora" in name and not name.endswith("alpha") for name in weights)
         if not pipeline.get_list_adapters() or not used:  # diffusers only logs it
             raise InputError("it holds nothing for this model")
+        if used < there and Path(where, _DONE).is_file():  # what ltgc adapt wrote for this very model fits it whole
+            raise InputError(f"{there - used:,} of its {counted(there, 'weight')} fit no layer; adapt again")
         if scale is not None:
             names = list(dict.fromkeys(name for part in pipeline.get_list_adapters().values() for name in part))
             pipeline.set_adapters(names, [scale] * len(names))
@@ -87,6 +92,8 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None
     except Exception as error:  # the hub, peft and torch raise all kinds
         if isinstance(error, IndexError) or "infer state dict type" in str(error):  # a whole part fits no layer
             raise InputError(f"--lora {lora} does not fit {spec}: {_NO_LAYERS}") from None
+        if type(error).__name__ == "SafetensorError" or "size mismatch" in str(error):  # the file's own fault
+            raise InputError(f"--lora {lora} does not fit {spec}: {one_line(error)}; {_OTHER}") from None
         raise ProviderError(
             f"--lora {lora} cannot be loaded on {spec}: {one_line(error)}; check that it was made for this model"
         ) from None
@@ -100,6 +107,21 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None
             f"--lora {lora}: its DoRA scales are not used, which diffusers does not read under these names; "
             "images differ from those of the program that it was made with"
         )
+
+
+def _check(weights: Mapping[str, Any]) -> None:
+    """Raises InputError for weights that are no numbers, and for a layer that has one of a LoRA's two matrices.
+
+    peft would make the other one up.
+    """
+    if broken := next((name for name, value in weights.items() if not value.isfinite().all()), ""):
+        raise InputError(f"{one_line(broken)} has values that are no numbers (NaN, inf); {_OTHER}")
+    halves = {"A": "B", "B": "A"}
+    for name in weights:
+        if (kind := _WEIGHT.search(name)) and kind[1] in halves:
+            other = f"{name[: kind.start(1)]}{halves[kind[1]]}{name[kind.end(1) :]}"
+            if other not in weights:
+                raise InputError(f"it has {one_line(name)} and no {one_line(other)}; {_OTHER}")
 
 
 def _read(pipeline: Any, where: str, file: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
