@@ -182,7 +182,8 @@ def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], *
     paths = [images] if isinstance(images, str | os.PathLike) else images
     folders = [Path(path) for path in paths]
     with console.quietly(config[Storage].quiet):
-        return list(predicting.predict(predicting.image_files(folders), config[Predict], folders))
+        files = predicting.image_files(folders, follow_links=config[Predict].follow_links)
+        return list(predicting.predict(files, config[Predict], folders))
 
 
 @_function("report", "Returns the path of the report of a stream, one HTML file.")

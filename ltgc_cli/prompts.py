@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors
+from ltgc_cli.files import named_errors, read_regular
 
 
 class Prompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def load(path: Path | None) -> Prompts:
         return PAPER
     try:
         with named_errors(path):
-            texts = tomllib.loads(path.read_text(encoding="utf-8"))
+            texts = tomllib.loads(read_regular(path).decode())
         if unknown := sorted(set(texts) - set(Prompts.__struct_fields__)):
             names = ", ".join(Prompts.__struct_fields__)
             raise InputError(f"{path}: no prompt is named {unknown[0]!r}; there are {names}")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors
+from ltgc_cli.files import named_errors, read_regular
 from ltgc_cli.records import Class
 from ltgc_cli.stages.senses import NameInfo
 from ltgc_cli.text import nearest
@@ -23,7 +23,7 @@ def load(path: Path) -> dict[str, NameInfo]:
     """
     try:
         with named_errors(path):
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomllib.loads(read_regular(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from None
     return {name: _named(path, name, value) for name, value in given.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from pictures import file
+from PIL import Image
 
 from ltgc_cli.config import configure
 from ltgc_cli.errors import InputError
@@ -13,7 +15,7 @@ from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline import chain, originals
 from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Answer
-from ltgc_cli.records import Image
+from ltgc_cli.records import Image as ImageRecord
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def photos(tmp_path):
     for number in range(30):
         folder = tmp_path / "photos" / ("crane", "seal")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number:02}.jpg").write_bytes(b"photo %d" % number)
+        (folder / f"{number:02}.jpg").write_bytes(file(Image.new("L", (8, 8), number), "PNG"))
     return tmp_path / "photos"
 
 
@@ -65,5 +67,5 @@ def test_the_first_questions_are_asked_before_the_last_images_are_stored_and_eac
         monkeypatch.setattr(session, "ask", lambda *_: Asked("m", ask, lambda question: iter([question])))
         config = configure("describe", {"data": str(photos), "tail": "20", "concurrency": 1})
         made = list(chain.STAGES["describe"](session, config).run(iter(())))
-    assert sum(isinstance(record, Image) for record in made) == 30
+    assert sum(isinstance(record, ImageRecord) for record in made) == 30
     assert all(own for own, _ in seen) and seen[0][1] < 5

@@ -9,7 +9,7 @@ nor scikit-learn nor PIL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,17 @@ def open_data(source: Source | str, split: Split) -> Dataset:
 def image_bytes(dataset: Dataset, item: Item) -> bytes:
     """Returns an image's encoded bytes, as they are on disk. Raises InputError where they cannot be read."""
     return _format_of(dataset).read(dataset, item)
+
+
+def kept_image(dataset: Dataset, item: Item, keep: Callable[[bytes, Path | None], str]) -> str:
+    """Returns the sha256 of an image, whose bytes `keep` has put into a store.
+
+    Raises InputError where they cannot be read, and Unreadable for what is no image that is read here: nothing else
+    enters a store, or is sent to a model.
+    """
+    data = image_bytes(dataset, item)
+    images.check(data)
+    return keep(data, file_of(dataset, item))
 
 
 def file_of(dataset: Dataset, item: Item) -> Path | None:
