@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 
 import pytest
@@ -15,6 +16,7 @@ from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline import chain, originals
 from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Answer
+from ltgc_cli.records import Failure
 from ltgc_cli.records import Image as ImageRecord
 
 
@@ -69,3 +71,42 @@ def test_the_first_questions_are_asked_before_the_last_images_are_stored_and_eac
         made = list(chain.STAGES["describe"](session, config).run(iter(())))
     assert sum(isinstance(record, ImageRecord) for record in made) == 30
     assert all(own for own, _ in seen) and seen[0][1] < 5
+
+
+def test_what_is_no_image_is_one_failure_and_is_neither_stored_nor_shown_to_a_model(photos, tmp_path, monkeypatch):
+    bad = {
+        "00.jpg": (b"root:x:0:0:root:/root:/bin/bash\n", "not a whole image (no image format that is read here)"),
+        "02.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a whole image (no image format that is read here)"),
+        "04.jpg": (
+            file(Image.new("1", (20_000, 20_000)), "PNG"),
+            "20000 x 20000 pixels, and 100 megapixels are the most that are read; save it smaller, or raise "
+            "--max-pixels",
+        ),
+    }
+    for name, (data, _) in bad.items():
+        (photos / "crane" / name).write_bytes(data)
+    session, asked = Session(tmp_path / "store"), []
+
+    def ask(question):
+        asked.extend(question.images)
+        return Answer(text=f"A photo of the class {question.subject}, at dusk.")
+
+    with closing(session.store):
+        monkeypatch.setattr(session, "ask", lambda *_: Asked("m", ask, lambda question: iter([question])))
+        config = configure("describe", {"data": str(photos), "tail": "20"})
+        made = list(chain.STAGES["describe"](session, config).run(iter(())))
+    failures = [record.reason for record in made if isinstance(record, Failure)]
+    assert failures == [f"crane/{name}: {reason}" for name, (_, reason) in bad.items()]
+    assert sum(isinstance(record, ImageRecord) for record in made) == len(asked) == 27
+    stored = {path.name for path in (tmp_path / "store" / "objects").glob("*/*")}
+    assert stored == set(asked) and not stored & {hashlib.sha256(data).hexdigest() for data, _ in bad.values()}
+
+
+def test_the_cap_changes_an_artifact_where_it_is_not_the_default_alone(photos, tmp_path):
+    def hashed(**settings):
+        session = Session(tmp_path / "store")
+        config = configure("describe", {"data": str(photos), **settings}, environment={})
+        return chain.STAGES["describe"](session, config).settings
+
+    assert hashed() == hashed(max_pixels=100) and "max_pixels" not in hashed()
+    assert hashed(max_pixels=200) == {**hashed(), "max_pixels": 200}
