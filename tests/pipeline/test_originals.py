@@ -44,6 +44,10 @@ def test_an_image_that_cannot_be_read_stops_it_before_anything_is_asked(photos, 
     with pytest.raises(InputError, match=r"list.csv:32: .*seal/gone.jpg: No such file"):
         originals.listed(Source(str(tmp_path / "list.csv"), root=photos), 20)
 
+    (tmp_path / "list.csv").write_text("path,label\ncrane/00.jpg,crane\n/etc/passwd,seal\n../x,seal\n")
+    with pytest.raises(InputError, match=r"list.csv:3: /etc/passwd: it lies outside of .*; so it is with 2 images$"):
+        originals.listed(Source(str(tmp_path / "list.csv"), root=photos), 20)
+
 
 def test_an_image_that_goes_while_it_runs_is_named_and_it_is_said_that_the_answers_are_kept(photos):
     found = originals.listed(Source(str(photos)), 20)

@@ -88,11 +88,20 @@ def file_of(dataset: Dataset, item: Item) -> Path | None:
 
 
 def check_readable(dataset: Dataset, items: Iterable[Item]) -> None:
-    """Raises InputError, as `image_bytes` would, at the first image that cannot be read. A file is only opened."""
+    """Raises InputError, as `image_bytes` would, for the first image that cannot be read, with the number of all.
+
+    A file is only opened.
+    """
     kind = _format_of(dataset)
     check = check_image if kind.files else kind.read
+    wrong: list[InputError] = []
     for item in items:
-        check(dataset, item)
+        try:
+            check(dataset, item)
+        except InputError as error:
+            wrong.append(error)
+    if wrong:
+        raise InputError(f"{wrong[0]}{f'; so it is with {len(wrong):,} images' if len(wrong) > 1 else ''}")
 
 
 def fingerprint(source: Source | str, split: Split) -> str:
