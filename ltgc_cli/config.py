@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_origin
 import msgspec
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.image_formats import MEGAPIXELS
 from ltgc_cli.settings import COMMANDS, Chance, Setting, Settings, settings_of
 from ltgc_cli.text import nearest, one_line
 
@@ -64,9 +65,12 @@ class Config:
         """Returns what of some settings changes a stage's output, for the artifact's hash.
 
         instead -- what stands in the place of a setting: a model's identity for its spec, a text for its file
-        What is None is left out, so that a new setting that is not used changes no hash.
+        What is None is left out, so that a new setting that is not used changes no hash. How large images may be goes
+        for all stages: where it is not the default, what was too large before is read.
         """
-        found = {
+        most = self.get("max_pixels")
+        found: dict[str, Any] = {"max_pixels": most if most != MEGAPIXELS else None}
+        found |= {
             one.name: getattr(self[kind], one.name)
             for kind in kinds
             for one in settings_of(kind)

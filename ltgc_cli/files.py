@@ -30,7 +30,7 @@ def named_errors(path: Path | str) -> Iterator[None]:
 
 def sha256_file(path: Path) -> str:
     """Returns the sha256 (hex) of a file's bytes. Raises InputError where it cannot be read."""
-    with named_errors(path), path.open("rb") as file:
+    with named_errors(path), regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -104,7 +104,7 @@ _FICLONE = 0x40049409  # of Linux's ioctl, for Btrfs, XFS and others
 def _clone(source: Path, path: Path) -> None:
     import fcntl
 
-    with source.open("rb") as old, path.open("xb") as new:
+    with regular(source) as old, path.open("xb") as new:
         fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 import os
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
-from ltgc_cli import console, records, settings_file, written
+from ltgc_cli import console, image_formats, records, settings_file, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.pipeline import chain, dry_run, lineage
@@ -183,7 +182,8 @@ def predict(images: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], *
     paths = [images] if isinstance(images, str | os.PathLike) else images
     folders = [Path(path) for path in paths]
     with console.quietly(config[Storage].quiet):
-        return list(predicting.predict(predicting.image_files(folders), config[Predict], folders))
+        files = predicting.image_files(folders, follow_links=config[Predict].follow_links)
+        return list(predicting.predict(files, config[Predict], folders))
 
 
 @_function("report", "Returns the path of the report of a stream, one HTML file.")
@@ -248,15 +248,14 @@ def contact_sheet(given: Given, class_: str | Sequence[str] = (), cache_dir: Pat
     class_ -- the names of those that are shown instead
     Raises InputError where an image is not in the store.
     """
-    from PIL import Image as PIL
-
     from ltgc_cli.pipeline import sheet
+    from ltgc_cli.providers.images import decode
 
     names = (class_,) if isinstance(class_, str) else tuple(class_)
     rows = rows_of(given)
     classes = {group.cls.label: sheet.reduced(group) for group in records.by_class(rows)}
     made = sheet.drawn_sheet(classes, rows, store_of(given, cache_dir).get_object, names)
-    return PIL.open(io.BytesIO(made.png))
+    return decode(made.png)
 
 
 def checkpoint(given: Given, method: str = "", cache_dir: Path | None = None) -> Path:
@@ -290,7 +289,9 @@ def real_scores(given: Given, cache_dir: Path | None = None) -> dict[int, list[f
 
 
 def _configured(command: str, given: dict[str, Any]) -> Config:
-    return configure(command, given, (settings_file.load() or {}).get(command))
+    config = configure(command, given, (settings_file.load() or {}).get(command))
+    image_formats.allow(config[Storage].max_pixels)
+    return config
 
 
 @contextmanager

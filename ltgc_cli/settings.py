@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 
 import msgspec
 
+from ltgc_cli.image_formats import MEGAPIXELS
 from ltgc_cli.ports import ImageFormat
 
 
@@ -125,6 +126,9 @@ DropBroken = Annotated[bool, more(
 DropDuplicates = Annotated[bool, more(
     "Leave out of the training what is a validation or test image too, and every copy of what is there under two "
     "labels; of copies under one label the first is kept.", hashed=False, offered=True)]
+FollowLinks = Annotated[bool, more(
+    "Read images that lie outside of the data's folder too: what links lead to, and what a list names by .. or from / "
+    "on.", hashed=False, offered=True)]
 Classes = Annotated[Path, about(
     "Class table: CSV or JSONL with label, name, and synonyms and sense if wanted; iNaturalist's "
     "categories.json; lines of `label name`, or of a name alone. It wins over the names in the data.",
@@ -150,6 +154,7 @@ class Data(Settings, frozen=True, kw_only=True):
     label_column: Annotated[str, more(
         "Column that has the labels: numbers, or names of classes [label, class, … where one of them is there].",
         metavar="NAME", example="fine_label")] | None = None
+    follow_links: FollowLinks = False
 
 
 class Describe(Settings, frozen=True, kw_only=True):
@@ -564,12 +569,15 @@ class Evaluation(Settings, frozen=True, kw_only=True):
 
 
 class Storage(Settings, frozen=True, kw_only=True):
-    """Where answers and images are kept, and how much is said."""
+    """Where answers and images are kept, how large images may be, and how much is said."""
 
     GROUP: ClassVar[str] = "Input and output"
     cache_dir: Annotated[Path, more(
         "Where answers and images are kept [~/.ltgc].",
         hashed=False, env="LTGC_CACHE_DIR", metavar="DIR", example="~/.ltgc", offered=True)] | None = None
+    max_pixels: Annotated[int, more(
+        "Largest image that is read, in megapixels; a larger one is not decoded.",
+        env="LTGC_MAX_PIXELS", ge=1, le=10_000, metavar="MEGAPIXELS", offered=True)] = MEGAPIXELS
     quiet: Annotated[bool, more(
         "Say nothing on stderr but errors.", "--quiet", "-q", hashed=False, offered=False)] = False
 
@@ -722,6 +730,7 @@ class Predict(Settings, frozen=True, kw_only=True):
         "What mix-train --out wrote, or a folder of the store's checkpoints.", metavar="DIR")] | None = None
     top: Annotated[int, about("How many classes are named for each image.", ge=1)] = 5
     tte: Annotated[bool, about("Test-time ensembling, as LIFT does it: the mean logits of five crops.")] = False
+    follow_links: FollowLinks = False
     clip: Annotated[str, about(
         "The CLIP that it was trained on [the checkpoint's].", env="LTGC_CLIP", metavar="MODEL")] | None = None
     device: Device = None

@@ -41,7 +41,7 @@ def predict(
     from ltgc_cli.pipeline.stage import Ran
     from ltgc_cli.pipeline.streams import Streams, output_of, writing
 
-    files = predicting.image_files(images)
+    files = predicting.image_files(images, follow_links=config[Predict].follow_links)
     streams = Streams(output=output_of(config, *images), json=config[Output].json)
     shown: list[tuple[str, ...]] = []
     failed = 0

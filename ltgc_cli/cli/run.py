@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ltgc_cli import console, settings_file
+from ltgc_cli import console, image_formats, settings_file
 from ltgc_cli.cli.app import TYPED, app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.cli.interruption import typed
 from ltgc_cli.config import Config, configure
 from ltgc_cli.errors import InputError
-from ltgc_cli.settings import Run
+from ltgc_cli.settings import Run, Storage
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.stage import Ran
@@ -62,6 +62,7 @@ def run(
         raise InputError("ltgc run is one process; to train with several: ltgc run --until filter, then mix-train")
     config = configure("run", config.given, settings["run"], file=file)
     console.configure(quiet=bool(config.get("quiet")))
+    image_formats.allow(config[Storage].max_pixels)
     words = [word for word in ctx.meta[TYPED] if word != "--dry-run"]
     program = ctx.find_root().command_path
 
@@ -69,6 +70,7 @@ def run(
         return " ".join([typed(program, words, without={*more[:1], *without}), *more])
 
     kept = {"cache_dir": config.get("cache_dir"), "quiet": config.get("quiet") or None}
+    kept |= {"max_pixels": config.given.get("max_pixels")}
     adapts = "adapt" in settings_file.tables(file)
     job = running.Job(settings, config[Run], kept, again, adapts, file)
     ran = running.run(job)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from ltgc_cli import console, providers, written
+from ltgc_cli import console, image_formats, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
@@ -54,6 +54,7 @@ def run(config: Config, streams: Streams) -> Ran:
 
 
 def _run(config: Config, streams: Streams) -> Ran:
+    image_formats.allow(config[Storage].max_pixels)
     _check(config, streams)
     engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
     session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
@@ -68,6 +69,7 @@ def _run(config: Config, streams: Streams) -> Ran:
 
 def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:
     """Returns a dry run: its session, which knows in the end what would be asked, the stage, and what it makes."""
+    image_formats.allow(config[Storage].max_pixels)
     _check(config, streams)
     session = _dry_session(config)
     stage = _built(session, config, streams)

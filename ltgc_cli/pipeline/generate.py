@@ -206,7 +206,7 @@ def source_of(config: Config, data: str | None = None) -> Source | None:
         return None
     from ltgc_cli.learn.datasets import Source
 
-    return Source(spec, named.root, named.classes, named.image_column, named.label_column)
+    return Source(spec, named.root, named.classes, named.image_column, named.label_column, named.follow_links)
 
 
 def check_threshold(judging: Judging) -> None:

@@ -6,10 +6,12 @@ A large data set is on its way to a model as soon as it is listed: what is copie
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, Unreadable
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Dataset, Item, Source
 from ltgc_cli.pipeline.class_table import class_record
@@ -52,22 +54,27 @@ def listed(data: Source, below: int, shard: Shard | None = None) -> Originals:
 def read(found: Originals, cls: Class, item: Item, keep: Keep) -> Image:
     """Returns the record of an original image, whose bytes are in the store from now on.
 
-    Raises InputError where it can no longer be read. `listed` has opened it, so it went in between.
+    Raises InputError where it can no longer be read. `listed` has opened it, so it went in between. Raises Unreadable
+    for what is no image.
     """
     try:
-        data = datasets.image_bytes(found.dataset, item)
+        sha256 = datasets.kept_image(found.dataset, item, keep)
     except InputError as error:
         raise InputError(f"{error}; it was there when the run began. Run again: what was answered is kept") from None
-    sha256 = keep(data, datasets.file_of(found.dataset, item))
     image = Image(label=cls.label, class_=cls.class_, sha256=sha256, origin="original", name=item.name)
     return identify(image, item.name, sha256)
 
 
 def shown(found: Originals, groups: Sequence[Group], labels: Collection[int], most: int, keep: Keep) -> list[Group]:
-    """Returns the groups, those of some labels with their class's first images, at most so many."""
+    """Returns the groups, those of some labels with their class's first images, at most so many of those that are."""
 
     def images(cls: Class) -> list[Image]:
-        return [read(found, cls, item, keep) for item in found.items.get(cls.label, [])[:most]]
+        return list(islice(whole(found.items.get(cls.label, []), cls), most))
+
+    def whole(items: Sequence[Item], cls: Class) -> Iterator[Image]:
+        for item in items:
+            with suppress(Unreadable):  # describe says so of each
+                yield read(found, cls, item, keep)
 
     return [
         Group(group.cls, [*group.rows, *images(group.cls)]) if group.cls.label in labels else group for group in groups

@@ -52,7 +52,7 @@ class Job(NamedTuple):
     """What the settings file says, by command."""
     run: Run
     typed: Mapping[str, Any]
-    """Settings of every step that were typed for the run: cache_dir, quiet."""
+    """Settings of every step that were typed for the run: cache_dir, max_pixels, quiet."""
     again: Callable[..., str]
     """Returns what a person types to go on: the same command, with more flags, and `without` some."""
     adapts: bool = False

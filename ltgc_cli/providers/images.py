@@ -5,30 +5,40 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import UNSET
 
+from ltgc_cli import image_formats
 from ltgc_cli.errors import Unreadable
 from ltgc_cli.image_formats import DECODED, HEIC_EXTRA
 from ltgc_cli.ports import ImageFormat, ImageRequest
-from ltgc_cli.providers.quiet import quiet
+from ltgc_cli.providers.quiet import by_many, quiet
 from ltgc_cli.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
+A = TypeVar("A")
+
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
 _QUALITY = 90
 _ORIENTATION, _BITS = 0x0112, 0x0102  # tags
 _SMALL = 128 * 128
 _HEIF = re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
+# Pillow takes for a TGA, which has no signature, an icon, a cursor and an MPEG: without a colour map (the second byte)
+# the place and length of one are 0.
+_NO_TGA = re.compile(rb".\0.(?!\0\0\0\0)", re.DOTALL)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT = 65536  # bytes of a text in a PNG; what says how the image is turned is shorter
+_LARGE = 20_000_000  # pixels from which images are decoded one after another: eight threads would hold gigabytes
+_STRIP = 4_000_000  # pixels
+_one_large = threading.Lock()
 
 
 def read(data: bytes, least: int = 0) -> Image:
@@ -39,7 +49,16 @@ def read(data: bytes, least: int = 0) -> Image:
     Raises Unreadable, with the reason alone, for what is no whole image, and for one of too many pixels before any of
     them is decoded.
     """
-    return _opened(data, least).image.convert("RGB")
+    image = _opened(data, least).image
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def check(data: bytes) -> None:
+    """Returns nothing where bytes begin as an image that is read here, of a size that is; no pixel is decoded.
+
+    Raises Unreadable with the reason alone.
+    """
+    _guarded(data, _header)
 
 
 def decode(data: bytes, name: str = "") -> Image:
@@ -112,32 +131,65 @@ class _Opened(NamedTuple):
 
 def _opened(data: bytes, least: int = 0) -> _Opened:
     """Returns the image in bytes. Raises Unreadable with the reason alone."""
+
+    def opened(data: bytes) -> _Opened:
+        file = _header(data)
+        if least and file.format in ("JPEG", "MPO"):  # HEIC's reader takes a thumbnail, which says nothing of the rest
+            file.draft(None, (least, least))
+        turn: AbstractContextManager[object] = _one_large if file.width * file.height > _LARGE else nullcontext()
+        with turn:
+            file.load()
+            return _Opened(data, file, _flat(_upright(file), _white(file)))
+
+    return _guarded(data, opened)
+
+
+def _guarded(data: bytes, f: Callable[[bytes], A]) -> A:
+    """Returns f of an image, without its texts where these are too long for Pillow. Raises Unreadable for any error."""
     try:
         with quiet():
             try:
-                file = _loaded(data, least)
+                return f(data)
             except ValueError:
                 if not data.startswith(_PNG):
                     raise
-                data = _without_long_texts(data)
-                file = _loaded(data, least)
-            return _Opened(data, file, _flat(_upright(file), _white(file)))
+                return f(_without_long_texts(data))
     except Exception as error:  # Pillow's decoders raise all kinds, SyntaxError included
         raise Unreadable(_why(data, error)) from None
 
 
-def _loaded(data: bytes, least: int) -> ImageFile:
+class _TooLarge(Exception):
+    """The image has more pixels than are read: its text says so."""
+
+
+def _header(data: bytes) -> ImageFile:
+    """Returns an image of which no pixel is decoded yet. Raises _TooLarge, and whatever Pillow raises."""
     import PIL.Image
 
     if heif := _HEIF.match(data):
         _register_heif()
     PIL.Image.init()
-    formats = [name for name in DECODED if name in PIL.Image.OPEN and (heif or name != "HEIF")]
-    file = PIL.Image.open(io.BytesIO(data), formats=formats)
-    if least and file.format in ("JPEG", "MPO"):  # HEIC's reader takes a thumbnail, which says nothing of the rest
-        file.draft(None, (least, least))
-    file.load()
+    unlike = {"HEIF"} if not heif else set()
+    unlike |= {"TGA"} if _NO_TGA.match(data) else set()
+    formats = [name for name in DECODED if name in PIL.Image.OPEN and name not in unlike]
+    with _of_any_size():
+        file = PIL.Image.open(io.BytesIO(data), formats=formats)
+    if file.width * file.height > image_formats.allowed() * 10**6:
+        raise _TooLarge(f"{file.width} x {file.height} pixels")
     return file
+
+
+@by_many
+@contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Within it Pillow takes images of any size: ours is looked at next, and says how large they are."""
+    import PIL.Image
+
+    most, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = most
 
 
 @cache
@@ -168,9 +220,9 @@ def _why(data: bytes, error: Exception) -> str:
     """Returns in a few words why an image cannot be read, and what to do where something helps."""
     import PIL.Image
 
-    if isinstance(error, PIL.Image.DecompressionBombError):
-        most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        return f"more than {most} megapixels, the most that are read; save it smaller"
+    if isinstance(error, _TooLarge):
+        most = image_formats.allowed()
+        return f"{error}, and {most} megapixels are the most that are read; save it smaller, or raise --max-pixels"
     if not isinstance(error, PIL.UnidentifiedImageError):
         return f"not a whole image ({one_line(error, 100) or type(error).__name__})"
     if _HEIF.match(data) and "HEIF" not in PIL.Image.OPEN:
@@ -198,8 +250,12 @@ def _flat(image: Image, white: float | None) -> Image:
     if image.mode.startswith(("I", "F")):
         return _shallow(image, white)
     if image.has_transparency_data:
-        layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        return PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        flat = PIL.Image.new("RGB", image.size)
+        for box, strip in _strips(image):
+            layer = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
+            white_one = PIL.Image.new("RGBA", layer.size, "white")
+            flat.paste(PIL.Image.alpha_composite(white_one, layer).convert("RGB"), box)
+        return flat
     if image.mode in ("L", "RGB"):
         return image
     flat = image.convert("L" if image.mode == "1" else "RGB")
@@ -220,15 +276,30 @@ def _shallow(image: Image, white: float | None) -> Image:
     import numpy as np
     import PIL.Image
 
-    values = np.asarray(image, dtype=np.float64)
-    there = values[np.isfinite(values)]
-    low, high = (float(end) for end in (there.min(initial=0.0), there.max(initial=0.0)))
-    values = np.nan_to_num(values, nan=0.0, posinf=high, neginf=low)
+    ends = [0.0]
+    for _, strip in _strips(image):
+        values = np.asarray(strip, dtype=np.float64)
+        there = values[np.isfinite(values)]
+        ends += [float(there.min(initial=0.0)), float(there.max(initial=0.0))]
+    low, high = min(ends), max(ends)
+    top = high
     if white is not None:
-        high = white
+        top = white
     elif image.mode != "F" or not 1 < high < 4:  # else light a little above 1, and not 8 bits that are nearly black
-        high = next((top for top in (1.0, 255.0, 65535.0) if high <= top), high)
-    return PIL.Image.fromarray(((values - low) / (high - low) * 255).round().astype(np.uint8))
+        top = next((one for one in (1.0, 255.0, 65535.0) if high <= one), high)
+    flat = PIL.Image.new("L", image.size)
+    for box, strip in _strips(image):
+        values = np.nan_to_num(np.asarray(strip, dtype=np.float64), nan=0.0, posinf=high, neginf=low)
+        flat.paste(PIL.Image.fromarray(((values - low) / (top - low) * 255).round().astype(np.uint8)), box)
+    return flat
+
+
+def _strips(image: Image) -> Iterator[tuple[tuple[int, int, int, int], Image]]:
+    """Returns an image in parts from top to bottom, each with its place: what is done to one takes little memory."""
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        yield box, image.crop(box)
 
 
 def _readable(file: Image, data: bytes) -> bool:

@@ -7,39 +7,40 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging  # where it is wanted: ports are named long before a library says anything
 
-# Both switches below are the process's: two threads that turned them in turn would leave them wrong. So the first
-# that comes in turns them, and the last that goes out turns them back.
-_turning = threading.Lock()
-_inside = 0
-_switches = ExitStack()
 _listening = threading.local()
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Returns a context in which nothing is logged and no warning is shown; what fails still raises.
+def by_many(turned: Callable[[], AbstractContextManager[object]]) -> Callable[[], AbstractContextManager[None]]:
+    """Returns the same context for many threads at once: of a switch that is the whole process's.
 
-    Many threads may be in it at once.
+    Two threads that turned it in turn would leave it wrong. So the first that comes in turns it, and the last that
+    goes out turns it back.
     """
-    global _inside
-    with _turning:
-        if not _inside:
-            _switches.enter_context(_turned_off())
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _turning:
-            _inside -= 1
-            if not _inside:
-                _switches.close()
+    turning, switch, inside = threading.Lock(), ExitStack(), 0
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        nonlocal inside
+        with turning:
+            if not inside:
+                switch.enter_context(turned())
+            inside += 1
+        try:
+            yield
+        finally:
+            with turning:
+                inside -= 1
+                if not inside:
+                    switch.close()
+
+    return within
 
 
 @contextmanager
@@ -77,6 +78,10 @@ def _heard(logger: logging.Logger, record: logging.LogRecord) -> None:
     said = getattr(_listening, "said", None)
     if said is not None and record.levelno >= WARNING:
         said.append(record.getMessage())
+
+
+quiet = by_many(_turned_off)
+"""A context in which nothing is logged and no warning is shown; what fails still raises."""
 
 
 def no_progress_bars() -> None:

@@ -6,7 +6,6 @@ Images are compared by their pixels, as thumbnails: without a model, and of thos
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 
+from ltgc_cli.providers.images import read as decoded
 from ltgc_cli.report.content import Content
 from ltgc_cli.report.plot import BLUE, INK, LEGEND, RED, Plot, styled
 from ltgc_cli.report.thumbnails import is_tile
@@ -98,8 +98,8 @@ def feature(address: str) -> Features:
     The dot product of two of them is the correlation of the images: how light, or how much contrast one has, is
     left out.
     """
-    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
-        small = image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    image = decoded(base64.b64decode(address.partition(",")[2]))
+    small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX)
     pixels = np.asarray(small, dtype=np.float32).ravel()
     pixels = pixels - pixels.mean()
     length = float(np.linalg.norm(pixels))

@@ -11,7 +11,7 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sync_folder
+from ltgc_cli.files import read_regular, sync_folder
 from ltgc_cli.records import Verdict
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.verdicts import Verdicts
@@ -48,7 +48,7 @@ def read_on(path: Path, since: int) -> VerdictLines:
 def read(path: Path, since: int = 0) -> VerdictLines:
     """Returns the verdicts of a file from a byte on. Raises InputError for a bad line, and where it cannot be read."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     first = data.count(b"\n", 0, since) + 1

@@ -255,10 +255,11 @@ def test_links_and_pipes_are_named_and_nothing_waits_for_them(tmp_path: Path, mo
     monkeypatch.chdir(cat)  # a socket's path is short
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket.png")
-    found = open_data(str(tmp_path / "photos"), "train")
+    photos = str(tmp_path / "photos")
+    found = open_data(Source(photos, follow_links=True), "train")
     assert [(info.name, info.count) for info in found.classes] == [("cat", 2), ("dog", 1)]
     assert all(image_bytes(found, item).startswith(b"\x89PNG") for item in found.items)
-    assert {(one.path.as_posix(), one.why) for one in found.left_out} == {
+    left_out = {
         ("all", "a link back to a folder that it lies in"),
         ("cat/up", "a link back to a folder that it lies in"),
         ("cat/more", "a link to a folder"),
@@ -269,7 +270,16 @@ def test_links_and_pipes_are_named_and_nothing_waits_for_them(tmp_path: Path, mo
         ("cat/zero.png", "a link to a device"),
         ("cat/socket.png", "a socket"),
     }
-    assert fingerprint(str(tmp_path / "photos"), "train")
+    assert {(one.path.as_posix(), one.why) for one in found.left_out} == left_out
+
+    found = open_data(photos, "train")
+    assert [(info.name, info.count) for info in found.classes] == [("cat", 1)]
+    out = "a link out of the data's folder, which --follow-links follows"
+    assert {(one.path.as_posix(), one.why) for one in found.left_out} == {
+        *(left_out - {("cat/more", "a link to a folder")}),
+        *((name, out) for name in ("dog", "cat/2.png", "cat/more")),
+    }
+    assert fingerprint(photos, "train") != fingerprint(Source(photos, follow_links=True), "train")
 
 
 def test_a_pipe_that_a_list_names_is_refused_and_not_waited_for(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_broken_image_is_a_failure_and_in_no_accuracy(forked, data):
         done = forked("eval", "--data", data, *flags, **KEY)
     (failure,) = [row for row in rows(done.out) if row["kind"] == "failure"]
     assert (done.code, len(routes.seen)) == (1, 9)
-    assert failure["class"] == "one" and failure["reason"].startswith("test/one/broken.png: image")
+    assert failure["class"] == "one" and failure["reason"].startswith("test/one/broken.png: not a whole image")
     assert "1 image without an answer is in no accuracy" in done.err
 
 

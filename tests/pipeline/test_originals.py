@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 
 import pytest
+from pictures import file
+from PIL import Image
 
 from ltgc_cli.config import configure
 from ltgc_cli.errors import InputError
@@ -13,7 +16,8 @@ from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline import chain, originals
 from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Answer
-from ltgc_cli.records import Image
+from ltgc_cli.records import Failure
+from ltgc_cli.records import Image as ImageRecord
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def photos(tmp_path):
     for number in range(30):
         folder = tmp_path / "photos" / ("crane", "seal")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number:02}.jpg").write_bytes(b"photo %d" % number)
+        (folder / f"{number:02}.jpg").write_bytes(file(Image.new("L", (8, 8), number), "PNG"))
     return tmp_path / "photos"
 
 
@@ -38,6 +42,10 @@ def test_an_image_that_cannot_be_read_stops_it_before_anything_is_asked(photos, 
     (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows, "seal/gone.jpg,seal"]) + "\n")
 
     with pytest.raises(InputError, match=r"list.csv:32: .*seal/gone.jpg: No such file"):
+        originals.listed(Source(str(tmp_path / "list.csv"), root=photos), 20)
+
+    (tmp_path / "list.csv").write_text("path,label\ncrane/00.jpg,crane\n/etc/passwd,seal\n../x,seal\n")
+    with pytest.raises(InputError, match=r"list.csv:3: /etc/passwd: it lies outside of .*; so it is with 2 images$"):
         originals.listed(Source(str(tmp_path / "list.csv"), root=photos), 20)
 
 
@@ -65,5 +73,44 @@ def test_the_first_questions_are_asked_before_the_last_images_are_stored_and_eac
         monkeypatch.setattr(session, "ask", lambda *_: Asked("m", ask, lambda question: iter([question])))
         config = configure("describe", {"data": str(photos), "tail": "20", "concurrency": 1})
         made = list(chain.STAGES["describe"](session, config).run(iter(())))
-    assert sum(isinstance(record, Image) for record in made) == 30
+    assert sum(isinstance(record, ImageRecord) for record in made) == 30
     assert all(own for own, _ in seen) and seen[0][1] < 5
+
+
+def test_what_is_no_image_is_one_failure_and_is_neither_stored_nor_shown_to_a_model(photos, tmp_path, monkeypatch):
+    bad = {
+        "00.jpg": (b"root:x:0:0:root:/root:/bin/bash\n", "not a whole image (no image format that is read here)"),
+        "02.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a whole image (no image format that is read here)"),
+        "04.jpg": (
+            file(Image.new("1", (20_000, 20_000)), "PNG"),
+            "20000 x 20000 pixels, and 100 megapixels are the most that are read; save it smaller, or raise "
+            "--max-pixels",
+        ),
+    }
+    for name, (data, _) in bad.items():
+        (photos / "crane" / name).write_bytes(data)
+    session, asked = Session(tmp_path / "store"), []
+
+    def ask(question):
+        asked.extend(question.images)
+        return Answer(text=f"A photo of the class {question.subject}, at dusk.")
+
+    with closing(session.store):
+        monkeypatch.setattr(session, "ask", lambda *_: Asked("m", ask, lambda question: iter([question])))
+        config = configure("describe", {"data": str(photos), "tail": "20"})
+        made = list(chain.STAGES["describe"](session, config).run(iter(())))
+    failures = [record.reason for record in made if isinstance(record, Failure)]
+    assert failures == [f"crane/{name}: {reason}" for name, (_, reason) in bad.items()]
+    assert sum(isinstance(record, ImageRecord) for record in made) == len(asked) == 27
+    stored = {path.name for path in (tmp_path / "store" / "objects").glob("*/*")}
+    assert stored == set(asked) and not stored & {hashlib.sha256(data).hexdigest() for data, _ in bad.values()}
+
+
+def test_the_cap_changes_an_artifact_where_it_is_not_the_default_alone(photos, tmp_path):
+    def hashed(**settings):
+        session = Session(tmp_path / "store")
+        config = configure("describe", {"data": str(photos), **settings}, environment={})
+        return chain.STAGES["describe"](session, config).settings
+
+    assert hashed() == hashed(max_pixels=100) and "max_pixels" not in hashed()
+    assert hashed(max_pixels=200) == {**hashed(), "max_pixels": 200}

@@ -73,6 +73,17 @@ def test_folders_give_their_images_sorted_and_each_file_once(tmp_path):
     assert [str(file.relative_to(tmp_path)) for file in files] == ["b/2.png", "a.webp", "b/1.JPG", "notes.txt"]
 
 
+def test_links_out_of_a_folder_are_followed_by_the_flag_alone_and_a_link_that_is_named_is_read(tmp_path):
+    folder, elsewhere = tmp_path / "photos", tmp_path / "elsewhere.png"
+    folder.mkdir()
+    elsewhere.write_bytes(b"")
+    (folder / "1.png").write_bytes(b"")
+    os.symlink(elsewhere, folder / "2.png")
+    assert image_files([folder]) == [folder / "1.png"]
+    assert image_files([folder], follow_links=True) == [folder / "1.png", folder / "2.png"]
+    assert image_files([folder / "2.png"]) == [folder / "2.png"]
+
+
 def test_a_path_that_is_not_there_and_a_folder_without_images_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="birds: no such file or folder"):
         image_files([tmp_path, tmp_path / "birds"][1:])

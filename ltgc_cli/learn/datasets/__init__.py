@@ -9,7 +9,7 @@ nor scikit-learn nor PIL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,17 +71,37 @@ def image_bytes(dataset: Dataset, item: Item) -> bytes:
     return _format_of(dataset).read(dataset, item)
 
 
+def kept_image(dataset: Dataset, item: Item, keep: Callable[[bytes, Path | None], str]) -> str:
+    """Returns the sha256 of an image, whose bytes `keep` has put into a store.
+
+    Raises InputError where they cannot be read, and Unreadable for what is no image that is read here: nothing else
+    enters a store, or is sent to a model.
+    """
+    data = image_bytes(dataset, item)
+    images.check(data)
+    return keep(data, file_of(dataset, item))
+
+
 def file_of(dataset: Dataset, item: Item) -> Path | None:
     """Returns the file that holds an image and nothing else, None where there is none."""
     return Path(item.path) if item.path and _format_of(dataset).files else None
 
 
 def check_readable(dataset: Dataset, items: Iterable[Item]) -> None:
-    """Raises InputError, as `image_bytes` would, at the first image that cannot be read. A file is only opened."""
+    """Raises InputError, as `image_bytes` would, for the first image that cannot be read, with the number of all.
+
+    A file is only opened.
+    """
     kind = _format_of(dataset)
     check = check_image if kind.files else kind.read
+    wrong: list[InputError] = []
     for item in items:
-        check(dataset, item)
+        try:
+            check(dataset, item)
+        except InputError as error:
+            wrong.append(error)
+    if wrong:
+        raise InputError(f"{wrong[0]}{f'; so it is with {len(wrong):,} images' if len(wrong) > 1 else ''}")
 
 
 def fingerprint(source: Source | str, split: Split) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -11,14 +12,18 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ltgc_cli import image_formats
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import named_errors, read_regular, regular, sha256_file
+from ltgc_cli.learn.datasets import tree
 from ltgc_cli.learn.datasets.types import Dataset, Item
 
 _LEVELS = 3  # above a root where images are looked for that are not below it
@@ -29,10 +34,12 @@ _SEPARATORS = (",", ";", "\t", "|")
 def read_text(file: Path) -> str:
     """Returns a text file's contents. Raises InputError where it cannot be read or is not UTF-8, with the line.
 
+    A pipe and a device are no files: what is read here is read twice, once for its hash.
+
     UTF-16 is read too where its first two bytes say so, as Excel and Notepad write it.
     """
     with named_errors(file):
-        data = file.read_bytes()
+        data = read_regular(file)
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return data.decode("utf-16")
@@ -98,22 +105,59 @@ def jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def read_image(dataset: Dataset, item: Item) -> bytes:
     """Returns an image file's bytes. Raises InputError that names the file, and the line of the list that names it."""
-    assert item.path is not None
-    with named_errors(f"{listed_at(dataset, item)}{item.path}"):
-        return read_regular(Path(item.path))
+    with _opened(dataset, item) as file:
+        return file.readall()
+
+
+def read_file(path: Path) -> bytes:
+    """Returns the bytes of an image that a person named. Raises OSError as `image_file`."""
+    with image_file(path, "") as file:
+        return file.readall()
 
 
 def check_image(dataset: Dataset, item: Item) -> None:
     """Raises InputError as `read_image` does, of a file that is opened and not read."""
-    assert item.path is not None
-    with named_errors(f"{listed_at(dataset, item)}{item.path}"), regular(Path(item.path)):
+    with _opened(dataset, item):
         pass
+
+
+@contextmanager
+def _opened(dataset: Dataset, item: Item) -> Iterator[FileIO]:
+    assert item.path is not None
+    with named_errors(f"{listed_at(dataset, item)}{item.path}"), image_file(item.path, dataset.bounds) as file:
+        yield file
+
+
+@contextmanager
+def image_file(path: str | Path, bounds: str) -> Iterator[FileIO]:
+    """The file of an image to read. Raises OSError where it is none, is too long for one, or lies out of bounds."""
+    try:
+        if not tree.within(path, bounds):
+            raise OSError(errno.EPERM, f"it lies outside of {bounds}; --follow-links reads it all the same")
+        with regular(Path(path)) as file:
+            if os.fstat(file.fileno()).st_size > image_formats.most_bytes():
+                most = f"{image_formats.most_bytes() >> 20:,} MB are the most that are read of an image"
+                raise OSError(errno.EFBIG, f"{most}; save it smaller, or raise --max-pixels")
+            yield file
+    except ValueError:  # a NUL in it, or half a character of UTF-16
+        raise OSError(errno.EINVAL, "no name that a file can have") from None
 
 
 def check_found(dataset: Dataset) -> None:
     """Raises InputError where not one image of a list is there, and names the --root that would do where it is near."""
-    if not dataset.file or any(os.path.exists(item.path or "") for item in dataset.items):
+    if not dataset.file:
         return
+    outside = []
+    for item in dataset.items:
+        if os.path.exists(item.path or ""):
+            if tree.within(item.path or "", dataset.bounds):
+                return
+            outside.append(item)
+    if outside:
+        raise InputError(
+            f"{dataset.file}: {len(outside):,} of {len(dataset.items):,} images lie outside of {dataset.bounds}, such "
+            f"as {outside[0].path}; name the folder that holds them with --root, or add --follow-links"
+        )
     first = dataset.items[0]
     assert first.path
     root = first.path.removesuffix(first.name)

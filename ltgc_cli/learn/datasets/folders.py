@@ -69,7 +69,9 @@ def _open(source: Source, split: Split) -> Dataset:
         for path in own.images[name]
     )
     left_out = tuple(tree.below(root, dict.fromkeys([*beside, *table.left_out, *own.left_out])))
-    dataset = Dataset(spec=source.spec, split=split, classes=classes, items=items, left_out=left_out)
+    dataset = Dataset(
+        spec=source.spec, split=split, classes=classes, items=items, left_out=left_out, bounds=_bounds(source, root)
+    )
     if source.classes or own is table:
         return dataset
     # Labels come from the training folder, never from this one's listing.
@@ -110,24 +112,32 @@ def _fingerprint(source: Source, split: Split) -> str:
 
 
 def _splits(source: Source) -> tuple[Split, ...]:
-    return tuple(_split_folders(_root(source))) or ("train",)
+    root = _root(source)
+    return tuple(_split_folders(root, _bounds(source, root))) or ("train",)
+
+
+def _bounds(source: Source, root: Path) -> str:
+    return tree.boundary(root, follow_links=source.follow_links)
 
 
 def _read(source: Source, split: Split) -> _Tree:
     """Returns what a split is read from. Raises InputError for what is no data set, or has no such split."""
     root = _root(source)
-    found = _split_folders(root)
+    bounds = _bounds(source, root)
+    found = _split_folders(root, bounds)
     if not found:
-        classes = _classes(root)
+        classes = _classes(root, bounds)
         return _Tree(root, classes, classes, [])
     if split not in found:
         there = ", ".join(sorted(path.name for path in found.values()))
-        strays = [path for path in tree.inside(root).folders if (called := _word(path)) and called.split == split]
+        strays = [
+            path for path in tree.inside(root, bounds).folders if (called := _word(path)) and called.split == split
+        ]
         unsorted = f" ({strays[0]} holds no folders of images, one per class)" if strays else ""
         raise InputError(f"{source.spec}: has no folder {split!r}, only {there}{unsorted}")
-    own = _classes(found[split])
-    table = own if split == "train" or "train" not in found else _classes(found["train"])
-    return _Tree(root, table, own, _beside(root, found))
+    own = _classes(found[split], bounds)
+    table = own if split == "train" or "train" not in found else _classes(found["train"], bounds)
+    return _Tree(root, table, own, _beside(root, found, bounds))
 
 
 def _root(source: Source) -> Path:
@@ -162,19 +172,23 @@ def _word(folder: Path) -> _Called | None:
     return _Called(split, " ".join(other for other in words if other not in (word, *_OF_SPLITS)))
 
 
-def _split_folders(root: Path) -> dict[Split, Path]:
+def _split_folders(root: Path, bounds: str) -> dict[Split, Path]:
     """Returns the folder of each split: it is called so, and holds folders of images.
 
     One that holds images itself is a class of that name, unless all that stand beside it are splits too: then these
     images are strays. One that is called `train` alone goes before one of a longer name, and that is none beside
     classes. Raises InputError for two folders of one split.
     """
-    folders = tree.inside(root).folders
-    classes = any(tree.inside(other).images for other in folders if not (called := _word(other)) or called.rest)
+    folders = tree.inside(root, bounds).folders
+    classes = any(tree.inside(other, bounds).images for other in folders if not (called := _word(other)) or called.rest)
     found: defaultdict[Split, list[Path]] = defaultdict(list)
     for folder in folders:
-        called, inner = _word(folder), tree.inside(folder)
-        if called and any(map(tree.has_images, inner.folders)) and not (classes and (inner.images or called.rest)):
+        called, inner = _word(folder), tree.inside(folder, bounds)
+        if (
+            called
+            and any(tree.has_images(one, bounds) for one in inner.folders)
+            and not (classes and (inner.images or called.rest))
+        ):
             found[called.split].append(folder)
     for split, its in found.items():
         found[split] = its = [folder for folder in its if folder.name.strip().casefold() in SPLIT_WORDS[split]] or its
@@ -183,30 +197,30 @@ def _split_folders(root: Path) -> dict[Split, Path]:
                 f"{root}: {its[0].name}/ and {its[1].name}/ may both hold the {split} images; rename or move one of "
                 "them"
             )
-    return {split: _innermost(found[split][0], split) for split in SPLIT_WORDS if split in found}
+    return {split: _innermost(found[split][0], split, bounds) for split in SPLIT_WORDS if split in found}
 
 
-def _innermost(folder: Path, split: Split) -> Path:
+def _innermost(folder: Path, split: Split, bounds: str) -> Path:
     """Returns the folder of a split, or that in it which is called by the split again: Kaggle's train/train/cat."""
-    inner = _filled(folder)
+    inner = _filled(folder, bounds)
     again = _word(inner[0]) if len(inner) == 1 else None
-    if not again or again.split != split or tree.inside(folder).images or tree.inside(inner[0]).images:
+    if not again or again.split != split or tree.inside(folder, bounds).images or tree.inside(inner[0], bounds).images:
         return folder
-    return _innermost(inner[0], split)
+    return _innermost(inner[0], split, bounds)
 
 
-def _beside(root: Path, splits: dict[Split, Path]) -> list[LeftOut]:
+def _beside(root: Path, splits: dict[Split, Path], bounds: str) -> list[LeftOut]:
     """Returns what lies beside the folders of splits."""
-    found = tree.inside(root)
+    found = tree.inside(root, bounds)
     own = {parent for folder in splits.values() for parent in (folder, *folder.parents)}
     others = [path for path in found.folders if path not in own]
-    folders = [LeftOut(path, "no split" if tree.has_images(path) else "no image in it") for path in others]
+    folders = [LeftOut(path, "no split" if tree.has_images(path, bounds) else "no image in it") for path in others]
     return [*found.left_out, *(LeftOut(path, "in no class folder") for path in found.images), *folders]
 
 
-def _classes(folder: Path) -> _Classes:
+def _classes(folder: Path, bounds: str) -> _Classes:
     """Returns the classes in a folder. Raises InputError where there is none, or one holds nothing but folders."""
-    found = tree.inside(folder)
+    found = tree.inside(folder, bounds)
     if not found.folders:
         raise InputError(f"{folder}: no class in it; images belong in one folder per class{_instead(found)}")
     left_out = [*found.left_out, *(LeftOut(path, "in no class folder") for path in found.images)]
@@ -214,7 +228,7 @@ def _classes(folder: Path) -> _Classes:
     # What `ltgc export` wrote has a folder for every label, so that none shifts: an empty one keeps its place.
     exported = (folder / "classes.csv").is_file() and all(path.name.isdigit() for path in found.folders)
     for path in found.folders:
-        there = list(tree.images(path, left_out))
+        there = list(tree.images(path, left_out, bounds))
         if there or exported:
             _check_text([path, *there])
             images[path.name] = there
@@ -226,7 +240,7 @@ def _classes(folder: Path) -> _Classes:
     # The images of the folder itself come first.
     nested = [folder / name for name, there in images.items() if there and there[0].parent != folder / name]
     if nested:
-        raise InputError(_too_high(nested[0], alone=len(images) == 1))
+        raise InputError(_too_high(nested[0], bounds, alone=len(images) == 1))
     _check_called(folder, images)
     return _Classes(images, left_out)
 
@@ -251,24 +265,29 @@ def _check_text(paths: Sequence[Path]) -> None:
             raise InputError(f"{path.parent}: the file name {ascii(path.name)} is not UTF-8; rename it") from None
 
 
-def _too_high(folder: Path, *, alone: bool) -> str:
+def _too_high(folder: Path, bounds: str, *, alone: bool) -> str:
     """Returns what is wrong with a class's folder that holds nothing but folders.
 
     alone -- whether no other folder beside it holds images
     """
     if not alone:
+        only = _named(_filled(folder, bounds))
         return (
-            f"{folder}: a class's folder holds images, and this one only folders ({_named(_filled(folder))}); move its "
-            f"images up, or, if these are the classes: --data {folder}"
+            f"{folder}: a class's folder holds images, and this one only folders ({only}); move its images up, or, if "
+            f"these are the classes: --data {folder}"
         )
-    while not _split_folders(folder) and len(inner := _filled(folder)) == 1 and not tree.inside(inner[0]).images:
+    while (
+        not _split_folders(folder, bounds)
+        and len(inner := _filled(folder, bounds)) == 1
+        and not tree.inside(inner[0], bounds).images
+    ):
         folder = inner[0]
-    splits = _split_folders(folder)
-    return f"{folder} has {_named(list(splits.values()) or _filled(folder))}: did you mean --data {folder}?"
+    splits = _split_folders(folder, bounds)
+    return f"{folder} has {_named(list(splits.values()) or _filled(folder, bounds))}: did you mean --data {folder}?"
 
 
-def _filled(folder: Path) -> list[Path]:
-    return [path for path in tree.inside(folder).folders if tree.has_images(path)]
+def _filled(folder: Path, bounds: str) -> list[Path]:
+    return [path for path in tree.inside(folder, bounds).folders if tree.has_images(path, bounds)]
 
 
 def _is_store(folder: Path) -> bool:

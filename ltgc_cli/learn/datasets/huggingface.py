@@ -6,7 +6,9 @@ the row group of a parquet file that it lies in. Nothing is converted, so nothin
 
 from __future__ import annotations
 
+import errno
 import re
+import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +20,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, read_regular, sha256_file
-from ltgc_cli.learn.datasets import columns
+from ltgc_cli.files import named_errors, sha256_file
+from ltgc_cli.learn.datasets import columns, tree
 from ltgc_cli.learn.datasets.class_table import name_of
-from ltgc_cli.learn.datasets.files import read_text, sha256, stamped
-from ltgc_cli.learn.datasets.listing import ListedImage, Listing, beside, label_rows, named_columns, named_split
+from ltgc_cli.learn.datasets.files import image_file, read_text, sha256, stamped
+from ltgc_cli.learn.datasets.listing import ListedImage, Listing, beside, label_rows, named_settings, named_split
 from ltgc_cli.learn.datasets.tree import LeftOut
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, Dataset, Format, Item, Source, Split
 from ltgc_cli.text import one_line
@@ -33,12 +35,18 @@ _GROUPS = 16
 """Row groups of images that are kept in memory: Hugging Face writes a hundred in each, or a thousand small ones."""
 
 
+class _File(msgspec.Struct):
+    """A file of Arrow in state.json."""
+
+    filename: str
+
+
 class _Described(msgspec.Struct):
     """What dataset_dict.json (splits), dataset_info.json (features) or state.json (files) says."""
 
     splits: list[str] = []
     features: dict[str, Any] = {}
-    files: list[dict[str, str]] = msgspec.field(default_factory=list, name="_data_files")
+    files: list[_File] = msgspec.field(default_factory=list, name="_data_files")
 
 
 class _Part(NamedTuple):
@@ -93,7 +101,7 @@ def _open(source: Source, split: Split) -> Dataset:
     classes, named = found.classes, found.named
     left_out = tuple(_unused(_root(source)))
     found_as = Dataset(spec=source.spec, split=split, classes=classes, items=items, named=named, column=column)
-    return msgspec.structs.replace(found_as, left_out=left_out)
+    return msgspec.structs.replace(found_as, left_out=left_out, bounds=_bounds(source))
 
 
 def _listed(part: _Part, source: Source) -> tuple[str, Listing]:
@@ -127,8 +135,13 @@ def _read(dataset: Dataset, item: Item) -> bytes:
     try:
         if isinstance(value, dict):
             value = value.get("bytes") or value["path"]
-        return read_regular(file.parent / value) if isinstance(value, str) else bytes(value)
-    except (OSError, KeyError, TypeError) as error:
+        if isinstance(value, str):
+            with image_file(file.parent / value, dataset.bounds) as opened:
+                return opened.readall()
+        if isinstance(value, int):  # so many zeros
+            raise TypeError(f"it is {value}")
+        return bytes(value)
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: row {item.line} has no image bytes ({error})") from None
 
 
@@ -147,7 +160,7 @@ def _fingerprint(source: Source, split: Split) -> str:
             with named_errors(part.where):
                 lines += [stamped(path, folder) for path in part.files]
             lines += [sha256_file(folder / name) for name in _ABOUT if (folder / name).is_file()]
-    return sha256([*lines, *named_columns(source)], source.classes)
+    return sha256([*lines, *named_settings(source)], source.classes)
 
 
 def _splits(source: Source) -> tuple[Split, ...]:
@@ -171,8 +184,25 @@ def _root(source: Source) -> Path:
     return Path(source.spec).expanduser()
 
 
+def _bounds(source: Source) -> str:
+    root = _root(source)
+    return tree.boundary(root if root.is_dir() else root.parent, follow_links=source.follow_links)
+
+
 def _chosen(source: Source, split: Split) -> tuple[_Part, _Part]:
-    """Returns the part that the class counts come from, and the one with the split's images."""
+    """Returns the part that the class counts come from, and the one with the split's images.
+
+    Raises InputError where a file of theirs, but for the one that is named, lies out of bounds.
+    """
+    training, own = _parts_of(source, split)
+    bounds = _bounds(source)
+    for file in (*training.files, *own.files):
+        if file != _root(source) and not tree.within(file, bounds):
+            raise InputError(f"{file}: it lies outside of {bounds}; --follow-links reads it all the same")
+    return training, own
+
+
+def _parts_of(source: Source, split: Split) -> tuple[_Part, _Part]:
     root = _root(source)
     found = _parts(root)
     if not found:
@@ -286,7 +316,7 @@ def _files(root: Path) -> tuple[Path, ...]:
     if not root.is_dir():
         return (root,)
     if (root / _STATE).is_file():
-        return tuple(root / file["filename"] for file in _described(root / _STATE).files)
+        return tuple(root / file.filename for file in _described(root / _STATE).files)
     return tuple(sorted(file for file in root.rglob("*.parquet") if not _hidden(file.relative_to(root))))
 
 
@@ -402,7 +432,10 @@ def _is_parquet(file: Path) -> bool:
 
 def _stamp(file: Path) -> int:
     with named_errors(file):
-        return file.stat().st_mtime_ns
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "no regular file")  # a pipe would be waited on
+        return status.st_mtime_ns
 
 
 def _arrow_schema(file: Path) -> Any:

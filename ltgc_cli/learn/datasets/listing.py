@@ -20,7 +20,7 @@ import msgspec
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import sha256_file
 from ltgc_cli.image_formats import SUFFIXES
-from ltgc_cli.learn.datasets import class_table
+from ltgc_cli.learn.datasets import class_table, tree
 from ltgc_cli.learn.datasets.files import read_image, sha256
 from ltgc_cli.learn.datasets.types import SPLIT_WORDS, ClassInfo, Dataset, Format, Item, Source, Split
 from ltgc_cli.text import nearest
@@ -96,7 +96,8 @@ def open_list(read: ListReader, files: Files, source: Source, split: Split) -> D
         for label, row in paired
     )
     found = Dataset(spec=source.spec, split=split, classes=labelled.classes, items=items, named=labelled.named)
-    return msgspec.structs.replace(found, file=str(own_file))
+    bounds = tree.boundary(Path(root), follow_links=source.follow_links)
+    return msgspec.structs.replace(found, file=str(own_file), bounds=bounds)
 
 
 def _root(source: Source, file: Path) -> str:
@@ -231,14 +232,15 @@ def fingerprint_list(files: Files, source: Source, split: Split) -> str:
     that changes while its path stays is not noticed; give the changed set another folder, or its list another line.
     """
     own, train = files(source, split)
-    lines = ["listing", split, _root(source, own), sha256_file(own), sha256_file(train), *named_columns(source)]
+    lines = ["listing", split, _root(source, own), sha256_file(own), sha256_file(train), *named_settings(source)]
     return sha256(lines, source.classes)
 
 
-def named_columns(source: Source) -> list[str]:
-    """Returns what a fingerprint has of the columns that a person named: nothing where none is named."""
+def named_settings(source: Source) -> list[str]:
+    """Returns what a fingerprint has of the columns that a person named, and of links: nothing without such flags."""
     named = (source.image_column, source.label_column)
-    return [repr(column) for column in named] if any(named) else []
+    follows = ["follow links"] if source.follow_links else []
+    return [*(repr(column) for column in named if any(named)), *follows]
 
 
 def _splits(read: ListReader, source: Source) -> tuple[Split, ...]:

@@ -1,7 +1,8 @@
 """What lies in a folder of photos: folders, images, and what cameras, systems and programs leave beside them.
 
 Nothing is opened but folders: a named pipe would be waited on for ever. A link to a file is as good as the file; a link
-to a folder is followed where a class's folder is one, and not below, so that no link leads round in a circle.
+to a folder is followed where a class's folder is one, and not below, so that no link leads round in a circle. Links out
+of the data's folder are followed by --follow-links alone: a folder that somebody else packed may lead anywhere.
 """
 
 from __future__ import annotations
@@ -45,12 +46,32 @@ class Inside(NamedTuple):
     left_out: list[LeftOut]
 
 
-def inside(folder: Path) -> Inside:
-    """Returns what lies in a folder. Raises InputError where it cannot be listed."""
+def boundary(root: Path, *, follow_links: bool) -> str:
+    """Returns the folder that a data set's images must lie in, by its real path; empty where it may be any.
+
+    A snapshot of the Hugging Face hub is made of links to the files beside it (`blobs/`): that is all one folder.
+    """
+    if follow_links:
+        return ""
+    real = Path(os.path.realpath(root))
+    hub = (one.parent for one in (real, *real.parents) if one.name == "snapshots" and (one.parent / "blobs").is_dir())
+    return str(next(hub, real))
+
+
+def within(path: str | Path, folder: str) -> bool:
+    """Returns whether a path leads to what lies in a folder; always where no folder is named."""
+    return not folder or Path(os.path.realpath(path)).is_relative_to(folder)
+
+
+def inside(folder: Path, bounds: str = "") -> Inside:
+    """Returns what lies in a folder. Raises InputError where it cannot be listed.
+
+    bounds -- the folder that links may not lead out of
+    """
     found, suffixes = Inside([], [], []), readable_suffixes()
     with named_errors(folder), os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            kind, path = _kind(entry), folder / entry.name
+            kind, path = _kind(entry, bounds), folder / entry.name
             if kind == "folder":
                 found.folders.append(path)
             elif kind != "file":
@@ -62,20 +83,20 @@ def inside(folder: Path) -> Inside:
     return found
 
 
-def images(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
+def images(folder: Path, left_out: list[LeftOut], bounds: str = "") -> Iterator[Path]:
     """Returns the images below a folder, those in the folder itself first; adds to `left_out` what is none."""
     folders = [folder]
     while folders:
-        found = inside(folders.pop())
+        found = inside(folders.pop(), bounds)
         yield from found.images
         links = [path for path in found.folders if path.is_symlink()]
         left_out += [*found.left_out, *(LeftOut(path, "a link to a folder") for path in links)]
         folders += [path for path in reversed(found.folders) if path not in links]
 
 
-def has_images(folder: Path) -> bool:
+def has_images(folder: Path, bounds: str = "") -> bool:
     """Returns whether an image lies below a folder."""
-    return next(images(folder, []), None) is not None
+    return next(images(folder, [], bounds), None) is not None
 
 
 def below(root: Path, left_out: Iterable[LeftOut]) -> list[LeftOut]:
@@ -110,6 +131,7 @@ def worded(left_out: Iterable[LeftOut]) -> str:
     return "; ".join(parts)
 
 
+_OUT = "a link out of the data's folder, which --follow-links follows"
 _EVERYWHERE = (_SYSTEMS, _HIDDEN) = ("left by a system", "hidden")
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -119,14 +141,14 @@ _SPECIAL = {
 }
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
+def _kind(entry: os.DirEntry[str], bounds: str) -> str:
     """Returns `file` or `folder`; for what is neither of a person's, what it is in words."""
     if entry.name.casefold() in _LEFT_BEHIND:
         return _SYSTEMS
     if entry.name.startswith("."):
         return _HIDDEN
     if entry.is_symlink():
-        return _linked(entry)
+        return _linked(entry, bounds)
     if entry.is_file(follow_symlinks=False):
         return "file"
     if entry.is_dir(follow_symlinks=False):
@@ -134,7 +156,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return _SPECIAL.get(stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode), "no file")
 
 
-def _linked(entry: os.DirEntry[str]) -> str:
+def _linked(entry: os.DirEntry[str], bounds: str) -> str:
     """Returns what a link leads to."""
     try:
         mode = entry.stat().st_mode
@@ -145,8 +167,10 @@ def _linked(entry: os.DirEntry[str]) -> str:
     if stat.S_ISDIR(mode):
         there, here = os.path.realpath(entry.path), os.path.realpath(os.path.dirname(entry.path))
         back = os.path.commonpath([there, here]) == there
-        return "a link back to a folder that it lies in" if back else "folder"
-    return "file" if stat.S_ISREG(mode) else f"a link to {_SPECIAL.get(stat.S_IFMT(mode), 'no file')}"
+        kind = "a link back to a folder that it lies in" if back else "folder"
+    else:
+        kind = "file" if stat.S_ISREG(mode) else f"a link to {_SPECIAL.get(stat.S_IFMT(mode), 'no file')}"
+    return _OUT if kind in ("file", "folder") and not within(entry.path, bounds) else kind
 
 
 def _some(texts: list[str], what: str = "") -> str:

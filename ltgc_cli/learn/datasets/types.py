@@ -56,6 +56,7 @@ class Source(msgspec.Struct, frozen=True):
     classes: Path | None = None
     image_column: str | None = None
     label_column: str | None = None
+    follow_links: bool = False  # whether its images may lie outside of its folder
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +74,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""  # the list that the images come from, for messages; empty where there is none
     left_out: tuple[LeftOut, ...] = ()
     column: str = ""  # the column of the images, in a table that holds them itself
+    bounds: str = ""  # the folder that its images must lie in, by its real path; empty where it may be any
     format: int = -1  # its place among the formats, so that no image asks anew what the data set is
 
 

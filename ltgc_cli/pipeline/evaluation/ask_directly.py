@@ -48,7 +48,7 @@ def ask(
 
     def one(item: datasets.Item) -> Reply | Failure:
         try:
-            sha256 = session.keep(datasets.image_bytes(dataset, item), datasets.file_of(dataset, item))
+            sha256 = datasets.kept_image(dataset, item, session.keep)
             return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model, tries=opened.tries))
         except Refused as error:
             made = Made(model=opened.model, prompt=PROMPT, usage=error.usage or Usage())

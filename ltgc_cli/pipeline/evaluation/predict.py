@@ -13,9 +13,9 @@ import numpy as np
 
 from ltgc_cli import console
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import read_regular
 from ltgc_cli.image_formats import readable_suffixes
 from ltgc_cli.learn.datasets import ClassInfo, Sample, names, tree
+from ltgc_cli.learn.datasets.files import read_file
 from ltgc_cli.learn.datasets.tree import LeftOut
 from ltgc_cli.pipeline.evaluation.own_clip import clip_of
 from ltgc_cli.providers import torch_setup
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 _BATCH = 64
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
+def image_files(paths: Sequence[Path], *, follow_links: bool = False) -> list[Path]:
     """Returns the image files: those named, and those in the folders named, nested ones too, sorted.
+
+    follow_links -- whether those are meant that links out of these folders lead to
 
     Raises InputError for a path that is not there, or a folder without an image.
     """
@@ -38,14 +40,14 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        files += _in_folder(path) if path.is_dir() else [path]
+        files += _in_folder(path, tree.boundary(path, follow_links=follow_links)) if path.is_dir() else [path]
     return list(dict.fromkeys(files))
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, bounds: str) -> list[Path]:
     """Returns the image files of a folder, sorted, and says what else is in it."""
     left_out: list[LeftOut] = []
-    found = sorted(tree.images(folder, left_out))
+    found = sorted(tree.images(folder, left_out, bounds))
     said = tree.worded(left_out)
     if not found:
         raise InputError(f"{folder}: no image in it ({', '.join(sorted(readable_suffixes()))}){said and '; '}{said}")
@@ -77,7 +79,7 @@ def predict(files: Sequence[Path], settings: Predict, folders: Sequence[Path] = 
     def decoded(path: Path) -> torch.Tensor | str:
         """Returns what the model sees of an image, or in one line why it cannot be read."""
         try:
-            return images.decode(Sample(-1, partial(read_regular, path), str(path)), frame)
+            return images.decode(Sample(-1, partial(read_file, path), str(path)), frame)
         except InputError as error:
             return str(error)
         except OSError as error:

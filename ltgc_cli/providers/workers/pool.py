@@ -14,6 +14,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
+from ltgc_cli import image_formats
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
 from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.clip import open_clip
@@ -191,7 +192,7 @@ class Pool:
         self._ray = ray
 
     def _hire(self) -> None:
-        worker = self._kind.remote()
+        worker = self._kind.remote(image_formats.allowed())
         self._coming[worker.version.remote()] = worker
 
     def _next(self) -> Any:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from ltgc_cli import providers
+from ltgc_cli import image_formats, providers
 from ltgc_cli.errors import LtgcError, ProviderError
 from ltgc_cli.ports import GeneratedImage
 
@@ -48,7 +48,8 @@ class Worker:
     Two threads may ask at once, so that one batch is computed while the images of another are written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, megapixels: int = image_formats.MEGAPIXELS) -> None:
+        image_formats.allow(megapixels)
         self._ports: dict[PortWanted, Any] = {}
         self._lock = threading.Lock()
         self._held = Held()
