@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -92,24 +91,10 @@ def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
         with written.writing(streams.output) as write:
             yield write
     elif not streams.called and (streams.json or not console.is_terminal()):
-        yield prompt_writer(sys.stdout.buffer)
+        yield written.prompt_writer(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
         yield len
-
-
-def prompt_writer(stream: IO[bytes]) -> Callable[[bytes], object]:
-    """Returns a write that lets slow lines through at once and fast ones in blocks."""
-    last = [0.0]
-
-    def write(data: bytes) -> None:
-        stream.write(data)
-        now = time.monotonic()
-        if now - last[0] > 0.05:
-            stream.flush()
-            last[0] = now
-
-    return write
 
 
 @contextmanager
