@@ -74,7 +74,7 @@ class Unreadable(Refused):
     """The image itself cannot be read. Unlike other refusals this is final, and a run that met it is whole."""
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FAILED = {
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EBADF, errno.EMFILE, errno.ENFILE,
@@ -90,7 +90,7 @@ def place_error(path: Path | str, error: OSError, *, writing: bool = False) -> L
     writing -- whether it was to be written: then it is the place's fault too that nobody may
     """
     said = f"{path}: {error.strerror or error}"
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return OutputError(f"{said}; make room, and run the same command again: what was answered is kept")
     if error.errno == errno.EROFS or (writing and error.errno in _NOT_ALLOWED):
         return OutputError(f"{said}; name another place, or make it writable, and run the same command again")

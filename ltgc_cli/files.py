@@ -34,9 +34,9 @@ def named_errors(path: Path | str, *, writing: bool = False) -> Iterator[None]:
 class NamedFile(FileIO):
     """A file to write whose errors name it: a buffer writes when it is full, whoever is at work then."""
 
-    def __init__(self, file: Path | int, mode: str, named: Path | str) -> None:
+    def __init__(self, file: Path | int, mode: str, named: Path | str, *, closefd: bool = True) -> None:
         with named_errors(named, writing=True):
-            super().__init__(file, mode)
+            super().__init__(file, mode, closefd)
         self.named = named
 
     def write(self, data: Any) -> Any:

@@ -203,9 +203,11 @@ def export_(
     if done.others:
         were = agreeing(done.others, "was", "were")
         console.notice(f"cache export: {counted(done.others, 'answer')} of another version of ltgc {were} left out")
-    size = file.stat().st_size
     answers, images = counted(done.answers, "answer"), counted(done.images, "image")
-    console.notice(f"cache export: {answers} and {images} in {file} ({counted(size, 'byte')})")
+    if not file.is_file():  # a device or a pipe
+        console.notice(f"cache export: {answers} and {images} in {file}")
+        return
+    console.notice(f"cache export: {answers} and {images} in {file} ({counted(file.stat().st_size, 'byte')})")
     console.notice(f"cache export: they are taken in with: ltgc cache import {file}")
 
 
