@@ -52,8 +52,7 @@ def prepare_streams() -> None:
                 os.close(held)
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
     out = BufferedWriter(NamedFile(sys.stdout.fileno(), "wb", "stdout", closefd=False))
-    how = {"encoding": sys.stdout.encoding, "errors": sys.stdout.errors, "line_buffering": sys.stdout.isatty()}
-    sys.stdout = TextIOWrapper(out, **how)
+    sys.stdout = TextIOWrapper(out, sys.stdout.encoding, sys.stdout.errors, line_buffering=sys.stdout.isatty())
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +76,11 @@ def hashing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
     for line in lines:
         digest.update(line)
         yield line
+
+
+def place_for_scratch(folder: Path) -> Path:
+    """Returns where a command keeps what it reads twice: in the folder, elsewhere where that may not be written to."""
+    return folder if folder.is_dir() and os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
 
 
 @contextmanager
@@ -219,9 +225,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, named: str = "") -> None:
     """Makes a folder that is not there, those above it too; all of them are on the disk. Raises as `named_errors`."""
-    with named_errors(path, writing=True):
+    with named_errors(named or path, writing=True):
+        if path.is_dir():
+            return
         new = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for one in new:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ltgc_cli.errors import DONE, FELL_SHORT
+from ltgc_cli.files import read_regular
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, int]  # new lines by kind, those that merely passed through left out
     shortfalls: list[str] = []  # of many failures the first hundred; `kinds` has their number
     remarks: list[str] = []  # what else was said of the result: it is said again where the artifact answers
+    absent: int = 0  # images that its lines name, of another store say: where more are gone, it is made again
     output: str = ""  # sha256 of the lines written: the next stage's `input`, by which a report finds the way back
     answers: dict[str, Answers] = {}  # by what was asked: Question, Drawing, Match (scores), Rival (comparisons)
     dollars: float = 0.0
@@ -44,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def read(artifact: Path) -> Manifest | None:
     """Returns the manifest of a whole artifact, None where it cannot be read or the artifact is not there."""
     try:
-        manifest = msgspec.json.decode(artifact.with_suffix(".json").read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(read_regular(artifact.with_suffix(".json")), type=Manifest)
     except (OSError, ValueError, RecursionError):  # not there, cut, not UTF-8, not a manifest
         return None
     return manifest if artifact.exists() else None

@@ -241,7 +241,7 @@ def import_(
         raise InputError(
             f"{file}: a folder without a store; name a store's, or the file that `ltgc cache export` wrote"
         )
-    with closing(Store(config[Storage].folder)) as store, console.progress("cache import") as progress:
+    with closing(Store(config[Storage].folder, anew=True)) as store, console.progress("cache import") as progress:
         new = (merge if file.is_dir() else unpack)(store, file, progress.advance)
     counts = [(new.answers, "answer"), (new.images, "image")]
     if isinstance(new, Merged):

@@ -7,13 +7,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ltgc_cli import console, records, settings_file, written
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import temporary
+from ltgc_cli.files import NamedFile, named_errors, named_file, place_for_scratch, temporary
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Output, Storage
 
@@ -99,9 +100,10 @@ def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
 
 @contextmanager
 def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
-    """A stream as a file in a folder, for as long as it is needed."""
-    with temporary(folder) as path:
-        with path.open("wb") as file:
+    """A stream as a file in a folder, or in TMPDIR where that may not be written to, for as long as it is needed."""
+    place = place_for_scratch(folder)
+    with temporary(place) as path:
+        with named_file(path, f"a copy of the input in {place}") as file:
             shutil.copyfileobj(stream, file)
         yield path
 
@@ -110,23 +112,32 @@ def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
 def read_again(given: Iterable[Record], folder: Path) -> Iterator[Callable[[], Iterator[Record]]]:
     """A function that returns a stream's records from the first one on, each time that it is called.
 
-    The first time they are kept in a file without a name, in a folder where that is there, and from then on read from
-    it; one reading is over before the next one begins.
+    The first time they are kept in a file without a name, where `spooled` has its own, and from then on read from it;
+    one reading is over before the next one begins.
     """
     whole = False
-    with tempfile.TemporaryFile(dir=folder if folder.is_dir() else None) as file:
+    place = place_for_scratch(folder)
+    named = f"a copy of the input in {place}"
+    with _nameless(place, named) as file, BufferedWriter(NamedFile(file.fileno(), "wb", named, closefd=False)) as kept:
 
         def keeping() -> Iterator[Record]:
             nonlocal whole
             for record in given:
-                file.write(records.dump(record).encode() + b"\n")
+                kept.write(records.dump(record).encode() + b"\n")
                 yield record
             whole = True
 
         def lines() -> Iterator[Record]:
             if not whole:
                 return keeping()
+            kept.flush()
             file.seek(0)
             return records.read(file)
 
         yield lines
+
+
+def _nameless(place: Path, named: str) -> IO[bytes]:
+    """Returns a file that nobody sees, and that is gone when the process is. Raises as `named_errors`."""
+    with named_errors(named, writing=True):
+        return tempfile.TemporaryFile(dir=place)
