@@ -41,7 +41,7 @@ from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.shards import Shard, lines
 from ltgc_cli.pipeline.streams import Streams, no_folder, nothing_to_read, reading, spooled, writing
 from ltgc_cli.records import Group, Record
-from ltgc_cli.text import counted
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.dry_run import DrySession
@@ -111,7 +111,7 @@ def execute(
     """
     folder = session.folder / "artifacts" / stage.name
     with ExitStack() as stack:
-        whole = stage.whole or bool(stage.shard) or ask_first is not None
+        whole = stage.whole or bool(stage.shard) or ask_first is not None or _is_read_only(session.folder)
         path = _input(stage, streams, session, folder, stack, whole=whole)
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
@@ -173,8 +173,8 @@ def _whole(stage: Stage, artifact: Path, digest: str, store: Path, stack: ExitSt
         console.notice(f"{stage.name}: {artifact} is not as it was left: it is made again")
         return None
     if absent > done.absent:
-        gone = counted(absent - done.absent, "image")
-        console.notice(f"{stage.name}: {gone} of {artifact} are gone from the store: it is made again")
+        gone = f"{counted(absent - done.absent, 'image')} {agreeing(absent - done.absent, 'is', 'are')} gone"
+        console.notice(f"{stage.name}: of {artifact} {gone} from the store: it is made again")
         return None
     file.seek(0)
     return _Artifact(done, file)
@@ -206,6 +206,11 @@ def _absent(named: set[bytes], store: Path) -> int:
         except OSError:
             lacking += not os.path.isdir(f"{store}/checkpoints/{name}")
     return lacking
+
+
+def _is_read_only(store: Path) -> bool:
+    """Returns whether only an artifact can answer, which is found by the whole input."""
+    return store.is_dir() and not os.access(store, os.W_OK)
 
 
 def _check_place(artifact: Path) -> None:
@@ -329,7 +334,9 @@ def _run(
         )
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         retried = session.limits.retry_failures
-        why = reasons.why(done, artifact, path, unfinished, retried=retried) if session.meter.asked else ""
+        damaged = manifest.read(artifact) is not None and not retried  # it is said already
+        told = bool(session.meter.asked) and not damaged
+        why = reasons.why(done, artifact, path, unfinished, retried=retried) if told else ""
         with named_errors(artifact, writing=True):
             put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its manifest the artifact is not whole, and is made again.
