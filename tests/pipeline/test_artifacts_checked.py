@@ -110,7 +110,7 @@ def test_images_that_were_never_in_this_store_make_no_stage_run_twice(
             "class": "7",
             "id": "b",
             "text": "A photo of the class 7.",
-            "origin": "extend",
+            "origin": "extended",
         },
     ]
     (tmp_path / "given.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
