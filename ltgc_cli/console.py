@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from io import BufferedWriter, TextIOWrapper
 from typing import IO, Any, NamedTuple, TypeVar
 
 from ltgc_cli.errors import InputError
@@ -32,6 +33,27 @@ def configure(*, quiet: bool) -> None:
     global _quiet
     _quiet = quiet
     _said_once.clear()
+
+
+def prepare_streams() -> None:
+    """Gives stdin, stdout and stderr what they lack where a shell has closed them (`>&-`).
+
+    Else the next file that is opened, the store's database say, gets their number, and what a library prints. What is
+    written to a stdout that was closed fails, as it should; notices are lost. Whatever fails there says where.
+    """
+    from ltgc_cli.files import NamedFile
+
+    for number, (name, flags, mode) in enumerate(
+        [("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")]
+    ):
+        if getattr(sys, name) is None:
+            held = os.open(os.devnull, flags)
+            if held != number:
+                os.dup2(held, number)
+                os.close(held)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    out = BufferedWriter(NamedFile(sys.stdout.fileno(), "wb", "stdout", closefd=False))
+    sys.stdout = TextIOWrapper(out, sys.stdout.encoding, sys.stdout.errors, line_buffering=sys.stdout.isatty())
 
 
 @contextmanager
@@ -74,8 +96,7 @@ def warning(text: str) -> None:
     """Says, with -q too, what makes a result worth little though nothing went wrong: in colour on a terminal."""
     text = printable(f"WARNING: {' '.join(text.split())}")
     bright = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    with suppress(BrokenPipeError):
-        print(f"\x1b[1;7;33m{text}\x1b[0m" if bright else text, file=sys.stderr, flush=True)
+    _to_stderr(f"\x1b[1;7;33m{text}\x1b[0m" if bright else text)
 
 
 def is_terminal() -> bool:
@@ -295,8 +316,16 @@ def is_pipe(stream: IO[str]) -> bool:
 
 
 def _say(text: str) -> None:
-    with suppress(BrokenPipeError):
-        print(printable(text), file=sys.stderr, flush=True)
+    _to_stderr(printable(text))
+
+
+def _to_stderr(text: str) -> None:
+    """Prints a line on stderr; where nobody reads it, or its disk is full, it ends nothing."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        with suppress(OSError, ValueError):  # else what is left of it ends the process with a status of Python's own
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _is_number(cell: str) -> bool:

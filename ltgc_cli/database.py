@@ -15,14 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 import diskcache
 from diskcache.core import DBNAME, MODE_PICKLE, MODE_RAW
 
 from ltgc_cli import schemas
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, LtgcError, OutputError
 
+NONE: Mapping[str, str] = MappingProxyType({})
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
@@ -43,6 +45,7 @@ _INSERT = (
     "INSERT OR IGNORE INTO Cache(key, raw, store_time, access_time, size, mode, value)"
     f" VALUES (?, 1, ?, ?, 0, {MODE_RAW}, ?)"
 )
+_REPLACE = "UPDATE Cache SET value = ?, store_time = ? WHERE key = ? AND raw = 1 AND value = ?"
 _FIND = "SELECT mode, value FROM Cache WHERE key = ? AND raw = 1"
 _AT_ONCE = 100  # keys of one statement: SQLite's limit, which a build may lower, is 999
 
@@ -96,8 +99,14 @@ class Database:
         """Opens the database, or makes it. Raises InputError for one that is none, or that would lose answers."""
         self._path = folder / DBNAME
         _refuse_newer(self._path)
+        self._read_only = self._path.is_file() and not (os.access(folder, os.W_OK) and os.access(self._path, os.W_OK))
+        if self._read_only:
+            self._begin()
+            return
         try:
             self.cache = diskcache.Cache(str(folder), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT)
+        except sqlite3.DatabaseError as error:
+            raise self._unread(error) from None
         except (OSError, TypeError, sqlite3.Error, diskcache.Timeout) as error:  # TypeError: another Disk's settings
             raise InputError(f"{folder.parent}: the store cannot be opened ({error}); set --cache-dir") from None
         # diskcache keeps settings in the file: a store made elsewhere could bring eviction with it.
@@ -128,13 +137,12 @@ class Database:
         finally:
             readers.put(connection)
 
-    def _unread(self, error: sqlite3.DatabaseError) -> InputError:
+    def _unread(self, error: sqlite3.DatabaseError) -> LtgcError:
         """Returns what is said where the database cannot be read: a healthy one is not to be moved away."""
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_FAULT_OF_ITS_OWN:
+        if _is_the_places(error):
             remedy = "is the disk full, are too many files open (ulimit -n), or may this folder not be written to?"
-            return InputError(f"{self._path.parent}: the database cannot be read ({error}); {remedy}")
-        remedy = "move the folder away, and import what was exported, or save what sqlite3's .recover finds"
-        return InputError(f"{self._path.parent}: the database is damaged ({error}); {remedy}")
+            return OutputError(f"{self._path.parent}: the database cannot be read ({error}); {remedy}")
+        return damaged(self._path.parent, str(error))
 
     def get(self, key: str) -> str | None:
         """Returns the text under a key, or None."""
@@ -151,9 +159,12 @@ class Database:
             found.update((key, _text(mode, value)) for key, mode, value in rows)
         return found
 
-    def add(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """Returns the earlier texts under these keys, which go on to hold. All others are on the disk on return."""
-        return self.write(lambda connection: _added(connection, texts))
+    def add(self, texts: Mapping[str, str], lost: Mapping[str, str] = NONE) -> dict[str, str]:
+        """Returns the earlier texts under these keys, which go on to hold. All others are on the disk on return.
+
+        lost -- earlier texts that hold no more: the new ones take their place, as long as no other has
+        """
+        return self.write(lambda connection: _added(connection, texts, lost))
 
     def write(self, work: Work[T]) -> T:
         """Returns what some work with a connection returns; what it changed is on the disk by then.
@@ -200,13 +211,35 @@ class Database:
                     self._do([one])
                 return
             if isinstance(error, sqlite3.Error):
-                error = InputError(f"{self._path.parent}: the answers cannot be stored ({error}); is the disk full?")
+                error = self._unwritten(error)
             together[0].error, together[0].done = error, True
         else:
             for one, result in zip(together, results, strict=True):
                 one.result, one.done = result, True
 
+    def _unwritten(self, error: sqlite3.Error) -> LtgcError:
+        """Returns what is said where answers cannot be stored: what was stored before is there."""
+        if self._read_only:
+            return OutputError(f"{self._path.parent}: the store is read-only; make it writable, or set --cache-dir")
+        if isinstance(error, sqlite3.DatabaseError) and not _is_the_places(error) and _is_damage(error):
+            return damaged(self._path.parent, str(error))
+        remedy = "is the disk full? What was stored before is kept: make room, and run the same command again"
+        return OutputError(f"{self._path.parent}: the answers cannot be stored ({error}); {remedy}")
+
+    def _opened_to_read(self) -> sqlite3.Connection:
+        """Returns a connection to a database in a folder that may not be written to.
+
+        As it is in the write-ahead log's mode, SQLite would write beside it, but where nothing is to change: where no
+        answers wait in a log, nothing can be missed so.
+        """
+        log = self._path.with_name(f"{DBNAME}-wal")
+        how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+        address = f"{self._path.absolute().as_uri()}?{how}"
+        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+
     def _connected(self) -> sqlite3.Connection:
+        if self._read_only:
+            return self._opened_to_read()
         connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         for name, value in _LAYOUT.items():
             if name.startswith("sqlite_"):
@@ -219,7 +252,8 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections that nobody uses. Who still writes, or comes later, opens new ones."""
-        self.cache.close()
+        if not self._read_only:
+            self.cache.close()
         readers = []
         with suppress(Empty):
             while True:
@@ -266,12 +300,32 @@ def _in_transaction(connection: sqlite3.Connection, works: Sequence[Work[Any]]) 
         raise
 
 
-def _added(connection: sqlite3.Connection, texts: Mapping[str, str]) -> dict[str, str]:
+def _added(connection: sqlite3.Connection, texts: Mapping[str, str], lost: Mapping[str, str]) -> dict[str, str]:
     now, earlier = time.time(), {}
     for key, text in texts.items():
-        if not connection.execute(_INSERT, (key, now, now, text)).rowcount:
+        new = connection.execute(_INSERT, (key, now, now, text)).rowcount
+        if not new and key in lost:
+            new = connection.execute(_REPLACE, (text, now, key, lost[key])).rowcount
+        if not new:
             earlier[key] = _text(*connection.execute(_FIND, (key,)).fetchone())
     return earlier
+
+
+def damaged(folder: Path, why: str) -> InputError:
+    """Returns what is said of a database (by its folder) that is no longer one."""
+    remedy = (
+        "move that folder away, and `ltgc cache import` what was exported, or save what sqlite3's .recover finds; "
+        "without either, --cache-dir names a new store"
+    )
+    return InputError(f"{folder}: the database is damaged ({why}); {remedy}")
+
+
+def _is_the_places(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_FAULT_OF_ITS_OWN
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _text(mode: int, value: Any) -> str:

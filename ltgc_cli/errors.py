@@ -12,7 +12,9 @@ LtgcError
 
 from __future__ import annotations
 
+import errno
 from math import inf
+from pathlib import Path
 from typing import Any
 
 DONE = 0
@@ -70,3 +72,28 @@ class TooLong(Refused):
 
 class Unreadable(Refused):
     """The image itself cannot be read. Unlike other refusals this is final, and a run that met it is whole."""
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_FAILED = {
+    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EBADF, errno.EMFILE, errno.ENFILE,
+    errno.ENOMEM, errno.ENOLCK, errno.EBUSY, errno.ETXTBSY,
+}  # fmt: skip
+
+
+def place_error(path: Path | str, error: OSError, *, writing: bool = False) -> LtgcError:
+    """Returns what a person is told of an error of files: the place, what is wrong, what to do.
+
+    It is an OutputError where the place is at fault (full, read-only, a disk that fails), an InputError where the name
+    is (nothing is there, a folder): the one place that tells the two apart.
+    writing -- whether it was to be written: then it is the place's fault too that nobody may
+    """
+    said = f"{path}: {error.strerror or error}"
+    if error.errno in FULL:
+        return OutputError(f"{said}; make room, and run the same command again: what was answered is kept")
+    if error.errno == errno.EROFS or (writing and error.errno in _NOT_ALLOWED):
+        return OutputError(f"{said}; name another place, or make it writable, and run the same command again")
+    if error.errno in _FAILED:
+        return OutputError(f"{said}; run the same command again when it can be used: what was answered is kept")
+    return InputError(said)

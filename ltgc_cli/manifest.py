@@ -9,6 +9,7 @@ import msgspec
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import DONE, FELL_SHORT
+from ltgc_cli.files import read_regular
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, int]  # new lines by kind, those that merely passed through left out
     shortfalls: list[str] = []  # of many failures the first hundred; `kinds` has their number
     remarks: list[str] = []  # what else was said of the result: it is said again where the artifact answers
+    absent: int = 0  # images that its lines name, of another store say: where more are gone, it is made again
     output: str = ""  # sha256 of the lines written: the next stage's `input`, by which a report finds the way back
     answers: dict[str, Answers] = {}  # by what was asked: Question, Drawing, Match (scores), Rival (comparisons)
     dollars: float = 0.0
@@ -49,7 +51,7 @@ def read(artifact: Path) -> Manifest | None:
     """
     path = artifact.with_suffix(".json")
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         schemas.check_json(path, data)
         manifest = msgspec.json.decode(data, type=Manifest)
     except (OSError, ValueError, RecursionError):  # not there, cut, not UTF-8, not a manifest

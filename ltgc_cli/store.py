@@ -19,13 +19,15 @@ from weakref import WeakValueDictionary
 import msgspec
 from diskcache.core import DBNAME, MODE_RAW
 
-from ltgc_cli.database import Database
+from ltgc_cli import console
+from ltgc_cli.database import NONE, Database, damaged
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, put_in_place, shared, temporary
+from ltgc_cli.files import make_folder, named_errors, named_file, put_in_place, read_regular, shared, temporary
 from ltgc_cli.keys import key as key
 from ltgc_cli.keys import key_of
-from ltgc_cli.ports import NAMES, REQUESTS, Comparison, ImageRequest, Match, Question, request_name
+from ltgc_cli.ports import NAMES, REQUESTS, Comparison, GeneratedImage, ImageRequest, Match, Question, request_name
 
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()  # an API's empty answer is kept, too
 _PAGE = 100  # rows that are read at once
 
 Req = TypeVar("Req", bound=msgspec.Struct)
@@ -45,12 +47,19 @@ class Row(NamedTuple):
 class Store:
     """A folder with the answers (SQLite), the objects (image bytes by sha256), artifacts and checkpoints."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, anew: bool = False) -> None:
+        """Opens the store in a folder, or makes one.
+
+        anew -- whether the answers may begin anew where other things are: by `ltgc cache import`, which has some
+        Raises InputError where the answers are damaged or lost, or the folder is none, OutputError where it is full or
+        may not be written to.
+        """
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: the store cannot be opened ({error}); set --cache-dir") from None
+        if not anew:
+            check_answers(folder)
+        make_folder(folder / "answers", f"{folder}: the store cannot be opened")
+        if anew and _is_empty(folder / "answers" / DBNAME):
+            (folder / "answers" / DBNAME).unlink()
         self._answers = Database(folder / "answers")
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -72,15 +81,20 @@ class Store:
         """Returns the entry that holds from now on: this one, or an earlier one. Durable on return."""
         return self.add_all({key: entry})[key]
 
-    def add_all(self, entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Returns the entries that hold from now on: these, or earlier ones. All are durable on return."""
+    def add_all(
+        self, entries: Mapping[str, dict[str, Any]], lost: Mapping[str, str] = NONE
+    ) -> dict[str, dict[str, Any]]:
+        """Returns the entries that hold from now on: these, or earlier ones. All are durable on return.
+
+        lost -- earlier entries, as they are kept, that hold no more: their images are gone
+        """
         held, texts = dict(entries), dict[str, str]()
         for k, entry in entries.items():
             text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
             texts[k] = text.encode(errors="replace").decode()  # max_tokens can cut an emoji into half a character
             if texts[k] != text:
                 held[k] = json.loads(texts[k])
-        return held | {k: self._entry(text) for k, text in self._answers.add(texts).items()}
+        return held | {k: self._entry(text) for k, text in self._answers.add(texts, lost).items()}
 
     def rows(self) -> Iterator[Row]:
         """Returns every row, in the order stored; what others wrote is neither read nor refused."""
@@ -158,25 +172,35 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.object_path(sha256)
         if not _is_file_of(path, len(data)):  # what is damaged is mended
-            with named_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with temporary(path.parent) as unfinished:
-                    if not (source and shared(source, unfinished, sha256, fixed=fixed)):
-                        unfinished.write_bytes(data)
-                    put_in_place(unfinished, path)
+            make_folder(path.parent)
+            with named_errors(path, writing=True), temporary(path.parent) as unfinished:
+                if not (source and shared(source, unfinished, sha256, fixed=fixed)):
+                    with named_file(unfinished, path) as file:
+                        file.write(data)
+                put_in_place(unfinished, path)
         return sha256
 
     def get_object(self, sha256: str) -> bytes:
         """Returns the bytes. Raises InputError where they are missing or are not what the name says."""
         path = self.object_path(sha256)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            remedy = "use the --cache-dir that it was made with, or make it again"
-            raise InputError(f"image {sha256[:12]}… is not in the store {self.folder}; {remedy}") from None
+        again = "run the command that made it again (describe, render or filter)"
+        with named_errors(path):
+            try:
+                data = read_regular(path)
+            except FileNotFoundError:
+                remedy = f"use the --cache-dir that it was made with, or {again}"
+                raise InputError(f"image {sha256[:12]}… is not in the store {self.folder}; {remedy}") from None
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise InputError(f"{path}: the bytes are not what the name says; delete the file and run again")
+            raise InputError(f"{path}: the bytes are not what the name says; delete the file, and {again}")
         return data
+
+    def has_object(self, sha256: str) -> bool:
+        """Returns whether an image's bytes are there, as far as can be told without reading them."""
+        try:
+            status = self.object_path(sha256).lstat()
+        except (OSError, InputError):
+            return False
+        return stat.S_ISREG(status.st_mode) and (status.st_size > 0 or sha256 == _OF_NOTHING)
 
     def close(self) -> None:
         self._answers.close()
@@ -218,8 +242,25 @@ class EmptyStore(Store):
         pass
 
 
+def check_answers(folder: Path) -> None:
+    """Raises InputError where a store has images or artifacts, and its answers are gone: each would be paid anew."""
+    path = folder / "answers" / DBNAME
+    if path.is_file() and not _is_empty(path):
+        return
+    if path.exists() and not path.is_file():
+        raise damaged(path.parent, f"{path.name} is no regular file")
+    there = (one for name in ("objects/*/*", "artifacts/*/*.jsonl") for one in folder.glob(name))
+    if next(there, None):
+        raise damaged(path.parent, f"{path.name} is {'empty' if path.exists() else 'not there'}, and the rest is")
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.stat().st_size
+
+
 def existing(folder: Path) -> Store:
     """Returns the store in a folder, an empty one where there is none: nothing is made."""
+    check_answers(folder)
     return Store(folder) if (folder / "answers" / DBNAME).exists() else EmptyStore(folder)
 
 
@@ -295,14 +336,15 @@ def _under_keys(
         new: dict[str, Req] = {}
         found = store.texts(keys)
         for k, request in dict(zip(keys, requests, strict=True)).items():
-            if k not in found:
+            if k not in found or _is_lost(stored := read(found[k]), store):
                 new[k] = request
             else:
-                answers[k] = read(found[k])
-                on_answer(request, answers[k], hit=True)
+                answers[k] = stored
+                on_answer(request, stored, hit=True)
         fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
         good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
-        held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}) if good else {}
+        lost = {k: found[k] for k in good if k in found}
+        held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}, lost) if good else {}
         for k, answer in fresh.items():
             answers[k] = _answer(held[k], answer_type) if k in held else answer
             if k in held:
@@ -310,6 +352,14 @@ def _under_keys(
         return [answers[k] for k in keys]
 
     return ask
+
+
+def _is_lost(answer: Any, store: Store) -> bool:
+    """Returns whether an answer is an image whose bytes are gone from the store: it is asked again, with a word."""
+    gone = isinstance(answer, GeneratedImage) and not store.has_object(answer.sha256)
+    if gone and console.first((store.folder, "lost images")):
+        console.notice(f"images that were generated are gone from {store.folder}/objects: they are generated again")
+    return gone
 
 
 def cached(

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 
-from ltgc_cli.errors import InputError
-from ltgc_cli.files import check_regular, replacing, sha256_file
+from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.files import is_straight, make_folder, replacing, sha256_file, writing_straight
 from ltgc_cli.image_formats import SUFFIXES
 
 FILE = "written.txt"
@@ -48,13 +49,16 @@ class Target(NamedTuple):
 def check(target: Target) -> Path:
     """Returns the file that is written: a link's is the one that it leads to.
 
-    Raises InputError where that is no regular file or its folder is not there, where it lies in the store, where the
-    command reads it, by a shell's `< FILE` too, and where ltgc did not write what is in it or a person made it
-    read-only, unless that is forced.
+    A device, a pipe and a descriptor are as they were named: what is written straight into has nothing to lose.
+    Raises InputError for a folder and where its folder is not there, where it lies in the store, where the command
+    reads it, by a shell's `< FILE` too, and where ltgc did not write what is in it or a person made it read-only,
+    unless that is forced.
     """
-    check_regular(target.path)
+    if is_straight(target.path):
+        if target.path.is_fifo() and any(_is_same(one, target.path) for one in (*target.inputs, _STDIN)):
+            raise InputError(f"{target.path}: this command would wait for what it writes there itself; name another")
+        return target.path
     path = Path(os.path.realpath(target.path))
-    check_regular(path)
     if not path.parent.is_dir():
         raise InputError(f"{target.path}: there is no folder {target.path.parent}; make it, or name another file")
     if _is_in_store(path, target.store):
@@ -75,8 +79,16 @@ def check(target: Target) -> Path:
 
 @contextmanager
 def writing(target: Target) -> Iterator[Callable[[bytes], object]]:
-    """A function that writes a file which is there, whole, when the block ends well. Raises InputError as `check`."""
+    """A function that writes a file which is there, whole, when the block ends well.
+
+    What is no regular file is written straight into. Raises InputError as `check`, OutputError where the place is full
+    or may not be written to.
+    """
     path, digest = check(target), hashlib.sha256()
+    if is_straight(path):
+        with writing_straight(path) as file:
+            yield prompt_writer(file)
+        return
     with replacing(path) as file:
 
         def write(data: bytes) -> None:
@@ -87,6 +99,20 @@ def writing(target: Target) -> Iterator[Callable[[bytes], object]]:
         if check(target) != path:  # again: a stage takes hours
             raise InputError(f"{target.path} leads to another file by now; {target.remedy}")
         note(digest.hexdigest(), target.store)
+
+
+def prompt_writer(stream: IO[bytes]) -> Callable[[bytes], object]:
+    """Returns a write that lets slow lines through at once and fast ones in blocks."""
+    last = [0.0]
+
+    def write(data: bytes) -> None:
+        stream.write(data)
+        now = time.monotonic()
+        if now - last[0] > 0.05:
+            stream.flush()
+            last[0] = now
+
+    return write
 
 
 def write(target: Target, data: bytes) -> None:
@@ -101,8 +127,8 @@ def note(sha256: str, store: Path) -> None:
     Where nothing can be kept, the file is taken for a person's the next time, which loses nothing.
     """
     if sha256 not in _noted(store):
-        with suppress(OSError):
-            store.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError, LtgcError):
+            make_folder(store)
             with (store / FILE).open("ab", buffering=0) as file:
                 file.write(f"\n{sha256}\n".encode())  # a line of its own, below a torn one too
                 os.fsync(file.fileno())

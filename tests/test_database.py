@@ -14,7 +14,7 @@ import pytest
 
 from ltgc_cli import database as module
 from ltgc_cli.database import Database
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, OutputError
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def together(database: Database, *works) -> list:
 
 
 def adding(texts: dict[str, str]):
-    return lambda connection: module._added(connection, texts)
+    return lambda connection: module._added(connection, texts, {})
 
 
 def test_what_waits_is_written_with_one_commit(database, commits):
@@ -84,7 +84,7 @@ def test_an_error_of_one_loses_no_other_and_is_told_to_its_own_alone(database, c
 
 def test_what_an_erring_one_had_written_is_taken_back(database):
     def half(connection):
-        module._added(connection, {"a": "1"})
+        module._added(connection, {"a": "1"}, {})
         raise ValueError("half")
 
     with pytest.raises(ValueError, match="half"):
@@ -116,7 +116,7 @@ def test_who_is_interrupted_while_it_writes_for_others_leaves_them_their_answers
 
 
 def test_an_error_of_the_database_is_one_line(database):
-    with pytest.raises(InputError, match=r"the answers cannot be stored \(no such table: Absent\)"):
+    with pytest.raises(OutputError, match=r"the answers cannot be stored \(no such table: Absent\)"):
         database.write(lambda connection: connection.execute("INSERT INTO Absent VALUES (1)"))
 
 
@@ -160,7 +160,7 @@ def test_a_database_that_cannot_be_opened_now_is_not_called_damaged(database, mo
 
     monkeypatch.setattr(module.sqlite3, "connect", too_many)
 
-    with pytest.raises(InputError, match="cannot be read .unable to open database file.; .*too many files open"):
+    with pytest.raises(OutputError, match="cannot be read .unable to open database file.; .*too many files open"):
         database.get("a")
 
 

@@ -1,7 +1,9 @@
 """Files: hashed in one way, and written so that they are whole under their name or not there."""
 
+import errno
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from ltgc_cli import files
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, OutputError, place_error
 from ltgc_cli.files import copy_folder, hashing, new_folder, replacing, sha256_file, write_atomically
 
 
@@ -48,7 +50,7 @@ def test_a_file_is_whole_or_it_is_not_there(tmp_path: Path, monkeypatch: pytest.
     write_atomically(tmp_path / "there", b"old")
     monkeypatch.setattr(os, "replace", no_room)
     for name in ("there", "new"):
-        with pytest.raises(InputError, match=f"/{name}: No space left on device"):
+        with pytest.raises(OutputError, match=f"/{name}: No space left on device; make room, and run the same"):
             write_atomically(tmp_path / name, b"new")
     assert contents(tmp_path) == {"there": b"old"}
 
@@ -100,9 +102,83 @@ def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo() and (tmp_path / "device").is_symlink() and contents(tmp_path) == {}
 
 
-def test_the_links_of_dev_are_never_replaced_even_where_they_lead_to_a_file() -> None:
-    with pytest.raises(InputError, match="/dev/stdout is no regular file"):
-        files.check_regular(Path("/dev/stdout"))  # writes nothing, should it fail
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    for name, mode in (("secret", 0o600), ("shared", 0o664)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+        write_atomically(tmp_path / name, b"new")
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+
+
+def test_a_second_name_of_what_is_replaced_keeps_the_old_bytes(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"old")
+    os.link(tmp_path / "one", tmp_path / "other")
+    write_atomically(tmp_path / "one", b"new")
+    assert contents(tmp_path) == {"one": b"new", "other": b"old"}
+
+
+def test_new_folders_are_on_the_disk_with_what_lies_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    write_atomically(tmp_path / "a" / "b" / "c", b"data")
+    assert {tmp_path, tmp_path / "a", tmp_path / "a" / "b"} <= set(synced)
+    synced.clear()
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "file").touch()
+    assert synced == [folder, folder / "inner" / "file", folder / "inner", tmp_path]
+
+
+def test_the_error_of_a_block_is_not_the_files(tmp_path: Path) -> None:
+    for function in (replacing, new_folder):
+        with pytest.raises(OSError, match="No space"), function(tmp_path / "mine"):
+            no_room()
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "reading", "writing"),
+    [("ENOENT", 2, 2), ("EISDIR", 2, 2), ("EACCES", 2, 3), ("ENOSPC", 3, 3), ("EDQUOT", 3, 3), ("EROFS", 3, 3),
+     ("EIO", 3, 3), ("EFBIG", 3, 3), ("ESTALE", 3, 3), ("ENAMETOOLONG", 2, 2)],
+)  # fmt: skip
+def test_a_place_at_fault_is_told_from_a_name_at_fault(number: str, reading: int, writing: int) -> None:
+    error = OSError(getattr(errno, number), "it said")
+    assert place_error("a/b", error).exit_code == reading
+    told = place_error("a/b", error, writing=True)
+    assert told.exit_code == writing and str(told).startswith("a/b: it said") and "\n" not in str(told)
+
+
+# --- what is written straight into
+
+
+def test_what_is_no_regular_file_is_written_straight_into(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name, target in (("to-file", "file"), ("to-pipe", "pipe"), ("dangling", "none")):
+        (tmp_path / name).symlink_to(target)
+    with (tmp_path / "file").open("ab") as held:
+        straight = [f"/dev/fd/{held.fileno()}", f"/proc/self/fd/{held.fileno()}", "/dev/stdout", "/dev/null"]
+        (tmp_path / "to-descriptor").symlink_to(straight[0])
+        names = (*straight, "pipe", "to-pipe", "to-descriptor")
+        assert [name for name in names if not files.is_straight(tmp_path / name)] == []
+    assert not any(files.is_straight(tmp_path / name) for name in ("file", "to-file", "dangling", "none"))
+
+
+def test_a_folder_a_socket_and_a_circle_of_links_are_nothing_to_write_into(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "socket"))  # its full name may be too long
+    for name, why in (("folder", " is a folder; name a file"), ("socket", " is a socket"), ("circle", ": Too many")):
+        with pytest.raises(InputError, match=f"/{name}{why}"):
+            files.is_straight(tmp_path / name)
+
+
+def test_a_descriptor_is_written_to_where_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"before\n")
+    with (tmp_path / "log").open("ab") as log, files.writing_straight(Path(f"/dev/fd/{log.fileno()}")) as file:
+        file.write(b"lines\n")
+    assert (tmp_path / "log").read_bytes() == b"before\nlines\n"
 
 
 def test_a_link_gives_way_to_the_file(tmp_path: Path) -> None:
@@ -126,7 +202,7 @@ def test_a_folder_is_copied_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert contents(tmp_path / "copies") == {"out/a/b": b"data"}
 
     monkeypatch.setattr(files.shutil, "copyfile", no_room)
-    with pytest.raises(InputError, match="/other: .*No space left on device"):
+    with pytest.raises(OutputError, match="/other: .*No space left on device"):
         copy_folder(tmp_path / "source", tmp_path / "copies" / "other")
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["out"]
 

@@ -23,7 +23,7 @@ import pytest
 
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Match, Question, Usage, request_name
-from ltgc_cli.store import Store, cached, cached_batch, key
+from ltgc_cli.store import Store, cached, cached_batch, entry_for, existing, key
 
 QUESTION = Question(model="gpt-4o", task="describe", subject="crane", text="Please describe.", images=("ab" * 32,))
 DRAWING = ImageRequest(model="sd", text="A photo of crane.", seed=7)
@@ -280,6 +280,7 @@ def test_more_answers_than_one_statement_takes_are_found(store):
 
 
 def test_a_batch_passes_on_only_what_is_new_and_keeps_the_order(store):
+    store.put_object(b"b"), store.put_object(b"d")
     batches = []
     generate = cached_batch(
         lambda batch: batches.append([d.text for d in batch]) or pictures(batch), store, GeneratedImage
@@ -291,6 +292,7 @@ def test_a_batch_passes_on_only_what_is_new_and_keeps_the_order(store):
 
 
 def test_a_batch_that_is_all_there_asks_nothing(store):
+    store.put_object(b"a")
     cached_batch(pictures, store, GeneratedImage)([drawing("a")])
 
     assert cached_batch(lambda _: 1 / 0, store, GeneratedImage)([drawing("a")]) == pictures([drawing("a")])
@@ -535,8 +537,65 @@ def test_a_store_that_is_no_database_is_refused_in_a_line(tmp_path):
 def test_a_store_where_a_file_lies_is_refused_in_a_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(InputError, match="set --cache-dir"):
+    with pytest.raises(InputError, match="/file: the store cannot be opened: Not a directory"):
         Store(tmp_path / "file")
+
+
+def test_an_image_whose_bytes_are_gone_is_asked_again_and_the_new_answer_holds(store, capsys):
+    sizes = iter([b"first", b"another", b"third"])
+
+    def generate(requests):
+        return [GeneratedImage(sha256=store.put_object(next(sizes))) for _ in requests]
+
+    (first,) = cached_batch(generate, store, GeneratedImage)([drawing("a")])
+    assert cached_batch(generate, store, GeneratedImage)([drawing("a")]) == [first]
+    for damage in (Path.unlink, lambda path: path.write_bytes(b"")):
+        (before,) = cached_batch(generate, store, GeneratedImage)([drawing("a")])
+        damage(store.object_path(before.sha256))
+        (after,) = cached_batch(generate, store, GeneratedImage)([drawing("a")])
+        assert after.sha256 != before.sha256 and store.get_object(after.sha256)
+        assert cached_batch(lambda _: 1 / 0, store, GeneratedImage)([drawing("a")]) == [after]
+    assert capsys.readouterr().err.count("are gone from") == 1 and len(store) == 1
+
+
+def test_of_two_that_replace_a_lost_image_the_first_holds(store):
+    entries = [entry_for(drawing("a"), GeneratedImage(sha256=name * 64)) for name in "abc"]
+    k = key(drawing("a"))
+    store.add(k, entries[0])
+    lost = store.texts([k])
+    assert store.add_all({k: entries[1]}, lost) == {k: entries[1]}
+    assert store.add_all({k: entries[2]}, lost) == {k: entries[1]}
+
+
+@pytest.mark.parametrize("how", ["emptied", "missing", "without its folder", "a folder"])
+def test_answers_that_are_gone_beside_a_full_store_are_damage_and_the_advice_helps(store, tmp_path, how):
+    store.put_object(b"paid for")
+    store.close()
+    database = store.folder / "answers" / "cache.db"
+    for path in (store.folder / "answers").iterdir():
+        path.unlink()
+    if how == "emptied":
+        database.touch()
+    elif how == "a folder":
+        database.mkdir()
+    elif how == "without its folder":
+        database.parent.rmdir()
+
+    for opened in (Store, existing):
+        with pytest.raises(
+            InputError, match=r"answers: the database is damaged \(cache.db is .*; move that folder away"
+        ):
+            opened(store.folder)
+    if database.parent.exists():
+        database.parent.rename(tmp_path / "away")
+    Store(store.folder, anew=True).close()  # as `ltgc cache import` opens it
+    Store(store.folder).close()
+
+
+def test_a_store_that_has_only_notes_is_new(tmp_path):
+    (tmp_path / "written.txt").write_text("a" * 64)
+    (tmp_path / "artifacts" / "extend").mkdir(parents=True)
+    Store(tmp_path).close()
 
 
 # --- objects

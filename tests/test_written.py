@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from filled_store import fill
 from trained import digits
 
 from ltgc_cli import written
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, OutputError
 from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.written import Target
 
@@ -129,13 +131,51 @@ def test_what_the_command_reads_is_not_even_written_over_by_force(target: Target
     assert given.read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["pipe", "folder", "device", "missing/out"])
-def test_what_is_no_file_or_has_no_folder_is_refused(target: Target, tmp_path: Path, name: str) -> None:
-    os.mkfifo(tmp_path / "pipe")
+@pytest.mark.parametrize("name", ["folder", "missing/out", "into-nowhere"])
+def test_what_is_a_folder_or_has_none_is_refused(target: Target, tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "device").symlink_to("/dev/null")
-    with pytest.raises(InputError, match=f"/{name}( is no regular file|: there is no folder)"):
+    (tmp_path / "into-nowhere").symlink_to("missing/out")
+    with pytest.raises(InputError, match=f"/{name}( is a folder; name a file|: there is no folder)"):
         written.check(target._replace(path=tmp_path / name, force=True))
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Callable[[str], Path]:
+    """A device of the test's own: `null`, which takes all, or `full`, which takes nothing."""
+
+    def made(name: str) -> Path:
+        path = tmp_path / name
+        try:
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, {"null": 3, "full": 7}[name]))
+            path.open("wb").close()
+        except OSError:
+            pytest.skip("devices cannot be made here")
+        return path
+
+    return made
+
+
+def test_a_device_stays_one_and_takes_what_is_written(target: Target, device: Callable[[str], Path]) -> None:
+    null, full = device("null"), device("full")
+    link = null.with_name("link")
+    link.symlink_to(null)
+    for path in (null, link, null):
+        written.write(target._replace(path=path, inputs=(null,)), b"lines")  # with nothing to lose
+    with pytest.raises(OutputError, match="/full: No space left on device; make room"):
+        written.write(target._replace(path=full), b"lines")
+    assert null.is_char_device() and full.is_char_device() and link.is_symlink()
+
+
+def test_a_pipe_stays_one_and_its_reader_gets_the_lines(target: Target, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+            written.write(target._replace(path=tmp_path / name), b"lines\n" * 1000)
+            assert reader.communicate()[0] == b"lines\n" * 1000
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
+    with pytest.raises(InputError, match="would wait for what it writes there itself"):
+        written.check(target._replace(inputs=(tmp_path / "link",), path=tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize("force", [False, True])

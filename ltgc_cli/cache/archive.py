@@ -26,7 +26,7 @@ import msgspec
 from ltgc_cli import records, schemas
 from ltgc_cli.cache.walk import SHA256, answer, fits, named_in
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, replacing
+from ltgc_cli.files import is_straight, named_errors, replacing, writing_straight
 from ltgc_cli.ports import Comparison, GeneratedImage, Match, Question
 from ltgc_cli.providers.secrets import keys_set, scrubbed
 from ltgc_cli.records import Class
@@ -60,13 +60,15 @@ def export(
     The same answers make the same bytes. Original images, which somebody may not want to hand out, are not in it.
     Raises InputError where the file is there already, where nothing is meant, or where something is damaged.
     """
-    if os.path.lexists(path):
+    straight = is_straight(path)
+    if not straight and os.path.lexists(path):
         raise InputError(f"{path} is there already; name a new file")
     topics, keys = _topics(artifact) if artifact else None, keys_set()
     images: set[bytes] = set()
     secret: list[str] = []
     answers = others = 0
-    with replacing(path) as file, tempfile.TemporaryFile(dir=path.parent) as lines:
+    out = writing_straight(path) if straight else replacing(path)
+    with out as file, tempfile.TemporaryFile(dir=None if straight else path.parent) as lines:
         for one in map(answer, store.sorted_rows()):
             notify(1)
             if isinstance(one.error, OtherVersion):
@@ -85,7 +87,7 @@ def export(
                 images.add(bytes.fromhex(one.entry.answer.sha256))
         if not answers:
             raise InputError(f"{path}: nothing to write: no answer in {store.folder} is meant")
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        with tarfile.open(fileobj=file, mode="w|" if straight else "w", format=tarfile.GNU_FORMAT) as tar:
             _add(tar, _ANSWERS, lines)
             for sha256 in map(bytes.hex, sorted(images)):
                 _add(tar, f"objects/{sha256[:2]}/{sha256}", io.BytesIO(store.get_object(sha256)))

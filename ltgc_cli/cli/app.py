@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 
 from ltgc_cli import console
 from ltgc_cli.cli.interruption import interruptible
-from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.errors import FULL, LtgcError, place_error
 from ltgc_cli.text import nearest
 
 COMMANDS = {
@@ -92,6 +92,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with interruptible(ctx.command_path, ctx.meta[TYPED]), _in_one_line():
             ran = super().invoke(ctx)
+            sys.stdout.flush()  # here, where what goes wrong is said
             if code := getattr(ran, "exit_code", 0):
                 raise typer.Exit(code)
             return ran
@@ -103,6 +104,7 @@ def _in_one_line() -> Iterator[None]:
     try:
         yield
     except LtgcError as error:
+        _let_go_of_stdout()
         console.error(str(error))
         raise typer.Exit(error.exit_code) from None
     except TyperException as error:  # a command line that typer does not take
@@ -111,17 +113,23 @@ def _in_one_line() -> Iterator[None]:
         console.error(_usage(error))
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
-        # The reader has had enough (| head). Python would complain once more while it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()  # the reader has had enough (| head)
         raise typer.Exit(0) from None
     except OSError as error:
-        if error.errno not in _FULL:
+        if not error.filename and error.errno not in FULL:  # no place that a person knows: a fault of ours
             raise
-        console.error(f"{error.strerror}: what was answered is stored; make room (--cache-dir, TMPDIR), and run again")
-        raise typer.Exit(InputError.exit_code) from None
+        told = place_error(error.filename or f"a temporary file in {tempfile.gettempdir()} (TMPDIR)", error)
+        console.error(str(told))
+        raise typer.Exit(told.exit_code) from None
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # a stream of a million lines is spooled, and kept as an artifact
+def _let_go_of_stdout() -> None:
+    """Sends what cannot be written to stdout to nowhere: Python would complain once more while it closes it."""
+    try:
+        sys.stdout.flush()
+    except (LtgcError, OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: Any) -> str:
@@ -181,4 +189,5 @@ def main() -> None:
     """Runs the command line."""
     # Records and questions are many small objects without cycles: looking for those less often gains a few percent.
     gc.set_threshold(50_000, 20, 20)
+    console.prepare_streams()
     app()

@@ -203,9 +203,11 @@ def export_(
     if done.others:
         were = agreeing(done.others, "was", "were")
         console.notice(f"cache export: {counted(done.others, 'answer')} of another version of ltgc {were} left out")
-    size = file.stat().st_size
     answers, images = counted(done.answers, "answer"), counted(done.images, "image")
-    console.notice(f"cache export: {answers} and {images} in {file} ({counted(size, 'byte')})")
+    if not file.is_file():  # a device or a pipe
+        console.notice(f"cache export: {answers} and {images} in {file}")
+        return
+    console.notice(f"cache export: {answers} and {images} in {file} ({counted(file.stat().st_size, 'byte')})")
     console.notice(f"cache export: they are taken in with: ltgc cache import {file}")
 
 
@@ -239,7 +241,7 @@ def import_(
         raise InputError(
             f"{file}: a folder without a store; name a store's, or the file that `ltgc cache export` wrote"
         )
-    with closing(Store(config[Storage].folder)) as store, console.progress("cache import") as progress:
+    with closing(Store(config[Storage].folder, anew=True)) as store, console.progress("cache import") as progress:
         new = (merge if file.is_dir() else unpack)(store, file, progress.advance)
     counts = [(new.answers, "answer"), (new.images, "image")]
     if isinstance(new, Merged):

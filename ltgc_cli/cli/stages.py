@@ -183,7 +183,7 @@ def try_out(config: Config) -> Ran:
     from ltgc_cli import records
     from ltgc_cli.pipeline import chain, dry_run
     from ltgc_cli.pipeline.stage import Ran
-    from ltgc_cli.pipeline.streams import prompt_writer
+    from ltgc_cli.written import prompt_writer
 
     streams = streams_of(config)
     person = bool(streams.output) or streams.shown  # nothing is kept, not in -o FILE either

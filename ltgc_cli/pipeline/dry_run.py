@@ -174,7 +174,9 @@ class DrySession(Session):
     def _answered(self, request: Req, purpose: str, answer_type: type[Ans], placeholder: Callable[[Req], Ans]) -> Ans:
         k = key(request)
         entry = self.store.get(k)
-        answer = msgspec.convert(entry["answer"], answer_type) if entry else placeholder(request)
+        answer = msgspec.convert(entry["answer"], answer_type) if entry else None
+        if answer is None or (isinstance(answer, GeneratedImage) and not self.store.has_object(answer.sha256)):
+            entry, answer = None, placeholder(request)
         with self._lock:
             if self._new(k):
                 self._count(request, purpose, None if entry else getattr(answer, "usage", Usage(dollars=0.0)))

@@ -73,7 +73,7 @@ def describe(session: Session, config: Config) -> Stage:
         reader=READER,
     )
     source = _fingerprint(data) if data else ""
-    return Stage("describe", hashed, run, source, work=_originals, whole=bool(shard))
+    return Stage("describe", hashed, run, source, work=_originals, whole=bool(shard), makes_images=True)
 
 
 def extend(session: Session, config: Config) -> Stage:
@@ -147,6 +147,7 @@ def render(session: Session, config: Config) -> Stage:
         run,
         shard=shards.shard_of(config),
         watch=adapters.watch,
+        makes_images=True,
         caveats=("at the price of the finest quality, which the API may choose",) if api else (),
     )
 
@@ -192,7 +193,7 @@ def filter(session: Session, config: Config) -> Stage:
         trial=TRIAL,
     )
     caveats = ("at the most: as if no generated image ever passed",) if judging.mode == "refine" else ()
-    return Stage("filter", hashed, run, whole=True, caveats=caveats, finish=_repeat_doubt)
+    return Stage("filter", hashed, run, whole=True, caveats=caveats, finish=_repeat_doubt, makes_images=True)
 
 
 def source_of(config: Config, data: str | None = None) -> Source | None:

@@ -70,7 +70,7 @@ def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
     for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):
         try:
             done = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):
             continue
         if done.output:
             found.setdefault(done.output, []).append(done)

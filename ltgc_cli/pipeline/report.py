@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ltgc_cli import console, usage, written
 from ltgc_cli.errors import InputError, LtgcError
-from ltgc_cli.files import temporary
+from ltgc_cli.files import place_for_scratch, temporary
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import lineage
 from ltgc_cli.pipeline.dry_run import real
@@ -59,7 +59,7 @@ def write_report(given: Iterable[Record], target: written.Target, settings: Repo
     """
     store = Store(target.store)
     written.check(target)
-    with temporary(store.folder) as path:
+    with temporary(place_for_scratch(store.folder)) as path:
         lines, numbers = by_class.reduced(real(iter(given)), path, _numbers)
         if not lines.total:
             raise InputError("report found no records in its input; it shows what eval, filter or any stage wrote")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ltgc_cli import console, written
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import temporary
+from ltgc_cli.files import place_for_scratch, temporary
 from ltgc_cli.pipeline.dry_run import real
 from ltgc_cli.pipeline.looks import ClassImages, class_images, harmonised_to_see, looks_of
 from ltgc_cli.records import Group, Record
@@ -25,7 +25,7 @@ def write_sheet(given: Iterable[Record], target: written.Target, classes: Sequen
     """
     written.check(target)
     store = Store(target.store)
-    with temporary(store.folder) as path:
+    with temporary(place_for_scratch(store.folder)) as path:
         lines, found = by_class.reduced(real(iter(given)), path, reduced)
     if not lines.total:
         raise InputError("sheet found no records in its input; it shows what filter, render or any stage wrote")

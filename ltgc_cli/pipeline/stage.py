@@ -8,27 +8,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from ltgc_cli import console, manifest, records
-from ltgc_cli.errors import InputError
-from ltgc_cli.files import hashing, put_in_place, sha256_file, temporary, write_atomically
+from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.files import (
+    hashing,
+    make_folder,
+    named_errors,
+    named_file,
+    put_in_place,
+    regular,
+    sha256_file,
+    temporary,
+    write_atomically,
+)
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline import shards
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.shards import Shard, lines
 from ltgc_cli.pipeline.streams import Streams, no_folder, nothing_to_read, reading, spooled, writing
 from ltgc_cli.records import Group, Record
-from ltgc_cli.text import counted
+from ltgc_cli.text import agreeing, counted
 
 if TYPE_CHECKING:
     from ltgc_cli.pipeline.dry_run import DrySession
@@ -66,6 +79,8 @@ class Stage(NamedTuple):
     """Which part of the classes of its input it does, None for all."""
     watch: Callable[[Iterator[Record]], Iterator[Record]] = lambda given: given
     """What looks at the whole input before it is cut to the stage's part."""
+    makes_images: bool = False
+    """Whether its images lie in the store: where one is gone, the stage makes it again."""
     lasts: Callable[[Path], bool] = lambda artifact: True
     """Whether what an artifact stands for is still there besides its lines: a folder of weights."""
     finish: Callable[[Path], None] | None = None
@@ -96,21 +111,20 @@ def execute(
     """
     folder = session.folder / "artifacts" / stage.name
     with ExitStack() as stack:
-        whole = stage.whole or bool(stage.shard) or ask_first is not None
+        whole = stage.whole or bool(stage.shard) or ask_first is not None or _is_read_only(session.folder)
         path = _input(stage, streams, session, folder, stack, whole=whole)
         digest = stage.source or (sha256_file(path) if path else "")
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
-        done = manifest.read(artifact) if digest else None
-        if done and not stage.lasts(artifact):
-            done = None
+        _check_place(artifact)
+        lines = _whole(stage, artifact, digest, session.folder, stack) if digest else None
+        done = lines.done if lines else None
         # An answer of no use that cost no line of the result, a rewriting say, is among the rejected.
         if done and session.limits.retry_failures and done.kinds.keys() & {"failure", "rejected"}:
             done = None
-        if done:
+        if done and lines:
             write = stack.enter_context(writing(streams))
-            with artifact.open("rb") as lines:
-                while block := lines.read(1 << 20):
-                    write(block)
+            while block := lines.file.read(1 << 20):
+                write(block)
             console.notice(f"{stage.name}: {_counted(done)}; answered by {artifact}")
         else:
             _open(session, folder)
@@ -128,12 +142,92 @@ def execute(
     return Ran(artifact, done.exit_code, session.meter.dollars)
 
 
+class _Artifact(NamedTuple):
+    """An artifact that answers for a stage: its manifest, and its lines from the first one on."""
+
+    done: Manifest
+    file: FileIO
+
+
+def _whole(stage: Stage, artifact: Path, digest: str, store: Path, stack: ExitStack) -> _Artifact | None:
+    """Returns the artifact where it is as its run left it, None where there is none, or it must be made again.
+
+    Its bytes are looked at before the first one is handed on: what went to stdout cannot be taken back.
+    """
+    if not (done := manifest.read(artifact)):
+        if artifact.with_suffix(".json").exists():
+            console.notice(
+                f"{stage.name}: {artifact}: its manifest is damaged, or its lines are gone: it is made again"
+            )
+        return None
+    if not stage.lasts(artifact):
+        return None
+    try:
+        file = stack.enter_context(regular(artifact))
+        found, absent = _looked_at(file, store if stage.makes_images else None)
+    except OSError as error:
+        console.notice(f"{stage.name}: {artifact}: {error.strerror or error}: it is made again")
+        return None
+    # Earlier versions noted no hash.
+    if (done.stage, done.input) != (stage.name, digest) or done.output not in ("", found):
+        console.notice(f"{stage.name}: {artifact} is not as it was left: it is made again")
+        return None
+    if absent > done.absent:
+        gone = f"{counted(absent - done.absent, 'image')} {agreeing(absent - done.absent, 'is', 'are')} gone"
+        console.notice(f"{stage.name}: of {artifact} {gone} from the store: it is made again")
+        return None
+    file.seek(0)
+    return _Artifact(done, file)
+
+
+def _looked_at(file: IO[bytes], store: Path | None) -> tuple[str, int]:
+    """Returns the sha256 of a file's bytes, and how many images that its lines name a store lacks, where one is given.
+
+    A name lies in one of two blocks, or across their border, and then in what is kept of the first.
+    """
+    digest, named, rest = hashlib.sha256(), set[bytes](), b""
+    while block := file.read(1 << 20):
+        digest.update(block)
+        if store:
+            named.update(_NAMED.findall(rest + block))
+            rest = block[-100:]
+    return digest.hexdigest(), _absent(named, store) if store else 0
+
+
+_NAMED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+
+
+def _absent(named: set[bytes], store: Path) -> int:
+    """Returns how many objects a store lacks, or has emptied. A checkpoint of that name is there as well."""
+    lacking = 0
+    for name in map(bytes.decode, named):
+        try:
+            lacking += not os.stat(f"{store}/objects/{name[:2]}/{name}").st_size
+        except OSError:
+            lacking += not os.path.isdir(f"{store}/checkpoints/{name}")
+    return lacking
+
+
+def _is_read_only(store: Path) -> bool:
+    """Returns whether only an artifact can answer, which is found by the whole input."""
+    return store.is_dir() and not os.access(store, os.W_OK)
+
+
+def _check_place(artifact: Path) -> None:
+    """Raises InputError where what lies in an artifact's place is no file, before anything is asked."""
+    for path in (artifact, artifact.with_suffix(".json")):
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file that ltgc wrote; move it away, and run the same command again")
+
+
 def follow(stage: Stage, streams: Streams, session: Session) -> None:
     """Runs the stage as a process beside the first one does: for its part of the work. It writes and says nothing."""
     path = None if stage.source else streams.input
     digest = stage.source or (sha256_file(path) if path else "")
-    if not manifest.read(session.folder / "artifacts" / stage.name / f"{_hash(stage, digest)}.jsonl"):
-        drain(stage, path)
+    artifact = session.folder / "artifacts" / stage.name / f"{_hash(stage, digest)}.jsonl"
+    with ExitStack() as stack:
+        if not _whole(stage, artifact, digest, session.folder, stack):
+            drain(stage, path)
 
 
 def drain(stage: Stage, path: Path | None) -> None:
@@ -163,7 +257,7 @@ def dry_records(stage: Stage, streams: Streams, session: DrySession) -> Iterator
 def _open(session: Session, folder: Path) -> None:
     """Opens the session's store, which is not needed for what an artifact answers, and makes the artifacts' folder."""
     _ = session.store
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
 
 
 def _input(
@@ -175,16 +269,20 @@ def _input(
     path = streams.input
     no_folder(path)
     if path and not path.is_file() and path.exists():  # a named pipe can be read only once
-        _open(session, folder)
-        return stack.enter_context(spooled(stack.enter_context(path.open("rb")), folder))
+        return _spooled(stack.enter_context(path.open("rb")), folder, stack)
     if path:
         return path
     if not streams.piped:
         raise nothing_to_read(stage.name)
     if not whole:
         return None
-    _open(session, folder)
-    return stack.enter_context(spooled(sys.stdin.buffer, folder))
+    return _spooled(sys.stdin.buffer, folder, stack)
+
+
+def _spooled(stream: IO[bytes], folder: Path, stack: ExitStack) -> Path:
+    with suppress(LtgcError):  # a read-only store may have all that is wanted
+        make_folder(folder)
+    return stack.enter_context(spooled(stream, folder))
 
 
 def _run(
@@ -200,12 +298,13 @@ def _run(
     shortfalls: list[str] = []
     with ExitStack() as stack:
         unfinished = stack.enter_context(temporary(folder))
+        kept = stack.enter_context(named_file(unfinished, f"an artifact in {folder}"))
         write = stack.enter_context(writing(streams))
         given: Iterator[Record] = iter(())
         if not stage.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
             given = _some(real(records.read(hashing(source, running), str(path or "stdin"))), stage)
-        with unfinished.open("wb") as kept, session.watching(stage.name):
+        with kept, session.watching(stage.name):
             for record in stage.run(session.watched(given)):
                 line = (records.dump(record) + "\n").encode()
                 kept.write(line)
@@ -223,6 +322,7 @@ def _run(
             kinds=dict(sorted(kinds.items())),
             shortfalls=shortfalls,
             remarks=session.remarks,
+            absent=_looked_at(stack.enter_context(regular(unfinished)), session.folder)[1] if stage.makes_images else 0,
             output=written.hexdigest(),
             answers=making.answers(session.meter),
             dollars=session.meter.dollars,
@@ -234,8 +334,11 @@ def _run(
         )
         artifact = folder / f"{_hash(stage, digest)}.jsonl"
         retried = session.limits.retry_failures
-        why = reasons.why(done, artifact, path, unfinished, retried=retried) if session.meter.asked else ""
-        put_in_place(unfinished, artifact)
+        damaged = manifest.read(artifact) is not None and not retried  # it is said already
+        told = bool(session.meter.asked) and not damaged
+        why = reasons.why(done, artifact, path, unfinished, retried=retried) if told else ""
+        with named_errors(artifact, writing=True):
+            put_in_place(unfinished, artifact)
     # What was refused may be answered next time: without its manifest the artifact is not whole, and is made again.
     if not session.meter.refused:
         write_atomically(artifact.with_suffix(".json"), msgspec.json.encode(done))

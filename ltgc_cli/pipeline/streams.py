@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ltgc_cli import console, records, settings_file, written
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import temporary
+from ltgc_cli.files import NamedFile, named_errors, named_file, place_for_scratch, temporary
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Output, Storage
 
@@ -92,31 +92,18 @@ def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
         with written.writing(streams.output) as write:
             yield write
     elif not streams.called and (streams.json or not console.is_terminal()):
-        yield prompt_writer(sys.stdout.buffer)
+        yield written.prompt_writer(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
         yield len
 
 
-def prompt_writer(stream: IO[bytes]) -> Callable[[bytes], object]:
-    """Returns a write that lets slow lines through at once and fast ones in blocks."""
-    last = [0.0]
-
-    def write(data: bytes) -> None:
-        stream.write(data)
-        now = time.monotonic()
-        if now - last[0] > 0.05:
-            stream.flush()
-            last[0] = now
-
-    return write
-
-
 @contextmanager
 def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
-    """A stream as a file in a folder, for as long as it is needed."""
-    with temporary(folder) as path:
-        with path.open("wb") as file:
+    """A stream as a file in a folder, or in TMPDIR where that may not be written to, for as long as it is needed."""
+    place = place_for_scratch(folder)
+    with temporary(place) as path:
+        with named_file(path, f"a copy of the input in {place}") as file:
             shutil.copyfileobj(stream, file)
         yield path
 
@@ -125,23 +112,32 @@ def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
 def read_again(given: Iterable[Record], folder: Path) -> Iterator[Callable[[], Iterator[Record]]]:
     """A function that returns a stream's records from the first one on, each time that it is called.
 
-    The first time they are kept in a file without a name, in a folder where that is there, and from then on read from
-    it; one reading is over before the next one begins.
+    The first time they are kept in a file without a name, where `spooled` has its own, and from then on read from it;
+    one reading is over before the next one begins.
     """
     whole = False
-    with tempfile.TemporaryFile(dir=folder if folder.is_dir() else None) as file:
+    place = place_for_scratch(folder)
+    named = f"a copy of the input in {place}"
+    with _nameless(place, named) as file, BufferedWriter(NamedFile(file.fileno(), "wb", named, closefd=False)) as kept:
 
         def keeping() -> Iterator[Record]:
             nonlocal whole
             for record in given:
-                file.write(records.dump(record).encode() + b"\n")
+                kept.write(records.dump(record).encode() + b"\n")
                 yield record
             whole = True
 
         def lines() -> Iterator[Record]:
             if not whole:
                 return keeping()
+            kept.flush()
             file.seek(0)
             return records.read(file)
 
         yield lines
+
+
+def _nameless(place: Path, named: str) -> IO[bytes]:
+    """Returns a file that nobody sees, and that is gone when the process is. Raises as `named_errors`."""
+    with named_errors(named, writing=True):
+        return tempfile.TemporaryFile(dir=place)

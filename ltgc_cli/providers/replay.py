@@ -18,7 +18,7 @@ import msgspec
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.files import named_errors
+from ltgc_cli.files import is_straight, named_errors
 from ltgc_cli.ports import REQUESTS, Ask, Compare, Generate, GeneratedImage, ImageRequest, Score, request_name
 from ltgc_cli.providers.opened import GenerateOptions, Opened, Port, file_identity
 from ltgc_cli.store import OnAnswer, entry_for, key
@@ -110,11 +110,14 @@ def read(path: Path) -> dict[str, Exchange]:
 def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:
     """Returns what writes each exchange to the file once, below what is there.
 
-    Raises InputError for a file that holds anything but exchanges: it is a person's, and is left as it is.
+    A device or a pipe gets every one that the run has. Raises InputError for a file that holds anything but exchanges:
+    it is a person's, and is left as it is.
     """
-    with named_errors(f"--record {path}"):
-        path.open("a").close()  # what cannot be written to is found now, before anything is paid for
-    there = set(read(path))
+    with named_errors(f"--record {path}", writing=True):
+        straight = path.open("wb", buffering=0) if is_straight(path) else None
+        if not straight:
+            path.open("a").close()  # what cannot be written to is found now, before anything is paid for
+    there = set() if straight else set(read(path))
     lock = threading.Lock()
 
     def record(request: msgspec.Struct, answer: Any, *, hit: bool) -> None:
@@ -124,18 +127,19 @@ def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:
                 exchange = entry_for(request, answer)
                 if isinstance(answer, GeneratedImage):
                     exchange["data"] = base64.b64encode(objects(answer.sha256)).decode()
-                _append(path, exchange)
+                line = (json.dumps(exchange, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+                with named_errors(f"--record {path}", writing=True):
+                    straight.write(line) if straight else _append(path, line)
                 there.add(k)
 
     return record
 
 
-def _append(path: Path, exchange: dict[str, Any]) -> None:
-    line = json.dumps(exchange, ensure_ascii=False, separators=(",", ":")) + "\n"
+def _append(path: Path, line: bytes) -> None:
     with path.open("a+b") as file:  # appending, in one write: a second process may do the same
         file.seek(max(0, file.seek(0, 2) - 1))
         torn = file.read() not in (b"", b"\n")
-        file.write(("\n" * torn + line).encode())
+        file.write(b"\n" * torn + line)
 
 
 def _parsed(line: str) -> tuple[str, Exchange]:

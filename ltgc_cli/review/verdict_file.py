@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import read_regular, sync_folder
+from ltgc_cli.files import named_errors, read_regular, sync_folder
 from ltgc_cli.records import Verdict
 from ltgc_cli.stages import verdicts
 from ltgc_cli.stages.verdicts import Verdicts
@@ -47,10 +48,8 @@ def read_on(path: Path, since: int) -> VerdictLines:
 
 def read(path: Path, since: int = 0) -> VerdictLines:
     """Returns the verdicts of a file from a byte on. Raises InputError for a bad line, and where it cannot be read."""
-    try:
+    with named_errors(path):
         data = read_regular(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
     first = data.count(b"\n", 0, since) + 1
     found, torn, end = [], 0, since
     for number, line in enumerate(data[since:].splitlines(keepends=True), start=first):
@@ -65,22 +64,20 @@ def read(path: Path, since: int = 0) -> VerdictLines:
 
 
 def append(path: Path, verdict: Verdict) -> None:
-    """Adds one line, durable on return; below a torn last line it begins a new one. Raises InputError."""
+    """Adds one line, durable on return; below a torn last line it begins a new one. Raises as `named_errors`."""
     line = (records.dump(verdict) + "\n").encode()
     new = not path.exists()
-    try:
+    with named_errors(path, writing=True):
         # Unbuffered and appending: lines of two programs never mix.
         with _one_at_a_time, path.open("a+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line
             if file.write(line) < len(line):
-                raise InputError(f"{path}: the disk is full")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(file.fileno())
         if new:
             sync_folder(path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def _is_torn(line: bytes) -> bool:

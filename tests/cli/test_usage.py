@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 
 import pytest
 
@@ -80,7 +81,8 @@ def test_a_full_disk_is_said_in_one_line_and_what_to_do(inside, monkeypatch):
     monkeypatch.setattr(records, "dump", full)
     ran = inside("extend", "--class", "crane", "-n", "1", "--json")
 
-    assert ran.code == 2
+    assert ran.code == 3
     assert ran.err.splitlines()[-1] == (
-        "ltgc: No space left on device: what was answered is stored; make room (--cache-dir, TMPDIR), and run again"
+        f"ltgc: a temporary file in {tempfile.gettempdir()} (TMPDIR): No space left on device; make room, and run the "
+        "same command again: what was answered is kept"
     )
