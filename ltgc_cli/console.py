@@ -72,7 +72,7 @@ def warning(text: str) -> None:
     """Says, with -q too, what makes a result worth little though nothing went wrong: in colour on a terminal."""
     text = printable(f"WARNING: {' '.join(text.split())}")
     bright = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    with suppress(BrokenPipeError):
+    with suppress(OSError, ValueError):  # the terminal may be gone, or closed
         print(f"\x1b[1;7;33m{text}\x1b[0m" if bright else text, file=sys.stderr, flush=True)
 
 
@@ -288,12 +288,12 @@ def is_pipe(stream: IO[str]) -> bool:
     """Returns whether another command is at the other end of a stream."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # closed
         return False
 
 
 def _say(text: str) -> None:
-    with suppress(BrokenPipeError):
+    with suppress(OSError, ValueError):  # the terminal may be gone, or closed: that ends no run
         print(printable(text), file=sys.stderr, flush=True)
 
 

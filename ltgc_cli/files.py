@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import stat
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ltgc_cli.errors import InputError
-
-TEMPORARY = ".tmp-"  # how files and folders are called that are not finished; a process that was killed leaves one
+from ltgc_cli.unfinished import TEMPORARY as TEMPORARY
+from ltgc_cli.unfinished import unfinished as _unfinished
 
 
 @contextmanager
@@ -59,11 +58,11 @@ def hashing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
 @contextmanager
 def temporary(folder: Path) -> Iterator[Path]:
     """Returns a path in a folder for a file that is gone in the end, unless `put_in_place` gave it its name."""
-    path = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+    with _unfinished(folder) as path:
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def put_in_place(finished: Path, path: Path) -> None:
@@ -134,14 +133,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Returns an empty folder that is called `path` when the block ends well. Raises InputError where that is there."""
     if os.path.lexists(path):
         raise InputError(f"{path} is there already; name a new folder")
-    unfinished = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        with named_errors(path):
-            unfinished.mkdir(parents=True)
-            yield unfinished
-            os.rename(unfinished, path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with _unfinished(path.parent) as unfinished:
+        try:
+            with named_errors(path):
+                unfinished.mkdir(parents=True)
+                yield unfinished
+                os.rename(unfinished, path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def copy_folder(source: Path, out: Path) -> None:

@@ -25,6 +25,7 @@ from ltgc_cli.files import named_errors, put_in_place, shared, temporary
 from ltgc_cli.keys import key as key
 from ltgc_cli.keys import key_of
 from ltgc_cli.ports import NAMES, REQUESTS, Comparison, ImageRequest, Match, Question, request_name
+from ltgc_cli.unfinished import swept
 
 _PAGE = 100  # rows that are read at once
 
@@ -160,7 +161,7 @@ class Store:
         if not _is_file_of(path, len(data)):  # what is damaged is mended
             with named_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with temporary(path.parent) as unfinished:
+                with temporary(path.parent.parent) as unfinished:  # one folder to look through for what was left
                     if not (source and shared(source, unfinished, sha256, fixed=fixed)):
                         unfinished.write_bytes(data)
                     put_in_place(unfinished, path)
@@ -177,6 +178,13 @@ class Store:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise InputError(f"{path}: the bytes are not what the name says; delete the file and run again")
         return data
+
+    def sweep(self) -> None:
+        """Deletes what processes that were killed have not finished."""
+        swept(self.folder)
+        for places in ("*", "artifacts/*", "checkpoints/*"):
+            for folder in self.folder.glob(places):
+                swept(folder)
 
     def close(self) -> None:
         self._answers.close()

@@ -17,8 +17,9 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from ltgc_cli import console
-from ltgc_cli.cli.interruption import interruptible
-from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.cli import faults
+from ltgc_cli.cli.interruption import interruptible, nothing_to_say
+from ltgc_cli.errors import LtgcError, OutputError
 from ltgc_cli.text import nearest
 
 COMMANDS = {
@@ -84,7 +85,7 @@ class Commands(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         typed = tuple(args)  # reading them uses them up
-        with _in_one_line():
+        with interruptible(info_name or "ltgc", typed), _in_one_line():
             ctx = super().make_context(info_name, args, parent, **extra)
         ctx.meta[TYPED] = typed
         return ctx
@@ -99,9 +100,11 @@ class Commands(TyperGroup):
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Within it what a person or a provider can cause ends in one line."""
+    """Within it whatever goes wrong ends in one line: by a person, a provider, this machine, or ltgc itself."""
     try:
         yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, typer.Exit, typer.Abort):
+        raise
     except LtgcError as error:
         console.error(str(error))
         raise typer.Exit(error.exit_code) from None
@@ -114,14 +117,27 @@ def _in_one_line() -> Iterator[None]:
         # The reader has had enough (| head). Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        console.error(f"{error.strerror}: what was answered is stored; make room (--cache-dir, TMPDIR), and run again")
-        raise typer.Exit(InputError.exit_code) from None
+    except BaseException as error:  # what is written in Rust panics with a BaseException
+        if why := _of_this_machine(error):
+            console.error(f"{why}; what was answered is kept: run again to go on")
+            raise typer.Exit(OutputError.exit_code) from None
+        raise typer.Exit(faults.report(error)) from None
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # a stream of a million lines is spooled, and kept as an artifact
+def _of_this_machine(error: BaseException) -> str:
+    """Returns what this machine could not do, and what helps; empty for an error that is not for want of anything."""
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}{_HELP.get(error.errno, '')}"
+    if isinstance(error, MemoryError):
+        return "the memory of this machine is used up (a smaller --concurrency or --batch needs less)"
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return "this machine starts no more threads (ulimit -u allows more of them, a smaller --concurrency needs less)"
+    return ""
+
+
+_ROOM, _FILES = " (make room: --cache-dir, TMPDIR)", " (ulimit -n allows more, a smaller --concurrency needs less)"
+_HELP = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EMFILE: _FILES, errno.ENFILE: _FILES}
 
 
 def _usage(error: Any) -> str:
@@ -158,7 +174,7 @@ app = typer.Typer(
     Without a model named, small embedded ones are used: no key, no network, no GPU. Start with: ltgc demo
     """,
     epilog="Exit status: 0 done; 1 done, but something fell short; 2 bad usage or input; 3 a provider cannot be "
-    "used; 4 the budget was reached; 130 interrupted.",
+    "used, or a disk is full; 4 the budget was reached; 130 interrupted (129, 143: by a hangup, by SIGTERM).",
 )
 
 
@@ -181,4 +197,8 @@ def main() -> None:
     """Runs the command line."""
     # Records and questions are many small objects without cycles: looking for those less often gains a few percent.
     gc.set_threshold(50_000, 20, 20)
-    app()
+    faults.watch()
+    try:
+        app()
+    finally:
+        nothing_to_say()

@@ -12,10 +12,10 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from ltgc_cli import console, settings_file
-from ltgc_cli.cli import completion
+from ltgc_cli.cli import completion, faults
 from ltgc_cli.cli.app import app as main_app
 from ltgc_cli.config import Config, command_settings, configure
-from ltgc_cli.settings import Setting
+from ltgc_cli.settings import Setting, Storage
 
 _ALL = "ltgc.help_all"
 """Said of a context whose help shows everything."""
@@ -36,6 +36,7 @@ def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable
             given = {one: value for one, value in typed.items() if _is_typed(ctx, one)}
             config = _configured(settings or named, given)
             console.configure(quiet=bool(config.get("quiet")))
+            faults.know(ctx.command_path, config[Storage].folder)
             return function(config, **({"ctx": ctx} if "ctx" in own() else {}), **values)
 
         @cache

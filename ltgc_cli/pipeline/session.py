@@ -149,7 +149,11 @@ class Session:
         """The store. Raises InputError where it cannot be opened."""
         from ltgc_cli.store import Store
 
-        return (self._opened or Store)(self.folder)
+        if self._opened:
+            return self._opened(self.folder)
+        store = Store(self.folder)
+        store.sweep()
+        return store
 
     def _recorder(self, record: Path) -> OnAnswer:
         from ltgc_cli.providers import replay

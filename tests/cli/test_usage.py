@@ -73,14 +73,31 @@ def test_a_command_given_nothing_at_all_shows_its_help(inside):
     assert "Usage: ltgc [OPTIONS] COMMAND" in ran.err + ran.out
 
 
-def test_a_full_disk_is_said_in_one_line_and_what_to_do(inside, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "No space left on device (make room: --cache-dir, TMPDIR)",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "/mnt/a"), "/mnt/a: Read-only file system"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "Too many open files (ulimit -n allows more, a smaller --concurrency needs less)",
+        ),
+        (MemoryError(), "the memory of this machine is used up (a smaller --concurrency or --batch needs less)"),
+        (
+            RuntimeError("can't start new thread"),
+            "this machine starts no more threads (ulimit -u allows more of them, a smaller --concurrency needs less)",
+        ),
+    ],
+)
+def test_what_the_machine_has_too_little_of_is_said_in_one_line_and_what_to_do(inside, monkeypatch, error, said):
+    def fails(*_):
+        raise error
 
-    monkeypatch.setattr(records, "dump", full)
+    monkeypatch.setattr(records, "dump", fails)
     ran = inside("extend", "--class", "crane", "-n", "1", "--json")
 
-    assert ran.code == 2
-    assert ran.err.splitlines()[-1] == (
-        "ltgc: No space left on device: what was answered is stored; make room (--cache-dir, TMPDIR), and run again"
-    )
+    assert ran.code == 3
+    assert ran.err.splitlines()[-1] == f"ltgc: {said}; what was answered is kept: run again to go on"
