@@ -6,15 +6,18 @@ A large data set is on its way to a model as soon as it is listed: what is copie
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Dataset, Item, Source
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.shards import Shard, part
+from ltgc_cli.providers.unforeseen import foreseen
 from ltgc_cli.records import Class, Group, Image, Record, identify
 
 Keep = Callable[[bytes, Path | None], str]
@@ -52,22 +55,31 @@ def listed(data: Source, below: int, shard: Shard | None = None) -> Originals:
 def read(found: Originals, cls: Class, item: Item, keep: Keep) -> Image:
     """Returns the record of an original image, whose bytes are in the store from now on.
 
-    Raises InputError where it can no longer be read. `listed` has opened it, so it went in between.
+    Raises Refused where it can no longer be read. `listed` has opened it, so it went in between.
     """
-    try:
-        data = datasets.image_bytes(found.dataset, item)
-    except InputError as error:
-        raise InputError(f"{error}; it was there when the run began. Run again: what was answered is kept") from None
-    sha256 = keep(data, datasets.file_of(found.dataset, item))
+    sha256 = keep(bytes_of(found.dataset, item), datasets.file_of(found.dataset, item))
     image = Image(label=cls.label, class_=cls.class_, sha256=sha256, origin="original", name=item.name)
     return identify(image, item.name, sha256)
 
 
+def bytes_of(dataset: Dataset, item: Item) -> bytes:
+    """Returns an image's bytes as they are on disk. Raises Refused where they cannot be read, whatever its reader says:
+    it is one image's trouble."""
+    try:
+        return foreseen(partial(datasets.image_bytes, dataset), "what reads the image")(item)
+    except InputError as error:
+        raise Refused(str(error)) from None
+
+
 def shown(found: Originals, groups: Sequence[Group], labels: Collection[int], most: int, keep: Keep) -> list[Group]:
-    """Returns the groups, those of some labels with their class's first images, at most so many."""
+    """Returns the groups, those of some labels with their class's first images, at most so many that can be read."""
 
     def images(cls: Class) -> list[Image]:
-        return [read(found, cls, item, keep) for item in found.items.get(cls.label, [])[:most]]
+        there = []
+        for item in found.items.get(cls.label, [])[:most]:
+            with suppress(Refused):  # describe says so, when it comes to it
+                there.append(read(found, cls, item, keep))
+        return there
 
     return [
         Group(group.cls, [*group.rows, *images(group.cls)]) if group.cls.label in labels else group for group in groups

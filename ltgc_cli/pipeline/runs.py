@@ -12,6 +12,7 @@ from itertools import chain
 from ltgc_cli import console, copies, records, trial
 from ltgc_cli.config import Config
 from ltgc_cli.engine import AtOnce, in_order, in_parts
+from ltgc_cli.errors import Refused
 from ltgc_cli.learn import checks
 from ltgc_cli.learn.datasets import Item, Source
 from ltgc_cli.pipeline import adapter, originals, shards
@@ -26,7 +27,7 @@ from ltgc_cli.pipeline.streams import read_again
 from ltgc_cli.ports import Compare, Generate, Score
 from ltgc_cli.prompts import Prompts
 from ltgc_cli.providers import Opened
-from ltgc_cli.records import Class, Group, Image, Metric, Record
+from ltgc_cli.records import Class, Group, Image, Metric, Record, failed
 from ltgc_cli.settings import Asking, Computing, Describe, Extend, Judging, Reflect, Render, Style, TextToImage
 from ltgc_cli.stages import reflect as reflecting
 from ltgc_cli.stages import senses, verdicts
@@ -50,7 +51,11 @@ def describe(
     def one(item: tuple[Class, Record | Item], found: Originals | None = None) -> list[Record]:
         cls, record = item
         if found and isinstance(record, Item):
-            record = originals.read(found, cls, record, session.keep)
+            try:
+                record = originals.read(found, cls, record, session.keep)
+            except Refused as error:  # it was there when the run began
+                session.meter.unread()
+                return [failed(cls, "describe", f"{record.name}: {error}")]
         assert isinstance(record, Record)
         if isinstance(record, Image) and record.origin == "original" and cls.tail:
             return described(record, cls, ask=ask, tries=tries, model=model, prompts=texts)

@@ -15,6 +15,7 @@ from ltgc_cli.learn import datasets, metrics
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.evaluation.methods import ClassTable
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
+from ltgc_cli.pipeline.originals import bytes_of
 from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Class, Failure, Made, Record, failed
@@ -48,7 +49,12 @@ def ask(
 
     def one(item: datasets.Item) -> Reply | Failure:
         try:
-            sha256 = session.keep(datasets.image_bytes(dataset, item), datasets.file_of(dataset, item))
+            data = bytes_of(dataset, item)
+        except Refused as error:  # it went since the run began
+            session.meter.unread()
+            return failed(classes[item.label], "eval", f"{item.name}: {error}")
+        sha256 = session.keep(data, datasets.file_of(dataset, item))
+        try:
             return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model, tries=opened.tries))
         except Refused as error:
             made = Made(model=opened.model, prompt=PROMPT, usage=error.usage or Usage())
