@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from ltgc_cli import providers
 from ltgc_cli.errors import LtgcError, ProviderError
 from ltgc_cli.ports import GeneratedImage
+from ltgc_cli.providers.unforeseen import foreseen_each
 
 Kind = Literal["generate", "encode"]
 
@@ -91,7 +92,7 @@ class Worker:
                 f"{wanted.spec} is another model where a worker runs ({model}) than here ({wanted.model}); "
                 "put the same files on every machine"
             )
-        return port
+        return foreseen_each(port)
 
 
 class Held:
