@@ -81,8 +81,9 @@ def test_nothing_that_a_person_or_another_program_may_have_made_goes(tmp_path):
     with temporary(tmp_path) as mine:
         here = mine.name.split("-")[1]
     theirs = [
-        ".tmp-notes", ".tmp-", f"tmp-{here}{dead}", f".tmp-{here}{dead}.txt", f".tmp-{here}{dead}a", f".tmp-{here}-x-17-{HEX}",
-        f".tmp-{here}{dead}".upper(), f".TMP-{HEX}", f".tmp-{HEX[:-1]}", "tmpab12cd34", ".nfs0001", f"{here}{dead}",
+        ".tmp-notes", ".tmp-", f"tmp-{here}{dead}", f".tmp-{here}{dead}.txt", f".tmp-{here}{dead}a",
+        f".tmp-{here}-x-17-{HEX}", f".tmp-{here}{dead}".upper(), f".TMP-{HEX}", f".tmp-{HEX[:-1]}", "tmpab12cd34",
+        ".nfs0001", f"{here}{dead}",
     ]  # fmt: skip
     for name in theirs:
         (tmp_path / name).write_text("mine")

@@ -32,8 +32,11 @@ REPORT_EVERY = 10  # steps
 METRICS = "metrics.jsonl"
 
 Row = dict[str, Any]
-"""A report: the step, the mean `loss` since the last one, `lr`, and `val` where it was measured: the class-mean accuracy
-on the validation set in percent. Nothing in it depends on the machine's pace: the same run leaves the same bytes."""
+"""A report: the step, the mean `loss` since the last one, `lr`, and `val` where it was measured: the class-mean
+accuracy on the validation set in percent.
+
+Nothing in it tells how fast the machine was: the same run leaves the same bytes.
+"""
 
 
 class Trained(NamedTuple):
