@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 
 import pytest
 
+from ltgc_cli import providers
 from ltgc_cli.config import configure
 from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.learn import datasets
@@ -67,3 +69,30 @@ def test_the_first_questions_are_asked_before_the_last_images_are_stored_and_eac
         made = list(chain.STAGES["describe"](session, config).run(iter(())))
     assert sum(isinstance(record, Image) for record in made) == 30
     assert all(own for own, _ in seen) and seen[0][1] < 5
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError(2, "No such file or directory"), KeyError("bytes"), MemoryError()])
+def test_a_photo_that_goes_between_the_look_and_its_turn_is_a_failure_and_the_next_run_is_whole(
+    inside, photos, monkeypatch, gone
+):
+    def ask(question):
+        return Answer(text=f"A photo of the class {question.subject} with a red cap.")
+
+    read = datasets.image_bytes
+
+    def reads(dataset, item):
+        if item.name == "seal/03.jpg":
+            raise gone
+        return read(dataset, item)
+
+    monkeypatch.setattr(providers, "open_ask", lambda spec, **_: providers.Opened("m", ask))
+    with monkeypatch.context() as patched:
+        patched.setattr(datasets, "image_bytes", reads)
+        first = inside("describe", "--data", photos, "--json", "--tail", 20)
+    rows = [json.loads(line) for line in first.out.splitlines()]
+    (failure,) = [row for row in rows if row["kind"] == "failure"]
+    assert first.code == 1 and failure["class"] == "seal" and failure["reason"].startswith("seal/03.jpg: ")
+    assert "29 questions asked" in first.err
+
+    again = inside("describe", "--data", photos, "--json", "--tail", 20)
+    assert again.code == 0 and "1 question asked, 29 of 30 questions from the store" in again.err

@@ -86,7 +86,8 @@ class Worker:
         options = {**dict(wanted.options), "objects": self._held.get, "notice": self._said.append}
         if wanted.kind == "generate":
             options["keep"] = self._held.add
-        model, port = _OPEN[wanted.kind](wanted.spec, **options)
+        opened: Any = _OPEN[wanted.kind]
+        model, port = opened(wanted.spec, **options)
         if model != wanted.model:
             raise ProviderError(
                 f"{wanted.spec} is another model where a worker runs ({model}) than here ({wanted.model}); "
