@@ -311,7 +311,7 @@ def is_pipe(stream: IO[str]) -> bool:
     """Returns whether another command is at the other end of a stream."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # closed
         return False
 
 

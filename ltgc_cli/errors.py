@@ -19,7 +19,6 @@ from typing import Any
 
 DONE = 0
 FELL_SHORT = 1
-INTERRUPTED = 130
 
 
 class LtgcError(Exception):

@@ -9,7 +9,6 @@ import re
 import shutil
 import stat
 import tempfile
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter, FileIO
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ltgc_cli.errors import InputError, place_error
-
-TEMPORARY = ".tmp-"  # how files and folders are called that are not finished; a process that was killed leaves one
+from ltgc_cli.unfinished import TEMPORARY as TEMPORARY
+from ltgc_cli.unfinished import unfinished as _unfinished
 
 
 @contextmanager
@@ -86,12 +85,12 @@ def place_for_scratch(folder: Path) -> Path:
 @contextmanager
 def temporary(folder: Path) -> Iterator[Path]:
     """Returns a path in a folder for a file that is gone in the end, unless `put_in_place` gave it its name."""
-    path = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        yield path
-    finally:
-        with suppress(OSError):  # of a folder that is read-only, which has another error under way
-            path.unlink(missing_ok=True)
+    with _unfinished(folder) as path:
+        try:
+            yield path
+        finally:
+            with suppress(OSError):  # of a folder that is read-only, which has another error under way
+                path.unlink(missing_ok=True)
 
 
 def put_in_place(finished: Path, path: Path) -> None:
@@ -245,17 +244,17 @@ def new_folder(path: Path) -> Iterator[Path]:
     if os.path.lexists(path):
         raise InputError(f"{path} is there already; name a new folder")
     make_folder(path.parent)
-    unfinished = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        with named_errors(path, writing=True):
-            unfinished.mkdir(parents=True)
-        yield unfinished
-        with named_errors(path, writing=True):
-            _sync_all(unfinished)
-            os.rename(unfinished, path)
-            sync_folder(path.parent)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with _unfinished(path.parent) as unfinished:
+        try:
+            with named_errors(path, writing=True):
+                unfinished.mkdir(parents=True)
+            yield unfinished
+            with named_errors(path, writing=True):
+                _sync_all(unfinished)
+                os.rename(unfinished, path)
+                sync_folder(path.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _sync_all(folder: Path) -> None:

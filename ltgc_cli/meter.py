@@ -45,7 +45,7 @@ class Meter:
                 self._pay(request, usage)
 
     def unread(self) -> None:
-        """Counts an answer that this version cannot read: a run with any is not whole, as a later one may."""
+        """Counts an answer, or an image, that could not be read: a run with any is not whole, as a later one may."""
         with self._lock:
             self.refused += 1
 

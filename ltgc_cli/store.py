@@ -26,6 +26,7 @@ from ltgc_cli.files import make_folder, named_errors, named_file, put_in_place, 
 from ltgc_cli.keys import key as key
 from ltgc_cli.keys import key_of
 from ltgc_cli.ports import NAMES, REQUESTS, Comparison, GeneratedImage, ImageRequest, Match, Question, request_name
+from ltgc_cli.unfinished import swept
 
 _OF_NOTHING = hashlib.sha256(b"").hexdigest()  # an API's empty answer is kept, too
 _PAGE = 100  # rows that are read at once
@@ -173,7 +174,7 @@ class Store:
         path = self.object_path(sha256)
         if not _is_file_of(path, len(data)):  # what is damaged is mended
             make_folder(path.parent)
-            with named_errors(path, writing=True), temporary(path.parent) as unfinished:
+            with named_errors(path, writing=True), temporary(path.parent.parent) as unfinished:  # one folder to sweep
                 if not (source and shared(source, unfinished, sha256, fixed=fixed)):
                     with named_file(unfinished, path) as file:
                         file.write(data)
@@ -201,6 +202,13 @@ class Store:
         except (OSError, InputError):
             return False
         return stat.S_ISREG(status.st_mode) and (status.st_size > 0 or sha256 == _OF_NOTHING)
+
+    def sweep(self) -> None:
+        """Deletes what processes that were killed have not finished."""
+        swept(self.folder)
+        for places in ("*", "artifacts/*", "checkpoints/*"):
+            for folder in self.folder.glob(places):
+                swept(folder)
 
     def close(self) -> None:
         self._answers.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -17,8 +18,9 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from ltgc_cli import console
-from ltgc_cli.cli.interruption import interruptible
-from ltgc_cli.errors import FULL, LtgcError, place_error
+from ltgc_cli.cli import faults
+from ltgc_cli.cli.interruption import interruptible, nothing_to_say
+from ltgc_cli.errors import FULL, LtgcError, OutputError, place_error
 from ltgc_cli.text import nearest
 
 COMMANDS = {
@@ -84,7 +86,7 @@ class Commands(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         typed = tuple(args)  # reading them uses them up
-        with _in_one_line():
+        with interruptible(info_name or "ltgc", typed), _in_one_line():
             ctx = super().make_context(info_name, args, parent, **extra)
         ctx.meta[TYPED] = typed
         return ctx
@@ -100,9 +102,11 @@ class Commands(TyperGroup):
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Within it what a person or a provider can cause ends in one line."""
+    """Within it whatever goes wrong ends in one line: by a person, a provider, this machine, or ltgc itself."""
     try:
         yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, typer.Exit, typer.Abort):
+        raise
     except LtgcError as error:
         _let_go_of_stdout()
         console.error(str(error))
@@ -115,12 +119,33 @@ def _in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         _let_go_of_stdout()  # the reader has had enough (| head)
         raise typer.Exit(0) from None
-    except OSError as error:
-        if not error.filename and error.errno not in FULL:  # no place that a person knows: a fault of ours
-            raise
-        told = place_error(error.filename or f"a temporary file in {tempfile.gettempdir()} (TMPDIR)", error)
-        console.error(str(told))
-        raise typer.Exit(told.exit_code) from None
+    except BaseException as error:  # what is written in Rust panics with a BaseException
+        if told := _of_this_machine(error):
+            _let_go_of_stdout()
+            console.error(str(told))
+            raise typer.Exit(told.exit_code) from None
+        raise typer.Exit(faults.report(error)) from None
+
+
+def _of_this_machine(error: BaseException) -> LtgcError | None:
+    """Returns what this machine could not do, and what helps; None for an error that is not for want of anything."""
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.filename or error.errno in FULL:
+            return place_error(error.filename or f"a temporary file in {tempfile.gettempdir()} (TMPDIR)", error)
+        files = " (ulimit -n allows more, a smaller --concurrency needs less)"
+        return OutputError(f"{error.strerror}{files if error.errno in (errno.EMFILE, errno.ENFILE) else ''}; {_AGAIN}")
+    if isinstance(error, MemoryError):
+        memory = "the memory of this machine is used up (a smaller --concurrency or --batch needs less)"
+        return OutputError(f"{memory}; {_AGAIN}")
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        threads = (
+            "this machine starts no more threads (ulimit -u allows more of them, a smaller --concurrency needs less)"
+        )
+        return OutputError(f"{threads}; {_AGAIN}")
+    return None
+
+
+_AGAIN = "what was answered is kept: run again to go on"
 
 
 def _let_go_of_stdout() -> None:
@@ -166,7 +191,7 @@ app = typer.Typer(
     Without a model named, small embedded ones are used: no key, no network, no GPU. Start with: ltgc demo
     """,
     epilog="Exit status: 0 done; 1 done, but something fell short; 2 bad usage or input; 3 a provider cannot be "
-    "used; 4 the budget was reached; 130 interrupted.",
+    "used, or a disk is full; 4 the budget was reached; 130 interrupted (129, 143: by a hangup, by SIGTERM).",
 )
 
 
@@ -189,5 +214,9 @@ def main() -> None:
     """Runs the command line."""
     # Records and questions are many small objects without cycles: looking for those less often gains a few percent.
     gc.set_threshold(50_000, 20, 20)
+    faults.watch()
     console.prepare_streams()
-    app()
+    try:
+        app()
+    finally:
+        nothing_to_say()

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from ltgc_cli import console, image_formats, settings_file
-from ltgc_cli.cli import completion
+from ltgc_cli.cli import completion, faults
 from ltgc_cli.cli.app import app as main_app
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.settings import Setting, Storage
@@ -37,6 +37,7 @@ def command(app: typer.Typer, name: str = "", *, settings: str = "") -> Callable
             config = _configured(settings or named, given)
             console.configure(quiet=bool(config.get("quiet")))
             image_formats.allow(config[Storage].max_pixels)
+            faults.know(ctx.command_path, config[Storage].folder)
             return function(config, **({"ctx": ctx} if "ctx" in own() else {}), **values)
 
         @cache

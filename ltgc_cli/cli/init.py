@@ -14,9 +14,9 @@ from ltgc_cli import console, settings_file
 from ltgc_cli.cli.app import app
 from ltgc_cli.cli.flags import command
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Data, Init, Storage
-from ltgc_cli.text import agreeing, counted
+from ltgc_cli.text import agreeing, counted, one_line
 
 if TYPE_CHECKING:
     from ltgc_cli.doctor.models import Kind
@@ -264,8 +264,8 @@ def _tried(train: Dataset, table: Sequence[Class], clip: str) -> list[str]:
 
     try:
         metric = look(train, table, clip)
-    except LtgcError as error:  # for a later command to stop at: init only looks
-        console.notice(f"CLIP could not be tried on real images: {error}")
+    except Exception as error:  # for a later command to stop at: init only looks
+        console.notice(f"CLIP could not be tried on real images: {one_line(error)}")
         return []
     if metric is None:
         return []

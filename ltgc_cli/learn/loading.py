@@ -120,7 +120,8 @@ class _Read(Dataset[Any]):
 
 
 def _begin(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this; this ends with it
+    for signum in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a hangup are for who started this; this ends with it
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -33,8 +33,11 @@ from ltgc_cli.settings import Precision, Training
 REPORT_EVERY = 10  # steps
 
 Row = dict[str, Any]
-"""A report: the step, the mean `loss` since the last one, `lr`, `images_per_second`, and `val` where it was measured:
-the class-mean accuracy on the validation set in percent."""
+"""A report: the step, the mean `loss` since the last one, `lr`, and `val` where it was measured: the class-mean
+accuracy on the validation set in percent.
+
+Nothing in it tells how fast the machine was: the same run leaves the same bytes.
+"""
 
 
 class Trained(NamedTuple):
@@ -86,7 +89,8 @@ def train(
     real, generated -- D_o and D_g; their labels are the table's
     texts -- a label's own descriptions, for head_init="descriptions"
     val -- what val_every measures on; never trained on
-    on_report -- called with each report and the number of steps; of several processes, the first one's is
+    on_report -- called with each report, its `images_per_second` besides, and the number of steps; of several
+        processes, the first one's is
     resume -- a folder for the state of training: a run that was killed goes on from it; its METRICS grow there
     on_resume -- called with the step that such a run goes on at, and the number of steps, in the first process
     precision -- auto: bfloat16 autocast over float32 weights on a GPU that has it, float32 elsewhere
@@ -175,7 +179,7 @@ def train(
         if wrong := f"the loss is {mean}" if not math.isfinite(mean) else "" if finite(weights) else "a weight is nan":
             raise InputError(f"{wrong} after step {state.step}; a lower --lr than {settings.lr:g} may train")
         rate = round(counted / (time.perf_counter() - clock), 1)
-        row: Row = {"step": state.step, "loss": mean, "lr": lr, "images_per_second": rate}
+        row: Row = {"step": state.step, "loss": mean, "lr": lr}
         if validate:
             with swap_weights(weights, state.ema):
                 row["val"] = evaluate.validation_accuracy(classifier, clip, classes, val, here)
@@ -189,7 +193,7 @@ def train(
                 state.save(folder / STATE, run)
                 saved = state.step
         if here.first:
-            on_report(row, steps)
+            on_report({**row, "images_per_second": rate}, steps)
         losses.clear()
         clock, counted = time.perf_counter(), 0
 

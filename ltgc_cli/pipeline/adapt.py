@@ -15,7 +15,7 @@ import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError, ProviderError, Unreadable
+from ltgc_cli.errors import InputError, ProviderError, Refused
 from ltgc_cli.files import copy_folder, sha256_file, write_atomically
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Item, Source
@@ -138,13 +138,8 @@ class _Photos:
         found, missing = [], []
         for item in self._items[group.cls.label]:
             try:
-                datasets.image_bytes(self._found.dataset, item)
-            except InputError:  # not so where the store cannot keep it: that stops the run
-                missing.append(item.name)
-                continue
-            try:
                 image = originals.read(self._found, group.cls, item, self._session.keep)
-            except Unreadable:
+            except Refused:  # not so where the store cannot keep it: that stops the run
                 missing.append(item.name)
                 continue
             if self._session.dry:

@@ -14,6 +14,7 @@ from ltgc_cli import console, image_formats, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
+from ltgc_cli.pipeline.machine import questions_at_once
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, dry_records, execute, follow
 from ltgc_cli.pipeline.streams import Streams
@@ -56,6 +57,9 @@ def run(config: Config, streams: Streams) -> Ran:
 def _run(config: Config, streams: Streams) -> Ran:
     image_formats.allow(config[Storage].max_pixels)
     _check(config, streams)
+    if "concurrency" in command_settings(config.command):
+        wanted = config[Asking].concurrency
+        config = config if (room := questions_at_once(wanted)) == wanted else config.changed(concurrency=room)
     engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
     session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
     with closing(session):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ltgc_cli.files import read_regular
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.pipeline.evaluation.methods import distinct_names
 from ltgc_cli.pipeline.stage import ALONE
@@ -66,12 +68,11 @@ def trace(digest: str, folder: Path) -> Lineage:
 def _runs_by_output(folder: Path) -> dict[str, list[Manifest]]:
     """Returns all whole runs by the sha256 of what they wrote, the latest last. What is no manifest is passed over."""
     found: dict[str, list[Manifest]] = {}
-    paths = [path for path in folder.glob("artifacts/*/*.json") if path.is_file()]
-    for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)):
-        try:
-            done = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, ValueError, RecursionError):
-            continue
+    runs: list[tuple[float, str, Manifest]] = []
+    for path in folder.glob("artifacts/*/*.json"):
+        with suppress(OSError, ValueError, RecursionError):
+            runs.append((path.stat().st_mtime, path.name, msgspec.json.decode(read_regular(path), type=Manifest)))
+    for *_, done in sorted(runs, key=lambda run: run[:2]):
         if done.output:
             found.setdefault(done.output, []).append(done)
     return found
@@ -89,7 +90,6 @@ def page_run(done: Manifest) -> PageRun:
         answers={kind: (one.asked, one.found, one.failed) for kind, one in done.answers.items()},
         dollars=done.dollars,
         unpriced=done.unpriced,
-        seconds=done.seconds,
         versions=done.versions,
         made=", ".join(counted(count, kind) for kind, count in done.kinds.items()),
     )
@@ -126,7 +126,7 @@ def curves(rows: Sequence[Record], folder: Path) -> dict[str, list[dict[str, flo
 def _curve(path: Path) -> list[dict[str, float]]:
     try:
         reports = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [
         {name: float(value) for name, value in report.items() if isinstance(value, int | float)}

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ltgc_cli.errors import LtgcError
 from ltgc_cli.ports import ImageFormat
 from ltgc_cli.providers.images import encoded, read
 from ltgc_cli.records import Checkpoint, Group, Image, Record
@@ -116,6 +115,6 @@ def readable(one: Bytes) -> bool:
     """Returns whether bytes are those of a whole image."""
     try:
         read(one(), least=2 * _SIDE)
-    except (LtgcError, OSError):
+    except Exception:  # whatever the reader says of it
         return False
     return True

@@ -35,12 +35,19 @@ Things = dict[str, dict[str, set[str]]]
 def why(done: Manifest, artifact: Path, given: Path | None, made: Path, *, retried: bool) -> str:
     """Returns why something was asked, as the summary has it; "" for a first run, and where nothing is known.
 
-    A manifest that is damaged, or gone by now, explains nothing, and ends no run that was paid for.
+    It is a remark: what is damaged, or gone by now, explains nothing, and ends no run that was paid for.
 
     artifact -- where the run's lines will be; what is there is still that of the run before
     given -- the lines that it read, where they are in a file; made -- those that it wrote
     retried -- whether failures are asked again
     """
+    try:
+        return _why(done, artifact, given, made, retried=retried)
+    except Exception:
+        return ""
+
+
+def _why(done: Manifest, artifact: Path, given: Path | None, made: Path, *, retried: bool) -> str:
     if artifact.exists():
         again = "of --retry-failures" if retried else "answers were refused the last time"
         return f" (asked because {again})"

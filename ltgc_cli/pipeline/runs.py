@@ -12,7 +12,7 @@ from itertools import chain
 from ltgc_cli import console, copies, records, trial
 from ltgc_cli.config import Config
 from ltgc_cli.engine import AtOnce, in_order, in_parts
-from ltgc_cli.errors import Unreadable
+from ltgc_cli.errors import Refused, Unreadable
 from ltgc_cli.learn import checks
 from ltgc_cli.learn.datasets import Item, Source
 from ltgc_cli.pipeline import adapter, originals, shards
@@ -55,6 +55,9 @@ def describe(
                 record = originals.read(found, cls, record, session.keep)
             except Unreadable as error:
                 return [failed(cls, "describe", f"{record.name}: {error}", (record.name,))]
+            except Refused as error:  # it was there when the run began
+                session.meter.unread()
+                return [failed(cls, "describe", f"{record.name}: {error}")]
         assert isinstance(record, Record)
         if isinstance(record, Image) and record.origin == "original" and cls.tail:
             return described(record, cls, ask=ask, tries=tries, model=model, prompts=texts)

@@ -36,6 +36,7 @@ from ltgc_cli.ports import (
 )
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.llm import no_schema
+from ltgc_cli.providers.unforeseen import foreseen, foreseen_each
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits, Workers
 
@@ -149,15 +150,23 @@ class Session:
         """The store. Raises InputError where it cannot be opened."""
         from ltgc_cli.store import Store
 
-        return (self._opened or Store)(self.folder)
+        if self._opened:
+            return self._opened(self.folder)
+        store = Store(self.folder)
+        store.sweep()
+        return store
 
     def _recorder(self, record: Path) -> OnAnswer:
         from ltgc_cli.providers import replay
 
-        return replay.recorder(record, objects=self._object)
+        return replay.recorder(record, objects=lambda sha256: self.store.get_object(sha256))
 
     def _object(self, sha256: str) -> bytes:
-        return self.store.get_object(sha256)
+        """Returns an image's bytes. Raises Refused where they are gone or damaged: that is one request's trouble."""
+        try:
+            return self.store.get_object(sha256)
+        except InputError as error:
+            raise Refused(str(error)) from None
 
     def ask(self, spec: str, kind: Literal["llm", "lmm"], asking: Asking, image_size: int | None = None) -> Asked:
         """Returns a language model (kind `llm`) or a vision-language model (kind `lmm`).
@@ -187,7 +196,7 @@ class Session:
             repeat=lambda question: self._budget.repeat(question, estimates.most(question, price)),
             takes_no_schema=(lambda question: no_schema.learn(learnt, server)) if tried else None,
         )
-        kept = deferred(lambda: self._kept_answers(port, price))
+        kept = deferred(lambda: self._kept_answers(foreseen(port), price))
         before = cache(lambda: earlier.names(self.store, Question, spec, asking.api_base, asking.model_id))
 
         def as_asked(question: Question) -> Question:
@@ -212,7 +221,7 @@ class Session:
         from ltgc_cli.providers.llm import said
 
         try:
-            return said.read(answer)
+            return foreseen(said.read, "what reads the answer")(answer)
         except Refused:
             self.meter.unread()
             raise
@@ -286,8 +295,11 @@ class Session:
             return image
         from ltgc_cli.providers.t2i import image_api
 
+        def read(one: GeneratedImage) -> GeneratedImage:
+            return image_api.read(one, self._object, self.keep, fetch=not self.dry)
+
         try:
-            return image_api.read(image, self.store.get_object, self.keep, fetch=not self.dry)
+            return foreseen(read, "what reads the image")(image)
         except Refused as refused:
             self.meter.unread()
             return refused
@@ -316,7 +328,7 @@ class Session:
         def made() -> Callable[[Sequence[Req]], list[Ans | Exception]]:
             from ltgc_cli.store import cached_batch
 
-            return cached_batch(self._counting(port), self.store, answer_type, self._tally)
+            return cached_batch(self._counting(foreseen_each(port)), self.store, answer_type, self._tally)
 
         return deferred(made)
 
@@ -368,8 +380,8 @@ class Session:
         """Returns a text-to-image model's port with every image kept."""
         if not spec.startswith("litellm:"):
             return self._kept_batch(port, GeneratedImage)
-        most = partial(estimates.most_image, price=price)
-        return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
+        paid = guarded_batch(foreseen_each(port), self._budget, partial(estimates.most_image, price=price))
+        return self._one_by_one(self._counting(paid), batch)
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""

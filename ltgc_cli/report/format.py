@@ -38,18 +38,6 @@ def dollars(paid: float, unpriced: int) -> str:
     return "unknown" if unpriced else ""
 
 
-def duration(seconds: float) -> str:
-    """Returns how long something took.
-
-    >>> duration(0.04), duration(75), duration(7300)
-    ('0.0 s', '1 min 15 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def shortened(text: str, length: int) -> str:
     """Returns a text of at most so many characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

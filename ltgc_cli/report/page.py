@@ -35,7 +35,6 @@ class PageRun(NamedTuple):
     answers: Mapping[str, tuple[int, int, int]] = {}  # asked, found in the store, failed, by what was asked
     dollars: float = 0.0
     unpriced: int = 0
-    seconds: float = 0.0
     versions: Mapping[str, str] = {}
     made: str = ""  # what it wrote: "10 classes, 237 descriptions"
 
@@ -148,7 +147,6 @@ def _template() -> Any:
         "counted": text.counted,
         "requests": lambda name: _REQUESTS.get(name, name),
         "paid": lambda run: format.dollars(run.dollars, run.unpriced) or "–",
-        "duration": format.duration,
     }
     return environment.get_template("page.html")
 

@@ -102,7 +102,11 @@ def evaluate(
     asked = class_templates(wanted, ask=ask, model=llm, prompts=prompts, workers=workers, tries=tries)
     templates = {label: found.template for label, found in asked.items()}
     scored = t.scoring(score, clip)
-    thresholds = t.class_thresholds(mine, templates, scored, settings)
+    thresholds: dict[int, float | None] = {}
+    try:
+        thresholds = t.class_thresholds(mine, templates, scored, settings)
+    except Refused as error:  # then no image can be judged, and none is to be paid for
+        thresholds, scored = dict.fromkeys(templates), t.refusing(error)
     everything, last = [one.group for one in known], places.stop == len(known)
     asked_for = msgspec.structs.replace(settings, margin=None) if settings.mode == "score" else settings
     others = t.other_classes(everything, templates, asked_for, compare=compare, keep=keep, model=clip)

@@ -7,10 +7,11 @@ Digital Forgery?", CVPR 2023); training on copies adds nothing to the image that
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.ports import Compare, Comparison, NearestClass
 from ltgc_cli.stages.overview import ClassOverview
 from ltgc_cli.stages.thresholds import parted, percentile
@@ -65,8 +66,11 @@ def novelty(
         if len(own) > 1
         for image in own
     ]
-    found = [one.cosine for part in parted(real) for one in compare(part) if isinstance(one, NearestClass)]
-    limit = copy_limit(found, percent)
+    answers = [answer for part in parted(real) for answer in compare(part)]
+    if answers and all(isinstance(one, Exception) for one in answers):  # none of it can be judged, and none passes
+        why = Refused(f"no original image could be compared with another ({answers[0]})")
+        return Novelty(lambda images: [why] * len(images), math.inf, percent, model)
+    limit = copy_limit([one.cosine for one in answers if isinstance(one, NearestClass)], percent)
     nearest = _finder({label: frozenset(own) for label, own in originals.items()}, lists, compare, model)
     return Novelty(nearest, limit, percent, model)
 

@@ -94,6 +94,11 @@ def scoring(score: Score, model: str) -> Scored:
     return scored
 
 
+def refusing(error: Refused) -> Scored:
+    """Returns what scores nothing, for this reason."""
+    return lambda pairs: [error] * len(pairs)
+
+
 def parted(items: Iterable[T]) -> Iterator[list[T]]:
     """Returns the items in parts that are handed over at once."""
     iterator = iter(items)
@@ -131,11 +136,14 @@ def class_thresholds(
 ) -> dict[int, float | None]:
     """Returns each class's threshold by label: the fixed one, or on the calibrated scale what its originals reach.
 
-    Where everything is kept (`--mode score`) there is none.
+    Where everything is kept (`--mode score`) there is none. Raises Refused where no original can be scored.
     """
     if not calibrates(settings):
         return {one.cls.label: None if settings.mode == "score" else settings.level for one in classes}
-    return {**calibrated_thresholds(original_scores(classes, templates, scored), settings.level)}
+    real = original_scores(classes, templates, scored)
+    if real and not any(real.values()):  # there are some, or filter had not begun
+        raise Refused("no original image could be scored, by which its class's bar is set")
+    return {**calibrated_thresholds(real, settings.level)}
 
 
 def calibrates(settings: Judging) -> bool:

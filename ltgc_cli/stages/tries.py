@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 from ltgc_cli.answers.read import Parsed, read
 from ltgc_cli.errors import Refused, TooLong
 from ltgc_cli.ports import Answer, Ask, Question, Tries, Usage
+from ltgc_cli.providers.unforeseen import foreseen
 from ltgc_cli.records import Class, Image
 from ltgc_cli.stages.usage_metric import summed
 
@@ -46,8 +47,13 @@ def first_useful(
             last = error
             continue
         paid.append(answer.usage)
-        last = Heard(answer, read(answer), summed(paid))
-        if useful(last.found):
+        try:
+            found = foreseen(read, "what reads the answer")(answer)
+        except Refused as error:
+            last = error
+            continue
+        last = Heard(answer, found, summed(paid))
+        if useful(found):
             break
     if isinstance(last, Refused):
         last.usage = summed(paid)

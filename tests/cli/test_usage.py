@@ -74,15 +74,42 @@ def test_a_command_given_nothing_at_all_shows_its_help(inside):
     assert "Usage: ltgc [OPTIONS] COMMAND" in ran.err + ran.out
 
 
-def test_a_full_disk_is_said_in_one_line_and_what_to_do(inside, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+_AGAIN = "what was answered is kept: run again to go on"
 
-    monkeypatch.setattr(records, "dump", full)
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            f"a temporary file in {tempfile.gettempdir()} (TMPDIR): No space left on device; make room, and run the "
+            "same command again: what was answered is kept",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/mnt/a"),
+            "/mnt/a: Read-only file system; name another place, or make it writable, and run the same command again",
+        ),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            f"Too many open files (ulimit -n allows more, a smaller --concurrency needs less); {_AGAIN}",
+        ),
+        (
+            MemoryError(),
+            f"the memory of this machine is used up (a smaller --concurrency or --batch needs less); {_AGAIN}",
+        ),
+        (
+            RuntimeError("can't start new thread"),
+            "this machine starts no more threads (ulimit -u allows more of them, a smaller --concurrency needs less); "
+            f"{_AGAIN}",
+        ),
+    ],
+)
+def test_what_the_machine_has_too_little_of_is_said_in_one_line_and_what_to_do(inside, monkeypatch, error, said):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(records, "dump", fails)
     ran = inside("extend", "--class", "crane", "-n", "1", "--json")
 
     assert ran.code == 3
-    assert ran.err.splitlines()[-1] == (
-        f"ltgc: a temporary file in {tempfile.gettempdir()} (TMPDIR): No space left on device; make room, and run the "
-        "same command again: what was answered is kept"
-    )
+    assert ran.err.splitlines()[-1] == f"ltgc: {said}"

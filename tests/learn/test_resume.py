@@ -90,8 +90,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(
     one, other = resumed.classifier.state_dict(), whole.classifier.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert torch.equal(resumed.prior, whole.prior)
-    for row, wanted in zip(resumed.curve, whole.curve, strict=True):
-        assert row | {"images_per_second": 0} == wanted | {"images_per_second": 0}
+    assert resumed.curve == whole.curve
     assert len((tmp_path / METRICS).read_text().splitlines()) == len(whole.curve), "no row twice"
 
 

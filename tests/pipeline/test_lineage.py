@@ -66,6 +66,10 @@ def test_what_is_no_manifest_is_passed_over(tmp_path: Path) -> None:
     done = manifest(tmp_path, "extend", "x", "a", kinds={"class": 1})
     (tmp_path / "artifacts" / "extend" / "broken.json").write_text("{")
     (tmp_path / "artifacts" / "extend" / "other.json").write_text('{"stage": 3}')
+    (tmp_path / "artifacts" / "extend" / "deep.json").write_text('{"flags": ' + "[" * 100_000)
+    (tmp_path / "artifacts" / "extend" / "latin.json").write_bytes(b'{"stage": "\xff"}')
+    (tmp_path / "artifacts" / "extend" / "folder.json").mkdir()
+    (tmp_path / "artifacts" / "extend" / "dangling.json").symlink_to("nowhere")
     assert provenance.trace("a", tmp_path).runs == (done,)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import closing
 
 import pytest
 from pictures import file
 from PIL import Image
 
+from ltgc_cli import providers
 from ltgc_cli.config import configure
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, Refused
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline import chain, originals
@@ -49,11 +51,11 @@ def test_an_image_that_cannot_be_read_stops_it_before_anything_is_asked(photos, 
         originals.listed(Source(str(tmp_path / "list.csv"), root=photos), 20)
 
 
-def test_an_image_that_goes_while_it_runs_is_named_and_it_is_said_that_the_answers_are_kept(photos):
+def test_an_image_that_goes_while_it_runs_is_refused_by_its_name(photos):
     found = originals.listed(Source(str(photos)), 20)
     (photos / "crane" / "00.jpg").unlink()
 
-    with pytest.raises(InputError, match=r"00.jpg: No such file.*; it was there when .* what was answered is kept"):
+    with pytest.raises(Refused, match=r"crane/00.jpg: No such file or directory"):
         originals.read(found, found.classes[0], found.items[0][0], keep=lambda data, file: "0" * 64)
 
 
@@ -114,3 +116,30 @@ def test_the_cap_changes_an_artifact_where_it_is_not_the_default_alone(photos, t
 
     assert hashed() == hashed(max_pixels=100) and "max_pixels" not in hashed()
     assert hashed(max_pixels=200) == {**hashed(), "max_pixels": 200}
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError(2, "No such file or directory"), KeyError("bytes"), MemoryError()])
+def test_a_photo_that_goes_between_the_look_and_its_turn_is_a_failure_and_the_next_run_is_whole(
+    inside, photos, monkeypatch, gone
+):
+    def ask(question):
+        return Answer(text=f"A photo of the class {question.subject} with a red cap.")
+
+    read = datasets.image_bytes
+
+    def reads(dataset, item):
+        if item.name == "seal/03.jpg":
+            raise gone
+        return read(dataset, item)
+
+    monkeypatch.setattr(providers, "open_ask", lambda spec, **_: providers.Opened("m", ask))
+    with monkeypatch.context() as patched:
+        patched.setattr(datasets, "image_bytes", reads)
+        first = inside("describe", "--data", photos, "--json", "--tail", 20)
+    rows = [json.loads(line) for line in first.out.splitlines()]
+    (failure,) = [row for row in rows if row["kind"] == "failure"]
+    assert first.code == 1 and failure["class"] == "seal" and failure["reason"].startswith("seal/03.jpg: ")
+    assert "29 questions asked" in first.err
+
+    again = inside("describe", "--data", photos, "--json", "--tail", 20)
+    assert again.code == 0 and "1 question asked, 29 of 30 questions from the store" in again.err

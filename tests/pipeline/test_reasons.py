@@ -118,3 +118,21 @@ def test_prompts_of_another_version_are_said_so(inside: Ltgc, data: Path, monkey
     real = prompts.extend
     monkeypatch.setattr(prompts, "extend", lambda *given: real(*given) + " Please.")
     assert reason(inside("extend", "-i", "in.jsonl").err) == "the prompts of this version of ltgc are others"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"\xff", b"[" * 200_000, b'{"stage": 1}', b'{"stage": "extend"}', None])
+@pytest.mark.parametrize("kind", [".json", ".jsonl"])
+def test_a_run_before_whose_files_are_damaged_costs_the_reason_alone(inside, data, store, kind, damaged):
+    assert inside("extend", "--class", "crane").code == 0
+    for path in (store / "artifacts" / "extend").glob(f"*{kind}"):
+        path.unlink()
+        path.mkdir() if damaged is None else path.write_bytes(damaged)
+    ran = inside("extend", "--class", "crane", "-n", 3, "--json")
+    assert ran.code == 0 and ran.out.count("\n") > 1 and "1 question asked" in ran.err
+
+
+def test_a_remark_that_fails_altogether_is_left_out(inside, data, monkeypatch):
+    inside("extend", "--class", "crane")
+    monkeypatch.setattr("ltgc_cli.pipeline.reasons._latest", lambda folder: 1 / 0)
+    ran = inside("extend", "--class", "crane", "-n", 3)
+    assert ran.code == 0 and "1 question asked" in ran.err and reason(ran.err) == ""

@@ -46,6 +46,21 @@ def test_what_ends_a_run_comes_back_as_an_answer_in_its_own_words() -> None:
     assert str(other.answers).startswith("blank is another model where a worker runs (blank) than here (blank@other)")
 
 
+def test_what_nobody_foresaw_refuses_the_one_image_that_it_is_about(monkeypatch) -> None:
+    def painting(spec: str, keep, **_):
+        def port(several):
+            if any(one.seed == 1 for one in several):
+                raise KeyError("prompt")
+            return [GeneratedImage(sha256=keep(painted(one))) for one in several]
+
+        return "blank", port
+
+    monkeypatch.setitem(vars(sys.modules[Worker.__module__])["_OPEN"], "generate", painting)
+    answers = Worker().answer(BLANK, requests(3), []).answers
+    assert [isinstance(one, GeneratedImage) for one in answers] == [True, False, True]
+    assert str(answers[1]) == "the provider failed in a way that ltgc does not know (KeyError: 'prompt')"
+
+
 def test_bytes_that_two_batches_need_are_held_until_both_are_done() -> None:
     held = Held()
     name = held.add(b"photo")

@@ -14,7 +14,6 @@ RUN = page.PageRun(
     settings={"clip": "ViT-B-32/openai", "threshold": "10.0"},
     answers={"Match": (7, 2, 1)},
     dollars=0.125,
-    seconds=75,
     versions={"python": "3.11.7"},
     made="3 images",
 )
@@ -102,7 +101,7 @@ def test_published_numbers_stand_apart_with_their_source() -> None:
 
 def test_a_run_shows_where_its_answers_came_from_and_what_it_paid() -> None:
     shown = text(html(runs=[RUN], gap="What filter read was written by no run."))
-    assert "filter 3 images scores 7 2 1 $0.12 1 min 15 s" in shown
+    assert "filter 3 images scores 7 2 1 $0.12" in shown
     assert "clip ViT-B-32/openai threshold 10.0" in shown
     assert "What filter read was written by no run." in shown
     assert "Versions python 3.11.7" in shown

@@ -442,6 +442,11 @@ def test_the_command_prints_its_address_survives_a_kill_and_at_the_end_how_to_go
         "  ltgc mix-train --verdicts 'my verdicts.jsonl' -i filtered.jsonl --data DATA      (or train without them)",
     ]
 
+    running, _ = start("-q")
+    running.send_signal(signal.SIGTERM)
+    assert running.communicate(timeout=30)[1].startswith("review: 0 kept and 1 rejected by hand")
+    assert running.returncode == 143
+
 
 def test_where_a_browser_is_opened_quiet_says_nothing(files, inside, monkeypatch):
     opened = []

@@ -210,3 +210,12 @@ def test_a_head_class_is_not_asked_about():
     rows = judged([group("x", originals=3), type(group())(owl, [owl])], {drawn("x"): 0.4}, near)
 
     assert len(accepted(rows)) == 1
+
+
+def test_where_no_original_can_be_compared_no_image_passes_and_the_failures_say_why():
+    rows = judged([group("one", originals=3)], {drawn("one"): 0.9}, points(lambda one: Refused("CLIP is ill")))
+    (failure,) = of(Failure, rows)
+    assert failure.reason == (
+        "could not be compared with original images: no original image could be compared with another (CLIP is ill)"
+    )
+    assert len(of(Rejected, rows)) == 1

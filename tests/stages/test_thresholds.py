@@ -8,7 +8,7 @@ from fakes import a_class, of, rates, says, sha
 from judging import COSINE, CRANE, RED_CAP, SEAL, accepted, drawn, group, paint_as_told, run, sentence
 
 from ltgc_cli.errors import InputError, Refused
-from ltgc_cli.records import Image, Rejected, Template
+from ltgc_cli.records import Failure, Image, Rejected, Template
 from ltgc_cli.settings import THRESHOLDS, Judging, Style
 from ltgc_cli.stages.filter import evaluate
 from ltgc_cli.stages.thresholds import percentile, scaled
@@ -115,6 +115,15 @@ def test_an_original_that_cannot_be_scored_is_left_out_of_the_threshold():
     rows = run([group("x", originals=6)], cosines, settings=CALIBRATED)
 
     assert of(Template, rows)[0].threshold == 0.2
+
+
+def test_where_no_original_can_be_scored_no_image_is_judged_and_none_is_drawn_again():
+    cosines = {"crane 0": Refused("broken"), "crane 1": Refused("broken"), drawn("x"): 0.3}
+    rows = run([group("x", originals=2)], cosines, settings=Judging(), generate=lambda _: 1 / 0)
+
+    (failure,) = of(Failure, rows)
+    said = "could not be scored: no original image could be scored, by which its class's bar is set"
+    assert failure.reason == said and of(Rejected, rows)[0].reason == said
 
 
 def test_without_an_original_image_there_is_nothing_to_calibrate_by_and_nothing_is_generated_or_refined():

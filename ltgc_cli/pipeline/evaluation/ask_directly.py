@@ -10,11 +10,12 @@ import numpy as np
 
 from ltgc_cli import console
 from ltgc_cli.engine import in_order
-from ltgc_cli.errors import Refused
+from ltgc_cli.errors import Refused, Unreadable
 from ltgc_cli.learn import datasets, metrics
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.evaluation.methods import ClassTable
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
+from ltgc_cli.pipeline.originals import kept
 from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Class, Failure, Made, Record, failed
@@ -48,7 +49,12 @@ def ask(
 
     def one(item: datasets.Item) -> Reply | Failure:
         try:
-            sha256 = datasets.kept_image(dataset, item, session.keep)
+            sha256 = kept(dataset, item, session.keep)
+        except Refused as error:
+            if not isinstance(error, Unreadable):  # it went since the run began
+                session.meter.unread()
+            return failed(classes[item.label], "eval", f"{item.name}: {error}")
+        try:
             return Reply(item, recognize(sha256, asked, ask=opened.port, model=opened.model, tries=opened.tries))
         except Refused as error:
             made = Made(model=opened.model, prompt=PROMPT, usage=error.usage or Usage())

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from ltgc_cli import image_formats, providers
 from ltgc_cli.errors import LtgcError, ProviderError
 from ltgc_cli.ports import GeneratedImage
+from ltgc_cli.providers.unforeseen import foreseen_each
 
 Kind = Literal["generate", "encode"]
 
@@ -86,13 +87,14 @@ class Worker:
         options = {**dict(wanted.options), "objects": self._held.get, "notice": self._said.append}
         if wanted.kind == "generate":
             options["keep"] = self._held.add
-        model, port = _OPEN[wanted.kind](wanted.spec, **options)
+        opened: Any = _OPEN[wanted.kind]
+        model, port = opened(wanted.spec, **options)
         if model != wanted.model:
             raise ProviderError(
                 f"{wanted.spec} is another model where a worker runs ({model}) than here ({wanted.model}); "
                 "put the same files on every machine"
             )
-        return port
+        return foreseen_each(port)
 
 
 class Held:
