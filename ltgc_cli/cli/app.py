@@ -103,7 +103,7 @@ def _in_one_line() -> Iterator[None]:
     """Within it whatever goes wrong ends in one line: by a person, a provider, this machine, or ltgc itself."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, typer.Exit, typer.Abort):
+    except (typer.Exit, typer.Abort):
         raise
     except LtgcError as error:
         console.error(str(error))
@@ -117,7 +117,7 @@ def _in_one_line() -> Iterator[None]:
         # The reader has had enough (| head). Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    except BaseException as error:  # what is written in Rust panics with a BaseException
+    except Exception as error:
         if why := _of_this_machine(error):
             console.error(f"{why}; what was answered is kept: run again to go on")
             raise typer.Exit(OutputError.exit_code) from None

@@ -32,7 +32,7 @@ class Unspeakable(Exception):
         raise ValueError("no words")
 
 
-class Panic(BaseException):
+class PanicException(BaseException):
     """As what is written in Rust raises."""
 
 
@@ -51,7 +51,7 @@ ERRORS = [
     asyncio.CancelledError(),
     asyncio.InvalidStateError(),
     Unspeakable(),
-    Panic("index out of bounds"),
+    PanicException("index out of bounds"),
 ]
 
 
