@@ -105,7 +105,7 @@ def _in_one_line() -> Iterator[None]:
     """Within it whatever goes wrong ends in one line: by a person, a provider, this machine, or ltgc itself."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, typer.Exit, typer.Abort):
+    except (typer.Exit, typer.Abort):
         raise
     except LtgcError as error:
         _let_go_of_stdout()
@@ -119,7 +119,7 @@ def _in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         _let_go_of_stdout()  # the reader has had enough (| head)
         raise typer.Exit(0) from None
-    except BaseException as error:  # what is written in Rust panics with a BaseException
+    except Exception as error:
         if told := _of_this_machine(error):
             _let_go_of_stdout()
             console.error(str(told))

@@ -12,7 +12,7 @@ from ltgc_cli.text import one_line
 Req = TypeVar("Req")
 Ans = TypeVar("Ans")
 
-_WANTED = (KeyboardInterrupt, SystemExit, GeneratorExit)  # somebody wants the end of it
+_NO_EXCEPTIONS = ("CancelledError", "PanicException")  # of asyncio, and of what is written in Rust
 
 
 def foreseen(port: Callable[[Req], Ans], who: str = "the provider") -> Callable[[Req], Ans]:
@@ -21,9 +21,11 @@ def foreseen(port: Callable[[Req], Ans], who: str = "the provider") -> Callable[
     def ask(request: Req) -> Ans:
         try:
             return port(request)
-        except (LtgcError, *_WANTED):
+        except LtgcError:
             raise
-        except BaseException as error:  # what is written in Rust, and what asyncio gives up, is no Exception
+        except BaseException as error:
+            if not _is_trouble(error):
+                raise
             raise refusal(error, who) from None
 
     return ask
@@ -44,9 +46,11 @@ def foreseen_each(
                 raise ValueError(f"{len(answers)} answers to {len(requests)} requests")
         except Refused as error:
             return [error] if len(requests) == 1 else halves(requests)
-        except (LtgcError, *_WANTED):
+        except LtgcError:
             raise
         except BaseException as error:
+            if not _is_trouble(error):
+                raise
             return [refusal(error)] if len(requests) == 1 else halves(requests)
         return [_foreseen(answer) for answer in answers]
 
@@ -67,6 +71,11 @@ def refusal(error: BaseException, who: str = "the provider") -> Refused:
     # A failure is written as UTF-8, and half of a character cannot be.
     said = one_line(scrubbed(f"{kind}: {words}" if words.strip() else kind)).encode(errors="replace").decode()
     return Refused(f"{who} failed in a way that ltgc does not know ({said})")
+
+
+def _is_trouble(error: BaseException) -> bool:
+    """Returns whether an error is trouble, and not somebody's wish to end it all."""
+    return isinstance(error, Exception) or type(error).__name__ in _NO_EXCEPTIONS
 
 
 def _foreseen(answer: Ans | Exception) -> Ans | Exception:
