@@ -41,6 +41,7 @@ class Attack(NamedTuple):
 
 ATTACKS = {
     "kills": Attack("killed, ended and hung up", 500, 10, 10),
+    "powercut": Attack("power cut", 100, 2, 2),
     "fuzz-answers": Attack("mutated answers", 1_000_000, 2, 8),
     "fuzz-records": Attack("mutated records", 1_000_000, 2, 3),
     "fuzz-lists": Attack("mutated lists of images", 1_000_000, 2, 6),

@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -165,10 +165,9 @@ def said_wrong(ran: Ran, codes: Sequence[int], what: str) -> list[Fault]:
     return faults
 
 
-def differences(wanted: Undisturbed, folder: Path, what: str) -> list[Fault]:
+def differences(wanted: Mapping[str, str], now: Mapping[str, str], what: str) -> list[Fault]:
     """Returns what a stage that was disturbed made in other bytes than undisturbed, or not at all."""
-    now = made(folder)
-    wrong = sorted(name for name in wanted.made if now.get(name) != wanted.made[name])
+    wrong = sorted(name for name in wanted if now.get(name) != wanted[name])
     return [Fault("loss", f"{what}: {name} is {'another' if name in now else 'not there'}") for name in wrong]
 
 

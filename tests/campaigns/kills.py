@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from campaigns.chain import CONCURRENCY, STAGES, Chain, differences, questions, said_wrong, unfinished
+from campaigns.chain import CONCURRENCY, STAGES, Chain, differences, made, questions, said_wrong, unfinished
 from campaigns.counts import Counts, Fault, attempted
 from campaigns.language import language
 from campaigns.programs import Process, programs
@@ -25,7 +25,7 @@ _PATIENCE = 20.0
 
 def attack(numbers: range, seed: int, place: Path) -> Counts:
     """Returns what the kills of these numbers found."""
-    with programs(place / "programs") as start, language(place / "language") as model:
+    with programs(place / "programs") as start, language() as model:
         chain = Chain(place, start, model, {})
         peaks: list[float] = []
         counts = attempted(numbers, lambda number: _trial(chain, number, Random(f"{seed} {number}"), peaks))
@@ -41,7 +41,7 @@ def _trial(chain: Chain, number: int, random: Random, peaks: list[float]) -> lis
     folder = chain.place / f"trial-{number}"
     try:
         chain.prepared(name, folder)
-        before, said_before = chain.model.asked().total(), chain.model.answered().total()
+        before, said_before = chain.model.asked.total(), chain.model.answered.total()
         process = chain.process(name, folder)
         _wait(process, folder, random, wanted.seconds, aimed)
         struck = not process.ended()
@@ -53,9 +53,9 @@ def _trial(chain: Chain, number: int, random: Random, peaks: list[float]) -> lis
             faults.append(Fault("other", f"{what} leaves {left[0]}"))
         _settle(chain)
         kept = questions(folder)
-        if STAGES[name].asks and (lost := chain.model.answered().total() - said_before - len(kept)) > CONCURRENCY:
+        if STAGES[name].asks and (lost := chain.model.answered.total() - said_before - len(kept)) > CONCURRENCY:
             faults.append(Fault("loss", f"{what}: {lost} answers are not kept, and {CONCURRENCY} were under way"))
-        asked = chain.model.asked().total()
+        asked = chain.model.asked.total()
         again = chain.process(name, folder).wait()
         peaks += [ran.peak, again.peak]
         return faults + list(_gone_on(chain, name, folder, kept, asked, again, what))
@@ -69,11 +69,11 @@ def _gone_on(
     """Returns the faults of a command that went on where another one was killed."""
     wanted = chain.undisturbed(name)
     yield from said_wrong(again, [wanted.code], f"after {what} the same command")  # type: ignore[arg-type]
-    yield from differences(wanted, folder, f"after {what}")
+    yield from differences(wanted.made, made(folder), f"after {what}")
     now = questions(folder)
     if gone := kept - now:
         yield Fault("loss", f"after {what}: {len(gone)} answers are gone from the store")
-    new, came = len(now - kept), chain.model.asked().total() - asked
+    new, came = len(now - kept), chain.model.asked.total() - asked
     if STAGES[name].asks and came != new:
         yield Fault("repeat", f"after {what}: {came} questions were asked for {new} new answers")
     if left := unfinished(folder):
@@ -100,7 +100,6 @@ def _wait(process: Process, folder: Path, random: Random, seconds: float, aimed:
 def _settle(chain: Chain) -> None:
     """Waits until the server has written down all that it answered to one who is gone."""
     for _ in range(100):
-        asked, answered = chain.model.asked().total(), chain.model.answered().total()
-        time.sleep(0.02)
-        if asked == answered or (asked, answered) == (chain.model.asked().total(), chain.model.answered().total()):
+        if chain.model.asked.total() == chain.model.answered.total():
             return
+        time.sleep(0.02)

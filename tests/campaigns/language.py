@@ -1,27 +1,25 @@
-"""A language model on loopback, in a process of its own, that writes down what it is asked and what it has answered.
+"""A language model on loopback that counts what it is asked, and what it has answered.
 
-    with language(folder) as model:
-        start(["extend", "--llm", MODEL, "--api-base", model.address, …])
-    model.log()  # a line for each question, and for each answer that was sent
+    with language() as model:
+        start(["extend", *flags(model), …])
+    model.asked, model.answered
 
-What it answers depends on the question alone. Faulty ones are answered as `--faults` says: tests/faulty_server.py.
+What it answers depends on the question alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from aiohttp import web
+from faulty_server import faulty
 from ports.openai_chat import chat
-from server import serving
+from server import Handler, serving
 
 MODEL = "openai/gpt-4o"
 _SUBJECT = re.compile(r"(?:the|for|of) class (.+?)(?:[.:,]| in this| with \{| \{|$)", re.MULTILINE)
@@ -29,36 +27,25 @@ _WANTED = re.compile(r"Answer with (\d+) descriptions")
 
 
 class Language(NamedTuple):
-    """Where the model is asked, and where it writes."""
+    """Where the model is asked, and what came and went."""
 
     address: str
-    file: Path
-
-    def asked(self) -> Counter[str]:
-        """Returns how often each question came."""
-        return Counter(line[2:] for line in self._lines() if line.startswith("? "))
-
-    def answered(self) -> Counter[str]:
-        """Returns how often each question was answered, all of the answer sent."""
-        return Counter(line[2:] for line in self._lines() if line.startswith("! "))
-
-    def _lines(self) -> list[str]:
-        return self.file.read_text().splitlines() if self.file.exists() else []
+    asked: Counter[str]
+    """How often each question came."""
+    answered: Counter[str]
+    """How often each question was answered well, all of the answer sent."""
 
 
 @contextmanager
-def language(folder: Path, latency: float = 0.005) -> Iterator[Language]:
-    """A model that answers after some seconds, while the block runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "asked.log"
-    command = [sys.executable, "-m", "campaigns.language", str(file), str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        address = server.stdout.readline().strip()
-        try:
-            yield Language(f"{address}/v1", file)
-        finally:
-            server.terminate()
+def language(
+    latency: float = 0.005, share: float = 0.0, seed: int = 0, modes: Sequence[str] | None = None
+) -> Iterator[Language]:
+    """A model that answers after some seconds, and wrongly, by `modes` of faulty_server.py, a share of the questions."""
+    asked, answered = Counter[str](), Counter[str]()
+    routes: dict[str, Handler] = dict(chat(answer, latency=latency))
+    good = {path: _counting(handle, answered) for path, handle in routes.items()}
+    with serving(_counted(faulty(good, share, seed, modes) if share else good, asked)) as address:
+        yield Language(f"{address}/v1", asked, answered)
 
 
 def flags(model: Language, concurrency: int = 4, lmm: bool = False) -> list[str]:
@@ -83,38 +70,34 @@ def answer(body: dict[str, Any]) -> str:
 
 
 def said(body: dict[str, Any]) -> str:
-    """Returns the text of a request; of its images, which may be sent in other bytes, nothing."""
+    """Returns the text of a request, its images left out."""
     contents = [message["content"] for message in body["messages"]]
     parts = [part for one in contents for part in (one if isinstance(one, list) else [{"type": "text", "text": one}])]
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
-def mark(body: dict[str, Any]) -> str:
-    """Returns what a question is written down as: the hash of all that was sent."""
-    return hashlib.sha256(repr(body["messages"]).encode()).hexdigest()[:24]
+def _counted(routes: dict[str, Handler], asked: Counter[str]) -> dict[str, Handler]:
+    def between(handle: Handler) -> Handler:
+        async def counted(request: web.Request) -> web.StreamResponse:
+            asked[await _mark(request)] += 1
+            return await handle(request)
+
+        return counted
+
+    return {path: between(handle) for path, handle in routes.items()}
 
 
-def _serve(file: Path, latency: float) -> None:
-    routes = chat(answer, latency=latency)
-    log = file.open("a", buffering=1)
-    for path, handle in list(routes.items()):
+def _counting(handle: Handler, answered: Counter[str]) -> Handler:
+    async def counting(request: web.Request) -> web.StreamResponse:
+        response = await handle(request)
+        await response.prepare(request)
+        await response.write_eof()
+        answered[await _mark(request)] += 1
+        return response
 
-        async def written(request: Any, handle: Any = handle) -> Any:
-            name = mark(await request.json())
-            log.write(f"? {name}\n")
-            response = await handle(request)
-            await response.prepare(request)
-            await response.write_eof()
-            log.write(f"! {name}\n")
-            return response
-
-        routes[path] = written
-    with serving(routes) as address:
-        print(address, flush=True)
-        while sys.stdin.read(1):  # until whoever started it has gone
-            time.sleep(1)
+    return counting
 
 
-if __name__ == "__main__":
-    arguments: Sequence[str] = sys.argv[1:]
-    _serve(Path(arguments[0]), float(arguments[1]))
+async def _mark(request: web.Request) -> str:
+    """Returns what a question is counted as: the hash of all that was sent."""
+    return hashlib.sha256(repr((await request.json())["messages"]).encode()).hexdigest()[:24]
