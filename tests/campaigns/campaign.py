@@ -42,6 +42,11 @@ class Attack(NamedTuple):
 ATTACKS = {
     "kills": Attack("killed, ended and hung up", 500, 10, 10),
     "powercut": Attack("power cut", 100, 2, 2),
+    "together": Attack("eight processes on one store (answers)", 10_000, 1, 2),
+    "faulty": Attack("wrong answers of a provider", 212, 4, 5),
+    "full": Attack("full and read-only places", 60, 2, 1),
+    "system-locks": Attack("locks that do not work", 15, 1, 0.5),
+    "system-clock": Attack("a clock that jumps", 15, 1, 0.5),
     "fuzz-answers": Attack("mutated answers", 1_000_000, 2, 8),
     "fuzz-records": Attack("mutated records", 1_000_000, 2, 3),
     "fuzz-lists": Attack("mutated lists of images", 1_000_000, 2, 6),

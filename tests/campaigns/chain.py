@@ -114,10 +114,10 @@ class Chain(NamedTuple):
         asks = stage.asks in ("llm", "lmm")
         return shlex.split(stage.command) + (flags(self.model, CONCURRENCY, stage.asks == "lmm") if asks else [])
 
-    def process(self, name: str, folder: Path) -> Process:
-        """Starts a stage in a folder."""
+    def process(self, name: str, folder: Path, more: Sequence[str] = ()) -> Process:
+        """Starts a stage in a folder, with more flags if wanted."""
         variables = environment(folder / "store", TMPDIR=str(folder / "tmp"), OPENAI_API_KEY="sk-none")
-        return self.start(self.arguments(name), folder, variables)
+        return self.start([*self.arguments(name), *more], folder, variables)
 
 
 def made(folder: Path) -> dict[str, str]:
@@ -158,10 +158,10 @@ def said_wrong(ran: Ran, codes: Sequence[int], what: str) -> list[Fault]:
     """Returns the faults of how a command ended: another status, a traceback, no end at all."""
     faults = []
     if "Traceback" in ran.err:
-        faults.append(Fault("traceback", f"{what}: {_shortened(ran.err)}"))
+        faults.append(Fault("traceback", f"{what}: {shortened(ran.err)}"))
     if ran.code not in codes:
         ended = "did not end" if ran.code == -1 else f"ended with {ran.code}, not {' or '.join(map(str, codes))}"
-        faults.append(Fault("other", f"{what} {ended}: {_shortened(ran.err)}"))
+        faults.append(Fault("other", f"{what} {ended}: {shortened(ran.err)}"))
     return faults
 
 
@@ -171,7 +171,8 @@ def differences(wanted: Mapping[str, str], now: Mapping[str, str], what: str) ->
     return [Fault("loss", f"{what}: {name} is {'another' if name in now else 'not there'}") for name in wrong]
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Returns the end of what a command said, from its last traceback on where it has one."""
     start = text.rfind("Traceback")
     return " / ".join(text[max(start, 0) :].strip().splitlines()[-8:])[-700:]
 

@@ -12,108 +12,52 @@ import hashlib
 import json
 import os
 import shutil
-import struct
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from campaigns.chain import differences, said_wrong
 from campaigns.counts import Counts, Fault, attempted
-from campaigns.shim import SKIPPED, compiled, run
-
-_CLASSES = [word for number in range(8) for word in ("--class", f"bird {number}")]
-_COMMANDS = {
-    "extend": ["extend", *_CLASSES, "-n", "4", "--concurrency", "1", "-o", "out"],
-    "extend at once": ["extend", *_CLASSES, "-n", "4", "--concurrency", "4", "-o", "out"],
-    "render": ["render", "-i", "in", "--t2i", "blank", "-o", "out"],
-}
-_UNDER_WAY = {"extend": 1, "extend at once": 4}
-
-
-class Change(NamedTuple):
-    """A line of the log."""
-
-    kind: str
-    path: str
-    other: str
-    at: int
-    data: bytes
-
-
-class Recorded(NamedTuple):
-    """A command that ran undisturbed: what it did to files, and what it read."""
-
-    changes: list[Change]
-    code: int
-    made: dict[str, str]
-    asked: int
-    before: Path
-    folder: Path
-
+from campaigns.shim import COMMANDS, SKIPPED, UNDER_WAY, Change, Undisturbed, asked_in, compiled, made, recorded, run
 
 def attack(numbers: range, seed: int, place: Path) -> Counts:
     """Returns what came of power cuts of these numbers."""
     shim = compiled(place)
     if not shim:
         return Counts(skipped=SKIPPED)
-    recorded: dict[str, Recorded] = {}
+    undisturbed = cache(lambda name: recorded(shim, name, place / name.replace(" ", "-")))
 
     def trial(number: int) -> list[Fault]:
-        name = list(_COMMANDS)[number % len(_COMMANDS)]
-        if name not in recorded:
-            recorded[name] = _record(shim, name, place / name.replace(" ", "-"))
-        return _trial(name, recorded[name], place / f"trial-{number}", Random(f"{seed} {number}"))
+        name = list(COMMANDS)[number % len(COMMANDS)]
+        return _trial(name, undisturbed(name), place / f"trial-{number}", Random(f"{seed} {number}"))
 
     return attempted(numbers, trial)
 
 
-def _record(shim: Path, name: str, place: Path) -> Recorded:
-    before, folder = place / "before", place / "folder"
-    before.mkdir(parents=True)
-    if name == "render":
-        ran = run(None, _COMMANDS["extend"], place / "extended")
-        assert ran.code == 0, ran.err
-        shutil.copy(place / "extended" / "out", before / "in")
-    shutil.copytree(before, folder)
-    (folder / "tmp").mkdir()
-    ran = run(shim, _COMMANDS[name], folder, SHIM_LOG=str(place / "changes"))
-    assert ran.code == 0, ran.err
-    return Recorded(list(_read(place / "changes")), ran.code, _made(folder), _asked(folder), before, folder)
-
-
-def _read(file: Path) -> Iterator[Change]:
-    data, at = file.read_bytes(), 0
-    while at < len(data):
-        kind, first, second, place, size = struct.unpack_from("<cIIqQ", data, at)
-        at += struct.calcsize("<cIIqQ")
-        ends = at + first, at + first + second, at + first + second + size
-        path, other = data[at : ends[0]].decode(), data[ends[0] : ends[1]].decode()
-        yield Change(kind.decode(), path, other, place, data[ends[1] : ends[2]])
-        at = ends[2]
-
-
-def _trial(name: str, recorded: Recorded, folder: Path, random: Random) -> list[Fault]:
-    cut = random.randrange(len(recorded.changes) + 1)
-    what = f"{name}, the power cut behind change {cut} of {len(recorded.changes)}"
+def _trial(name: str, wanted: Undisturbed, folder: Path, random: Random) -> list[Fault]:
+    first = random.choice([0, 0.6, 0.8])  # what comes first is the making of an empty database
+    cut = random.randint(int(first * len(wanted.changes)), len(wanted.changes))
+    what = f"{name}, the power cut behind change {cut} of {len(wanted.changes)}"
     try:
-        shutil.copytree(recorded.before, folder)
-        asked = _left(recorded.changes[:cut], str(recorded.folder), folder, random)
-        faults = list(_wrong_before(folder, recorded, what))
-        ran = run(None, _COMMANDS[name], folder, log="again.log")
-        faults += said_wrong(ran, [recorded.code], f"after {what} the same command")
-        faults += differences(recorded.made, _made(folder), f"after {what}")
-        again = _asked(folder, "again.log")
-        most = recorded.asked - max(0, asked - _UNDER_WAY.get(name, 0))
+        shutil.copytree(wanted.before, folder)
+        asked = _left(wanted.changes[:cut], str(wanted.folder), folder, random)
+        faults = list(_wrong_before(folder, wanted, what))
+        ran = run(None, COMMANDS[name], folder, log="again.log")
+        faults += said_wrong(ran, [wanted.code], f"after {what} the same command")
+        faults += differences(wanted.made, made(folder), f"after {what}")
+        again = asked_in(folder, "again.log")
+        most = wanted.asked - max(0, asked - UNDER_WAY[name])
         if again > most:
-            text = f"after {what}: {again} questions, where {asked} of {recorded.asked} were asked before"
+            text = f"after {what}: {again} questions, where {asked} of {wanted.asked} were asked before"
             faults.append(Fault("repeat", text))
         return faults
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wrong_before(folder: Path, recorded: Recorded, what: str) -> Iterator[Fault]:
+def _wrong_before(folder: Path, wanted: Undisturbed, what: str) -> Iterator[Fault]:
     """Returns what must not be on a disk, whenever the power is cut: half a file under the name of a whole one."""
     for path in folder.glob("store/objects/*/*"):
         if len(path.name) == 64 and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
@@ -122,25 +66,14 @@ def _wrong_before(folder: Path, recorded: Recorded, what: str) -> Iterator[Fault
         lines = path.with_suffix(".jsonl")
         written = hashlib.sha256(lines.read_bytes()).hexdigest() if lines.exists() else "not there"
         try:
-            wanted = json.loads(path.read_bytes())["output"]
+            said = json.loads(path.read_bytes())["output"]
         except (ValueError, KeyError):
-            wanted = "no manifest"
-        if wanted != written:
-            yield Fault("loss", f"{what}: the artifact {lines.name} is {written[:12]}, its manifest says {wanted[:12]}")
+            said = "no manifest"
+        if said != written:
+            yield Fault("loss", f"{what}: the artifact {lines.name} is {written[:12]}, its manifest says {said[:12]}")
     out = folder / "out"
-    if out.exists() and hashlib.sha256(out.read_bytes()).hexdigest() != recorded.made["out"]:
+    if out.exists() and hashlib.sha256(out.read_bytes()).hexdigest() != wanted.made["out"]:
         yield Fault("loss", f"{what}: the output is there, but not whole")
-
-
-def _made(folder: Path) -> dict[str, str]:
-    found = [folder / "out", *folder.glob("store/objects/*/*")]
-    found = [path for path in found if path.exists() and not path.name.startswith(".")]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
-
-
-def _asked(folder: Path, log: str = "asked.log") -> int:
-    path = folder / log
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 # ---- what a disk has
