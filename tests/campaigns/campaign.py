@@ -44,6 +44,7 @@ ATTACKS = {
     "powercut": Attack("power cut", 100, 2, 2),
     "together": Attack("eight processes on one store (answers)", 10_000, 1, 2),
     "faulty": Attack("wrong answers of a provider", 212, 4, 5),
+    "images": Attack("hostile pictures", 216, 2, 3),
     "full": Attack("full and read-only places", 60, 2, 1),
     "system-locks": Attack("locks that do not work", 15, 1, 0.5),
     "system-clock": Attack("a clock that jumps", 15, 1, 0.5),

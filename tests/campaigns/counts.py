@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -14,6 +15,8 @@ Kind = Literal["loss", "repeat", "traceback", "other"]
 SECONDS = "CAMPAIGN_SECONDS"
 """The variable that says how long an attack may take; what it tried by then is what it reports."""
 
+MOST_MEMORY = 500
+"""MB that no command may take beside its libraries."""
 _EXAMPLES = 20
 
 
@@ -46,14 +49,19 @@ class Counts(msgspec.Struct):
 _FIELD = {"loss": "losses", "repeat": "repeats", "traceback": "tracebacks", "other": "others"}
 
 
-def attempted(numbers: Iterable[int], trial: Callable[[int], Iterable[Fault]]) -> Counts:
+def attempted(numbers: Iterable[int], trial: Callable[[int], Iterable[Fault]], at_once: int = 1) -> Counts:
     """Returns what the trials of these numbers found; those that time is left for."""
     counts = Counts()
-    for number in in_time(numbers):
-        faults = list(trial(number))
-        counts.tried += 1
-        counts.held += not faults
-        note(counts, faults, f"trial {number}")
+
+    def tried(number: int) -> tuple[int, list[Fault] | None]:
+        return number, list(trial(number)) if seconds_left() > 0 else None
+
+    with ThreadPoolExecutor(at_once) as pool:
+        for number, faults in pool.map(tried, numbers):
+            if faults is not None:
+                counts.tried += 1
+                counts.held += not faults
+                note(counts, faults, f"trial {number}")
     return counts
 
 
@@ -72,14 +80,6 @@ def _words(fault: Fault) -> str:
 
 
 _STARTED = time.monotonic()
-
-
-def in_time(numbers: Iterable[int]) -> Iterator[int]:
-    """Returns the numbers until this process has used up its time."""
-    for number in numbers:
-        if seconds_left() <= 0:
-            return
-        yield number
 
 
 def seconds_left() -> float:

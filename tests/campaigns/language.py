@@ -34,18 +34,26 @@ class Language(NamedTuple):
     """How often each question came."""
     answered: Counter[str]
     """How often each question was answered well, all of the answer sent."""
+    routes: dict[str, Handler]
+    sound: dict[str, Handler]
+
+    def turn_bad(self, share: float, seed: int, modes: Sequence[str]) -> None:
+        """From now on a share of the answers is wrong, in these ways of faulty_server.py."""
+        self.routes.update(faulty(self.sound, share, seed, modes))
+
+    def get_well(self) -> None:
+        """From now on every answer is sound."""
+        self.routes.update(self.sound)
 
 
 @contextmanager
-def language(
-    latency: float = 0.005, share: float = 0.0, seed: int = 0, modes: Sequence[str] | None = None
-) -> Iterator[Language]:
-    """A model that answers after some seconds, and wrongly, by `modes` of faulty_server.py, a share of the questions."""
+def language(latency: float = 0.005) -> Iterator[Language]:
+    """A model that answers after some seconds."""
     asked, answered = Counter[str](), Counter[str]()
-    routes: dict[str, Handler] = dict(chat(answer, latency=latency))
-    good = {path: _counting(handle, answered) for path, handle in routes.items()}
-    with serving(_counted(faulty(good, share, seed, modes) if share else good, asked)) as address:
-        yield Language(f"{address}/v1", asked, answered)
+    sound = {path: _counting(handle, answered) for path, handle in chat(answer, latency=latency).items()}
+    routes = dict(sound)
+    with serving({path: _counted(routes, path, asked) for path in routes}) as address:
+        yield Language(f"{address}/v1", asked, answered, routes, sound)
 
 
 def flags(model: Language, concurrency: int = 4, lmm: bool = False) -> list[str]:
@@ -76,15 +84,12 @@ def said(body: dict[str, Any]) -> str:
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
-def _counted(routes: dict[str, Handler], asked: Counter[str]) -> dict[str, Handler]:
-    def between(handle: Handler) -> Handler:
-        async def counted(request: web.Request) -> web.StreamResponse:
-            asked[await _mark(request)] += 1
-            return await handle(request)
+def _counted(routes: dict[str, Handler], path: str, asked: Counter[str]) -> Handler:
+    async def counted(request: web.Request) -> web.StreamResponse:
+        asked[await _mark(request)] += 1
+        return await routes[path](request)
 
-        return counted
-
-    return {path: between(handle) for path, handle in routes.items()}
+    return counted
 
 
 def _counting(handle: Handler, answered: Counter[str]) -> Handler:
