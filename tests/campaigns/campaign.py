@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 
 TESTS = Path(__file__).parents[1]
 PROCESSES = 2
-MOST_MEMORY = 500
-"""MB that no command may take beside its libraries."""
+MOST_MEMORY = 500  # MB, as in counts.py, which this process has not imported
 
 
 class Attack(NamedTuple):
@@ -45,6 +44,8 @@ ATTACKS = {
     "together": Attack("eight processes on one store (answers)", 10_000, 1, 2),
     "faulty": Attack("wrong answers of a provider", 212, 4, 5),
     "images": Attack("hostile pictures", 216, 2, 3),
+    "review": Attack("requests to the review server", 1_000, 1, 0.5),
+    "keys": Attack("stages with a known key, all searched for it", 26, 2, 1),
     "full": Attack("full and read-only places", 60, 2, 1),
     "system-locks": Attack("locks that do not work", 15, 1, 0.5),
     "system-clock": Attack("a clock that jumps", 15, 1, 0.5),

@@ -10,6 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
+from PIL import Image
+
 from campaigns.chain import said_wrong
 from campaigns.counts import MOST_MEMORY, Counts, Fault, attempted
 from campaigns.pictures_hostile import hostile, saved
@@ -50,7 +52,7 @@ def _trial(start: Start, good: Path, number: int, seed: int, folder: Path, peaks
     names = list(_STAGES)
     stage = names[(number + number // (3 * len(names))) % len(names)]
     name = f"hostile{_SUFFIXES[number % len(_SUFFIXES)]}"
-    _given(folder, name, data, good)
+    given(folder, name, data, good)
     environ = environment(folder / "store", TMPDIR=str(folder / "tmp"))
     environ["PATH"] = f"{folder / 'bin'}:{environ['PATH']}"
     ran = start(_STAGES[stage], folder, environ).wait(_ENOUGH)
@@ -66,7 +68,7 @@ def _trial(start: Start, good: Path, number: int, seed: int, folder: Path, peaks
     return faults
 
 
-def _given(folder: Path, name: str, data: bytes, good: Path) -> None:
+def given(folder: Path, name: str, data: bytes, good: Path) -> None:
     """Makes a data folder, a folder of photos, and a store with generated images; in each is the hostile picture."""
     for part in ("tmp", "bin", "shown", "data/crane", "data/seal"):
         (folder / part).mkdir(parents=True)
@@ -78,7 +80,8 @@ def _given(folder: Path, name: str, data: bytes, good: Path) -> None:
         (folder / path / name).write_bytes(data)
     (folder / "good").symlink_to(good)
     rows = [{"kind": "class", "label": 0, "class": "crane", "count": 3, "tail": True}]
-    for origin, one in (("original", saved("PNG")), ("generated", saved("PNG")), ("generated", data)):
+    drawn = saved("PNG", Image.new("RGB", (48, 40), "teal"))
+    for origin, one in (("original", saved("PNG")), ("generated", drawn), ("generated", data)):
         sha256 = hashlib.sha256(one).hexdigest()
         path = folder / "store" / "objects" / sha256[:2] / sha256
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +94,7 @@ def _given(folder: Path, name: str, data: bytes, good: Path) -> None:
 
 def _checkpoint(start: Start, folder: Path) -> Path:
     """Returns a checkpoint of two classes."""
-    _given(folder / "made", "1.png", saved("PNG"), folder)
+    given(folder / "made", "1.png", saved("PNG"), folder)
     command = ["mix-train", "--data", "data", "--no-generated", "--steps", "1", "--batch", "2", "--out", "checkpoint"]
     ran = start(command, folder / "made", environment(folder / "made" / "store", TMPDIR=str(folder))).wait()
     assert ran.code == 0, ran.err

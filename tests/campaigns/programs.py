@@ -29,6 +29,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+TESTS = Path(__file__).parents[1]
 HEAVY = (
     "open_clip",
     "peft",
@@ -36,6 +37,9 @@ HEAVY = (
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
     "matplotlib.pyplot",
 )
+
+SHARED = "CAMPAIGN_PROGRAMS"
+"""The variable that names the socket of such a process, where attacks are to share one."""
 
 
 class Ran(NamedTuple):
@@ -96,9 +100,13 @@ Start = Callable[..., Process]
 def programs(folder: Path, heavy: bool = True) -> Iterator[Start]:
     """A function that starts a command: `start(arguments, folder, {"LTGC_LLM": "…"}, input=b"")`."""
     folder.mkdir(parents=True, exist_ok=True)
+    if path := os.environ.get(SHARED):
+        yield lambda *given, **named: _start(path, folder, *given, **named)
+        return
     path = str(folder / "s")
     command = [sys.executable, "-m", "campaigns.programs", os.path.relpath(path), *(["heavy"] if heavy else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as server:
+    variables = os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, env=variables) as server:
         assert server.stdout and server.stdout.readline() == b"ready\n"
         try:
             yield lambda *given, **named: _start(path, folder, *given, **named)

@@ -42,7 +42,7 @@ def _trial(shim: Path, variant: str, value: str, name: str, wanted: Undisturbed,
     shutil.copytree(wanted.before, folder)
     what = f"{name}, {'locks that end with' if variant == 'locks' else 'a clock that jumps by'} {value}"
     for time in ("", "again, "):  # a second time all is answered, whatever time it is
-        ran = run(shim, COMMANDS[name], folder, seconds=40, **{f"SHIM_{variant.upper()}": value})
+        ran = run(shim, COMMANDS[name], folder, seconds=240, **{f"SHIM_{variant.upper()}": value})
         if ran.code == -1:
             return [Fault("other", f"{time}{what} did not end")]
         if variant == "locks" and ran.code in (2, 3):
