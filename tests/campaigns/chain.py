@@ -137,7 +137,7 @@ def questions(folder: Path) -> set[str]:
     if not (folder / "store" / "answers" / "cache.db").exists():
         return set()
     shutil.copytree(folder / "store" / "answers", copy)
-    statement = "SELECT key FROM Cache WHERE value LIKE '{\"request\":{\"type\":\"Question\"%'"
+    statement = 'SELECT key FROM Cache WHERE value LIKE \'{"request":{"type":"Question"%\''
     try:
         with closing(sqlite3.connect(copy / "cache.db")) as connection:
             return {key for (key,) in connection.execute(statement)}
@@ -175,4 +175,3 @@ def shortened(text: str) -> str:
     """Returns the end of what a command said, from its last traceback on where it has one."""
     start = text.rfind("Traceback")
     return " / ".join(text[max(start, 0) :].strip().splitlines()[-8:])[-700:]
-

@@ -21,7 +21,7 @@ _EXAMPLES = 20
 
 
 class Fault(NamedTuple):
-    """A promise that was not kept: something paid for is gone, is asked again, ends in a traceback, or anything else."""
+    """A promise that was not kept: what was paid for is gone, or asked again; a traceback; or anything else."""
 
     kind: Kind
     text: str

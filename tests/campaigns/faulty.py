@@ -9,12 +9,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from faulty_server import QUICK
-
 from campaigns.chain import STAGES, Chain, questions, said_wrong, unfinished
 from campaigns.counts import MOST_MEMORY, Counts, Fault, attempted
 from campaigns.language import language
 from campaigns.programs import programs
+from faulty_server import QUICK
 
 _ASKING = [name for name, stage in STAGES.items() if stage.asks in ("llm", "lmm")]
 _MODES = sorted(QUICK)

@@ -39,9 +39,7 @@ def attack(numbers: range, seed: int, place: Path) -> Counts:
     return counts
 
 
-def _trial(
-    shim: Path, name: str, wanted: Undisturbed, folder: Path, random: Random, peaks: list[float]
-) -> list[Fault]:
+def _trial(shim: Path, name: str, wanted: Undisturbed, folder: Path, random: Random, peaks: list[float]) -> list[Fault]:
     shutil.copytree(wanted.before, folder)
     full = random.choice(_PLACES)
     under, command = folder / full if full else folder, COMMANDS[name]

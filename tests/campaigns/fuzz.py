@@ -1,4 +1,4 @@
-"""Gives what ltgc reads (answers, records, lists of images, settings files, tars) mutated: an LtgcError, or a good result.
+"""Gives what ltgc reads (answers, records, lists, settings files, tars) mutated: an LtgcError, or a good result.
 
     python tests/campaigns/campaign.py --only fuzz-answers
     PYTHONPATH=tests python -m campaigns.fuzz answers BASE64      # one input again, as an example names it
@@ -30,7 +30,6 @@ from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
-
 from campaigns.counts import Counts, Fault, Kind, note, seconds_left
 
 TESTS = Path(__file__).parents[1]
@@ -38,7 +37,13 @@ LONGEST = 100_000
 _MEMORY = Path("/dev/shm")  # a file on a disk takes longer to make than to read
 _SHORT = 2_000
 _SLOW = 2.0
-_NAMES = (("crane", "crane (bird)"), ("Trogon rufus", "Trogon rufus"), ("a.b*c", "a.b*c"), ("3", "3"), ("鶴", "鶴 (鳥)"))
+_NAMES = (
+    ("crane", "crane (bird)"),
+    ("Trogon rufus", "Trogon rufus"),
+    ("a.b*c", "a.b*c"),
+    ("3", "3"),
+    ("鶴", "鶴 (鳥)"),
+)
 
 
 class Reader(NamedTuple):
@@ -343,14 +348,18 @@ def long_ones(seeds: Sequence[bytes], random: Random, count: int) -> Iterator[by
     for _ in range(count):
         seed = random.choice(seeds)
         first, last = sorted(random.randrange(1, len(seed) + 1) for _ in range(2))
-        part = seed[first:last] or random.choice([b"[", b"{", b" ", b"A", b"(", b'"', b"\n", b",", b"=", b"\xef\xbf\xbd"])
+        part = seed[first:last] or random.choice(
+            [b"[", b"{", b" ", b"A", b"(", b'"', b"\n", b",", b"=", b"\xef\xbf\xbd"]
+        )
         length = random.choice([LONGEST // 10, LONGEST // 2, LONGEST - len(seed) - 1])
         long = seed[:first] + part * (length // len(part)) + seed[last:]
         yield mutated(long, random) if random.random() < 0.3 else long
 
 
-_TOKENS = (b"\0", b"\n", b'"', b"[", b"]", b"{", b"}", b"null", b"true", b"NaN", b"1e400", b"-1", b"9" * 25, b",", b":", b"\xff",
-           b"\xed\xa0\x80", b"=", b"\\u0000", b"\r", b"#", b"'''", b"../", b"\xe2\x80\xae", b" ", b"\t")  # fmt: skip
+_TOKENS = (
+    b"\0", b"\n", b'"', b"[", b"]", b"{", b"}", b"null", b"true", b"NaN", b"1e400", b"-1", b"9" * 25, b",", b":", b"=",
+    b"\xff", b"\xed\xa0\x80", b"\\u0000", b"\r", b"#", b"'''", b"../", b"\xe2\x80\xae", b" ", b"\t",
+)  # fmt: skip
 
 
 def mutated(data: bytes, random: Random) -> bytes:

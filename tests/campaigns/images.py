@@ -10,12 +10,11 @@ import json
 import shutil
 from pathlib import Path
 
-from PIL import Image
-
 from campaigns.chain import said_wrong
 from campaigns.counts import MOST_MEMORY, Counts, Fault, attempted
 from campaigns.pictures_hostile import hostile, saved
 from campaigns.programs import Start, environment, programs
+from PIL import Image
 
 _SUFFIXES = (".jpg", ".png", ".gif", ".webp", ".tif", ".bmp")
 _STAGES = {

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import web
-
 from campaigns.chain import STAGES, Chain, said_wrong
 from campaigns.counts import Counts, Fault, attempted
 from campaigns.language import language
@@ -48,7 +47,9 @@ def _trial(chain: Chain, name: str, echoes: bool, folder: Path) -> list[Fault]:
     faults = said_wrong(ran, [0, 1, 3], what) + list(_found(ran, folder, what))
     if (folder / "out").exists():
         report = chain.start(["report", "-i", "out", "-o", "report.html"], folder, variables).wait()
-        faults += said_wrong(report, [0, 1], f"the report of {what}") + list(_found(report, folder, f"report of {what}"))
+        faults += said_wrong(report, [0, 1], f"the report of {what}") + list(
+            _found(report, folder, f"report of {what}")
+        )
     return faults
 
 

@@ -1,7 +1,7 @@
 """Kills commands at any moment, goes on by the same command, and compares with what came undisturbed.
 
-Of ten trials eight are a SIGKILL, one is a SIGTERM, and one a SIGHUP or a Ctrl-C. Of the SIGKILLs every other one strikes
-as a temporary file appears: in the write of an image, an artifact, a checkpoint.
+Of ten trials eight are a SIGKILL, one is a SIGTERM, and one a SIGHUP or a Ctrl-C. Every other SIGKILL strikes as a
+temporary file appears: in the write of an image, an artifact, a checkpoint.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _trial(chain: Chain, number: int, random: Random, peaks: list[float]) -> lis
     folder = chain.place / f"trial-{number}"
     try:
         chain.prepared(name, folder)
-        before, said_before = chain.model.asked.total(), chain.model.answered.total()
+        said_before = chain.model.answered.total()
         process = chain.process(name, folder)
         _wait(process, folder, random, wanted.seconds, aimed)
         struck = not process.ended()

@@ -1,6 +1,6 @@
-"""One part of an attack, in a process of its own: `python -m campaigns.one NAME FIRST END SEED PLACE` prints its counts.
+"""One part of an attack, in a process of its own, which prints its counts.
 
-campaign.py starts it; the folder `tests` is on PYTHONPATH.
+`python -m campaigns.one NAME FIRST END SEED PLACE`: campaign.py starts it; the folder `tests` is on PYTHONPATH.
 """
 
 from __future__ import annotations

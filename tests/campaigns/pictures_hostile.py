@@ -79,11 +79,11 @@ _KINDS: dict[str, Callable[[Random], bytes]] = {
     "a bomb: 2^31 - 1 wide": lambda random: png(2**31 - 1, 1, b""),
     "no width": lambda random: png(0, 40, b""),
     "a GIF that says 65,535 x 65,535": lambda random: b"GIF89a\xff\xff\xff\xff\0\0\0," + bytes(20),
-    "a BMP that says 2^30 x 2^20": lambda random: b"BM" + struct.pack("<IHHIIiiHH", 99, 0, 0, 54, 40, 2**30, 2**20, 1, 24)
-    + bytes(64),
+    "a BMP that says 2^30 x 2^20": lambda random: b"BM"
+    + struct.pack("<IHHIIiiHH", 99, 0, 0, 54, 40, 2**30, 2**20, 1, 24) + bytes(64),
     "PostScript": lambda random: _EPS,
-    "PostScript behind a header of DOS": lambda random: b"\xc5\xd0\xd3\xc6" + struct.pack("<II", 32, len(_EPS)) + bytes(20)
-    + _EPS,
+    "PostScript behind a header of DOS": lambda random: b"\xc5\xd0\xd3\xc6"
+    + struct.pack("<II", 32, len(_EPS)) + bytes(20) + _EPS,
     "a PDF": lambda random: _PDF,
     "an SVG": lambda random: b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'><image href='file:///etc/passwd'/></svg>",
     "a fifth of a file": _cut,
@@ -99,8 +99,12 @@ _KINDS: dict[str, Callable[[Random], bytes]] = {
     "text": lambda random: b"root:x:0:0:root:/root:/bin/bash\n" * 30,
     "one pixel": lambda random: saved("PNG", Image.new("RGB", (1, 1))),
     "one pixel high": lambda random: saved("PNG", Image.new("RGB", (3_000, 1))),
-    "a mode of few": lambda random: saved("TIFF", Image.new(random.choice(["CMYK", "LAB", "F", "I", "I;16", "1"]), (40, 30))),
-    "numbers that are none": lambda random: saved("TIFF", Image.frombytes("F", (8, 8), struct.pack("<64f", *[float("nan")] * 64))),
+    "a mode of few": lambda random: saved(
+        "TIFF", Image.new(random.choice(["CMYK", "LAB", "F", "I", "I;16", "1"]), (40, 30))
+    ),
+    "numbers that are none": lambda random: saved(
+        "TIFF", Image.frombytes("F", (8, 8), struct.pack("<64f", *[float("nan")] * 64))
+    ),
     "a palette that is short": lambda random: png(16, 16, bytes(17 * 16), 8, 3, chunk(b"PLTE", b"\0\0\0")),
     "depth 16": lambda random: png(16, 16, bytes((16 * 6 + 1) * 16), 16, 2),
     "a depth that is none": lambda random: png(16, 16, bytes(500), 7, 2),
@@ -109,6 +113,6 @@ _KINDS: dict[str, Callable[[Random], bytes]] = {
     "an archive": lambda random: b"PK\x03\x04" + random.randbytes(500),
     "a WMF": lambda random: b"\xd7\xcd\xc6\x9a\0\0" + struct.pack("<hhhhH", 0, 0, 99, 99, 96) + bytes(60),
     "a JPEG 2000 that is cut": lambda random: b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 " + bytes(30),
-    "an ICO of a bomb": lambda random: struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, 99, 22)
+    "an ICO of a bomb": lambda random: struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, 99, 22)
     + png(30_000, 30_000, bytes(1000)),
 }  # fmt: skip

@@ -22,6 +22,7 @@ from campaigns.chain import differences, said_wrong
 from campaigns.counts import Counts, Fault, attempted
 from campaigns.shim import COMMANDS, SKIPPED, UNDER_WAY, Change, Undisturbed, asked_in, compiled, made, recorded, run
 
+
 def attack(numbers: range, seed: int, place: Path) -> Counts:
     """Returns what came of power cuts of these numbers."""
     shim = compiled(place)

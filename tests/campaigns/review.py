@@ -1,4 +1,4 @@
-"""Attacks on the server of `ltgc review`: who has no token, other names, other pages, paths, bodies, broken requests."""
+"""Attacks on the server of `ltgc review`: no token, other names, other pages, paths, bodies, broken requests."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ _DECISION = (
     "Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
 )
 _BODIES = (
-    "", "{", "[]", "null", '{"label": 1e400}', '{"label": -1, "sha256": "../../etc/passwd", "verdict": "keep"}', "[" * 5_000,
+    "", "{", "[]", "null", '{"label": 1e400}', '{"label": -1, "sha256": "../../etc/passwd", "verdict": "keep"}',
+    "[" * 5_000,
     '{"label": 0, "sha256": "' + "a" * 64 + '", "verdict": "keep"}', '{"label": 0, "sha256": null, "verdict": 3}',
 )  # fmt: skip
 _PATHS = (
-    "../../../../etc/passwd", "image/../../../../etc/passwd", "image/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "image//etc/passwd",
+    "../../../../etc/passwd", "image/../../../../etc/passwd", "image/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "image//etc/passwd",
     "image/" + "a" * 64, "image/" + "A" * 64, "image/", "verdict", "verdicts?since=-1", "verdicts?since=" + "9" * 500,
-    "%00", "?" + "a" * 5_000, "image/..%c0%af..%c0%afetc/passwd", "\\..\\..\\etc\\passwd", "drawings/../../../etc/passwd",
+    "%00", "?" + "a" * 5_000, "image/..%c0%af..%c0%afetc/passwd", "\\..\\..\\etc\\passwd",
+    "drawings/../../../etc/passwd",
 )  # fmt: skip
 
 
@@ -50,7 +53,9 @@ def attack(numbers: range, seed: int, place: Path) -> Counts:
 def _address(process: Process) -> tuple[str, int, str]:
     """Returns the host, the port and the token that the command says."""
     for _ in range(600):
-        if match := re.search(r"http://(127\.0\.0\.1):(\d+)/([^/\s]+)/", process.err.read_text() + process.out.read_text()):
+        if match := re.search(
+            r"http://(127\.0\.0\.1):(\d+)/([^/\s]+)/", process.err.read_text() + process.out.read_text()
+        ):
             return match[1], int(match[2]), match[3]
         time.sleep(0.05)
     raise AssertionError(f"no address: {process.err.read_text()}")
@@ -61,10 +66,14 @@ def _requests(host: str, token: str, random: Random) -> tuple[bytes, bool]:
     kind = random.randrange(7)
     page = _PAGE.format(host=host, token=token)
     if kind == 0:
-        other = random.choice(["", "x", token[:-1], token + "a", token.upper() + "1", "é", "%00", "..", token[::-1] + "_"])
+        other = random.choice(
+            ["", "x", token[:-1], token + "a", token.upper() + "1", "é", "%00", "..", token[::-1] + "_"]
+        )
         return _PAGE.format(host=host, token=other).encode(), False
     if kind == 1:
-        other = random.choice(["evil.example", "127.0.0.1", "localhost:1", "[::1]", "", f"{host}.evil.example", f"a@{host}"])
+        other = random.choice(
+            ["evil.example", "127.0.0.1", "localhost:1", "[::1]", "", f"{host}.evil.example", f"a@{host}"]
+        )
         return page.replace(f"Host: {host}", f"Host: {other}").encode(), False
     if kind == 2:
         origin = random.choice(["null", "http://evil.example", "file://", "", f"https://{host}", f"http://{host}.evil"])

@@ -1,7 +1,7 @@
 """Commands on a system that fails: shim.c, compiled once for an attack, and preloaded before a command.
 
-    shim = compiled(place)  # None without a C compiler, or where nothing can be preloaded
-    ran = run(shim, ["extend", …], folder, SHIM_FULL_AFTER="1000")
+shim = compiled(place)  # None without a C compiler, or where nothing can be preloaded
+ran = run(shim, ["extend", …], folder, SHIM_FULL_AFTER="1000")
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ def compiled(place: Path) -> Path | None:
 
 
 def run(
-    shim: Path | None, arguments: Sequence[object], folder: Path, log: str = "asked.log", seconds: float = 120, **said: str
+    shim: Path | None,
+    arguments: Sequence[object],
+    folder: Path,
+    log: str = "asked.log",
+    seconds: float = 120,
+    **said: str,
 ) -> Ran:
     """Returns what a command did in a folder, in a process of its own, its store and its stdout in that folder.
 

@@ -1,7 +1,7 @@
 """A system that misleads: locks that cannot be had, or that hold nobody back; a clock that jumps by years.
 
-    --only system-locks     the command refuses in one line, or does right
-    --only system-clock     the same records, exit status and number of questions
+--only system-locks     the command refuses in one line, or does right
+--only system-clock     the same records, exit status and number of questions
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def attack(numbers: range, seed: int, place: Path) -> Counts:
     for process in range(_PROCESSES):
         own = [name for at, name in enumerate(classes) if at % _PROCESSES == process or random.random() < 0.25]
         random.shuffle(own)
-        lines = [{"kind": "class", "label": int(name.split()[1]), "class": name, "count": 3, "tail": True} for name in own]
+        lines = [
+            {"kind": "class", "label": int(name.split()[1]), "class": name, "count": 3, "tail": True} for name in own
+        ]
         (place / f"{process}.in").write_text("".join(json.dumps(line) + "\n" for line in lines))
         command = [sys.executable, _PROGRAM, place / f"{process}.log", store, "extend", "-i", f"{process}.in"]
         command += ["-n", "2", "--concurrency", "16", "-o", f"{process}.out"]
