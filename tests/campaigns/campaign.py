@@ -17,8 +17,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,13 +40,13 @@ class Attack(NamedTuple):
 
 
 ATTACKS = {
-    "kills": Attack("killed, ended and hung up", 500, 10, 10),
+    "kills": Attack("killed, ended and hung up", 500, 4, 12),
     "powercut": Attack("power cut", 100, 2, 2),
     "together": Attack("eight processes on one store (answers)", 10_000, 1, 2),
     "faulty": Attack("wrong answers of a provider", 212, 4, 5),
-    "images": Attack("hostile pictures", 216, 2, 3),
+    "images": Attack("hostile pictures", 210, 2, 3),
     "review": Attack("requests to the review server", 1_000, 1, 0.5),
-    "keys": Attack("stages with a known key, all searched for it", 26, 2, 1),
+    "keys": Attack("stages with a known key, all searched for it", 26, 2, 2),
     "full": Attack("full and read-only places", 60, 2, 1),
     "system-locks": Attack("locks that do not work", 15, 1, 0.5),
     "system-clock": Attack("a clock that jumps", 15, 1, 0.5),
@@ -77,12 +78,14 @@ def main() -> None:
     arguments = _arguments()
     names = arguments.only or list(ATTACKS)
     parts = [part for name in names for part in _parts(name, arguments.share, arguments.trial)]
-    parts.sort(key=lambda part: -ATTACKS[part.name].weight / ATTACKS[part.name].parts)  # the long ones first
+    parts.sort(
+        key=lambda part: ATTACKS[part.name].weight / ATTACKS[part.name].parts
+    )  # what they leave, the long ones have
     place = Path(tempfile.mkdtemp(prefix="ltgc-campaign-", dir=arguments.place))
-    seconds = _seconds(parts, arguments.minutes * 60)
+    shares = _shares(parts, time.monotonic() + arguments.minutes * 60)
     try:
         with ThreadPoolExecutor(PROCESSES) as pool:
-            done = list(pool.map(lambda part: _run(part, arguments.seed, place, seconds[part.name]), parts))
+            done = list(pool.map(lambda part: _run(part, arguments.seed, place, shares(part)), parts))
     finally:
         shutil.rmtree(place, ignore_errors=True)
     rows = [_row(name, [one for one in done if one.part.name == name]) for name in names]
@@ -119,12 +122,21 @@ def _parts(name: str, share: float, trial: int | None) -> list[Part]:
     return [Part(name, range(first, end)) for first, end in zip(ends, ends[1:], strict=False)]
 
 
-def _seconds(parts: Sequence[Part], total: float) -> dict[str, float]:
-    """Returns how long each part of an attack may take, so that all are done in time on all processes."""
-    weights = {part.name: ATTACKS[part.name].weight for part in parts}
-    counts = {name: sum(part.name == name for part in parts) for name in weights}
-    whole = sum(weights.values())
-    return {name: PROCESSES * total * weights[name] / whole / counts[name] for name in weights}
+def _shares(parts: Sequence[Part], end: float) -> Callable[[Part], float]:
+    """Returns what says, as a part begins, how long it may take: its share of the time that is left."""
+    waiting = list(parts)
+    guard = threading.Lock()
+
+    def weight(part: Part) -> float:
+        return ATTACKS[part.name].weight / ATTACKS[part.name].parts
+
+    def seconds(part: Part) -> float:
+        with guard:
+            left, share = end - time.monotonic(), weight(part) / sum(map(weight, waiting))
+            waiting.remove(part)
+        return min(left, PROCESSES * left * share)
+
+    return seconds
 
 
 def _run(part: Part, seed: int, place: Path, seconds: float) -> Done:

@@ -73,10 +73,16 @@ def _animated(random: Random) -> bytes:
     return saved("GIF", frames[0], save_all=True, append_images=frames[1:])
 
 
+def _large(random: Random) -> bytes:
+    """A picture of a few bytes that takes half a gigabyte once it is read."""
+    return png(13_300, 13_300, bytes(13_301 * 13_300), 8, 0)
+
+
 _KINDS: dict[str, Callable[[Random], bytes]] = {
     "a bomb: 20,000 x 20,000": lambda random: png(20_000, 20_000, bytes(10**6)),
     "a bomb: grey, 60,000 x 60,000": lambda random: png(60_000, 60_000, bytes(10**6), 1, 0),
     "a bomb: 2^31 - 1 wide": lambda random: png(2**31 - 1, 1, b""),
+    "a bomb: grey, 13,300 x 13,300, all there": _large,
     "no width": lambda random: png(0, 40, b""),
     "a GIF that says 65,535 x 65,535": lambda random: b"GIF89a\xff\xff\xff\xff\0\0\0," + bytes(20),
     "a BMP that says 2^30 x 2^20": lambda random: b"BM"
@@ -85,7 +91,7 @@ _KINDS: dict[str, Callable[[Random], bytes]] = {
     "PostScript behind a header of DOS": lambda random: b"\xc5\xd0\xd3\xc6"
     + struct.pack("<II", 32, len(_EPS)) + bytes(20) + _EPS,
     "a PDF": lambda random: _PDF,
-    "an SVG": lambda random: b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'><image href='file:///etc/passwd'/></svg>",
+    "an SVG": lambda random: b"<svg xmlns='http://www.w3.org/2000/svg' onload='a()'><image href='file:///etc/passwd'/></svg>",
     "a fifth of a file": _cut,
     "flipped bytes": _flipped,
     "a TIFF in a circle": _tiff,
