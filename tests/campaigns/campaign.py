@@ -78,9 +78,8 @@ def main() -> None:
     arguments = _arguments()
     names = arguments.only or list(ATTACKS)
     parts = [part for name in names for part in _parts(name, arguments.share, arguments.trial)]
-    parts.sort(
-        key=lambda part: ATTACKS[part.name].weight / ATTACKS[part.name].parts
-    )  # what they leave, the long ones have
+    # The long ones come last, and have what time the others leave.
+    parts.sort(key=lambda part: ATTACKS[part.name].weight / ATTACKS[part.name].parts)
     place = Path(tempfile.mkdtemp(prefix="ltgc-campaign-", dir=arguments.place))
     shares = _shares(parts, time.monotonic() + arguments.minutes * 60)
     try:

@@ -50,11 +50,11 @@ _FIELD = {"loss": "losses", "repeat": "repeats", "traceback": "tracebacks", "oth
 
 
 def attempted(numbers: Iterable[int], trial: Callable[[int], Iterable[Fault]], at_once: int = 1) -> Counts:
-    """Returns what the trials of these numbers found; those that time is left for."""
-    counts = Counts()
+    """Returns what the trials of these numbers found: of the first one, and of those that time is left for."""
+    counts, numbers = Counts(), list(numbers)
 
     def tried(number: int) -> tuple[int, list[Fault] | None]:
-        return number, list(trial(number)) if seconds_left() > 0 else None
+        return number, list(trial(number)) if number == numbers[0] or seconds_left() > 0 else None
 
     with ThreadPoolExecutor(at_once) as pool:
         for number, faults in pool.map(tried, numbers):
