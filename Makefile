@@ -1,7 +1,8 @@
 # make demo   the main job, from nothing: describe … eval on real handwriting, with a table and a contact sheet
 # make test   the gate: linter, types, import order, tests
 # make bench  the speed of whole commands, as ratios of two things timed in turns; on a machine with nothing else to do
-# Both set up .venv first; a second run starts at once.
+# make campaign  an hour of attacks on what docs/reliability.md promises, with a table of what was found
+# All set up .venv first; a second run starts at once.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Two busy pools of threads on two cores are ten times slower than one thread each.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-all bench check lint clean audit sbom
+.PHONY: demo test test-all bench campaign check lint clean audit sbom
 
 demo: $(VENV)/ready
 	$(BIN)/ltgc demo
@@ -34,6 +35,11 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/scoring.py --images 128 --turns 3
 	$(BIN)/python benchmarks/train_step.py --turns 3
 	$(BIN)/python benchmarks/loader.py
+
+# atheris, where there is a wheel of it, guides the mutated inputs by the code that they reach. CAMPAIGN="--only kills"
+campaign: $(VENV)/ready
+	-$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[campaign]'
+	$(BIN)/python tests/campaigns/campaign.py $(CAMPAIGN)
 
 check: lint
 	$(BIN)/pytest

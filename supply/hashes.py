@@ -62,7 +62,17 @@ def lines(packages: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def main() -> None:
-    asked = ["constraints.txt", "pyproject.toml", "--extra", "dev", "--universal", "--python-version", "3.11"]
+    asked = [
+        "constraints.txt",
+        "pyproject.toml",
+        "--extra",
+        "dev",
+        "--extra",
+        "campaign",
+        "--universal",
+        "--python-version",
+        "3.11",
+    ]
     uv = ["uv", "pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header", *asked]
     try:
         lock = subprocess.run(uv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
