@@ -16,6 +16,8 @@ from campaigns.pictures_hostile import hostile, saved
 from campaigns.programs import Start, environment, programs
 from PIL import Image
 
+from ltgc_cli.store import Store
+
 _SUFFIXES = (".jpg", ".png", ".gif", ".webp", ".tif", ".bmp")
 _STAGES = {
     "describe": ["describe", "--data", "data", "--tail", "few", "-o", "out"],
@@ -80,14 +82,13 @@ def given(folder: Path, name: str, data: bytes, good: Path) -> None:
     (folder / "good").symlink_to(good)
     rows = [{"kind": "class", "label": 0, "class": "crane", "count": 3, "tail": True}]
     drawn = saved("PNG", Image.new("RGB", (48, 40), "teal"))
+    store = Store(folder / "store")
     for origin, one in (("original", saved("PNG")), ("generated", drawn), ("generated", data)):
-        sha256 = hashlib.sha256(one).hexdigest()
-        path = folder / "store" / "objects" / sha256[:2] / sha256
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(one)
+        sha256 = store.put_object(one)
         text = "A photo of the class crane, at dusk."
         row = {"kind": "image", "id": sha256[:16], "label": 0, "class": "crane", "sha256": sha256, "origin": origin}
         rows.append(row | ({"name": "crane/1.png"} if origin == "original" else {"text": text}))
+    store.close()
     (folder / "in").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
