@@ -76,7 +76,7 @@ def trouble(error: BaseException, spec: str, server: str | None, flag: str = "--
 
     A TransientError may go by itself, a ProviderError will not. `server` is the address of one's own.
     """
-    chain = list(_chain(error))
+    chain = list(causes(error))
     shown = secrets.shown(server) if server else ""
     host = _host(chain, server)
     correct = f"correct {flag}" if server else "check the network"
@@ -141,7 +141,7 @@ def has(names: Sequence[str]) -> str:
     return f"; it has {one_line(secrets.scrubbed(', '.join(names[:_MODELS])), 300)}{more}" if names else ""
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Returns an error and what it came from, to the first of all."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

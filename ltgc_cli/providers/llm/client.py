@@ -12,7 +12,7 @@ import msgspec
 
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
-from ltgc_cli.providers import api_errors, heard, reach, servers
+from ltgc_cli.providers import api_errors, heard, prices, reach, servers
 from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
@@ -25,6 +25,7 @@ Content = str | list[dict[str, Any]]
 
 _TRIES = 8  # requests for one question that may end with a server's trouble: with their waits, two minutes and more
 _FIRST_TRIES = 4  # the same before anything was ever answered: the address may be wrong, and a person waits
+_MOST_DOLLARS = 1000.0  # of one answer
 _OPENAI_PROTOCOL = ("openai", "hosted_vllm", "lm_studio", "llamafile", "custom_openai")
 _AGAIN = {"empty": 2, "declined": 1}
 """How often more a question is asked that got an empty answer or a refusal: at a temperature, another may come."""
@@ -125,7 +126,7 @@ class ModelClient:
             if without_schema:
                 request.pop("response_format", None)
             try:
-                response = await self._responded(request)
+                response = await self._responded(request, question)
             except self._litellm.UnsupportedParamsError as error:  # nothing was sent: some models take no temperature
                 # Not at first: with drop_params a refused request (422) is sent again behind our back.
                 if "reasoning_effort" in str(error) and "reasoning_effort" in request:
@@ -154,7 +155,7 @@ class ModelClient:
                 self._has_room(question, most)
                 return response
 
-    async def _responded(self, request: Mapping[str, Any]) -> tuple[said.Json, Usage]:
+    async def _responded(self, request: Mapping[str, Any], question: Question) -> tuple[said.Json, Usage]:
         """Returns what the server said, and what it used: its own JSON in OpenAI's protocol, else litellm's reading.
 
         litellm fails on answers in an odd shape, which are paid for all the same.
@@ -165,14 +166,15 @@ class ModelClient:
             except Exception:
                 body = heard.said(responses)
                 if body is not None and said.is_one(body):
-                    return body, self._usage(body)
+                    return body, self._usage(body, body, question)
                 if heard.web_page(responses):
                     raise reach.page(self._server) from None
                 if body is not None and isinstance(body.get("error", body.get("detail")), str):  # litellm shows none
                     raise reach.no_answer(said.trouble(body), self._server) from None
                 raise
         body = heard.said(responses)
-        return (body if body is not None and "choices" in body else said.of(response)), self._usage(response)
+        said_so = body if body is not None and "choices" in body else said.of(response)
+        return said_so, self._usage(response, said_so, question)
 
     def _as_sent(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the request with its schema where OpenAI's client hands it on as it is.
@@ -243,7 +245,7 @@ class ModelClient:
             return TransientError("broken", f"no answer within {counted(seconds, 'second')}", fix=fix)
         ours = self._meant(error, question)
         if isinstance(ours, TransientError) and ours.kind == "busy":
-            self._rate.too_many(sent, ours.wait)
+            self._rate.too_many(sent, None if api_errors.away(ours) else ours.wait)
         if isinstance(ours, Refused):
             self._answered_at = self._clock()
         if isinstance(ours, ProviderError):
@@ -256,7 +258,8 @@ class ModelClient:
         tries.counts[error.kind] += 1
         times = tries.counts[error.kind]
         if error.kind == "busy":
-            return True
+            tries.counts["away"] += bool(api_errors.away(error))
+            return tries.counts["away"] < api_errors.AWAY
         if error.kind == "broken":
             return times < (_FIRST_TRIES if self._answered_at is None else _TRIES)
         worth_it = times <= _AGAIN[error.kind] and (error.kind == "empty" or question.temperature > 0)
@@ -276,30 +279,41 @@ class ModelClient:
         if error.kind == "empty":
             return Refused(f"{error.why}, {counted(tries.counts['empty'], 'time')}", _total(tries.used))
         times = tries.counts["busy"] + tries.counts["broken"]
-        text = f"{self._spec} did not answer in {counted(times, 'try')} ({error.why})"
+        text = f"{self._spec} did not answer in {counted(times, 'try')} ({error.why}{api_errors.away(error)})"
         if self._answered_at is not None and tries.began is not None and self._answered_at > tries.began:
             return Refused(f"{text}, though it answered others meanwhile")
         return ProviderError(f"{text}; {error.fix}")
 
-    def _usage(self, response: Any) -> Usage:
-        """Returns what a response used: litellm's, or a server's own JSON."""
+    def _usage(self, response: Any, body: said.Json, question: Question) -> Usage:
+        """Returns what a response used: litellm's, or a server's own JSON, or by the texts where that cannot be."""
         used = response.get("usage") if isinstance(response, dict) else getattr(response, "usage", None)
-        prompt, completion = said.tokens(used)
-        dollars = self._dollars(response, prompt, completion)
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
+        counts = said.tokens(used)
+        cost = getattr(response, "_hidden_params", {}).get("response_cost")
+        if counts is None:
+            self._options.notice(
+                f"{self._spec}: its server's count of tokens cannot be; they are estimated by the text"
+            )
+            counts, cost = (prices.asked_tokens(question), prices.prompt_tokens(said.words(body))), None
+        prompt, completion = counts
+        return Usage(
+            prompt_tokens=prompt, completion_tokens=completion, dollars=self._dollars(cost, prompt, completion)
+        )
 
-    def _dollars(self, response: Any, prompt: int, completion: int) -> float | None:
-        """Returns the answer's price, None where nobody knows it: unknown is not 0."""
+    def _dollars(self, cost: Any, prompt: int, completion: int) -> float | None:
+        """Returns the answer's price, None where nobody knows it: unknown is not 0.
+
+        cost -- as litellm has it; where that cannot be, the tokens' price counts
+        """
         if not prompt + completion:
             return None  # the server did not count
         if self._options.price:
             return self._options.price(prompt, completion)
         if not any(name in self._litellm.model_cost for name in (self._spec, self._spec.partition("/")[2])):
             return None
-        cost = getattr(response, "_hidden_params", {}).get("response_cost")
-        if isinstance(response, dict):
-            cost = sum(self._litellm.cost_per_token(self._spec, prompt_tokens=prompt, completion_tokens=completion))
-        return None if cost is None else round(float(cost), 10)
+        if not (isinstance(cost, int | float) and 0 <= cost <= _MOST_DOLLARS):
+            listed = prices.find(self._spec)
+            return None if listed is None else prices.dollars(listed, prompt, completion)
+        return round(float(cost), 10)
 
 
 def effort(wanted: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _THINKING = re.compile(r"thinking|thought|reasoning", re.IGNORECASE)  # a part's
 _OPENED = re.compile(rf"\s*(?:<\|start\|>assistant)?(?:{OPENS})", re.IGNORECASE)
 _CLOSES = re.compile(CLOSES, re.IGNORECASE)
 _BREAK = re.compile(r"\n\s*\n|(?<!```json)(?<!```)\n(?=(?:```(?:json)?\n)?[{\[][^\n]*\S)")  # before JSON too
+_MOST_TOKENS = 2_000_000  # in one question or answer: more than any model takes or gives here
 _ENDS = (".", "!", "?", "\n", "}", "]")
 # A line that is an answer, and no thought: Template 1, with any mark of a list before it, or nothing but numbers.
 _ANSWER = re.compile(r"\W*(?:\d{1,4}\W{1,3})?A photo of .+|[\d\s,.\[\]]*\d[\d\s,.\[\]]*", re.IGNORECASE)
@@ -99,13 +100,25 @@ def of(response: Any) -> Json:
     return {"choices": [{"finish_reason": one.finish_reason, "message": _dumped(one.message)} for one in choices]}
 
 
-def tokens(used: Any) -> tuple[int, int]:
-    """Returns the tokens of the prompt and of the answer, 0 for what a server did not count."""
-    prompt, completion = (
+def tokens(used: Any) -> tuple[int, int] | None:
+    """Returns the tokens of the prompt and of the answer, 0 for what a server did not count; None for what cannot be.
+
+    >>> tokens({"prompt_tokens": 10}), tokens({"prompt_tokens": -10}), tokens({"output_tokens": 1.5}), tokens(None)
+    ((10, 0), None, None, (0, 0))
+    """
+    found = [
         used.get(name, used.get(other)) if isinstance(used, dict) else getattr(used, name, None)
         for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
-    )
-    return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
+    ]
+    counts = [count for count in found if type(count) is int and 0 <= count <= _MOST_TOKENS]
+    if len(counts) < sum(count is not None for count in found):
+        return None
+    return found[0] or 0, found[1] or 0
+
+
+def words(body: Json) -> str:
+    """Returns all that a response says, its thoughts too, so that its tokens can be estimated."""
+    return "\n".join("\n".join([_joined(_content(_message(one))), *_thoughts(one)]) for one in _choices(body))
 
 
 def _dumped(message: Any) -> Json:

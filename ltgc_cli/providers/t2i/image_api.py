@@ -23,6 +23,7 @@ from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, 
 from ltgc_cli.providers import api_errors, heard, prices, reach, retries, servers
 from ltgc_cli.providers.images import decode, encoded, format_of
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.opened import GenerateOptions, Opened
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import one_line
@@ -167,7 +168,7 @@ def _response(
     spec: str, request: ImageRequest, timeout: float, target: dict[str, Any], server: str | None
 ) -> dict[str, Any]:
     """Returns the JSON of a response: the server's own, which litellm may fail to read, or else litellm's reading."""
-    with heard.hearing() as responses:
+    with heard.hearing(heard.MOST_IMAGE, timeout) as responses:
         try:
             response = _asked(spec, request, timeout, target)
         except Exception:
@@ -212,7 +213,8 @@ def _target(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
     import openai
 
     once = type("Once", (openai.OpenAI,), {"max_retries": property(lambda self: 0, lambda self, _: None)})
-    listening = openai.DefaultHttpxClient(event_hooks={"response": [heard.listen]}, timeout=timeout)
+    listening = openai.DefaultHttpxClient(timeout=timeout)
+    heard.listen_in(listening)
     client = once(api_key=target.get("api_key") or key, base_url=base, timeout=timeout, http_client=listening)
     return {**target, "client": client}
 
@@ -291,11 +293,7 @@ def _in_format(data: bytes, format: ImageFormat) -> bytes:
 
 
 def _usage(body: dict[str, Any], request: ImageRequest, price: prices.Price | None) -> Usage:
-    used = body.get("usage")
-    used = used if isinstance(used, dict) else {}
-    prompt_tokens, completion_tokens = (
-        count if isinstance(count := used.get(name), int) else 0 for name in ("input_tokens", "output_tokens")
-    )
+    prompt_tokens, completion_tokens = said.tokens(body.get("usage")) or (0, 0)
     dollars = None
     if price and price.output and completion_tokens:
         dollars = prices.dollars(price, prompt_tokens, completion_tokens)
