@@ -20,6 +20,7 @@ MOST_TEXT = 8 * 2**20
 MOST_IMAGE = 96 * 2**20  # in base64, of an image of 64 MiB
 _MOST = 256 * 2**20  # of all others: a file with the answers of a batch
 _MOST_ERROR = 2**16  # what an error says at its beginning is enough
+_MANY, _CHOICES = 2**16, 100  # bytes that are looked at for the choices in them, and so many of those
 _ENCODINGS = frozenset({"identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -59,7 +60,7 @@ def said(responses: list[httpx.Response]) -> dict[str, Any] | None:
     text = responses[-1].content.decode("utf-8-sig", errors="replace").strip()
     try:
         body = _joined(text) if text.startswith(("data:", "event:", ":")) else json.loads(text, strict=False)
-    except (ValueError, RecursionError, AttributeError):
+    except (ValueError, RecursionError, AttributeError, TypeError):
         return None
     return body if isinstance(body, dict) else None
 
@@ -104,6 +105,7 @@ async def _listen(response: httpx.Response) -> None:
     _limit_async(response, hearing.most if hearing else _MOST)
     if hearing:
         await response.aread()
+        _check_choices(response)
         hearing.responses.append(response)
 
 
@@ -159,6 +161,14 @@ def _enough(response: httpx.Response, read: int, most: int) -> bool:
     if read > most:
         raise Refused(f"the answer is larger than {most >> 20} MiB, and was not read to its end")
     return False
+
+
+def _check_choices(response: httpx.Response) -> None:
+    """Raises Refused for an answer of thousands of choices: over each litellm takes a tenth of a millisecond."""
+    body = said([response]) if len(response.content) > _MANY else None
+    choices = body.get("choices") if body else None
+    if isinstance(choices, list) and len(choices) > _CHOICES:
+        raise Refused(f"the answer has {len(choices):,} choices, where one was asked for")
 
 
 def _check_encoding(response: httpx.Response) -> None:

@@ -18,8 +18,9 @@ from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.llm.unlogged import unlogged
 from ltgc_cli.providers.opened import AskOptions
+from ltgc_cli.providers.secrets import without_keys
 from ltgc_cli.providers.transient import TransientError
-from ltgc_cli.text import counted
+from ltgc_cli.text import counted, one_line
 
 Content = str | list[dict[str, Any]]
 
@@ -111,7 +112,9 @@ class ModelClient:
             self._answered_at = self._clock()
             self._rate.answered()
         tries.used.append(usage)
-        return said.answer(body, usage)
+        heard_as = said.answer(body, usage)
+        raw = heard_as.raw and without_keys(heard_as.raw)
+        return msgspec.structs.replace(heard_as, text=without_keys(heard_as.text), raw=raw)
 
     async def _sent(self, question: Question, content: Content) -> tuple[said.Json, Usage]:
         """Returns the response's JSON and what it used, asked for without the parameters that the server rejects: this
@@ -244,6 +247,8 @@ class ModelClient:
             fix = f"a slow server gets longer by --time-limit {max(1200, 10 * seconds)}"
             return TransientError("broken", f"no answer within {counted(seconds, 'second')}", fix=fix)
         ours = self._meant(error, question)
+        if isinstance(ours, ProviderError) and self._may_pass(error, question):
+            ours = TransientError("broken", one_line(str(ours).removeprefix(f"{self._spec}: ")))
         if isinstance(ours, TransientError) and ours.kind == "busy":
             self._rate.too_many(sent, None if api_errors.away(ours) else ours.wait)
         if isinstance(ours, Refused):
@@ -251,6 +256,12 @@ class ModelClient:
         if isinstance(ours, ProviderError):
             self._unusable = (self._clock(), ours)
         return ours
+
+    def _may_pass(self, error: Exception, question: Question) -> bool:
+        """Returns whether an error may be one odd answer of a server, or of what stands before it, that was there."""
+        unseeing = bool(question.images) and not self._sees  # then it may be a model that takes none
+        was_there = self._answered_at is not None and not unseeing
+        return was_there and getattr(error, "status_code", None) in (404, 405, None)
 
     def _may_ask_again(self, error: TransientError, question: Question, tries: _Tries) -> bool:
         if self._unusable_since(tries):

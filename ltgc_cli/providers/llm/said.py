@@ -159,11 +159,20 @@ def _holds_text(value: Any, name: str = "") -> bool:
     return isinstance(value, str) and bool(value.strip()) and name not in _LABELS
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _own_fields(message: Json) -> Json:
+    fields = message.get("provider_specific_fields")
+    return fields if isinstance(fields, dict) else {}
+
+
 def _refusal(choice: Json) -> str:
     message = _message(choice)
     parts = _content(message)
     refusals = [part.get("refusal") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    for refusal in (message.get("refusal"), (message.get("provider_specific_fields") or {}).get("refusal"), *refusals):
+    for refusal in (message.get("refusal"), _own_fields(message).get("refusal"), *refusals):
         if refusal:
             return str(refusal)
     return "its content filter" if choice.get("finish_reason") == "content_filter" else ""
@@ -203,7 +212,7 @@ def _joined(content: Any) -> str:
 
 def _arguments(message: Json) -> Iterator[str]:
     """Returns what a message calls tools with, which is the JSON that was asked for."""
-    calls = [call.get("function") or call for call in message.get("tool_calls") or [] if isinstance(call, dict)]
+    calls = [call.get("function") or call for call in _list(message.get("tool_calls")) if isinstance(call, dict)]
     for call in [*calls, message.get("function_call")]:
         given = call.get("arguments") if isinstance(call, dict) else None
         yield given if isinstance(given, str) else json.dumps(given, ensure_ascii=False) if given else ""
@@ -213,7 +222,7 @@ def _thoughts(choice: Json) -> Iterator[str]:
     message = _message(choice)
     if text := _unclosed(_joined(_content(message))):
         yield text
-    for fields in (message, message.get("provider_specific_fields") or {}):
+    for fields in (message, _own_fields(message)):
         for name in _THOUGHTS:
             thoughts = fields.get(name)
             parts = thoughts if isinstance(thoughts, list) else [thoughts]
