@@ -34,7 +34,7 @@ from ltgc_cli.ports import (
     Tries,
     own_server,
 )
-from ltgc_cli.providers import Opened, prices
+from ltgc_cli.providers import Opened, prices, secrets
 from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Asking, Limits, Workers
@@ -171,6 +171,7 @@ class Session:
         real, learnt = providers.is_real(spec), self.folder / no_schema.FILE
         tried = real and self._tries_schema(spec, asking)
         server = earlier.server(spec, asking.api_base) if real else spec  # a schema is the server's to take
+        self._warn_of_password(asking.api_base, "LTGC_API_BASE")
         schema = real and (tried or prices.takes_schema(spec))
         given = self.limits.price or own_server(spec)  # a price that litellm itself does not know
         model, port = providers.open_ask(
@@ -260,6 +261,7 @@ class Session:
             batch=batch,
             **options,
         )
+        self._warn_of_password(options.get("api_base"), "LTGC_T2I_API_BASE")
         workers = self._workers_for(spec)
         model, port = workers.generate(spec, opened, self.keep, batch=batch, **options) if workers else opened
         price = self._image_price(spec) if spec.startswith("litellm:") else estimates.FREE  # a limit must hold
@@ -268,7 +270,7 @@ class Session:
         api, before = spec.startswith("litellm:"), cache(lambda: earlier.names_of_images(self.store, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
-            return [self._image_read(answer) for answer in kept(requests)]
+            return [self._image_read(answer, options.get("api_base")) for answer in kept(requests)]
 
         def generate(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
             requests = [earlier.as_stored(self.store, [one], before) for one in requests] if api else requests
@@ -280,14 +282,14 @@ class Session:
 
         return Opened(model, generate)
 
-    def _image_read(self, image: GeneratedImage | Exception) -> GeneratedImage | Exception:
+    def _image_read(self, image: GeneratedImage | Exception, server: str | None) -> GeneratedImage | Exception:
         """Returns an image that could not be read when it came, as this version reads it, or Refused: it is kept."""
         if isinstance(image, Exception) or image.unread is UNSET:
             return image
         from ltgc_cli.providers.t2i import image_api
 
         try:
-            return image_api.read(image, self.store.get_object, self.keep, fetch=not self.dry)
+            return image_api.read(image, self.store.get_object, self.keep, server=server, fetch=not self.dry)
         except Refused as refused:
             self.meter.unread()
             return refused
@@ -301,6 +303,13 @@ class Session:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
         model, port = providers.open_compare(spec, **self._seeing(spec, options))
         return Opened(model, self._kept_batch(port, NearestClass))
+
+    def _warn_of_password(self, server: str | None, variable: str) -> None:
+        if server and secrets.is_typed(server):
+            self.notice_once(
+                f"the password in {secrets.shown(server)} was typed, and so is in this machine's list of processes; "
+                f"{variable}=… in the environment is not"
+            )
 
     def _seeing(self, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the options of a CLIP model; with workers, images are encoded by those."""

@@ -27,7 +27,6 @@ Content = str | list[dict[str, Any]]
 _TRIES = 8  # requests for one question that may end with a server's trouble: with their waits, two minutes and more
 _FIRST_TRIES = 4  # the same before anything was ever answered: the address may be wrong, and a person waits
 _MOST_DOLLARS = 1000.0  # of one answer
-_OPENAI_PROTOCOL = ("openai", "hosted_vllm", "lm_studio", "llamafile", "custom_openai")
 _AGAIN = {"empty": 2, "declined": 1}
 """How often more a question is asked that got an empty answer or a refusal: at a temperature, another may come."""
 
@@ -59,7 +58,7 @@ class ModelClient:
         self._options = options
         self._server = servers.server_of(spec, options.api_base)
         self._target = target(litellm, spec, options.api_base)
-        own = self._target["model"].partition("/")[0] in _OPENAI_PROTOCOL
+        own = self._target["model"].partition("/")[0] in servers.OPENAI_PROTOCOL
         self._own_protocol = self._server is not None and own
         reach.check_key(api_errors.provider(litellm, self._target["model"]))
         reach.go_direct(self._server)
@@ -352,7 +351,7 @@ def target(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
     except Exception:  # litellm raises several kinds for "unknown"
         model, provider = spec, "openai"
     base, headers = reach.without_password(api_base)
-    if headers and provider in _OPENAI_PROTOCOL:
+    if headers and provider in servers.OPENAI_PROTOCOL:
         provider = "openai"  # litellm's way to the others puts a key of its own in the header's place
     spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
     missing = litellm.validate_environment(spec)["missing_keys"]
