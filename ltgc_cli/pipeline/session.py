@@ -119,6 +119,8 @@ class Session:
         self._expected = 0
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
+        self._ahead: list[Callable[[], object]] = []  # what is looked at before the first question
+        self._looking = threading.Lock()
         self._workers = self._spreading(engine) if engine.engine == "ray" else None
 
     def _spreading(self, engine: Workers) -> Spreading:
@@ -242,7 +244,7 @@ class Session:
         before = [msgspec.structs.replace(question, model=old) for question in questions]
         questions = [then if key(then) in sent_before else now for now, then in zip(questions, before, strict=True)]
         self._asked_now.update(map(key, questions))
-        sent = cached_batch(guarded_batch(send, self._budget, most), self.store, Answer, self._tally)
+        sent = cached_batch(self._looked(guarded_batch(send, self._budget, most)), self.store, Answer, self._tally)
         over = [answer for answer in sent(questions) if isinstance(answer, BudgetError)] if questions else []
         if over:
             raise over[0]
@@ -329,6 +331,19 @@ class Session:
 
         return deferred(made)
 
+    def look_first(self, check: Callable[[], object]) -> None:
+        """Has something looked at before the next question is paid; what the store answers needs none.
+
+        check -- raises where it would stop the run later
+        """
+        self._ahead.append(check)
+
+    def _look(self) -> None:
+        with self._looking:
+            while self._ahead:
+                self._ahead[0]()
+                del self._ahead[0]
+
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
         if text not in self._notices:
@@ -370,15 +385,24 @@ class Session:
         """Returns a language model's port within the budget, with every answer kept."""
         from ltgc_cli.store import cached
 
-        paid = guarded(port, self._budget, partial(estimates.most, price=price))
+        paid = self._looked(guarded(port, self._budget, partial(estimates.most, price=price)))
         return cached(self._counting_one(paid), self.store, Answer, self._tally)
+
+    def _looked(self, port: Callable[[In], Out]) -> Callable[[In], Out]:
+        """Returns a port that is paid for, which is asked only when all is looked at that could stop the run."""
+
+        def ask(request: In) -> Out:
+            self._look()
+            return port(request)
+
+        return ask
 
     def _kept_images(self, port: Generate, spec: str, batch: int, price: prices.Price | None) -> Generate:
         """Returns a text-to-image model's port with every image kept."""
         if not spec.startswith("litellm:"):
             return self._kept_batch(port, GeneratedImage)
         most = partial(estimates.most_image, price=price)
-        return self._one_by_one(self._counting(guarded_batch(port, self._budget, most)), batch)
+        return self._one_by_one(self._counting(self._looked(guarded_batch(port, self._budget, most))), batch)
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""

@@ -197,8 +197,9 @@ def test_another_providers_key_is_not_looked_at(monkeypatch):
 @pytest.mark.parametrize(
     "address",
     [
-        "localhost:8000/v1", "file:///etc/hostname", "unix:///run/model.sock", "ftp://host/", "http://", "http://a b/v1",
-        "http://host\n/v1", " ", "http://host:99999/v1", "http://[::1/v1", "http://host/v1?key=abcdef12", "http://host/v1#x",
+        "localhost:8000/v1", "file:///etc/hostname", "unix:///run/model.sock", "ftp://host/", "http://", " ",
+        "http://a b/v1", "http://host\n/v1", "http://host:99999/v1", "http://[::1/v1", "http://host/v1?key=abcdef12",
+        "http://host/v1#x",
     ],
 )  # fmt: skip
 def test_what_is_no_address_of_a_server_is_said_before_anything_is_asked(address):
