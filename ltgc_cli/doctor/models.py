@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import socket
@@ -198,12 +199,16 @@ def _diffusers(model: Model) -> Check:
     return _on_disk(model, _in_hub(spec, "model_index.json"))
 
 
-def check_loadable(kind: Literal["t2i", "clip"], spec: str) -> None:
+def check_loadable(kind: Kind, spec: str) -> None:
     """Raises InputError or ProviderError for a model that runs here and could not be loaded when it is wanted.
 
     Its weights are not loaded: files are looked at, and of what is not on this disk whether the hub has it.
     """
-    if spec in ("embedded", "blank") or spec.startswith(("litellm:", "replay:")):
+    if spec == "blank" or spec.startswith("replay:"):
+        return
+    api = kind in ("llm", "lmm") or spec.startswith("litellm:")
+    _check_library("litellm" if api and spec != "embedded" else "diffusers" if kind == "t2i" else "open_clip", spec)
+    if api or spec == "embedded":
         return
     check = (_clip if kind == "clip" else _diffusers)(Model(kind, spec))
     if check.state == "note":
@@ -213,6 +218,16 @@ def check_loadable(kind: Literal["t2i", "clip"], spec: str) -> None:
         _check_parts(path)
     for file in sorted(path.rglob("*.safetensors")) if path.is_dir() else [path] * path.is_file():
         _check_weights(file)
+
+
+def _check_library(name: str, spec: str) -> None:
+    """Raises ProviderError for a library that a model needs and that is not installed."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # of one that is there in part
+        found = None
+    if found is None:
+        raise ProviderError(f"{spec} needs {name}, which is not installed here; install ltgc anew")
 
 
 def _check_parts(folder: Path) -> None:
@@ -246,7 +261,7 @@ def _check_weights(file: Path) -> None:
         raise ProviderError(f"{file} is no whole file of weights ({one_line(error)}); download it again") from None
 
 
-def _check_hub(kind: Literal["t2i", "clip"], spec: str) -> None:
+def _check_hub(kind: Kind, spec: str) -> None:
     """Raises ProviderError where the hub does not give a model that is not on this disk."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ltgc_cli.config import Config
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, LtgcError
 from ltgc_cli.records import Group, Image
 from ltgc_cli.store import Store
 
@@ -17,13 +17,21 @@ def check_models(config: Config) -> None:
     """Raises InputError or ProviderError for models that run here and cannot be loaded, and for no device."""
     from ltgc_cli.doctor import models
 
-    for kind in ("t2i", "clip"):
+    for kind in models.KINDS:
         if isinstance(spec := config.get(kind), str):
             models.check_loadable(kind, spec)
     if device := config.get("device"):
         from ltgc_cli.providers import torch_setup
 
         torch_setup.device(device)
+
+
+def check_models_behind(config: Config) -> None:
+    """Raises what `check_models` does, for a stage behind the one that runs."""
+    try:
+        check_models(config)
+    except LtgcError as error:
+        raise type(error)(f"{config.command}, behind it: {error}") from None
 
 
 def check_images(groups: Iterable[Group], shown: Shown, store: Store) -> None:

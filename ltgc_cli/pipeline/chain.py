@@ -62,8 +62,9 @@ def _run(config: Config, streams: Streams, following: Sequence[Config]) -> Ran:
     engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
     session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
     with closing(session):
-        for one in (config, *following):
-            session.look_first(partial(ahead.check_models, one))
+        session.look_first(partial(ahead.check_models, config))
+        for one in following:
+            session.look_first(partial(ahead.check_models_behind, one))
         stage = _built(session, config, streams)
         if processes.rank():
             follow(stage, streams, session)

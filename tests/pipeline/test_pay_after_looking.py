@@ -13,6 +13,7 @@ from pictures import file
 from trained import digits
 
 from ltgc_cli import providers
+from ltgc_cli.doctor import models
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import Opened
 from ltgc_cli.records import Made, dump, evolve
@@ -242,10 +243,22 @@ def test_what_stops_a_later_stage_of_a_run_is_found_before_the_first_question(in
     assert named in ran.err
 
 
+@pytest.mark.parametrize(("stage", "library"), [("filter", "open_clip"), ("extend", "litellm"), ("run", "diffusers")])
+def test_a_library_that_is_not_installed_is_missed_before_the_first_question(
+    inside, folder, asked, monkeypatch, stage, library
+):
+    (folder / "run.toml").write_text(RUN.replace('t2i = "blank"', 't2i = "embedded"'))
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None if name == library else object())
+    ran = inside(*STAGES[stage].split())
+    refused(ran, asked)
+    assert f"needs {library}, which is not installed here" in ran.err
+
+
 def test_what_the_store_answers_needs_no_look(inside, folder, store, asked):
     first = inside(*STAGES["describe"].split())
     shutil.rmtree(store / "objects")
-    shutil.rmtree(store / "artifacts")
+    for artifact in (store / "artifacts").rglob("*.json"):
+        artifact.unlink()
     asked.clear()
     again = inside(*STAGES["describe"].split())
     assert (again.code, again.out, asked) == (first.code, first.out, [])
