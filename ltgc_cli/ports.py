@@ -7,6 +7,7 @@ A port is a plain function, so a test's fake is a lambda.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -21,11 +22,23 @@ ImageFormat = Literal["png", "webp"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an answer used: tokens, and US dollars where the price is known (`None` is "unknown", not 0)."""
+    """What an answer used: tokens, and US dollars where the price is known (`None` is "unknown", not 0).
+
+    >>> Usage(prompt_tokens=-5, completion_tokens=3, dollars=-0.5)
+    Usage(prompt_tokens=0, completion_tokens=3, dollars=None)
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     dollars: float | None = None
+
+    def __post_init__(self) -> None:
+        """Takes back what cannot be, which an earlier version kept as a server said it: it would lower every sum."""
+        if self.prompt_tokens < 0 or self.completion_tokens < 0:
+            for name in ("prompt_tokens", "completion_tokens"):
+                msgspec.structs.force_setattr(self, name, max(0, getattr(self, name)))
+        if self.dollars is not None and not 0 <= self.dollars < math.inf:
+            msgspec.structs.force_setattr(self, "dollars", None)
 
 
 def used(usage: Usage) -> bool:

@@ -84,6 +84,11 @@ def nearest(name: str, names: Iterable[str], *, quoted: bool = False) -> str:
 
 
 def one_line(said: object, length: int = 200) -> str:
-    """Returns what an error (or a text) says, in one line of at most `length` characters."""
+    """Returns what an error (or a text) says, in one line of at most `length` characters, none of which moves a cursor.
+
+    >>> one_line("no:\\n\\x1b[31m red"), one_line("as long as this", 8)
+    ('no: �[31m red', 'as long…')
+    """
     text = " ".join(str(said).split()) or type(said).__name__
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[: length + 1])
     return text if len(text) <= length else text[: length - 1] + "…"

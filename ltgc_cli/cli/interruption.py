@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from ltgc_cli import console
+from ltgc_cli.providers.secrets import without_passwords
 from ltgc_cli.unfinished import leave_nothing
 
 _SIGNALS = [
@@ -73,7 +74,7 @@ def _handle(signals: Sequence[signal.Signals], handler: Handler) -> dict[signal.
 
 
 def typed(program: str, arguments: Sequence[str], *, without: Collection[str] = ()) -> str:
-    """Returns a command line as it is typed, without some flags and the value behind each.
+    """Returns a command line as it is typed, without some flags and the value behind each, and without passwords.
 
     >>> typed("ltgc", ["run", "my sets.toml", "--until", "render", "--out=x"], without=["--until"])
     "ltgc run 'my sets.toml' --out=x"
@@ -84,7 +85,7 @@ def typed(program: str, arguments: Sequence[str], *, without: Collection[str] = 
             next(rest, None)
         elif word.partition("=")[0] not in without:
             kept.append(word)
-    return f"{program} {shlex.join(kept)}"
+    return without_passwords(f"{program} {shlex.join(kept)}")
 
 
 def how_to_go_on(program: str, arguments: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import socket
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
@@ -21,10 +24,11 @@ from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.quiet import quiet
 from ltgc_cli.providers.t2i import pipelines
-from ltgc_cli.text import cents, counted, nearest
+from ltgc_cli.text import cents, counted, nearest, one_line
 
 Kind = Literal["lmm", "llm", "t2i", "clip"]
 KINDS: tuple[Kind, ...] = ("lmm", "llm", "t2i", "clip")
+_HUB = 10.0  # seconds for the hub to say whether it has a model
 _CONNECT, _ANSWER = 3.0, 30.0  # seconds: for a server to accept a connection, for a model to answer with one token
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 _TAGS = 8  # weights that are named where a name is wrong
@@ -193,6 +197,93 @@ def _diffusers(model: Model) -> Check:
         return Check(model.name, "ok", f"{spec}: a model in a single file")
     providers.open_generate(spec, keep=lambda _: "", notice=_NOTHING["notice"])
     return _on_disk(model, _in_hub(spec, "model_index.json"))
+
+
+def check_loadable(kind: Kind, spec: str) -> None:
+    """Raises InputError or ProviderError for a model that runs here and could not be loaded when it is wanted.
+
+    Its weights are not loaded: files are looked at, and of what is not on this disk whether the hub has it.
+    """
+    if spec == "blank" or spec.startswith("replay:"):
+        return
+    api = kind in ("llm", "lmm") or spec.startswith("litellm:")
+    _check_library("litellm" if api and spec != "embedded" else "diffusers" if kind == "t2i" else "open_clip", spec)
+    if api or spec == "embedded":
+        return
+    check = (_clip if kind == "clip" else _diffusers)(Model(kind, spec))
+    if check.state == "note":
+        _check_hub(kind, spec)
+    path = Path(spec.removeprefix("local-dir:").rpartition("=")[2])
+    if kind == "t2i" and path.is_dir():
+        _check_parts(path)
+    for file in sorted(path.rglob("*.safetensors")) if path.is_dir() else [path] * path.is_file():
+        _check_weights(file)
+
+
+def _check_library(name: str, spec: str) -> None:
+    """Raises ProviderError for a library that a model needs and that is not installed."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # of one that is there in part
+        found = None
+    if found is None:
+        raise ProviderError(f"{spec} needs {name}, which is not installed here; install ltgc anew")
+
+
+def _check_parts(folder: Path) -> None:
+    """Raises ProviderError for a part of a diffusers model that its folder lacks."""
+    try:
+        index = msgspec.json.decode((folder / "model_index.json").read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ProviderError(
+            f"{folder / 'model_index.json'} cannot be read ({error}); download the model again"
+        ) from None
+    for name, kind in index.items():
+        if not (isinstance(kind, list) and len(kind) == 2 and all(kind)):
+            continue
+        part = folder / name
+        weights = [*part.glob("*.safetensors"), *part.glob("*.bin")]
+        if not part.is_dir() or ((part / "config.json").is_file() and not weights):
+            what = "has no weights" if part.is_dir() else "is not there"
+            raise ProviderError(f"{folder}: {name}, a part of the model, {what}; download the model again")
+
+
+def _check_weights(file: Path) -> None:
+    """Raises ProviderError for a file of weights that is cut short, or none."""
+    from safetensors import SafetensorError, safe_open
+
+    if file.suffix != ".safetensors":
+        return
+    try:
+        with safe_open(file, "numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ProviderError(f"{file} is no whole file of weights ({one_line(error)}); download it again") from None
+
+
+def _check_hub(kind: Kind, spec: str) -> None:
+    """Raises ProviderError where the hub does not give a model that is not on this disk."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    repository, file = spec, "model_index.json"
+    if spec.startswith("hf-hub:"):
+        repository, file = spec.removeprefix("hf-hub:"), "open_clip_config.json"
+    elif kind == "clip":
+        import open_clip
+
+        name, _, tag = spec.partition("/")
+        owner, name, given, *_ = f"{open_clip.get_pretrained_cfg(name, tag).get('hf_hub') or ''}///".split("/")
+        repository, file = f"{owner}/{name}", given or "open_clip_model.safetensors"
+        if not name:  # from an address of its own
+            return
+    try:
+        with quiet():
+            get_hf_file_metadata(hf_hub_url(repository, file), timeout=_HUB)
+    except Exception as error:  # of the hub's library and of what it is built on
+        flag = f"name another by --{kind}, or run again where there is a network"
+        raise ProviderError(
+            f"{spec} is not on this disk, and the hub does not give it ({one_line(error)}); {flag}"
+        ) from None
 
 
 def on_disk(spec: str) -> bool:

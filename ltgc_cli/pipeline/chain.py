@@ -14,6 +14,7 @@ from ltgc_cli import console, image_formats, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn import processes
+from ltgc_cli.pipeline import ahead
 from ltgc_cli.pipeline.machine import questions_at_once
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import ALONE, Ran, Stage, drain, dry_records, execute, follow
@@ -48,13 +49,16 @@ ADAPTING = ("describe", "extend", "reflect", "adapt", "render", "filter")
 """The same, by an image model that has learnt the look of the images first."""
 
 
-def run(config: Config, streams: Streams) -> Ran:
-    """Returns what a stage did: its lines are written, its artifact is in the store."""
+def run(config: Config, streams: Streams, following: Sequence[Config] = ()) -> Ran:
+    """Returns what a stage did: its lines are written, its artifact is in the store.
+
+    following -- of stages behind it, whose models are looked at too before anything is paid
+    """
     with console.quietly(True) if processes.rank() else nullcontext():  # the first of several speaks for all
-        return _run(config, streams)
+        return _run(config, streams, following)
 
 
-def _run(config: Config, streams: Streams) -> Ran:
+def _run(config: Config, streams: Streams, following: Sequence[Config]) -> Ran:
     image_formats.allow(config[Storage].max_pixels)
     _check(config, streams)
     if "concurrency" in command_settings(config.command):
@@ -63,6 +67,9 @@ def _run(config: Config, streams: Streams) -> Ran:
     engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
     session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
     with closing(session):
+        session.look_first(partial(ahead.check_models, config))
+        for one in following:
+            session.look_first(partial(ahead.check_models_behind, one))
         stage = _built(session, config, streams)
         if processes.rank():
             follow(stage, streams, session)

@@ -8,7 +8,6 @@ from ltgc_cli.providers.prices import Price
 
 FREE = Price()  # what embedded, replayed and local models cost
 _NOTHING = Usage(dollars=0.0)
-_LARGEST = 2048  # the longest side, in pixels, of an image that a model is shown without being told to scale it
 _MOST_IMAGE_TOKENS = 6500  # of the largest and finest image, where an API counts them (OpenAI's gpt-image-1: 6,240)
 
 
@@ -16,9 +15,7 @@ def estimated(question: Question, price: Price | None) -> Usage:
     """Returns about what a question uses: tokens by its text, images and task, dollars where the price is known."""
     if price is FREE:
         return _NOTHING
-    side = _side(question)
-    image = prices.image_tokens(side, side, question.model) if question.images else 0
-    prompt = prices.prompt_tokens(question.text) + len(question.images) * image
+    prompt = prices.asked_tokens(question)
     completion = min(prices.completion_tokens(question.task, question.want), question.max_tokens)
     dollars = None if price is None else prices.dollars(price, prompt, completion)
     return Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
@@ -56,4 +53,4 @@ def _most_image_tokens(question: Question) -> int:
 
 
 def _side(question: Question) -> int:
-    return question.image_size if isinstance(question.image_size, int) else _LARGEST
+    return question.image_size if isinstance(question.image_size, int) else prices.LARGEST

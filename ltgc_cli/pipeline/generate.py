@@ -17,7 +17,7 @@ from ltgc_cli import console, prompts, records
 from ltgc_cli.answers import MOST_AT_ONCE, READER
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.pipeline import adapter, shards
+from ltgc_cli.pipeline import adapter, ahead, shards
 from ltgc_cli.pipeline.adapter import Adapters
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
@@ -73,7 +73,10 @@ def describe(session: Session, config: Config) -> Stage:
         reader=READER,
     )
     source = _fingerprint(data) if data else ""
-    return Stage("describe", hashed, run, source, work=_originals, whole=bool(shard), makes_images=True)
+    # Of a part, the images of the others may be in other stores.
+    shown = None if shard else ahead.tail_originals
+    whole = bool(shard)
+    return Stage("describe", hashed, run, source, work=_originals, whole=whole, shown=shown, makes_images=True)
 
 
 def extend(session: Session, config: Config) -> Stage:
@@ -92,8 +95,10 @@ def extend(session: Session, config: Config) -> Stage:
         return runs.extend(given, config, asked, texts, known=known, shard=shard)
 
     def work(group: Group) -> int:
+        from ltgc_cli.pipeline.data import check_names
         from ltgc_cli.stages.extend import in_questions
 
+        check_names([group.cls], settings.llm, given=True)
         return group.cls.tail * len(in_questions(settings.n))
 
     hashed = config.hashed(
@@ -193,7 +198,16 @@ def filter(session: Session, config: Config) -> Stage:
         trial=TRIAL,
     )
     caveats = ("at the most: as if no generated image ever passed",) if judging.mode == "refine" else ()
-    return Stage("filter", hashed, run, whole=True, caveats=caveats, finish=_repeat_doubt, makes_images=True)
+    return Stage(
+        "filter",
+        hashed,
+        run,
+        whole=True,
+        caveats=caveats,
+        finish=_repeat_doubt,
+        shown=ahead.all_images,
+        makes_images=True,
+    )
 
 
 def source_of(config: Config, data: str | None = None) -> Source | None:

@@ -206,7 +206,8 @@ def _run(job: Job, configs: Sequence[tuple[RunStep, Config]], given: Path | None
         limited, limit = _limited(config, job.run.max_cost, paid)
         with _named_errors(job, config, paid, limit):
             # A stage that makes its own records has none to read.
-            ran = chain.run(limited, Streams(input=given if index or given else None, called=True))
+            behind = [other for one, other in configs[index + 1 :] if one.command != "report"]
+            ran = chain.run(limited, Streams(input=given if index or given else None, called=True), behind)
             gc.collect()  # the models of a stage make room for those of the next
             if step.file == "mix-train.jsonl":
                 not_copied = _copied_out(job, config, ran.artifact, out)

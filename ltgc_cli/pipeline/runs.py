@@ -15,7 +15,7 @@ from ltgc_cli.engine import AtOnce, in_order, in_parts
 from ltgc_cli.errors import Refused, Unreadable
 from ltgc_cli.learn import checks
 from ltgc_cli.learn.datasets import Item, Source
-from ltgc_cli.pipeline import adapter, originals, shards
+from ltgc_cli.pipeline import adapter, ahead, originals, shards
 from ltgc_cli.pipeline import senses as senses_file
 from ltgc_cli.pipeline.adapter import Adapters
 from ltgc_cli.pipeline.class_table import class_info, named
@@ -104,6 +104,7 @@ def describe(
         groups = with_senses(groups) if settings.disambiguate else groups
     if shard:
         groups = parted(list(groups))
+    groups = _with_images(groups, session)
     rows = ((group.cls, row) for group in groups for row in group.rows)
     return flat(in_order(one, rows, asking.concurrency))
 
@@ -221,6 +222,14 @@ def filter(
         session.report(f"filter: {found}")
     if by_hand is not None:
         console.notice(f"filter: {verdicts.summary(by_hand, there)}")
+
+
+def _with_images(groups: Iterable[Group], session: Session) -> Iterator[Group]:
+    """Returns the classes; one whose images are not there stops the run before its first question."""
+    for group in groups:
+        if not all(session.store.object_path(one.sha256).is_file() for one in ahead.tail_originals(group)):
+            session.look_first(partial(ahead.check_images, [group], ahead.tail_originals, session.store))
+        yield group
 
 
 def _report_senses(session: Session, classes: Sequence[Class]) -> None:

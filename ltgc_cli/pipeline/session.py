@@ -34,7 +34,7 @@ from ltgc_cli.ports import (
     Tries,
     own_server,
 )
-from ltgc_cli.providers import Opened, prices
+from ltgc_cli.providers import Opened, prices, secrets
 from ltgc_cli.providers.llm import no_schema
 from ltgc_cli.providers.unforeseen import foreseen, foreseen_each
 from ltgc_cli.records import Record
@@ -120,6 +120,8 @@ class Session:
         self._expected = 0
         self._notices: set[str] = set()
         self._asked_now: set[str] = set()  # keys of what this run asked, where failures are asked again
+        self._ahead: list[Callable[[], object]] = []  # what is looked at before the first question
+        self._looking = threading.Lock()
         self._workers = self._spreading(engine) if engine.engine == "ray" else None
 
     def _spreading(self, engine: Workers) -> Spreading:
@@ -180,6 +182,7 @@ class Session:
         real, learnt = providers.is_real(spec), self.folder / no_schema.FILE
         tried = real and self._tries_schema(spec, asking)
         server = earlier.server(spec, asking.api_base) if real else spec  # a schema is the server's to take
+        self._warn_of_password(asking.api_base, "LTGC_API_BASE")
         schema = real and (tried or prices.takes_schema(spec))
         given = self.limits.price or own_server(spec)  # a price that litellm itself does not know
         model, port = providers.open_ask(
@@ -250,7 +253,7 @@ class Session:
         before = [msgspec.structs.replace(question, model=old) for question in questions]
         questions = [then if key(then) in sent_before else now for now, then in zip(questions, before, strict=True)]
         self._asked_now.update(map(key, questions))
-        sent = cached_batch(guarded_batch(send, self._budget, most), self.store, Answer, self._tally)
+        sent = cached_batch(self._looked(guarded_batch(send, self._budget, most)), self.store, Answer, self._tally)
         over = [answer for answer in sent(questions) if isinstance(answer, BudgetError)] if questions else []
         if over:
             raise over[0]
@@ -269,6 +272,7 @@ class Session:
             batch=batch,
             **options,
         )
+        self._warn_of_password(options.get("api_base"), "LTGC_T2I_API_BASE")
         workers = self._workers_for(spec)
         model, port = workers.generate(spec, opened, self.keep, batch=batch, **options) if workers else opened
         price = self._image_price(spec) if spec.startswith("litellm:") else estimates.FREE  # a limit must hold
@@ -277,7 +281,7 @@ class Session:
         api, before = spec.startswith("litellm:"), cache(lambda: earlier.names_of_images(self.store, spec, options))
 
         def read(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
-            return [self._image_read(answer) for answer in kept(requests)]
+            return [self._image_read(answer, options.get("api_base")) for answer in kept(requests)]
 
         def generate(requests: Sequence[ImageRequest]) -> Sequence[GeneratedImage | Exception]:
             requests = [earlier.as_stored(self.store, [one], before) for one in requests] if api else requests
@@ -289,14 +293,14 @@ class Session:
 
         return Opened(model, generate)
 
-    def _image_read(self, image: GeneratedImage | Exception) -> GeneratedImage | Exception:
+    def _image_read(self, image: GeneratedImage | Exception, server: str | None) -> GeneratedImage | Exception:
         """Returns an image that could not be read when it came, as this version reads it, or Refused: it is kept."""
         if isinstance(image, Exception) or image.unread is UNSET:
             return image
         from ltgc_cli.providers.t2i import image_api
 
         def read(one: GeneratedImage) -> GeneratedImage:
-            return image_api.read(one, self._object, self.keep, fetch=not self.dry)
+            return image_api.read(one, self._object, self.keep, server=server, fetch=not self.dry)
 
         try:
             return foreseen(read, "what reads the image")(image)
@@ -313,6 +317,13 @@ class Session:
         """Returns a CLIP model as a finder of the class that an image is most alike."""
         model, port = providers.open_compare(spec, **self._seeing(spec, options))
         return Opened(model, self._kept_batch(port, NearestClass))
+
+    def _warn_of_password(self, server: str | None, variable: str) -> None:
+        if server and secrets.is_typed(server):
+            self.notice_once(
+                f"the password in {secrets.shown(server)} was typed, and so is in this machine's list of processes; "
+                f"{variable}=… in the environment is not"
+            )
 
     def _seeing(self, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the options of a CLIP model; with workers, images are encoded by those."""
@@ -331,6 +342,19 @@ class Session:
             return cached_batch(self._counting(foreseen_each(port)), self.store, answer_type, self._tally)
 
         return deferred(made)
+
+    def look_first(self, check: Callable[[], object]) -> None:
+        """Has something looked at before the next question is paid; what the store answers needs none.
+
+        check -- raises where it would stop the run later
+        """
+        self._ahead.append(check)
+
+    def _look(self) -> None:
+        with self._looking:
+            while self._ahead:
+                self._ahead[0]()
+                del self._ahead[0]
 
     def notice_once(self, text: str) -> None:
         """Says something on stderr, the first time only."""
@@ -373,15 +397,24 @@ class Session:
         """Returns a language model's port within the budget, with every answer kept."""
         from ltgc_cli.store import cached
 
-        paid = guarded(port, self._budget, partial(estimates.most, price=price))
+        paid = self._looked(guarded(port, self._budget, partial(estimates.most, price=price)))
         return cached(self._counting_one(paid), self.store, Answer, self._tally)
+
+    def _looked(self, port: Callable[[In], Out]) -> Callable[[In], Out]:
+        """Returns a port that is paid for, which is asked only when all is looked at that could stop the run."""
+
+        def ask(request: In) -> Out:
+            self._look()
+            return port(request)
+
+        return ask
 
     def _kept_images(self, port: Generate, spec: str, batch: int, price: prices.Price | None) -> Generate:
         """Returns a text-to-image model's port with every image kept."""
         if not spec.startswith("litellm:"):
             return self._kept_batch(port, GeneratedImage)
         paid = guarded_batch(foreseen_each(port), self._budget, partial(estimates.most_image, price=price))
-        return self._one_by_one(self._counting(paid), batch)
+        return self._one_by_one(self._counting(self._looked(paid)), batch)
 
     def _images(self, requests: Sequence[ImageRequest], kept: Generate) -> Sequence[GeneratedImage | Exception]:
         """Returns the images, each the first of its tries that is one."""

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -36,7 +37,8 @@ from ltgc_cli.files import (
     write_atomically,
 )
 from ltgc_cli.manifest import Manifest
-from ltgc_cli.pipeline import shards
+from ltgc_cli.pipeline import ahead, shards
+from ltgc_cli.pipeline.ahead import Shown
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.shards import Shard, lines
 from ltgc_cli.pipeline.streams import Streams, no_folder, nothing_to_read, reading, spooled, writing
@@ -77,6 +79,8 @@ class Stage(NamedTuple):
     """Whether the lines of a class must stay together; eval reads several streams behind one another."""
     shard: Shard | None = None
     """Which part of the classes of its input it does, None for all."""
+    shown: Shown | None = None
+    """The images of a class of its input that models are to see: they are looked for before anything is paid."""
     watch: Callable[[Iterator[Record]], Iterator[Record]] = lambda given: given
     """What looks at the whole input before it is cut to the stage's part."""
     makes_images: bool = False
@@ -130,6 +134,8 @@ def execute(
             _open(session, folder)
             works = _works(path, str(streams.input or "stdin"), stage) if path else []
             session.expect(sum(shards.part(works, stage.shard)))
+            if path and stage.shown:
+                session.look_first(partial(_look_for_images, path, stage.shown, session))
             if ask_first:
                 ask_first(path)
             artifact, done = _run(_of_part(stage, len(works)), streams, session, path, digest, folder)
@@ -378,6 +384,11 @@ def _works(path: Path, name: str, stage: Stage) -> list[int]:
                 pass
             return []
         return [stage.work(group) if stage.work else 0 for group in records.by_class(given)]
+
+
+def _look_for_images(path: Path, shown: Shown, session: Session) -> None:
+    with path.open("rb") as file:
+        ahead.check_images(records.by_class(records.read(file)), shown, session.store)
 
 
 def _some(given: Iterator[Record], stage: Stage) -> Iterator[Record]:

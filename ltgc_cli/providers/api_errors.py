@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Mapping
@@ -63,6 +64,12 @@ _PARAMETERS = {
 }
 """Parameters that a question does without where a server rejects them, and how the server names them."""
 _LONGEST_WAIT = 60.0
+_LEAST_WAIT = 1.0
+"""Seconds that a server asks for at least, to be believed: many say 0, or a date that has passed, at each time."""
+_DAY = 86_400.0
+AWAY = 3
+"""Times that a busy server may ask to wait for longer than a day, until that is believed."""
+_TOLD = 20_000  # letters of an error that are looked at
 _LETTERS = 3  # of a text are at most a token, mostly
 
 
@@ -84,6 +91,8 @@ def translated(
     """
     if isinstance(error, (ProviderError, Refused, InputError, TransientError)):
         return error
+    if refused := next((cause for cause in reach.causes(error) if isinstance(cause, Refused)), None):
+        return refused  # by us, of what a client of httpx read
     why, body, status = _why(error), _body(error), getattr(error, "status_code", None)
     flag = "--api-base" if specs == SPECS else "--t2i-api-base"
     if unreached := reach.trouble(error, spec, server, flag):
@@ -156,15 +165,27 @@ def may_be_the_schema(error: Exception, meant: Exception) -> bool:
 def pause(error: TransientError, times: int) -> float:
     """Returns the seconds to wait before the same is asked again, after it failed `times` times in this way.
 
-    What the server asked for, else 1, 2, 4… up to a minute; with jitter, as many may be waiting.
+    What the server asked for, if from a second to a day, else 1, 2, 4… up to a minute; with jitter, as many may wait.
     """
-    if error.wait is not None:
+    if error.wait is not None and error.wait >= _LEAST_WAIT and not away(error):
         return error.wait + random.random() / 4
-    return min(_LONGEST_WAIT, 2.0 ** (times - 1)) * random.uniform(0.5, 1)
+    return min(_LONGEST_WAIT, 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1)
+
+
+def away(error: TransientError) -> str:
+    """Returns that a server asks to wait for longer than a day, in words, "" where it does not.
+
+    It may be a mistake, so the same is asked again after a pause of ours, AWAY times in all.
+
+    >>> away(TransientError("busy", "too many", 31_536_000.0)), away(TransientError("busy", "too many", 7.0))
+    ('; it asks to wait for 31,536,000 seconds', '')
+    """
+    seconds = error.wait or 0.0
+    return f"; it asks to wait for {seconds:,.0f} seconds" if seconds > _DAY else ""
 
 
 def _why(error: Exception) -> str:
-    text = str(error).partition("Traceback (most recent call last)")[0]
+    text = str(error)[:_TOLD].partition("Traceback (most recent call last)")[0]
     text = re.sub(r"\S*<\S+ object at 0x\w+> ?", "", text)
     text = scrubbed(one_line(text or type(error).__name__, 10_000))
     text = re.sub(r"^(?:[\w.]*(?:Error|Exception|Timeout)\s*[:-]\s*)+", "", text)
@@ -172,7 +193,7 @@ def _why(error: Exception) -> str:
 
 
 def _body(error: BaseException) -> str:
-    return f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"
+    return f"{str(error)[:_TOLD]} {str(getattr(error, 'code', ''))[:99]} {str(getattr(error, 'body', ''))[:_TOLD]}"
 
 
 def _is_transient(litellm: Any, error: Exception, status: Any) -> bool:
@@ -205,17 +226,16 @@ def _asked_wait(error: Exception, body: str) -> float | None:
     # litellm leaves `error.response.headers` empty
     headers = dict(getattr(error, "litellm_response_headers", None) or {})
     named = {name.lower(): value for name, value in headers.items()}
-    if (value := named.get("retry-after")) is not None:
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            pass
-        try:
-            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-        except (TypeError, ValueError):
-            pass
     delay = _DELAY.search(body)
-    return float(delay[1]) if delay else None
+    given = named.get("retry-after") or (delay[1] if delay else "")
+    try:
+        seconds = float(given)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError, OverflowError):  # garbage, or a date without its zone
+            return None
+    return None if math.isnan(seconds) else seconds
 
 
 def _variable(litellm: Any, error: Exception, spec: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.ports import Task, own_server
+from ltgc_cli.ports import Question, Task, own_server
 from ltgc_cli.text import nearest
 
 _LIST = "model_prices_and_context_window_backup.json"
@@ -212,6 +212,17 @@ def image_tokens(width: int, height: int, spec: str) -> int:
     shrunk = min(1.0, 2048 / max(width, height))
     shrunk = min(shrunk, 768 / min(width, height))
     return base + tile * math.ceil(round(width * shrunk) / 512) * math.ceil(round(height * shrunk) / 512)
+
+
+LARGEST = 2048
+"""The longest side, in pixels, of an image that a model is shown without being told to scale it."""
+
+
+def asked_tokens(question: Question) -> int:
+    """Returns about how many tokens a question is, with its images."""
+    side = question.image_size if isinstance(question.image_size, int) else LARGEST
+    image = image_tokens(side, side, question.model) if question.images else 0
+    return prompt_tokens(question.text) + len(question.images) * image
 
 
 # What answers are long, in tokens: a sentence in Template 1 is 20 to 45, and a list has as many as were asked for.

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.providers import secrets
+from ltgc_cli.errors import InputError, ProviderError, Refused
+from ltgc_cli.providers import heard, secrets
 from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import one_line
 
@@ -76,7 +76,7 @@ def trouble(error: BaseException, spec: str, server: str | None, flag: str = "--
 
     A TransientError may go by itself, a ProviderError will not. `server` is the address of one's own.
     """
-    chain = list(_chain(error))
+    chain = list(causes(error))
     shown = secrets.shown(server) if server else ""
     host = _host(chain, server)
     correct = f"correct {flag}" if server else "check the network"
@@ -124,10 +124,21 @@ def models(server: str | None, provider: str) -> Sequence[str]:
     keys = [os.environ[name] for name in secrets.names_of_keys(provider) if name.endswith("API_KEY")]
     headers = headers or ({"Authorization": f"Bearer {keys[0]}"} if keys else {})
     try:
-        listed = httpx.get(f"{server.rstrip('/')}/models", headers=headers, timeout=_PATIENCE, follow_redirects=True)
-        rows = listed.json()["data"]
+        client = httpx.Client(headers=headers, timeout=_PATIENCE, follow_redirects=True)
+        heard.listen_in(client)
+        with client, heard.hearing(seconds=_PATIENCE):
+            rows = client.get(f"{server.rstrip('/')}/models").json()["data"]
         return sorted(str(row["id"]) for row in rows)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError):
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        Refused,
+        RecursionError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):
         return ()
 
 
@@ -141,7 +152,7 @@ def has(names: Sequence[str]) -> str:
     return f"; it has {one_line(secrets.scrubbed(', '.join(names[:_MODELS])), 300)}{more}" if names else ""
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Returns an error and what it came from, to the first of all."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -194,6 +205,22 @@ def _says(error: ssl.SSLCertVerificationError) -> str:
     """Returns what is wrong with a certificate; aiohttp's own error has it in words alone."""
     text = getattr(error, "verify_message", "") or str(error).rpartition("verify failed: ")[2].partition(" (_ssl")[0]
     return one_line(text)
+
+
+def is_private(host: str) -> bool:
+    """Returns whether a host, or an address that its name leads to, is of this machine or of a network of one's own.
+
+    A name that nobody here knows is none: a proxy may know it.
+
+    >>> is_private("127.0.0.1"), is_private("169.254.169.254"), is_private("8.8.8.8")
+    (True, True, False)
+    """
+    try:
+        found = {str(one[4][0]).partition("%")[0] for one in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return False
+    addresses = [ipaddress.ip_address(address) for address in found]
+    return any(not (getattr(one, "ipv4_mapped", None) or one).is_global for one in addresses)
 
 
 def _here(host: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from ltgc_cli.errors import ProviderError
-from ltgc_cli.providers.api_errors import pause, translated
+from ltgc_cli.providers.api_errors import AWAY, away, pause, translated
 from ltgc_cli.providers.llm import litellm as chat
 from ltgc_cli.providers.transient import TransientError
 from ltgc_cli.text import counted
@@ -34,7 +34,7 @@ def retry(
 ) -> T:
     """Returns what `ask` does, called again while waiting may mend it: up to `tries` times in trouble.
 
-    A server that is busy (429) is waited for, for a quarter of an hour.
+    A server that is busy (429) is waited for, for a quarter of an hour; none is for longer.
     specs -- what can be written in the place of `spec`, for the error's text
     server -- the address of the user's own
     Raises Refused where only this one request failed, ProviderError where the provider cannot be used.
@@ -42,6 +42,7 @@ def retry(
     import tenacity
 
     counts: Counter[str] = Counter()
+    far = 0  # times that it asked to wait for longer than a day
 
     def once() -> T:
         try:
@@ -50,13 +51,15 @@ def retry(
             raise translated(chat.imported(), _with_headers(raised), spec, specs, server=server) from None
 
     def wait(state: tenacity.RetryCallState) -> float:
+        nonlocal far
         error = _error(state)
         counts[error.kind] += 1
+        far += bool(away(error))
         return pause(error, counts[error.kind])
 
     def enough(state: tenacity.RetryCallState) -> bool:
-        if _error(state).kind == "busy":
-            return state.idle_for + state.upcoming_sleep > LIMIT
+        if far >= AWAY or state.idle_for + state.upcoming_sleep > LIMIT:
+            return True
         return counts.total() - counts["busy"] >= tries
 
     transient = tenacity.retry_if_exception_type(TransientError)
@@ -64,7 +67,7 @@ def retry(
         return tenacity.Retrying(retry=transient, stop=enough, wait=wait, sleep=sleep, reraise=True)(once)
     except TransientError as error:
         raise ProviderError(
-            f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}); {error.fix}"
+            f"{spec} did not answer in {counted(counts.total(), 'try')} ({error.why}{away(error)}); {error.fix}"
         ) from None
 
 

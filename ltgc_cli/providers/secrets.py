@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -22,6 +23,13 @@ def scrubbed(text: str, keys: Sequence[str] | None = None) -> str:
     for value in sorted(keys_set() if keys is None else keys, key=len, reverse=True):
         text = text.replace(value, "…")
     return _SECRETS.sub("…", text)
+
+
+def without_keys(text: str) -> str:
+    """Returns a text as it is, but for the keys that are set: a server may repeat the one that it got."""
+    for value in keys_set():
+        text = text.replace(value, "…")
+    return text
 
 
 def keys_set() -> list[str]:
@@ -53,12 +61,28 @@ def address(server: str) -> str:
     >>> address("http://user:p@ss@localhost:8000/v1/?token=secret")
     'http://localhost:8000/v1'
     """
+    if re.search(r"[\s\x00-\x1f\x7f]", server):  # urlsplit drops some of these, and clients fail on the others
+        raise ValueError("no address of a server")
     parts = urlsplit(server)
     _ = parts.port  # raises where it is no number
     host = parts.netloc.rpartition("@")[2]
     if parts.scheme not in ("http", "https") or not host or "@" in parts.path + parts.query + parts.fragment:
         raise ValueError("no address of a server")
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def without_passwords(text: str) -> str:
+    """Returns a text without what stands before the @ of an address in it.
+
+    >>> without_passwords("ltgc run --api-base http://me:pass@localhost:8000/v1")
+    'ltgc run --api-base http://…@localhost:8000/v1'
+    """
+    return re.sub(r"(?<=://)[^/@\s]+(?=@)", "…", text)
+
+
+def is_typed(server: str) -> bool:
+    """Returns whether a server's address has a password, and stands in this process's arguments, which all can read."""
+    return "@" in server and any(server in word for word in sys.argv)
 
 
 def shown(server: str) -> str:

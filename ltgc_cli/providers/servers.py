@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+OPENAI_PROTOCOL = ("openai", "hosted_vllm", "lm_studio", "llamafile", "custom_openai")
+"""Providers, as litellm names them, whose servers are asked by OpenAI's own client."""
+
 
 def server_of(spec: str, api_base: str | None) -> str | None:
     """Returns the address of a model's own server: as it is given, or as the provider's variables have it, or None."""

@@ -71,7 +71,7 @@ def generate(
         if not (isinstance(picture, GeneratedImage) and picture.unread is True):
             return picture
         try:  # as a session does, the first time and ever after
-            return image_api.read(picture, kept.__getitem__, keep)
+            return image_api.read(picture, kept.__getitem__, keep, server=server.address)
         except Refused as refused:
             return refused
 
@@ -323,3 +323,15 @@ def test_what_could_not_be_read_is_kept_as_it_came_and_read_by_a_version_that_ca
     )
 
     assert kept[picture.sha256] == png((1, 2, 3)) and picture.usage == Usage(dollars=0.04)
+
+
+def test_an_image_of_somebody_elses_api_is_fetched_from_no_network_of_ones_own(server, kept, keep, png):
+    server.routes.files |= {"a.png": [Reply(200, png((1, 2, 3)))]}
+    inside = f"{server.address}/files/a.png"
+    raw = keep(json.dumps({"data": [{"url": inside}]}).encode())
+    image = GeneratedImage(sha256=raw, format="png", unread=True)
+
+    with pytest.raises(Refused, match=r"leads into a network of one's own: 127\.0\.0\.1; what came is kept as"):
+        image_api.read(image, kept.__getitem__, keep, server="https://8.8.8.8/v1")
+    assert server.routes.fetched == []
+    image_api.read(image, kept.__getitem__, keep, server=server.address)

@@ -192,3 +192,35 @@ def test_a_password_in_an_address_is_sent_and_never_shown(ask, monkeypatch):
 def test_another_providers_key_is_not_looked_at(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     assert reach.odd_keys("anthropic") == {} and list(reach.odd_keys("openai")) == ["OPENAI_API_KEY"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "localhost:8000/v1", "file:///etc/hostname", "unix:///run/model.sock", "ftp://host/", "http://", " ",
+        "http://a b/v1", "http://host\n/v1", "http://host:99999/v1", "http://[::1/v1", "http://host/v1?key=abcdef12",
+        "http://host/v1#x",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_of_a_server_is_said_before_anything_is_asked(address):
+    with pytest.raises(InputError, match="^--api-base ") as raised:
+        port.identity("openai/mine", address)
+    assert "abcdef12" not in str(raised.value)
+
+
+def test_a_password_that_was_typed_is_in_the_list_of_processes_and_that_is_said(inside, monkeypatch):
+    server = "http://me:s3cr3t99@127.0.0.1:9/v1"
+    flags = ("extend", "--class", "crane", "--llm", "openai/mine", "--api-base", server, "--dry-run")
+    monkeypatch.setattr("sys.argv", ["ltgc", *flags])
+    said = inside(*flags).err
+    assert "was typed, and so is in this machine's list of processes; LTGC_API_BASE=… in the" in " ".join(said.split())
+    assert "s3cr3t99" not in said
+    monkeypatch.setattr("sys.argv", ["ltgc", "extend"])
+    assert "list of processes" not in inside(*flags[:-3], "--dry-run", LTGC_API_BASE=server).err
+
+
+def test_what_is_typed_to_go_on_shows_no_password():
+    from ltgc_cli.cli.interruption import typed
+
+    shown = typed("ltgc", ["run", "--api-base", "http://me:s3cr3t99@host/v1"])
+    assert shown == "ltgc run --api-base http://…@host/v1"

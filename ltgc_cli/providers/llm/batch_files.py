@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -81,7 +82,7 @@ def takes_effort(model: str, provider: str) -> bool:
 
 def read(content: bytes, price: prices.Price | None) -> Iterator[tuple[str, Answer | Refused]]:
     """Returns the lines of a file of results by their custom_id; what is no such line is left out."""
-    for text in content.splitlines():
+    for text in io.BytesIO(content):  # not all lines at once: a file may be large
         try:
             row = json.loads(text)
             response, error = row.get("response") or {}, row.get("error") or {}
@@ -91,7 +92,7 @@ def read(content: bytes, price: prices.Price | None) -> Iterator[tuple[str, Answ
                 yield row["custom_id"], _refused(error)
             else:
                 yield row["custom_id"], _answer(body, price)
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             continue
 
 
@@ -104,8 +105,8 @@ def _answer(body: Mapping[str, Any], price: prices.Price | None) -> Answer | Ref
 
 
 def _usage(used: Any, price: prices.Price | None) -> Usage:
-    """Returns what an answer used, at the price of a batch."""
-    prompt, completion = said.tokens(used)
+    """Returns what an answer used, at the price of a batch; nothing known where a count cannot be."""
+    prompt, completion = said.tokens(used) or (0, 0)
     dollars = None
     if price and prompt + completion:
         dollars = prices.dollars(prices.in_batch(price), prompt, completion)

@@ -12,20 +12,21 @@ import msgspec
 
 from ltgc_cli.errors import ProviderError, Refused
 from ltgc_cli.ports import Answer, Question, Usage
-from ltgc_cli.providers import api_errors, heard, reach, servers
+from ltgc_cli.providers import api_errors, heard, prices, reach, servers
 from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.llm.rate import Rate
 from ltgc_cli.providers.llm.response_formats import RESPONSE_FORMATS
 from ltgc_cli.providers.llm.unlogged import unlogged
 from ltgc_cli.providers.opened import AskOptions
+from ltgc_cli.providers.secrets import without_keys
 from ltgc_cli.providers.transient import TransientError
-from ltgc_cli.text import counted
+from ltgc_cli.text import counted, one_line
 
 Content = str | list[dict[str, Any]]
 
 _TRIES = 8  # requests for one question that may end with a server's trouble: with their waits, two minutes and more
 _FIRST_TRIES = 4  # the same before anything was ever answered: the address may be wrong, and a person waits
-_OPENAI_PROTOCOL = ("openai", "hosted_vllm", "lm_studio", "llamafile", "custom_openai")
+_MOST_DOLLARS = 1000.0  # of one answer
 _AGAIN = {"empty": 2, "declined": 1}
 """How often more a question is asked that got an empty answer or a refusal: at a temperature, another may come."""
 
@@ -57,7 +58,7 @@ class ModelClient:
         self._options = options
         self._server = servers.server_of(spec, options.api_base)
         self._target = target(litellm, spec, options.api_base)
-        own = self._target["model"].partition("/")[0] in _OPENAI_PROTOCOL
+        own = self._target["model"].partition("/")[0] in servers.OPENAI_PROTOCOL
         self._own_protocol = self._server is not None and own
         reach.check_key(api_errors.provider(litellm, self._target["model"]))
         reach.go_direct(self._server)
@@ -110,7 +111,9 @@ class ModelClient:
             self._answered_at = self._clock()
             self._rate.answered()
         tries.used.append(usage)
-        return said.answer(body, usage)
+        heard_as = said.answer(body, usage)
+        raw = heard_as.raw and without_keys(heard_as.raw)
+        return msgspec.structs.replace(heard_as, text=without_keys(heard_as.text), raw=raw)
 
     async def _sent(self, question: Question, content: Content) -> tuple[said.Json, Usage]:
         """Returns the response's JSON and what it used, asked for without the parameters that the server rejects: this
@@ -125,7 +128,7 @@ class ModelClient:
             if without_schema:
                 request.pop("response_format", None)
             try:
-                response = await self._responded(request)
+                response = await self._responded(request, question)
             except self._litellm.UnsupportedParamsError as error:  # nothing was sent: some models take no temperature
                 # Not at first: with drop_params a refused request (422) is sent again behind our back.
                 if "reasoning_effort" in str(error) and "reasoning_effort" in request:
@@ -154,7 +157,7 @@ class ModelClient:
                 self._has_room(question, most)
                 return response
 
-    async def _responded(self, request: Mapping[str, Any]) -> tuple[said.Json, Usage]:
+    async def _responded(self, request: Mapping[str, Any], question: Question) -> tuple[said.Json, Usage]:
         """Returns what the server said, and what it used: its own JSON in OpenAI's protocol, else litellm's reading.
 
         litellm fails on answers in an odd shape, which are paid for all the same.
@@ -165,14 +168,15 @@ class ModelClient:
             except Exception:
                 body = heard.said(responses)
                 if body is not None and said.is_one(body):
-                    return body, self._usage(body)
+                    return body, self._usage(body, body, question)
                 if heard.web_page(responses):
                     raise reach.page(self._server) from None
                 if body is not None and isinstance(body.get("error", body.get("detail")), str):  # litellm shows none
                     raise reach.no_answer(said.trouble(body), self._server) from None
                 raise
         body = heard.said(responses)
-        return (body if body is not None and "choices" in body else said.of(response)), self._usage(response)
+        said_so = body if body is not None and "choices" in body else said.of(response)
+        return said_so, self._usage(response, said_so, question)
 
     def _as_sent(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the request with its schema where OpenAI's client hands it on as it is.
@@ -242,13 +246,21 @@ class ModelClient:
             fix = f"a slow server gets longer by --time-limit {max(1200, 10 * seconds)}"
             return TransientError("broken", f"no answer within {counted(seconds, 'second')}", fix=fix)
         ours = self._meant(error, question)
+        if isinstance(ours, ProviderError) and self._may_pass(error, question):
+            ours = TransientError("broken", one_line(str(ours).removeprefix(f"{self._spec}: ")))
         if isinstance(ours, TransientError) and ours.kind == "busy":
-            self._rate.too_many(sent, ours.wait)
+            self._rate.too_many(sent, None if api_errors.away(ours) else ours.wait)
         if isinstance(ours, Refused):
             self._answered_at = self._clock()
         if isinstance(ours, ProviderError):
             self._unusable = (self._clock(), ours)
         return ours
+
+    def _may_pass(self, error: Exception, question: Question) -> bool:
+        """Returns whether an error may be one odd answer of a server, or of what stands before it, that was there."""
+        unseeing = bool(question.images) and not self._sees  # then it may be a model that takes none
+        was_there = self._answered_at is not None and not unseeing
+        return was_there and getattr(error, "status_code", None) in (404, 405, None)
 
     def _may_ask_again(self, error: TransientError, question: Question, tries: _Tries) -> bool:
         if self._unusable_since(tries):
@@ -256,7 +268,8 @@ class ModelClient:
         tries.counts[error.kind] += 1
         times = tries.counts[error.kind]
         if error.kind == "busy":
-            return True
+            tries.counts["away"] += bool(api_errors.away(error))
+            return tries.counts["away"] < api_errors.AWAY
         if error.kind == "broken":
             return times < (_FIRST_TRIES if self._answered_at is None else _TRIES)
         worth_it = times <= _AGAIN[error.kind] and (error.kind == "empty" or question.temperature > 0)
@@ -276,30 +289,41 @@ class ModelClient:
         if error.kind == "empty":
             return Refused(f"{error.why}, {counted(tries.counts['empty'], 'time')}", _total(tries.used))
         times = tries.counts["busy"] + tries.counts["broken"]
-        text = f"{self._spec} did not answer in {counted(times, 'try')} ({error.why})"
+        text = f"{self._spec} did not answer in {counted(times, 'try')} ({error.why}{api_errors.away(error)})"
         if self._answered_at is not None and tries.began is not None and self._answered_at > tries.began:
             return Refused(f"{text}, though it answered others meanwhile")
         return ProviderError(f"{text}; {error.fix}")
 
-    def _usage(self, response: Any) -> Usage:
-        """Returns what a response used: litellm's, or a server's own JSON."""
+    def _usage(self, response: Any, body: said.Json, question: Question) -> Usage:
+        """Returns what a response used: litellm's, or a server's own JSON, or by the texts where that cannot be."""
         used = response.get("usage") if isinstance(response, dict) else getattr(response, "usage", None)
-        prompt, completion = said.tokens(used)
-        dollars = self._dollars(response, prompt, completion)
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, dollars=dollars)
+        counts = said.tokens(used)
+        cost = getattr(response, "_hidden_params", {}).get("response_cost")
+        if counts is None:
+            self._options.notice(
+                f"{self._spec}: its server's count of tokens cannot be; they are estimated by the text"
+            )
+            counts, cost = (prices.asked_tokens(question), prices.prompt_tokens(said.words(body))), None
+        prompt, completion = counts
+        return Usage(
+            prompt_tokens=prompt, completion_tokens=completion, dollars=self._dollars(cost, prompt, completion)
+        )
 
-    def _dollars(self, response: Any, prompt: int, completion: int) -> float | None:
-        """Returns the answer's price, None where nobody knows it: unknown is not 0."""
+    def _dollars(self, cost: Any, prompt: int, completion: int) -> float | None:
+        """Returns the answer's price, None where nobody knows it: unknown is not 0.
+
+        cost -- as litellm has it; where that cannot be, the tokens' price counts
+        """
         if not prompt + completion:
             return None  # the server did not count
         if self._options.price:
             return self._options.price(prompt, completion)
         if not any(name in self._litellm.model_cost for name in (self._spec, self._spec.partition("/")[2])):
             return None
-        cost = getattr(response, "_hidden_params", {}).get("response_cost")
-        if isinstance(response, dict):
-            cost = sum(self._litellm.cost_per_token(self._spec, prompt_tokens=prompt, completion_tokens=completion))
-        return None if cost is None else round(float(cost), 10)
+        if not (isinstance(cost, int | float) and 0 <= cost <= _MOST_DOLLARS):
+            listed = prices.find(self._spec)
+            return None if listed is None else prices.dollars(listed, prompt, completion)
+        return round(float(cost), 10)
 
 
 def effort(wanted: str) -> dict[str, Any]:
@@ -327,7 +351,7 @@ def target(litellm: Any, spec: str, api_base: str | None) -> dict[str, Any]:
     except Exception:  # litellm raises several kinds for "unknown"
         model, provider = spec, "openai"
     base, headers = reach.without_password(api_base)
-    if headers and provider in _OPENAI_PROTOCOL:
+    if headers and provider in servers.OPENAI_PROTOCOL:
         provider = "openai"  # litellm's way to the others puts a key of its own in the header's place
     spec = f"{provider}/{model}"  # without its provider's name litellm compares the base with 50 others, at each call
     missing = litellm.validate_environment(spec)["missing_keys"]

@@ -55,6 +55,12 @@ def identity(spec: str, api_base: str | None = None, model_id: str | None = None
     if model_id is not None and (not model_id.strip() or not model_id.isprintable() or model_id != model_id.strip()):
         raise InputError(f"--model-id {model_id!r}: a name in one line is wanted, as llama-awq")
     _address(spec, api_base)
+    there = servers.server_of(spec, api_base)
+    if there and ("/" not in spec or spec.partition("/")[0] in servers.OPENAI_PROTOCOL) and set(there) & set("?#"):
+        raise InputError(
+            f"--api-base {secrets.shown(there)}?…: what stands behind ? or # is not sent; a key goes into "
+            "OPENAI_API_KEY, or before the host: http://user:password@localhost:8000/v1"
+        )
     return f"{spec}#{model_id}" if model_id else spec
 
 

@@ -28,6 +28,7 @@ _THINKING = re.compile(r"thinking|thought|reasoning", re.IGNORECASE)  # a part's
 _OPENED = re.compile(rf"\s*(?:<\|start\|>assistant)?(?:{OPENS})", re.IGNORECASE)
 _CLOSES = re.compile(CLOSES, re.IGNORECASE)
 _BREAK = re.compile(r"\n\s*\n|(?<!```json)(?<!```)\n(?=(?:```(?:json)?\n)?[{\[][^\n]*\S)")  # before JSON too
+_MOST_TOKENS = 2_000_000  # in one question or answer: more than any model takes or gives here
 _ENDS = (".", "!", "?", "\n", "}", "]")
 # A line that is an answer, and no thought: Template 1, with any mark of a list before it, or nothing but numbers.
 _ANSWER = re.compile(r"\W*(?:\d{1,4}\W{1,3})?A photo of .+|[\d\s,.\[\]]*\d[\d\s,.\[\]]*", re.IGNORECASE)
@@ -99,13 +100,25 @@ def of(response: Any) -> Json:
     return {"choices": [{"finish_reason": one.finish_reason, "message": _dumped(one.message)} for one in choices]}
 
 
-def tokens(used: Any) -> tuple[int, int]:
-    """Returns the tokens of the prompt and of the answer, 0 for what a server did not count."""
-    prompt, completion = (
+def tokens(used: Any) -> tuple[int, int] | None:
+    """Returns the tokens of the prompt and of the answer, 0 for what a server did not count; None for what cannot be.
+
+    >>> tokens({"prompt_tokens": 10}), tokens({"prompt_tokens": -10}), tokens({"output_tokens": 1.5}), tokens(None)
+    ((10, 0), None, None, (0, 0))
+    """
+    found = [
         used.get(name, used.get(other)) if isinstance(used, dict) else getattr(used, name, None)
         for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
-    )
-    return (prompt if isinstance(prompt, int) else 0), (completion if isinstance(completion, int) else 0)
+    ]
+    counts = [count for count in found if type(count) is int and 0 <= count <= _MOST_TOKENS]
+    if len(counts) < sum(count is not None for count in found):
+        return None
+    return found[0] or 0, found[1] or 0
+
+
+def words(body: Json) -> str:
+    """Returns all that a response says, its thoughts too, so that its tokens can be estimated."""
+    return "\n".join("\n".join([_joined(_content(_message(one))), *_thoughts(one)]) for one in _choices(body))
 
 
 def _dumped(message: Any) -> Json:
@@ -146,11 +159,20 @@ def _holds_text(value: Any, name: str = "") -> bool:
     return isinstance(value, str) and bool(value.strip()) and name not in _LABELS
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _own_fields(message: Json) -> Json:
+    fields = message.get("provider_specific_fields")
+    return fields if isinstance(fields, dict) else {}
+
+
 def _refusal(choice: Json) -> str:
     message = _message(choice)
     parts = _content(message)
     refusals = [part.get("refusal") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    for refusal in (message.get("refusal"), (message.get("provider_specific_fields") or {}).get("refusal"), *refusals):
+    for refusal in (message.get("refusal"), _own_fields(message).get("refusal"), *refusals):
         if refusal:
             return str(refusal)
     return "its content filter" if choice.get("finish_reason") == "content_filter" else ""
@@ -190,7 +212,7 @@ def _joined(content: Any) -> str:
 
 def _arguments(message: Json) -> Iterator[str]:
     """Returns what a message calls tools with, which is the JSON that was asked for."""
-    calls = [call.get("function") or call for call in message.get("tool_calls") or [] if isinstance(call, dict)]
+    calls = [call.get("function") or call for call in _list(message.get("tool_calls")) if isinstance(call, dict)]
     for call in [*calls, message.get("function_call")]:
         given = call.get("arguments") if isinstance(call, dict) else None
         yield given if isinstance(given, str) else json.dumps(given, ensure_ascii=False) if given else ""
@@ -200,7 +222,7 @@ def _thoughts(choice: Json) -> Iterator[str]:
     message = _message(choice)
     if text := _unclosed(_joined(_content(message))):
         yield text
-    for fields in (message, message.get("provider_specific_fields") or {}):
+    for fields in (message, _own_fields(message)):
         for name in _THOUGHTS:
             thoughts = fields.get(name)
             parts = thoughts if isinstance(thoughts, list) else [thoughts]

@@ -23,6 +23,7 @@ from ltgc_cli.ports import Generate, GeneratedImage, ImageFormat, ImageRequest, 
 from ltgc_cli.providers import api_errors, heard, prices, reach, retries, servers
 from ltgc_cli.providers.images import decode, encoded, format_of
 from ltgc_cli.providers.llm import litellm as chat
+from ltgc_cli.providers.llm import said
 from ltgc_cli.providers.opened import GenerateOptions, Opened
 from ltgc_cli.providers.secrets import scrubbed
 from ltgc_cli.text import one_line
@@ -78,7 +79,7 @@ def generate_port(
     broken: list[ProviderError | InputError] = []
     server = servers.server_of(spec, options.api_base)
     retry = functools.partial(retries.retry, specs=SPECS, tries=tries, sleep=sleep)
-    fetch = functools.partial(_fetch, timeout, tries, sleep)
+    fetch = functools.partial(_fetch, timeout, tries, sleep, server)
 
     def one(request: ImageRequest, target: dict[str, Any]) -> GeneratedImage | Exception:
         if broken:
@@ -127,30 +128,37 @@ def check(spec: str, settings: Sequence[object]) -> None:
 
 
 def read(
-    image: GeneratedImage, objects: Callable[[str], bytes], keep: Callable[[bytes], str], *, fetch: bool = True
+    image: GeneratedImage,
+    objects: Callable[[str], bytes],
+    keep: Callable[[bytes], str],
+    *,
+    server: str | None = None,
+    fetch: bool = True,
 ) -> GeneratedImage:
     """Returns an image that could not be read when it came, as this version reads it. Raises Refused where it cannot.
 
-    fetch -- whether an address in the response is tried once more
+    server -- the user's own that it came from; fetch -- whether an address in the response is tried once more
     """
     raw = objects(image.sha256)
     try:
         data = raw
         if raw.startswith(b"{"):
-            data = _bytes(json.loads(raw), _fetched_once if fetch else _not_fetched)
+            data = _bytes(json.loads(raw), functools.partial(_fetched_once, server) if fetch else _not_fetched)
         sha256 = keep(_in_format(data, "webp" if image.format == "webp" else "png"))
     except Refused as refused:
         raise Refused(f"{refused}; what came is kept as {image.sha256[:12]}", image.usage) from None
     return GeneratedImage(sha256=sha256, format=image.format, usage=image.usage)
 
 
-def _fetch(timeout: float, tries: int, sleep: Callable[[float], None], url: str) -> bytes:
-    return retries.retry(lambda: _fetched(url, timeout), "the image's address", specs=SPECS, tries=tries, sleep=sleep)
+def _fetch(timeout: float, tries: int, sleep: Callable[[float], None], server: str | None, url: str) -> bytes:
+    return retries.retry(
+        lambda: _fetched(url, timeout, server), "the image's address", specs=SPECS, tries=tries, sleep=sleep
+    )
 
 
-def _fetched_once(url: str) -> bytes:
+def _fetched_once(server: str | None, url: str) -> bytes:
     try:
-        return _fetched(url, TIMEOUT)
+        return _fetched(url, TIMEOUT, server)
     except Refused:
         raise
     except Exception:  # litellm's own errors: it is busy, or not there
@@ -167,7 +175,7 @@ def _response(
     spec: str, request: ImageRequest, timeout: float, target: dict[str, Any], server: str | None
 ) -> dict[str, Any]:
     """Returns the JSON of a response: the server's own, which litellm may fail to read, or else litellm's reading."""
-    with heard.hearing() as responses:
+    with heard.hearing(heard.MOST_IMAGE, timeout) as responses:
         try:
             response = _asked(spec, request, timeout, target)
         except Exception:
@@ -212,7 +220,8 @@ def _target(spec: str, api_base: str | None, timeout: float) -> dict[str, Any]:
     import openai
 
     once = type("Once", (openai.OpenAI,), {"max_retries": property(lambda self: 0, lambda self, _: None)})
-    listening = openai.DefaultHttpxClient(event_hooks={"response": [heard.listen]}, timeout=timeout)
+    listening = openai.DefaultHttpxClient(timeout=timeout)
+    heard.listen_in(listening)
     client = once(api_key=target.get("api_key") or key, base_url=base, timeout=timeout, http_client=listening)
     return {**target, "client": client}
 
@@ -257,25 +266,35 @@ def _decoded(text: str) -> bytes:
         raise Refused("the answer's image is no base64") from None
 
 
-def _fetched(url: str, timeout: float) -> bytes:
-    """Returns the bytes under an http address, up to 64 MiB. Its query may hold a signature: it is in no error."""
+def _fetched(url: str, timeout: float, server: str | None = None) -> bytes:
+    """Returns the bytes under an http address, up to 64 MiB. Its query may hold a signature: it is in no error.
+
+    server -- the user's own that answered; where that is in a network of one's own, so may the image be
+    """
     import httpx
 
     litellm = chat.imported()
     host = urlsplit(url).hostname
+    own = bool(server) and reach.is_private(urlsplit(server or "").hostname or "")
+
+    def check(request: httpx.Request) -> None:  # that of each redirect too
+        if not own and reach.is_private(request.url.host):
+            raise Refused(f"the image's address leads into a network of one's own: {one_line(request.url.host, 100)}")
+
+    def limit(response: httpx.Response) -> None:
+        heard.limit(response, _MOST_BYTES, timeout)
+
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [check], "response": [limit]}
+    client = httpx.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks)
+    client.headers["Accept-Encoding"] = "identity"
     try:
-        with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response:
+        with client, client.stream("GET", url) as response:
             if response.status_code >= 500 or response.status_code == 429:
                 raise litellm.APIConnectionError(f"{host} answered {response.status_code}", "", "")
             if response.status_code >= 400:
                 raise Refused(f"the image was generated and cannot be fetched: {host} answered {response.status_code}")
-            data = b""
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > _MOST_BYTES:
-                    raise Refused(f"the image at {host} is larger than {_MOST_BYTES >> 20} MiB")
-            return data
-    except httpx.HTTPError as error:
+            return response.read()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise litellm.APIConnectionError(f"{host}: {type(error).__name__}", "", "") from None
 
 
@@ -291,11 +310,7 @@ def _in_format(data: bytes, format: ImageFormat) -> bytes:
 
 
 def _usage(body: dict[str, Any], request: ImageRequest, price: prices.Price | None) -> Usage:
-    used = body.get("usage")
-    used = used if isinstance(used, dict) else {}
-    prompt_tokens, completion_tokens = (
-        count if isinstance(count := used.get(name), int) else 0 for name in ("input_tokens", "output_tokens")
-    )
+    prompt_tokens, completion_tokens = said.tokens(body.get("usage")) or (0, 0)
     dollars = None
     if price and price.output and completion_tokens:
         dollars = prices.dollars(price, prompt_tokens, completion_tokens)
