@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError, LtgcError
 from ltgc_cli.records import Group, Image
-from ltgc_cli.store import Store
+
+if TYPE_CHECKING:
+    from ltgc_cli.store import Store
 
 Shown = Callable[[Group], Sequence[Image]]
 """The images of a class that a stage shows to its models."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_TEXT = 8 * 2**20
 """Bytes of a response, unpacked, that are read where text is wanted: a thousand times what an answer has."""
-MOST_IMAGE = 96 * 2**20  # in base64, of an image of 64 MiB
+MOST_IMAGE = 32 * 2**20  # in base64, of an image of 24 MiB: it is held several times over while it is read
 _MOST = 256 * 2**20  # of all others: a file with the answers of a batch
 _MOST_ERROR = 2**16  # what an error says at its beginning is enough
 _MANY, _CHOICES = 2**16, 100  # bytes that are looked at for the choices in them, and so many of those

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from ltgc_cli import console
@@ -46,8 +45,6 @@ def evaluate(session: Session, config: Config) -> Stage:
         asked = {"direct": opened.model, "image_size": settings.image_size, "max_tokens": asking.max_tokens}
         asked["reasoning_effort"] = asking.reasoning_effort
     drop = Dropped(broken=settings.drop_broken)
-    if direct and not drop.broken:
-        session.look_first(partial(whole, session, data, split, drop))
     left_out = look(session, data, split).broken if drop.broken else []
     hashed = config.hashed(Evaluation, **known, val=chosen_on, left_out=left_out or None, **asked)
     optional = bool(settings.zero_shot or direct or settings.compare)
