@@ -187,3 +187,11 @@ def test_the_fake_model_of_the_page_on_python_answers(capsys):
     (fake,) = [block for block in blocks(PAGES["docs/python.md"], "python") if "lambda question" in block]
     exec(fake, {})
     assert capsys.readouterr().out.count("Description(") == 2
+
+
+def test_every_promise_names_a_test_that_is_there():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)", page)
+    assert len(named) == page.partition("## The campaign")[0].count("\n- ")
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"

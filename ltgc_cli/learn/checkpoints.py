@@ -230,7 +230,10 @@ def _adapted(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
 
 def _head_like(clip: Loaded, classes: int, settings: Training) -> dict[str, Tensor]:
     """Returns tensors as those of a head file are, without their values; the prior may be missing."""
-    like = {"weight": torch.empty(classes, _width(clip.model), device="meta"), "prior": torch.empty(classes, device="meta")}
+    like = {
+        "weight": torch.empty(classes, _width(clip.model), device="meta"),
+        "prior": torch.empty(classes, device="meta"),
+    }
     return like | ({"bias": like["prior"]} if settings.head == "linear" else {})
 
 

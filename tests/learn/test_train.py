@@ -13,7 +13,6 @@ from ltgc_cli.learn import batches, evaluate, images, loading, losses, metrics, 
 from ltgc_cli.learn.datasets import Dataset, Sample, open_data, samples
 from ltgc_cli.learn.evaluate import predict, predicted_labels, validation_accuracy
 from ltgc_cli.learn.model import Classifier
-from ltgc_cli.learn.state import STATE
 from ltgc_cli.learn.train import METRICS, Row, Trained, learning_rate, train
 from ltgc_cli.providers.clip.open_clip import Loaded
 from ltgc_cli.settings import Training
