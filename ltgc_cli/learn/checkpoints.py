@@ -230,11 +230,17 @@ def _adapted(folder: Path, clip: Loaded, settings: Training) -> nn.Module:
 
 def _head_like(clip: Loaded, classes: int, settings: Training) -> dict[str, Tensor]:
     """Returns tensors as those of a head file are, without their values; the prior may be missing."""
-    model: Any = clip.model
-    # Towers of timm do not say it, but the text tower beside them does.
-    width = getattr(model.visual, "output_dim", None) or model.text.output_dim
-    like = {"weight": torch.empty(classes, width, device="meta"), "prior": torch.empty(classes, device="meta")}
+    like = {"weight": torch.empty(classes, _width(clip.model), device="meta"), "prior": torch.empty(classes, device="meta")}
     return like | ({"bias": like["prior"]} if settings.head == "linear" else {})
+
+
+def _width(model: Any) -> int:
+    """Returns how wide a CLIP's features are. Towers of timm do not say it, but the text tower beside them does."""
+    for tower in (model.visual, getattr(model, "text", None)):
+        if width := getattr(tower, "output_dim", None):
+            return int(width)
+    projection = model.text_projection
+    return int(projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1])
 
 
 def _put(

@@ -123,12 +123,6 @@ def test_the_state_of_another_run_is_refused(clip: Loaded, tmp_path: Path) -> No
         train(clip, DATA.classes, REAL[1:], GENERATED, SHORT, resume=tmp_path)
 
 
-def test_a_state_that_is_no_state_is_refused(clip: Loaded, tmp_path: Path) -> None:
-    (tmp_path / STATE).write_bytes(b"not safetensors")
-    with pytest.raises(InputError, match="cannot be read"):
-        trained(clip, resume=tmp_path)
-
-
 def test_a_loss_that_is_no_number_stops_training(clip: Loaded) -> None:
     with pytest.raises(InputError, match="the loss is nan after step 10; a lower --lr"):
         trained(clip, Training(steps=20, batch=8, lr=1e30))

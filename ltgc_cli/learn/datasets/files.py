@@ -137,7 +137,7 @@ def image_file(path: str | Path, bounds: str) -> Iterator[FileIO]:
         with regular(Path(path)) as file:
             if os.fstat(file.fileno()).st_size > image_formats.most_bytes():
                 most = f"{image_formats.most_bytes() >> 20:,} MB are the most that are read of an image"
-                raise OSError(errno.EFBIG, f"{most}; save it smaller, or raise --max-pixels")
+                raise OSError(errno.EINVAL, f"{most}; save it smaller, or raise --max-pixels")
             yield file
     except ValueError:  # a NUL in it, or half a character of UTF-16
         raise OSError(errno.EINVAL, "no name that a file can have") from None
