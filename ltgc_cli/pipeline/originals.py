@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.errors import Refused
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Dataset, Item, Source
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.shards import Shard, part
-from ltgc_cli.providers.unforeseen import foreseen
 from ltgc_cli.records import Class, Group, Image, Record, identify
 
 Keep = Callable[[bytes, Path | None], str]
@@ -56,21 +54,12 @@ def listed(data: Source, below: int, shard: Shard | None = None) -> Originals:
 def read(found: Originals, cls: Class, item: Item, keep: Keep) -> Image:
     """Returns the record of an original image, whose bytes are in the store from now on.
 
-    Raises Refused where it can no longer be read: `listed` has opened it, so it went in between. Unreadable, which is
-    final, for what is no image.
+    Raises Refused where it can no longer be read (`listed` has opened it, so it went in between), Unreadable where it
+    is no image.
     """
-    sha256 = kept(found.dataset, item, keep)
+    sha256 = datasets.kept_image(found.dataset, item, keep)
     image = Image(label=cls.label, class_=cls.class_, sha256=sha256, origin="original", name=item.name)
     return identify(image, item.name, sha256)
-
-
-def kept(dataset: Dataset, item: Item, keep: Keep) -> str:
-    """Returns the sha256 of an image, whose bytes are in the store from now on. Raises Unreadable for what is no image,
-    and Refused where it cannot be read, whatever its reader says: it is one image's trouble."""
-    try:
-        return foreseen(partial(datasets.kept_image, dataset, keep=keep), "what reads the image")(item)
-    except InputError as error:
-        raise Refused(str(error)) from None
 
 
 def shown(found: Originals, groups: Sequence[Group], labels: Collection[int], most: int, keep: Keep) -> list[Group]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ltgc_cli import providers
 from ltgc_cli.config import configure
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.errors import InputError, OutputError, Refused
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.pipeline import chain, originals
@@ -118,7 +118,7 @@ def test_the_cap_changes_an_artifact_where_it_is_not_the_default_alone(photos, t
     assert hashed(max_pixels=200) == {**hashed(), "max_pixels": 200}
 
 
-@pytest.mark.parametrize("gone", [FileNotFoundError(2, "No such file or directory"), KeyError("bytes"), MemoryError()])
+@pytest.mark.parametrize("gone", [FileNotFoundError(2, "No such file"), OutputError("a disk fails"), KeyError("bytes")])
 def test_a_photo_that_goes_between_the_look_and_its_turn_is_a_failure_and_the_next_run_is_whole(
     inside, photos, monkeypatch, gone
 ):

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ltgc_cli.errors import InputError, Unreadable
+from ltgc_cli.errors import InputError, OutputError, Refused, Unreadable
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata
 from ltgc_cli.learn.datasets.class_table import align, class_indices
 from ltgc_cli.learn.datasets.files import check_found, check_image
 from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
 from ltgc_cli.providers import images
+from ltgc_cli.providers.unforeseen import foreseen
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -74,10 +75,13 @@ def image_bytes(dataset: Dataset, item: Item) -> bytes:
 def kept_image(dataset: Dataset, item: Item, keep: Callable[[bytes, Path | None], str]) -> str:
     """Returns the sha256 of an image, whose bytes `keep` has put into a store.
 
-    Raises InputError where they cannot be read, and Unreadable for what is no image that is read here: nothing else
-    enters a store, or is sent to a model.
+    Raises Refused where they cannot be read, whatever their reader says (it is one image's trouble), and Unreadable for
+    what is no image that is read here: nothing else enters a store, or is sent to a model.
     """
-    data = image_bytes(dataset, item)
+    try:
+        data = foreseen(partial(image_bytes, dataset), "what reads the image")(item)
+    except (InputError, OutputError) as error:
+        raise Refused(str(error)) from None
     images.check(data)
     return keep(data, file_of(dataset, item))
 

@@ -15,7 +15,6 @@ from ltgc_cli.learn import datasets, metrics
 from ltgc_cli.pipeline.class_table import class_record
 from ltgc_cli.pipeline.evaluation.methods import ClassTable
 from ltgc_cli.pipeline.evaluation.metric_records import Predictions
-from ltgc_cli.pipeline.originals import kept
 from ltgc_cli.pipeline.session import Asked, Session
 from ltgc_cli.ports import Usage
 from ltgc_cli.records import Class, Failure, Made, Record, failed
@@ -49,7 +48,7 @@ def ask(
 
     def one(item: datasets.Item) -> Reply | Failure:
         try:
-            sha256 = kept(dataset, item, session.keep)
+            sha256 = datasets.kept_image(dataset, item, session.keep)
         except Refused as error:
             if not isinstance(error, Unreadable):  # it went since the run began
                 session.meter.unread()
