@@ -13,6 +13,8 @@ import shutil
 import socket
 import stat
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,11 +29,14 @@ _OLD = 7 * 86_400.0
 
 _open_now: set[tuple[int, Path]] = set()  # by process: a fork leaves its parent's alone
 _looked_at: set[tuple[int, str]] = set()
+_ends = threading.Event()  # the process does, at once: nothing is begun any more
 
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
     """Returns a path in a folder for what is not finished. What an earlier process left there is gone from then on."""
+    if _ends.is_set():
+        threading.Event().wait()  # until the end
     process = os.getpid()
     if (looked := (process, os.path.abspath(folder))) not in _looked_at:
         _looked_at.add(looked)
@@ -45,10 +50,14 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 
 def leave_nothing() -> None:
-    """Deletes what this process has not finished: it ends at once, and waits for no thread."""
-    for process, path in list(_open_now):
-        if process == os.getpid():
-            _delete(path)
+    """Deletes what this process has not finished, whose threads begin nothing more: it ends at once."""
+    _ends.set()
+    for number in range(5):
+        if number:
+            time.sleep(0.02)  # a thread may be between a name and its file
+        for process, path in list(_open_now):
+            if process == os.getpid():
+                _delete(path)
 
 
 def swept(folder: Path) -> None:

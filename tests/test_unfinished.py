@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -126,7 +127,8 @@ def test_a_folder_that_is_not_there_or_cannot_be_listed_is_no_trouble(tmp_path):
     swept(tmp_path / "file")
 
 
-def test_a_process_that_ends_at_once_leaves_nothing_unfinished(tmp_path):
+def test_a_process_that_ends_at_once_leaves_nothing_unfinished(tmp_path, monkeypatch):
+    monkeypatch.setattr("ltgc_cli.unfinished._ends", threading.Event())
     (tmp_path / "whole").touch()
     with new_folder(tmp_path / "new") as new, temporary(tmp_path) as path:
         (new / "part").touch()

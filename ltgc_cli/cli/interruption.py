@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from ltgc_cli import console
-from ltgc_cli.providers.secrets import without_passwords
 from ltgc_cli.unfinished import leave_nothing
 
 _SIGNALS = [
@@ -85,6 +84,8 @@ def typed(program: str, arguments: Sequence[str], *, without: Collection[str] = 
             next(rest, None)
         elif word.partition("=")[0] not in without:
             kept.append(word)
+    from ltgc_cli.providers.secrets import without_passwords  # what most commands end without
+
     return without_passwords(f"{program} {shlex.join(kept)}")
 
 

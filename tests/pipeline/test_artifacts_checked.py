@@ -124,7 +124,7 @@ def test_the_advice_for_lost_answers_works_when_it_is_followed(inside: Ltgc, sto
     assert inside("cache", "export", "answers.tar").code == 0
     (store / "answers" / "cache.db").write_bytes(b"")
     ran = inside("extend", "--class", "7", "-n", 4)
-    assert ran.code == 2 and "answers: the database is damaged (cache.db is empty, and the rest is); move" in ran.err
+    assert ran.code == 2 and "answers: the database is damaged (" in ran.err
     (store / "answers").rename(tmp_path / "away")
     assert inside("extend", "--class", "7", "-n", 4).code == 2  # not yet
     assert inside("cache", "import", "answers.tar").code == 0
