@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import pairwise
 from queue import SimpleQueue
@@ -28,6 +29,28 @@ def mapped(pool: ThreadPoolExecutor, f: Callable[[T], U], items: Iterable[T]) ->
     """Returns f of every item, computed in a pool."""
     calls = [submitted(pool, f, item) for item in items]
     return [call.result() for call in calls]
+
+
+def _until_an_error() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Returns what is put around all calls of a run: once one of them has failed no other begins.
+
+    A worker takes its next call before anybody can drop it, and that may be a question that is paid for in vain.
+    """
+    failed = threading.Event()
+
+    def within(f: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            if failed.is_set():
+                raise CancelledError("the run has ended")
+            try:
+                return f(*given)
+            except BaseException:
+                failed.set()
+                raise
+
+        return call
+
+    return within
 
 
 class AtOnce(Protocol):
@@ -60,6 +83,7 @@ def in_parts(f: Callable[[T, AtOnce], U], items: Iterable[T], workers: int) -> I
     pool = ThreadPoolExecutor(max_workers=workers)
     waiting: deque[Future[U]] = deque()
     broken: Future[Any] = Future()
+    within = _until_an_error()
 
     def watch(call: Future[Any]) -> None:
         error = None if call.cancelled() else call.exception()
@@ -68,7 +92,7 @@ def in_parts(f: Callable[[T, AtOnce], U], items: Iterable[T], workers: int) -> I
                 broken.set_exception(error)
 
     def at_once(g: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        calls = [submitted(pool, g, part) for part in parts[1:]]
+        calls = [submitted(pool, within(g), part) for part in parts[1:]]
         for call in calls:
             call.add_done_callback(watch)
         own = [g(part) for part in parts[:1]]
@@ -87,7 +111,7 @@ def in_parts(f: Callable[[T, AtOnce], U], items: Iterable[T], workers: int) -> I
 
     try:
         for item in items:
-            call = submitted(pool, f, item, at_once)
+            call = submitted(pool, within(f), item, at_once)
             call.add_done_callback(watch)
             waiting.append(call)
             while waiting and (len(waiting) >= 2 * workers or waiting[0].done()):
@@ -155,10 +179,11 @@ def in_rounds(
     batches: dict[Future[None], _Batch[T]] = {}
     rounds = [_Round[T]() for _ in [*numbers, None]]  # none is worked on in the last: it takes what goes on to the end
     source, under_way = iter(items), deque[_Taken[T]]()
+    prepared = _until_an_error()(prepare)
 
     def begun(one: _Taken[T], place: int) -> list[_Begun[T]]:
         one.done = place == len(numbers)
-        return [(one, submitted(pool, prepare, one.item, number)) for number in numbers[place : place + 1]]
+        return [(one, submitted(pool, prepared, one.item, number)) for number in numbers[place : place + 1]]
 
     def take() -> None:
         while len(under_way) < held and not (under_way and under_way[0].done):

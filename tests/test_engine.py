@@ -492,3 +492,19 @@ def test_refusals_are_counted_from_many_threads_but_for_those_that_asking_again_
     errors = [Refused("no"), Unreadable("broken")] * 1000
     list(in_order(lambda error: meter.fail(QUESTION, error), errors, workers=8))
     assert (meter.failed, meter.refused) == ({"Question": 2000}, 1000)
+
+
+def test_after_the_first_error_no_worker_begins_another_call():
+    begun = []
+
+    def fails_at_two(item):
+        begun.append(item)
+        if item == 2:
+            raise ValueError("full")
+        return item
+
+    for _ in range(50):
+        begun.clear()
+        with pytest.raises(ValueError, match="full"):
+            list(in_order(fails_at_two, range(9), workers=1))
+        assert begun == [0, 1, 2]

@@ -15,6 +15,8 @@ from campaigns.counts import Fault
 from campaigns.language import Language, flags
 from campaigns.programs import Process, Ran, Start, environment
 
+from ltgc_cli.store import Store
+
 CONCURRENCY = 4
 _SETTINGS = """
 data = "digits-lt"
@@ -100,6 +102,7 @@ class Chain(NamedTuple):
         if reads := STAGES[name].reads:
             earlier = self.undisturbed(reads).folder
             shutil.copy(earlier / "out", folder / "in")
+            Store(folder / "store").close()  # images beside no answers would be damage
             for part in ("objects", "checkpoints"):
                 if (earlier / "store" / part).exists():
                     shutil.copytree(earlier / "store" / part, folder / "store" / part)
