@@ -58,11 +58,11 @@ STAGES = {
     "few": Stage("extend -i in -n 3 -o out", "describe", "llm"),
     "drawn": Stage("render -i in --t2i blank -o out", "few"),
     "filter": Stage("filter -i in --t2i blank -o out", "drawn", "llm"),
-    "mix-train": Stage("mix-train --data digits-lt -i in --steps 6 --batch 6 --val-every 2 -o out", "filter"),
+    "mix-train": Stage("mix-train --data digits-lt -i in --steps 6 --batch 6 --val-every 3 -o out", "filter"),
     "eval": Stage("eval --data digits-lt -i in -o out", "mix-train"),
     "run": Stage("run", asks="file"),
-    "painted": Stage("render -i in --batch 1 --steps 2 -o out", "few"),
-    "adapt": Stage("adapt --data digits-lt -i in --steps 4 --batch 2 -o out", "few"),
+    "painted": Stage("render -i in --batch 1 --steps 2 -o out", "extend"),
+    "adapt": Stage("adapt --data digits-lt --from-classes 100 -i in --steps 4 --batch 2 -o out", "few"),
     "described": Stage("describe --data digits-lt --tail few -o out"),
 }
 """Each behind what it reads."""

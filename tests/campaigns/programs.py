@@ -16,6 +16,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import resource
 import signal
 import socket
@@ -27,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 TESTS = Path(__file__).parents[1]
@@ -37,6 +39,18 @@ HEAVY = (
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
     "matplotlib.pyplot",
 )
+WHOLE = ("ltgc_cli", "openai.resources", "openai.lib.streaming", "litellm.llms.fal_ai", "litellm.types.integrations")
+"""Packages of which every module is imported: each fork would else compile the same patterns and types again."""
+LATE = (
+    "litellm.proxy._types",
+    "litellm.proxy._experimental.mcp_server.stdio_gate",
+    "litellm.proxy.openai_files_endpoints.common_utils",
+    "litellm.llms.edenai.chat.transformation",
+    "litellm.llms.litellm_proxy.chat.transformation",
+    "litellm.llms.openai.chat.gpt_audio_transformation",
+    "litellm.llms.vertex_ai.vertex_ai_partner_models.anthropic.transformation",
+)
+"""What litellm imports as it asks the first question, in the version that is pinned; another may have it elsewhere."""
 
 SHARED = "CAMPAIGN_PROGRAMS"
 """The variable that names the socket of such a process, where attacks are to share one."""
@@ -150,10 +164,12 @@ def _serve(path: str, heavy: bool) -> None:
         mend_torchvision()
         for name in HEAVY:
             importlib.import_module(name)
-    from ltgc_cli.cli import main  # noqa: F401
     from ltgc_cli.providers.llm.litellm import imported
 
     imported()
+    for name in (*WHOLE, *LATE):
+        with suppress(ImportError):
+            _import_whole(importlib.import_module(name))
     gc.freeze()  # else each fork looks through all of it, and copies what it looks at
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -172,6 +188,13 @@ def _serve(path: str, heavy: bool) -> None:
             server.close()
             _keep(connection)
         connection.close()
+
+
+def _import_whole(package: ModuleType) -> None:
+    for module in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):
+                importlib.import_module(module.name)
 
 
 def _keep(connection: socket.socket) -> None:
