@@ -125,7 +125,7 @@ class Chain(NamedTuple):
 
 def made(folder: Path) -> dict[str, str]:
     """Returns the sha256 of what a stage made: its records, those of `run`, the weights."""
-    found = [*folder.glob("out"), *folder.glob("ltgc-run/*.jsonl"), *folder.glob("store/checkpoints/*/*.safetensors")]
+    found = [*folder.glob("out"), *folder.glob("ltgc-run/*.jsonl"), *folder.glob("store/checkpoints/**/*.safetensors")]
     states = {path for path in found if path.name.startswith("state")}  # one is deleted when training is done
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()

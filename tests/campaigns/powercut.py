@@ -112,12 +112,13 @@ def _left(changes: list[Change], root: str, folder: Path, random: Random) -> int
         elif change.kind in "rl" and path in now and os.path.dirname(change.other) in now:
             file = now[path] if change.kind == "l" else now.pop(path)
             now[change.other] = file
-            if change.kind == "r":
+            if change.kind == "r" and parent in now:
                 now[parent].renamed.append((os.path.basename(path), None))
             now[os.path.dirname(change.other)].renamed.append((os.path.basename(change.other), file))
         elif change.kind == "u" and path in now:
             del now[path]
-            now[parent].renamed.append((os.path.basename(path), None))
+            if parent in now:  # the folder for temporary files was there before
+                now[parent].renamed.append((os.path.basename(path), None))
     _put(top, folder, random)
     return asked
 
