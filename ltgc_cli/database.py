@@ -23,6 +23,7 @@ from diskcache.core import DBNAME, MODE_PICKLE, MODE_RAW
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, LtgcError, OutputError
+from ltgc_cli.reserve import Reserve
 
 NONE: Mapping[str, str] = MappingProxyType({})
 T = TypeVar("T")
@@ -123,6 +124,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._guard = threading.Lock()
         self._queue: list[_Waiting[Any]] = []  # the first one leads
+        self.reserve = Reserve(self._path.parent)
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Returns the rows that a statement finds. Raises InputError where the database is damaged."""
@@ -166,6 +168,16 @@ class Database:
         """
         return self.write(lambda connection: _added(connection, texts, lost))
 
+    def make_ready(self, room: int) -> None:
+        """Returns when texts can be written: the connection is open and may write, and so many bytes are held for them.
+
+        Raises OutputError where they could not: before they are paid for.
+        """
+        self._check_process()
+        if self._writer is None:
+            self.write(lambda _: None)
+        self.reserve.hold(room)
+
     def write(self, work: Work[T]) -> T:
         """Returns what some work with a connection returns; what it changed is on the disk by then.
 
@@ -201,11 +213,17 @@ class Database:
                 self._queue.remove(mine)
 
     def _do(self, together: Sequence[_Waiting[Any]]) -> None:
-        """Does some work in one transaction; where that fails, each by itself."""
+        """Does some work in one transaction; where that fails, each by itself.
+
+        Where the disk is full it is done in the room that was held for it.
+        """
         try:
             self._writer = self._writer or self._connected()
             results = _in_transaction(self._writer, [one.work for one in together])
         except Exception as error:
+            if _is_for_want_of_room(error) and self.reserve.give_up(str(error)):
+                self._do(together)
+                return
             if len(together) > 1:
                 for one in together:
                     self._do([one])
@@ -254,6 +272,7 @@ class Database:
         """Closes the connections that nobody uses. Who still writes, or comes later, opens new ones."""
         if not self._read_only:
             self.cache.close()
+        self.reserve.close()
         readers = []
         with suppress(Empty):
             while True:
@@ -322,6 +341,11 @@ def damaged(folder: Path, why: str) -> InputError:
 
 def _is_the_places(error: sqlite3.DatabaseError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_FAULT_OF_ITS_OWN
+
+
+def _is_for_want_of_room(error: Exception) -> bool:
+    """Returns whether a disk may be full: SQLite says of some of its files, and of a quota, only that they failed."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -74,11 +74,19 @@ class Unreadable(Refused):
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+AGAIN = "what was answered is kept: run again to go on"
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FAILED = {
-    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EBADF, errno.EMFILE, errno.ENFILE,
+    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EBADF,
     errno.ENOMEM, errno.ENOLCK, errno.EBUSY, errno.ETXTBSY,
 }  # fmt: skip
+
+
+def too_many_files(error: BaseException) -> OutputError | None:
+    """Returns what is said where no more files may be open, None for another error: it is nobody's fault but ours."""
+    if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return OutputError(f"{error.strerror} (ulimit -n allows more, a smaller --concurrency needs less); {AGAIN}")
 
 
 def place_error(path: Path | str, error: OSError, *, writing: bool = False) -> LtgcError:
@@ -88,6 +96,8 @@ def place_error(path: Path | str, error: OSError, *, writing: bool = False) -> L
     is (nothing is there, a folder): the one place that tells the two apart.
     writing -- whether it was to be written: then it is the place's fault too that nobody may
     """
+    if told := too_many_files(error):
+        return told
     said = f"{path}: {error.strerror or error}"
     if error.errno in FULL:
         return OutputError(f"{said}; make room, and run the same command again: what was answered is kept")

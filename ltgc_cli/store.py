@@ -12,6 +12,7 @@ import json
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -21,7 +22,7 @@ from diskcache.core import DBNAME, MODE_RAW
 
 from ltgc_cli import console
 from ltgc_cli.database import NONE, Database, damaged
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, OutputError
 from ltgc_cli.files import make_folder, named_errors, named_file, put_in_place, read_regular, shared, temporary
 from ltgc_cli.keys import key as key
 from ltgc_cli.keys import key_of
@@ -30,6 +31,9 @@ from ltgc_cli.unfinished import swept
 
 _OF_NOTHING = hashlib.sha256(b"").hexdigest()  # an API's empty answer is kept, too
 _PAGE = 100  # rows that are read at once
+_LEAST_ROOM, _MOST_ROOM = 2**20, 2**24  # bytes held on the disk while something is asked
+_OF_A_TEXT, _OF_AN_IMAGE = 2**15, 2**21
+"""Bytes that an answer under way may take, in the database's log too; an image of an API, which is paid for."""
 
 Req = TypeVar("Req", bound=msgspec.Struct)
 Ans = TypeVar("Ans")
@@ -62,6 +66,24 @@ class Store:
         if anew and _is_empty(folder / "answers" / DBNAME):
             (folder / "answers" / DBNAME).unlink()
         self._answers = Database(folder / "answers")
+        self._under_way = 0  # bytes that what is asked now may take
+        self._counting = threading.Lock()
+
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[None]:
+        """Within it answers can be asked for that take so many bytes: they are kept though the disk fills up meanwhile.
+
+        Raises OutputError where they could not be: the disk is full, or the store is read-only.
+        """
+        with self._counting:
+            self._under_way += size
+            room = min(_MOST_ROOM, _LEAST_ROOM + self._under_way)
+        try:
+            self._answers.make_ready(room)
+            yield
+        finally:
+            with self._counting:
+                self._under_way -= size
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Returns the entry under a key, or None. An entry is `{"request": …, "answer": …}`."""
@@ -173,13 +195,21 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.object_path(sha256)
         if not _is_file_of(path, len(data)):  # what is damaged is mended
-            make_folder(path.parent)
-            with named_errors(path, writing=True), temporary(path.parent.parent) as unfinished:  # one folder to sweep
-                if not (source and shared(source, unfinished, sha256, fixed=fixed)):
-                    with named_file(unfinished, path) as file:
-                        file.write(data)
-                put_in_place(unfinished, path)
+            try:
+                self._put(path, data, source, fixed=fixed)
+            except OutputError as error:
+                if not self._answers.reserve.give_up(str(error)):
+                    raise
+                self._put(path, data, source, fixed=fixed)
         return sha256
+
+    def _put(self, path: Path, data: bytes, source: Path | None, *, fixed: bool) -> None:
+        make_folder(path.parent)
+        with named_errors(path, writing=True), temporary(path.parent.parent) as unfinished:  # one folder to sweep
+            if not (source and shared(source, unfinished, path.name, fixed=fixed)):
+                with named_file(unfinished, path) as file:
+                    file.write(data)
+            put_in_place(unfinished, path)
 
     def get_object(self, sha256: str) -> bytes:
         """Returns the bytes. Raises InputError where they are missing or are not what the name says."""
@@ -245,6 +275,10 @@ class EmptyStore(Store):
 
     def __len__(self) -> int:
         return 0
+
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[None]:
+        yield
 
     def close(self) -> None:
         pass
@@ -334,9 +368,16 @@ def cached_batch(
 
 
 def _under_keys(
-    f: Callable[[Sequence[Req]], Sequence[Ans | Exception]], store: Store, answer_type: type[Ans], on_answer: OnAnswer
+    f: Callable[[Sequence[Req]], Sequence[Ans | Exception]],
+    store: Store,
+    answer_type: type[Ans],
+    on_answer: OnAnswer,
+    each: int = _OF_A_TEXT,
 ) -> Callable[[Sequence[str], Sequence[Req]], list[Ans | Exception]]:
-    """Returns f with its answers kept; whoever asks has made the requests' keys."""
+    """Returns f with its answers kept; whoever asks has made the requests' keys.
+
+    each -- bytes that an answer may take
+    """
     read = _reader(answer_type)
 
     def ask(keys: Sequence[str], requests: Sequence[Req]) -> list[Ans | Exception]:
@@ -349,10 +390,12 @@ def _under_keys(
             else:
                 answers[k] = stored
                 on_answer(request, stored, hit=True)
-        fresh = dict(zip(new, f(list(new.values())) if new else (), strict=True))
-        good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
-        lost = {k: found[k] for k in good if k in found}
-        held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}, lost) if good else {}
+        fresh, held = dict[str, Ans | Exception](), dict[str, dict[str, Any]]()
+        with store.room_for(len(new) * each) if new else nullcontext():
+            fresh.update(zip(new, f(list(new.values())) if new else (), strict=True))
+            good = {k: answer for k, answer in fresh.items() if not isinstance(answer, Exception)}
+            lost = {k: found[k] for k in good if k in found}
+            held = store.add_all({k: entry_for(new[k], answer) for k, answer in good.items()}, lost) if good else {}
         for k, answer in fresh.items():
             answers[k] = _answer(held[k], answer_type) if k in held else answer
             if k in held:
@@ -380,7 +423,8 @@ def cached(
     def each(requests: Sequence[Req]) -> list[Ans | Exception]:
         return [f(request) for request in requests]
 
-    under_keys = _under_keys(each, store, answer_type, on_answer)
+    size = _OF_AN_IMAGE if answer_type is GeneratedImage else _OF_A_TEXT
+    under_keys = _under_keys(each, store, answer_type, on_answer, size)
 
     def ask(request: Req) -> Ans:
         k = key(request)

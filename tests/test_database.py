@@ -164,6 +164,24 @@ def test_a_database_that_cannot_be_opened_now_is_not_called_damaged(database, mo
         database.get("a")
 
 
+def test_where_the_disk_is_full_it_is_written_in_the_room_that_was_held(database, monkeypatch):
+    run = module._in_transaction
+
+    def full(connection, works):
+        if database.reserve._held:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return run(connection, works)
+
+    database.make_ready(2**16)
+    monkeypatch.setattr(module, "_in_transaction", full)
+    assert together(database, adding({"a": "1"}), adding({"b": "2"})) == [{}, {}]
+    assert (database.get("a"), database.get("b")) == ("1", "2")
+    with pytest.raises(OutputError, match="the disk is full .database or disk is full.; make room"):
+        database.make_ready(2**16)
+
+
 def test_a_text_that_is_none_is_damage(database):
     database.add({"a": "text"})
     database.write(lambda connection: connection.execute("UPDATE Cache SET value = CAST(x'ff' AS TEXT)"))

@@ -21,7 +21,7 @@ import diskcache
 import msgspec
 import pytest
 
-from ltgc_cli.errors import InputError, Refused
+from ltgc_cli.errors import InputError, OutputError, Refused
 from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Match, Question, Usage, request_name
 from ltgc_cli.store import Store, cached, cached_batch, entry_for, existing, key
 
@@ -596,6 +596,31 @@ def test_a_store_that_has_only_notes_is_new(tmp_path):
     (tmp_path / "written.txt").write_text("a" * 64)
     (tmp_path / "artifacts" / "extend").mkdir(parents=True)
     Store(tmp_path).close()
+
+
+def test_nothing_is_asked_whose_answer_could_not_be_kept(store, monkeypatch):
+    def full(size):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(store._answers.reserve, "hold", full)
+    asked = []
+    with pytest.raises(OutputError, match="the disk is full"):
+        cached(asked.append, store, GeneratedImage)(drawing("a"))
+    assert asked == []
+
+
+def test_an_image_that_comes_as_the_disk_fills_up_is_kept_in_the_room_that_was_held(store, monkeypatch):
+    put = Store._put
+
+    def full(store, path, *given, **named):
+        if store._answers.reserve._held:
+            raise OutputError(f"{path}: No space left on device")
+        put(store, path, *given, **named)
+
+    monkeypatch.setattr(Store, "_put", full)
+    with store.room_for(2**16):
+        sha256 = store.put_object(b"paid for")
+    assert store.get_object(sha256) == b"paid for"
 
 
 # --- objects

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import re
@@ -20,7 +19,7 @@ from typer.exceptions import TyperException
 from ltgc_cli import console
 from ltgc_cli.cli import faults
 from ltgc_cli.cli.interruption import interruptible, nothing_to_say
-from ltgc_cli.errors import FULL, LtgcError, OutputError, place_error
+from ltgc_cli.errors import AGAIN, FULL, LtgcError, OutputError, place_error, too_many_files
 from ltgc_cli.text import nearest
 
 COMMANDS = {
@@ -132,20 +131,16 @@ def _of_this_machine(error: BaseException) -> LtgcError | None:
     if isinstance(error, OSError) and error.errno is not None:
         if error.filename or error.errno in FULL:
             return place_error(error.filename or f"a temporary file in {tempfile.gettempdir()} (TMPDIR)", error)
-        files = " (ulimit -n allows more, a smaller --concurrency needs less)"
-        return OutputError(f"{error.strerror}{files if error.errno in (errno.EMFILE, errno.ENFILE) else ''}; {_AGAIN}")
+        return too_many_files(error) or OutputError(f"{error.strerror}; {AGAIN}")
     if isinstance(error, MemoryError):
         memory = "the memory of this machine is used up (a smaller --concurrency or --batch needs less)"
-        return OutputError(f"{memory}; {_AGAIN}")
+        return OutputError(f"{memory}; {AGAIN}")
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         threads = (
             "this machine starts no more threads (ulimit -u allows more of them, a smaller --concurrency needs less)"
         )
-        return OutputError(f"{threads}; {_AGAIN}")
+        return OutputError(f"{threads}; {AGAIN}")
     return None
-
-
-_AGAIN = "what was answered is kept: run again to go on"
 
 
 def _let_go_of_stdout() -> None:

@@ -61,9 +61,8 @@ def run(config: Config, streams: Streams, following: Sequence[Config] = ()) -> R
 def _run(config: Config, streams: Streams, following: Sequence[Config]) -> Ran:
     image_formats.allow(config[Storage].max_pixels)
     _check(config, streams)
-    if "concurrency" in command_settings(config.command):
-        wanted = config[Asking].concurrency
-        config = config if (room := questions_at_once(wanted)) == wanted else config.changed(concurrency=room)
+    wanted = config[Asking].concurrency if "concurrency" in command_settings(config.command) else 1
+    config = config if (room := questions_at_once(wanted)) == wanted else config.changed(concurrency=room)
     engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
     session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
     with closing(session):

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from ltgc_cli import console
+from ltgc_cli.errors import InputError
 from ltgc_cli.text import counted
 
-_OTHERS = 100
-"""Files that a process has open besides one connection a question: the database, libraries, images."""
+_OTHERS = 97
+"""Files that a command opens besides one connection a question: the database, libraries, images."""
+_LEAST = 28
+"""Files without which it can do nothing: one question at a time, libraries that open one file after another."""
 
 
 def questions_at_once(wanted: int) -> int:
     """Returns how many questions can be asked at once: as many as are wanted where the limit on open files has room.
 
-    It is raised as far as this process may; where that is not enough, it is said.
+    It is raised as far as this process may; where that is not enough, it is said. Raises InputError where not even
+    one question could be asked and its answer kept.
     """
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return wanted
-    needed = wanted + _OTHERS
+    already = _open_now()
+    needed = already + _OTHERS + wanted
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY or limit >= needed:
         return wanted
@@ -29,10 +37,23 @@ def questions_at_once(wanted: int) -> int:
             limit = may
         except (OSError, ValueError):  # macOS has a limit behind the limit
             pass
-    room = max(1, min(wanted, limit - _OTHERS))
+    if limit < already + _LEAST:
+        raise InputError(
+            f"this system lets a process open {counted(limit, 'file')} (ulimit -n), {already} are open already, and "
+            f"{already + _LEAST} are needed at least; nothing was asked: allow more, as by ulimit -n {needed}"
+        )
+    room = max(1, min(wanted, limit - already - _OTHERS))
     if room < wanted:
         console.notice(
             f"--concurrency {wanted}: this system lets a process open {counted(limit, 'file')} (ulimit -n), which is "
             f"room for {counted(room, 'question')} at once; so many are asked"
         )
     return room
+
+
+def _open_now() -> int:
+    """Returns how many files this process has open; where the system does not say, the three that each begins with."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            return len(os.listdir(folder)) - 1  # that folder is one of them
+    return 3

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
+from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong, too_many_files
 from ltgc_cli.providers import prices, reach
 from ltgc_cli.providers.llm import room
 from ltgc_cli.providers.secrets import scrubbed
@@ -130,7 +130,8 @@ def translated(
         return TransientError("broken", why, _asked_wait(error, body), _fix(error, status, server, flag))
     if isinstance(status, int) and not isinstance(error, litellm.UnsupportedParamsError):
         return Refused(f"the request was refused: {why}")
-    return ProviderError(f"{spec} cannot be asked: {why}")
+    ours = next((told for cause in reach.causes(error) if (told := too_many_files(cause))), None)
+    return ours or ProviderError(f"{spec} cannot be asked: {why}")
 
 
 def rejected(error: Exception, request: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,7 @@
 """Fills the disk at any byte, or makes a place read-only: one line with a path, exit status 3, and nothing is lost.
 
 What has no room is all that a command writes, its store, its output, its stdout, or its temporary files. When there is
-room again the same command goes on, and asks no question again but those that were under way.
+room again the same command goes on, and asks no question again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from campaigns.counts import Counts, Fault, attempted
 from campaigns.shim import COMMANDS, SKIPPED, UNDER_WAY, Undisturbed, asked_in, compiled, made, recorded, run
 
 _PLACES = ("", "store", "out", "stdout", "tmp")
+_HELD = {name: 2**20 + 2**15 * (at_once or 32) for name, at_once in UNDER_WAY.items()}
+"""Bytes that the store holds on the disk while it asks."""
 
 
 def attack(numbers: range, seed: int, place: Path) -> Counts:
@@ -47,7 +49,9 @@ def _trial(shim: Path, name: str, wanted: Undisturbed, folder: Path, random: Ran
         command = command[: command.index("-o")]
     # A file is written under a temporary name beside it: all of the folder but for the store, then.
     written = sum(len(change.data) for change in wanted.changes if full in ("", "stdout", *change.path.split("/")))
-    said = {"SHIM_FULL_AFTER": str(random.randrange(max(1, written)))}
+    # With less room than the store holds while it asks nothing is asked at all.
+    held = random.choice((0, _HELD[name], _HELD[name])) if full in ("", "store") else 0
+    said = {"SHIM_FULL_AFTER": str(held + random.randrange(max(1, written)))}
     if full == "stdout":
         said = {"SHIM_FULL_AFTER": str(random.randrange(2_000))}
     elif full == "store" and random.random() < 0.25:
@@ -65,8 +69,7 @@ def _trial(shim: Path, name: str, wanted: Undisturbed, folder: Path, random: Ran
     again = run(None, COMMANDS[name], folder, log="again.log")
     faults += said_wrong(again, [wanted.code], f"after {what} the same command")
     faults += differences(wanted.made, made(folder), f"after {what}")
-    most = wanted.asked - max(0, asked - UNDER_WAY[name])
-    if asked_in(folder, "again.log") > most:
+    if asked_in(folder, "again.log") > wanted.asked - asked:
         text = f"after {what}: {asked_in(folder, 'again.log')} questions, where {asked} of {wanted.asked} were asked"
         faults.append(Fault("repeat", text))
     return faults

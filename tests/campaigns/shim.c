@@ -2,7 +2,8 @@
 
    SHIM_UNDER=FOLDER        what is meant: files below it
    SHIM_LOG=FILE            write down there every change to them, and every sync, in order, with the data
-   SHIM_FULL_AFTER=BYTES    the disk is full after so many bytes: ENOSPC, after a part of them
+   SHIM_FULL_AFTER=BYTES    the disk is full after so many bytes: ENOSPC, after a part of them; what is cut off a file
+                            makes room again
    SHIM_READ_ONLY=1         nothing there can be made, changed or deleted: EROFS
    SHIM_LOCKS=ERRNO         no lock can be had: flock and fcntl fail with this number; 0: they say that they succeed
    SHIM_CLOCK=SEED          the clock on the wall jumps by years, back and forth, from call to call
@@ -83,9 +84,15 @@ static int of(int handle, char *found) {
     return meant(found);
 }
 
+/* Whether a file has lost its name while it is open: nobody finds it after a crash. */
+static int nameless(const char *path) {
+    const char *end = strrchr(path, ' ');
+    return end && !strcmp(end, " (deleted)");
+}
+
 /* A line of the log: kind, two paths, a place in the file, data. */
 static void note(char kind, const char *path, const char *other, int64_t at, const void *data, size_t size) {
-    if (log_handle < 0) return;
+    if (log_handle < 0 || nameless(path)) return;
     int saved = errno;
     uint32_t lengths[2] = {strlen(path), other ? strlen(other) : 0};
     uint64_t amount = size;
@@ -217,7 +224,10 @@ static int cut(int handle, off64_t size) {
     int first = of(handle, path);
     REFUSED(first)
     pthread_mutex_lock(&lock);
+    struct stat status;
+    off64_t before = fstat(handle, &status) ? 0 : status.st_size;
     int done = syscall(SYS_ftruncate, handle, size);
+    if (!done && first && room >= 0 && before > size) room += before - size;
     if (!done && first) note('t', path, NULL, size, NULL, 0);
     pthread_mutex_unlock(&lock);
     return done;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,11 @@ import pytest
 from ports.openai_chat import PASSING, Reply, chat, fails, in_turn, says, seeded
 from server import serving
 
-from ltgc_cli.errors import InputError, ProviderError, Refused, TooLong
+from ltgc_cli.errors import InputError, OutputError, ProviderError, Refused, TooLong
 from ltgc_cli.ports import Question, Usage
 from ltgc_cli.providers import api_errors, secrets
 from ltgc_cli.providers.api_errors import TransientError
+from ltgc_cli.providers.llm import background
 from ltgc_cli.providers.llm import litellm as port
 from ltgc_cli.providers.opened import AskOptions
 
@@ -168,6 +170,28 @@ def test_what_is_missing_here_is_no_lost_connection_though_litellm_says_so(missi
     said = missing.partition("\n")[0]
     assert isinstance(meant, ProviderError)
     assert str(meant) == f"some/model cannot be asked: {said}; set or install what is missing"
+
+
+def test_too_many_open_files_are_no_fault_of_the_provider():
+    error = OSError(errno.EMFILE, "Too many open files", "encodings/utf_8_sig.py")
+    meant = api_errors.translated(port.imported(), error, "some/model")
+
+    assert isinstance(meant, OutputError)
+    assert str(meant).startswith("Too many open files (ulimit -n allows more, a smaller --concurrency needs less); ")
+
+
+def test_where_no_loop_can_be_had_nothing_is_left_that_was_never_awaited(monkeypatch):
+    async def answer():
+        pass
+
+    def no_files():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(background, "_loop", no_files)
+    asked = answer()
+    with pytest.raises(OSError, match="Too many"):
+        background.run(asked)
+    assert asked.cr_frame is None  # it is closed
 
 
 def test_errors_hold_no_memory_addresses():

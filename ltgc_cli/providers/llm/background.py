@@ -24,7 +24,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     few seconds to finish, as their answers may be paid for, and are then cancelled.
     """
     with _starting:
-        loop = _loop()
+        try:
+            loop = _loop()
+        except BaseException:  # no files or threads are left for it
+            coroutine.close()
+            raise
     future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         return future.result()
