@@ -82,6 +82,12 @@ def place_for_scratch(folder: Path) -> Path:
     return folder if folder.is_dir() and os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
 
 
+def check_room(folder: Path, named: Path | str) -> None:
+    """Raises OutputError where a folder's disk has no room for the first block of a file, or may not be written to."""
+    with named_errors(named, writing=True), temporary(folder) as path:
+        path.write_bytes(bytes(4096))
+
+
 @contextmanager
 def temporary(folder: Path) -> Iterator[Path]:
     """Returns a path in a folder for a file that is gone in the end, unless `put_in_place` gave it its name."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ltgc_cli import console, image_formats, providers, written
 from ltgc_cli.config import Config, command_settings, configure
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import check_room, is_straight
 from ltgc_cli.learn import processes
 from ltgc_cli.pipeline import ahead
 from ltgc_cli.pipeline.machine import questions_at_once
@@ -146,8 +147,8 @@ def _built(session: Session, config: Config, streams: Streams) -> Stage:
 
 def _check(config: Config, streams: Streams) -> None:
     """Raises InputError for what would stop a stage in the end: a file that it may not write over, a wrong model."""
-    if streams.output:
-        written.check(streams.output)
+    if streams.output and not is_straight(path := written.check(streams.output)):
+        check_room(path.parent, streams.output.path)
     _check_batch(config)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ltgc_cli.errors import InputError, ProviderError, Refused
@@ -35,8 +34,7 @@ def without_password(server: str) -> tuple[str, dict[str, str]]:
     userinfo, _, host = parts.netloc.rpartition("@")
     if not userinfo:
         return server, {}
-    basic = base64.b64encode(unquote(userinfo).encode()).decode()
-    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {basic}"}
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {secrets.remember(userinfo)}"}
 
 
 def go_direct(server: str | None) -> None:

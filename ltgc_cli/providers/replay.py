@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import msgspec
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.files import is_straight, named_errors
+from ltgc_cli.files import check_room, is_straight, named_errors
 from ltgc_cli.ports import REQUESTS, Ask, Compare, Generate, GeneratedImage, ImageRequest, Score, request_name
 from ltgc_cli.providers.opened import GenerateOptions, Opened, Port, file_identity
 from ltgc_cli.store import OnAnswer, entry_for, key
@@ -117,6 +118,7 @@ def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:
         straight = path.open("wb", buffering=0) if is_straight(path) else None
         if not straight:
             path.open("a").close()  # what cannot be written to is found now, before anything is paid for
+            check_room(Path(os.path.realpath(path)).parent, f"--record {path}")
     there = set() if straight else set(read(path))
     lock = threading.Lock()
 

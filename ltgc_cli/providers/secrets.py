@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import sys
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 # What looks like a key, whoever's: providers repeat it in "Incorrect API key provided: sk-…".
 _SECRETS = re.compile(
@@ -33,8 +34,28 @@ def without_keys(text: str) -> str:
 
 
 def keys_set() -> list[str]:
-    """Returns the values of the environment variables that are named as those with keys are. For comparing only."""
-    return [value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 8]
+    """Returns the values of the environment variables that are named as those with keys are, and the passwords of
+    servers' addresses. For comparing only.
+    """
+    named = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
+    return [value for value in (*named, *_passwords) if len(value) >= 8]
+
+
+_passwords: set[str] = set()
+"""Users and passwords as addresses and headers have them: a server may send back what it got."""
+
+
+def remember(userinfo: str) -> str:
+    """Returns the user and the password of an address as a header has them (base64), which no message shows from now
+    on, in none of the forms that a server may send them back in.
+
+    userinfo -- what stands before the @, with its %40 for an @ in the password
+    """
+    told = unquote(userinfo)
+    basic = base64.b64encode(told.encode()).decode()
+    forms = (userinfo, told, basic, userinfo.partition(":")[2], told.partition(":")[2])
+    _passwords.update(forms)
+    return basic
 
 
 _ALIASES = {

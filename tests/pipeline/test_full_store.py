@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,30 @@ MEGABYTES = 2**20
 
 
 @pytest.fixture
-def small(store: Path) -> Iterator[Callable[[int], None]]:
-    """Gives the store a disk of so many bytes, or more once it is there, where one can be mounted."""
+def disk() -> Iterator[Callable[[Path, int], None]]:
+    """Gives a folder a disk of so many bytes, or more once it is there, where one can be mounted."""
+    made: list[Path] = []
 
-    def sized(size: int) -> None:
-        there = ["remount,"] if store.is_mount() else [""]
-        store.mkdir(exist_ok=True)
-        how = ["mount", "-t", "tmpfs", "-o", f"{there[0]}size={size}", "none", str(store)]
+    def sized(folder: Path, size: int) -> None:
+        there = "remount," if folder in made else ""
+        folder.mkdir(exist_ok=True)
+        how = ["mount", "-t", "tmpfs", "-o", f"{there}size={size}", "none", str(folder)]
         if subprocess.run(how, capture_output=True).returncode:
             pytest.skip("nothing can be mounted here")
+        if not there:
+            made.append(folder)
 
     try:
         yield sized
     finally:
-        if store.is_mount():
-            subprocess.run(["umount", str(store)], check=True)
+        for folder in made:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small(disk: Callable[[Path, int], None], store: Path) -> Callable[[int], None]:
+    """Gives the store such a disk."""
+    return partial(disk, store)
 
 
 @pytest.fixture
@@ -49,12 +59,12 @@ def model() -> Chat:
 
 
 @pytest.fixture
-def extend(model: Chat, forked: Ltgc, tmp_path: Path) -> Iterator[Callable[[], Ran]]:
+def extend(model: Chat, forked: Ltgc, tmp_path: Path) -> Iterator[Callable[..., Ran]]:
     """Asks about many classes, 16 at once."""
     names = [word for number in range(CLASSES) for word in ("-c", f"kind x{number}y")]
     with serving(model) as address:
         flags = ("-n", 40, "--concurrency", 16, "--llm", "openai/gpt-4o", "--api-base", f"{address}/v1", "-o", "out")
-        yield lambda: forked("extend", *names, *flags, OPENAI_API_KEY="sk-none")
+        yield lambda *more: forked("extend", *names, *flags, *more, OPENAI_API_KEY="sk-none")
 
 
 def questions(model: Chat) -> Counter[str]:
@@ -62,7 +72,7 @@ def questions(model: Chat) -> Counter[str]:
 
 
 def test_what_is_under_way_when_the_disk_fills_up_is_kept_and_no_question_is_asked_twice(
-    extend: Callable[[], Ran], model: Chat, store: Path, small: Callable[[int], None]
+    extend: Callable[..., Ran], model: Chat, store: Path, small: Callable[[int], None]
 ) -> None:
     small(4 * MEGABYTES)
     ran = extend()
@@ -75,7 +85,7 @@ def test_what_is_under_way_when_the_disk_fills_up_is_kept_and_no_question_is_ask
 
 
 def test_without_room_for_what_would_be_under_way_nothing_is_asked(
-    extend: Callable[[], Ran], model: Chat, store: Path, small: Callable[[int], None]
+    extend: Callable[..., Ran], model: Chat, store: Path, small: Callable[[int], None]
 ) -> None:
     small(MEGABYTES)
     ran = extend()
@@ -84,9 +94,23 @@ def test_without_room_for_what_would_be_under_way_nothing_is_asked(
 
 
 def test_what_is_held_has_no_name_and_goes_with_the_command(
-    extend: Callable[[], Ran], model: Chat, store: Path, small: Callable[[int], None]
+    extend: Callable[..., Ran], model: Chat, store: Path, small: Callable[[int], None]
 ) -> None:
     small(64 * MEGABYTES)
     assert extend().code == 0
     assert shutil.disk_usage(store).used < 8 * MEGABYTES
     assert not [path for path in store.rglob(".tmp-*")]
+
+
+@pytest.mark.parametrize("flag", ["-o", "--record"])
+def test_where_the_output_has_no_room_at_all_nothing_is_asked(
+    extend: Callable[..., Ran], model: Chat, tmp_path: Path, disk: Callable[[Path, int], None], flag: str
+) -> None:
+    full = tmp_path / "full"
+    disk(full, 65536)
+    (full / "old").write_bytes(bytes(65536))
+    ran = extend(flag, full / "new.jsonl")
+    assert (ran.code, model.seen) == (3, [])
+    assert f"{full}/new.jsonl: No space left on device; make room" in ran.err.splitlines()[-1]
+    (full / "old").unlink()
+    assert extend(flag, full / "new.jsonl", "--max-cost", 0).code == 4

@@ -16,7 +16,7 @@ from server import serving
 
 from ltgc_cli.errors import InputError, ProviderError
 from ltgc_cli.ports import ImageRequest, Question
-from ltgc_cli.providers import reach
+from ltgc_cli.providers import reach, secrets
 from ltgc_cli.providers.llm import litellm as port
 from ltgc_cli.providers.opened import AskOptions, GenerateOptions
 from ltgc_cli.providers.t2i import image_api
@@ -187,6 +187,13 @@ def test_a_password_in_an_address_is_sent_and_never_shown(ask, monkeypatch):
         for spec in ("openai/mine", "hosted_vllm/mine"):
             assert port.ask_port(spec, AskOptions(objects=dict.__getitem__, api_base=base))(QUESTION).text == "hi"
     assert {seen.key for seen in routes.seen} == {"Basic bWU6cEBzcw=="}
+
+
+def test_a_password_that_a_server_sends_back_in_any_form_is_in_no_message(monkeypatch):
+    monkeypatch.setattr(secrets, "_passwords", set())
+    reach.without_password("http://hugo:S3cret%40Pw9@localhost:8000/v1")
+    for form in ("aHVnbzpTM2NyZXRAUHc5", "hugo:S3cret@Pw9", "hugo:S3cret%40Pw9", "S3cret@Pw9", "S3cret%40Pw9"):
+        assert secrets.scrubbed(f"no entry for Basic {form} here") == "no entry for Basic … here"
 
 
 def test_another_providers_key_is_not_looked_at(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -168,3 +169,20 @@ def test_an_ordinary_answer_is_kept_in_the_bytes_that_it_always_had():
     kept = msgspec.json.encode(Answer(text="hi", usage=Usage(prompt_tokens=1)))
 
     assert kept == b'{"text":"hi","usage":{"prompt_tokens":1}}'
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 10}}, (10, 5)),
+        ({"prompt_tokens_details": {"cached_tokens": 10_000_000}}, None),
+        ({"completion_tokens_details": {"audio_tokens": 6}}, None),
+        ({"completion_tokens_details": {"reasoning_tokens": 900}}, (10, 5)),  # beside the answer, at some servers
+        ({"prompt_tokens_details": None}, (10, 5)),
+        ({"prompt_tokens_details": "x"}, (10, 5)),
+    ],
+)
+def test_a_part_of_the_tokens_is_not_more_than_the_whole(details, expected):
+    used = {"prompt_tokens": 10, "completion_tokens": 5, **details}
+    assert said.tokens(used) == expected
+    assert said.tokens(SimpleNamespace(**used)) == expected

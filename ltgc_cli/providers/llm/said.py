@@ -105,15 +105,34 @@ def tokens(used: Any) -> tuple[int, int] | None:
 
     >>> tokens({"prompt_tokens": 10}), tokens({"prompt_tokens": -10}), tokens({"output_tokens": 1.5}), tokens(None)
     ((10, 0), None, None, (0, 0))
+    >>> tokens({"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 11}})
     """
     found = [
-        used.get(name, used.get(other)) if isinstance(used, dict) else getattr(used, name, None)
-        for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+        next((count for one in names if (count := _field(used, one)) is not None), None)
+        for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     ]
     counts = [count for count in found if type(count) is int and 0 <= count <= _MOST_TOKENS]
     if len(counts) < sum(count is not None for count in found):
         return None
-    return found[0] or 0, found[1] or 0
+    prompt, answer = found[0] or 0, found[1] or 0
+    if _most_of(used, "prompt_tokens_details") > prompt or _most_of(used, "completion_tokens_details") > answer:
+        return None  # a part is priced by itself, and is not more than the whole
+    return prompt, answer
+
+
+_PARTS = ("cached_tokens", "cache_creation_tokens", "audio_tokens", "image_tokens", "text_tokens")
+"""Thoughts are none: some servers count them beside the answer."""
+
+
+def _most_of(used: Any, details: str) -> float:
+    """Returns the largest part of the tokens that a server names, 0 for none."""
+    parts = [_field(_field(used, details), name) for name in _PARTS]
+    return max((part for part in parts if isinstance(part, int | float)), default=0)
+
+
+def _field(data: Any, name: str) -> Any:
+    """Returns what a server's JSON, or litellm's object of it, has under a name, None for nothing."""
+    return data.get(name) if isinstance(data, dict) else getattr(data, name, None)
 
 
 def words(body: Json) -> str:
