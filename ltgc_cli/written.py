@@ -60,7 +60,8 @@ def check(target: Target) -> Path:
         return target.path
     path = Path(os.path.realpath(target.path))
     if not path.parent.is_dir():
-        raise InputError(f"{target.path}: there is no folder {target.path.parent}; make it, or name another file")
+        folder = (path if target.path.is_symlink() else target.path).parent
+        raise InputError(f"{target.path}: there is no folder {folder}; make it, or name another file")
     if _is_in_store(path, target.store):
         raise InputError(f"{target.path} lies in the store {target.store}, where only ltgc writes; name another file")
     needed = [one for one in (*target.inputs, _STDIN) if _is_same(one, path)]
