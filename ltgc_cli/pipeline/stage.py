@@ -175,8 +175,9 @@ def _whole(stage: Stage, artifact: Path, digest: str, store: Path, stack: ExitSt
     except OSError as error:
         console.notice(f"{stage.name}: {artifact}: {error.strerror or error}: it is made again")
         return None
+    flags = msgspec.json.decode(msgspec.json.encode(stage.settings))  # as a manifest that was read has them
     # Earlier versions noted no hash.
-    if (done.stage, done.input) != (stage.name, digest) or done.output not in ("", found):
+    if (done.stage, done.flags, done.input) != (stage.name, flags, digest) or done.output not in ("", found):
         console.notice(f"{stage.name}: {artifact} is not as it was left: it is made again")
         return None
     if absent > done.absent:
