@@ -198,6 +198,8 @@ def value_of(one: Setting, value: Any, called: str, *, typed: bool = False) -> A
     except (ValueError, TypeError, ArithmeticError, RuntimeError):  # the last for the home of nobody: ~nobody/x
         shown = repr(value) if typed and isinstance(value, str) else value  # "3", where 3 is wanted
         raise InputError(f"{called} {_shown(shown)}: {_wanted(one)} is wanted") from None
+    if one.known("metavar") == "FILE" and isinstance(value, str) and value.endswith("/") and not found.is_dir():
+        raise InputError(f"{called} {_shown(value)} names a folder that is not there; name a file")
     if wrong := _wrong(one, found, called):
         raise InputError(wrong)
     return found
@@ -219,6 +221,8 @@ def _converted(one: Setting, value: Any, typed: bool = False) -> Any:
         raise ValueError("no file, no name and no model has a NUL in it")
     if value is None or (one.choices and isinstance(value, str)):
         return (value,) if get_origin(base) is tuple and isinstance(value, str) else value
+    if value == "" and one.known("metavar") == "DATA":  # it would be as if none was named
+        raise ValueError(value)
     if base is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if base is str and one.known("number") and type(value) in (int, float) and math.isfinite(value):
@@ -246,6 +250,8 @@ def _wanted(one: Setting) -> str:
         return f"one of {', '.join(one.choices)}"
     if one.base == Chance:
         return _CHANCE
+    if one.known("metavar") == "DATA":
+        return "a data set"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
     return words.get(one.base, "a list of texts")
 

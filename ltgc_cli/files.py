@@ -11,9 +11,10 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import BufferedWriter, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from ltgc_cli.errors import InputError, place_error
 from ltgc_cli.unfinished import TEMPORARY as TEMPORARY
@@ -65,9 +66,31 @@ def regular(path: Path) -> Iterator[FileIO]:
 
 
 def read_regular(path: Path) -> bytes:
-    """Returns a file's bytes. Raises OSError as `regular`."""
+    """Returns a file's bytes. Raises OSError as `regular`, and for one that is too large to be held."""
     with regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _LARGEST:
+            raise OSError(errno.EINVAL, f"larger than {_LARGEST >> 30} GiB, more than is read at once")
         return file.readall()
+
+
+_LARGEST = 2 << 30  # bytes of a file that is read whole: the lists of the largest data sets have some hundred MB
+
+
+LONGEST_LINE = 16 << 20
+"""Bytes of a record's line at most; ltgc's own have some thousand."""
+
+
+def whole_lines(stream: IO[bytes], name: Path | str, most: int = LONGEST_LINE) -> Iterator[bytes]:
+    """Returns a stream's lines as they come.
+
+    Raises InputError, with its number, for one that is longer: of what ends nowhere no more than that is held.
+    """
+    for number, line in enumerate(iter(partial(stream.readline, most + 1), b""), start=1):
+        if len(line) > most:
+            raise InputError(
+                f"{name}:{number}: this line is longer than {most >> 20} MiB; ltgc reads JSONL, a record a line"
+            )
+        yield line
 
 
 def hashing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

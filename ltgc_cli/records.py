@@ -10,13 +10,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from io import BufferedIOBase, RawIOBase
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import whole_lines
 from ltgc_cli.ports import Usage
 
 ShotGroup = Literal["many", "medium", "few", "at most 5", "all"]
@@ -197,8 +199,9 @@ KINDS: dict[str, type[Record]] = {
 _NAMES = {cls: kind for kind, cls in KINDS.items()}
 _KEYS = {kind: frozenset(cls.__struct_encode_fields__) - {"rest", "line"} for kind, cls in KINDS.items()}
 
-_DECODERS = {kind: msgspec.json.Decoder(cls) for kind, cls in KINDS.items()}
 _BEGINNING = '{"kind":"'
+_KIND = len(_BEGINNING)  # where it stands
+_DECODERS = {f"{_BEGINNING}{kind}": msgspec.json.Decoder(cls) for kind, cls in KINDS.items()}
 
 R = TypeVar("R", bound=Record)
 
@@ -238,9 +241,9 @@ def _as_written(line: str) -> Record | None:
     """Returns the record on a line as ltgc writes them; None for others, which are read with care: what is wrong is
     said, and keys that ltgc does not know are kept.
     """
-    if not line.startswith(_BEGINNING) or '"rest"' in line or '"line"' in line:  # fields of ours, keys of others
+    if '"rest"' in line or '"line"' in line:  # fields of ours, keys of others
         return None
-    decoder = _DECODERS.get(line[len(_BEGINNING) : line.find('"', len(_BEGINNING))])
+    decoder = _DECODERS.get(line[: line.find('"', _KIND)])
     try:
         record = decoder.decode(line) if decoder else None
     except (msgspec.DecodeError, RecursionError):
@@ -344,12 +347,17 @@ def dropped(
     ]  # fmt: skip
 
 
-def read(stream: Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:
-    """Returns the records of a stream of lines, blank lines skipped. Raises InputError with file and line."""
+def read(stream: IO[bytes] | Iterable[str | bytes], name: str = "stdin") -> Iterator[Record]:
+    """Returns the records of a file, or of lines, blank lines skipped. Raises InputError with file and line."""
     import jsonlines
 
+    lines = whole_lines(stream, name) if isinstance(stream, RawIOBase | BufferedIOBase) else stream
+    reader = jsonlines.Reader(lines, loads=parse)
     try:
-        yield from jsonlines.Reader(stream, loads=parse).iter(skip_empty=True)
+        while True:  # its own `iter` would take longer, a record
+            yield reader.read(skip_empty=True)
+    except EOFError:
+        return
     except jsonlines.InvalidLineError as error:
         cause = error.__cause__ or error
         if isinstance(cause, UnicodeDecodeError):

@@ -6,6 +6,7 @@ were moved to, and leaves no note beside them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -17,7 +18,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from ltgc_cli.errors import InputError, LtgcError
+from ltgc_cli.errors import InputError, LtgcError, place_error
 from ltgc_cli.files import is_straight, make_folder, replacing, sha256_file, writing_straight
 from ltgc_cli.image_formats import SUFFIXES
 
@@ -60,7 +61,9 @@ def check(target: Target) -> Path:
         return target.path
     path = Path(os.path.realpath(target.path))
     if not path.parent.is_dir():
-        raise InputError(f"{target.path}: there is no folder {target.path.parent}; make it, or name another file")
+        folder = (path if target.path.is_symlink() else target.path).parent
+        raise InputError(f"{target.path}: there is no folder {folder}; make it, or name another file")
+    _check_writable(path.parent, target.path)
     if _is_in_store(path, target.store):
         raise InputError(f"{target.path} lies in the store {target.store}, where only ltgc writes; name another file")
     needed = [one for one in (*target.inputs, _STDIN) if _is_same(one, path)]
@@ -75,6 +78,14 @@ def check(target: Target) -> Path:
         given = "it from stdin" if needed[0] == _STDIN else needed[0]
         raise InputError(f"{target.path} would be lost: this command reads {given}; name another file")
     return path
+
+
+def _check_writable(folder: Path, named: Path) -> None:
+    """Raises OutputError where nothing can be put into a folder: it is said before the work, and not after."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise place_error(named, OSError(code, os.strerror(code)), writing=True)
 
 
 @contextmanager

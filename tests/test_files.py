@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,7 +15,16 @@ import pytest
 
 from ltgc_cli import files
 from ltgc_cli.errors import InputError, OutputError, place_error
-from ltgc_cli.files import copy_folder, hashing, new_folder, replacing, sha256_file, write_atomically
+from ltgc_cli.files import (
+    copy_folder,
+    hashing,
+    new_folder,
+    read_regular,
+    replacing,
+    sha256_file,
+    whole_lines,
+    write_atomically,
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -33,6 +43,23 @@ def test_a_file_is_hashed_by_its_bytes(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_hashed_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="^.*/none: No such file or directory$"):
         sha256_file(tmp_path / "none")
+
+
+def test_of_a_line_without_an_end_no_more_is_held_than_a_line_may_have() -> None:
+    longest = b"x" * ((1 << 20) - 1) + b"\n"
+    lines = whole_lines(BytesIO(b"a\n" + longest + b"x" + longest), "it", most=1 << 20)
+
+    assert (next(lines), next(lines)) == (b"a\n", longest)
+    with pytest.raises(InputError, match=r"^it:3: this line is longer than 1 MiB; ltgc reads JSONL, a record a line$"):
+        next(lines)
+
+
+def test_a_file_that_is_larger_than_memory_is_not_read_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "list.txt").open("wb") as file:
+        file.truncate(3 << 30)
+
+    with pytest.raises(OSError, match="larger than 2 GiB"):
+        read_regular(tmp_path / "list.txt")
 
 
 def test_lines_are_hashed_while_they_are_read() -> None:

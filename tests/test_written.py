@@ -155,6 +155,13 @@ def device(tmp_path: Path) -> Callable[[str], Path]:
     return made
 
 
+def test_of_a_link_into_a_folder_that_is_not_there_that_folder_is_named(target: Target, tmp_path: Path) -> None:
+    target.path.symlink_to("gone/out")
+    with pytest.raises(InputError) as error:
+        written.check(target)
+    assert str(error.value) == f"{target.path}: there is no folder {tmp_path}/gone; make it, or name another file"
+
+
 def test_a_device_stays_one_and_takes_what_is_written(target: Target, device: Callable[[str], Path]) -> None:
     null, full = device("null"), device("full")
     link = null.with_name("link")

@@ -20,6 +20,7 @@ from ltgc_cli.cache.info import megabytes
 from ltgc_cli.cache.verify import verify
 from ltgc_cli.cache.walk import DAY, NAMED, SHORTEST, Part, Stored, answer, fits, named_in, walk
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import whole_lines
 from ltgc_cli.ports import Comparison, ImageRequest, Match, request_name
 from ltgc_cli.settings import CachePrune, Choice
 from ltgc_cli.store import Entry, Store
@@ -191,7 +192,7 @@ def _marks(entry: Entry) -> set[str]:
 def _classes_in(artifact: Path) -> set[str]:
     """Returns the names of the classes that the lines of an artifact are about."""
     with artifact.open("rb") as lines:
-        quoted = {name for line in lines for name in _CLASS.findall(line)}
+        quoted = {name for line in whole_lines(lines, artifact) for name in _CLASS.findall(line)}
     return {" ".join(msgspec.json.decode(name, type=str).split()) for name in quoted}
 
 

@@ -16,6 +16,7 @@ from ltgc_cli import manifest, records
 from ltgc_cli.cache.walk import SHORTEST, Stored, answer, fits, walk
 from ltgc_cli.console import Branch
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import whole_lines
 from ltgc_cli.ports import GeneratedImage, Usage, unpriced
 from ltgc_cli.records import Made, Record
 from ltgc_cli.settings import Choice
@@ -144,7 +145,7 @@ def _children(path: Path, asked: Sequence[Record]) -> list[Record]:
 def _records(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[Record]:
     """Returns the records of an artifact whose lines are wanted; a damaged one is left to `ltgc cache verify`."""
     with path.open("rb") as lines:
-        for line in filter(wanted, lines):
+        for line in filter(wanted, whole_lines(lines, path)):
             try:
                 yield records.parse(line.decode())
             except ValueError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import TEMPORARY
+from ltgc_cli.files import TEMPORARY, whole_lines
 from ltgc_cli.ports import Comparison, ImageRequest, Question, Usage, unpriced
 from ltgc_cli.records import Made
 from ltgc_cli.settings import Choice
@@ -154,4 +154,4 @@ def named_in(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     with path.open("rb") as lines:
-        return {sha256.decode() for line in lines for sha256 in NAMED.findall(line)}
+        return {sha256.decode() for line in whole_lines(lines, path) for sha256 in NAMED.findall(line)}

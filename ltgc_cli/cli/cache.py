@@ -12,7 +12,7 @@ import typer
 
 from ltgc_cli import console
 from ltgc_cli.cli.app import app
-from ltgc_cli.cli.flags import command
+from ltgc_cli.cli.flags import NamedPath, command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import FELL_SHORT, InputError
 from ltgc_cli.settings import CacheExport, CachePrune, CacheShow, Choice, JsonLines, Storage
@@ -180,7 +180,10 @@ def prune(
 @command(cache, settings="cache export")
 def export_(
     config: Config,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, a plain tar.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(click_type=NamedPath(), metavar="FILE", help="A new file, a plain tar.", show_default=False),
+    ],
 ) -> None:
     """Write answers and generated images to one file, to share.
 
@@ -217,7 +220,10 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="What `ltgc cache export` wrote, or the folder of another store.", show_default=False
+            click_type=NamedPath(),
+            metavar="FILE",
+            help="What `ltgc cache export` wrote, or the folder of another store.",
+            show_default=False,
         ),
     ],
 ) -> None:
@@ -236,7 +242,7 @@ def import_(
     from ltgc_cli.store import Store
 
     if not (file.is_file() or file.is_dir()):
-        raise InputError(f"{file}: no such file")
+        raise InputError(f"{file}: no such file" if not file.exists() else f"{file} is a device or a pipe; name a file")
     if file.is_dir() and not (file / "answers").is_dir():
         raise InputError(
             f"{file}: a folder without a store; name a store's, or the file that `ltgc cache export` wrote"

@@ -122,8 +122,12 @@ def _class_names(start: str, given: Mapping[str, Any]) -> Iterable[str]:
 def _of_stream(path: Path) -> Iterable[str]:
     import json
 
+    from ltgc_cli.files import whole_lines
+
     with path.open("rb") as lines:
-        found = (re.search(rb'"class":\s*("(?:[^"\\]|\\.)*")', line) for line in islice(lines, _LINES))
+        found = (
+            re.search(rb'"class":\s*("(?:[^"\\]|\\.)*")', line) for line in islice(whole_lines(lines, path), _LINES)
+        )
         return dict.fromkeys(json.loads(one[1]) for one in found if one)
 
 

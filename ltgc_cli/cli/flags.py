@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
+import click
 import typer
 from typer.core import TyperCommand, TyperOption
 
@@ -15,6 +17,7 @@ from ltgc_cli import console, image_formats, settings_file
 from ltgc_cli.cli import completion, faults
 from ltgc_cli.cli.app import app as main_app
 from ltgc_cli.config import Config, command_settings, configure
+from ltgc_cli.errors import InputError
 from ltgc_cli.settings import Setting, Storage
 
 _ALL = "ltgc.help_all"
@@ -85,7 +88,7 @@ def _configured(command: str, given: dict[str, Any]) -> Config:
 def flag(one: Setting) -> inspect.Parameter:
     """Returns a setting as a Typer parameter. What is typed stays text: `configure` reads it, as it does ltgc.toml."""
     several = get_origin(one.base) is tuple
-    kind: Any = list[str] if several else one.base if one.base in (bool, Path) else str
+    kind: Any = list[str] if several else bool if one.base is bool else str
     shown = "|".join(one.choices) or {int: "N", float: "NUMBER"}.get(one.base, "TEXT")
     option = typer.Option(
         *_names(one),
@@ -95,11 +98,23 @@ def flag(one: Setting) -> inspect.Parameter:
         show_envvar=False,
         rich_help_panel=one.kind.GROUP,
         autocompletion=completion.values_of(one),
+        click_type=click.Path() if one.base is Path else None,  # as text, "" and new/ too, which a Path forgets
     )
     default = None if several or one.default is None else one.default if one.base is bool else str(one.default)
     return inspect.Parameter(
         one.name, inspect.Parameter.KEYWORD_ONLY, default=default or None, annotation=Annotated[kind | None, option]
     )
+
+
+class NamedPath(click.Path):
+    """A path as an argument, as it was typed: "" would be the current folder, and new/ a file called new."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            raise InputError("'': a path is wanted")
+        if str(value).endswith("/") and not os.path.isdir(value):
+            raise InputError(f"{value} names a folder that is not there")
+        return super().convert(value, param, ctx)
 
 
 def _names(one: Setting) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 
 from ltgc_cli import console
 from ltgc_cli.cli.app import app
-from ltgc_cli.cli.flags import command
+from ltgc_cli.cli.flags import NamedPath, command
 from ltgc_cli.config import Config
 from ltgc_cli.errors import DONE, FELL_SHORT
 from ltgc_cli.settings import Output, Predict
@@ -25,7 +25,9 @@ _ROWS = 40
 @command(app)
 def predict(
     config: Config,
-    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(click_type=NamedPath(), help="Image files, and folders of them.", show_default=False)
+    ],
 ) -> Ran:
     """Classify images with a checkpoint: the likeliest classes of each, one line of JSON an image.
 

@@ -9,7 +9,7 @@ import typer
 
 from ltgc_cli import console, image_formats, settings_file
 from ltgc_cli.cli.app import TYPED, app
-from ltgc_cli.cli.flags import command
+from ltgc_cli.cli.flags import NamedPath, command
 from ltgc_cli.cli.interruption import typed
 from ltgc_cli.config import Config, configure
 from ltgc_cli.errors import InputError
@@ -33,6 +33,7 @@ def run(
     path: Annotated[
         Path | None,
         typer.Argument(
+            click_type=NamedPath(),
             metavar="[FILE]",
             help="Settings [ltgc.toml]. Paths in it start from the current folder, as those of flags do.",
         ),

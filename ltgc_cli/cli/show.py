@@ -25,7 +25,7 @@ _PAIRS = 3  # confusions shown of each method; the records have more
 
 def show(artifact: Path, stage: str, stream: IO[str] | None = None) -> None:
     """Prints the table that suits a stage's output, on stdout or another stream."""
-    with artifact.open(encoding="utf-8") as lines:
+    with artifact.open("rb") as lines:
         rows = list(records.read(lines, str(artifact)))
     if stage in ("describe", "extend", "reflect"):
         descriptions(rows)

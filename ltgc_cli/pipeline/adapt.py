@@ -273,7 +273,7 @@ def _fingerprint(data: Source | None) -> str | None:
 
 def _folder(session: Session, artifact: Path) -> Path:
     """Returns the folder of the adapter that an artifact begins with."""
-    with artifact.open(encoding="utf-8") as lines:
+    with artifact.open("rb") as lines:
         record = next(records.read(lines, str(artifact)))
     assert isinstance(record, Checkpoint)
     return session.folder / "checkpoints" / record.sha256

@@ -17,6 +17,7 @@ from ltgc_cli import console, prompts, records
 from ltgc_cli.answers import MOST_AT_ONCE, READER
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import whole_lines
 from ltgc_cli.pipeline import adapter, ahead, shards
 from ltgc_cli.pipeline.adapter import Adapters
 from ltgc_cli.pipeline.session import Session
@@ -294,7 +295,7 @@ def _repeat_doubt(artifact: Path) -> None:
     from ltgc_cli import trial
 
     with artifact.open("rb") as lines:
-        tried = [line for line in lines if f'"{trial.NAME}","group":"all"'.encode() in line]
+        tried = [line for line in whole_lines(lines, artifact) if f'"{trial.NAME}","group":"all"'.encode() in line]
     metric = trial.of_all(map(records.parse, (line.decode() for line in tried)))
     if metric and trial.trust(metric) == "poor":
         console.warning(f"filter: {trial.doubt(metric)}")

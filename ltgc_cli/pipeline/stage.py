@@ -34,6 +34,7 @@ from ltgc_cli.files import (
     regular,
     sha256_file,
     temporary,
+    whole_lines,
     write_atomically,
 )
 from ltgc_cli.manifest import Manifest
@@ -174,8 +175,9 @@ def _whole(stage: Stage, artifact: Path, digest: str, store: Path, stack: ExitSt
     except OSError as error:
         console.notice(f"{stage.name}: {artifact}: {error.strerror or error}: it is made again")
         return None
+    flags = msgspec.json.decode(msgspec.json.encode(stage.settings))  # as a manifest that was read has them
     # Earlier versions noted no hash.
-    if (done.stage, done.input) != (stage.name, digest) or done.output not in ("", found):
+    if (done.stage, done.flags, done.input) != (stage.name, flags, digest) or done.output not in ("", found):
         console.notice(f"{stage.name}: {artifact} is not as it was left: it is made again")
         return None
     if absent > done.absent:
@@ -275,20 +277,20 @@ def _input(
     path = streams.input
     no_folder(path)
     if path and not path.is_file() and path.exists():  # a named pipe can be read only once
-        return _spooled(stack.enter_context(path.open("rb")), folder, stack)
+        return _spooled(stack.enter_context(path.open("rb")), str(path), folder, stack)
     if path:
         return path
     if not streams.piped:
         raise nothing_to_read(stage.name)
     if not whole:
         return None
-    return _spooled(sys.stdin.buffer, folder, stack)
+    return _spooled(sys.stdin.buffer, "stdin", folder, stack)
 
 
-def _spooled(stream: IO[bytes], folder: Path, stack: ExitStack) -> Path:
+def _spooled(stream: IO[bytes], name: str, folder: Path, stack: ExitStack) -> Path:
     with suppress(LtgcError):  # a read-only store may have all that is wanted
         make_folder(folder)
-    return stack.enter_context(spooled(stream, folder))
+    return stack.enter_context(spooled(stream, name, folder))
 
 
 def _run(
@@ -309,7 +311,8 @@ def _run(
         given: Iterator[Record] = iter(())
         if not stage.source:
             source = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-            given = _some(real(records.read(hashing(source, running), str(path or "stdin"))), stage)
+            name = str(path or "stdin")
+            given = _some(real(records.read(hashing(whole_lines(source, name), running), name)), stage)
         with kept, session.watching(stage.name):
             for record in stage.run(session.watched(given)):
                 line = (records.dump(record) + "\n").encode()

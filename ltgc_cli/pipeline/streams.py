@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import IO, NamedTuple
 from ltgc_cli import console, records, settings_file, written
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import NamedFile, named_errors, named_file, place_for_scratch, temporary
+from ltgc_cli.files import NamedFile, named_errors, named_file, place_for_scratch, temporary, whole_lines
 from ltgc_cli.records import Record
 from ltgc_cli.settings import Output, Storage
 
@@ -99,12 +98,15 @@ def writing(streams: Streams) -> Iterator[Callable[[bytes], object]]:
 
 
 @contextmanager
-def spooled(stream: IO[bytes], folder: Path) -> Iterator[Path]:
-    """A stream as a file in a folder, or in TMPDIR where that may not be written to, for as long as it is needed."""
+def spooled(stream: IO[bytes], name: str, folder: Path) -> Iterator[Path]:
+    """A stream as a file in a folder, or in TMPDIR where that may not be written to, for as long as it is needed.
+
+    Raises InputError for a line that is too long: what ends nowhere would fill the disk.
+    """
     place = place_for_scratch(folder)
     with temporary(place) as path:
         with named_file(path, f"a copy of the input in {place}") as file:
-            shutil.copyfileobj(stream, file)
+            file.writelines(whole_lines(stream, name))
         yield path
 
 

@@ -19,12 +19,13 @@ import msgspec
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, ProviderError
-from ltgc_cli.files import check_room, is_straight, named_errors
+from ltgc_cli.files import check_room, is_straight, named_errors, whole_lines
 from ltgc_cli.ports import REQUESTS, Ask, Compare, Generate, GeneratedImage, ImageRequest, Score, request_name
 from ltgc_cli.providers.opened import GenerateOptions, Opened, Port, file_identity
 from ltgc_cli.store import OnAnswer, entry_for, key
 
 _SHOWN = 200
+_LONGEST = 512 << 20  # bytes of a line: the largest image of the store takes a third more in base64
 
 
 class Exchange(NamedTuple):
@@ -94,18 +95,21 @@ def read(path: Path) -> dict[str, Exchange]:
     """
     exchanges: dict[str, Exchange] = {}
     try:
-        with named_errors(path):
-            lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines(), which parts at U+2028 too
+        with named_errors(path), path.open("rb") as file:
+            for number, line in enumerate(whole_lines(file, path, _LONGEST), start=1):
+                if line.strip():
+                    exchanges.setdefault(*_exchange(path, number, line.decode()))
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text, so no recording; name a file that --record wrote") from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            schemas.check_json(f"{path}:{number}: the line", line)
-            try:
-                exchanges.setdefault(*_parsed(line))
-            except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
-                raise InputError(f"{path}:{number}: not an exchange that --record wrote") from None
     return exchanges
+
+
+def _exchange(path: Path, number: int, line: str) -> tuple[str, Exchange]:
+    schemas.check_json(f"{path}:{number}: the line", line)
+    try:
+        return _parsed(line)
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
+        raise InputError(f"{path}:{number}: not an exchange that --record wrote") from None
 
 
 def recorder(path: Path, objects: Callable[[str], bytes]) -> OnAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 
 import pytest
@@ -46,6 +47,10 @@ from ltgc_cli import records
         ("extend -i none.jsonl", "--input none.jsonl: no such file or folder"),
         ("mix-train", "mix-train needs --data"),
         ("predict --checkpoint .", "missing argument 'images' (ltgc predict --help)"),
+        ("extend --class a -o new/", "--output new/ names a folder that is not there; name a file"),
+        ("init -o new/", "--output new/ names a folder that is not there; name a file"),
+        ("cache export new/", "new/ names a folder that is not there"),
+        ("cache import /dev/null", "/dev/null is a device or a pipe; name a file"),
         ("cost --by sage", "--by sage: one of stage, model, class is wanted; did you mean stage?"),
     ],
 )  # fmt: skip
@@ -53,6 +58,41 @@ def test_a_mistake_is_one_line_that_says_what_was_meant(inside, typed, said):
     ran = inside(*typed.split())
 
     assert (ran.code, ran.out, ran.err) == (2, "", f"ltgc: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["cache", "dir", "--cache-dir", ""], "--cache-dir '': a path is wanted"),
+        (["extend", "--class", "a", "-o", ""], "--output '': a path is wanted"),
+        (["extend", "-i", ""], "--input '': a path is wanted"),
+        (["describe", "--data", ""], "--data '': a data set is wanted"),
+        (["export", "--out", ""], "--out '': a path is wanted"),
+        (["run", ""], "'': a path is wanted"),
+        (["cache", "import", ""], "'': a path is wanted"),
+        (["cache", "export", ""], "'': a path is wanted"),
+        (["predict", "--checkpoint", ".", ""], "'': a path is wanted"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(inside, typed, said):
+    ran = inside(*typed)
+
+    assert (ran.code, ran.out, ran.err) == (2, "", f"ltgc: {said}\n")
+
+
+def test_an_empty_variable_is_as_one_that_is_not_set_and_an_empty_setting_is_refused(inside, tmp_path):
+    assert inside("cache", "dir", LTGC_CACHE_DIR="", HOME="/home/someone").out == "/home/someone/.ltgc\n"
+
+    (tmp_path / "ltgc.toml").write_text('cache-dir = ""')
+    assert inside("cache", "dir").err == "ltgc: ltgc.toml: cache-dir = '': a path is wanted\n"
+
+
+def test_a_place_that_nothing_can_be_put_into_is_said_before_the_work(inside, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    ran = inside("init", "--data", "digits-lt")
+
+    said = "Permission denied; name another place, or make it writable, and run the same command again"
+    assert (ran.code, ran.out, ran.err) == (3, "", f"ltgc: ltgc.toml: {said}\n")
 
 
 def test_a_model_whose_price_nobody_knows_may_be_a_mistyped_one(inside):

@@ -59,6 +59,19 @@ def test_a_damaged_artifact_is_made_again_with_a_word_and_nothing_is_asked(
     assert again.out == before and "answered by" in again.err
 
 
+def test_the_artifact_of_other_flags_under_this_ones_name_is_none_of_it(inside: Ltgc, store: Path) -> None:
+    three = inside(*EXTEND).out
+    (artifact,) = store.glob("artifacts/extend/*.jsonl")
+    inside(*EXTEND[:-1], 4)
+    (other,) = set(store.glob("artifacts/extend/*.jsonl")) - {artifact}
+    for suffix in (".jsonl", ".json"):
+        artifact.with_suffix(suffix).write_bytes(other.with_suffix(suffix).read_bytes())
+
+    ran = inside(*EXTEND)
+    assert (ran.code, ran.out) == (0, three)
+    assert f"{artifact} is not as it was left: it is made again" in ran.err
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".json"])
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
 def test_what_is_no_file_in_an_artifacts_place_is_named_and_once_moved_away_the_run_goes_on(

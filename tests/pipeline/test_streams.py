@@ -1,6 +1,8 @@
 """Commands chain in any shell: what goes in, what comes out, and with which exit status."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +103,29 @@ def test_bytes_that_are_no_text_are_an_error_for_a_person(ltgc, tmp_path):
     (tmp_path / "in.jsonl").write_bytes(b"\xff\xfe\x00\n")
     done = ltgc("extend", "-i", "in.jsonl")
     assert done.code == 2 and "in.jsonl" in done.err and "Traceback" not in done.err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root makes a device")
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("extend -i zeros", "zeros"),
+        ("extend -i <(cat zeros)", "/dev/fd/63"),
+        ("extend -i /dev/stdin < zeros", "/dev/stdin"),
+        ("extend --shard 1/2 < zeros", "stdin"),
+        ("extend < zeros", "stdin"),
+        ("cost -i zeros", "zeros"),
+        ("cost < zeros", "stdin"),
+    ],
+)
+def test_of_a_line_that_never_ends_no_more_is_read_than_a_record_may_have(environment, store, tmp_path, command, name):
+    os.mknod(tmp_path / "zeros", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+    line = f"ulimit -v 6000000; {sys.executable} -m ltgc_cli {command}"
+    done = subprocess.run(["bash", "-c", line], env=environment, cwd=tmp_path, capture_output=True, text=True)
+
+    said = f"ltgc: {name}:1: this line is longer than 16 MiB; ltgc reads JSONL, a record a line\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert not any(path.is_file() for path in store.glob("artifacts/**/*"))
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

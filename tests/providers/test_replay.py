@@ -152,6 +152,14 @@ def test_a_binary_file_is_no_recording(tmp_path):
         open_llm(tmp_path / "image.png")
 
 
+def test_a_line_that_no_image_is_as_long_as_is_none_of_a_recording(tmp_path):
+    with (tmp_path / "zeros.jsonl").open("wb") as file:
+        file.truncate((512 << 20) + 1)
+
+    with pytest.raises(InputError, match=r"zeros.jsonl:1: this line is longer than 512 MiB"):
+        replay.read(tmp_path / "zeros.jsonl")
+
+
 def test_a_recording_that_is_not_there_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="make a recording with --record"):
         open_llm(tmp_path / "none.jsonl")

@@ -118,7 +118,7 @@ def copy_out(store: Path, artifact: Path, out: Path | None, clip: str, merge: bo
 
     out -- a new folder, or one with a copy of this checkpoint; None adds the merged file to the store's own folder
     """
-    with artifact.open(encoding="utf-8") as lines:
+    with artifact.open("rb") as lines:
         found = [row for row in records.read(lines, str(artifact)) if isinstance(row, Checkpoint) and row.classifies]
     source = store / "checkpoints" / found[-1].sha256
     where = out or source
