@@ -8,6 +8,7 @@ that wait for SQLite's write lock by polling.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -23,7 +24,9 @@ from diskcache.core import DBNAME, MODE_PICKLE, MODE_RAW
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, LtgcError, OutputError
-from ltgc_cli.reserve import Reserve
+from ltgc_cli.files import sync_folder
+from ltgc_cli.reserve import Reserve, nameless
+from ltgc_cli.unfinished import unfinished
 
 NONE: Mapping[str, str] = MappingProxyType({})
 T = TypeVar("T")
@@ -97,15 +100,20 @@ class Database:
     """Text under text keys in a folder. What is written is on the disk on return; of two texts the first one holds."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens the database, or makes it. Raises InputError for one that is none, or that would lose answers."""
+        """Opens the database, or makes it. Raises InputError for one that is none, or that would lose answers,
+        OutputError where it cannot be written or locked.
+        """
         self._path = folder / DBNAME
-        _refuse_newer(self._path)
+        _refuse_others(self._path)
         self._read_only = self._path.is_file() and not (os.access(folder, os.W_OK) and os.access(self._path, os.W_OK))
         if self._read_only:
             self._begin()
             return
+        _check_locks(folder)
         try:
-            self.cache = diskcache.Cache(str(folder), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **_LAYOUT)
+            if not self._path.exists():
+                _make(self._path)
+            self.cache = _opened(folder, _LAYOUT)
         except sqlite3.DatabaseError as error:
             raise self._unread(error) from None
         except (OSError, TypeError, sqlite3.Error, diskcache.Timeout) as error:  # TypeError: another Disk's settings
@@ -250,7 +258,7 @@ class Database:
         As it is in the write-ahead log's mode, SQLite would write beside it, but where nothing is to change: where no
         answers wait in a log, nothing can be missed so.
         """
-        log = self._path.with_name(f"{DBNAME}-wal")
+        log = log_of(self._path)
         how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
         address = f"{self._path.absolute().as_uri()}?{how}"
         return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
@@ -287,17 +295,70 @@ class Database:
                 self._writer = None
 
 
-def _refuse_newer(path: Path) -> None:
-    """Raises InputError for the database of a newer ltgc, before anything is changed in it."""
+def _opened(folder: Path, layout: Mapping[str, Any]) -> diskcache.Cache:
+    return diskcache.Cache(str(folder), disk=TextDisk, disk_min_file_size=_ALL_IN_DATABASE, **layout)
+
+
+def _make(path: Path) -> None:
+    """Makes a database that is whole under its name or not there: killed, nobody leaves one that seems emptied.
+
+    Raises InputError where the log of another is there, which would be taken for its own.
+    """
+    if log_of(path).exists():
+        raise damaged(path.parent, f"{path.name} is gone, though its log is there")
+    with unfinished(path.parent) as new:
+        try:
+            _opened(new, {**_LAYOUT, "sqlite_synchronous": 0}).close()
+            if not log_of(new / DBNAME).exists():  # all of it is in the file
+                sync_folder(new / DBNAME)
+                os.link(new / DBNAME, path)
+                sync_folder(path.parent)
+        except OSError:  # another was first, or the file system has no links: then it is made in its place
+            pass
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def log_of(path: Path) -> Path:
+    """Returns where SQLite keeps what is not in a database's file yet."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def _check_locks(folder: Path) -> None:
+    """Raises OutputError where files cannot be locked: SQLite may take that for another process, and wait for it."""
+    try:
+        import fcntl
+
+        file = nameless(folder)
+    except (ImportError, OSError):  # Windows locks otherwise; what else is wrong here is said by who opens the database
+        return
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        remedy = "processes would write over each other; name another folder by --cache-dir"
+        raise OutputError(f"{folder}: locks do not work in this folder ({error.strerror}): {remedy}") from None
+    finally:
+        os.close(file)
+
+
+def _refuse_others(path: Path) -> None:
+    """Raises InputError for the database of a newer ltgc, and for one that has lost its table of answers, before
+    anything is changed in it: made anew, it would have all of them bought again.
+    """
+    if path.is_file() and not path.stat().st_size:  # not for SQLite, which would delete its log
+        raise damaged(path.parent, f"{path.name} is empty")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             ((schema,),) = connection.execute("PRAGMA user_version")
+            whole = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'Cache'").fetchone()
         finally:
             connection.close()
     except sqlite3.Error:  # not there, or no database: who opens it says so
         return
     schemas.check(path.parent.parent, schema)
+    if not whole:
+        raise damaged(path.parent, f"{path.name} has no table of answers")
 
 
 def _in_transaction(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Any]:

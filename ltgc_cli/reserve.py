@@ -40,7 +40,7 @@ class Reserve:
                 return
             with named_errors(self._folder, writing=True):
                 if self._file is None:
-                    self._file = _nameless(self._folder)
+                    self._file = nameless(self._folder)
                     self._close = weakref.finalize(self, os.close, self._file)
                 _fill(self._file, self._held, size - self._held)
             self._held = size
@@ -70,7 +70,7 @@ class Reserve:
         self._file, self._held = None, 0
 
 
-def _nameless(folder: Path) -> int:
+def nameless(folder: Path) -> int:
     """Returns an empty file that is open and has no name."""
     with temporary(folder) as path:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_TEMPORARY", 0), 0o600)

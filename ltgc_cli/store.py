@@ -284,16 +284,23 @@ class EmptyStore(Store):
         pass
 
 
+_BESIDE_ANSWERS = {
+    "its log is": f"answers/{DBNAME}-wal",
+    "images are": "objects/*/*",
+    "artifacts are": "artifacts/*/*.jsonl",
+}
+
+
 def check_answers(folder: Path) -> None:
-    """Raises InputError where a store has images or artifacts, and its answers are gone: each would be paid anew."""
+    """Raises InputError where a store's answers are gone, and other things of it are there: each would be paid anew."""
     path = folder / "answers" / DBNAME
-    if path.is_file() and not _is_empty(path):
+    if path.is_file():
         return
-    if path.exists() and not path.is_file():
+    if path.exists():
         raise damaged(path.parent, f"{path.name} is no regular file")
-    there = (one for name in ("objects/*/*", "artifacts/*/*.jsonl") for one in folder.glob(name))
-    if next(there, None):
-        raise damaged(path.parent, f"{path.name} is {'empty' if path.exists() else 'not there'}, and the rest is")
+    for what, names in _BESIDE_ANSWERS.items():
+        if any(folder.glob(names)):
+            raise damaged(path.parent, f"{path.name} is gone, though {what} there")
 
 
 def _is_empty(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +23,7 @@ import diskcache
 import msgspec
 import pytest
 
+from ltgc_cli import database as database_module
 from ltgc_cli.errors import InputError, OutputError, Refused
 from ltgc_cli.ports import Answer, GeneratedImage, ImageRequest, Match, Question, Usage, request_name
 from ltgc_cli.store import Store, cached, cached_batch, entry_for, existing, key
@@ -590,6 +593,88 @@ def test_answers_that_are_gone_beside_a_full_store_are_damage_and_the_advice_hel
         database.parent.rename(tmp_path / "away")
     Store(store.folder, anew=True).close()  # as `ltgc cache import` opens it
     Store(store.folder).close()
+
+
+@pytest.fixture
+def answered(tmp_path) -> Path:
+    """The database of a store that has an answer, and nothing else."""
+    with closing(Store(tmp_path)) as store:
+        store.add(key(drawing("a")), entry_for(drawing("a"), GeneratedImage(sha256="a" * 64)))
+    return tmp_path / "answers" / "cache.db"
+
+
+def dropped(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE Cache")
+
+
+def replaced(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE Mine (value)")
+
+
+def gone_but_for_its_log(path: Path) -> None:
+    path.rename(path.with_name("cache.db-wal"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (dropped, "has no table of answers"),
+        (replaced, "has no table of answers"),
+        (gone_but_for_its_log, "is gone, though its log is there"),
+    ],
+)
+def test_answers_that_are_gone_from_a_store_of_nothing_else_are_damage_and_the_advice_helps(
+    answered, tmp_path, damage, why
+):
+    damage(answered)
+    for opened in (Store, existing):
+        with pytest.raises(InputError, match=rf"answers: the database is damaged \(cache.db {why}\); move that folder"):
+            opened(tmp_path)
+    answered.parent.rename(tmp_path / "away")
+    Store(tmp_path, anew=True).close()
+    assert len(Store(tmp_path)) == 0
+
+
+def test_an_import_takes_the_place_of_an_emptied_database(answered, tmp_path):
+    answered.write_bytes(b"")
+    Store(tmp_path, anew=True).close()
+    Store(tmp_path).close()
+
+
+def test_whoever_is_killed_while_it_makes_a_database_leaves_a_folder_that_is_new(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database_module.os, "link", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Store(tmp_path)
+    assert not (tmp_path / "answers" / "cache.db").exists()
+    assert len(Store(tmp_path)) == 0
+
+
+def test_without_links_a_database_is_made_in_its_place(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(database_module.os, "link", none)
+    with closing(Store(tmp_path)) as store:
+        assert len(store) == 0
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_folder_without_locks_is_named_at_once(tmp_path, monkeypatch, number):
+    def none(*_):
+        raise OSError(number, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", none)
+    with pytest.raises(OutputError, match=r"answers: locks do not work in this folder \(No locks available\)"):
+        Store(tmp_path)
 
 
 def test_a_store_that_has_only_notes_is_new(tmp_path):

@@ -16,6 +16,9 @@ from ltgc_cli.files import sha256_file
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.store import OtherVersion, Store
+from ltgc_cli.text import counted
+
+DATABASE = Stored("database", "answers/cache.db", Path(), 0, 0.0)
 
 
 class Damage(NamedTuple):
@@ -45,12 +48,12 @@ def verify(store: Store) -> Verified:
     """
     checked: Counter[Part] = Counter()
     damages: list[Damage] = []
-    others = 0
+    others = answered = 0
     # Objects come first: an answer or an artifact that names one that is lost or damaged is damaged as well.
     lost: set[str] = set()
     parts = list(_CHECKS)
     if unsound := store.sound():
-        damages.append(Damage(Stored("database", "answers/cache.db", Path(), 0, 0.0), unsound))
+        damages.append(Damage(DATABASE, unsound))
         parts.remove("answers")
     with console.progress("cache verify") as progress:
         for one in walk(store, *parts):
@@ -60,7 +63,11 @@ def verify(store: Store) -> Verified:
             others += isinstance(one.error, OtherVersion)
             if why := _CHECKS[one.part](store, one, lost):
                 damages.append(Damage(one, why))
+            answered += one.part == "artifacts" and _rests_on_answers(one.path)
             progress.advance(status=f"{one.part}, {len(damages):,} damaged")
+    if answered and not checked["answers"] and not unsound:
+        why = f"it holds no answer, and {counted(answered, 'artifact')} came of some"
+        damages.append(Damage(DATABASE, why))
     return Verified(checked, damages, others)
 
 
@@ -96,6 +103,15 @@ def _artifact(store: Store, one: Stored, lost: set[str]) -> str:
         return why
     named = sorted(named_in(one.path) & lost) if lost else []
     return f"it names the image {named[0][:12]}, which is lost" if named else ""
+
+
+def _rests_on_answers(artifact: Path) -> bool:
+    """Returns whether an artifact's manifest says that there were answers."""
+    try:
+        made = msgspec.json.decode(artifact.with_suffix(".json").read_bytes(), type=Manifest)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return any(one.asked or one.found for one in made.answers.values())
 
 
 def _checkpoint(store: Store, one: Stored, lost: set[str]) -> str:

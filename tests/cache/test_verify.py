@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def test_a_damaged_database_is_one_line_and_another_mend(filled, inside):
     path.write_bytes(data)
     ran = inside("cache", "verify")
     assert (ran.code, ran.err.count("\n")) == (1, 1) and "ltgc cache import" in ran.err
+
+
+def test_an_artifact_that_came_of_answers_beside_none_says_that_they_are_gone(filled, inside):
+    path = next((filled / "artifacts").rglob("*.json"))
+    made = json.loads(path.read_text()) | {"answers": {"Drawing": {"asked": 1}}}
+    path.write_text(json.dumps(made))
+    with closing(sqlite3.connect(filled / "answers" / "cache.db")) as connection, connection:
+        connection.execute("DELETE FROM Cache")
+    ran = inside("cache", "verify")
+    assert ran.code == 1 and "it holds no answer, and 1 artifact came of some" in ran.out
+    assert "move its folder `answers` away, and `ltgc cache import` what was exported" in ran.err
 
 
 def of_another_version(folder: Path, request: dict, answer: dict) -> str:
