@@ -61,7 +61,7 @@ def regular(path: Path) -> Iterator[FileIO]:
     """A file to read. Raises OSError where it is a folder, a device or a named pipe: nothing is waited for."""
     with open(path, "rb", 0, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "no regular file")
+            raise OSError(errno.EINVAL, "no regular file", str(path))
         yield file
 
 
@@ -69,7 +69,7 @@ def read_regular(path: Path) -> bytes:
     """Returns a file's bytes. Raises OSError as `regular`, and for one that is too large to be held."""
     with regular(path) as file:
         if os.fstat(file.fileno()).st_size > _LARGEST:
-            raise OSError(errno.EINVAL, f"larger than {_LARGEST >> 30} GiB, more than is read at once")
+            raise OSError(errno.EINVAL, f"larger than {_LARGEST >> 30} GiB, more than is read at once", str(path))
         return file.readall()
 
 
