@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from io import BufferedWriter, FileIO
+from io import BufferedIOBase, BufferedWriter, FileIO, RawIOBase
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -80,7 +80,9 @@ LONGEST_LINE = 16 << 20
 """Bytes of a record's line at most; ltgc's own have some thousand."""
 
 
-def whole_lines(stream: IO[bytes], name: Path | str, most: int = LONGEST_LINE) -> Iterator[bytes]:
+def whole_lines(
+    stream: IO[bytes] | RawIOBase | BufferedIOBase, name: Path | str, most: int = LONGEST_LINE
+) -> Iterator[bytes]:
     """Returns a stream's lines as they come.
 
     Raises InputError, with its number, for one that is longer: of what ends nowhere no more than that is held.
