@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from io import BufferedWriter, FileIO
+from io import BufferedIOBase, BufferedWriter, FileIO, RawIOBase
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -61,7 +61,7 @@ def regular(path: Path) -> Iterator[FileIO]:
     """A file to read. Raises OSError where it is a folder, a device or a named pipe: nothing is waited for."""
     with open(path, "rb", 0, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "no regular file")
+            raise OSError(errno.EINVAL, "no regular file", str(path))
         yield file
 
 
@@ -69,7 +69,7 @@ def read_regular(path: Path) -> bytes:
     """Returns a file's bytes. Raises OSError as `regular`, and for one that is too large to be held."""
     with regular(path) as file:
         if os.fstat(file.fileno()).st_size > _LARGEST:
-            raise OSError(errno.EINVAL, f"larger than {_LARGEST >> 30} GiB, more than is read at once")
+            raise OSError(errno.EINVAL, f"larger than {_LARGEST >> 30} GiB, more than is read at once", str(path))
         return file.readall()
 
 
@@ -80,7 +80,9 @@ LONGEST_LINE = 16 << 20
 """Bytes of a record's line at most; ltgc's own have some thousand."""
 
 
-def whole_lines(stream: IO[bytes], name: Path | str, most: int = LONGEST_LINE) -> Iterator[bytes]:
+def whole_lines(
+    stream: IO[bytes] | RawIOBase | BufferedIOBase, name: Path | str, most: int = LONGEST_LINE
+) -> Iterator[bytes]:
     """Returns a stream's lines as they come.
 
     Raises InputError, with its number, for one that is longer: of what ends nowhere no more than that is held.

@@ -20,7 +20,8 @@ DECODED = tuple("JPEG MPO PNG GIF BMP DIB WEBP TIFF AVIF HEIF JPEG2000 PPM TGA P
 called photo.jpg."""
 
 MEGAPIXELS = 100
-"""The largest image that is read where nobody says otherwise: its pixels alone take 400 MB."""
+"""The largest image that is read where nobody says otherwise: its pixels alone take 400 MB, and twice that while what
+is see-through is laid on white."""
 _UNCOMPRESSED = 4  # bytes of a pixel that a file may have, beside as many of anything else as a photo's preview takes
 _BESIDE = 2**26
 _megapixels = MEGAPIXELS

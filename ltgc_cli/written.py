@@ -19,7 +19,15 @@ from typing import IO, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, LtgcError, place_error
-from ltgc_cli.files import is_straight, make_folder, replacing, sha256_file, writing_straight
+from ltgc_cli.files import (
+    check_regular,
+    is_straight,
+    make_folder,
+    read_regular,
+    replacing,
+    sha256_file,
+    writing_straight,
+)
 from ltgc_cli.image_formats import SUFFIXES
 
 FILE = "written.txt"
@@ -140,6 +148,7 @@ def note(sha256: str, store: Path) -> None:
     if sha256 not in _noted(store):
         with suppress(OSError, LtgcError):
             make_folder(store)
+            check_regular(store / FILE)
             with (store / FILE).open("ab", buffering=0) as file:
                 file.write(f"\n{sha256}\n".encode())  # a line of its own, below a torn one too
                 os.fsync(file.fileno())
@@ -185,7 +194,7 @@ def _is_image_in(given: Path, path: Path) -> bool:
 
 def _noted(store: Path) -> set[str]:
     try:
-        return set((store / FILE).read_text(encoding="utf-8").split())
+        return set(read_regular(store / FILE).decode().split())
     except (OSError, UnicodeDecodeError):
         return set()
 

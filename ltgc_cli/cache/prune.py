@@ -191,6 +191,8 @@ def _marks(entry: Entry) -> set[str]:
 
 def _classes_in(artifact: Path) -> set[str]:
     """Returns the names of the classes that the lines of an artifact are about."""
+    if not artifact.is_file():
+        return set()
     with artifact.open("rb") as lines:
         quoted = {name for line in whole_lines(lines, artifact) for name in _CLASS.findall(line)}
     return {" ".join(msgspec.json.decode(name, type=str).split()) for name in quoted}

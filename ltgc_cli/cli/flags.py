@@ -90,6 +90,7 @@ def flag(one: Setting) -> inspect.Parameter:
     several = get_origin(one.base) is tuple
     kind: Any = list[str] if several else bool if one.base is bool else str
     shown = "|".join(one.choices) or {int: "N", float: "NUMBER"}.get(one.base, "TEXT")
+    path: Any = click.Path() if one.base is Path else None  # as text: a Path would forget "", and the end of new/
     option = typer.Option(
         *_names(one),
         help=one.help,
@@ -98,7 +99,7 @@ def flag(one: Setting) -> inspect.Parameter:
         show_envvar=False,
         rich_help_panel=one.kind.GROUP,
         autocompletion=completion.values_of(one),
-        click_type=click.Path() if one.base is Path else None,  # as text, "" and new/ too, which a Path forgets
+        click_type=path,
     )
     default = None if several or one.default is None else one.default if one.base is bool else str(one.default)
     return inspect.Parameter(

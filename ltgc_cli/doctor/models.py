@@ -16,6 +16,7 @@ import msgspec
 from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
+from ltgc_cli.files import read_regular
 from ltgc_cli.ports import Question, own_server
 from ltgc_cli.providers import prices, reach, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
@@ -233,7 +234,7 @@ def _check_library(name: str, spec: str) -> None:
 def _check_parts(folder: Path) -> None:
     """Raises ProviderError for a part of a diffusers model that its folder lacks."""
     try:
-        index = msgspec.json.decode((folder / "model_index.json").read_bytes(), type=dict[str, Any])
+        index = msgspec.json.decode(read_regular(folder / "model_index.json"), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ProviderError(
             f"{folder / 'model_index.json'} cannot be read ({error}); download the model again"
@@ -252,7 +253,7 @@ def _check_weights(file: Path) -> None:
     """Raises ProviderError for a file of weights that is cut short, or none."""
     from safetensors import SafetensorError, safe_open
 
-    if file.suffix != ".safetensors":
+    if file.suffix != ".safetensors" or not file.is_file():
         return
     try:
         with safe_open(file, "numpy"):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ltgc_cli import console, schemas
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import put_in_place, temporary
+from ltgc_cli.files import check_regular, put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.model import Texts
 from ltgc_cli.learn.settings import as_kept
@@ -70,6 +70,7 @@ class TrainingState:
 
         Raises InputError for another run's.
         """
+        check_regular(path)  # what waits for a writer is said, and not waited for
         if not path.exists():
             return
         try:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import check_regular
 from ltgc_cli.learn import balance_mix, batches, evaluate, images, model, processes
 from ltgc_cli.learn.attention import blocks
 from ltgc_cli.learn.checkpoint_files import METRICS
@@ -254,5 +255,6 @@ def _autocast(device: str, precision: Precision) -> AbstractContextManager[Any]:
 
 
 def _write_rows(path: Path, rows: Sequence[Row], mode: Literal["a", "w"] = "a") -> None:
+    check_regular(path)
     with path.open(mode, encoding="utf-8") as file:
         file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)

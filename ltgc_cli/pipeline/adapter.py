@@ -10,7 +10,7 @@ import msgspec
 
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sha256_file
+from ltgc_cli.files import read_regular, sha256_file
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Generate
 from ltgc_cli.providers import Opened
@@ -148,7 +148,7 @@ def folder_of(session: Session, adapter: Checkpoint) -> Path:
 def damage(folder: Path) -> str:
     """Returns why an adapter's folder is not what was made, "" where it is."""
     try:
-        files = msgspec.json.decode((folder / "done.json").read_bytes(), type=_Done).files
+        files = msgspec.json.decode(read_regular(folder / "done.json"), type=_Done).files
         wrong = [name for name, sha256 in files.items() if sha256_file(folder / name) != sha256]
     except OSError:
         return "it is not there"

@@ -13,6 +13,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import read_regular
 from ltgc_cli.learn import datasets, processes
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.learn.datasets.names import codes
@@ -133,9 +134,9 @@ def _averaged(session: Session, own: Checkpoint, others: Sequence[Averaged], how
 
 def _settings_in(folder: Path) -> dict[str, Any] | None:
     """Returns the settings of a checkpoint that is whole, None where there is none."""
-    if not (folder / "done.json").exists():
+    if not (folder / "done.json").is_file():
         return None
-    return cast(dict[str, Any], msgspec.json.decode((folder / "settings.json").read_bytes()))
+    return cast(dict[str, Any], msgspec.json.decode(read_regular(folder / "settings.json")))
 
 
 def _check_run(settings: Training, how: TrainingRun, input: Path | None) -> None:

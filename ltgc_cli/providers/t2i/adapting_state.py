@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import put_in_place, temporary
+from ltgc_cli.files import check_regular, put_in_place, temporary
 from ltgc_cli.providers.opened import Notice
 from ltgc_cli.text import one_line
 
@@ -61,6 +61,7 @@ def load(
     Weights and optimiser take over what is there; a damaged file is left out, which is said.
     Raises InputError for another run's.
     """
+    check_regular(path)  # what waits for a writer is said, and not waited for
     if not path.exists():
         return 0, 0.0
     try:
