@@ -12,6 +12,8 @@ from ltgc_cli.files import regular
 from ltgc_cli.text import one_line
 
 _MOST = 4_000_000  # bytes: a sense for each of 20,000 classes is half of it
+# A name of more parts than any has, `a.b.c`, of which tomllib would keep every beginning.
+_DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""")
 
 
 def read(path: Path, help: str = "") -> dict[str, Any]:
@@ -25,7 +27,11 @@ def read(path: Path, help: str = "") -> dict[str, Any]:
         data = _bytes(path)
         if len(data) > _MOST:
             raise InputError(f"{path}: too long for settings; at most {_MOST:,} bytes are read{more}")
-        return tomllib.loads(data.decode("utf-8-sig"))  # editors of Windows write a mark at its beginning
+        text = data.decode("utf-8-sig")  # editors of Windows write a mark at its beginning
+        if deep := _DEEP.search(text):
+            line = text.count("\n", 0, deep.start()) + 1
+            raise InputError(f"{path}:{line}: a name of fifty parts with dots between them{more}")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as error:

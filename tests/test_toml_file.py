@@ -25,6 +25,10 @@ def test_a_mark_at_the_beginning_is_no_part_of_the_text(tmp_path):
             b"a = 1\na = 2\n",
             "a.toml: no TOML that can be read: Cannot overwrite a value (at line 2, column 6); write one",
         ),
+        (
+            b"n = 1\n" + b'a.\'b c\' . "\\"".' * 20_000 + b"x = 1",
+            "a.toml:2: a name of fifty parts with dots between them; write one",
+        ),
         (b"a = \x00", "a.toml: no TOML that can be read: Invalid value (at line 1, column 5); write one"),
         (b"#" * 10_000_000, "a.toml: too long for settings; at most 4,000,000 bytes are read; write one"),
     ],

@@ -16,7 +16,7 @@ from ltgc_cli.thoughts import CLOSES, OPENS
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
-    from markdown_it.tree import SyntaxTreeNode
+    from markdown_it.token import Token
 
 
 class Block(NamedTuple):
@@ -42,10 +42,11 @@ _SPEAKER = re.compile(
     r"^[ \t]*(?:#{2,} ?)?(?:assistant|response|gpt|ai|model|output) ?:[ \t]*", re.IGNORECASE | re.MULTILINE
 )
 _SPECIAL = re.compile(
-    r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<(?:end|start)_of_turn>(?:model\n)?|#{2,}\s?(?:END|STOP|EOS|DONE)\s?#*"
+    r"<\|[\w ]{1,30}\|>|</?s>|\[/?INST\]|<(?:end|start)_of_turn>(?:model\n)?|(?<!#)#{2,}+\s?(?:END|STOP|EOS|DONE)\s?#*"
     r"|\[(?:END|EOS|DONE|/?OUT)\]|<(?:eos|pad|unk|bos)>",
     re.IGNORECASE,
 )
+_CHARACTER = re.compile("&#0*([0-9]+)")  # Python reads no number of thousands of digits
 _TAG = re.compile(r"</?([A-Za-z][\w-]{0,30})(?:\s[^<>\n]{0,80})?/?>")
 _INLINE = ("b", "i", "u", "em", "strong", "span", "code", "q", "a", "sub", "sup", "mark", "small", "font")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")  # as a broken tokenizer writes them
@@ -72,7 +73,7 @@ def plain_text(answer: str) -> str:
     if "<" in text:
         text = _TAG.sub(_untagged, text)
     if "&" in text:
-        text = html.unescape(text)
+        text = html.unescape(_CHARACTER.sub(lambda number: f"&#{number[1][:8]}", text))
     if "\\n" in text and '"' not in text and "\n" not in text.strip():
         text = text.replace("\\n", "\n")
     return text
@@ -144,26 +145,35 @@ def _parser() -> MarkdownIt:
 
 def _parsed(text: str) -> Iterator[Block]:
     """Returns the blocks as Markdown has them; what an item of a list holds has the item's number."""
-    from markdown_it.tree import SyntaxTreeNode
-
-    tokens: list[Any] = []
+    tokens: list[Token] = []
     _parser().block.parse(text.expandtabs(4), _parser(), {}, tokens)
-    return _within(SyntaxTreeNode(tokens))
+    item = depth = heads = 0
+    cells: list[str] = []
+    in_row = False
+    for token in tokens:
+        if token.type == "list_item_open":
+            item, depth = item or (token.map or [0])[0] + 1, depth + 1
+        elif token.type == "list_item_close":
+            depth -= 1
+            item = item if depth else 0
+        elif token.type.startswith(("heading", "thead")):
+            heads += token.nesting
+        elif token.type.startswith("tr_"):
+            in_row = token.nesting > 0
+            yield from () if in_row else _row(cells, bool(heads))
+            cells = []
+        elif token.type == "inline" and in_row:
+            cells.append(token.content)
+        elif token.type in ("inline", "fence"):
+            yield from _paragraph(token.content, item, bool(heads))
 
 
-def _within(node: SyntaxTreeNode, item: int = 0, head: bool = False) -> Iterator[Block]:
-    if node.type == "tr":
-        yield from _row([cell.children[0].content for cell in node.children], head)
-    elif node.type in ("inline", "fence"):
-        lines = [_line(line) for line in node.content.splitlines() if line.strip()]
-        if item and lines:
-            lines[0] = lines[0]._replace(listed=True)
-        for block in _joined(lines):
-            yield block._replace(heading=True, listed=False) if head else block._replace(item=item)
-    else:
-        for child in node.children:
-            number = child.map[0] + 1 if child.type == "list_item" and child.map else 0
-            yield from _within(child, item or number, head or child.type in ("heading", "thead"))
+def _paragraph(text: str, item: int, head: bool) -> Iterator[Block]:
+    lines = [_line(line) for line in text.splitlines() if line.strip()]
+    if item and lines:
+        lines[0] = lines[0]._replace(listed=True)
+    for block in _joined(lines):
+        yield block._replace(heading=True, listed=False) if head else block._replace(item=item)
 
 
 def _row(cells: list[str], head: bool) -> Iterator[Block]:

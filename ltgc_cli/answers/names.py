@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 Words = frozenset[str]
 MASK = "[\ue000-\uf8ff]"  # a name in a masked text: a character of Unicode's private use
+_MASK = re.compile(MASK)
 NAMED = "\ue000"  # stands for the name as the class table has it
 
 _WORD = re.compile(r"([^\W_]+)(?:['’]s(?![^\W_]))?")  # without the s of "the crane's"
@@ -143,9 +144,12 @@ def masked(text: str, names: Known) -> tuple[str, list[str]]:
 
 def unmasked(text: str, found: Sequence[str], names: Known) -> str:
     """Returns the text with its names again."""
-    for number, name in enumerate(found[:6000]):
-        text = text.replace(chr(0xE001 + number), name)
-    return text.replace(NAMED, names.name)
+
+    def name(mask: re.Match[str]) -> str:
+        number = ord(mask[0]) - 0xE001
+        return names.name if number < 0 else found[number] if number < len(found) else mask[0]
+
+    return _MASK.sub(name, text)
 
 
 def without_odd(answer: str, names: Known) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice, zip_longest
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from ltgc_cli.answers import rules
@@ -36,6 +36,9 @@ class _Piece(NamedTuple):
 
 _LONGEST = 2_000  # characters of a description; what is longer is none, and is not looked at any closer
 _LONGEST_LINE = 20_000
+# Pieces and characters of an answer, of which some forty are asked for; a model that goes round in a loop writes more.
+_MOST, _LONGEST_ANSWER = 2_000, 200_000
+BEYOND = f"stands behind {_MOST:,} lines or {_LONGEST_ANSWER:,} characters, as all that follows; it is not read"
 _ENDS = (".", "!", "?", "…", "。", "！", "？")
 _CLOSED = (*_ENDS, ":")
 _QUOTES = "\"'`*“”‘’„«» \t"
@@ -64,8 +67,8 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     names = known(name, subject, tuple(synonyms))
     if not cut_off and (plain := _plain(answer.strip(), names)):
         return Parsed([plain], [], [rules.lint(plain, name, subject)])
-    pieces = list(_pieces(answer, names, one))
-    found, dropped = _descriptions(pieces, names, cut_off, one)
+    pieces, beyond = _all_pieces(plain_text(without_odd(answer, names)), names, one)
+    found, dropped = _descriptions(pieces, names, cut_off and not beyond, one)
     if one and not any(LEAD.match(piece.text) and not piece.block.heading for piece in pieces):
         found = _together(found, name)
     texts = [text for text, _ in found]
@@ -74,7 +77,7 @@ def _parsed(answer: str, name: str, subject: str, synonyms: Sequence[str], cut_o
     pupils = rules.of_pupils(texts, dropped)
     dropped += [(text, rules.SCHOOL) for text in pupils]
     texts = [text for text in texts if text not in pupils]
-    return Parsed(texts, dropped, _marks(texts, name, subject))
+    return Parsed(texts, dropped + beyond, _marks(texts, name, subject))
 
 
 def _descriptions(
@@ -151,20 +154,28 @@ def _together(found: list[tuple[str, bool]], name: str) -> list[tuple[str, bool]
 
 # --- the pieces of an answer
 
-_HEADING = re.compile(r"(?:\W*+\w++){1,14}\W*:\W*$")
+_END = Block("")  # stands behind the last one
+_HEADING = re.compile(r"(?:\W*+\w++){1,14}\W*+$")  # of what ends with a colon
 _OF = {of: pattern(rf"\b{{{of}}}\b") for of in ("features", "scenes")}
 _BRACES = pattern(r"\}\s?,?\s?\{(?!\s?(?:with|in|on|at|by|near|under|while|and|\w+ing)\b)")
 _HOLE = pattern(r"[,.]? ?\{(?:with |in )?(?:distinctive features?|specific scenes?)\} ?: ?")
 _COUNTED = pattern(r"\s?\((?:\d+ (?:words|tokens|characters)|template \d)[^()]{0,20}\)\.?$")
 
 
-def _pieces(answer: str, names: Known, one: bool) -> Iterator[_Piece]:
-    """Returns each text that may be a description."""
+def _all_pieces(text: str, names: Known, one: bool) -> tuple[list[_Piece], Cuts]:
+    """Returns the pieces of a plain text, and the first of what stands behind as much as is read of one."""
+    end = (text.rfind("\n", 0, _LONGEST_ANSWER) + 1 or _LONGEST_ANSWER) if len(text) > _LONGEST_ANSWER else len(text)
+    pieces = list(islice(_pieces(text[:end], names, one), _MOST + 1))
+    beyond = [unmasked(piece.text, piece.names, names) for piece in pieces[_MOST:]] or [text[end : end + _LONGEST]]
+    return pieces[:_MOST], [(said.strip(), BEYOND) for said in beyond if said.strip()]
+
+
+def _pieces(text: str, names: Known, one: bool) -> Iterator[_Piece]:
+    """Returns each part of a plain text that may be a description."""
     under = ""
     item: list[_Piece] = []
-    found_blocks = list(blocks(plain_text(without_odd(answer, names))))
-    for block, after in zip_longest(found_blocks, found_blocks[1:]):
-        below = after and (not after.listed or (block.item and after.item == block.item))
+    for block, after in pairwise(chain(blocks(text), [_END])):
+        below = after is not _END and (not after.listed or (block.item and after.item == block.item))
         if block.listed and block.heading and not block.whole and not below:
             block = block._replace(heading=False)  # a bold feature: nothing stands under it
         bare = _bare(block.text)
@@ -180,8 +191,8 @@ def _pieces(answer: str, names: Known, one: bool) -> Iterator[_Piece]:
             )
         parts = [hidden] if plain or heading or len(hidden) > _LONGEST_LINE else cut(hidden, one)
         block = block._replace(heading=heading)
-        pieces = [_Piece(part.strip(_QUOTES), found, block, under, plain) for part in parts]
-        if not (item and block.item and block.item == item[0].block.item):
+        pieces = [_Piece(said, found, block, under, plain) for part in parts if (said := part.strip(_QUOTES))]
+        if not (item and block.item and block.item == item[0].block.item) or len(item) > _MOST:
             yield from _of_one_item(item)
             item = []
         item += pieces
@@ -211,7 +222,8 @@ def _of_one_item(pieces: list[_Piece]) -> list[_Piece]:
     """Returns the pieces of a list's item, as one where they are parts of one: "Features: …", "Scene: …"."""
     talk = [piece for piece in pieces[1:] if rules.talk(piece.text)]
     if talk:
-        return [*_of_one_item([piece for piece in pieces if piece not in talk]), *talk]
+        texts = {piece.text for piece in talk}
+        return [*_of_one_item([*pieces[:1], *(piece for piece in pieces[1:] if piece.text not in texts)]), *talk]
     if not 1 < len(pieces) < 7:
         return pieces
     parts = [piece for piece in pieces if _ASPECT.match(piece.text) and not LEAD.match(_ASPECT.sub("", piece.text))]

@@ -9,7 +9,7 @@ import pytest
 from ltgc_cli.answers.blocks import plain_text
 from ltgc_cli.answers.names import features
 from ltgc_cli.answers.numbers import numbers as numbers_of
-from ltgc_cli.answers.read import read
+from ltgc_cli.answers.read import BEYOND, read
 
 FORM = "is not in the form of Template 1"
 OTHER = "names another class"
@@ -207,6 +207,29 @@ def test_reading_what_was_read_changes_nothing():
 
 def test_a_very_long_answer_is_read_in_no_time():
     assert len(read(f"1. {TALL}\n" * 2_000 + "a " * 50_000, "crane", "crane").texts) == 2_000
+
+
+def test_of_an_answer_that_goes_round_in_a_loop_two_thousand_lines_are_read():
+    found = read(f"1. {TALL}\n" * 2_000 + "2. A photo of the class crane, red.\n" * 1_000, "crane", "crane")
+
+    assert (set(found.texts), len(found.texts)) == ({TALL}, 2_000)
+    assert found.dropped == [("A photo of the class crane, red.", BEYOND)]
+
+
+@pytest.mark.parametrize(
+    "line", ["|---|---|\n", "- a\n\n  b\n\n  c\n", "* * *\n", "> - ", "A crane. ", "- talk? ", "#"]
+)
+def test_of_an_answer_of_a_million_characters_the_first_two_hundred_thousand_are_read(line):
+    found = read(f"- {TALL}\n\n" + line * (1_000_000 // len(line)), "crane", "crane")
+
+    assert TALL in found.texts
+    assert found.dropped[-1][1] == BEYOND
+
+
+@pytest.mark.parametrize("answer", ['"' * 30_000, "“" * 30_000, "*" * 30_000, "&#" + "1" * 5_000, "&#x" + "f" * 5_000])
+def test_a_long_answer_of_signs_alone_is_none_and_no_fault(answer):
+    assert read(answer, "crane", "crane").texts == []
+    assert "fault" not in read(answer, "crane", "crane").trouble
 
 
 # --- features

@@ -65,6 +65,14 @@ def test_excels_ways_are_read_and_cells_of_any_size(tmp_path: Path) -> None:
         opened(tmp_path, "sep=;\npath;label\na.png;1\nb.png;x\n")
 
 
+def test_many_columns_of_which_most_rows_have_none_take_no_more_time_than_their_text(tmp_path: Path) -> None:
+    many = "path,label" + "," * 50_000 + "\n" + "1.png,3\n" * 20_000
+    keys = "".join(f'{{"path":"1.png","label":3,"k{n}":1}}\n' for n in range(10_000))
+
+    assert counts(opened(tmp_path, many)) == [("3", 20_000)]
+    assert counts(opened(tmp_path, keys, "x.jsonl")) == [("3", 10_000)]
+
+
 def test_a_number_and_a_text_beside_it_are_a_label_and_its_name_whichever_is_called_what(tmp_path: Path) -> None:
     for head in ("path,label,class", "filepaths,class id,labels", "image,target,class_name", "file,class,label"):
         data = opened(tmp_path, f"{head}\na.png,3,zebra\nb.png,5,ant\n")

@@ -198,6 +198,9 @@ def test_what_a_class_table_lacks_is_named_with_its_line(tmp_path: Path) -> None
         ("c.txt", "0 cat\n1 dog\nairfield\n", r"c\.txt:3: 'airfield': a line is `label name`; or all lines are names"),
         ("c.txt", "cat\ndog\n7 up\n", r"c\.txt:3: '7 up': a line is `label name`"),
         ("c.txt", "0\n", r"c\.txt:1: '0': a line is"),
+        ("c.txt", "crane\n" + "rane\n3 seal\n" * 50_000, r"c\.txt:3: '3 seal': a line is"),
+        ("c.txt", "0" + " " * 200_000 + "a b\n1\n", r"c\.txt:1: '0 +': a line is"),
+        ("c.txt", "a" + " " * 200_000 + "b\nc 1\n2\n", r"c\.txt:3: '2': a line is"),
         ("c.txt", "\n", r"c\.txt: no class in it"),
     ]:
         with pytest.raises(InputError, match=message):

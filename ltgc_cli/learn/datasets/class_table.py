@@ -93,7 +93,7 @@ def _csv(file: Path) -> Rows:
         raise InputError(f"{file}:1: the first row names the columns: label,name,synonyms,sense; or name alone")
     for number, (line, row) in enumerate(rows):
         found = {named[column]: value for column, value in row.items()}
-        yield line, {**found, "label": found[label] if label else number}
+        yield line, {**found, "label": found.get(label) if label else number}
 
 
 def _json(file: Path) -> Rows:
@@ -139,7 +139,7 @@ _LINES = [
         r"(?P<label>\d{1,9})(?:\s*[:,;]\s*|\s+)(?P<name>\S.*)",  # 0 tench; 0: tench; 0,tench
         r"(?P<synonyms>n\d{8})\s+(?P<label>\d{1,9})\s+(?P<name>\S.*)",  # ImageNet's map_clsloc.txt
         r"(?P<synonyms>n\d{8})\s+(?P<name>\S.*)",  # ImageNet's synset_words.txt
-        r"(?P<name>\S.*?)\s+(?P<label>\d{1,9})",  # Places' categories_places365.txt
+        r"(?P<name>\S(?:.*\S)?)\s+(?P<label>\d{1,9})",  # Places' categories_places365.txt
     )
 ]
 """The lines of class tables in text, of which all lines have one shape; a file of none of them has names alone."""
@@ -153,9 +153,10 @@ def _text(file: Path) -> Rows:
         if len(rows) == len(lines) and (shape is not _LINES[-1] or _counted(rows)):
             break
     else:
-        beginning = [(number, line) for number, line in lines if _LINES[0].match(line) or is_label(line)]
+        beginning, rest = [], []
+        for number, line in lines:
+            (beginning if _LINES[0].match(line) or is_label(line) else rest).append((number, line))
         if beginning:  # a line without a label among lines that have one is a slip, and so is a label without a name
-            rest = [pair for pair in lines if pair not in beginning]
             number, line = (rest if 0 < len(rest) < len(beginning) else beginning)[0]
             raise InputError(f"{file}:{number}: {line[:80]!r}: a line is `label name`; or all lines are names")
         rows = [{"name": line} for _, line in lines]

@@ -7,7 +7,7 @@ where it leaves several, or none, the person is asked to name it. Nothing is cho
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from ltgc_cli.errors import InputError
@@ -83,13 +83,18 @@ def label_columns(where: str, there: Sequence[str], source: Source, known: Seque
     return list(found) or unclear(where, "the labels", there)
 
 
+def may_be_splits(names: Iterable[str]) -> list[str]:
+    """Returns the columns that may say which split a row is of, by their names."""
+    return [name for name in names if bare(name) in _SPLITS]
+
+
 def split_column(columns: Columns) -> str | None:
-    """Returns the column that says which split a row is of: `split`, or one called alike whose words are splits."""
+    """Returns the column that says which split a row is of: `split`, or the first of them whose words are splits."""
     words = {word for words in SPLIT_WORDS.values() for word in words}
     for name, values in columns.values.items():
         if bare(name) == "split":
             return name if any(values) else None
-        if bare(name) in _SPLITS and {str(value).strip().lower() for value in values} <= words:
+        if {str(value).strip().lower() for value in values} <= words:
             return name
     return None
 

@@ -68,25 +68,24 @@ def csv_rows(file: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]
     head = text.partition("\n")[0]
     separator = told[1] if told else max(_SEPARATORS, key=head.count)
     csv.field_size_limit(2**31 - 1)  # the default of 131,072 letters refuses whole texts in a cell
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     skipped = 1 if told else 0
     try:
-        columns = [column.strip() for column in rows.fieldnames or ()]
+        columns = [column.strip() for column in next(rows, ())]
     except csv.Error as error:
         raise InputError(f"{file}:1: {error}") from None
-    rows.fieldnames = columns
     if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
         raise InputError(f"{file}:1: two columns are called {twice[0]!r}; give each a name of its own")
 
     def numbered() -> Iterator[tuple[int, dict[str, Any]]]:
         try:
-            for row in rows:
+            for row in filter(None, rows):
                 line = rows.line_num + skipped
-                if None in row:
-                    more = len(columns) + len(row[None])
-                    cells = f"{more} cells where the first row has {len(columns)}"
+                if len(row) > len(columns):
+                    cells = f"{len(row)} cells where the first row has {len(columns)}"
                     raise InputError(f"{file}:{line}: {cells}; a cell with {separator!r} in it stands in quotes")
-                yield line, row
+                # No cell is made up for a short row: of many columns and many rows that would be very many.
+                yield line, dict(zip(columns, row, strict=False))
         except csv.Error as error:
             raise InputError(f"{file}:{rows.line_num + skipped}: {error}") from None
 

@@ -5,7 +5,7 @@ CSV with a header row and JSONL manifests. These two have path, label, and class
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,13 @@ def read_table(file: Path, names: Sequence[str], rows: Rows, source: Source, *, 
     path = columns.image_column(where, names, may, source, ("path",))
     rest = [name for name in names if name != path]
     chosen = columns.label_columns(where, rest, source)
-    table = {name: [row.get(name) for _, row in rows] for name in rest}
     places = [f"{file}:{number}" if lines else f"{file}: entry {number}" for number, _ in rows]
-    labels = columns.labels(Columns(where, places, {name: table[name] for name in chosen}), source)
-    split = columns.split_column(Columns(where, places, {name: table[name] for name in rest if name not in chosen}))
+
+    def table(names: Iterable[str]) -> Columns:
+        return Columns(where, places, {name: [row.get(name) for _, row in rows] for name in names})
+
+    labels = columns.labels(table(chosen), source)
+    split = columns.split_column(table(columns.may_be_splits(name for name in rest if name not in chosen)))
     found: list[ListedImage] = []
     for (number, row), label, place in zip(rows, labels.of_rows, places, strict=True):
         if not isinstance(row.get(path), str) or not row[path].strip():
