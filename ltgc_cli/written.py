@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError, LtgcError
-from ltgc_cli.files import is_straight, make_folder, replacing, sha256_file, writing_straight
+from ltgc_cli.files import is_straight, make_folder, read_regular, replacing, sha256_file, writing_straight
 from ltgc_cli.image_formats import SUFFIXES
 
 FILE = "written.txt"
@@ -174,14 +174,14 @@ def _is_image_in(given: Path, path: Path) -> bool:
 
 def _noted(store: Path) -> set[str]:
     try:
-        return set((store / FILE).read_text(encoding="utf-8").split())
+        return set(read_regular(store / FILE).decode().split())
     except (OSError, UnicodeDecodeError):
         return set()
 
 
 def _beside(path: Path) -> str:
     try:
-        return msgspec.json.decode((path.parent / _BESIDE).read_bytes(), type=dict[str, str]).get(path.name, "")
+        return msgspec.json.decode(read_regular(path.parent / _BESIDE), type=dict[str, str]).get(path.name, "")
     except (OSError, msgspec.DecodeError):
         return ""
 

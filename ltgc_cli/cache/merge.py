@@ -19,7 +19,7 @@ from ltgc_cli.cache.verify import checkpoint_files
 from ltgc_cli.cache.walk import Stored, answer, files, opened, walk
 from ltgc_cli.engine import in_order
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import TEMPORARY, named_errors, replacing
+from ltgc_cli.files import TEMPORARY, named_errors, read_regular, replacing
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.store import OtherVersion, Store
 
@@ -80,7 +80,7 @@ def _object(store: Store, other: Store, sha256: str) -> bool:
         return False
     path = other.object_path(sha256)
     with named_errors(other.folder):
-        data = b"" if path.is_symlink() else path.read_bytes()
+        data = b"" if path.is_symlink() else read_regular(path)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise _damaged(other, f"the image {sha256[:12]} is not what its name says")
         # No store writes to an object that is there: both may have the one file.

@@ -12,7 +12,7 @@ import msgspec
 from ltgc_cli import console
 from ltgc_cli.cache.walk import SHA256, Part, Stored, named_in, walk
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sha256_file
+from ltgc_cli.files import read_regular, sha256_file
 from ltgc_cli.manifest import Manifest
 from ltgc_cli.ports import GeneratedImage
 from ltgc_cli.store import OtherVersion, Store
@@ -87,7 +87,7 @@ def _answer(store: Store, one: Stored, lost: set[str]) -> str:
 def _artifact(store: Store, one: Stored, lost: set[str]) -> str:
     path = one.path.with_suffix(".json")
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest) if path.is_file() else None
+        manifest = msgspec.json.decode(read_regular(path), type=Manifest) if path.is_file() else None
     except (OSError, ValueError, RecursionError) as error:
         return f"its manifest cannot be read ({error})"
     if one.path.is_symlink() or not one.path.is_file():
@@ -109,7 +109,7 @@ def _checkpoint(store: Store, one: Stored, lost: set[str]) -> str:
 def checkpoint_files(folder: Path) -> dict[str, str]:
     """Returns the sha256 of a checkpoint's files by name. Raises InputError, of a few words, for what names none."""
     try:
-        hashes = msgspec.json.decode((folder / "done.json").read_bytes(), type=_Trained).files
+        hashes = msgspec.json.decode(read_regular(folder / "done.json"), type=_Trained).files
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"its done.json cannot be read ({error})") from None
     for name in hashes:

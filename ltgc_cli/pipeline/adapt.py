@@ -16,7 +16,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.files import copy_folder, sha256_file, write_atomically
+from ltgc_cli.files import copy_folder, read_regular, sha256_file, write_atomically
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Item, Source
 from ltgc_cli.pipeline import adapter, looks, originals
@@ -166,7 +166,7 @@ def _checkpoint(session: Session, config: Config, flags: Mapping[str, Any], lear
     elif not trained:
         _train(session, config, learnt, folder, about)
     if not session.dry or trained:  # as it was when it was trained: with what was left open as it was used
-        about = msgspec.json.decode((folder / _SETTINGS).read_bytes())
+        about = msgspec.json.decode(read_regular(folder / _SETTINGS))
     record = identify(Checkpoint(sha256=sha256, method="adapt", settings=about, of="t2i"), sha256)
     return record if trained or not session.dry else records.evolve(record, rest={PLACEHOLDER: True})
 
@@ -247,7 +247,7 @@ def cannot(t2i: str) -> str:
     if t2i == "blank" or t2i.startswith(("litellm:", "replay:")):
         return f"--t2i {t2i} cannot be adapted: name a model that diffusers loads, or embedded"
     try:
-        family = msgspec.json.decode((Path(t2i) / "model_index.json").read_bytes(), type=_Index).family
+        family = msgspec.json.decode(read_regular(Path(t2i) / "model_index.json"), type=_Index).family
     except (OSError, ValueError):  # of the hub, or one file; or no model at all, which others say
         return ""
     return f"--t2i {t2i} is a {family}, which cannot be adapted" if family not in PIPELINES else ""
@@ -283,7 +283,7 @@ def _copy_out(source: Path, out: Path) -> None:
     """Copies an adapter to a folder, where its copy may be already. Raises InputError for another folder."""
     if not out.exists():
         copy_folder(source, out)
-    elif not (out / "done.json").is_file() or (out / "done.json").read_bytes() != (source / "done.json").read_bytes():
+    elif not (out / "done.json").is_file() or read_regular(out / "done.json") != read_regular(source / "done.json"):
         raise InputError(f"{out} is there already, and no copy of this adapter; name a new folder for --out")
     console.notice(f"adapt: the adapter is in {out}; diffusers' load_lora_weights reads it")
 

@@ -10,13 +10,14 @@ import msgspec
 
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import sha256_file
+from ltgc_cli.files import read_regular, sha256_file
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Generate
 from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i.examples import LORA
 from ltgc_cli.records import Checkpoint, Record
 from ltgc_cli.settings import Computing, Style, TextToImage, Workers
+from ltgc_cli.text import one_line
 
 
 class Adapters:
@@ -148,12 +149,14 @@ def folder_of(session: Session, adapter: Checkpoint) -> Path:
 def damage(folder: Path) -> str:
     """Returns why an adapter's folder is not what was made, "" where it is."""
     try:
-        files = msgspec.json.decode((folder / "done.json").read_bytes(), type=_Done).files
+        files = msgspec.json.decode(read_regular(folder / "done.json"), type=_Done).files
         wrong = [name for name, sha256 in files.items() if sha256_file(folder / name) != sha256]
-    except OSError:
+    except FileNotFoundError:
         return "it is not there"
-    except (msgspec.DecodeError, InputError) as error:
+    except InputError as error:
         return str(error)
+    except (OSError, ValueError, RecursionError) as error:
+        return f"its done.json cannot be read: {one_line(error)}"
     if LORA not in files:
         return f"it has no {LORA}"
     return f"{wrong[0]} was changed since" if wrong else ""

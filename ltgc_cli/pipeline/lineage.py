@@ -125,7 +125,7 @@ def curves(rows: Sequence[Record], folder: Path) -> dict[str, list[dict[str, flo
 
 def _curve(path: Path) -> list[dict[str, float]]:
     try:
-        reports = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        reports = [json.loads(line) for line in read_regular(path).decode().splitlines()]
     except (OSError, ValueError, RecursionError):
         return []
     return [

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import named_errors, sha256_file
+from ltgc_cli.files import named_errors, read_regular, sha256_file
 from ltgc_cli.learn.datasets import columns, tree
 from ltgc_cli.learn.datasets.class_table import name_of
 from ltgc_cli.learn.datasets.files import image_file, read_text, sha256, stamped
@@ -488,7 +488,7 @@ def _row_group(file: Path, _: int, group: int, column: str) -> Any:
 def _described(file: Path) -> _Described:
     try:
         with named_errors(file):
-            return msgspec.json.decode(file.read_bytes(), type=_Described)
+            return msgspec.json.decode(read_regular(file), type=_Described)
     except msgspec.DecodeError as error:
         raise InputError(f"{file}: {error}") from None
 

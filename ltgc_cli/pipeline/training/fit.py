@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli import console, records
-from ltgc_cli.files import copy_folder
+from ltgc_cli.files import copy_folder, read_regular
 from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.checkpoint_files import MERGED
 from ltgc_cli.learn.datasets import Sample
@@ -133,7 +133,7 @@ def copy_out(store: Path, artifact: Path, out: Path | None, clip: str, merge: bo
 def _is_copy(out: Path, source: Path) -> bool:
     """Returns whether a folder holds a checkpoint, by the hashes that `done.json` has of its files."""
     try:
-        theirs, ours = (msgspec.json.decode((folder / "done.json").read_bytes())["files"] for folder in (out, source))
+        theirs, ours = (msgspec.json.decode(read_regular(folder / "done.json"))["files"] for folder in (out, source))
     except (OSError, msgspec.DecodeError, LookupError, TypeError):
         return False
     return {**theirs, MERGED: ""} == {**ours, MERGED: ""}

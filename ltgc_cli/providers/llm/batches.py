@@ -22,7 +22,7 @@ import msgspec
 
 from ltgc_cli import schemas
 from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.files import write_atomically
+from ltgc_cli.files import named_errors, read_regular, write_atomically
 from ltgc_cli.keys import key
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import prices, reach, servers
@@ -334,7 +334,8 @@ def _batches(folder: Path) -> list[SentBatch]:
     found = []
     for path in sorted(path for path in folder.glob("*.json") if not path.name.startswith(".")):
         try:
-            data = path.read_bytes()
+            with named_errors(path):
+                data = read_regular(path)
             schemas.check_json(path, data)
             found.append(msgspec.json.decode(data, type=SentBatch))
         except msgspec.DecodeError as error:

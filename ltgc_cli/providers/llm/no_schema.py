@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import write_atomically
+from ltgc_cli.files import read_regular, write_atomically
 
 FILE = "no_schema.json"
 """A list of models with their servers. Deleted, they are tried again."""
@@ -37,6 +37,6 @@ def learn(path: Path, model: str) -> None:
 
 def _read(path: Path) -> set[str]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=set[str])
+        return msgspec.json.decode(read_regular(path), type=set[str])
     except (OSError, ValueError):  # msgspec's errors, and bytes that are no UTF-8, are ValueErrors
         return set()
