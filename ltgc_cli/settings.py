@@ -59,6 +59,7 @@ def more(help: str, *names: str, **known: Any) -> msgspec.Meta:
 
 
 EMBEDDED = "embedded"
+_MOST = 10_000  # of what numbers are multiplied with: far beyond all use, and far from where they overflow
 # One setting is one row of a table.
 # fmt: off
 
@@ -265,7 +266,7 @@ class TextToImage(Settings, frozen=True, kw_only=True):
     lora: Annotated[str, more(
         "LoRA of the text-to-image model: a file, a folder or an id of the hub [what ltgc adapt left in the stream]."
     )] | None = None
-    lora_scale: Annotated[float, more("Strength of the LoRA [1].", ge=0, metavar="NUMBER")] | None = None
+    lora_scale: Annotated[float, more("Strength of the LoRA [1].", ge=0, le=_MOST, metavar="NUMBER")] | None = None
     dtype: Dtype = None
     compile: Annotated[bool, more("Compile the model: slow to begin, faster over many images.", hashed=False)] = False
     attention_slicing: Annotated[bool, more(
@@ -442,7 +443,7 @@ class Training(Settings, frozen=True, kw_only=True):
     sampler: Annotated[Sampler, more(
         "How classes are sampled: by their images, evenly, or by the square root [balanced under "
         "balancemix].", example="balanced", offered=True)] | None = None
-    mix_alpha: Annotated[float, more("λ ~ Beta(alpha, alpha), one per pair (ours).", gt=0)] = 1.0
+    mix_alpha: Annotated[float, more("λ ~ Beta(alpha, alpha), one per pair (ours).", gt=0, le=_MOST)] = 1.0
     mix_prob: Annotated[float, more("Chance that an image is mixed with another at all (ours).", ge=0, le=1)] = 1.0
     syn_prob: Annotated[Chance, more(
         "Chance that an image is a generated one, but under balancemix [by their numbers]; 0.5:0 falls linearly from "
@@ -455,16 +456,16 @@ class Training(Settings, frozen=True, kw_only=True):
     # ---- the loss, on soft labels
     loss: Annotated[LossName, about(
         "Cross-entropy, logit adjustment, balanced softmax, LDAM, focal or LADE, on soft labels (ours).")] = "ce"
-    tau: Annotated[float, more("Strength of the logit adjustment.", offered=True)] = 1.0
-    gamma: Annotated[float, more("Focusing of the focal loss.", ge=0)] = 2.0
-    margin: Annotated[float, more("Largest margin of LDAM, before the scale.", ge=0)] = 0.5
-    lade_weight: Annotated[float, more("Weight of LADE's regulariser beside its cross-entropy.", ge=0)] = 0.1
+    tau: Annotated[float, more("Strength of the logit adjustment.", ge=-_MOST, le=_MOST, offered=True)] = 1.0
+    gamma: Annotated[float, more("Focusing of the focal loss.", ge=0, le=_MOST)] = 2.0
+    margin: Annotated[float, more("Largest margin of LDAM, before the scale.", ge=0, le=_MOST)] = 0.5
+    lade_weight: Annotated[float, more("Weight of LADE's regulariser beside its cross-entropy.", ge=0, le=_MOST)] = 0.1
     # ---- the classifier
     head: Annotated[Head, more("Kind of the head (ours).")] = "cosine"
     head_init: Annotated[HeadInit, more(
         "What the head starts from: text features of names or descriptions, class means, random (ours).",
         offered=True)] = "name"
-    scale: Annotated[float, more("What the cosine head multiplies cosines with (ours).", gt=0)] = 25.0
+    scale: Annotated[float, more("What the cosine head multiplies cosines with (ours).", gt=0, le=_MOST)] = 25.0
     tune: Annotated[Tune, about("What is tuned of the vision encoder.")] = "lora"
     tune_blocks: Annotated[int, more("Tune the last so many blocks alone; 0: all (ours).", ge=0)] = 0
     lora_on: Annotated[Where, more(
@@ -472,7 +473,7 @@ class Training(Settings, frozen=True, kw_only=True):
     rank: Annotated[int, more(
         "Rank of LoRA, or width of AdaptFormer; 0: by the number of classes, as LIFT does (ours).",
         ge=0, offered=True)] = 8
-    lora_alpha: Annotated[float, more("LoRA's update is scaled by lora-alpha / rank (ours).", gt=0)] = 16.0
+    lora_alpha: Annotated[float, more("LoRA's update is scaled by lora-alpha / rank (ours).", gt=0, le=_MOST)] = 16.0
     dropout: Annotated[float, more("Dropout before LoRA, or inside AdaptFormer (ours).", ge=0, lt=1)] = 0.0
     # ---- the loop. lr and min_steps were chosen on digits-lt's validation set with a tiny CLIP.
     epochs: Annotated[float, about("Passes over the images, original and generated (ours).", ge=0)] = 10.0
@@ -487,7 +488,7 @@ class Training(Settings, frozen=True, kw_only=True):
     lr: Annotated[float, more(
         "Learning rate: it rises, then falls as a cosine to 0 (ours).", gt=0, offered=True)] = 0.003
     warmup: Annotated[float, more("Share of the steps in which it rises (ours).", ge=0, le=1)] = 0.05
-    weight_decay: Annotated[float, more("Weight decay of what is tuned of the tower (ours).", ge=0)] = 0.01
+    weight_decay: Annotated[float, more("Weight decay of what is tuned of the tower (ours).", ge=0, le=_MOST)] = 0.01
     momentum: Annotated[float, more("Momentum of SGD.", ge=0, lt=1)] = 0.9
     clip_norm: Annotated[float, more("Largest norm of a gradient; 0: any (ours).", ge=0)] = 1.0
     ema: Annotated[float, more(

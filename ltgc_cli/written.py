@@ -201,7 +201,7 @@ def _noted(store: Path) -> set[str]:
 
 def _beside(path: Path) -> str:
     try:
-        return msgspec.json.decode((path.parent / _BESIDE).read_bytes(), type=dict[str, str]).get(path.name, "")
+        return msgspec.json.decode(read_regular(path.parent / _BESIDE), type=dict[str, str]).get(path.name, "")
     except (OSError, msgspec.DecodeError):
         return ""
 

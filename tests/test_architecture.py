@@ -46,6 +46,27 @@ def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
     return sorted(sorted(group) for group in groups)
 
 
+WHOLE_FILES_READ = {
+    "ltgc_cli.answers.rules", "ltgc_cli.cli.completion", "ltgc_cli.clip_tokens", "ltgc_cli.learn.datasets.names",
+    "ltgc_cli.pipeline.evaluation.metric_records", "ltgc_cli.providers.prices", "ltgc_cli.report.page",  # a package's
+    "ltgc_cli.unfinished",  # /proc
+    "ltgc_cli.providers.replay",  # a recording may come by a pipe
+}  # fmt: skip
+
+
+def test_files_that_a_person_or_a_store_names_are_read_by_what_waits_for_no_pipe():
+    """That is `files.read_regular`: Path's own methods wait for a pipe for ever, and read a device without an end."""
+    reading = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read_bytes", "read_text")
+    }
+    assert reading == WHOLE_FILES_READ
+
+
 def test_modules_that_lead_to_each_other_are_a_circle():
     modules = {
         "a": "def f():\n    from b import x",

@@ -105,7 +105,7 @@ def test_its_checkpoint_is_whole(disk):
 
 def test_its_training_goes_on(disk):
     found = training_state()
-    found.load(disk / "state.safetensors", "run")
+    found.load(disk / "state.safetensors", "run", 10)
     assert (found.step, found.weights["a"].tolist()) == (7, [1, 1])
 
 
@@ -175,7 +175,7 @@ def newer_export(disk: Path) -> None:
 def newer_state(disk: Path) -> None:
     path = disk / "state.safetensors"
     safetensors.torch.save_file({"weights:a": torch.ones(2)}, path, {"run": "otherwise", "facts": '{"schema":2}'})
-    training_state().load(path, "run")
+    training_state().load(path, "run", 10)
 
 
 def newer_manifest(disk: Path) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from ltgc_cli import providers
 from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
-from ltgc_cli.files import read_regular
+from ltgc_cli.files import read_regular, regular
 from ltgc_cli.ports import Question, own_server
 from ltgc_cli.providers import prices, reach, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
@@ -235,7 +235,7 @@ def _check_parts(folder: Path) -> None:
     """Raises ProviderError for a part of a diffusers model that its folder lacks."""
     try:
         index = msgspec.json.decode(read_regular(folder / "model_index.json"), type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ProviderError(
             f"{folder / 'model_index.json'} cannot be read ({error}); download the model again"
         ) from None
@@ -256,7 +256,7 @@ def _check_weights(file: Path) -> None:
     if file.suffix != ".safetensors" or not file.is_file():
         return
     try:
-        with safe_open(file, "numpy"):
+        with regular(file), safe_open(file, "numpy"):
             pass
     except (SafetensorError, OSError) as error:
         raise ProviderError(f"{file} is no whole file of weights ({one_line(error)}); download it again") from None

@@ -12,7 +12,7 @@ import msgspec
 from ltgc_cli import config, schemas
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import read_regular, sha256_file
-from ltgc_cli.learn.datasets import ClassInfo
+from ltgc_cli.learn.datasets import ClassInfo, class_table
 from ltgc_cli.settings import Training
 
 DONE = "done.json"
@@ -48,7 +48,13 @@ def settings(folder: Path) -> Training:
 
 def classes(folder: Path) -> tuple[ClassInfo, ...]:
     """Returns a checkpoint's class table, a column of the logits each. Raises InputError where it is not whole."""
-    return read(folder / "classes.json", tuple[ClassInfo, ...])
+    path = folder / "classes.json"
+    found: tuple[ClassInfo, ...] = read(path, tuple[ClassInfo, ...])
+    try:
+        class_table.check(path, found)
+    except InputError as error:
+        raise InputError(f"{error}; {AGAIN}") from None
+    return found
 
 
 def curve(folder: Path) -> tuple[dict[str, Any], ...]:

@@ -36,7 +36,7 @@ ADAPTER = "adapter"  # a folder in peft's format: LoRA
 TOWER = "tower.safetensors"  # its tensors that were changed or added, and those alone, under open_clip's names
 LORA = f"{ADAPTER}/adapter_model.safetensors"
 HEAD = "head.safetensors"
-IMAGES = "images.safetensors"
+IMAGES, IMAGE_SETS = "images.safetensors", ("hashes", "looked_at")
 _PEFTS = "base_model.model."  # what peft puts before a module's own names
 
 
@@ -116,15 +116,18 @@ def load(folder: Path, clip: Loaded) -> Saved:
     kept = _tensors_in(folder, HEAD, done)
     _check_fit(folder / HEAD, kept, _head_like(clip, len(classes), settings), optional=("prior",))
     prior = kept.pop("prior", None)
+    if prior is not None and (prior < 0).any():
+        raise InputError(f"{folder / HEAD}: prior has values below 0; {AGAIN}")
     head = HEADS[settings.head](kept["weight"], settings.scale)
     head.load_state_dict(kept)
     visual = _tower(folder, clip, settings, done)
     classifier = Classifier(visual, head, tuning.frozen_parts(visual, settings)).to(clip.device).eval()
     curve = checkpoint_files.curve(folder)
     hashes = _tensors_in(folder, IMAGES, done) if IMAGES in done.files else {}
-    like = {name: torch.empty(len(hashes.get(name, ())), 16, dtype=torch.uint8) for name in ("hashes", "looked_at")}
+    like = {name: torch.empty(*value.shape[:1], 16, dtype=torch.uint8) for name, value in hashes.items()}
+    like = {name: value for name, value in like.items() if name in IMAGE_SETS}
     _check_fit(folder / IMAGES, hashes, like, optional=like)
-    images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in ("hashes", "looked_at"))
+    images, looked_at = (frozenset(bytes(row.tolist()) for row in hashes.get(of, ())) for of in IMAGE_SETS)
     return Saved(classifier.requires_grad_(False), classes, settings, curve, prior, images, looked_at, done.averaged)
 
 

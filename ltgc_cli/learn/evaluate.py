@@ -86,12 +86,17 @@ def _five_crops(preprocess: Any) -> tuple[Callable[[Any], Tensor], list[int]]:
 def logits(classifier: nn.Module, clip: Loaded, frames: Tensor, frame: Frame) -> Logits:
     """Returns the logits [batch, classes] of frames [batch, 3, h, w], or the mean over crops [batch, crops, 3, h, w].
 
-    On CUDA the tower runs in bfloat16.
+    On CUDA the tower runs in bfloat16. Raises InputError where any is no number: what follows from it is nothing.
     """
     cuda = clip.device.startswith("cuda")
     classifier.eval()
     with torch.inference_mode(), torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
         found = classifier(images.normalized(frames.to(clip.device, non_blocking=True), frame).flatten(0, -4)).float()
+    if not found.isfinite().all():
+        raise InputError(
+            "what the classifier makes of an image is no number (NaN, inf): its weights are too large; "
+            "train it again with a lower --lr, or name another checkpoint"
+        )
     return found.view(len(frames), -1, found.shape[-1]).mean(1).cpu().numpy()
 
 

@@ -6,6 +6,7 @@ What is drawn at random is a function of the seed and the step, so a step's numb
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,29 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ltgc_cli import console, schemas
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import check_regular, put_in_place, temporary
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.model import Texts
 from ltgc_cli.learn.settings import as_kept
-from ltgc_cli.providers.t2i.adapting_state import checksum
+from ltgc_cli.providers.t2i import tensor_files
+from ltgc_cli.providers.t2i.tensor_files import checksum
 from ltgc_cli.settings import Training
 from ltgc_cli.text import one_line
 
-STATE = "state.safetensors"
-
 Tensors = dict[str, Tensor]
 _MOMENT = "moment."  # begins the kinds of tensors that an optimiser remembers: moment.exp_avg
-_REMEMBERED: dict[type[torch.optim.Optimizer], set[str]] = {
-    torch.optim.AdamW: {f"{_MOMENT}exp_avg", f"{_MOMENT}exp_avg_sq", f"{_MOMENT}step"},
-    torch.optim.SGD: {f"{_MOMENT}momentum_buffer"},
-}
 
 
 @dataclass
@@ -60,31 +53,26 @@ class TrainingState:
         flat = {key: tensor.detach().cpu().contiguous() for key, tensor in flat.items()}
         facts = msgspec.json.encode(_Facts(self.step, self.curve, self.best_accuracy)).decode()
         metadata = {"run": run, "facts": facts, "sha256": checksum((run + facts).encode(), flat)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(path.parent) as unfinished:
-            safetensors.torch.save_file(flat, unfinished, metadata)
-            put_in_place(unfinished, path)
+        tensor_files.save(path, flat, metadata)
 
-    def load(self, path: Path, run: str) -> None:
+    def load(self, path: Path, run: str, steps: int) -> None:
         """Takes over the state of a run that was killed, where there is one; a damaged one is left out, which is said.
 
-        Raises InputError for another run's.
+        steps -- of the whole training
+        Raises InputError for another run's, one of a newer version, and for what is no regular file.
         """
-        check_regular(path)  # what waits for a writer is said, and not waited for
         if not path.exists():
             return
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+            metadata, flat = tensor_files.read(path)
             if "about" in metadata:  # as versions before this one wrote it; its training starts anew
                 return
             schemas.check_json(path, metadata.get("facts", ""))
             if metadata.get("sha256", "") not in ("", checksum((metadata["run"] + metadata["facts"]).encode(), flat)):
                 raise ValueError("its checksum is another")
             facts = msgspec.json.decode(metadata["facts"], type=_Facts)
-            kinds = self._fitting(flat) if metadata["run"] == run else {}
-        except (safetensors.SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
+            kinds = self._fitting(flat, facts, steps) if metadata["run"] == run else {}
+        except tensor_files.DAMAGED as error:
             why = one_line(error) or "empty"
             console.notice(f"{path}: the state of training is damaged ({why}); training begins anew")
             return
@@ -99,24 +87,29 @@ class TrainingState:
             for name, value in named.items() if kind.startswith(_MOMENT) else ():
                 self.optimizer.state[self.weights[name]][kind.removeprefix(_MOMENT)] = value
 
-    def _fitting(self, flat: Tensors) -> dict[str, Tensors]:
-        """Returns tensors by kind and name. Raises ValueError for what is none of a state of these weights."""
+    def _fitting(self, flat: Tensors, facts: _Facts, steps: int) -> dict[str, Tensors]:
+        """Returns tensors by kind and name. Raises ValueError for what is no state of these weights."""
+        if max([facts.step, *(row.get("step", math.inf) for row in facts.curve)]) > steps:
+            raise ValueError(f"it has done {facts.step} steps of {steps}")
+        if not all(row.keys() >= {"step", "loss", "lr"} for row in facts.curve):
+            raise ValueError("a row of its curve is none")
         kinds: dict[str, Tensors] = {}
         for key, value in flat.items():
             kind, _, name = key.partition(":")
             weight = self.weights.get(name)
             if weight is None or not (kind in ("weight", "ema", "best") or kind.startswith(_MOMENT)):
                 raise ValueError(f"{key} belongs to no weight")
-            counts = kind == f"{_MOMENT}step"
-            if value.shape != (torch.Size([]) if counts else weight.shape) or not value.isfinite().all():
-                raise ValueError(f"{key} does not fit")
+            tensor_files.check_fits(kind.removeprefix(_MOMENT), value, weight, facts.step)
             kinds.setdefault(kind, {})[name] = value.to(weight.device)
         moments = {kind: named.keys() for kind, named in kinds.items() if kind.startswith(_MOMENT)}
         if any(kinds.get(kind, self.weights).keys() != self.weights.keys() for kind in ("weight", "ema", "best")):
             raise ValueError("some of its weights are missing")
         if "weight" not in kinds or bool(self.ema) != ("ema" in kinds):
             raise ValueError("its weights are missing")
-        whole = moments.keys() == _REMEMBERED[type(self.optimizer)] and len(set(map(frozenset, moments.values()))) == 1
+        if (facts.best_accuracy is None) != ("best" not in kinds):
+            raise ValueError("its best weights are missing")
+        remembered = {f"{_MOMENT}{kind}" for kind in tensor_files.REMEMBERED[type(self.optimizer)]}
+        whole = moments.keys() == remembered and len(set(map(frozenset, moments.values()))) == 1
         if moments and not whole:  # a weight without a gradient has none
             raise ValueError("what its optimiser remembers is not whole")
         return kinds
@@ -126,8 +119,8 @@ class _Facts(msgspec.Struct, frozen=True):
     """What is no tensor of a state."""
 
     step: Annotated[int, msgspec.Meta(ge=0)]
-    curve: list[dict[str, Any]]
-    best_accuracy: float | None
+    curve: list[dict[str, int | float]]
+    best_accuracy: Annotated[float, msgspec.Meta(ge=0, le=100)] | None
 
 
 def run_id(

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import check_regular
+from ltgc_cli.files import check_regular, make_folder, named_errors
 from ltgc_cli.learn import balance_mix, batches, evaluate, images, model, processes
 from ltgc_cli.learn.attention import blocks
 from ltgc_cli.learn.checkpoint_files import METRICS
 from ltgc_cli.learn.datasets import ClassInfo, Sample, class_indices
 from ltgc_cli.learn.losses import LOSSES, by_part
 from ltgc_cli.learn.settings import checked, resolved, total_steps
-from ltgc_cli.learn.state import STATE, TrainingState, copied, ema_update, put, run_id, swap_weights
+from ltgc_cli.learn.state import TrainingState, copied, ema_update, put, run_id, swap_weights
 from ltgc_cli.providers.clip.open_clip import Loaded
-from ltgc_cli.providers.t2i.adapting_state import finite
+from ltgc_cli.providers.t2i.tensor_files import STATE, finite
 from ltgc_cli.settings import Precision, Training
 
 REPORT_EVERY = 10  # steps
@@ -124,13 +124,13 @@ def train(
     state = TrainingState(weights, optimizer, ema=copied(weights) if settings.ema else {})
     run = run_id(clip.identity, classes, (real, generated, val), texts or {}, settings)
     if resume:
-        state.load(resume / STATE, run)
+        state.load(resume / STATE, run, steps)
     if int(here.total(torch.tensor(state.step, device=device))) != state.step * here.size:
         raise InputError(f"{resume}: the processes find different states there; all need the same folder")
     here.follow_first(list(weights.values()))  # whatever rounding gave each of them
     folder = resume if here.first else None  # the first process writes
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         _write_rows(folder / METRICS, state.curve, "w")
     if here.first and state.step:
         on_resume(state.step, steps)
@@ -256,5 +256,5 @@ def _autocast(device: str, precision: Precision) -> AbstractContextManager[Any]:
 
 def _write_rows(path: Path, rows: Sequence[Row], mode: Literal["a", "w"] = "a") -> None:
     check_regular(path)
-    with path.open(mode, encoding="utf-8") as file:
+    with named_errors(path, writing=True), path.open(mode, encoding="utf-8") as file:
         file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)

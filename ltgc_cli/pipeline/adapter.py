@@ -17,6 +17,7 @@ from ltgc_cli.providers import Opened
 from ltgc_cli.providers.t2i.examples import LORA
 from ltgc_cli.records import Checkpoint, Record
 from ltgc_cli.settings import Computing, Style, TextToImage, Workers
+from ltgc_cli.text import one_line
 
 
 class Adapters:
@@ -150,10 +151,12 @@ def damage(folder: Path) -> str:
     try:
         files = msgspec.json.decode(read_regular(folder / "done.json"), type=_Done).files
         wrong = [name for name, sha256 in files.items() if sha256_file(folder / name) != sha256]
-    except OSError:
+    except FileNotFoundError:
         return "it is not there"
-    except (msgspec.DecodeError, InputError) as error:
+    except InputError as error:
         return str(error)
+    except (OSError, ValueError, RecursionError) as error:
+        return f"its done.json cannot be read: {one_line(error)}"
     if LORA not in files:
         return f"it has no {LORA}"
     return f"{wrong[0]} was changed since" if wrong else ""

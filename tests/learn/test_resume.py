@@ -15,12 +15,12 @@ import safetensors.torch
 import torch
 from forked import started
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, OutputError
 from ltgc_cli.learn.datasets import open_data, samples
-from ltgc_cli.learn.state import STATE, TrainingState
+from ltgc_cli.learn.state import TrainingState
 from ltgc_cli.learn.train import METRICS, Trained, train
 from ltgc_cli.providers.clip.open_clip import Loaded
-from ltgc_cli.providers.t2i.adapting_state import checksum
+from ltgc_cli.providers.t2i.tensor_files import STATE, checksum
 from ltgc_cli.settings import Training
 
 DATA = open_data("digits-lt", "train")
@@ -103,24 +103,27 @@ def test_a_state_is_of_one_run_alone(clip: Loaded, tmp_path: Path) -> None:
         train(clip, DATA.classes, REAL, GENERATED, settings, val=VAL[1:], resume=tmp_path)
 
 
+ROW = {"step": 10, "loss": 0.5, "lr": 0.003}
+
+
 def training_state(**values: Any) -> TrainingState:
     weight = torch.nn.Parameter(torch.zeros(2))
     return TrainingState({"a": weight}, torch.optim.AdamW([weight]), {}, **values)
 
 
 def test_a_state_that_was_half_written_is_never_read(tmp_path: Path) -> None:
-    written = training_state(step=10, curve=[{"step": 10}], best={"a": torch.ones(2)}, best_accuracy=50.0)
+    written = training_state(step=10, curve=[ROW], best={"a": torch.ones(2)}, best_accuracy=50.0)
     written.weights["a"].data += 3
     written.save(tmp_path / STATE, "run")
     (tmp_path / f".{STATE}.tmp").write_bytes(b"half")
     found = training_state()
-    found.load(tmp_path / STATE, "run")
-    assert (found.step, found.curve, found.best_accuracy) == (10, [{"step": 10}], 50.0)
+    found.load(tmp_path / STATE, "run", 10)
+    assert (found.step, found.curve, found.best_accuracy) == (10, [ROW], 50.0)
     assert found.weights["a"].tolist() == [3, 3] and found.best["a"].tolist() == [1, 1]
 
 
 def save_state(folder: Path) -> Path:
-    written = training_state(step=10, curve=[{"step": 10}])
+    written = training_state(step=10, curve=[ROW])
     written.weights["a"].grad = torch.ones(2)
     written.optimizer.step()
     written.save(folder / STATE, "run")
@@ -141,7 +144,7 @@ def rewritten(path: Path, tensors: dict[str, Any], **metadata: Any) -> None:
 def anew(path: Path, capsys: Any) -> bool:
     """Whether training begins anew, with one line that names the file."""
     found = training_state()
-    found.load(path, "run")
+    found.load(path, "run", 10)
     assert found.weights["a"].tolist() == [0, 0] and found.step == 0 and not found.optimizer.state
     said = capsys.readouterr().err
     return said.startswith(f"{path}: the state") and said.count("\n") == 1
@@ -166,6 +169,9 @@ def test_a_damaged_state_is_let_go_with_one_line_and_training_begins_anew(tmp_pa
         {"weight:a": torch.tensor([1.0, float("nan")])}, {"weight:a": torch.ones(3)}, {"weight:a": None},
         {"weight:b": torch.ones(2)}, {"other:a": torch.ones(2)}, {"ema:a": torch.ones(2)},
         {"moment.step:a": None}, {"moment.exp_avg:a": torch.ones(3)}, {"moment.other:a": torch.ones(2)},
+        {"weight:a": torch.tensor([True, False])}, {"moment.exp_avg:a": torch.ones(2, dtype=torch.int64)},
+        {"moment.exp_avg_sq:a": torch.tensor([1.0, -1.0])}, {"moment.step:a": torch.tensor(-1.0)},
+        {"moment.step:a": torch.tensor(11.0)}, {"moment.step:a": torch.ones(1)}, {"best:a": torch.ones(2)},
     ],
 )  # fmt: skip
 def test_a_state_whose_checksum_fits_and_whose_content_does_not_is_let_go(
@@ -175,7 +181,15 @@ def test_a_state_whose_checksum_fits_and_whose_content_does_not_is_let_go(
     assert anew(tmp_path / STATE, capsys)
 
 
-@pytest.mark.parametrize("facts", ["7", "[" * 100_000, '{"step":-1,"curve":[],"best_accuracy":null}'])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "7", "[" * 100_000, '{"step":-1,"curve":[],"best_accuracy":null}',
+        '{"step":11,"curve":[],"best_accuracy":null}', '{"step":1,"curve":[],"best_accuracy":50.0}',
+        '{"step":1,"curve":[{"a":"b"}],"best_accuracy":null}', '{"step":1,"curve":[{}],"best_accuracy":null}',
+        '{"step":1,"curve":[{"step":11,"loss":1,"lr":1}],"best_accuracy":null}',
+    ],
+)  # fmt: skip
 def test_a_state_that_says_odd_things_is_let_go(tmp_path: Path, capsys: Any, facts: str) -> None:
     rewritten(save_state(tmp_path), {}, facts=facts)
     assert anew(tmp_path / STATE, capsys)
@@ -184,8 +198,25 @@ def test_a_state_that_says_odd_things_is_let_go(tmp_path: Path, capsys: Any, fac
 def test_a_state_from_before_there_were_checksums_is_gone_on_from(tmp_path: Path) -> None:
     rewritten(save_state(tmp_path), {}, sha256=None)
     found = training_state()
-    found.load(tmp_path / STATE, "run")
+    found.load(tmp_path / STATE, "run", 10)
     assert found.step == 10 and found.weights["a"].tolist() != [0, 0]
+
+
+def test_a_folder_or_a_pipe_in_the_place_of_a_state_is_said_alone(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "pipe"):
+        with pytest.raises(InputError, match=f"^{tmp_path}/{name} is no regular file"):
+            training_state().load(tmp_path / name, "run", 10)
+    assert not capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_is_named_and_the_state_before_it_is_kept(tmp_path: Path, file_limit: Any) -> None:
+    state = save_state(tmp_path)
+    before = state.read_bytes()
+    with file_limit(100), pytest.raises(OutputError, match=f"^{state}: File too large; make room, and run the same"):
+        training_state(step=20).save(state, "run")
+    assert state.read_bytes() == before and os.listdir(tmp_path) == [state.name]
 
 
 def test_weights_that_are_no_numbers_stop_the_training_and_no_state_is_written(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from trained import checkpoint, digits
 
 from ltgc_cli.errors import InputError
@@ -126,6 +129,20 @@ def test_a_clip_of_which_an_older_version_did_not_say_where_it_lay_must_be_named
         clip_of(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_in_the_place_of_done_json_is_not_waited_for(tmp_path, kind):
+    done = tmp_path / "done.json"
+    {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda path: path.symlink_to("/dev/zero")}[kind](done)
+    with pytest.raises(InputError, match="no whole checkpoint is in it; name what mix-train --out wrote"):
+        clip_of(tmp_path)
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path):
+    (tmp_path / "done.json").write_text('{"schema": 2, "model": "embedded"}')
+    with pytest.raises(InputError, match=r"done.json was written by a newer ltgc \(schema 2, this one reads up to 1\)"):
+        clip_of(tmp_path)
+
+
 def test_images_are_classified_with_the_clip_where_it_lay_and_not_with_one_that_was_changed(data, tmp_path):
     folder = shutil.copytree(open_clip.EMBEDDED, tmp_path / "clip")
     session = Session(tmp_path / "store")
@@ -187,6 +204,18 @@ def test_folders_are_classes_however_they_are_written():
         assert (found.label if found else None) == label, name
     assert true_classes([Path("café/a.jpg")], [Path("café")], classes) == {Path("café/a.jpg"): classes[-1]}
     assert true_classes([Path("café/x/a.jpg")], [Path("café/x")], classes) == {}  # it was not named
+
+
+def test_a_probability_that_is_no_number_is_in_no_record(forked, data, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "huge")
+    head = tmp_path / "huge" / "head.safetensors"
+    save_file({name: torch.full_like(value, 3e38) for name, value in load_file(head).items()}, head)
+    done = json.loads((tmp_path / "huge" / "done.json").read_bytes())
+    done["files"]["head.safetensors"] = hashlib.sha256(head.read_bytes()).hexdigest()
+    (tmp_path / "huge" / "done.json").write_text(json.dumps(done))
+    found = forked("predict", "--checkpoint", "huge", next((data / "test" / "zero").iterdir()))
+    assert (found.code, found.out) == (2, "") and found.err.count("\n") == 1
+    assert "what the classifier makes of an image is no number (NaN, inf): its weights are too large" in found.err
 
 
 def test_a_broken_image_is_one_line_and_the_rest_goes_on(forked, data, trained, tmp_path):

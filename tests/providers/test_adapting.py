@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from conftest import saved
 from msgspec.structs import replace
 from PIL import Image
 
-from ltgc_cli.errors import InputError
+from ltgc_cli.errors import InputError, OutputError
 from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers.opened import Keep
 from ltgc_cli.providers.quiet import quiet
@@ -30,7 +31,7 @@ mend_torchvision()
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from ltgc_cli.providers.t2i import adapting, adapting_state, families, objectives  # noqa: E402
+from ltgc_cli.providers.t2i import adapting, adapting_state, families, objectives, tensor_files  # noqa: E402
 from ltgc_cli.providers.t2i import diffusers as t2i  # noqa: E402
 from ltgc_cli.providers.t2i.examples import LORA, PIPELINES, Example  # noqa: E402
 from ltgc_cli.providers.t2i.families import Fitted  # noqa: E402
@@ -329,7 +330,7 @@ def test_another_runs_state_is_not_gone_on_from(adapt, folders, kill, tmp_path):
 
     with pytest.raises(InputError, match="is the state of a run with other images or settings; use another folder"):
         adapt(folders["stable_diffusion"], replace(TINY, lr=0.02))
-    assert (tmp_path / "out" / adapting_state.STATE).exists()
+    assert (tmp_path / "out" / tensor_files.STATE).exists()
 
 
 def test_gradient_checkpointing_goes_on_from_a_run_without_it_to_the_same_weights(adapt, folders, kill, whole):
@@ -347,7 +348,7 @@ def test_gradient_checkpointing_goes_on_from_a_run_without_it_to_the_same_weight
 def test_a_damaged_state_is_left_out_and_said(adapt, folders, kill, tmp_path, damage, whole):
     said = []
     kill()
-    state = tmp_path / "out" / adapting_state.STATE
+    state = tmp_path / "out" / tensor_files.STATE
     state.write_bytes(damage(state.read_bytes()))
 
     again = adapt(folders["stable_diffusion"], notice=said.append)
@@ -365,28 +366,70 @@ def test_a_state_keeps_what_an_optimiser_in_8_bits_remembers(tmp_path):
 
     adapting_state.save(tmp_path / "state", "run", 3, 0.5, weights, optimizer)
 
-    assert adapting_state.load(tmp_path / "state", "run", weights, again, print) == (3, 0.5)
+    assert adapting_state.load(tmp_path / "state", "run", 5, weights, again, print) == (3, 0.5)
     assert again.state[other]["step"] == 3 and again.state[other]["qmap1"].tolist() == [0, 1, 2, 3]
     assert again.state[other]["state1"].dtype == torch.uint8
 
 
-@pytest.mark.parametrize("wrong", [{"weight:one": torch.ones(3)}, {"weight:one": torch.full((2,), float("nan"))},
-                                   {"weight:two": torch.ones(2)}, {"weight:one": None}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weight:one": torch.ones(3)}, {"weight:one": torch.full((2,), float("nan"))}, {"weight:one": None},
+        {"weight:one": torch.tensor([True, False])}, {"weight:two": torch.ones(2)}, {"exp_avg:one": None},
+        {"exp_avg:one": torch.ones(2, dtype=torch.int64)}, {"exp_avg_sq:one": torch.tensor([1.0, -1.0])},
+        {"step:one": torch.tensor(-5.0)}, {"step:one": torch.tensor(4.0)}, {"step:one": torch.zeros(7)},
+        {"other:one": torch.ones(2)},
+        '"step":-5', '"step":6', '"step":1000000000000', '"step":"3"', '"loss":-1', '"numbers":{"a:one":1}',
+    ],
+)  # fmt: skip
 def test_a_state_whose_checksum_fits_and_whose_content_does_not_is_left_out(tmp_path, wrong):
-    from safetensors import safe_open
     from safetensors.torch import save_file
 
-    weights, said = {"one": torch.nn.Parameter(torch.zeros(2))}, []
-    optimizer = torch.optim.SGD(weights.values(), 0.1)
-    adapting_state.save(tmp_path / "state", "run", 3, 0.5, weights, optimizer)
-    with safe_open(tmp_path / "state", "pt") as file:
-        facts = file.metadata()["facts"]
-    flat = {name: value for name, value in ({"weight:one": torch.ones(2)} | wrong).items() if value is not None}
-    about = {"facts": facts, "sha256": adapting_state.checksum(facts.encode(), flat)}
-    save_file(flat, tmp_path / "state", about)
+    def training():
+        weights = {"one": torch.nn.Parameter(torch.zeros(2))}
+        return weights, torch.optim.AdamW(weights.values(), 0.1)
 
-    assert adapting_state.load(tmp_path / "state", "run", weights, optimizer, said.append) == (0, 0.0)
+    weights, optimizer = training()
+    weights["one"].grad = torch.ones(2)
+    optimizer.step()
+    adapting_state.save(tmp_path / "state", "run", 3, 0.5, weights, optimizer)
+    about, flat = tensor_files.read(tmp_path / "state")
+    facts = about["facts"]
+    if isinstance(wrong, dict):
+        flat = {name: value for name, value in (flat | wrong).items() if value is not None}
+    else:
+        facts = re.sub(rf"{wrong.split(':')[0]}:(\{{\}}|[^,}}]+)", wrong, facts, count=1)
+    save_file(flat, tmp_path / "state", {"facts": facts, "sha256": tensor_files.checksum(facts.encode(), flat)})
+    weights, optimizer, said = *training(), []
+
+    assert adapting_state.load(tmp_path / "state", "run", 5, weights, optimizer, said.append) == (0, 0.0)
     assert weights["one"].tolist() == [0, 0] and len(said) == 1 and "state of training is damaged" in said[0]
+
+
+def test_a_folder_or_a_pipe_in_the_place_of_a_state_is_said_alone(adapt, folders, tmp_path):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / tensor_files.STATE)
+
+    with pytest.raises(InputError, match="state.safetensors is no regular file"):
+        adapt(folders["stable_diffusion"], notice=pytest.fail)
+    (tmp_path / "out" / tensor_files.STATE).unlink()
+    (tmp_path / "out" / tensor_files.STATE).mkdir()
+    with pytest.raises(InputError, match="state.safetensors is no regular file"):
+        adapt(folders["stable_diffusion"], notice=pytest.fail)
+
+
+def test_a_disk_that_is_full_is_named_and_a_rerun_goes_on(adapt, folders, kill, tmp_path, whole, file_limit):
+    kill()
+    before = (tmp_path / "out" / tensor_files.STATE).read_bytes()
+
+    with (
+        file_limit(20_000),
+        pytest.raises(OutputError, match="pytorch_lora_weights.safetensors: File too large; make roo"),
+    ):
+        adapt(folders["stable_diffusion"])
+
+    assert (tmp_path / "out" / tensor_files.STATE).read_bytes() == before
+    assert adapt(folders["stable_diffusion"]).read_bytes() == whole[0].read_bytes()
 
 
 # ---- what can go wrong

@@ -231,6 +231,7 @@ def test_a_lora_that_is_damaged_is_refused_in_one_line(tmp_path, weights, with_l
     refused("nan.safetensors", **{a: torch.full_like(weights[LAYERS[0]][0], float("nan"))})
     refused("shape.safetensors", **{a: torch.ones(2, 3)})
     refused("half.safetensors", **{"unet.conv_in.lora_A.weight": torch.ones(2, 2, 1, 1)})
+    refused("whole.safetensors", **{a: torch.ones(weights[LAYERS[0]][0].shape, dtype=torch.int64)})
     (tmp_path / "junk.safetensors").write_bytes(b"junk" * 9)
     with pytest.raises(InputError, match="^--lora .*junk.safetensors does not fit .*; name another one"):
         with_lora(tmp_path / "junk.safetensors")

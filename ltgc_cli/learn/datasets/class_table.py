@@ -43,6 +43,22 @@ def load(file: Path) -> tuple[ClassInfo, ...]:
     return tuple(info for _, info in sorted(classes.items()))
 
 
+def check(file: Path, classes: Sequence[ClassInfo]) -> None:
+    """Raises InputError, with the place, for what ltgc writes in no class table: a label or name that is none, a label
+    that is there twice, a count below 0.
+    """
+    known: dict[int, ClassInfo] = {}
+    for number, info in enumerate(classes, start=1):
+        place = f"{file}: class {number}"
+        if other := known.get(label_of(place, info.label)):
+            raise InputError(f"{place}: label {info.label} is there twice; it is {other.name!r} already")
+        known[info.label] = info
+        if not info.name.strip() or info.count < 0:
+            raise InputError(f"{place}: its name is empty, or its count is below 0")
+    if not classes:
+        raise InputError(f"{file}: no class in it")
+
+
 def label_of(where: str, value: object) -> int:
     """Returns a label, given as a number or in digits. Raises InputError, with its place, for anything else."""
     text = str(value).strip()

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
 from ltgc_cli.files import read_regular
 
@@ -19,9 +20,11 @@ def clip_of(folder: Path) -> str:
     version did not write down where that is. Whether it is still the same one, checkpoints.load says.
     """
     try:
-        done: Any = msgspec.json.decode(read_regular(folder / "done.json"))
+        data = read_regular(folder / "done.json")
+        schemas.check_json(folder / "done.json", data)
+        done: Any = msgspec.json.decode(data)
         identity, lay_at = str(done["clip"]), str(done.get("lies_at", ""))
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InputError(f"{folder}: no whole checkpoint is in it; name what mix-train --out wrote") from None
     if identity.startswith("embedded/"):
         return "embedded"

@@ -11,7 +11,7 @@ import msgspec
 
 from ltgc_cli import console, prompts
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import write_atomically
+from ltgc_cli.files import read_regular, write_atomically
 from ltgc_cli.learn import checks, datasets
 from ltgc_cli.learn.datasets import ClassInfo, Dataset, Source, Split
 from ltgc_cli.pipeline.class_table import agreed
@@ -203,7 +203,7 @@ def look(session: Session, source: Source, split: Split) -> Looked:
     dataset = open_data(source, split)
     path = session.folder / "checked" / datasets.fingerprint(source, split)
     size = checks.HASH
-    kept = path.read_bytes() if path.is_file() else b""
+    kept = read_regular(path) if path.is_file() else b""
     if not kept or len(kept) != size * len(dataset.items):
         kept = bytes(size * len(dataset.items))
     hashes = [kept[start : start + size] for start in range(0, len(kept), size)]

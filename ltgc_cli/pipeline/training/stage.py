@@ -13,8 +13,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import read_regular
-from ltgc_cli.learn import datasets, processes
+from ltgc_cli.learn import checkpoint_files, datasets, processes
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.learn.datasets.names import codes
 from ltgc_cli.learn.settings import HARMONISED, as_kept, can_merge, checked, resolved, without_effect
@@ -133,10 +132,10 @@ def _averaged(session: Session, own: Checkpoint, others: Sequence[Averaged], how
 
 
 def _settings_in(folder: Path) -> dict[str, Any] | None:
-    """Returns the settings of a checkpoint that is whole, None where there is none."""
+    """Returns the settings of a checkpoint that is whole, None for none. Raises InputError for a broken one."""
     if not (folder / "done.json").is_file():
         return None
-    return cast(dict[str, Any], msgspec.json.decode(read_regular(folder / "settings.json")))
+    return cast(dict[str, Any], checkpoint_files.read(folder / "settings.json", dict[str, Any]))
 
 
 def _check_run(settings: Training, how: TrainingRun, input: Path | None) -> None:

@@ -24,13 +24,12 @@ import torch
 from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import put_in_place, temporary
 from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers import torch_setup
 from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.opened import Dtype, Notice, Objects
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.providers.t2i import adapting_state, model_settings
+from ltgc_cli.providers.t2i import adapting_state, model_settings, tensor_files
 from ltgc_cli.providers.t2i.diffusers import identity, load, out_of_memory
 from ltgc_cli.providers.t2i.examples import LORA, Example
 from ltgc_cli.providers.t2i.families import Family, Fitted, Read, family
@@ -83,10 +82,10 @@ def adapt(
     Unreadable for an image that is none, ProviderError for a model that cannot be loaded.
     """
     settings = resolved(spec, settings)
-    run, path = _run_id(identity(spec, None, dtype, config), examples, settings), folder / adapting_state.STATE
+    run, path = _run_id(identity(spec, None, dtype, config), examples, settings), folder / tensor_files.STATE
     with _memory_errors(settings):
         training = _start(spec, examples, settings, objects, device=device, dtype=dtype, config=config, notice=notice)
-        done, loss = adapting_state.load(path, run, training.weights, training.optimizer, notice)
+        done, loss = adapting_state.load(path, run, settings.steps, training.weights, training.optimizer, notice)
         if done:
             on_resume(done, settings.steps)
         training.prepare(range(done, settings.steps))
@@ -94,7 +93,7 @@ def adapt(
             loss += training.step(step)
             last, keeps = step + 1 == settings.steps, (step + 1) % SAVE_EVERY == 0
             # The loss is that of the weights before the step, which may have made them NaN.
-            if not math.isfinite(loss) or ((last or keeps) and not adapting_state.finite(training.weights)):
+            if not math.isfinite(loss) or ((last or keeps) and not tensor_files.finite(training.weights)):
                 raise InputError(
                     f"the loss is no number at step {step + 1} of {settings.steps}; "
                     f"set --lr lower than {settings.lr:g}, or --dtype float32"
@@ -370,7 +369,6 @@ def _fitted(loaded: LoadedPipeline, data: bytes, name: str) -> tuple[Tensor, Fit
 
 def _write(training: _Training, folder: Path) -> Path:
     """Returns the file that the LoRA is in, whole and on the disk, in diffusers' format."""
-    import safetensors.torch
     from peft import get_peft_model_state_dict
 
     network, part = model_settings.denoiser(training.loaded.pipeline), training.family.part
@@ -378,10 +376,7 @@ def _write(training: _Training, folder: Path) -> Path:
         f"{part}.{name}": weight.detach().float().cpu().contiguous()
         for name, weight in get_peft_model_state_dict(network).items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with temporary(folder) as unfinished:
-        safetensors.torch.save_file(weights, unfinished, {"format": "pt"})
-        put_in_place(unfinished, folder / LORA)
+    tensor_files.save(folder / LORA, weights, {"format": "pt"})
     return folder / LORA
 
 

@@ -5,23 +5,21 @@ What a step sees is a function of the seed and the step, so the adapter, its opt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from ltgc_cli import schemas
 from ltgc_cli.errors import InputError
-from ltgc_cli.files import check_regular, put_in_place, temporary
 from ltgc_cli.providers.opened import Notice
+from ltgc_cli.providers.t2i import tensor_files
+from ltgc_cli.providers.t2i.tensor_files import checksum
 from ltgc_cli.text import one_line
 
-STATE = "state.safetensors"
 _WEIGHT = "weight"  # begins the names of the adapter's own tensors; of others what the optimiser calls them
 
 
@@ -29,9 +27,9 @@ class _Facts(msgspec.Struct, frozen=True):
     """What is no tensor of a state."""
 
     run: str
-    step: int  # steps done
-    loss: float  # the sum since the last report
-    numbers: dict[str, Any]  # what an optimiser remembers besides its tensors, by its name and the weight's
+    step: Annotated[int, msgspec.Meta(ge=0)]  # steps done
+    loss: Annotated[float, msgspec.Meta(ge=0)]  # the sum since the last report
+    numbers: dict[str, int | float]  # what an optimiser remembers besides its tensors, by its name and the weight's
 
 
 def save(
@@ -46,35 +44,30 @@ def save(
     # Cloned: bitsandbytes has one table of its numbers for all weights, and a file has no tensor twice.
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     facts = msgspec.json.encode(_Facts(run, step, loss, numbers))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary(path.parent) as unfinished:
-        metadata = {"facts": facts.decode(), "sha256": checksum(facts, flat)}
-        safetensors.torch.save_file(flat, unfinished, metadata)
-        put_in_place(unfinished, path)
+    tensor_files.save(path, flat, {"facts": facts.decode(), "sha256": checksum(facts, flat)})
 
 
 def load(
-    path: Path, run: str, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, notice: Notice
+    path: Path, run: str, steps: int, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, notice: Notice
 ) -> tuple[int, float]:
     """Returns the steps done and the sum of the losses since the last report: (0, 0.0) where there is no state.
 
     Weights and optimiser take over what is there; a damaged file is left out, which is said.
-    Raises InputError for another run's.
+    steps -- of the whole training
+    Raises InputError for another run's, one of a newer version, and for what is no regular file.
     """
-    check_regular(path)  # what waits for a writer is said, and not waited for
     if not path.exists():
         return 0, 0.0
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        metadata, flat = tensor_files.read(path)
+        schemas.check_json(path, metadata["facts"])
         facts = msgspec.json.decode(metadata["facts"], type=_Facts)
         if metadata["sha256"] != checksum(metadata["facts"].encode(), flat):
             raise ValueError("its checksum is another")
         if facts.run == run:
-            _check_fit(flat, facts.numbers, weights)
-    except (safetensors.SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
-        notice(f"{path}: the state of training is damaged ({str(error) or 'empty'}); training begins anew")
+            _check_fit(flat, facts, steps, weights, optimizer)
+    except tensor_files.DAMAGED as error:
+        notice(f"{path}: the state of training is damaged ({one_line(error) or 'empty'}); training begins anew")
         return 0, 0.0
     if facts.run != run:
         raise InputError(f"{path} is the state of a run with other images or settings; use another folder or delete it")
@@ -90,33 +83,32 @@ def load(
     return facts.step, facts.loss
 
 
-def finite(weights: Mapping[str, Tensor]) -> bool:
-    """Returns whether all weights are numbers."""
-    found = [weight.detach().isfinite().all() for weight in weights.values()]
-    return not found or bool(torch.stack(found).all())
-
-
-def _check_fit(flat: Mapping[str, Tensor], numbers: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Raises ValueError for what is no state of these weights."""
+def _check_fit(
+    flat: Mapping[str, Tensor],
+    facts: _Facts,
+    steps: int,
+    weights: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Raises ValueError for what is no state of these weights in a training of so many steps."""
+    if facts.step > steps:
+        raise ValueError(f"it has done {facts.step} steps of {steps}")
+    own = tensor_files.REMEMBERED[torch.optim.AdamW] if isinstance(optimizer, torch.optim.AdamW) else None
     kinds: dict[str, set[str]] = {name: set() for name in weights}
-    for key in (*flat, *numbers):
+    for key in (*flat, *facts.numbers):
         kind, _, name = key.partition(":")
         if name not in kinds:
             raise ValueError(f"{one_line(key)} belongs to no weight")
         kinds[name].add(kind)
-        value = flat.get(key)
-        if value is not None and kind in (_WEIGHT, "exp_avg", "exp_avg_sq") and value.shape != weights[name].shape:
-            raise ValueError(f"{key} has another shape")
-        if value is not None and value.is_floating_point() and not value.isfinite().all():
+    for key, value in flat.items():
+        kind, _, name = key.partition(":")
+        if kind == _WEIGHT or own:
+            tensor_files.check_fits(kind, value, weights[name], facts.step)
+        elif value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"{key} has values that are no numbers")
-    if len(set(map(frozenset, kinds.values()))) > 1 or not all(_WEIGHT in one for one in kinds.values()):
+    for key, number in facts.numbers.items():
+        if own or (key.startswith("step:") and not (isinstance(number, int) and 0 <= number <= facts.step)):
+            raise ValueError(f"{key} is out of range")
+    # bitsandbytes keeps small weights' numbers otherwise than those of large ones.
+    if not all(one == {_WEIGHT, *own} if own else _WEIGHT in one for one in kinds.values()):
         raise ValueError("some of it is missing")
-
-
-def checksum(facts: bytes, flat: Mapping[str, Tensor]) -> str:
-    """Returns the sha256 (hex) of what a state says, and of its tensors' names and bytes, which lie on the CPU."""
-    digest = hashlib.sha256(facts)
-    for name in sorted(flat):
-        digest.update(name.encode())
-        digest.update(flat[name].reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ltgc_cli.errors import InputError, ProviderError
+from ltgc_cli.files import read_regular
 from ltgc_cli.providers.opened import Notice
 from ltgc_cli.text import counted, one_line
 
@@ -220,7 +221,7 @@ def _known_by(path: Path, shapes: dict[str, Any]) -> str:
 
 def _index(folder: Path) -> dict[str, Any]:
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads(read_regular(folder / _INDEX).decode())
     except (OSError, ValueError) as error:
         raise ProviderError(f"{folder} is no folder of a diffusers model: {_INDEX}: {one_line(error)}") from None
     return index if isinstance(index, dict) else {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ltgc_cli.errors import InputError, LtgcError, ProviderError
+from ltgc_cli.files import read_regular, regular
 from ltgc_cli.providers.opened import Notice, file_identity
 from ltgc_cli.providers.quiet import heard
 from ltgc_cli.text import counted, one_line
@@ -110,11 +111,14 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None
 
 
 def _check(weights: Mapping[str, Any]) -> None:
-    """Raises InputError for weights that are no numbers, and for a layer that has one of a LoRA's two matrices.
+    """Raises InputError for weights that are no numbers, or whole ones, which a matrix of a LoRA never is; and for a
+    layer that has one of a LoRA's two matrices.
 
     peft would make the other one up.
     """
-    if broken := next((name for name, value in weights.items() if not value.isfinite().all()), ""):
+    if whole := next((name for name, value in weights.items() if value.ndim and not value.is_floating_point()), ""):
+        raise InputError(f"{one_line(whole)} is {weights[whole].dtype}, no floating-point numbers; {_OTHER}")
+    if broken := next((name for name, value in weights.items() if not value.float().isfinite().all()), ""):
         raise InputError(f"{one_line(broken)} has values that are no numbers (NaN, inf); {_OTHER}")
     halves = {"A": "B", "B": "A"}
     for name in weights:
@@ -178,7 +182,7 @@ def _part_with(pipeline: Any, layer: str) -> str:
 
 def _is_pefts(path: Path) -> bool:
     """Returns whether a .safetensors file has peft's own names: they stand in its header, whose length comes first."""
-    with path.open("rb") as file:
+    with regular(path) as file:
         return _PEFTS.encode() in file.read(int.from_bytes(file.read(8), "little") & 0xFFFFFFF)
 
 
@@ -192,9 +196,11 @@ def _peft_config(where: str, file: str | None, weights: Iterable[str]) -> dict[s
 
         path = Path(hf_hub_download(where, _PEFTS_CONFIG))
     try:
-        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise InputError(f"{path.name} beside it is no JSON: {one_line(error)}") from None
+        config = json.loads(read_regular(path).decode())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path.name} beside it cannot be read: {one_line(error)}") from None
     return config if isinstance(config, dict) else {}
 
 

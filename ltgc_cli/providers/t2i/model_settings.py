@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.files import read_regular
 from ltgc_cli.ports import ImageRequest
 from ltgc_cli.text import counted, one_line
 
@@ -240,7 +241,7 @@ def _original_id(folder: Path) -> str:
     """Returns the id that a folder's files say they came from ("" where they do not): part of what they hold."""
     for path in (folder / "model_index.json", *(folder / part / "config.json" for part in ("unet", "transformer"))):
         try:
-            name = json.loads(path.read_text(encoding="utf-8")).get("_name_or_path")
+            name = json.loads(read_regular(path).decode()).get("_name_or_path")
         except (OSError, ValueError, AttributeError):
             continue
         if isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
@@ -249,9 +250,9 @@ def _original_id(folder: Path) -> str:
 
 
 def _in_file(path: Path) -> Defaults:
-    if not path.is_file():
-        return Defaults()
     try:
-        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), Defaults)
-    except (ValueError, msgspec.ValidationError) as error:
+        return msgspec.convert(json.loads(read_regular(path).decode()), Defaults)
+    except FileNotFoundError:
+        return Defaults()
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {one_line(error)}; it may hold steps, guidance, width and height") from None
