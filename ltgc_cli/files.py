@@ -266,6 +266,18 @@ def make_folder(path: Path, named: str = "") -> None:
             sync_folder(one.parent)
 
 
+def check_new_folder(path: Path) -> None:
+    """Returns nothing where a folder can be made at a path. Raises as `new_folder` would.
+
+    The nearest folder above it is tried: permissions alone do not tell of a disk that cannot be written to.
+    """
+    if os.path.lexists(path):
+        raise InputError(f"{path} is there already; name a new folder")
+    above = next(one for one in path.absolute().parents if os.path.lexists(one))
+    with named_errors(path, writing=True), tempfile.TemporaryDirectory(prefix=".ltgc-", dir=above):
+        pass
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Returns an empty folder that is called `path` when the block ends well, all in it on the disk.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import socket
@@ -18,7 +17,7 @@ from ltgc_cli.doctor.checks import Check
 from ltgc_cli.errors import InputError, LtgcError, ProviderError, Refused
 from ltgc_cli.files import read_regular, regular
 from ltgc_cli.ports import Question, own_server
-from ltgc_cli.providers import prices, reach, secrets, torch_setup
+from ltgc_cli.providers import extras, prices, reach, secrets, torch_setup
 from ltgc_cli.providers.api_errors import SPECS
 from ltgc_cli.providers.clip import weights_file
 from ltgc_cli.providers.llm import litellm as chat
@@ -223,11 +222,7 @@ def check_loadable(kind: Kind, spec: str) -> None:
 
 def _check_library(name: str, spec: str) -> None:
     """Raises ProviderError for a library that a model needs and that is not installed."""
-    try:
-        found = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # of one that is there in part
-        found = None
-    if found is None:
+    if not extras.installed(name):
         raise ProviderError(f"{spec} needs {name}, which is not installed here; install ltgc anew")
 
 

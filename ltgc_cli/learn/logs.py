@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ltgc_cli.errors import InputError
+from ltgc_cli.providers import extras
 from ltgc_cli.settings import LogName
 
 Log = Callable[[int, Mapping[str, float]], object]
@@ -23,12 +24,18 @@ def opened(kind: LogName | None, folder: Path, name: str, settings: Mapping[str,
     return LOGS[kind](folder, name, settings) if kind else nullcontext(lambda step, values: None)
 
 
+def check(kind: LogName | None) -> None:
+    """Raises InputError where the package of a log is not installed."""
+    if kind:
+        extras.check(f"--log {kind}", kind, kind)
+
+
 @contextmanager
 def _tensorboard(folder: Path, name: str, settings: Mapping[str, Any]) -> Iterator[Log]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise _missing("tensorboard") from None
+        raise extras.missing("--log tensorboard", "tensorboard") from None
     with SummaryWriter(str(folder / "tensorboard")) as writer:
         writer.add_text("settings", "\n".join(f"    {key} = {value}" for key, value in settings.items()))
 
@@ -44,7 +51,7 @@ def _wandb(folder: Path, name: str, settings: Mapping[str, Any]) -> Iterator[Log
     try:
         import wandb
     except ImportError:
-        raise _missing("wandb") from None
+        raise extras.missing("--log wandb", "wandb") from None
     private = wandb.Settings(
         silent=True,
         console="off",
@@ -79,7 +86,3 @@ LOGS: dict[LogName, Callable[[Path, str, Mapping[str, Any]], AbstractContextMana
     "tensorboard": _tensorboard,
     "wandb": _wandb,
 }
-
-
-def _missing(name: str) -> InputError:
-    return InputError(f"--log {name} needs a package that is not here: in the checkout: pip install '.[{name}]'")

@@ -42,15 +42,20 @@ def adapt(visual: nn.Module, settings: Training) -> nn.Module:
     settings -- resolved: its rank is no longer open
     Raises InputError for a tower without the blocks that are to be tuned.
     """
+    check_blocks(visual, settings)
+    tower = apart(visual).float().requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return TUNE[settings.tune](tower, settings)
+
+
+def check_blocks(visual: nn.Module, settings: Training) -> None:
+    """Raises InputError for a tower without the blocks that are to be tuned."""
     whole = settings.tune == "head" or (settings.tune == "full" and not settings.tune_blocks)
     if not whole and settings.tune_blocks > (count := len(plain_blocks(visual))):
         raise InputError(
             f"--tune-blocks {settings.tune_blocks}: the CLIP model's vision tower has {counted(count, 'block')}"
         )
-    tower = apart(visual).float().requires_grad_(False)
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        return TUNE[settings.tune](tower, settings)
 
 
 def frozen_parts(visual: nn.Module, settings: Training) -> int:

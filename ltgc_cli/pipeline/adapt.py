@@ -16,7 +16,7 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError, ProviderError, Refused
-from ltgc_cli.files import copy_folder, read_regular, sha256_file, write_atomically
+from ltgc_cli.files import check_new_folder, copy_folder, read_regular, sha256_file, write_atomically
 from ltgc_cli.learn import datasets
 from ltgc_cli.learn.datasets import Item, Source
 from ltgc_cli.pipeline import adapter, looks, originals
@@ -27,6 +27,7 @@ from ltgc_cli.pipeline.originals import Originals
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.stage import Stage
 from ltgc_cli.pipeline.streams import read_again
+from ltgc_cli.providers import extras
 from ltgc_cli.providers.t2i import diffusers
 from ltgc_cli.providers.t2i.examples import LORA, PIPELINES, Example
 from ltgc_cli.records import Checkpoint, Group, Image, Record, identify
@@ -57,7 +58,7 @@ def adapt(session: Session, config: Config) -> Stage:
     """
     how, model = config[AdaptRun], config[AdaptedModel]
     data = source_of(config)
-    _check(model, how)
+    check(model, how)
     name = diffusers.identity(model.t2i, config=model.t2i_config)
     known = {"t2i": name, "data": _fingerprint(data), "pixels": datasets.pixels_version(data), "version": VERSION}
     flags = config.hashed(Adapt, AdaptedModel, **known)
@@ -76,6 +77,21 @@ def adapt(session: Session, config: Config) -> Stage:
             _copy_out(_folder(session, artifact), how.out)
 
     return Stage("adapt", flags, run, whole=True, optional=bool(data), finish=finish, lasts=lasts)
+
+
+def look_ahead(config: Config) -> None:
+    """Raises InputError for a package that the training needs and that is not here."""
+    if config[Adapt].adam_8bit:
+        extras.check("--adam-8bit", "bitsandbytes", "adam8bit")
+
+
+def check_enough(most: int, least: int, *, data: bool) -> None:
+    """Raises InputError where the largest class has fewer images than a class needs to be learnt from.
+
+    data -- whether all training images of a data set count
+    """
+    if most < least:
+        raise _too_few(most, least, data)
 
 
 def learn_from(groups: Iterable[Group], session: Session, least: int, data: Source | None) -> Learnt:
@@ -101,10 +117,14 @@ def learn_from(groups: Iterable[Group], session: Session, least: int, data: Sour
     if broken:
         session.remarks.append(f"{counted(len(broken), 'file')} left out, no image: {', '.join(broken[:_SHOWN])}")
     if not found:
-        more = "" if data else "; with --data DATA all training images count, not those of the stream alone"
-        has = f"the largest has {most:,}: --from-classes {most}" if most else "none has any"
-        raise InputError(f"no class has {counted(least, 'image')} to learn from, and {has}{more}")
+        raise _too_few(most, least, bool(data))
     return Learnt(found, classes, get)
+
+
+def _too_few(most: int, least: int, data: bool) -> InputError:
+    more = "" if data else "; with --data DATA all training images count, not those of the stream alone"
+    has = f"the largest has {most:,}: --from-classes {most}" if most else "none has any"
+    return InputError(f"no class has {counted(least, 'image')} to learn from, and {has}{more}")
 
 
 class _Photos:
@@ -259,11 +279,13 @@ class _Index(msgspec.Struct):
     family: str = msgspec.field(name="_class_name")
 
 
-def _check(model: AdaptedModel, how: AdaptRun) -> None:
+def check(model: AdaptedModel, how: AdaptRun) -> None:
     """Raises InputError for what is no model that can be adapted, and for a folder that is there already."""
     if reason := cannot(model.t2i):
         raise InputError(reason)
-    if how.out and how.out.exists() and not ((how.out / "done.json").is_file() and (how.out / LORA).is_file()):
+    if how.out and not how.out.exists():
+        check_new_folder(how.out)
+    elif how.out and not ((how.out / "done.json").is_file() and (how.out / LORA).is_file()):
         raise InputError(f"{how.out} is there already, and no adapter; name a new folder for --out")
 
 

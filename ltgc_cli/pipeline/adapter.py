@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,10 +15,18 @@ from ltgc_cli.files import read_regular, sha256_file
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Generate
 from ltgc_cli.providers import Opened
+from ltgc_cli.providers.t2i import diffusers
 from ltgc_cli.providers.t2i.examples import LORA
 from ltgc_cli.records import Checkpoint, Record
-from ltgc_cli.settings import Computing, Style, TextToImage, Workers
+from ltgc_cli.settings import Computing, Judging, Style, TextToImage, Workers
 from ltgc_cli.text import one_line
+
+
+class Own(NamedTuple):
+    """The adapter of a stream: what errors call it, and the name of the model that it is one of."""
+
+    name: str
+    t2i: str | None
 
 
 class Adapters:
@@ -64,6 +73,17 @@ def peeked(given: Iterator[Record]) -> Iterator[Record]:
     return chain(head, given)
 
 
+def look_ahead(config: Config) -> None:
+    """Raises InputError or ProviderError for what would stop the first image: a LoRA, a scheduler, no cluster."""
+    model, workers = config[TextToImage], config[Workers]
+    if workers.engine == "ray":
+        from ltgc_cli.providers.workers import joining
+
+        joining.reach(workers.ray_address)
+    if config.command == "render" or config[Judging].mode == "refine":
+        diffusers.look(model.t2i, model.lora, config[Style].scheduler, model.t2i_config)
+
+
 def opened(session: Session, config: Config, lora: str | None) -> Opened[Generate]:
     """Returns the text-to-image model with a LoRA. Raises InputError for settings that an image API does not take."""
     model, computing = config[TextToImage], config[Computing]
@@ -99,28 +119,36 @@ def adapted(session: Session, config: Config, given: Opened[Generate], adapter: 
     """
     from ltgc_cli.pipeline.dry_run import PLACEHOLDER  # what an artifact answers needs no dry run
 
-    model = config[TextToImage]
+    check(config[TextToImage], given.model, Own(adapter.sha256[:12], adapter.settings.get("t2i")) if adapter else None)
     if adapter is None:
+        return given
+    if PLACEHOLDER in adapter.rest:
+        return Opened(f"{given.model} + an adapter to come", given.port)
+    return opened(session, config, str(folder_of(session, adapter) / LORA))
+
+
+def check(model: TextToImage, name: str, own: Own | None) -> None:
+    """Returns nothing where a model goes with the adapter of its stream, or with none.
+
+    name -- what the model is called, a LoRA apart; own -- the adapter, None where the stream has none
+    """
+    if own is None:
         if model.lora_scale is not None and not model.lora:
             raise InputError(
                 f"--lora-scale {model.lora_scale:g} is a LoRA's strength, and there is none: name one by --lora, or "
                 "pass on what ltgc adapt wrote"
             )
-        return given
+        return
     if model.lora:
         raise InputError(
-            f"--lora {model.lora}: the stream has an adapter of its own, {adapter.sha256[:12]}; leave --lora out, or "
+            f"--lora {model.lora}: the stream has an adapter of its own, {own.name}; leave --lora out, or "
             "take the adapter's line out of the stream"
         )
-    own, here = adapter.settings.get("t2i"), without_dtype(given.model, model.dtype)
-    if own != here:
+    if own.t2i != (here := without_dtype(name, model.dtype)):
         raise InputError(
-            f"--t2i {model.t2i} is {here}, and the adapter of the stream is one of {own}: name that model, or adapt "
-            "this one"
+            f"--t2i {model.t2i} is {here}, and the adapter of the stream is one of {own.t2i}: name that model, or "
+            "adapt this one"
         )
-    if PLACEHOLDER in adapter.rest:
-        return Opened(f"{given.model} + an adapter to come", given.port)
-    return opened(session, config, str(folder_of(session, adapter) / LORA))
 
 
 def unadapted(

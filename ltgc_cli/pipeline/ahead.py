@@ -29,10 +29,10 @@ def check_models(config: Config) -> None:
         torch_setup.device(device)
 
 
-def check_models_behind(config: Config) -> None:
-    """Raises what `check_models` does, for a stage behind the one that runs."""
+def behind(look: Callable[[Config], object], config: Config) -> None:
+    """Raises what a look does, for a stage behind the one that runs."""
     try:
-        check_models(config)
+        look(config)
     except LtgcError as error:
         raise type(error)(f"{config.command}, behind it: {error}") from None
 

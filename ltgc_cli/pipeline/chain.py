@@ -44,6 +44,14 @@ STAGES: Mapping[str, Callable[[Session, Config], Stage]] = {
 }
 """Each stage by its command, in the order of the method: from a session and settings to a stage ready to run."""
 
+_LOOKS = {
+    "adapt": "adapt:look_ahead",
+    "render": "adapter:look_ahead",
+    "filter": "adapter:look_ahead",
+    "mix-train": "training.stage:look_ahead",
+}
+"""What a stage looks at of its own, besides its models, before anything is paid."""
+
 GENERATING = ("describe", "extend", "reflect", "render", "filter")
 """The stages that make the generated images."""
 ADAPTING = ("describe", "extend", "reflect", "adapt", "render", "filter")
@@ -67,15 +75,22 @@ def _run(config: Config, streams: Streams, following: Sequence[Config]) -> Ran:
     engine = config[Workers] if "engine" in command_settings(config.command) else Workers()
     session = Session(config[Storage].folder, _limits(config), config.get("record"), engine=engine)
     with closing(session):
-        session.look_first(partial(ahead.check_models, config))
+        session.look_first(partial(look_ahead, config))
         for one in following:
-            session.look_first(partial(ahead.check_models_behind, one))
+            session.look_first(partial(ahead.behind, look_ahead, one))
         stage = _built(session, config, streams)
         if processes.rank():
             follow(stage, streams, session)
             return Ran()
         ask_first = partial(_ask_in_batch, session, config) if config.get("half_price") else None
         return execute(stage, streams, session, ask_first)
+
+
+def look_ahead(config: Config) -> None:
+    """Raises LtgcError for what lies here and would stop a stage, its own run or one before it, when all is paid."""
+    ahead.check_models(config)
+    if look := _LOOKS.get(config.command):
+        resolve_name(f"ltgc_cli.pipeline.{look}")(config)
 
 
 def try_out(config: Config, streams: Streams) -> tuple[DrySession, Stage, Iterator[Record]]:

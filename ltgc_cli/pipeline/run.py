@@ -13,14 +13,14 @@ import msgspec
 
 from ltgc_cli import console, records, written
 from ltgc_cli.config import FILE, Config, command_settings, configure
-from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError
+from ltgc_cli.errors import DONE, BudgetError, InputError, LtgcError, OutputError
 from ltgc_cli.files import named_errors
 from ltgc_cli.pipeline import adapt, chain, sheet
 from ltgc_cli.pipeline.data import open_data
 from ltgc_cli.pipeline.generate import source_of
 from ltgc_cli.pipeline.recipes import REAL_ALONE, RECIPES, STRONGEST, Recipe, training
 from ltgc_cli.pipeline.report import write_report
-from ltgc_cli.pipeline.run_checks import check
+from ltgc_cli.pipeline.run_checks import check, check_average
 from ltgc_cli.pipeline.stage import Ran
 from ltgc_cli.pipeline.streams import Streams, reading
 from ltgc_cli.pipeline.training.check import Dropped
@@ -74,6 +74,7 @@ def run(job: Job) -> Ran:
     left_out = [any(config.get(name) for config in stages.values()) for name in ("drop_broken", "drop_duplicates")]
     drop = Dropped(job.run.drop_broken or left_out[0], job.run.drop_duplicates or left_out[1])
     check(stages, own.get("data"), out, dry=job.run.dry_run, drop=drop)
+    check_average([config for step, config in configs if step.command == "mix-train"], known=before is None)
     for _, config in configs:
         chain.check(_limited(config, job.run.max_cost, 0.0)[0])
     for index in range(len(configs)):
@@ -289,7 +290,7 @@ def _copied_out(job: Job, config: Config, artifact: Path | None, out: Path | Non
     if artifact and (out or merge):
         try:
             copy_out(config[Storage].folder, artifact, out, config.get("clip"), merge)
-        except InputError as error:
+        except (InputError, OutputError) as error:
             return str(error)
     return ""
 

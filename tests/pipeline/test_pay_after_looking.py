@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 from fakes import a_class, a_description, an_image
 from pictures import file
+from safetensors.numpy import save_file
 from trained import digits
 
 from ltgc_cli import providers
-from ltgc_cli.doctor import models
 from ltgc_cli.ports import Answer, Question
 from ltgc_cli.providers import Opened
 from ltgc_cli.records import Made, dump, evolve
@@ -90,7 +91,13 @@ OWN = {
     ("filter", "a folder of an image model that lacks a part"): "--t2i ./no-unet",
     ("filter", "an image model with cut weights"): "--t2i ./cut-t2i",
     ("filter", "no index of an image model"): "--t2i ./no-index",
-    ("filter", "no such LoRA"): "--t2i embedded --lora none.safetensors",
+    ("filter", "no such LoRA"): "--t2i embedded --lora gone.safetensors",
+    ("filter", "a LoRA that is cut"): "--t2i embedded --lora cut.safetensors",
+    ("filter", "a LoRA of whole numbers"): "--t2i embedded --lora whole.safetensors",
+    ("filter", "a file without a LoRA"): "--t2i embedded --lora none.safetensors",
+    ("filter", "a LoRA that lacks a matrix"): "--t2i embedded --lora half.safetensors",
+    ("filter", "no such scheduler"): "--t2i embedded --scheduler NoneSuch",
+    ("filter", "no cluster"): "--engine ray --ray-address 127.0.0.1:1",
     ("filter", "an unknown device"): "--device tpu9",
     ("filter", "a device that is not there"): "--device cuda:77",
     ("filter", "a threshold that no score reaches"): "--threshold 200",
@@ -133,6 +140,15 @@ def folder(tmp_path: Path, store: Path) -> Path:
     (tmp_path / "in.jsonl").write_text("".join(dump(row) + "\n" for row in rows))
     (tmp_path / "broken.jsonl").write_text((tmp_path / "in.jsonl").read_text() + '{"kind": "class", "label": \n')
     (tmp_path / "mine.txt").write_text("[[[ mine")
+    digits(tmp_path / "other", test=2)
+    for split in (tmp_path / "other").iterdir():
+        (split / "two").rename(split / "dos")
+    layer = {f"unet.mid.to_q.lora_{half}.weight": np.ones((2, 2), np.float32) for half in "AB"}
+    save_file(layer, tmp_path / "lora.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "lora.safetensors").read_bytes()[:-4])
+    save_file({name: value.astype(np.int64) for name, value in layer.items()}, tmp_path / "whole.safetensors")
+    save_file({"weight": np.ones(2, np.float32)}, tmp_path / "none.safetensors")
+    save_file(dict([*layer.items()][:1]), tmp_path / "half.safetensors")
     for name, source in (("no-clip", CLIP), ("cut-clip", CLIP), ("no-unet", T2I), ("cut-t2i", T2I), ("no-index", T2I)):
         shutil.copytree(source, tmp_path / name)
     for weights in (tmp_path / "no-clip").glob("*.safetensors"):
@@ -204,6 +220,13 @@ def test_images_of_a_list_that_are_not_there_are_found_first(inside, folder, ask
     assert (measured.code, measured.out.count('"kind":"failure"'), len(asked)) == (1, 1, 2)
 
 
+def run_with(settings: str) -> str:
+    """The settings of a run with more: where it adapts, of a model that can be adapted."""
+    table = settings.partition("\n")[0]
+    text = RUN.replace(table, settings) if table and table in RUN else f"{RUN}{settings}\n"
+    return text.replace('t2i = "blank"', 't2i = "embedded"', 1) if "[adapt]" in text else text
+
+
 LATER = {
     "filter's CLIP": ('[filter]\nclip = "ViT-Z-99/openai"', "ViT-Z-99"),
     "filter's CLIP folder": ('[filter]\nclip = "local-dir:no-clip"', "no-clip"),
@@ -223,6 +246,25 @@ LATER = {
     "eval's data": ('[eval]\ndata = "none"', "none"),
     "eval's split": ('[eval]\nsplit = "none"', "split"),
     "the report's flags": ("[report]\nnothing = 1", "nothing"),
+    "a test set's classes": ('[run]\ntest = "other"', "no class 'dos'"),
+    "the training data's classes": ('[mix-train]\ndata = "other"', "'dos'"),
+    "the validation data's classes": ('[mix-train]\nval = "other"\nval-every = 1', "no class 'dos'"),
+    "the classes of what τ is chosen on": ('[eval]\nposthoc = true\nval = "other"', "no class 'dos'"),
+    "the classes that are adapted to": ('[adapt]\ndata = "other"', "'dos'"),
+    "training's average": ('[mix-train]\naverage = ["gone"]', "--average gone"),
+    "training's blocks": ("[mix-train]\ntune-blocks = 99", "--tune-blocks 99"),
+    "training's out below a file": ('[mix-train]\nout = "mine.txt/x"', "mine.txt/x: Not a directory"),
+    "adapt's out below a file": ('[adapt]\nout = "mine.txt/x"', "mine.txt/x: Not a directory"),
+    "adapt's classes": ("[adapt]\nfrom-classes = 1000", "--from-classes"),
+    "adapt's model": ('[filter]\nt2i = "blank"\n[adapt]\nsteps = 2', "the adapter of the stream is one of"),
+    "a LoRA besides adapt's": (
+        '[render]\nlora = "lora.safetensors"\n[adapt]\nsteps = 2',
+        "the stream has an adapter of its own",
+    ),
+    "a strength of no LoRA": ("[render]\nlora-scale = 0.5", "--lora-scale 0.5"),
+    "render's cut LoRA": ('[render]\nt2i = "embedded"\nlora = "cut.safetensors"', "--lora cut.safetensors"),
+    "render's scheduler": ('[render]\nt2i = "embedded"\nscheduler = "NoneSuch"', "--scheduler NoneSuch"),
+    "render's cluster": ('[render]\nengine = "ray"\nray-address = "127.0.0.1:1"', "--ray-address 127.0.0.1:1"),
     "a run's file of a person": ("", "extend.jsonl"),
 }
 
@@ -230,9 +272,7 @@ LATER = {
 @pytest.mark.parametrize("obstacle", LATER)
 def test_what_stops_a_later_stage_of_a_run_is_found_before_the_first_question(inside, folder, asked, obstacle):
     settings, named = LATER[obstacle]
-    table = settings.partition("\n")[0]
-    text = RUN.replace(table, settings) if table and table in RUN else f"{RUN}{settings}\n"
-    (folder / "run.toml").write_text(text)
+    (folder / "run.toml").write_text(run_with(settings))
     if not settings:
         (folder / "ltgc-run").mkdir()
         (folder / "ltgc-run" / "extend.jsonl").write_text("mine\n")
@@ -246,10 +286,29 @@ def test_a_library_that_is_not_installed_is_missed_before_the_first_question(
     inside, folder, asked, monkeypatch, stage, library
 ):
     (folder / "run.toml").write_text(RUN.replace('t2i = "blank"', 't2i = "embedded"'))
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None if name == library else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else object())
     ran = inside(*STAGES[stage].split())
     refused(ran, asked)
     assert f"needs {library}, which is not installed here" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "library"),
+    [
+        ('[mix-train]\nlog = "wandb"', "wandb"),
+        ('[mix-train]\nlog = "tensorboard"', "tensorboard"),
+        ("[adapt]\nadam-8bit = true", "bitsandbytes"),
+    ],
+)
+def test_a_package_that_a_later_stage_of_a_run_needs_is_missed_before_the_first_question(
+    inside, folder, asked, monkeypatch, settings, library
+):
+    (folder / "run.toml").write_text(run_with(settings))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else found(name))
+    ran = inside("run", "run.toml")
+    refused(ran, asked)
+    assert "needs a package that is not here" in ran.err
 
 
 def test_what_the_store_answers_needs_no_look(inside, folder, store, asked):

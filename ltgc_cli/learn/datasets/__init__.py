@@ -18,7 +18,7 @@ import msgspec
 
 from ltgc_cli.errors import InputError, OutputError, Refused, Unreadable
 from ltgc_cli.learn.datasets import digits, folders, huggingface, inaturalist, lists, metadata
-from ltgc_cli.learn.datasets.class_table import align, class_indices
+from ltgc_cli.learn.datasets.class_table import align, class_indices, labels_under
 from ltgc_cli.learn.datasets.files import check_found, check_image
 from ltgc_cli.learn.datasets.names import as_read
 from ltgc_cli.learn.datasets.types import ClassInfo, Dataset, Format, Item, Sample, Shot, Source, Split
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # What other files of this package define for all; what this one defines goes without saying.
 __all__ = [
     "ClassInfo", "Dataset", "Item", "Sample", "Source", "Split", "align", "check_found", "class_indices",
+    "labels_under",
 ]  # fmt: skip
 
 FORMATS: tuple[Format, ...] = (

@@ -197,15 +197,23 @@ def align(dataset: Dataset, classes: Sequence[ClassInfo]) -> Dataset:
     """Returns the data set under another class table: labels by class name, images otherwise as they were.
 
     Where the data has no names (`named` is False) its labels are the table's.
-    Raises InputError for a class that the table does not have, or a name that it has twice.
+    Raises InputError as `labels_under`.
     """
-    labels = _by_label(dataset, classes) if not dataset.named else _by_name(dataset, classes)
+    labels = labels_under(dataset, classes)
     items = tuple(
         item if labels[item.label] == item.label else msgspec.structs.replace(item, label=labels[item.label])
         for item in dataset.items
     )
     named = dataset.named or any(info.name != str(info.label) for info in classes)
     return msgspec.structs.replace(dataset, classes=tuple(classes), items=items, named=named)
+
+
+def labels_under(dataset: Dataset, classes: Sequence[ClassInfo]) -> dict[int, int]:
+    """Returns what each label of a data set is under another class table; no image is looked at.
+
+    Raises InputError for a class that the table does not have, or a name that it has twice.
+    """
+    return _by_label(dataset, classes) if not dataset.named else _by_name(dataset, classes)
 
 
 def class_indices(samples: Sequence[Sample], classes: Sequence[ClassInfo]) -> list[int]:

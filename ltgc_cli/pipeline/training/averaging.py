@@ -46,21 +46,33 @@ def found(session: Session, wanted: Sequence[str], stream: Sequence[Checkpoint])
 
     Raises InputError where there is none, or there are several, and where one is not whole.
     """
-    others = []
+    others, different = [], {(one.method, one.sha256): one for one in stream}
     for text in wanted:
-        if folder := _folder(text):
-            others.append(Averaged(folder.name, folder, _content(folder)))
+        if in_folder := _in_folder(text):
+            others.append(in_folder)
             continue
-        named = {one.sha256: one for one in stream if one.method == text}
-        if len(named) != 1:
-            raise InputError(f"--average {text}: {_not_one(len(named), stream)}")
-        (record,) = named.values()
+        check_name(text, [method for method, _ in different])
+        record = next(one for one in different.values() if one.method == text)
         session.store.object_path(record.sha256)  # raises for what is no sha256, so that no name leads elsewhere
         folder = session.folder / "checkpoints" / record.sha256
         if not (folder / DONE).is_file():
             raise InputError(f"--average {text}: its weights are not in the store {session.folder}; train it again")
         others.append(Averaged(text, folder, _content(folder), record))
     return others
+
+
+def check_name(wanted: str, names: Sequence[str]) -> None:
+    """Returns nothing where one checkpoint can be meant: that of a folder, or one of those of the stream.
+
+    names -- what the stream's checkpoints are called
+    """
+    if names.count(wanted) != 1 and not _folder(wanted):
+        raise InputError(f"--average {wanted}: {_not_one(names.count(wanted), names)}")
+
+
+def check_folders(wanted: Sequence[str], settings: Training, classes: Sequence[ClassInfo], clip: str) -> None:
+    """Returns nothing where the checkpoints that are named by their folders can be averaged with, as `check` says."""
+    check([one for text in wanted if (one := _in_folder(text))], settings, classes, clip)
 
 
 def check(others: Sequence[Averaged], settings: Training, classes: Sequence[ClassInfo], clip: str) -> None:
@@ -109,6 +121,11 @@ def _folder(text: str) -> Path | None:
         return None
 
 
+def _in_folder(text: str) -> Averaged | None:
+    """Returns the checkpoint of the folder that a text names, None where it names none."""
+    return Averaged(folder.name, folder, _content(folder)) if (folder := _folder(text)) else None
+
+
 def _content(folder: Path) -> str:
     done = checkpoint_files.whole(folder)
     files = sorted((name, sha256) for name, sha256 in done.files.items() if name != MERGED)
@@ -119,8 +136,8 @@ def _head(settings: Training) -> str:
     return f"{settings.head} with scale {settings.scale:g}"
 
 
-def _not_one(count: int, stream: Sequence[Checkpoint]) -> str:
+def _not_one(count: int, stream: Sequence[str]) -> str:
     if count:
         return f"{count} checkpoints of the stream are called so; give each a --name, or name its folder"
-    names = ", ".join(repr(method) for method in dict.fromkeys(one.method for one in stream))
+    names = ", ".join(map(repr, dict.fromkeys(stream)))
     return f"no folder with a checkpoint, and none of the stream is called so (it has {names or 'none'})"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import msgspec
 
 from ltgc_cli import console, records
 from ltgc_cli.files import copy_folder, read_regular
-from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
+from ltgc_cli.learn import checkpoints, datasets, logs, processes, train, tuning
 from ltgc_cli.learn.checkpoint_files import MERGED
 from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.settings import as_kept
@@ -22,6 +22,12 @@ from ltgc_cli.providers.clip import open_clip
 from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training, TrainingRun
 from ltgc_cli.text import counted
+
+
+@cache
+def check_blocks(clip: str, settings: Training) -> None:
+    """Raises InputError where a CLIP model has fewer blocks than are to be tuned. Loads it: no file says how many."""
+    tuning.check_blocks(open_clip.load(clip).model.visual, settings)
 
 
 def fit(

@@ -13,7 +13,8 @@ import msgspec
 from ltgc_cli import console, records
 from ltgc_cli.config import Config
 from ltgc_cli.errors import InputError
-from ltgc_cli.learn import checkpoint_files, datasets, processes
+from ltgc_cli.files import check_new_folder
+from ltgc_cli.learn import checkpoint_files, datasets, logs, processes
 from ltgc_cli.learn.datasets import Source
 from ltgc_cli.learn.datasets.names import codes
 from ltgc_cli.learn.settings import HARMONISED, as_kept, can_merge, checked, resolved, without_effect
@@ -117,6 +118,16 @@ def mix_train(session: Session, config: Config) -> Stage:
     return Stage("mix-train", flags, run, whole=True, optional=not how.generated, finish=ends)
 
 
+def look_ahead(config: Config) -> None:
+    """Raises InputError for what would stop the training and depends on no stream: a package, a number of blocks."""
+    settings, how = config[Training], config[TrainingRun]
+    logs.check(how.log)
+    if settings.tune_blocks:
+        from ltgc_cli.pipeline.training.fit import check_blocks
+
+        check_blocks(how.clip, settings)
+
+
 def _averaged(session: Session, own: Checkpoint, others: Sequence[Averaged], how: TrainingRun) -> Checkpoint:
     """Returns the checkpoint that is the average of one with others, which is made where it is not there."""
     checkpoints, sha256 = session.folder / "checkpoints", averaging.identity(own.sha256, others)
@@ -143,8 +154,8 @@ def _check_run(settings: Training, how: TrainingRun, input: Path | None) -> None
     for flag in ("merge", "average"):
         if getattr(how, flag) and (reason := can_merge(settings)):
             raise InputError(f"--{flag}: {reason}")
-    if how.out and how.out.exists() and not processes.rank():  # to the others it may be there because the first is done
-        raise InputError(f"{how.out} is there already; name a new folder for --out")
+    if how.out and not processes.rank():  # to the others it may be there because the first is done
+        check_new_folder(how.out)
     if processes.count() == 1:
         return
     if how.generated and not (input and input.is_file()):

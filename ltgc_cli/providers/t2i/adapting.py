@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import ImageRequest
-from ltgc_cli.providers import torch_setup
+from ltgc_cli.providers import extras, torch_setup
 from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.opened import Dtype, Notice, Objects
 from ltgc_cli.providers.quiet import quiet
@@ -344,9 +344,7 @@ def _optimizer(weights: dict[str, nn.Parameter], settings: Adapt) -> torch.optim
         with quiet():
             optim = import_module("bitsandbytes").optim
     except ImportError:
-        raise InputError(
-            "--adam-8bit needs a package that is not here: in the checkout: pip install '.[adam8bit]'"
-        ) from None
+        raise extras.missing("--adam-8bit", "adam8bit") from None
     adam: torch.optim.Optimizer = optim.AdamW8bit(weights.values(), lr=settings.lr, weight_decay=_WEIGHT_DECAY)
     return adam
 

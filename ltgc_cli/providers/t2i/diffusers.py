@@ -80,6 +80,22 @@ def identity(
     return f"{name} ({dtype})" if dtype else name
 
 
+def look(spec: str, lora: str | None, scheduler: str | None, config: str | None) -> None:
+    """Raises InputError or ProviderError where a model could not be used so. Headers and configs are read, no weights.
+
+    scheduler -- None for the model's own; config -- of a single file
+    """
+    if spec == "blank" or spec.startswith(("litellm:", "replay:")):
+        return
+    if lora:
+        loras.look(lora)
+    where = str(EMBEDDED) if spec == "embedded" else spec
+    if pipelines.is_single_file(spec):
+        where = str(files.configs(Path(spec), config))
+    if scheduler:
+        pipelines.check_scheduler(where, scheduler)
+
+
 def load(spec: str, **options: Any) -> LoadedPipeline:
     """Returns the pipeline of a spec; `options` are pipelines.load's. Raises its errors."""
     if spec == "embedded":

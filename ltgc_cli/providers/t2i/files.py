@@ -186,6 +186,11 @@ def _header(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise InputError(f"{path} is no whole .safetensors file ({one_line(error)}); get it anew") from None
 
 
+def configs(path: Path, config: str | None) -> Path:
+    """Returns the folder with the configs of a single file's parts. Raises as `single_file`; reads no weights."""
+    return _configs(path, _header(path)[0], config)
+
+
 def _configs(path: Path, shapes: dict[str, Any], config: str | None) -> Path:
     """Returns the folder with the configs of a single file's parts."""
     if config and os.path.isdir(config):

@@ -63,6 +63,26 @@ def identity(lora: str) -> str:
     return name + file_identity("", config) if file == _PEFTS_FILE and config.is_file() and _is_pefts(path) else name
 
 
+def look(lora: str) -> None:
+    """Raises InputError for a file on this disk that is no LoRA, as far as its header tells: cut, of other weights."""
+    where, file = lora_file(lora)
+    if not (file and os.path.isdir(where)):
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(Path(where, file), "numpy") as weights:
+            kinds = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+        if not any("lora" in name.lower() for name in kinds):
+            raise InputError("none of its weights is one of a LoRA")
+        if odd := next((name for name, kind in kinds.items() if not _is_weight(name, kind)), ""):
+            raise InputError(f"{one_line(odd)} is of {kinds[odd]}, which are no weights")
+        _check_halves(kinds)
+    except (SafetensorError, OSError, InputError) as error:
+        end = "" if str(error).endswith(_OTHER) else f"; {_OTHER}"
+        raise InputError(f"--lora {lora}: {one_line(error)}{end}") from None
+
+
 def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None = None) -> None:
     """Adds a LoRA to a pipeline, whose weights stay as they are: added to bfloat16 ones, small changes round away.
 
@@ -111,17 +131,29 @@ def add(pipeline: Any, spec: str, lora: str, notice: Notice, scale: float | None
 
 
 def _check(weights: Mapping[str, Any]) -> None:
-    """Raises InputError for weights that are no numbers, or whole ones, which a matrix of a LoRA never is; and for a
-    layer that has one of a LoRA's two matrices.
-
-    peft would make the other one up.
+    """Raises InputError for weights that are no numbers, or whole ones, which a matrix of a LoRA never is, and as
+    `_check_halves`.
     """
     if whole := next((name for name, value in weights.items() if value.ndim and not value.is_floating_point()), ""):
         raise InputError(f"{one_line(whole)} is {weights[whole].dtype}, no floating-point numbers; {_OTHER}")
     if broken := next((name for name, value in weights.items() if not value.float().isfinite().all()), ""):
         raise InputError(f"{one_line(broken)} has values that are no numbers (NaN, inf); {_OTHER}")
-    halves = {"A": "B", "B": "A"}
-    for name in weights:
+    _check_halves(weights)
+
+
+def _is_weight(name: str, kind: str) -> bool:
+    """Returns whether a tensor is of real numbers; a LoRA's strength may be a whole one.
+
+    >>> _is_weight("up.lora_A.weight", "I64"), _is_weight("up.alpha", "I64"), _is_weight("up.lora_A.weight", "BF16")
+    (False, True, True)
+    """
+    return kind.startswith(("F", "BF")) or name.endswith("alpha")
+
+
+def _check_halves(weights: Iterable[str]) -> None:
+    """Raises InputError for a layer that has one of a LoRA's two matrices: peft would make the other one up."""
+    halves, weights = {"A": "B", "B": "A"}, set(weights)
+    for name in sorted(weights):
         if (kind := _WEIGHT.search(name)) and kind[1] in halves:
             other = f"{name[: kind.start(1)]}{halves[kind[1]]}{name[kind.end(1) :]}"
             if other not in weights:

@@ -130,6 +130,23 @@ def scheduler(own: Any, name: str) -> Any:
             raise InputError(f"--scheduler {name} is {why}; these are: {others or 'none'}") from None
 
 
+def check_scheduler(where: str, name: str) -> None:
+    """Raises InputError for a scheduler that does not fit a model, as `scheduler` does. Reads its configs alone.
+
+    where -- a folder of the model, or its id on the hub; what cannot be read is said when it is loaded
+    """
+    with quiet(), torch_setup.loading:
+        torch_setup.mend_torchvision()
+        import diffusers
+
+        try:
+            _, kind = diffusers.DiffusionPipeline.load_config(where)["scheduler"]
+            own = getattr(diffusers, kind).from_pretrained(where, subfolder="scheduler")
+        except Exception:  # diffusers and the hub raise all kinds
+            return
+    scheduler(own, name)
+
+
 def _opened(
     spec: str, folder: Path | None, config: str | None, dtype: Any, device: Any, notice: Notice
 ) -> tuple[Any, Path | None]:

@@ -64,8 +64,7 @@ def _started(settings: Workers, given_up: threading.Event) -> Callable[[], None]
     Where nobody listens Ray tries for two minutes, and writes to stderr. Nobody waits here as long.
     """
     address = settings.ray_address
-    if address and address != "auto":
-        _reach(address)
+    reach(address)
     failed: list[Exception] = []
     begun, over = threading.Event(), threading.Event()
 
@@ -142,7 +141,13 @@ def _no_cluster(address: str | None, why: str) -> str:
     return f"no Ray cluster answers at --ray-address {address}: {why}"
 
 
-def _reach(address: str) -> None:
+def reach(address: str | None) -> None:
+    """Raises InputError for an address that is none, ProviderError where nothing answers. One's own is started later.
+
+    address -- None, or "auto", for Ray on this machine
+    """
+    if not address or address == "auto":
+        return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise InputError(f"--ray-address {address}: write auto, or HOST:PORT of the head, as in 10.0.0.1:6379")
