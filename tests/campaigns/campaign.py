@@ -1,6 +1,7 @@
 """Attacks all that docs/reliability.md promises, for an hour on two cores, and prints a table of what was found.
 
     python tests/campaigns/campaign.py [--only NAME]... [--share 0.01] [--seed 0] [--minutes 60] [--json FILE]
+        [--keep FOLDER]
     python tests/campaigns/campaign.py --only kills --seed 0 --trial 17     # one trial again, as an example names it
 
 Ends with 1 where a promise was not kept. Each attack is a module beside this one with a function
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -81,18 +83,20 @@ def main() -> None:
     # The long ones come last, and have what time the others leave.
     parts.sort(key=lambda part: ATTACKS[part.name].weight / ATTACKS[part.name].parts)
     place = Path(tempfile.mkdtemp(prefix="ltgc-campaign-", dir=arguments.place))
+    keep = Path(arguments.keep or tempfile.mkdtemp(prefix="ltgc-faults-")).absolute()
     shares = _shares(parts, time.monotonic() + arguments.minutes * 60)
     try:
         with ThreadPoolExecutor(PROCESSES) as pool:
-            done = list(pool.map(lambda part: _run(part, arguments.seed, place, shares(part)), parts))
+            done = list(pool.map(lambda part: _run(part, arguments.seed, place, keep, shares(part)), parts))
     finally:
         shutil.rmtree(place, ignore_errors=True)
     rows = [_row(name, [one for one in done if one.part.name == name]) for name in names]
     print(_table(rows))
     for row in rows:
         for example in row["examples"]:
-            print(f"\n{row['name']}: {example}\n  again: python {__file__} --only {row['name']}"
-                  f" --seed {arguments.seed} --trial {_number(example)}")  # fmt: skip
+            print(f"\n{row['name']}: {example}\n  again: {_again(row['name'], example, arguments.seed)}")
+    if not arguments.keep and not any(keep.iterdir()):
+        keep.rmdir()
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(any(row["faults"] for row in rows))
@@ -106,6 +110,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=55, help="the most that all of it takes")
     parser.add_argument("--trial", type=int, help="the trial of this number alone")
     parser.add_argument("--json", help="a file for the counts")
+    parser.add_argument("--keep", help="a folder for inputs that something is wrong with; else one that is named")
     parser.add_argument("--place", help="a folder for what is made meanwhile, on a disk or in memory")
     return parser.parse_args()
 
@@ -138,7 +143,7 @@ def _shares(parts: Sequence[Part], end: float) -> Callable[[Part], float]:
     return seconds
 
 
-def _run(part: Part, seed: int, place: Path, seconds: float) -> Done:
+def _run(part: Part, seed: int, place: Path, keep: Path, seconds: float) -> Done:
     started = time.monotonic()
     own = Path(tempfile.mkdtemp(dir=place))
     (own / "tmp").mkdir()
@@ -150,6 +155,7 @@ def _run(part: Part, seed: int, place: Path, seconds: float) -> Done:
         "HOME": str(own / "home"),
         "TMPDIR": str(own / "tmp"),
         "CAMPAIGN_SECONDS": str(seconds),
+        "CAMPAIGN_KEEP": str(keep),
     }
     command = [sys.executable, "-m", "campaigns.one", part.name, part.numbers.start, part.numbers.stop, seed, own]
     ran = subprocess.run([*map(str, command)], env=environment, cwd=own, capture_output=True, text=True)
@@ -192,8 +198,17 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _number(example: str) -> str:
-    return example.partition(":")[0].removeprefix("trial ") if example.startswith("trial ") else "NUMBER"
+def _again(name: str, example: str, seed: int) -> str:
+    """Returns the command that tries an example again.
+
+    >>> _again("fuzz-lists", "input /tmp/f/lists-ab12 (b'x', 1 bytes, sha256 ab12): other: 3.0 s", 0)
+    'PYTHONPATH=tests python -m campaigns.fuzz lists /tmp/f/lists-ab12'
+    """
+    if example.startswith("input "):
+        file = example.removeprefix("input ").partition(" (")[0]
+        return f"PYTHONPATH=tests python -m campaigns.fuzz {name.removeprefix('fuzz-')} {shlex.quote(file)}"
+    number = example.partition(":")[0].removeprefix("trial ") if example.startswith("trial ") else "NUMBER"
+    return f"python {__file__} --only {name} --seed {seed} --trial {number}"
 
 
 if __name__ == "__main__":
