@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, get_origin
@@ -94,7 +95,7 @@ def configure(
     Raises InputError that names every value that cannot be, TypeError for a name that the command does not have.
     """
     settings = command_settings(command)
-    names = setting_names(command) | {name: name for name in settings}
+    names = {**setting_names(command), **{name: name for name in settings}}
     named: dict[str, Any] = {}
     for key, value in given.items():
         function = f"{command.replace('-', '_')}()"
@@ -113,7 +114,8 @@ def configure(
     return _checked(command, {**(defaults or {}), **variables, **named}, named, origins)
 
 
-def setting_names(command: str) -> dict[str, str]:
+@cache
+def setting_names(command: str) -> Mapping[str, str]:
     """Returns the setting behind each name that a keyword or a settings file may use: the flag's, else its own."""
     settings = command_settings(command)
     flags = {
@@ -121,7 +123,7 @@ def setting_names(command: str) -> dict[str, str]:
         for name, one in settings.items()
         for flag in one.flags
     }
-    return {name: name for name in settings if name not in flags} | flags
+    return MappingProxyType({name: name for name in settings if name not in flags} | flags)
 
 
 def chances(value: float | str) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,9 @@ def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _shared(command: str) -> set[str]:
-    return {key for key, name in setting_names(command).items() if key == name} - _OWN.get(command, set())
+@cache
+def _shared(command: str) -> frozenset[str]:
+    return frozenset(key for key, name in setting_names(command).items() if key == name) - _OWN.get(command, set())
 
 
 def _check_top(path: Path, top: Mapping[str, Any]) -> None:

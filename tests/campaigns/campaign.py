@@ -1,6 +1,7 @@
 """Attacks all that docs/reliability.md promises, for an hour on two cores, and prints a table of what was found.
 
     python tests/campaigns/campaign.py [--only NAME]... [--share 0.01] [--seed 0] [--minutes 60] [--json FILE]
+        [--keep FOLDER]
     python tests/campaigns/campaign.py --only kills --seed 0 --trial 17     # one trial again, as an example names it
 
 Ends with 1 where a promise was not kept. Each attack is a module beside this one with a function
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,25 +39,25 @@ class Attack(NamedTuple):
     count: int
     parts: int = 2
     weight: float = 1.0
-    """Its share of the time, beside those of others; what it does not need, others have."""
+    """Minutes of one core that it takes, about: its share of the time. What it does not need, others have."""
 
 
 ATTACKS = {
-    "kills": Attack("killed, ended and hung up", 500, 2, 12),
-    "powercut": Attack("power cut", 100, 2, 2),
+    "kills": Attack("killed, ended and hung up", 500, 2, 30),
+    "powercut": Attack("power cut", 100, 2, 8),
     "together": Attack("eight processes on one store (answers)", 10_000, 1, 2),
-    "faulty": Attack("wrong answers of a provider", 212, 2, 5),
-    "images": Attack("hostile pictures", 210, 2, 3),
+    "faulty": Attack("wrong answers of a provider", 212, 2, 10),
+    "images": Attack("hostile pictures", 210, 2, 8),
     "review": Attack("requests to the review server", 1_000, 1, 0.5),
-    "keys": Attack("stages with a known key, all searched for it", 26, 2, 2),
-    "full": Attack("full and read-only places", 60, 2, 1),
-    "system-locks": Attack("locks that do not work", 15, 1, 0.5),
-    "system-clock": Attack("a clock that jumps", 15, 1, 0.5),
-    "fuzz-answers": Attack("mutated answers", 1_000_000, 2, 8),
+    "keys": Attack("stages with a known key, all searched for it", 26, 2, 4),
+    "full": Attack("full and read-only places", 60, 2, 9),
+    "system-locks": Attack("locks that do not work", 15, 1, 2),
+    "system-clock": Attack("a clock that jumps", 15, 1, 3),
+    "fuzz-answers": Attack("mutated answers", 1_000_000, 2, 14),
     "fuzz-records": Attack("mutated records", 1_000_000, 2, 3),
-    "fuzz-lists": Attack("mutated lists of images", 1_000_000, 2, 6),
+    "fuzz-lists": Attack("mutated lists of images", 1_000_000, 2, 8),
     "fuzz-settings": Attack("mutated settings files", 1_000_000, 2, 6),
-    "fuzz-tars": Attack("mutated tars", 1_000_000, 2, 6),
+    "fuzz-tars": Attack("mutated tars", 1_000_000, 2, 8),
 }
 
 
@@ -82,18 +84,20 @@ def main() -> None:
     # The long ones come last, and have what time the others leave.
     parts.sort(key=lambda part: ATTACKS[part.name].weight / ATTACKS[part.name].parts)
     place = Path(tempfile.mkdtemp(prefix="ltgc-campaign-", dir=arguments.place))
+    keep = Path(arguments.keep or tempfile.mkdtemp(prefix="ltgc-faults-")).absolute()
     shares = _shares(parts, time.monotonic() + arguments.minutes * 60)
     try:
         with _programs(place), ThreadPoolExecutor(PROCESSES) as pool:
-            done = list(pool.map(lambda part: _run(part, arguments.seed, place, shares(part)), parts))
+            done = list(pool.map(lambda part: _run(part, arguments.seed, place, keep, shares(part)), parts))
     finally:
         shutil.rmtree(place, ignore_errors=True)
     rows = [_row(name, [one for one in done if one.part.name == name]) for name in names]
     print(_table(rows))
     for row in rows:
         for example in row["examples"]:
-            print(f"\n{row['name']}: {example}\n  again: python {__file__} --only {row['name']}"
-                  f" --seed {arguments.seed} --trial {_number(example)}")  # fmt: skip
+            print(f"\n{row['name']}: {example}\n  again: {_again(row['name'], example, arguments.seed)}")
+    if not arguments.keep and not any(keep.iterdir()):
+        keep.rmdir()
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(any(row["faults"] for row in rows))
@@ -107,6 +111,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=55, help="the most that all of it takes")
     parser.add_argument("--trial", type=int, help="the trial of this number alone")
     parser.add_argument("--json", help="a file for the counts")
+    parser.add_argument("--keep", help="a folder for inputs that something is wrong with; else one that is named")
     parser.add_argument("--place", help="a folder for what is made meanwhile, on a disk or in memory")
     return parser.parse_args()
 
@@ -160,7 +165,7 @@ def _environment(home: Path) -> dict[str, str]:
     return kept | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HOME": str(home), "TMPDIR": str(home)}
 
 
-def _run(part: Part, seed: int, place: Path, seconds: float) -> Done:
+def _run(part: Part, seed: int, place: Path, keep: Path, seconds: float) -> Done:
     started = time.monotonic()
     own = Path(tempfile.mkdtemp(dir=place))
     (own / "tmp").mkdir()
@@ -169,6 +174,7 @@ def _run(part: Part, seed: int, place: Path, seconds: float) -> Done:
         "TMPDIR": str(own / "tmp"),
         "CAMPAIGN_SECONDS": str(seconds),
         "CAMPAIGN_PROGRAMS": os.path.relpath(place / "programs", own),  # a socket's name must be short
+        "CAMPAIGN_KEEP": str(keep),
     }
     command = [sys.executable, "-m", "campaigns.one", part.name, part.numbers.start, part.numbers.stop, seed, own]
     ran = subprocess.run([*map(str, command)], env=environment, cwd=own, capture_output=True, text=True)
@@ -211,8 +217,17 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _number(example: str) -> str:
-    return example.partition(":")[0].removeprefix("trial ") if example.startswith("trial ") else "NUMBER"
+def _again(name: str, example: str, seed: int) -> str:
+    """Returns the command that tries an example again.
+
+    >>> _again("fuzz-lists", "input /tmp/f/lists-ab12 (b'x', 1 bytes, sha256 ab12): other: 3.0 s", 0)
+    'PYTHONPATH=tests python -m campaigns.fuzz lists /tmp/f/lists-ab12'
+    """
+    if example.startswith("input "):
+        file = example.removeprefix("input ").partition(" (")[0]
+        return f"PYTHONPATH=tests python -m campaigns.fuzz {name.removeprefix('fuzz-')} {shlex.quote(file)}"
+    number = example.partition(":")[0].removeprefix("trial ") if example.startswith("trial ") else "NUMBER"
+    return f"python {__file__} --only {name} --seed {seed} --trial {number}"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """Gives what ltgc reads (answers, records, lists, settings files, tars) mutated: an LtgcError, or a good result.
 
     python tests/campaigns/campaign.py --only fuzz-answers
-    PYTHONPATH=tests python -m campaigns.fuzz answers BASE64      # one input again, as an example names it
+    PYTHONPATH=tests python -m campaigns.fuzz answers FILE      # one input again, as an example names it
 
-atheris guides the mutations by what code they reach, where it is installed; else they are blind. A thousandth of the
-inputs are long: parts of a seed, repeated up to 100,000 bytes, for what takes time that grows faster than its input.
+Where atheris is installed it guides a twentieth of the mutations by what code they reach, at several times the cost;
+the rest are blind, of what it found as of the seeds. A thousandth of the inputs are long: parts of a seed, repeated up
+to 100,000 bytes, for what takes time that grows faster than its input.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -24,18 +24,23 @@ import tomllib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
-from campaigns.counts import Counts, Fault, Kind, note, seconds_left
+from campaigns.counts import SECONDS, Counts, Fault, Kind, note, seconds_left
 
 TESTS = Path(__file__).parents[1]
 LONGEST = 100_000
+KEEP = "CAMPAIGN_KEEP"
+"""The variable that names the folder for inputs that something is wrong with."""
+_GUIDED = 20  # of how many inputs atheris makes one
 _MEMORY = Path("/dev/shm")  # a file on a disk takes longer to make than to read
-_SHORT = 2_000
+_SHORT = 4_000
 _SLOW = 2.0
 _NAMES = (
     ("crane", "crane (bird)"),
@@ -59,19 +64,29 @@ def attack(name: str, numbers: range, seed: int, place: Path) -> Counts:
     """Returns what a reader made of as many inputs as there are numbers."""
     file, told = place / "counts.json", place / "said.txt"
     limit = max(1.0, seconds_left() - 5)
-    with told.open("wb") as said, tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.exists() else place) as read:
-        command = [sys.executable, "-m", "campaigns.fuzz", name, len(numbers), seed + numbers.start, place, file, read]
-        environment = os.environ | {"CAMPAIGN_SECONDS": str(limit)}
-        try:
-            ended = subprocess.run([*map(str, command)], stdout=said, stderr=said, env=environment, timeout=limit + 60)
-            why = f"it ended with {ended.returncode}"
-        except subprocess.TimeoutExpired:
-            why = "it did not end"
-    counts = msgspec.json.decode(file.read_bytes(), type=Counts) if file.exists() else Counts()
-    if why != "it ended with 0":
-        faults = [Fault("other", f"{why}: {told.read_text(errors='replace')[-1500:]}")]
-        note(counts, faults, f"behind input {counts.tried}")
-    return counts
+    for guided in [True, False] if find_spec("atheris") and not os.environ.get("CAMPAIGN_BLIND") else [False]:
+        part = limit * (0.2 if guided else 1)  # to have every module's code rewritten takes seconds
+        with told.open("wb") as said, tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.exists() else place) as read:
+            command = [sys.executable, "-m", "campaigns.fuzz", name, len(numbers), seed + numbers.start, place, read]
+            environment = {**os.environ, SECONDS: str(part), **({} if guided else {"CAMPAIGN_BLIND": "1"})}
+            try:
+                ended = subprocess.run(
+                    [*map(str, command)], stdout=said, stderr=said, env=environment, timeout=part + 60
+                )
+                why = f"it ended with {ended.returncode}"
+            except subprocess.TimeoutExpired:
+                why = "it did not end"
+        limit = max(1.0, seconds_left() - 5)
+        counts = _counted(file)
+        if why != "it ended with 0":
+            faults = [Fault("other", f"{why}: {told.read_text(errors='replace')[-1500:]}")]
+            note(counts, faults, f"behind input {counts.tried}")
+            file.write_bytes(msgspec.json.encode(counts))
+    return _counted(file)
+
+
+def _counted(file: Path) -> Counts:
+    return msgspec.json.decode(file.read_bytes(), type=Counts) if file.exists() else Counts()
 
 
 # ---- what reads
@@ -105,19 +120,16 @@ def _lists(data: bytes, place: Path) -> None:
     from ltgc_cli.learn.datasets import Source, open_data, splits
 
     name = _LISTS[data[0] % len(_LISTS)] if data else "train.txt"
-    path = place / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data[1:])
-    spec = str(path.parent if "metadata" in name else path)
-    try:
-        if "table" in name:
-            found = open_data(Source(str(_empty_list(place)), classes=path), "train")
-        else:
-            found = open_data(Source(spec), "train")
+    path = _written(place, name, data[1:])
+    if "table" in name:
+        found = open_data(Source(str(_list_of_one(place)), classes=path), "train")
+    else:
+        spec = str(path.parent if "metadata" in name else path)
+        if len(data) % 4 == 0:  # reads it as well
             splits(Source(spec))
-        assert all(item.label in {info.label for info in found.classes} for item in found.items)
-    finally:
-        path.unlink()
+        found = open_data(Source(spec), "train")
+    labels = {info.label for info in found.classes}
+    assert all(item.label in labels for item in found.items)
 
 
 _LISTS = (
@@ -126,10 +138,23 @@ _LISTS = (
 )  # fmt: skip
 
 
-def _empty_list(place: Path) -> Path:
-    path = place / "of-one.txt"
-    if not path.exists():
-        path.write_text("a/1.jpg 0\n")
+@cache
+def _list_of_one(place: Path) -> Path:
+    return _written(place, "of-one.txt", b"a/1.jpg 0\n")
+
+
+def _written(place: Path, name: str, data: bytes) -> Path:
+    """Returns a file with an input, in the place of the one before: to ask for each what is there takes longer."""
+    path = _path(place, name)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+@cache
+def _path(place: Path, name: str) -> Path:
+    path = place / name
+    path.parent.mkdir(exist_ok=True)
     return path
 
 
@@ -138,8 +163,7 @@ def _settings(data: bytes, place: Path) -> None:
     from ltgc_cli.config import configure
     from ltgc_cli.errors import LtgcError
 
-    path = place / "ltgc.toml"
-    path.write_bytes(data)
+    path = _written(place, "ltgc.toml", data)
     for command, given in (settings_file.load(path) or {}).items():
         if given:
             with suppress(LtgcError):
@@ -148,21 +172,25 @@ def _settings(data: bytes, place: Path) -> None:
 
 def _tars(data: bytes, place: Path) -> None:
     from ltgc_cli.cache.archive import unpack
+
+    options = data[0] if data else 0
+    tar = _repaired(data[1:], keys=bool(options & 2)) if options & 1 else data[1:]
+    unpack(_nowhere(place), _written(place, "a.tar", tar))
+
+
+@cache
+def _nowhere(place: Path) -> Any:
+    """Returns a store that takes all and keeps nothing: what is written to a real one waits for the disk."""
     from ltgc_cli.store import EmptyStore
 
     class Nowhere(EmptyStore):
-        """A store that takes all and keeps nothing: what is written to a real one waits for the disk."""
-
         def put_object(self, data: bytes, source: Path | None = None, *, fixed: bool = False) -> str:
             return hashlib.sha256(data).hexdigest()
 
         def add_all(self, entries: Any) -> Any:
             return dict(entries)
 
-    options = data[0] if data else 0
-    path = place / "a.tar"
-    path.write_bytes(_repaired(data[1:], keys=bool(options & 2)) if options & 1 else data[1:])
-    unpack(Nowhere(place), path)
+    return Nowhere(place)
 
 
 def _repaired(data: bytes, keys: bool) -> bytes:
@@ -286,17 +314,13 @@ READERS = {
 # ---- mutated, and counted
 
 
-class _Enough(Exception):
-    """All inputs were tried, or the time is over."""
-
-
 class _Tried:
     """A reader under attack: what it is called with is counted, and what it does wrong is kept."""
 
-    def __init__(self, reader: Reader, runs: int, place: Path, file: Path) -> None:
-        self.read, self.runs, self.place, self.file = reader.read, runs, place, file
-        self.counts = Counts()
-        self.before = _memory()
+    def __init__(self, name: str, runs: int, place: Path, file: Path) -> None:
+        self.name, self.read, self.runs, self.place, self.file = name, READERS[name].read, runs, place, file
+        self.counts = _counted(file)
+        self.before, self.peak = _memory(), self.counts.peak
         self.kept = 0.0
 
     def __call__(self, data: bytes) -> None:
@@ -304,17 +328,24 @@ class _Tried:
         self.counts.tried += 1
         self.counts.held += not fault
         if fault:
-            again = base64.b64encode(data if len(data) <= 4_000 else data[:4_000]).decode()
-            cut = "" if len(data) <= 4_000 else f", the first of {len(data):,} bytes"
-            note(self.counts, [fault], f"input {again}{cut}")
+            self.note(data, fault)
         # libFuzzer ends the process as it likes: what was counted is written now and then.
         if fault or self.counts.tried >= self.runs or time.monotonic() > self.kept + 1:
             self.keep()
 
+    def note(self, data: bytes, fault: Fault) -> None:
+        """Notes a fault; the input is written to a file where it is the first of its kind."""
+        before, sha256 = len(self.counts.examples), hashlib.sha256(data).hexdigest()
+        file = Path(os.environ.get(KEEP) or self.file.parent) / f"{self.name}-{sha256[:16]}"
+        note(self.counts, [fault], f"input {file} ({data[:60]!r}, {len(data):,} bytes, sha256 {sha256})")
+        if len(self.counts.examples) > before:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+
     def keep(self) -> None:
         """Writes the counts to their file."""
         self.kept = time.monotonic()
-        self.counts.peak = max(0.0, _memory() - self.before)
+        self.counts.peak = max(self.peak, _memory() - self.before)
         unfinished = self.file.with_suffix(".tmp")
         unfinished.write_bytes(msgspec.json.encode(self.counts))
         unfinished.replace(self.file)
@@ -324,8 +355,8 @@ def judged(read: Callable[[bytes, Path], object], data: bytes, place: Path) -> F
     """Returns what a reader does wrong with an input, None where it reads it or refuses it in one line."""
     from ltgc_cli.errors import LtgcError
 
-    started = time.process_time()  # of a busy machine others have a part
     kind: Kind = "traceback"
+    started = time.perf_counter()  # to ask for the processor's time takes longer than most inputs
     said = ""
     try:
         read(data, place)
@@ -333,10 +364,17 @@ def judged(read: Callable[[bytes, Path], object], data: bytes, place: Path) -> F
         pass
     except Exception:
         said = " / ".join(traceback.format_exc(limit=-3).splitlines()[-7:])[-600:]
-    took = time.process_time() - started
-    if not said and took > _SLOW:
+    if not said and time.perf_counter() - started > _SLOW and (took := _processor_time(read, data, place)) > _SLOW:
         kind, said = "other", f"{took:.1f} s for {len(data):,} bytes"
     return Fault(kind, said) if said else None
+
+
+def _processor_time(read: Callable[[bytes, Path], object], data: bytes, place: Path) -> float:
+    """Returns how long an input is read by a processor: of a busy machine others have a part."""
+    started = time.process_time()
+    with suppress(Exception):
+        read(data, place)
+    return time.process_time() - started
 
 
 def _memory() -> float:
@@ -382,19 +420,17 @@ def mutated(data: bytes, random: Random) -> bytes:
     return bytes(found)
 
 
-def blind(tried: Callable[[bytes], object], seeds: Sequence[bytes], runs: int, random: Random) -> None:
-    """Tries mutations of the seeds that nothing guides."""
-    for _ in range(runs):
-        if seconds_left() <= 0:
-            return
-        tried(mutated(random.choice(seeds), random))
+def blind(seeds: Sequence[bytes], runs: int, random: Random) -> Iterator[bytes]:
+    """Returns mutations of the seeds that nothing guides, and every thousandth time a long input."""
+    for number in range(runs):
+        yield next(long_ones(seeds, random, 1)) if number % 1_000 == 0 else mutated(random.choice(seeds), random)
 
 
 @contextmanager
 def _instrumented(modules: Sequence[str]) -> Iterator[Any]:
     """Within it what is imported tells atheris where it goes; gives atheris, None where it is not installed."""
     try:
-        if os.environ.get("CAMPAIGN_BLIND"):  # to have every module's code rewritten takes seconds
+        if os.environ.get("CAMPAIGN_BLIND"):
             raise ImportError
         import atheris
     except ImportError:
@@ -404,36 +440,38 @@ def _instrumented(modules: Sequence[str]) -> Iterator[Any]:
         yield atheris
 
 
-def main(name: str, runs: int, seed: int, place: Path, file: Path, read: Path) -> None:
-    """Tries so many inputs, written to the folder `read`, and writes the counts to a file."""
+def main(name: str, runs: int, seed: int, place: Path, read: Path) -> None:
+    """Tries inputs until so many were tried, written to the folder `read`; the counts are in a file of the place."""
     reader = READERS[name]
     with _instrumented(reader.modules) as atheris:
         seeds = reader.seeds() + [path.read_bytes() for path in _corpus(name)]
         for one in seeds[:3]:
             judged(reader.read, one, read)  # imports what it needs
-    random, tried = Random(f"{name} {seed}"), _Tried(reader, runs, read, file)
-    for data in long_ones(seeds, random, max(1, runs // 1000)):
+    tried = _Tried(name, runs, read, place / "counts.json")
+    if atheris:
+        _guided(atheris, tried, seeds, runs // _GUIDED, seed, place / "corpus")
+    found = [data for path in sorted((place / "corpus").glob("*")) if (data := path.read_bytes())]
+    for data in blind(seeds + found, runs - tried.counts.tried, Random(f"{name} {seed}")):
         tried(data)
         if seconds_left() <= 0:
             break
     tried.keep()
-    rest = runs - tried.counts.tried
-    if atheris and rest > 0 and seconds_left() > 1:
-        _guided(atheris, tried, seeds, rest, seed, place)
-    else:
-        blind(tried, seeds, rest, random)
-        tried.keep()
 
 
-def _guided(atheris: Any, tried: _Tried, seeds: Sequence[bytes], runs: int, seed: int, place: Path) -> None:
+def _guided(atheris: Any, tried: _Tried, seeds: Sequence[bytes], runs: int, seed: int, corpus: Path) -> None:
     """Tries inputs that atheris makes; it does not return: libFuzzer ends the process."""
-    corpus = place / "corpus"
     corpus.mkdir()
     for one in seeds:
         (corpus / hashlib.sha256(one).hexdigest()[:16]).write_bytes(one)
-    options = {"runs": runs, "seed": seed % 2**31 or 1, "max_len": _SHORT * 2, "timeout": 60, "rss_limit_mb": 4_000}
+    options = {
+        "runs": runs,
+        "seed": seed % 2**31 or 1,
+        "max_len": min(_SHORT, 2 * max(map(len, seeds))),
+        "timeout": 60,
+        "rss_limit_mb": 4_000,
+    }
     options |= {"max_total_time": max(1, int(min(seconds_left(), 10**6))), "verbosity": 0}
-    options["artifact_prefix"] = f"{place}/"
+    options["artifact_prefix"] = f"{corpus.parent}/"
     atheris.Setup([sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), str(corpus)], tried)
     atheris.Fuzz()
 
@@ -446,6 +484,6 @@ def _corpus(name: str) -> list[Path]:
 if __name__ == "__main__":
     if len(sys.argv) == 3:
         with tempfile.TemporaryDirectory() as folder:
-            print(judged(READERS[sys.argv[1]].read, base64.b64decode(sys.argv[2]), Path(folder)) or "held")
+            print(judged(READERS[sys.argv[1]].read, Path(sys.argv[2]).read_bytes(), Path(folder)) or "held")
     else:
-        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *map(Path, sys.argv[4:7]))
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *map(Path, sys.argv[4:6]))

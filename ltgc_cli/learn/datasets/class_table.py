@@ -169,7 +169,8 @@ def _text(file: Path) -> Rows:
         if len(rows) == len(lines) and (shape is not _LINES[-1] or _counted(rows)):
             break
     else:
-        beginning, rest = [], []
+        beginning: list[tuple[int, str]] = []
+        rest: list[tuple[int, str]] = []
         for number, line in lines:
             (beginning if _LINES[0].match(line) or is_label(line) else rest).append((number, line))
         if beginning:  # a line without a label among lines that have one is a slip, and so is a label without a name
