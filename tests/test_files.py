@@ -16,6 +16,7 @@ import pytest
 from ltgc_cli import files
 from ltgc_cli.errors import InputError, OutputError, place_error
 from ltgc_cli.files import (
+    check_new_folder,
     copy_folder,
     hashing,
     new_folder,
@@ -232,6 +233,21 @@ def test_a_folder_is_copied_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OutputError, match="/other: .*No space left on device"):
         copy_folder(tmp_path / "source", tmp_path / "copies" / "other")
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["out"]
+
+
+def test_whether_a_folder_can_be_made_is_told_before_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("mine")
+    check_new_folder(tmp_path / "new" / "below")
+    assert contents(tmp_path) == {"file": b"mine"}
+    with pytest.raises(InputError, match="/file is there already; name a new folder"):
+        check_new_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="/file/below: Not a directory"):
+        check_new_folder(tmp_path / "file" / "below")
+
+    read_only = OSError(errno.EROFS, os.strerror(errno.EROFS))
+    monkeypatch.setattr(files.tempfile, "mkdtemp", Mock(side_effect=read_only))
+    with pytest.raises(OutputError, match="/new: Read-only file system"):
+        check_new_folder(tmp_path / "new")
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], object]] = {
     "who takes no schema": (no_schema.FILE, no_schema._read, set()),
     "images that lines name": ("a.jsonl", named_in, set()),
     "classes that lines name": ("a.jsonl", _classes_in, set()),
-    "an adapter": ("done.json", lambda path: adapter.damage(path.parent), "it is not there"),
+    "an adapter": ("done.json", lambda path: adapter.damage(path.parent), "its done.json cannot be read: no regular file"),
     "a copy": ("done.json", lambda path: _is_copy(path.parent, path.parent), False),
     "a checkpoint's settings": ("done.json", lambda path: _settings_in(path.parent), None),
     "a training curve": ("metrics.jsonl", _curve, []),
@@ -42,11 +42,11 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "a batch": ("1.json", lambda path: batches.waited_for(path.parent), "1.json: no regular file"),
     "a checkpoint": ("done.json", lambda path: checkpoint_files(path.parent), "done.json cannot be read .*regular"),
     "its model": ("done.json", lambda path: own_clip.clip_of(path.parent), "no whole checkpoint"),
-    "a training": ("state", lambda path: TrainingState({}, SGD, {}).load(path, ""), "state is no regular file"),
+    "a training": ("state", lambda path: TrainingState({}, SGD, {}).load(path, "", 1), "state is no regular file"),
     "its rows": ("metrics.jsonl", lambda path: _write_rows(path, []), "metrics.jsonl is no regular file"),
     "an adapting": (
         "state",
-        lambda path: adapting_state.load(path, "", {}, SGD, print),
+        lambda path: adapting_state.load(path, "", 1, {}, SGD, print),
         "state is no regular file",
     ),
 }

@@ -72,7 +72,7 @@ def test_another_name_is_another_record_of_the_same_checkpoint(inside, store):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--lr", -1, "--gamma", -2), "--gamma -2.0: 0 or more is wanted; --lr -1.0: above 0 is wanted"),
+        (("--lr", -1, "--gamma", -2), "--gamma -2.0: from 0 to 10000 is wanted; --lr -1.0: above 0 is wanted"),
         (("--fixed-crops", 2, "--mix", "mixup"), "fixed-crops keeps features of whole images"),
         (("--tune", "adaptformer", "--merge"), "--merge: AdaptFormer is a branch that open_clip has no place for"),
         (("--val", "digits-lt"), "--val is what --val-every N measures on"),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from commands import COUNTED, heeds_ctrl_c
@@ -17,8 +18,9 @@ from fakes import says
 from trained import digits
 
 from ltgc_cli import providers
-from ltgc_cli.errors import BudgetError, Refused
+from ltgc_cli.errors import BudgetError, OutputError, Refused
 from ltgc_cli.pipeline.run import steps
+from ltgc_cli.pipeline.training import fit
 from ltgc_cli.ports import Answer, Question, Usage
 from ltgc_cli.providers import Opened, prices
 from ltgc_cli.providers.prices import Price
@@ -439,6 +441,16 @@ def test_the_baselines_are_plain_whatever_mix_train_is_set_to_and_it_can_be_aver
     assert not re.search(r"--(syn-\S+|mix\S*) has no effect", ran.err)
     assert best["settings"]["averaged"] == ["fine-tuning + logit adjustment"] and best["parents"] == [adjusted["id"]]
     assert best["settings"]["syn_head"] is True and best["settings"]["syn_prob"] == "0.5:0"
+
+
+def test_a_disk_that_does_not_take_the_copy_of_the_checkpoint_stops_neither_eval_nor_the_report(
+    inside, folder, monkeypatch
+):
+    (folder / "ltgc.toml").write_text(SETTINGS.replace("steps = 2", 'steps = 2\nout = "mine"'))
+    monkeypatch.setattr(fit, "copy_out", Mock(side_effect=OutputError("mine: No space left on device")))
+    ran = inside("run", "--no-baselines")
+    assert (ran.code, (folder / "ltgc-run" / "report.html").exists()) == (2, True)
+    assert "ltgc: all is done but [mix-train] out: mine: No space left on device; ltgc run" in ran.err
 
 
 def test_a_checkpoint_of_ones_own_is_copied_once_and_a_run_that_goes_on_leaves_it(inside, folder):

@@ -40,6 +40,7 @@ def with_lora(t2i_folder, keep, kept, heard):
     def with_lora(lora: Path | str, scale: float | None = None) -> Any:
         options = GenerateOptions(keep=keep, notice=heard.append, lora=str(lora), lora_scale=scale, device="cpu")
         (image,) = t2i.generate_port(str(t2i_folder), options)(ONE)
+        loras.look(str(lora))  # what can be used is not refused ahead
         return np.asarray(Image.open(io.BytesIO(kept[image.sha256])), dtype=int)
 
     return with_lora
@@ -243,3 +244,34 @@ def test_what_adapt_wrote_for_this_very_model_fits_it_whole_or_is_refused(tmp_pa
     (tmp_path / "done.json").write_text("{}")
     with pytest.raises(InputError, match="2 of its 6 weights fit no layer; adapt again"):
         with_lora(file)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "why"),
+    [
+        ({"mid.weight": torch.ones(2)}, "none of its weights is one of a LoRA"),
+        ({"unet.mid.lora_A.weight": torch.ones(2, 2)}, "it has unet.mid.lora_A.weight and no unet.mid.lora_B.weight"),
+        (
+            {f"unet.mid.lora_{side}.weight": torch.ones(2, 2, dtype=torch.int64) for side in "AB"},
+            "unet.mid.lora_[AB].weight is of I64, which are no weights",
+        ),
+    ],
+)
+def test_a_header_that_is_none_of_a_lora_is_told_before_anything_is_loaded(tmp_path, tensors, why):
+    save_file(tensors, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=f"a.safetensors: {why}; name another one, or adapt again"):
+        loras.look(str(tmp_path / "a.safetensors"))
+
+
+def test_a_whole_number_for_a_strength_is_no_obstacle(tmp_path, weights):
+    strength = {"unet.mid_block.alpha": torch.tensor(4)}
+    loras.look(str(saved(tmp_path / "a.safetensors", weights, **strength)))
+
+
+@pytest.mark.parametrize("spec", ["embedded", "folder"])
+def test_a_scheduler_is_told_to_fit_a_model_or_not_by_its_configs_alone(t2i_folder, monkeypatch, spec):
+    monkeypatch.setattr(t2i.pipelines, "load", None)
+    model = str(t2i_folder) if spec == "folder" else spec
+    t2i.look(model, None, "EulerDiscreteScheduler", None)
+    with pytest.raises(InputError, match="--scheduler NoneSuch is not for this model; these are: DDIM"):
+        t2i.look(model, None, "NoneSuch", None)

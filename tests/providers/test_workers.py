@@ -259,7 +259,7 @@ def test_nobody_who_gives_up_waits_for_ray_to_start(monkeypatch) -> None:
 
 def test_an_address_that_is_none_says_what_is_wanted() -> None:
     with pytest.raises(InputError, match=r"write auto, or HOST:PORT of the head"):
-        joining._reach("ray://cluster")
+        joining.reach("ray://cluster")
 
 
 def test_no_room_says_what_a_worker_takes_and_what_is_free() -> None:
