@@ -14,11 +14,11 @@ from ltgc_cli.learn import checkpoints, datasets, logs, processes, train
 from ltgc_cli.learn.checkpoint_files import MERGED
 from ltgc_cli.learn.datasets import Sample
 from ltgc_cli.learn.settings import as_kept
-from ltgc_cli.learn.state import STATE
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.averaging import Averaged
 from ltgc_cli.pipeline.training.check import Images, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
+from ltgc_cli.providers.t2i.tensor_files import STATE
 from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training, TrainingRun
 from ltgc_cli.text import counted

@@ -72,7 +72,8 @@ def load(
     if facts.run != run:
         raise InputError(f"{path} is the state of a run with other images or settings; use another folder or delete it")
     # Not by load_state_dict, which would make floats of what bitsandbytes keeps in 8 bits.
-    for key, value in (flat | facts.numbers).items():
+    remembered: dict[str, Any] = {**flat, **facts.numbers}
+    for key, value in remembered.items():
         kind, _, name = key.partition(":")
         weight = weights[name]
         if kind == _WEIGHT:
