@@ -33,7 +33,11 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], object]] = {
     "who takes no schema": (no_schema.FILE, no_schema._read, set()),
     "images that lines name": ("a.jsonl", named_in, set()),
     "classes that lines name": ("a.jsonl", _classes_in, set()),
-    "an adapter": ("done.json", lambda path: adapter.damage(path.parent), "its done.json cannot be read: no regular file"),
+    "an adapter": (
+        "done.json",
+        lambda path: adapter.damage(path.parent),
+        "its done.json cannot be read: no regular file",
+    ),
     "a copy": ("done.json", lambda path: _is_copy(path.parent, path.parent), False),
     "a checkpoint's settings": ("done.json", lambda path: _settings_in(path.parent), None),
     "a training curve": ("metrics.jsonl", _curve, []),

@@ -184,7 +184,7 @@ def damage(folder: Path) -> str:
     except InputError as error:
         return str(error)
     except (OSError, ValueError, RecursionError) as error:
-        return f"its done.json cannot be read: {one_line(error)}"
+        return f"its done.json cannot be read: {one_line(getattr(error, 'strerror', '') or error)}"
     if LORA not in files:
         return f"it has no {LORA}"
     return f"{wrong[0]} was changed since" if wrong else ""

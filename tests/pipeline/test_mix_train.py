@@ -76,7 +76,7 @@ def test_another_name_is_another_record_of_the_same_checkpoint(inside, store):
         (("--fixed-crops", 2, "--mix", "mixup"), "fixed-crops keeps features of whole images"),
         (("--tune", "adaptformer", "--merge"), "--merge: AdaptFormer is a branch that open_clip has no place for"),
         (("--val", "digits-lt"), "--val is what --val-every N measures on"),
-        (("--out", "."), ". is there already; name a new folder for --out"),
+        (("--out", "."), ". is there already; name a new folder"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_read(inside, flags, said):
