@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
-from campaigns.campaign import ATTACKS
+from campaigns import fuzz
+from campaigns.campaign import ATTACKS, _again
 from campaigns.counts import Counts
 from campaigns.programs import SHARED, programs
 
@@ -66,3 +69,28 @@ def test_nothing_is_lost_or_asked_twice_and_nobody_sees_a_traceback(name, tmp_pa
     if counts.skipped:
         pytest.skip(counts.skipped)
     assert not counts.examples and counts.held == counts.tried == len(numbers)
+
+
+def test_an_input_with_a_fault_is_kept_in_a_file_that_the_example_names_in_short(tmp_path, monkeypatch):
+    def broken(data: bytes, place: Path) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setenv(fuzz.KEEP, str(tmp_path / "kept"))
+    monkeypatch.setitem(fuzz.READERS, "answers", fuzz.READERS["answers"]._replace(read=broken))
+    tried = fuzz._Tried("answers", 1, tmp_path, tmp_path / "counts.json")
+    tried(b"x" * 100_000)
+
+    (example,) = tried.counts.examples
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert kept.read_bytes() == b"x" * 100_000
+    assert example.startswith(
+        f"input {kept} ({b'x' * 60!r}, 100,000 bytes, sha256 {sha256(b'x' * 100_000).hexdigest()})"
+    )
+    assert _again("fuzz-answers", example, 0) == f"PYTHONPATH=tests python -m campaigns.fuzz answers {kept}"
+
+
+def test_a_thousandth_of_the_mutated_inputs_is_long_and_one_seed_makes_the_same_ones():
+    made = list(fuzz.blind([b"one", b"two"], 2_000, Random(7)))
+
+    assert sum(len(one) > 1_000 for one in made) == 2
+    assert made == list(fuzz.blind([b"one", b"two"], 2_000, Random(7)))

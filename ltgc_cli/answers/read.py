@@ -226,14 +226,14 @@ def _of_one_item(pieces: list[_Piece]) -> list[_Piece]:
         return [*_of_one_item([*pieces[:1], *(piece for piece in pieces[1:] if piece.text not in texts)]), *talk]
     if not 1 < len(pieces) < 7:
         return pieces
-    parts = [piece for piece in pieces if _ASPECT.match(piece.text) and not LEAD.match(_ASPECT.sub("", piece.text))]
+    parts = [piece for piece in pieces if _ASPECT.match(piece.text) and not LEAD.match(_unlabelled_aspect(piece.text))]
     first = pieces[0]
     if len(parts) < len(pieces) - 1:
         return pieces
     led = LEAD.match(first.text) and not first.block.heading
     if len(parts) + bool(led) < 2:
         return pieces
-    said = [_ASPECT.sub("", part.text).strip(" .;,") for part in parts]
+    said = [_unlabelled_aspect(part.text).strip(" .;,") for part in parts]
     text = ", ".join([first.text.strip(" .:;,") if led else f"Features: {said[0]}", *said[not led :]])
     names = [name for piece in pieces for name in piece.names[:1]]
     title = [] if led or first is parts[0] else [first._replace(block=first.block._replace(heading=True))]
@@ -243,11 +243,17 @@ def _of_one_item(pieces: list[_Piece]) -> list[_Piece]:
     ]
 
 
+def _unlabelled_aspect(text: str) -> str:
+    """Returns what stands behind "Features:" or "Scene:" at the beginning of a text."""
+    label = _ASPECT.match(text)
+    return text[label.end() :] if label else text
+
+
 # --- one piece
 
 _SENTENCE = re.compile(
     r"(?<=[.!?…。])(?<!\b[A-Z]\.)(?<!\bSt\.)(?<!\bNo\.)(?<!e\.g\.)[\"”’')\]]{0,2}\s+"
-    r"(?=[\"'“‘(\[*_]{0,2}[A-Z\ue000-\uf8ff])|\s+(?=\((?:Note|I |This|These|Here)\b)"
+    r"(?=[\"'“‘(\[*_]{0,2}[A-Z\ue000-\uf8ff])|(?<!\s)\s++(?=\((?:Note|I |This|These|Here)\b)"
 )
 _LABEL = pattern(
     r"(?:[\w'’()#/&,+-]+ ){0,6}?[\w'’()#/-]+(?: \([^()]{0,40}\))?\s?(?::|=| [-–—])"
@@ -330,7 +336,7 @@ _ASPECT_WITHIN = pattern(
     r"(?:(?<=[,;.] )|(?<=^, )|(?<=^ with ))(?:(?:with |in )?(?:distinctive|specific|unique|key|visual) )?"
     r"{aspect}(?: \d)?\s?: ?"
 )
-_SPACED = re.compile(r"\s+(?=[,.;!?])")
+_SPACED = re.compile(r"(?<!\s)\s++(?=[,.;!?])")
 _BE = "(?:is|are|was|were)"
 _IS = pattern(
     rf"^([,.;:–—-]? ?)(?:(?:that|which|who|it|they) )?(?:{_BE} (?:shown|seen|captured|depicted|pictured|displayed"

@@ -134,7 +134,7 @@ _BUT = {
     _MEDIUM: pattern("{but}", PHRASES["medium"]),
     _PUPILS: pattern("{but}", PHRASES["pupils"]),
 }
-_FACT, _SIGHT = pattern(r"\s*,?\s*{fact}"), pattern(r"\s*{sight}")
+_FACT, _SIGHT = pattern(r"\s*+,?\s*+{fact}"), pattern(r"\s*{sight}")
 _KIND = pattern(
     r"(?:{article} )?(?:(?:class )?NAME|it\b|they\b|(?:species|plant|bird|animal|flower|fish)\b)(?: of this kind)?"
 )

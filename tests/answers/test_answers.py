@@ -217,6 +217,19 @@ def test_of_an_answer_that_goes_round_in_a_loop_two_thousand_lines_are_read():
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        f"- Features: red {'-' * 15_000}\n  Scene: a marsh",
+        f"- painting {'-' * 1_900}\n" * 50,
+        json.dumps([f"A photo of the class crane, red {' ' * 1_900} a"] * 50),
+        json.dumps([f"the crane{' ' * 1_900}is a bird."] * 50),
+    ],
+)
+def test_a_long_run_of_one_sign_is_passed_over_at_once(text):
+    assert "fault" not in read(text, "crane", "crane").trouble
+
+
+@pytest.mark.parametrize(
     "line", ["|---|---|\n", "- a\n\n  b\n\n  c\n", "* * *\n", "> - ", "A crane. ", "- talk? ", "#"]
 )
 def test_of_an_answer_of_a_million_characters_the_first_two_hundred_thousand_are_read(line):

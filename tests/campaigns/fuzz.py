@@ -3,7 +3,7 @@
     python tests/campaigns/campaign.py --only fuzz-answers
     PYTHONPATH=tests python -m campaigns.fuzz answers FILE      # one input again, as an example names it
 
-Where atheris is installed it guides a twentieth of the mutations by what code they reach, at several times the cost;
+Where atheris is installed it guides a fiftieth of the mutations by what code they reach, at ten times the cost;
 the rest are blind, of what it found as of the seeds. A thousandth of the inputs are long: parts of a seed, repeated up
 to 100,000 bytes, for what takes time that grows faster than its input.
 """
@@ -38,7 +38,7 @@ TESTS = Path(__file__).parents[1]
 LONGEST = 100_000
 KEEP = "CAMPAIGN_KEEP"
 """The variable that names the folder for inputs that something is wrong with."""
-_GUIDED = 20  # of how many inputs atheris makes one
+_GUIDED = 50  # of how many inputs atheris makes one
 _MEMORY = Path("/dev/shm")  # a file on a disk takes longer to make than to read
 _SHORT = 4_000
 _SLOW = 2.0
