@@ -50,7 +50,6 @@ WHOLE_FILES_READ = {
     "ltgc_cli.answers.rules", "ltgc_cli.cli.completion", "ltgc_cli.clip_tokens", "ltgc_cli.learn.datasets.names",
     "ltgc_cli.pipeline.evaluation.metric_records", "ltgc_cli.providers.prices", "ltgc_cli.report.page",  # a package's
     "ltgc_cli.unfinished",  # /proc
-    "ltgc_cli.providers.replay",  # a recording may come by a pipe
 }  # fmt: skip
 
 

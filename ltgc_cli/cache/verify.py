@@ -108,7 +108,7 @@ def _artifact(store: Store, one: Stored, lost: set[str]) -> str:
 def _rests_on_answers(artifact: Path) -> bool:
     """Returns whether an artifact's manifest says that there were answers."""
     try:
-        made = msgspec.json.decode(artifact.with_suffix(".json").read_bytes(), type=Manifest)
+        made = msgspec.json.decode(read_regular(artifact.with_suffix(".json")), type=Manifest)
     except (OSError, ValueError, RecursionError):
         return False
     return any(one.asked or one.found for one in made.answers.values())

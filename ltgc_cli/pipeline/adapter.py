@@ -15,7 +15,6 @@ from ltgc_cli.files import read_regular, sha256_file
 from ltgc_cli.pipeline.session import Session
 from ltgc_cli.ports import Generate
 from ltgc_cli.providers import Opened
-from ltgc_cli.providers.t2i import diffusers
 from ltgc_cli.providers.t2i.examples import LORA
 from ltgc_cli.records import Checkpoint, Record
 from ltgc_cli.settings import Computing, Judging, Style, TextToImage, Workers
@@ -81,6 +80,8 @@ def look_ahead(config: Config) -> None:
 
         joining.reach(workers.ray_address)
     if config.command == "render" or config[Judging].mode == "refine":
+        from ltgc_cli.providers.t2i import diffusers  # what an artifact answers ends without
+
         diffusers.look(model.t2i, model.lora, config[Style].scheduler, model.t2i_config)
 
 
