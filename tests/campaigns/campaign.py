@@ -52,11 +52,11 @@ ATTACKS = {
     "full": Attack("full and read-only places", 60, 2, 1),
     "system-locks": Attack("locks that do not work", 15, 1, 0.5),
     "system-clock": Attack("a clock that jumps", 15, 1, 0.5),
-    "fuzz-answers": Attack("mutated answers", 1_000_000, 2, 8),
-    "fuzz-records": Attack("mutated records", 1_000_000, 2, 3),
-    "fuzz-lists": Attack("mutated lists of images", 1_000_000, 2, 6),
-    "fuzz-settings": Attack("mutated settings files", 1_000_000, 2, 6),
-    "fuzz-tars": Attack("mutated tars", 1_000_000, 2, 6),
+    "fuzz-answers": Attack("mutated answers", 1_000_000, 2, 13),
+    "fuzz-records": Attack("mutated records", 1_000_000, 2, 1),
+    "fuzz-lists": Attack("mutated lists of images", 1_000_000, 2, 8),
+    "fuzz-settings": Attack("mutated settings files", 1_000_000, 2, 2),
+    "fuzz-tars": Attack("mutated tars", 1_000_000, 2, 5),
 }
 
 
