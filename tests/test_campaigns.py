@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 SHORT = {
     "kills": range(2),
     "full": range(3),
-    "powercut": range(2, 4),
+    "powercut": range(1, 3),
     "system-locks": range(1, 3),
     "system-clock": range(1),
     "together": range(60),

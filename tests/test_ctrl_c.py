@@ -14,6 +14,7 @@ def _ignores_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.slow
 def test_children_heed_a_ctrl_c_that_their_test_run_ignores():
     command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", TESTS / "pipeline" / "test_killed.py"]
     command += ["-k", "interrupted_by_hand_it_says_how_to_go_on and 1"]
