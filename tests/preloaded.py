@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import itertools
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
 import threading
 from contextlib import suppress
+from types import ModuleType
 
 CLIENT = """#!{python} -S
 import json, os, socket, sys
@@ -30,22 +33,56 @@ sys.exit((server.recv(1) or b"\\x89")[0])
 """
 
 
+LIBRARIES = (
+    "open_clip",
+    "peft",
+    "sklearn.datasets",
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+    "matplotlib.pyplot",
+)
+WHOLE = ("ltgc_cli", "openai.resources", "openai.lib.streaming", "litellm.llms.fal_ai", "litellm.types.integrations")
+"""Packages of which every module is imported: each fork would else compile the same patterns and types again."""
+LATE = (
+    "litellm.proxy._types",
+    "litellm.proxy._experimental.mcp_server.stdio_gate",
+    "litellm.proxy.openai_files_endpoints.common_utils",
+    "litellm.llms.edenai.chat.transformation",
+    "litellm.llms.litellm_proxy.chat.transformation",
+    "litellm.llms.openai.chat.gpt_audio_transformation",
+    "litellm.llms.vertex_ai.vertex_ai_partner_models.anthropic.transformation",
+)
+"""What litellm imports as it asks the first question, in the version that is pinned; another may have it elsewhere."""
+
+
 def client(path: str) -> str:
     """Returns a program that has its command run by the server and ends with its exit status."""
     return CLIENT.format(python=sys.executable, path=path)
 
 
-def serve(path: str) -> None:
-    """Runs commands as long as the parent process is there, each in a fork."""
+def import_all() -> None:
+    """Imports all that a command may."""
+    from ltgc_cli.providers.llm.litellm import imported
     from ltgc_cli.providers.torch_setup import mend_torchvision
 
     mend_torchvision()
-    import open_clip  # noqa: F401
-
-    from ltgc_cli.cli import main  # noqa: F401
-    from ltgc_cli.providers.llm.litellm import imported
-
     imported()
+    for name in (*LIBRARIES, *WHOLE, *LATE):
+        with suppress(ImportError):
+            module = importlib.import_module(name)
+            if name in WHOLE:
+                _import_whole(module)
+
+
+def _import_whole(package: ModuleType) -> None:
+    for module in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):
+                importlib.import_module(module.name)
+
+
+def serve(path: str) -> None:
+    """Runs commands as long as the parent process is there, each in a fork."""
+    import_all()
     gc.freeze()  # else each fork looks through all of it, and copies what it looks at
     signal.signal(signal.SIGCHLD, _reap)
     server = socket.socket(socket.AF_UNIX)

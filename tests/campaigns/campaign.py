@@ -148,7 +148,7 @@ def _shares(parts: Sequence[Part], end: float) -> Callable[[Part], float]:
 def _programs(place: Path) -> Iterator[None]:
     """Starts the one process that all attacks fork their commands from: its imports take as long as ten trials."""
     socket = place / "programs"
-    command = [sys.executable, "-m", "campaigns.programs", os.path.relpath(socket, place), "heavy"]
+    command = [sys.executable, "-m", "campaigns.programs", os.path.relpath(socket, place)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=place, env=_environment(place)) as server:
         assert server.stdout
         server.stdout.readline()

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib
 import json
 import os
-import pkgutil
 import resource
 import signal
 import socket
@@ -28,30 +26,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
-TESTS = Path(__file__).parents[1]
-HEAVY = (
-    "open_clip",
-    "peft",
-    "sklearn.datasets",
-    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
-    "matplotlib.pyplot",
-)
-WHOLE = ("ltgc_cli", "openai.resources", "openai.lib.streaming", "litellm.llms.fal_ai", "litellm.types.integrations")
-"""Packages of which every module is imported: each fork would else compile the same patterns and types again."""
-LATE = (
-    "litellm.proxy._types",
-    "litellm.proxy._experimental.mcp_server.stdio_gate",
-    "litellm.proxy.openai_files_endpoints.common_utils",
-    "litellm.llms.edenai.chat.transformation",
-    "litellm.llms.litellm_proxy.chat.transformation",
-    "litellm.llms.openai.chat.gpt_audio_transformation",
-    "litellm.llms.vertex_ai.vertex_ai_partner_models.anthropic.transformation",
-)
-"""What litellm imports as it asks the first question, in the version that is pinned; another may have it elsewhere."""
+import preloaded
 
+TESTS = Path(__file__).parents[1]
 SHARED = "CAMPAIGN_PROGRAMS"
 """The variable that names the socket of such a process, where attacks are to share one."""
 
@@ -111,14 +90,14 @@ Start = Callable[..., Process]
 
 
 @contextmanager
-def programs(folder: Path, heavy: bool = True) -> Iterator[Start]:
+def programs(folder: Path) -> Iterator[Start]:
     """A function that starts a command: `start(arguments, folder, {"LTGC_LLM": "…"}, input=b"")`."""
     folder.mkdir(parents=True, exist_ok=True)
     if path := os.environ.get(SHARED):
         yield lambda *given, **named: _start(path, folder, *given, **named)
         return
     path = str(folder / "s")
-    command = [sys.executable, "-m", "campaigns.programs", os.path.relpath(path), *(["heavy"] if heavy else [])]
+    command = [sys.executable, "-m", "campaigns.programs", os.path.relpath(path)]
     variables = os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, env=variables) as server:
         assert server.stdout and server.stdout.readline() == b"ready\n"
@@ -157,19 +136,8 @@ def _start(
     return Process(pid, connection, files[1], files[2], time.monotonic())
 
 
-def _serve(path: str, heavy: bool) -> None:
-    if heavy:
-        from ltgc_cli.providers.torch_setup import mend_torchvision
-
-        mend_torchvision()
-        for name in HEAVY:
-            importlib.import_module(name)
-    from ltgc_cli.providers.llm.litellm import imported
-
-    imported()
-    for name in (*WHOLE, *LATE):
-        with suppress(ImportError):
-            _import_whole(importlib.import_module(name))
+def _serve(path: str) -> None:
+    preloaded.import_all()
     gc.freeze()  # else each fork looks through all of it, and copies what it looks at
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -188,13 +156,6 @@ def _serve(path: str, heavy: bool) -> None:
             server.close()
             _keep(connection)
         connection.close()
-
-
-def _import_whole(package: ModuleType) -> None:
-    for module in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}."):
-        if not module.name.endswith("__main__"):
-            with suppress(ImportError):
-                importlib.import_module(module.name)
 
 
 def _keep(connection: socket.socket) -> None:
@@ -265,4 +226,4 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], "heavy" in sys.argv[2:])
+    _serve(sys.argv[1])

@@ -38,7 +38,7 @@ _PATHS = (
 def attack(numbers: range, seed: int, place: Path) -> Counts:
     """Returns what requests of these numbers came to."""
     given(place / "folder", "1.png", saved("PNG"), place / "none")
-    with programs(place / "programs", heavy=False) as start:
+    with programs(place / "programs") as start:
         process = start(["review", "-i", "in", "--no-open"], place / "folder", environment(place / "folder" / "store"))
         try:
             found = _address(process)
