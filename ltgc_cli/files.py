@@ -245,7 +245,7 @@ def _descriptor(path: Path) -> tuple[str, str] | None:
 
 def _own_descriptor(path: Path) -> int | None:
     process, number = _descriptor(path) or ("", "")
-    return int(number) if number.isdigit() and process in ("", str(os.getpid())) else None
+    return int(number) if number.isdecimal() and process in ("", str(os.getpid())) else None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

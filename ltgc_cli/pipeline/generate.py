@@ -7,6 +7,7 @@ records is in `runs`, which is imported when one runs: what its artifact answers
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +246,7 @@ def tail_below(tail: str) -> int:
     """Returns the count below which a class is a tail class, from a number or a name (`few`)."""
     if tail in TAILS:
         return TAILS[tail]
-    if not tail.isascii() or not tail.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", tail):
         raise InputError(f"--tail {tail}: a number of training images is wanted, or one of: {', '.join(TAILS)}")
     return int(tail)
 

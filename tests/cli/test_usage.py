@@ -153,3 +153,16 @@ def test_what_the_machine_has_too_little_of_is_said_in_one_line_and_what_to_do(i
 
     assert ran.code == 3
     assert ran.err.splitlines()[-1] == f"ltgc: {said}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("describe", "--data", "digits-lt", "--tail", "9" * 5000), "a number of training images is wanted"),
+        (("describe", "--data", "digits-lt:" + "9" * 5000), "the seed of digits-lt is a whole number"),
+        (("mix-train", "--data", "digits-lt", "--shard", "1/" + "9" * 5000), "--shard"),
+    ],
+)
+def test_a_number_of_any_length_is_refused_in_one_line(ltgc, words, said):
+    ran = ltgc(*words)
+    assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1

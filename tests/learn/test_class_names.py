@@ -76,6 +76,11 @@ def test_numbers_before_all_names_are_an_index_where_none_is_left_out() -> None:
     assert list(read("1_cat", "3_eel").values()) == ["1 cat", "3 eel"]
 
 
+def test_a_number_of_thousands_of_digits_is_no_index() -> None:
+    long = "4" * 50_000 + " crane"
+    assert read(long, "1 seal") == {long: long, "1 seal": "1 seal"}
+
+
 def test_two_classes_that_would_be_called_the_same_keep_their_own_names() -> None:
     names = ("golden_retriever", "golden retriever", "tabby_cat")
     assert list(read(*names).values()) == ["golden_retriever", "golden retriever", "tabby cat"]

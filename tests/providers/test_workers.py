@@ -257,6 +257,12 @@ def test_nobody_who_gives_up_waits_for_ray_to_start(monkeypatch) -> None:
     never.set()
 
 
+@pytest.mark.parametrize("port", ["99999", "9" * 5000, "²", ""])
+def test_a_port_that_cannot_be_is_said(port):
+    with pytest.raises(InputError, match="write auto, or HOST:PORT"):
+        joining.reach(f"a:{port}")
+
+
 def test_an_address_that_is_none_says_what_is_wanted() -> None:
     with pytest.raises(InputError, match=r"write auto, or HOST:PORT of the head"):
         joining.reach("ray://cluster")

@@ -79,7 +79,7 @@ def _cut(source: Source) -> tuple[int, float]:
     if source.root or source.classes:
         raise InputError(f"{source.spec} has its own images and classes: leave out --root and --classes")
     seed, _, factor = source.spec.partition(":")[2].partition(":")
-    if seed and not (seed.isascii() and seed.isdigit()):
+    if seed and not re.fullmatch("[0-9]{1,9}", seed):
         raise InputError(f"{source.spec}: the seed of digits-lt is a whole number, as in digits-lt:3")
     if factor and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", factor):
         raise InputError(f"{source.spec}: the imbalance of digits-lt is a number, as in digits-lt:3:100")

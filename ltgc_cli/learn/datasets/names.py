@@ -23,7 +23,7 @@ _WNID = re.compile(r"n\d{8}")  # WordNet's id of a noun, by which ImageNet calls
 # What stands before a name and is surely none of it: a WordNet id, a number filled up with zeros, a number with a dot.
 _INDEX = re.compile(r"\A(?:n\d{8}[\s._-]+|0\d+[\s._-]+|\d+\.\s*)(?=[^\W\d_])")
 # What may be part of a name, as in 4-door sedan: it is an index where all classes have one, and none is left out.
-_NUMBER = re.compile(r"(\d+)[\s_-]+(?=[^\W\d_])")
+_NUMBER = re.compile(r"(\d{1,9})[\s_-]+(?=[^\W\d_])")
 _LETTER = re.compile(r"\A/?(\w)/(?=\1)")  # Places365 sorts its classes by their first letters: /a/abbey
 _ESCAPE = re.compile(r"%[\dA-Fa-f]{2}")
 _CODE = re.compile(

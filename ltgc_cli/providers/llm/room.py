@@ -78,4 +78,4 @@ def lowered(error: str, wanted: int, prompt: int) -> int | None:
 
 def _first(patterns: list[re.Pattern[str]], text: str) -> int | None:
     found = next((match for pattern in patterns if (match := pattern.search(text))), None)
-    return int(found[found.lastindex or 1].replace(",", "")) if found else None
+    return int(found[found.lastindex or 1].replace(",", "")[:18]) if found else None  # Python refuses thousands

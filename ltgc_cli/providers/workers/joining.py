@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -149,7 +150,7 @@ def reach(address: str | None) -> None:
     if not address or address == "auto":
         return
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) >= 2**16 or "/" in host:
         raise InputError(f"--ray-address {address}: write auto, or HOST:PORT of the head, as in 10.0.0.1:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH).close()
