@@ -9,10 +9,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command line."""
-    own = signal.getsignal(signal.SIGINT)
-    if own is signal.default_int_handler:  # Ctrl-C in the middle of an import would be a traceback
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until a command is at work Ctrl-C just ends it: in the middle of an import it would be a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from ltgc_cli.cli import app
 
-    signal.signal(signal.SIGINT, own)
     app.main()
