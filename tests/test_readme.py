@@ -153,7 +153,7 @@ def test_every_flag_that_a_page_names_exists():
         "--rates",
     }  # of the benchmarks
     of_others |= {"--questions", "--latency", "--at-once"}
-    of_others |= {"--only", "--share", "--minutes", "--trial"}  # of tests/campaigns/campaign.py
+    of_others |= {"--only", "--share", "--minutes", "--trial", "--keep"}  # of tests/campaigns/campaign.py
     of_others |= {"--head", "--port", "--num-cpus", "--address"}  # of ray start
     of_others |= {"--multi", "--machine", "--main", "--num"}  # of accelerate launch, up to the first _
     # docs/results.md says of these that they are gone, and what they were measured to do.
