@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from ltgc_cli.errors import OutputError
+from ltgc_cli.errors import FULL, OutputError
 from ltgc_cli.files import named_errors, temporary
 
 _PART = 2**20  # bytes that are written at once
@@ -42,7 +42,11 @@ class Reserve:
                 if self._file is None:
                     self._file = nameless(self._folder)
                     self._close = weakref.finalize(self, os.close, self._file)
-                _fill(self._file, self._held, size - self._held)
+                try:
+                    _fill(self._file, self._held, size - self._held)
+                except OSError:  # what room there was is others', too
+                    os.ftruncate(self._file, self._held)
+                    raise
             self._held = size
 
     def give_up(self, why: str) -> bool:
@@ -80,7 +84,9 @@ def _fill(file: int, start: int, size: int) -> None:
     """Makes a file longer by so many bytes, which take their room on the disk."""
     try:
         os.posix_fallocate(file, start, size)
-    except (AttributeError, OSError):  # not on macOS, and not on every file system
+    except (AttributeError, OSError) as error:  # not on macOS, and not on every file system
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         os.lseek(file, start, os.SEEK_SET)
         while size > 0:
             size -= os.write(file, os.urandom(min(size, _PART)))  # zeros a file system may keep in no room at all

@@ -31,6 +31,7 @@ def way(request, monkeypatch):
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
         monkeypatch.setattr(os, "posix_fallocate", none, raising=False)
+    return request.param == "allocated"
 
 
 def test_what_is_held_is_real_and_has_no_name(reserve, tmp_path, way):
@@ -63,11 +64,14 @@ def test_what_is_closed_can_be_held_again(reserve, tmp_path):
     assert blocks(reserve) >= 2**20
 
 
-def test_a_disk_without_that_room_is_named(reserve, tmp_path, monkeypatch):
-    def full(*_):
+def test_a_disk_without_that_room_is_named_and_what_room_it_has_is_left_to_others(reserve, tmp_path, monkeypatch, way):
+    def partly(file, *_):
+        os.ftruncate(file, 2**19)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "write", partly)
+    if way:
+        monkeypatch.setattr(os, "posix_fallocate", lambda file, *_: partly(file))
     with pytest.raises(OutputError, match=rf"^{tmp_path}: No space left on device; make room"):
         reserve.hold(2**20)
+    assert os.fstat(reserve._file).st_size == 0

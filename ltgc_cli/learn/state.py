@@ -17,14 +17,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from ltgc_cli import console, schemas
+from ltgc_cli import console, schemas, tensor_files
 from ltgc_cli.errors import InputError
 from ltgc_cli.learn.datasets import ClassInfo, Sample
 from ltgc_cli.learn.model import Texts
 from ltgc_cli.learn.settings import as_kept
-from ltgc_cli.providers.t2i import tensor_files
-from ltgc_cli.providers.t2i.tensor_files import checksum
 from ltgc_cli.settings import Training
+from ltgc_cli.tensor_files import checksum
 from ltgc_cli.text import one_line
 
 Tensors = dict[str, Tensor]

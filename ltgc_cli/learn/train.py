@@ -28,8 +28,8 @@ from ltgc_cli.learn.losses import LOSSES, by_part
 from ltgc_cli.learn.settings import checked, resolved, total_steps
 from ltgc_cli.learn.state import TrainingState, copied, ema_update, put, run_id, swap_weights
 from ltgc_cli.providers.clip.open_clip import Loaded
-from ltgc_cli.providers.t2i.tensor_files import STATE, finite
 from ltgc_cli.settings import Precision, Training
+from ltgc_cli.tensor_files import STATE, finite
 
 REPORT_EVERY = 10  # steps
 

@@ -112,3 +112,22 @@ main()
 def test_ctrl_c_while_ltgc_is_imported_is_no_traceback():
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, preexec_fn=heeds_ctrl_c)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+EARLY = """
+import os, signal, sys
+import typer.main
+made = typer.main.get_command
+typer.main.get_command = lambda *given, **named: (os.kill(os.getpid(), signal.SIGINT), made(*given, **named))[1]
+sys.argv = ["ltgc", "--version"]
+from ltgc_cli.cli import main
+main()
+"""
+
+
+def test_a_ctrl_c_before_the_command_is_at_work_is_no_traceback(environment, tmp_path):
+    command = [sys.executable, "-c", EARLY]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, preexec_fn=heeds_ctrl_c, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -20,8 +20,8 @@ from ltgc_cli.learn.datasets import open_data, samples
 from ltgc_cli.learn.state import TrainingState
 from ltgc_cli.learn.train import METRICS, Trained, train
 from ltgc_cli.providers.clip.open_clip import Loaded
-from ltgc_cli.providers.t2i.tensor_files import STATE, checksum
 from ltgc_cli.settings import Training
+from ltgc_cli.tensor_files import STATE, checksum
 
 DATA = open_data("digits-lt", "train")
 REAL, GENERATED = samples(DATA)[::5], samples(open_data("digits-lt", "val"))[::20]

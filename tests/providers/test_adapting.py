@@ -31,7 +31,8 @@ mend_torchvision()
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from ltgc_cli.providers.t2i import adapting, adapting_state, families, objectives, tensor_files  # noqa: E402
+from ltgc_cli import tensor_files  # noqa: E402
+from ltgc_cli.providers.t2i import adapting, adapting_state, families, objectives  # noqa: E402
 from ltgc_cli.providers.t2i import diffusers as t2i  # noqa: E402
 from ltgc_cli.providers.t2i.examples import LORA, PIPELINES, Example  # noqa: E402
 from ltgc_cli.providers.t2i.families import Fitted  # noqa: E402

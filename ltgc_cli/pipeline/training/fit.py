@@ -18,9 +18,9 @@ from ltgc_cli.pipeline.session import Session
 from ltgc_cli.pipeline.training.averaging import Averaged
 from ltgc_cli.pipeline.training.check import Images, TrainingInputs
 from ltgc_cli.providers.clip import open_clip
-from ltgc_cli.providers.t2i.tensor_files import STATE
 from ltgc_cli.records import Checkpoint
 from ltgc_cli.settings import Training, TrainingRun
+from ltgc_cli.tensor_files import STATE
 from ltgc_cli.text import counted
 
 

@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ltgc_cli import tensor_files
 from ltgc_cli.errors import InputError
 from ltgc_cli.ports import ImageRequest
 from ltgc_cli.providers import extras, torch_setup
 from ltgc_cli.providers.images import decode
 from ltgc_cli.providers.opened import Dtype, Notice, Objects
 from ltgc_cli.providers.quiet import quiet
-from ltgc_cli.providers.t2i import adapting_state, model_settings, tensor_files
+from ltgc_cli.providers.t2i import adapting_state, model_settings
 from ltgc_cli.providers.t2i.diffusers import identity, load, out_of_memory
 from ltgc_cli.providers.t2i.examples import LORA, Example
 from ltgc_cli.providers.t2i.families import Family, Fitted, Read, family

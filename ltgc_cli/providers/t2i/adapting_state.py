@@ -13,11 +13,10 @@ import msgspec
 import torch
 from torch import Tensor
 
-from ltgc_cli import schemas
+from ltgc_cli import schemas, tensor_files
 from ltgc_cli.errors import InputError
 from ltgc_cli.providers.opened import Notice
-from ltgc_cli.providers.t2i import tensor_files
-from ltgc_cli.providers.t2i.tensor_files import checksum
+from ltgc_cli.tensor_files import checksum
 from ltgc_cli.text import one_line
 
 _WEIGHT = "weight"  # begins the names of the adapter's own tensors; of others what the optimiser calls them
