@@ -70,11 +70,11 @@ def serve(
     except OSError as error:
         raise InputError(f"--port {port} on {HOST}: {error.strerror}; leave it out for a free one") from None
     with server:
-        console.notice(f"review: {counted(len(served.generated), 'generated image')} at {server.address}")
-        console.notice(f"review: decisions are added to {verdicts}; Ctrl-C ends it")
-        if browser:
-            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
-        try:
+        try:  # from here on it says that Ctrl-C ends it
+            console.notice(f"review: {counted(len(served.generated), 'generated image')} at {server.address}")
+            console.notice(f"review: decisions are added to {verdicts}; Ctrl-C ends it")
+            if browser:
+                threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
             server.serve_forever()
         except KeyboardInterrupt:
             _notify_how_to_go_on(verdicts, stream)
