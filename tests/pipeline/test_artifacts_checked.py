@@ -165,7 +165,8 @@ def read_only(store: Path) -> Iterator[Callable[[], None]]:
         yield make
     finally:
         if mounted:
-            subprocess.run(["umount", str(store)], check=True)
+            # lazily: the command that said how it ended may not be gone yet
+            subprocess.run(["umount", "--lazy", str(store)], check=True)
 
 
 def test_a_read_only_store_is_read_and_said_to_be_so_where_it_must_be_written(

@@ -38,7 +38,8 @@ def disk() -> Iterator[Callable[[Path, int], None]]:
         yield sized
     finally:
         for folder in made:
-            subprocess.run(["umount", str(folder)], check=True)
+            # lazily: the command that said how it ended may not be gone yet
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture
