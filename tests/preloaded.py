@@ -2,8 +2,8 @@
 
 python preloaded.py SOCKET    serves; `client(SOCKET)` is the text of a program that stands for `ltgc`
 
-With KILLED_AFTER_WRITES=3 in its environment a command is killed as it has put its third file in its place. The program
-ends then with 137, as a shell says it of a process that was killed.
+The program ends when its command is gone, with its exit status; a shell's 137 where it was killed. With
+KILLED_AFTER_WRITES=3 in its environment a command is killed as it has put its third file in its place.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ server.connect({path!r})
 told = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
 socket.send_fds(server, [len(told).to_bytes(4, "big")], [0, 1, 2])
 server.sendall(told)
-sys.exit((server.recv(1) or b"\\x89")[0])
+sys.exit(server.recv(1)[0])
 """
+RUNNING: dict[int, socket.socket] = {}
+"""By its process, who waits for a command."""
 
 
 LIBRARIES = (
@@ -84,7 +86,7 @@ def serve(path: str) -> None:
     """Runs commands as long as the parent process is there, each in a fork."""
     import_all()
     gc.freeze()  # else each fork looks through all of it, and copies what it looks at
-    signal.signal(signal.SIGCHLD, _reap)
+    signal.signal(signal.SIGCHLD, _tell_ended)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
@@ -96,16 +98,22 @@ def serve(path: str) -> None:
             connection, _ = server.accept()
         except TimeoutError:
             continue
-        if os.fork() == 0:
+        if (child := os.fork()) == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _run(connection)
-        connection.close()
+        RUNNING[child] = connection
+        _tell_ended()  # one that ended before it was written down
 
 
-def _reap(signum: int, frame: object) -> None:
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+def _tell_ended(*_: object) -> None:
+    """Tells of the commands whose process is gone: nothing that one held, a file without a name, is there then."""
+    for child in list(RUNNING):
+        with suppress(ChildProcessError, OSError):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                code = os.waitstatus_to_exitcode(status)
+                with RUNNING.pop(child) as waiting:
+                    waiting.sendall(bytes([code if code >= 0 else 128 - code]))
 
 
 def _die_after(writes: int) -> None:
@@ -143,7 +151,6 @@ def _run(connection: socket.socket) -> None:
         threading._shutdown()
         atexit._run_exitfuncs()
         sys.stdout.flush()
-        connection.sendall(bytes([code]))
         os._exit(code)
 
 

@@ -99,8 +99,9 @@ def test_what_is_held_has_no_name_and_goes_with_the_command(
 ) -> None:
     small(64 * MEGABYTES)
     assert extend().code == 0
-    assert shutil.disk_usage(store).used < 8 * MEGABYTES
-    assert not [path for path in store.rglob(".tmp-*")]
+    named = sum(path.stat().st_blocks * 512 for path in store.rglob("*"))
+    assert shutil.disk_usage(store).used <= named + MEGABYTES  # tmpfs counts its own folders too
+    assert not list(store.rglob(".tmp-*"))
 
 
 @pytest.mark.parametrize("flag", ["-o", "--record"])
