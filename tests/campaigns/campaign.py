@@ -43,7 +43,7 @@ class Attack(NamedTuple):
 
 
 ATTACKS = {
-    "kills": Attack("killed, ended and hung up", 500, 2, 30),
+    "kills": Attack("killed, ended and hung up", 550, 2, 30),
     "powercut": Attack("power cut", 100, 2, 8),
     "together": Attack("eight processes on one store (answers)", 10_000, 1, 2),
     "faulty": Attack("wrong answers of a provider", 212, 2, 10),
