@@ -198,6 +198,19 @@ pool.shutdown(wait=False)
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
 
 
+def test_a_program_ends_without_waiting_for_what_is_to_be_asked_again():
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from ltgc_cli.providers.llm import background
+pool = ThreadPoolExecutor()
+waiting = pool.submit(background.run, background.pause(600))
+while not background._pausing: pass
+pool.shutdown(wait=False)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
+
+
 @pytest.mark.slow
 def test_a_question_under_way_at_the_end_of_a_program_is_still_answered(tmp_path, asking):
     code = """

@@ -15,13 +15,15 @@ T = TypeVar("T")
 _GRACE = 15.0  # seconds that the questions under way have at the end of the program
 
 _starting = threading.Lock()
+_pausing: set[asyncio.Task[Any]] = set()
+_ending = False
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Returns what a coroutine returns, run in the background thread; the calling thread waits.
 
     Interrupted (Ctrl-C), it ends at once and the coroutine is cancelled. At the program's end those under way have a
-    few seconds to finish, as their answers may be paid for, and are then cancelled.
+    few seconds to finish, as their answers may be paid for, and are then cancelled; those in a `pause` are at once.
     """
     with _starting:
         try:
@@ -35,6 +37,21 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+async def pause(seconds: float) -> None:
+    """Waits before a question is asked again: of one that does, the server has nothing that is paid for.
+
+    Raises CancelledError when the program ends, in which nothing new can be asked.
+    """
+    task = asyncio.current_task()
+    if _ending or task is None:
+        raise asyncio.CancelledError
+    _pausing.add(task)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        _pausing.discard(task)
 
 
 @functools.cache
@@ -62,7 +79,14 @@ def _cancel_soon(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         loop.call_later(1, cancel)  # a library may take one for a lost connection, and ask again
 
-    loop.call_soon_threadsafe(loop.call_later, _GRACE, cancel)
+    def end() -> None:
+        global _ending
+        _ending = True
+        for task in _pausing:
+            task.cancel()
+        loop.call_later(_GRACE, cancel)
+
+    loop.call_soon_threadsafe(end)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -112,11 +112,10 @@ def ask_port(
 
     @functools.cache
     def opened() -> ModelClient:
-        import asyncio
-
+        from ltgc_cli.providers.llm import background
         from ltgc_cli.providers.llm.client import ModelClient
 
-        return ModelClient(imported(), spec, options, clock, sleep or asyncio.sleep)
+        return ModelClient(imported(), spec, options, clock, sleep or background.pause)
 
     opening = threading.Lock()
 
