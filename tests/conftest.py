@@ -10,6 +10,7 @@ from pathlib import Path
 import preloaded
 import pytest
 from commands import Ltgc, Ran
+from filelock import FileLock
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,16 +69,24 @@ def ltgc(environment: dict[str, str], tmp_path: Path) -> Ltgc:
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with an `ltgc` that starts at once: forks of one process that has torch, open_clip and litellm."""
-    folder = tmp_path_factory.mktemp("bin")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an `ltgc` that starts at once: forks of one process that has torch, open_clip and litellm.
+
+    All workers of a test run share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    run, folder = (os.getppid(), own.parent) if "PYTEST_XDIST_WORKER" in os.environ else (os.getpid(), own)
+    folder /= "bin"
     socket = str(folder / "socket")
-    with subprocess.Popen([sys.executable, preloaded.__file__, socket], stdout=subprocess.PIPE) as server:
-        assert server.stdout and server.stdout.readline() == b"ready\n"
-        (folder / "ltgc").write_text(preloaded.client(socket))
-        (folder / "ltgc").chmod(0o755)
-        yield folder
-        server.terminate()
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            with (folder / "log").open("wb") as log:
+                command = [sys.executable, preloaded.__file__, socket, str(run)]
+                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+            (folder / "ltgc").write_text(preloaded.client(socket))
+            (folder / "ltgc").chmod(0o755)
+    return folder
 
 
 @pytest.fixture

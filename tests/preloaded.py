@@ -1,6 +1,8 @@
 """`ltgc` as forks of one process that has torch, open_clip and litellm imported: many commands run in seconds.
 
-python preloaded.py SOCKET    serves; `client(SOCKET)` is the text of a program that stands for `ltgc`
+python preloaded.py SOCKET PID    serves while the process PID is there, behind its back: it returns when it is ready
+
+`client(SOCKET)` is the text of a program that stands for `ltgc`.
 
 The program ends when its command is gone, with its exit status; a shell's 137 where it was killed. With
 KILLED_AFTER_WRITES=3 in its environment a command is killed as it has put its third file in its place.
@@ -19,6 +21,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from contextlib import suppress
 from types import ModuleType
 
@@ -73,6 +76,9 @@ def import_all() -> None:
             module = importlib.import_module(name)
             if name in WHOLE:
                 _import_whole(module)
+    gc.freeze()  # else each fork looks through all of it, and copies what it looks at
+    for each in list(weakref.finalize._registry):
+        each.atexit = False  # torch would take its operators down, for a tenth of a second
 
 
 def _import_whole(package: ModuleType) -> None:
@@ -82,18 +88,17 @@ def _import_whole(package: ModuleType) -> None:
                 importlib.import_module(module.name)
 
 
-def serve(path: str) -> None:
-    """Runs commands as long as the parent process is there, each in a fork."""
+def serve(path: str, whose: int) -> None:
+    """Runs commands as long as a process is there, each in a fork."""
     import_all()
-    gc.freeze()  # else each fork looks through all of it, and copies what it looks at
     signal.signal(signal.SIGCHLD, _tell_ended)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
-    server.settimeout(10)
-    parent = os.getppid()
-    print("ready", flush=True)
-    while os.getppid() == parent:  # a test run that is killed leaves nothing behind
+    server.settimeout(1)
+    if os.fork():
+        os._exit(0)
+    while _is_there(whose):  # a test run that is killed leaves nothing behind
         try:
             connection, _ = server.accept()
         except TimeoutError:
@@ -103,6 +108,14 @@ def serve(path: str) -> None:
             _run(connection)
         RUNNING[child] = connection
         _tell_ended()  # one that ended before it was written down
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _tell_ended(*_: object) -> None:
@@ -155,4 +168,4 @@ def _run(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))

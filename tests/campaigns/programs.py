@@ -12,7 +12,6 @@ memory it took. Each command leads a process group of its own.
 from __future__ import annotations
 
 import atexit
-import gc
 import json
 import os
 import resource
@@ -138,7 +137,6 @@ def _start(
 
 def _serve(path: str) -> None:
     preloaded.import_all()
-    gc.freeze()  # else each fork looks through all of it, and copies what it looks at
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
