@@ -17,6 +17,11 @@ CRANE = (
 )
 
 
+@pytest.fixture
+def ltgc(forked):
+    return forked
+
+
 def kinds(out: str) -> list[str]:
     return [json.loads(line)["kind"] for line in out.splitlines()]
 
