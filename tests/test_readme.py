@@ -29,7 +29,7 @@ COMMANDS = [["cache", name] for name in GROUP.get_command(None, "cache").command
 ]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 SLOW = ("ltgc demo", "ltgc run")
-VARYING = ("filter: ", "LTGC ")
+VARYING = ("filter: ", "LTGC ", "best recipe ")
 """What these lines say hangs on generated images, which another processor rounds otherwise: a few pass that did not."""
 
 
